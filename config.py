@@ -1,0 +1,318 @@
+"""The one YAML file: joins the rooms' sections; every mistake becomes file:line:column and what to write."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import secrets
+import stat
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from server.config import Geo, Server, Site
+from turn.config import Turn, check_secret
+
+MAX_BYTES = 1 << 20  # a configuration is a page or two; a larger file was named by mistake
+SECRET_VARIABLE = "CALLN_TURN_SECRET"  # noqa: S105  # the name of a variable, no secret
+EX_CONFIG = 78  # sysexits.h: something in the configuration is wrong
+
+Located = tuple[str, ...]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; each problem is one line that says where and what to write."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class Config(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    site: Site = Site()
+    server: Server = Server()
+    turn: Turn = Turn()
+    geo: Geo = Geo()
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with the scalars of its core schema: `off` is a word, 12:30 no number; aliases are refused."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # the stubs leave it open
+            raise yaml.MarkedYAMLError(problem="write the value out; aliases are not read", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+
+class Dumper(yaml.SafeDumper):
+    """Writes what Loader reads."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+
+for _style in (Loader, Dumper):
+    for _tag, _pattern, _first in (
+        ("bool", r"true|false", "tf"),
+        ("int", r"[-+]?[0-9]+", "-+0123456789"),
+        ("float", r"[-+]?[0-9]+\.[0-9]*", "-+0123456789"),
+        ("null", r"~|null|", "~n\0"),
+    ):
+        _style.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}",
+            re.compile(f"^(?:{_pattern})$"),
+            [*_first, *([""] if _tag == "null" else [])],
+        )
+
+
+def load(path: Path | None) -> Config:
+    """Read and check a file; None gives the defaults. Raises ConfigError with every problem found."""
+    if path is None:
+        return Config()
+    return parse(read(path), path)
+
+
+def read(path: Path) -> str:
+    """The text of a configuration file. Raises ConfigError for what is no such file."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigError([f"{path}: this is no file; name a YAML file"])
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror or error}"]) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError([f"{path}: larger than {MAX_BYTES >> 20} MiB; is this the right file?"])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path}:{line}:1: this is not UTF-8; save the file as UTF-8"]) from None
+
+
+def parse(text: str, path: Path) -> Config:
+    """Check a configuration's text; `path` names it in messages and is where its relative paths begin."""
+    root, values = compose(text, path)
+    if isinstance(values, dict):  # a section all of whose keys are commented out
+        values = {name: value for name, value in values.items() if value is not None}
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError([explain(problem, root, path) for problem in error.errors()]) from None
+    return anchor(config, path.parent)
+
+
+def compose(text: str, path: Path) -> tuple[yaml.Node | None, object]:
+    """The file as nodes, which know their lines, and as plain values."""
+    try:
+        loader = Loader(text)
+        root = loader.get_single_node()
+        if root is None:
+            return None, {}
+        refuse_doubles(root)
+        return root, loader.construct_document(root)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigError([f"{path}{where}: {error.problem or error.context}"]) from None
+    except yaml.YAMLError as error:
+        raise ConfigError([f"{path}: {' '.join(str(error).split())}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: nested too deeply"]) from None
+
+
+def refuse_doubles(node: yaml.Node) -> None:
+    """A key that stands twice would silently lose one of its values."""
+    children: list[yaml.Node] = list(node.value) if isinstance(node, yaml.SequenceNode) else []
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key is one word", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value} stands here twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+            children.append(value)
+    for child in children:
+        refuse_doubles(child)
+
+
+def explain(problem: ErrorDetails, root: yaml.Node | None, path: Path) -> str:
+    """One problem as `file:line:column: key: what to write`."""
+    loc = tuple(str(part) for part in problem["loc"])
+    mark, named = locate(root, loc, at_key=problem["type"] == "extra_forbidden")
+    where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+    return f"{where}: {'.'.join(named) or 'the file'}: {sentence(problem, loc)}"
+
+
+def locate(node: yaml.Node | None, loc: Located, *, at_key: bool) -> tuple[yaml.Mark | None, Located]:
+    """The mark of the deepest node that `loc` leads to, and the part of `loc` that led there."""
+    mark, named = (node.start_mark if node else None), loc[:0]
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == part), None)
+            if pair is None:
+                break
+            node, mark = pair[1], pair[0].start_mark if at_key else pair[1].start_mark
+        elif isinstance(node, yaml.SequenceNode) and part.isdecimal() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            mark = node.start_mark
+        elif not (
+            isinstance(node, yaml.ScalarNode) and part == "0"
+        ):  # a list of one, written without the dash
+            break
+        named = (*named, part)
+    return mark, named
+
+
+def sentence(problem: ErrorDetails, loc: Located) -> str:
+    """What is wrong, in words that say what to write."""
+    if problem["type"] == "extra_forbidden":
+        known = list(model_at(loc[:-1]).model_fields)
+        near = difflib.get_close_matches(loc[-1], known, 1)
+        return (
+            f"unknown key; did you mean {near[0]}?"
+            if near
+            else f"unknown key; known here: {', '.join(known)}"
+        )
+    if problem["type"] in ("model_type", "dict_type"):
+        return "keys and values belong here, one `key: value` a line"
+    if problem["type"] == "tuple_type":
+        return "a list belongs here, one `- value` a line"
+    return problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def model_at(loc: Located) -> type[BaseModel]:
+    """The model whose keys stand at a place of the file."""
+    model: type[BaseModel] = Config
+    for part in loc:
+        inner = model.model_fields[part].annotation
+        model = cast(type[BaseModel], inner)
+    return model
+
+
+def anchor(config: Config, folder: Path) -> Config:
+    """The same with its relative paths taken from the file's own folder."""
+    turn, geo = config.turn, config.geo
+    site = config.site.model_copy(update={"state_dir": folder / config.site.state_dir})
+    if turn.secret_file:
+        turn = turn.model_copy(update={"secret_file": folder / turn.secret_file})
+    if geo.database:
+        geo = geo.model_copy(update={"database": folder / geo.database})
+    return config.model_copy(update={"site": site, "turn": turn, "geo": geo})
+
+
+def turn_secret(config: Config) -> bytes:
+    """The secret shared by server and relay: environment, file, section, else made once and kept.
+
+    Raises ConfigError where the secret is unreadable, readable by everybody, or weak.
+    """
+    if given := os.environ.get(SECRET_VARIABLE):
+        return checked_secret(given.strip(), SECRET_VARIABLE)
+    if path := config.turn.secret_file:
+        return secret_from(path)
+    if written := config.turn.secret.get_secret_value():
+        return written.encode()
+    return kept_secret(config.site.state_dir)
+
+
+def secret_from(path: Path) -> bytes:
+    try:
+        if path.stat().st_mode & stat.S_IROTH:
+            raise ConfigError([f"{path}: everybody can read this secret; write: chmod 640 {path}"])
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(
+            [f"{path}: the secret is not UTF-8 text; make one with: openssl rand -hex 32"]
+        ) from None
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror or error}"]) from None
+    return checked_secret(text.strip(), str(path))
+
+
+def checked_secret(secret: str, where: str) -> bytes:
+    try:
+        check_secret(secret)
+    except ValueError as wrong:
+        raise ConfigError([f"{where}: {wrong}"]) from None
+    return secret.encode()
+
+
+def kept_secret(state_dir: Path) -> bytes:
+    """The generated secret. Written whole under another name and then linked, so that of two processes that
+    start at once both read the same one."""
+    path = state_dir / "turn.secret"
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            draft = state_dir / f"turn.secret.{secrets.token_hex(4)}"
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32) + "\n")
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror or error}; point site.state_dir elsewhere"]) from None
+    return secret_from(path)
+
+
+def example() -> str:
+    """The manual: every key with its sentence and its default, as a file that loads as the defaults."""
+    head = (
+        "The whole configuration of Calln. Every key is here with its default; keep only those you change.",
+        "A key without a default has an example behind a #. Check yours with: calln check --config FILE",
+    )
+    lines = [f"# {line}" for line in head]
+    for name, field in Config.model_fields.items():
+        lines += ["", *section(name, field.annotation, "")]
+    return "\n".join(lines) + "\n"
+
+
+def section(name: str, model: Any, indent: str) -> Iterator[str]:
+    yield from comment(model.__doc__, indent)
+    yield f"{indent}{name}:"
+    for key, field in model.model_fields.items():
+        yield ""
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from section(key, field.annotation, indent + "  ")
+            continue
+        yield from comment(field.description or "", indent + "  ")
+        mark, value = ("# ", field.examples[0]) if field.examples else ("", plain(field.default))
+        for line in yaml.dump({key: value}, Dumper=Dumper, sort_keys=False, width=200).splitlines():
+            yield f"{indent}  {mark}{line}"
+
+
+def comment(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        " ".join(text.split()), 100, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
+    )
+
+
+def plain(value: Any) -> Any:
+    """A default as the file would write it."""
+    if hasattr(value, "get_secret_value"):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+if __name__ == "__main__":
+    print(example(), end="")

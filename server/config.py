@@ -1,0 +1,143 @@
+"""The `site:`, `server:` and `geo:` sections: every key of the service, its default and one sentence."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, Strict
+
+
+class Listen(NamedTuple):
+    """Where HTTP is served."""
+
+    host: str
+    port: int
+
+
+def as_list(value: object) -> object:
+    """A list of one may be written without the dash."""
+    return [value] if isinstance(value, str) else value
+
+
+def parse_listen(value: object) -> Listen:
+    host, colon, port = str(value).rpartition(":")
+    if not colon or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError("write ADDRESS:PORT with a port from 1 to 65535")
+    try:
+        return Listen(str(ip_address(host.removeprefix("[").removesuffix("]"))), int(port))
+    except ValueError:
+        raise ValueError(
+            f"{host:.60} is no IP address; write one such as 127.0.0.1:8080 or [::1]:8080"
+        ) from None
+
+
+def parse_origin(value: object) -> str:
+    """An origin in its canonical form: scheme, host in small letters, port unless it is the scheme's own."""
+    parts = urlsplit(str(value))
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.path not in ("", "/")
+        or parts.query
+    ):
+        raise ValueError("write an address such as https://call.example.org, with nothing behind the host")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + ("" if parts.port in (None, default) else f":{parts.port}")
+
+
+def parse_link(value: object) -> str:
+    if not str(value).startswith(("https://", "http://", "/", "mailto:")):
+        raise ValueError("write an address that begins with https://, mailto: or /")
+    return str(value)
+
+
+def parse_network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(str(value), strict=True)
+    except ValueError as wrong:
+        raise ValueError(f"{wrong}; write a network such as 10.1.0.0/16") from None
+
+
+Count = Annotated[int, Strict(), Field(ge=0)]
+Origin = Annotated[str, PlainValidator(parse_origin)]
+Networks = Annotated[
+    tuple[Annotated[IPv4Network | IPv6Network, PlainValidator(parse_network)], ...], BeforeValidator(as_list)
+]
+
+
+class Section(BaseModel):
+    """A part of the file: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Site(Section):
+    """What visitors see of the service, and where it keeps what must outlive a restart."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)] = Field("Calln", description="Name on the page.")
+    url: Origin | None = Field(
+        None,
+        description="Address that visitors open. None: 127.0.0.1, localhost and [::1] at the listening port.",
+        examples=["https://call.example.org"],
+    )
+    more_urls: Annotated[tuple[Origin, ...], BeforeValidator(as_list)] = Field(
+        (), description="Further addresses whose pages may connect.", examples=[["https://www.example.org"]]
+    )
+    links: dict[str, Annotated[str, PlainValidator(parse_link)]] = Field(
+        {},
+        description="Links at the foot of the page: label and address.",
+        examples=[{"Imprint": "https://example.org/imprint"}],
+    )
+    state_dir: Path = Field(
+        Path(".state"), description="Folder for the ban list, the call log and a generated secret."
+    )
+
+
+class Server(Section):
+    """The web server: page, matching and signalling."""
+
+    listen: Annotated[
+        tuple[Annotated[Listen, PlainValidator(parse_listen)], ...],
+        BeforeValidator(as_list),
+        Field(min_length=1),
+    ] = Field(
+        ("127.0.0.1:8080",),  # type: ignore[arg-type]  # the default is written as the file writes it
+        description="Addresses that HTTP is served at.",
+    )
+    trusted_proxies: Networks = Field(
+        (), description="Reverse proxies whose X-Forwarded-For is believed.", examples=[["127.0.0.1/32"]]
+    )
+    metrics_listen: Annotated[Listen, PlainValidator(parse_listen)] | None = Field(
+        None,
+        description="Address for /metrics and /readyz beside the Unix socket in site.state_dir.",
+        examples=["127.0.0.1:9641"],
+    )
+    drain_seconds: Count = Field(
+        600, description="How long running calls may go on after SIGTERM before the server ends them."
+    )
+    rematch_seconds: Count = Field(
+        300, description="How long two visitors who just parted are not matched again."
+    )
+    call_log_days: Annotated[int, Strict(), Field(ge=0, le=7)] = Field(
+        7,
+        description="Days that the call log keeps a row (that a call happened, and how long). 0 keeps none.",
+    )
+    connections_per_address: Count = Field(
+        64, description="Open pages from one address (IPv6: one /64): an office shares one. 0 means no limit."
+    )
+    visitors: Count = Field(5000, description="Open pages in all: bounds memory. 0 means no limit.")
+
+
+class Geo(Section):
+    """Countries of visitors, from a local file; no address is ever sent elsewhere."""
+
+    database: Path | None = Field(
+        None,
+        description="An MMDB file, or the folder with geoip and geoip6 of Debian's tor-geoipdb. None: every "
+        "country is unknown and no wish is shown.",
+        examples=["/usr/share/tor"],
+    )

@@ -1,0 +1,127 @@
+"""Imports go down only: the allowed edges, as data. A new edge is a decision, and is written here first."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# A module, or a package for every module in it -> what of this project it may import. The longest name wins.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "config": ("server.config", "turn.config"),
+    "turn.errors": (),
+    "turn.flows": (),
+    "turn.config": ("turn.flows",),
+    "turn.credentials": (),
+    "turn.policies": ("turn.flows", "turn.errors"),
+    "turn.wire": ("turn.wire", "turn.flows", "turn.errors"),
+    "turn.core": ("turn.core", "turn.wire", "turn.flows", "turn.errors", "turn.policies", "turn.credentials"),
+    "turn.engines": ("turn.engines", "turn.flows"),
+    "turn.engines.table": ("turn.engines", "turn.flows", "turn.wire.srtp"),
+    "turn.service": (
+        "turn.config",
+        "turn.core",
+        "turn.engines",
+        "turn.flows",
+        "turn.policies",
+        "turn.credentials",
+        "turn.errors",
+    ),
+    "turn.__main__": ("turn", "config"),
+    "server.config": (),
+    "server.messages": (),
+    "server.sdp": (),
+    "server.matching": (),
+    "server.rooms": ("server.messages", "server.sdp"),
+    "server.ice": ("turn.credentials",),
+    "server.geo": (),
+    "server.bans": ("server.state",),
+    "server.calls": ("server.state",),
+    "server.state": ("server.state",),
+    "server": ("server",),
+    "deploy": ("deploy", "config", "server", "turn"),
+}
+
+# What decides has neither clock nor socket: time and randomness come in as arguments.
+PURE = (
+    "turn.wire",
+    "turn.core",
+    "turn.flows",
+    "server.messages",
+    "server.sdp",
+    "server.matching",
+    "server.rooms",
+)
+IMPURE = {"asyncio", "socket", "time", "threading", "logging", "os", "random"}
+
+
+def modules() -> dict[str, Path]:
+    files = [*ROOT.glob("*.py")] + [
+        path for room in ("server", "turn", "deploy") for path in (ROOT / room).rglob("*.py")
+    ]
+    return {name_of(path): path for path in files}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def within(name: str, place: str) -> bool:
+    return name == place or name.startswith(place + ".")
+
+
+def allowed_for(name: str) -> tuple[str, ...]:
+    return ALLOWED[max((place for place in ALLOWED if within(name, place)), key=len, default="")]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in modules() if name != "tests"))
+def test_imports_go_down_only(name: str) -> None:
+    ours = {
+        found
+        for found in imports(modules()[name])
+        if found.split(".")[0] in ("server", "turn", "deploy", "config")
+    }
+    wrong = (
+        {found for found in ours if not any(within(found, place) for place in allowed_for(name))}
+        if ours
+        else set()
+    )
+    assert not wrong, f"{name} imports {sorted(wrong)}"
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in modules() if any(within(name, place) for place in PURE))
+)
+def test_what_decides_has_no_clock_and_no_socket(name: str) -> None:
+    assert not {found.split(".")[0] for found in imports(modules()[name])} & IMPURE
+
+
+def test_every_module_has_a_test_of_the_same_name() -> None:
+    silent = {
+        "turn.errors",
+        "turn.flows",
+        "turn.core.effects",
+        "turn.__main__",
+    }  # nouns and a door: nothing decides
+    missing = [
+        name
+        for name, path in modules().items()
+        if name not in silent
+        and path.name != "__init__.py"
+        and not (ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.name}")).exists()
+    ]
+    assert not missing

@@ -1,0 +1,289 @@
+"""The `turn:` section: every key of the relay, its default and one sentence for the manual."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    Strict,
+    ValidationInfo,
+    field_validator,
+)
+
+from turn.flows import Address
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+MIN_SECRET_BYTES = 16  # shorter secrets can be guessed offline from one captured request (RFC 8656 §21.1.2)
+PLACEHOLDERS = ("changeme", "change-me", "secret", "password", "example", "your-")  # copied from a manual
+
+
+class Ports(NamedTuple):
+    """An inclusive range of UDP ports."""
+
+    low: int
+    high: int
+
+
+class External(NamedTuple):
+    """An address that peers see, and the local one that NAT maps it to (None: any of its family)."""
+
+    public: IPAddress
+    local: IPAddress | None
+
+
+def as_list(value: object) -> object:
+    """A list of one may be written without the dash."""
+    return [value] if isinstance(value, str) else value
+
+
+def parse_listen(value: object) -> Address:
+    text = str(value)
+    scheme, mark, rest = text.rpartition("://")
+    if mark and scheme in ("tcp", "tls"):
+        raise ValueError(f"{scheme}:// listeners are not available yet; write udp://{rest}")
+    if mark and scheme != "udp":
+        raise ValueError(f"{scheme}:// is unknown; write udp://ADDRESS:PORT")
+    host, colon, port = rest.rpartition(":")
+    if not colon or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError("write udp://ADDRESS:PORT with a port from 1 to 65535")
+    return Address.of(str(parse_ip(host.removeprefix("[").removesuffix("]"))), int(port))
+
+
+def parse_ip(value: object) -> IPAddress:
+    try:
+        return ip_address(str(value))
+    except ValueError:
+        raise ValueError(
+            f"{value!s:.60} is no IP address; write one such as 203.0.113.5 or 2001:db8::5"
+        ) from None
+
+
+def parse_network(value: object) -> IPNetwork:
+    try:
+        return ip_network(str(value), strict=True)
+    except ValueError as wrong:
+        raise ValueError(f"{wrong}; write a network such as 10.1.0.0/16") from None
+
+
+def parse_external(value: object) -> External:
+    if value == "auto":
+        raise ValueError("auto is not available yet; write the public address")
+    public, slash, local = str(value).partition("/")
+    return External(parse_ip(public), parse_ip(local) if slash else None)
+
+
+def parse_ports(value: object) -> Ports:
+    low, dash, high = str(value).partition("-")
+    if not dash or not low.isdecimal() or not high.isdecimal():
+        raise ValueError("write LOW-HIGH, such as 49152-65535")
+    ports = Ports(int(low), int(high))
+    if not 1024 <= ports.low <= ports.high <= 65535:
+        raise ValueError("the range must lie within 1024-65535 and begin with the lower port")
+    return ports
+
+
+Count = Annotated[int, Strict(), Field(ge=0)]
+Switch = Annotated[bool, Strict()]
+Listeners = Annotated[tuple[Annotated[Address, PlainValidator(parse_listen)], ...], BeforeValidator(as_list)]
+Networks = Annotated[
+    tuple[Annotated[IPNetwork, PlainValidator(parse_network)], ...], BeforeValidator(as_list)
+]
+Addresses = Annotated[tuple[Annotated[IPAddress, PlainValidator(parse_ip)], ...], BeforeValidator(as_list)]
+Externals = Annotated[
+    tuple[Annotated[External, PlainValidator(parse_external)], ...], BeforeValidator(as_list)
+]
+
+
+class Section(BaseModel):
+    """A part of the file: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Limits(Section):
+    """What one user, one address and everybody together may use. 0 means no limit."""
+
+    allocations_per_user: Count = Field(
+        24,
+        description="Allocations that one user may hold: a browser takes 8 for a call and 4 per ICE restart.",
+    )
+    allocations_per_address: Count = Field(
+        200,
+        description="Allocations that one address (IPv6: one /64) may hold: an office shares one address.",
+    )
+    allocations: Count = Field(
+        4000, description="Allocations that the relay holds in all: bounds its memory."
+    )
+    packets_per_second: Count = Field(
+        2500, description="Packets per second through one allocation: keeps a thief of bandwidth small."
+    )
+    bits_per_second: Count = Field(
+        10_000_000, description="Bits per second through one allocation: keeps a thief of bandwidth small."
+    )
+    unauthenticated_per_second: Count = Field(
+        50,
+        description="Replies per second to one source without a valid nonce (burst: 4 times as many): "
+        "a forged source address must not turn the relay into a reflector.",
+    )
+    new_peers_per_second: Count = Field(
+        5,
+        description="New peers per second for one allocation (burst 32): slows a port scan.",
+    )
+    trusted: Networks = Field(
+        (), description="Networks without the limits per address.", examples=[["10.1.0.0/16"]]
+    )
+
+
+class Turn(Section):
+    """The STUN/TURN relay: carries packets for browsers that cannot reach each other."""
+
+    host: str = Field(
+        "",
+        description="Name or address that browsers reach the relay by. Empty: the host of site.url, else the "
+        "first address in turn.listen.",
+    )
+    relay_ports: Annotated[Ports, PlainValidator(parse_ports)] = Field(
+        "49152-65535", description="UDP ports for relayed addresses, first and last."
+    )  # type: ignore[assignment]  # the default is written as the file writes it
+    listen: Listeners = Field(
+        ("udp://0.0.0.0:3478", "udp://[::]:3478"),  # type: ignore[arg-type]  # as above
+        min_length=1,
+        description="Addresses that clients reach the relay at.",
+    )
+    relay_addresses: Addresses = Field(
+        (),
+        description="Local addresses to relay from. Empty: the one that the client reached.",
+        examples=[["192.0.2.7", "2001:db8::7"]],
+    )
+    external_ip: Externals = Field(
+        (),
+        description="Public address where NAT stands in front of the relay, or PUBLIC/LOCAL pairs.",
+        examples=[["203.0.113.5/10.0.0.5"]],
+    )
+    realm: Annotated[str, Field(min_length=1, max_length=127)] = Field(
+        "call",
+        description="Realm of the long-term credentials. A longer one makes replies to strangers larger.",
+    )
+    secret: SecretStr = Field(
+        SecretStr(""),
+        description="Secret that time-limited credentials are made with, 16 bytes or more. Better in "
+        "secret_file or the environment (CALLN_TURN_SECRET). Without one: made once, kept in site.state_dir.",
+    )
+    secret_file: Path | None = Field(
+        None,
+        description="File that holds the secret; readable by its owner and group only.",
+        examples=["/etc/calln/turn.secret"],
+    )
+    credential_seconds: Annotated[int, Strict(), Field(ge=30, le=86400)] = Field(
+        600, description="How long a minted credential can open allocations; running ones go on."
+    )
+    users: dict[str, SecretStr] = Field(
+        {},
+        description="Static users for clients other than our page: name and password.",
+        examples=[{"alice": "a long password"}],
+    )
+    allow_peers: Networks = Field(
+        (),
+        description="Private networks that may be relayed to. Every visitor can reach them then.",
+        examples=[["10.1.0.0/16"]],
+    )
+    deny_peers: Networks = Field(
+        (),
+        description="Networks never relayed to, beside the built-in table of private and special ones.",
+        examples=[["198.18.0.0/15"]],
+    )
+    allow_loopback_peers: Switch = Field(
+        False, description="Relay to 127.0.0.0/8 and ::1 as well: for tests on one machine only."
+    )
+    encrypted_only: Literal["off", "observe", "compat", "enforce"] = Field(
+        "off", description="Forward only what shows itself to be encrypted. Only off is available yet."
+    )
+    engine: Literal["auto", "portable", "kernel"] = Field(
+        "portable", description="What moves the packets. Only portable is available yet."
+    )
+    workers: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(
+        1, description="Processes that share the work. Only 1 is available yet."
+    )
+    limits: Limits = Limits()
+
+    @field_validator("listen")
+    @classmethod
+    def keep_out_of_relay_ports(
+        cls, listen: tuple[Address, ...], info: ValidationInfo
+    ) -> tuple[Address, ...]:
+        ports: Ports | None = info.data.get("relay_ports")
+        for address in listen:
+            if ports and ports.low <= address.port <= ports.high:
+                raise ValueError(
+                    f"port {address.port} lies within turn.relay_ports ({ports.low}-{ports.high})"
+                )
+        if len(set(listen)) != len(listen):
+            raise ValueError("one address stands here twice")
+        return listen
+
+    @field_validator("secret")
+    @classmethod
+    def refuse_weak_secret(cls, secret: SecretStr) -> SecretStr:
+        if secret.get_secret_value():
+            check_secret(secret.get_secret_value())
+        return secret
+
+    @field_validator("allow_loopback_peers")
+    @classmethod
+    def refuse_loopback_in_public(cls, allowed: bool, info: ValidationInfo) -> bool:
+        if allowed and any(pair.public.is_global for pair in info.data.get("external_ip", ())):
+            raise ValueError(
+                "not together with a public turn.external_ip: strangers would reach this machine"
+            )
+        return allowed
+
+    @field_validator("users")
+    @classmethod
+    def refuse_odd_names(cls, users: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, password in users.items():
+            if not 1 <= len(name.encode()) <= 508 or not name.isprintable():
+                raise ValueError("a user's name has 1 to 508 bytes, all printable")
+            if len(password.get_secret_value()) < 8:
+                raise ValueError(f"the password of {name!r} is shorter than 8 characters")
+        return users
+
+    @field_validator("encrypted_only")
+    @classmethod
+    def only_off(cls, mode: str) -> str:
+        if mode != "off":
+            raise ValueError(f"{mode} is not available yet; write off")
+        return mode
+
+    @field_validator("engine")
+    @classmethod
+    def only_portable(cls, engine: str) -> str:
+        if engine != "portable":
+            raise ValueError(f"{engine} is not available yet; write portable")
+        return engine
+
+    @field_validator("workers")
+    @classmethod
+    def only_one(cls, workers: int) -> int:
+        if workers != 1:
+            raise ValueError("more than one worker is not available yet; write 1")
+        return workers
+
+
+def check_secret(secret: str) -> None:
+    """Raises ValueError for a secret that is short or was copied from a manual."""
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(
+            f"the secret is shorter than {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32"
+        )
+    if secret.lower().startswith(PLACEHOLDERS):
+        raise ValueError("the secret is a placeholder; make one with: openssl rand -hex 32")

@@ -1,0 +1,41 @@
+"""What the core may ask of an engine: the whole list."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from turn.flows import Address, Flow, Packet, Rule
+
+
+class Open(NamedTuple):
+    """Take this relayed address; the answer comes back through `Relay.opened`."""
+
+    relay: Address
+
+
+class Close(NamedTuple):
+    """Give this relayed address back, and forget the flows through it."""
+
+    relay: Address
+
+
+class Link(NamedTuple):
+    """Carry this flow from now on without asking; again with another rule: the new rule holds."""
+
+    flow: Flow
+    rule: Rule
+
+
+class Unlink(NamedTuple):
+    """Carry this flow no longer: its packets come up to the core again."""
+
+    flow: Flow
+
+
+class Send(NamedTuple):
+    """Send this packet from `packet.here` to `packet.there`."""
+
+    packet: Packet
+
+
+Effect = Open | Close | Link | Unlink | Send

@@ -7,10 +7,9 @@ import os
 import re
 import secrets
 import stat
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +20,7 @@ from turn.config import Turn, check_secret
 
 MAX_BYTES = 1 << 20  # a configuration is a page or two; a larger file was named by mistake
 SECRET_VARIABLE = "CALLN_TURN_SECRET"  # noqa: S105  # the name of a variable, no secret
+LOCAL = "turn: {listen: [udp://127.0.0.1:3478, 'udp://[::1]:3478']}"  # what runs where no file is named
 EX_CONFIG = 78  # sysexits.h: something in the configuration is wrong
 
 Located = tuple[str, ...]
@@ -45,6 +45,15 @@ class Config(BaseModel):
     geo: Geo = Geo()
 
 
+# YAML 1.2's core schema: tag, what is read as it, and the characters that it can begin with.
+SCALARS = (
+    ("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), ["t", "f"]),
+    ("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789")),
+    ("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+\.[0-9]*$"), list("-+0123456789")),
+    ("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|)$"), ["~", "n", ""]),
+)
+
+
 class Loader(yaml.SafeLoader):
     """YAML with the scalars of its core schema: `off` is a word, 12:30 no number; aliases are refused."""
 
@@ -57,31 +66,16 @@ class Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-class Dumper(yaml.SafeDumper):
-    """Writes what Loader reads."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
-
-
-for _style in (Loader, Dumper):
-    for _tag, _pattern, _first in (
-        ("bool", r"true|false", "tf"),
-        ("int", r"[-+]?[0-9]+", "-+0123456789"),
-        ("float", r"[-+]?[0-9]+\.[0-9]*", "-+0123456789"),
-        ("null", r"~|null|", "~n\0"),
-    ):
-        _style.add_implicit_resolver(
-            f"tag:yaml.org,2002:{_tag}",
-            re.compile(f"^(?:{_pattern})$"),
-            [*_first, *([""] if _tag == "null" else [])],
-        )
+for _tag, _pattern, _first in SCALARS:
+    Loader.add_implicit_resolver(_tag, _pattern, _first)
 
 
 def load(path: Path | None) -> Config:
-    """Read and check a file; None gives the defaults. Raises ConfigError with every problem found."""
-    if path is None:
-        return Config()
-    return parse(read(path), path)
+    """Read and check a file. None: the defaults, with everything on this machine only.
+
+    Raises ConfigError with every problem found.
+    """
+    return parse(read(path), path) if path else parse(LOCAL, Path("defaults"))
 
 
 def read(path: Path) -> str:
@@ -110,7 +104,8 @@ def parse(text: str, path: Path) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError([explain(problem, root, path) for problem in error.errors()]) from None
+        told = [problem for problem in error.errors() if not is_echo(problem)]
+        raise ConfigError([explain(problem, root, path) for problem in told]) from None
     return anchor(config, path.parent)
 
 
@@ -149,6 +144,11 @@ def refuse_doubles(node: yaml.Node) -> None:
             children.append(value)
     for child in children:
         refuse_doubles(child)
+
+
+def is_echo(problem: ErrorDetails) -> bool:
+    """A list counted as too short because its entries were refused, which is told already."""
+    return problem["type"] == "too_short" and bool(problem["input"])
 
 
 def explain(problem: ErrorDetails, root: yaml.Node | None, path: Path) -> str:
@@ -191,6 +191,8 @@ def sentence(problem: ErrorDetails, loc: Located) -> str:
         )
     if problem["type"] in ("model_type", "dict_type"):
         return "keys and values belong here, one `key: value` a line"
+    if problem["type"] == "too_short":
+        return "name at least one"
     if problem["type"] == "tuple_type":
         return "a list belongs here, one `- value` a line"
     return problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
@@ -271,48 +273,3 @@ def kept_secret(state_dir: Path) -> bytes:
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror or error}; point site.state_dir elsewhere"]) from None
     return secret_from(path)
-
-
-def example() -> str:
-    """The manual: every key with its sentence and its default, as a file that loads as the defaults."""
-    head = (
-        "The whole configuration of Calln. Every key is here with its default; keep only those you change.",
-        "A key without a default has an example behind a #. Check yours with: calln check --config FILE",
-    )
-    lines = [f"# {line}" for line in head]
-    for name, field in Config.model_fields.items():
-        lines += ["", *section(name, field.annotation, "")]
-    return "\n".join(lines) + "\n"
-
-
-def section(name: str, model: Any, indent: str) -> Iterator[str]:
-    yield from comment(model.__doc__, indent)
-    yield f"{indent}{name}:"
-    for key, field in model.model_fields.items():
-        yield ""
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from section(key, field.annotation, indent + "  ")
-            continue
-        yield from comment(field.description or "", indent + "  ")
-        mark, value = ("# ", field.examples[0]) if field.examples else ("", plain(field.default))
-        for line in yaml.dump({key: value}, Dumper=Dumper, sort_keys=False, width=200).splitlines():
-            yield f"{indent}  {mark}{line}"
-
-
-def comment(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        " ".join(text.split()), 100, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
-    )
-
-
-def plain(value: Any) -> Any:
-    """A default as the file would write it."""
-    if hasattr(value, "get_secret_value"):
-        return value.get_secret_value()
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-if __name__ == "__main__":
-    print(example(), end="")

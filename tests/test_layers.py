@@ -16,7 +16,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "turn.flows": (),
     "turn.config": ("turn.flows",),
     "turn.credentials": (),
-    "turn.policies": ("turn.flows", "turn.errors"),
+    "turn.policies": ("turn.flows", "turn.errors", "turn.credentials"),
     "turn.wire": ("turn.wire", "turn.flows", "turn.errors"),
     "turn.core": ("turn.core", "turn.wire", "turn.flows", "turn.errors", "turn.policies", "turn.credentials"),
     "turn.engines": ("turn.engines", "turn.flows"),

@@ -1,0 +1,154 @@
+"""Who may relay, to whom, and how much: small synchronous policies with safe defaults."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import NamedTuple, Protocol
+
+from turn.credentials import is_live, passwords_for, user_of
+
+
+class Network(NamedTuple):
+    """A range of addresses on their bytes: equal lengths compare as the numbers do."""
+
+    first: bytes
+    last: bytes
+
+    @classmethod
+    def of(cls, text: str) -> Network:
+        """From text such as 10.1.0.0/16. Raises ValueError for what is no network."""
+        network = ip_network(text)
+        return cls(network.network_address.packed, network.broadcast_address.packed)
+
+    def __contains__(self, ip: object) -> bool:
+        return isinstance(ip, bytes) and len(ip) == len(self.first) and self.first <= ip <= self.last
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Networks from words."""
+    return tuple(Network.of(word) for word in text.split())
+
+
+LOOPBACK = networks("127.0.0.0/8 ::1/128")
+
+# Never a peer, whatever an operator allows: this host and network, groups, cloud metadata, and IPv6 forms
+# that carry an IPv4 address past a table of IPv4 addresses (mapped, compatible, translated, NAT64, 6to4, Teredo).
+NEVER = networks(
+    "0.0.0.0/8 224.0.0.0/4 255.255.255.255/32 169.254.169.254/32"
+    " ::/96 ::ffff:0:0/96 ::ffff:0:0:0/96 64:ff9b::/96 64:ff9b:1::/48 2001::/32 2002::/16"
+    " ff00::/8 fd00:ec2::254/128"
+)
+
+# Not the public Internet (IANA's special-purpose registries, and what else no browser lives at).
+SPECIAL = networks(
+    "10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24"
+    " 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15"
+    " 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4"
+    " ::/3 4000::/2 8000::/1"  # of IPv6 only 2000::/3 is routed between strangers
+    " 2001::/23 2001:db8::/32 2620:4f:8000::/48 3fff::/20"
+)
+
+ISATAP = (bytes.fromhex("00005efe"), bytes.fromhex("02005efe"))  # an IPv4 address follows (RFC 5214 §6.1)
+
+
+class Ranges:
+    """A set of addresses, for a look-up by bisection."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        self._firsts: dict[int, list[bytes]] = {4: [], 16: []}
+        self._lasts: dict[int, list[bytes]] = {4: [], 16: []}
+        for first, last in sorted(networks):
+            self._add(self._firsts[len(first)], self._lasts[len(first)], first, last)
+
+    @staticmethod
+    def _add(firsts: list[bytes], lasts: list[bytes], first: bytes, last: bytes) -> None:
+        if lasts and first <= lasts[-1]:
+            lasts[-1] = max(lasts[-1], last)
+            return
+        firsts.append(first)
+        lasts.append(last)
+
+    def __contains__(self, ip: bytes) -> bool:
+        at = bisect_right(self._firsts[len(ip)], ip) - 1
+        return at >= 0 and ip <= self._lasts[len(ip)][at]
+
+
+class Peers(Protocol):
+    """To whom: may packets go to this address? Own addresses are the relay's business, not asked here."""
+
+    def allows(self, ip: bytes) -> bool: ...
+
+
+class PeerTable:
+    """The public Internet, with what an operator adds to it and takes from it."""
+
+    def __init__(
+        self, allow: Iterable[Network] = (), deny: Iterable[Network] = (), *, loopback: bool = False
+    ) -> None:
+        self._loopback = Ranges(LOOPBACK if loopback else ())
+        self._never = Ranges((*NEVER, *LOOPBACK, *deny))
+        self._allowed = Ranges(allow)
+        self._special = Ranges(SPECIAL)
+
+    def allows(self, ip: bytes) -> bool:
+        if ip in self._loopback:
+            return True
+        if ip in self._never or self._carries_denied(ip):
+            return False
+        return ip in self._allowed or ip not in self._special
+
+    def _carries_denied(self, ip: bytes) -> bool:
+        return len(ip) == 16 and ip[8:12] in ISATAP and not self.allows(ip[12:])
+
+
+class Login(NamedTuple):
+    """What would prove a name: any one of the passwords; `user` is whom limits count."""
+
+    user: str
+    passwords: tuple[str, ...]
+
+
+class Keys(Protocol):
+    """Who: None for a name that is unknown or whose time is over at `wall`, in seconds since 1970."""
+
+    def login(self, username: str, wall: float) -> Login | None: ...
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Static users by name and password, and time-limited ones under any of the secrets. Default: nobody."""
+
+    static: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[bytes, ...] = ()
+
+    def login(self, username: str, wall: float) -> Login | None:
+        if username in self.static:
+            return Login(username, (self.static[username],))
+        if self.secrets and is_live(username, wall):
+            return Login(user_of(username), passwords_for(username, self.secrets))
+        return None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much; 0 means no limit. `trusted` networks have no limits per address."""
+
+    allocations_per_user: int = 24
+    allocations_per_address: int = 200
+    allocations: int = 4000
+    packets_per_second: int = 2500
+    bits_per_second: int = 10_000_000
+    unauthenticated_per_second: int = 50
+    new_peers_per_second: int = 5
+    trusted: tuple[Network, ...] = ()
+
+    def trusts(self, ip: bytes) -> bool:
+        return any(ip in network for network in self.trusted)
+
+
+def subscriber(ip: bytes) -> bytes:
+    """What one household or host holds of the address space: an IPv4 address, or a /64 of IPv6."""
+    return ip if len(ip) == 4 else ip[:8]

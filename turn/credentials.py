@@ -1,4 +1,4 @@
-"""Time-limited credentials of the TURN REST kind: minted by the server, checked by the relay, stored by neither."""
+"""Time-limited credentials: minted by the server, checked by the relay, stored by neither."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ def networks(text: str) -> tuple[Network, ...]:
 
 LOOPBACK = networks("127.0.0.0/8 ::1/128")
 
-# Never a peer, whatever an operator allows: this host and network, groups, cloud metadata, and IPv6 forms
-# that carry an IPv4 address past a table of IPv4 addresses (mapped, compatible, translated, NAT64, 6to4, Teredo).
+# Never a peer, whatever an operator allows: this host and network, groups, cloud metadata, and the IPv6 forms
+# that carry an IPv4 address past a table of them (mapped, compatible, translated, NAT64, 6to4, Teredo).
 NEVER = networks(
     "0.0.0.0/8 224.0.0.0/4 255.255.255.255/32 169.254.169.254/32"
     " ::/96 ::ffff:0:0/96 ::ffff:0:0:0/96 64:ff9b::/96 64:ff9b:1::/48 2001::/32 2002::/16"

@@ -26,7 +26,6 @@ class Settings:
     externals: Mapping[bytes, bytes] = field(default_factory=dict)  # local -> public, one to one
     listeners: frozenset[Address] = frozenset()  # wildcards spelt out: every own address at that port
     own: frozenset[bytes] = frozenset()  # every address of this machine
-    loopback: bool = False  # turn.allow_loopback_peers; PeerTable needs it too
 
 
 class Relay:

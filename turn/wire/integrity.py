@@ -1,0 +1,82 @@
+"""What proves a message: MESSAGE-INTEGRITY under a long-term key, and FINGERPRINT."""
+
+from __future__ import annotations
+
+import hmac
+import stringprep
+import unicodedata
+
+from aioice.stun import message_fingerprint, message_integrity
+from aioice.turn import make_integrity_key
+
+INTEGRITY_HEADER = b"\x00\x08\x00\x14"
+INTEGRITY_BYTES = 20
+FINGERPRINT_HEADER = b"\x80\x28\x00\x04"
+
+# RFC 4013 §2.3: what a prepared string must not hold.
+PROHIBITED = (
+    stringprep.in_table_c12,
+    stringprep.in_table_c21_c22,
+    stringprep.in_table_c3,
+    stringprep.in_table_c4,
+    stringprep.in_table_c5,
+    stringprep.in_table_c6,
+    stringprep.in_table_c7,
+    stringprep.in_table_c8,
+    stringprep.in_table_c9,
+    stringprep.in_table_a1,
+)
+
+
+def prepare(text: str) -> str:
+    """A name, realm or password as both ends must write it (RFC 4013; for printable ASCII: as it is).
+
+    Raises ValueError for characters that none may hold.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    kept = (character for character in text if not stringprep.in_table_b1(character))
+    mapped = "".join(" " if stringprep.in_table_c12(character) else character for character in kept)
+    prepared = unicodedata.normalize("NFKC", mapped)
+    if any(forbids(character) for character in prepared for forbids in PROHIBITED):
+        raise ValueError("a character that no name or password may hold")
+    check_direction(prepared)
+    return prepared
+
+
+def check_direction(text: str) -> None:
+    """Right-to-left text begins and ends so and holds no left-to-right characters (RFC 3454 §6)."""
+    right = [stringprep.in_table_d1(character) for character in text]
+    if any(right) and not (right[0] and right[-1] and not any(map(stringprep.in_table_d2, text))):
+        raise ValueError("writing directions are mixed")
+
+
+def long_term_key(username: str, realm: str, password: str) -> bytes:
+    """MD5 of the three (RFC 8489 §9.2.2). Raises ValueError for characters that none may hold."""
+    return make_integrity_key(prepare(username), prepare(realm), prepare(password))
+
+
+def sign(message: bytes, key: bytes) -> bytes:
+    """The message with MESSAGE-INTEGRITY at its end; the length in its header is set for what is there."""
+    return grown(message + INTEGRITY_HEADER + message_integrity(message, key))
+
+
+def proves(message: bytes, at: int, key: bytes) -> bool:
+    """Whether the MESSAGE-INTEGRITY that begins at `at` was made with this key (RFC 8489 §14.5)."""
+    given = message[at + 4 : at + 4 + INTEGRITY_BYTES]
+    return hmac.compare_digest(given, message_integrity(message[:at], key))
+
+
+def mark(message: bytes) -> bytes:
+    """The message with FINGERPRINT at its end."""
+    return grown(message + FINGERPRINT_HEADER + message_fingerprint(message).to_bytes(4, "big"))
+
+
+def is_marked(message: bytes, at: int) -> bool:
+    """Whether the FINGERPRINT that begins at `at` is right (RFC 8489 §14.7)."""
+    return int.from_bytes(message[at + 4 : at + 8], "big") == message_fingerprint(message[:at])
+
+
+def grown(message: bytes) -> bytes:
+    """The same with the length of its attributes in its header."""
+    return message[:2] + (len(message) - 20).to_bytes(2, "big") + message[4:]

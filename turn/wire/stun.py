@@ -1,0 +1,254 @@
+"""STUN and TURN messages: a strict walk over what strangers send, and the bytes of what we answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import Any, NamedTuple, TypeVar
+
+from turn.flows import Address
+from turn.wire.attributes import (
+    COOKIE,
+    DATA,
+    ERROR_CODE,
+    FINGERPRINT,
+    MESSAGE_INTEGRITY,
+    NONCE,
+    REALM,
+    REQUIRED_BELOW,
+    XOR_PEER_ADDRESS,
+    Attribute,
+    mask,
+    pack_code,
+    pack_xor_address,
+)
+from turn.wire.integrity import FINGERPRINT_HEADER, INTEGRITY_BYTES, is_marked, mark, proves, sign
+
+HEADER_BYTES = 20
+COOKIE_BYTES = COOKIE.to_bytes(4, "big")
+HEADER = Struct("!HH4s12s")
+TLV = Struct("!HH")
+
+MAX_ATTRIBUTES = 32  # a request of ours has ten; bounds the work that one datagram of 375 attributes makes
+MAX_UNKNOWN = 8  # types listed in a 420: keeps the reply smaller than the request
+MAX_DATAGRAM = 65507  # what UDP over IPv4 carries
+MAX_DATA = 65535 - 64  # of an indication: its own length and the message's must fit into 16 bits
+
+# The message types that this relay knows: method and class in one number (RFC 8489 §5, RFC 8656 §17).
+BINDING_REQUEST = 0x0001
+ALLOCATE_REQUEST = 0x0003
+REFRESH_REQUEST = 0x0004
+CREATE_PERMISSION_REQUEST = 0x0008
+CHANNEL_BIND_REQUEST = 0x0009
+SEND_INDICATION = 0x0016
+DATA_INDICATION = 0x0017
+CLASS = 0x0110
+REQUEST, INDICATION, SUCCESS, ERROR = 0x0000, 0x0010, 0x0100, 0x0110
+
+FIRST_CHANNEL, LAST_CHANNEL = 0x4000, 0x7FFE  # common clients pick numbers beyond RFC 8656's 0x4FFF
+
+T = TypeVar("T")
+
+
+class WireError(ValueError):
+    """Bytes that are no message: dropped without a reply."""
+
+
+class Message(NamedTuple):
+    """One message that passed the walk.
+
+    `attributes` are in order and end before MESSAGE-INTEGRITY, which begins at `integrity` in `data` (0:
+    there is none): what follows it is not authenticated and ignored (RFC 8489 §14.5).
+    """
+
+    type: int
+    transaction: bytes
+    attributes: tuple[tuple[int, bytes], ...]
+    integrity: int
+    fingerprint: bool
+    data: bytes
+
+    def raw(self, attribute: Attribute[Any]) -> bytes | None:
+        """The bytes of the first one of its kind: later ones are ignored (RFC 8489 §14)."""
+        number = attribute.type
+        return next((value for kind, value in self.attributes if kind == number), None)
+
+    def get(self, attribute: Attribute[T]) -> T | None:
+        """The value of the first one of its kind. Raises BadRequest for a malformed one."""
+        value = self.raw(attribute)
+        return None if value is None else attribute.unpack(value, self.transaction)
+
+    def has(self, attribute: Attribute[Any]) -> bool:
+        return self.raw(attribute) is not None
+
+    def each(self, attribute: Attribute[T]) -> list[T]:
+        """The values of all of its kind. Raises BadRequest for a malformed one."""
+        number = attribute.type
+        return [
+            attribute.unpack(value, self.transaction) for kind, value in self.attributes if kind == number
+        ]
+
+    def proves(self, key: bytes) -> bool:
+        """Whether its MESSAGE-INTEGRITY was made with this key."""
+        return bool(self.integrity) and proves(self.data, self.integrity, key)
+
+    def unknown(self, known: frozenset[int]) -> tuple[int, ...]:
+        """The types that one must know, but does not."""
+        return tuple(kind for kind, _ in self.attributes if kind < REQUIRED_BELOW and kind not in known)
+
+
+def parse(data: bytes) -> Message:
+    """Raises WireError for everything that is not exactly one well-formed message."""
+    kind, transaction = parse_header(data)
+    attributes: list[tuple[int, bytes]] = []
+    integrity, fingerprint = 0, False
+    for count, (at, number, value) in enumerate(walk(data)):
+        if count >= MAX_ATTRIBUTES:
+            raise WireError("too many attributes")
+        if number == FINGERPRINT.type:
+            check_fingerprint(data, at, value)
+            fingerprint = True
+        elif integrity:
+            continue
+        elif number == MESSAGE_INTEGRITY.type:
+            integrity = check_integrity_size(at, value)
+        else:
+            attributes.append((number, value))
+    return Message(kind, transaction, tuple(attributes), integrity, fingerprint, data)
+
+
+def parse_header(data: bytes) -> tuple[int, bytes]:
+    if len(data) < HEADER_BYTES:
+        raise WireError("shorter than a header")
+    kind, length, cookie, transaction = HEADER.unpack_from(data)
+    if kind & 0xC000 or cookie != COOKIE_BYTES or length & 3 or length != len(data) - HEADER_BYTES:
+        raise WireError("no header of a message")
+    return kind, transaction
+
+
+def walk(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Each attribute: where it begins, its type, its value. The header said that whole words follow."""
+    at, end = HEADER_BYTES, len(data)
+    while at < end:
+        number, size = TLV.unpack_from(data, at)
+        after = at + 4 + (size + 3 & ~3)
+        if after > end:
+            raise WireError("an attribute passes the end")
+        yield at, number, data[at + 4 : at + 4 + size]
+        at = after
+
+
+def check_fingerprint(data: bytes, at: int, value: bytes) -> None:
+    if len(value) != 4 or at + 8 != len(data) or not is_marked(data, at):
+        raise WireError("a wrong fingerprint")
+
+
+def check_integrity_size(at: int, value: bytes) -> int:
+    if len(value) != INTEGRITY_BYTES:
+        raise WireError("no message integrity of this size")
+    return at
+
+
+def tlv(number: int, value: bytes) -> bytes:
+    """One attribute; padding is zero."""
+    return TLV.pack(number, len(value)) + value + bytes(-len(value) & 3)
+
+
+def build(
+    kind: int,
+    transaction: bytes,
+    attributes: list[tuple[Attribute[Any], Any]],
+    key: bytes | None = None,
+    *,
+    fingerprint: bool = False,
+) -> bytes:
+    """A message; signed with `key`, and marked, where asked."""
+    body = b"".join(tlv(row.type, row.pack(value, transaction)) for row, value in attributes)
+    message = HEADER.pack(kind, len(body), COOKIE_BYTES, transaction) + body
+    if key is not None:
+        message = sign(message, key)
+    return mark(message) if fingerprint else message
+
+
+# What a flood can ask for, and what carries media, is packed by hand.
+
+MAPPED_V4 = bytes.fromhex("0020 0008 0001")
+MAPPED_V6 = bytes.fromhex("0020 0014 0002")
+BOUND_V4 = bytes.fromhex("0101 000c") + COOKIE_BYTES
+BOUND_V6 = bytes.fromhex("0101 0018") + COOKIE_BYTES
+SEND_V4 = Struct("!HHI12sIHHIHH")  # header, XOR-PEER-ADDRESS of IPv4, the head of DATA
+SENT_V4 = (SEND_INDICATION, COOKIE, 0x0012_0008, 1, DATA.type)
+BARE_BINDING = bytes.fromhex("0001 0000") + COOKIE_BYTES
+
+
+def is_bare_binding(data: bytes) -> bool:
+    """A Binding request of nothing but its header: what a flood is made of."""
+    return len(data) == HEADER_BYTES and data.startswith(BARE_BINDING)
+
+
+def binding_success(transaction: bytes, client: Address) -> bytes:
+    """XOR-MAPPED-ADDRESS and nothing else: 32 bytes, 44 for IPv6."""
+    port = (client.port ^ COOKIE >> 16).to_bytes(2, "big")
+    if len(client.ip) == 4:
+        return BOUND_V4 + transaction + MAPPED_V4 + port + mask(client.ip, transaction)
+    return BOUND_V6 + transaction + MAPPED_V6 + port + mask(client.ip, transaction)
+
+
+class Challenge:
+    """401 and 438 for one realm: everything but transaction and nonce is packed in advance."""
+
+    def __init__(self, realm: str) -> None:
+        self._realm = tlv(REALM.type, realm.encode())
+
+    def build(self, kind: int, transaction: bytes, code: int, nonce: bytes) -> bytes:
+        body = tlv(ERROR_CODE.type, pack_code(code, b"")) + self._realm + tlv(NONCE.type, nonce)
+        return HEADER.pack(kind | ERROR, len(body), COOKIE_BYTES, transaction) + body
+
+
+def parse_send(data: bytes) -> tuple[Address, bytes] | None:
+    """Peer and data of a Send indication of just these two, as browsers make it for each packet to an IPv4
+    peer, perhaps with a right FINGERPRINT. None for any other shape, which `parse` then judges."""
+    if len(data) < SEND_V4.size:
+        return None
+    kind, length, cookie, _, head, family, port, ip, after, size = SEND_V4.unpack_from(data)
+    if (kind, cookie, head, family, after) != SENT_V4:
+        return None
+    end = SEND_V4.size + (size + 3 & ~3)
+    if length != len(data) - HEADER_BYTES or not (end == len(data) or is_marked_end(data, end)):
+        return None
+    return Address((ip ^ COOKIE).to_bytes(4, "big"), port ^ COOKIE >> 16), data[36 : 36 + size]
+
+
+def is_marked_end(data: bytes, at: int) -> bool:
+    return at + 8 == len(data) and data.startswith(FINGERPRINT_HEADER, at) and is_marked(data, at)
+
+
+def data_indication(transaction: bytes, peer: Address, payload: bytes) -> bytes:
+    """What a peer sent, for a client without a channel (RFC 8656 §11.3)."""
+    at = pack_xor_address(peer, transaction)
+    size = 8 + len(at) + len(payload) + (-len(payload) & 3)
+    return b"".join(
+        (
+            HEADER.pack(DATA_INDICATION, size, COOKIE_BYTES, transaction),
+            TLV.pack(XOR_PEER_ADDRESS.type, len(at)),
+            at,
+            TLV.pack(DATA.type, len(payload)),
+            payload,
+            bytes(-len(payload) & 3),
+        )
+    )
+
+
+def channel_data(number: int, payload: bytes) -> bytes:
+    """What a peer sent, for a client with a channel; over UDP without padding (RFC 8656 §12.5)."""
+    return TLV.pack(number, len(payload)) + payload
+
+
+def parse_channel_data(data: bytes) -> tuple[int, bytes]:
+    """Number and payload. Up to three bytes of padding may follow; more is no frame (RFC 8656 §12.6)."""
+    if len(data) < 4:
+        raise WireError("shorter than a header")
+    number, size = TLV.unpack_from(data)
+    if not FIRST_CHANNEL <= number <= LAST_CHANNEL or not 0 <= len(data) - 4 - size <= 3:
+        raise WireError("no channel data")
+    return number, data[4 : 4 + size]

@@ -1,0 +1,28 @@
+// Keeps a phone's screen on during a call: a locked screen would end it.
+
+let lock = null;
+let wanted = false;
+
+async function take() {
+  if (!wanted || document.visibilityState !== "visible") return;
+  try {
+    lock = await navigator.wakeLock?.request("screen");
+  } catch {
+    lock = null; // the battery is low: the person decides then
+  }
+  if (!wanted) release();
+}
+
+function release() {
+  lock?.release();
+  lock = null;
+}
+
+// The browser takes the lock away whenever the page is hidden.
+document.addEventListener("visibilitychange", take);
+
+export function keepAwake(on) {
+  wanted = on;
+  if (on) take();
+  else release();
+}

@@ -1,0 +1,63 @@
+// The conversation: lines and pictures, bounded, and forgotten with the call.
+
+import { at } from "./view.js";
+
+const MOST = 200; // entries; a partner who types without end must not fill the memory
+const MOST_PICTURES = 12; // of up to 2 MiB each
+const WHO = { you: "You", partner: "Partner" };
+
+const log = () => at("log");
+
+function entry(from, content) {
+  const line = document.createElement("div");
+  line.className = `entry ${from}`;
+  const who = document.createElement("span");
+  who.className = "who";
+  who.textContent = WHO[from];
+  line.append(who, content);
+  return append(line);
+}
+
+function append(line) {
+  log().append(line);
+  if (log().children.length > MOST) remove(log().firstElementChild);
+  const pictures = log().querySelectorAll("img");
+  if (pictures.length > MOST_PICTURES) remove(pictures[0].closest(".entry"));
+  log().scrollTop = log().scrollHeight;
+  return line;
+}
+
+function remove(line) {
+  for (const image of line.querySelectorAll("img")) URL.revokeObjectURL(image.src);
+  line.remove();
+}
+
+export function addText(from, text) {
+  const said = document.createElement("span");
+  said.className = "said";
+  said.textContent = text;
+  return entry(from, said);
+}
+
+// Resolves to false where the browser cannot show it after all.
+export async function addPicture(from, blob) {
+  const image = document.createElement("img");
+  image.alt = from === "you" ? "The picture that you sent" : "A picture from your partner";
+  image.src = URL.createObjectURL(blob);
+  const line = entry(from, image);
+  const shown = await image.decode().then(() => true, () => false);
+  if (!shown) remove(line);
+  log().scrollTop = log().scrollHeight;
+  return shown;
+}
+
+export function note(line, text) {
+  const mark = document.createElement("span");
+  mark.className = "note";
+  mark.textContent = text;
+  line.append(mark);
+}
+
+export function clearLog() {
+  for (const line of [...log().children]) remove(line);
+}

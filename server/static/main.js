@@ -1,0 +1,306 @@
+// What a person does and what the server says, and what follows: idle, waiting, connecting, talking, ended.
+
+import { keepAwake } from "./awake.js";
+import { Call } from "./call.js";
+import { Meters } from "./meter.js";
+import { closeMicrophone, mute, openMicrophone } from "./microphone.js";
+import { relayForced, token } from "./settings.js";
+import { Share } from "./share.js";
+import { Signalling } from "./signalling.js";
+import { at, play, say, showFacts, showGuard, showLevel, showMute, showState, trouble } from "./view.js";
+import { setUpWishes, wishes } from "./wishes.js";
+import * as words from "./words.js";
+
+const LINGER = 60_000; // ms after a call in which it can be reported; then the page lets everything go
+const ICE_PATIENCE = 3000; // ms to wait for fresh credentials before the old ones must do
+
+const page = { state: "idle", call: null, last: null, stream: null, muted: false, since: 0, path: null, orphan: false };
+const signalling = new Signalling(token(), { message: receive, chunk: (bytes) => share.chunk(bytes), ready, away, refused });
+const share = new Share((message) => signalling.send(message), (bytes) => signalling.sendChunk(bytes));
+const meters = new Meters(showLevel);
+let lingering = 0;
+let clock = 0;
+let takeIce = () => {};
+
+function become(state, text) {
+  page.state = state;
+  showGuard({ block: state === "talking", report: state === "talking" || (state === "ended" && page.last !== null) });
+  showState(state);
+  say(text);
+  keepAwake(state === "connecting" || state === "talking");
+}
+
+// What a person does
+
+async function start() {
+  if (page.state !== "idle" && page.state !== "ended") return;
+  clearTimeout(lingering);
+  page.last = null;
+  share.forget();
+  trouble();
+  become("waiting", words.ASKING);
+  try {
+    page.stream = await openMicrophone();
+  } catch (error) {
+    return noMicrophone(error.name);
+  }
+  meters.listen("you", page.stream);
+  page.stream.getAudioTracks()[0].onended = () => trouble(words.MICROPHONE.NotFoundError);
+  mute(page.muted);
+  queue("start");
+}
+
+function noMicrophone(name) {
+  if (name === "stale") return;
+  letGo();
+  become("idle", words.IDLE);
+  trouble(words.MICROPHONE[name] ?? words.MICROPHONE.other);
+}
+
+function queue(type) {
+  say(words.WAITING);
+  if (signalling.wanted) signalling.send({ type, ...wishes() });
+  else signalling.open(); // ready() goes on
+}
+
+function next() {
+  if (page.state === "ended") return start();
+  if (page.state === "waiting") return;
+  const type = page.orphan ? "start" : "next";
+  leave();
+  page.last = null;
+  share.forget();
+  trouble();
+  become("waiting", words.WAITING);
+  queue(type);
+}
+
+function stop() {
+  trouble();
+  if (page.state === "waiting") {
+    letGo();
+    return become("idle", words.IDLE);
+  }
+  signalling.send({ type: "stop" });
+  leave();
+  share.forget();
+  hush();
+  end(words.STOPPED);
+}
+
+function toggleMute() {
+  page.muted = !page.muted;
+  mute(page.muted);
+  showMute(page.muted);
+}
+
+function compose(event) {
+  event.preventDefault();
+  const text = at("message").value;
+  if (!text.trim() || page.state !== "talking" || page.orphan) return;
+  share.say(text);
+  at("message").value = "";
+}
+
+function report() {
+  const dialog = at("reporting");
+  dialog.returnValue = "";
+  dialog.showModal();
+}
+
+function reportChosen() {
+  if (at("reporting").returnValue !== "send") return;
+  const reason = document.querySelector("input[name=reason]:checked").value;
+  signalling.send({ type: "report", call: page.call?.id ?? page.last, reason });
+}
+
+function wishesChanged() {
+  if (page.state === "waiting" && signalling.ready) signalling.send({ type: "next", ...wishes() });
+}
+
+// How a call begins and ends
+
+function begin(seat) {
+  share.begin(seat.call);
+  page.orphan = false;
+  page.path = null;
+  showFacts({ seconds: 0, path: null, from: seat.country });
+  const on = { remote: hear, connected, shaky: () => say(words.SHAKY), lost };
+  const relay = seat.relay || relayForced;
+  page.call = new Call(seat, page.stream, { relay, send: (message) => signalling.send(message), fresh: freshIce, on });
+  become("connecting", words.CONNECTING);
+}
+
+async function hear(stream) {
+  meters.listen("partner", stream);
+  at("hear").hidden = await play(stream);
+}
+
+function connected() {
+  if (page.state === "talking") return say(words.TALKING);
+  page.since = Date.now();
+  clock = setInterval(look, 1000);
+  become("talking", words.TALKING);
+  look();
+}
+
+async function look() {
+  const call = page.call;
+  const path = await call.path();
+  if (call !== page.call) return;
+  if (path && !page.path) signalling.send({ type: "connected", call: call.id, path });
+  page.path = path ?? page.path;
+  showFacts({ seconds: (Date.now() - page.since) / 1000, path: page.path });
+}
+
+function lost(why) {
+  signalling.send({ type: "stop" });
+  leave();
+  end("The call has ended.");
+  trouble(words.LOST[why]);
+}
+
+function leave() {
+  if (!page.call) return;
+  page.call.close();
+  page.last = page.orphan ? null : page.call.id;
+  page.call = null;
+  page.orphan = false;
+  clearInterval(clock);
+  meters.silence("partner");
+  play(null);
+  at("hear").hidden = true;
+  share.end();
+}
+
+function end(text) {
+  become("ended", text);
+  clearTimeout(lingering);
+  lingering = setTimeout(() => {
+    letGo();
+    become("ended", at("status").textContent);
+  }, LINGER);
+}
+
+function hush() {
+  closeMicrophone();
+  meters.close();
+  page.stream = null;
+  page.muted = false;
+  showMute(false);
+}
+
+function letGo() {
+  clearTimeout(lingering);
+  hush();
+  signalling.close();
+  page.last = null;
+}
+
+function freshIce() {
+  return new Promise((done) => {
+    takeIce = done;
+    setTimeout(() => done(null), ICE_PATIENCE);
+    signalling.send({ type: "ice" });
+  });
+}
+
+// What the server says
+
+const ours = (take) => (message) => message.call === page.call?.id && take(message);
+const media = ours((message) => page.call.receive(message));
+const shared = ours((message) => share.receive(message));
+
+const TAKE = {
+  waiting: requeued,
+  matched: (message) => page.state === "waiting" && page.stream && begin(message),
+  offer: media,
+  answer: media,
+  candidate: media,
+  text: shared,
+  picture: shared,
+  "picture-ack": shared,
+  "picture-cancel": shared,
+  sent: (message) => share.receive(message),
+  ice: (message) => takeIce(message.ice),
+  partner: ours((message) => say(message.state === "away" ? words.PARTNER_AWAY : words.TALKING)),
+  reported: (message) => say(words.reported(message.code)),
+  ended: ours(ended),
+  error: failed,
+};
+
+function receive(message) {
+  TAKE[message.type]?.(message);
+}
+
+// The server has us in its queue, whatever this page believed.
+function requeued() {
+  if (page.state === "idle" || page.state === "ended") return;
+  if (page.call) {
+    leave();
+    become("waiting", words.WAITING);
+  } else if (at("status").textContent !== words.ENDED.vanished) say(words.WAITING);
+}
+
+function ended({ reason }) {
+  leave();
+  trouble();
+  if (reason === "vanished") become("waiting", words.ENDED.vanished);
+  else end(words.ENDED[reason] ?? words.STOPPED);
+}
+
+function failed({ code, id }) {
+  const text = share.refused(id) || code in words.ERRORS ? (words.ERRORS[code] ?? words.ERRORS.internal) : "";
+  if (code === "bad_sdp" && page.call) lost("unreachable");
+  if (text) trouble(text);
+}
+
+function ready(hello) {
+  trouble();
+  if (page.state === "waiting" && hello.state !== "waiting" && hello.state !== "calling") queue("start");
+  if (!page.call) return;
+  if (hello.resumed) return page.call.recover();
+  if (page.call.connected) return adrift();
+  leave();
+  become("waiting", words.WAITING);
+  queue("start");
+}
+
+// The server forgot the call (it was restarted), but the voices need no server.
+function adrift() {
+  page.orphan = true;
+  share.end();
+  for (const id of ["message", "send", "picture"]) at(id).disabled = true;
+  showGuard({ block: false, report: false });
+  trouble(words.ALONE);
+}
+
+function away(code, seconds) {
+  const text = `${words.AWAY[code] ?? words.GONE} ${words.retry(seconds)}`;
+  if (page.state === "waiting") say(text);
+  else if (page.call && !page.orphan) trouble(text);
+}
+
+function refused(code) {
+  const inCall = page.call !== null;
+  leave();
+  letGo();
+  if (page.state !== "ended") become(inCall ? "ended" : "idle", inCall ? words.STOPPED : words.IDLE);
+  trouble(words.REFUSED[code]);
+}
+
+const CLICKS = { start, next, stop, mute: toggleMute, report, cancel: () => share.cancel() };
+for (const [id, act] of Object.entries(CLICKS)) at(id).addEventListener("click", act);
+at("block").addEventListener("click", () => signalling.send({ type: "block", call: page.call?.id }));
+at("hear").addEventListener("click", async () => (at("hear").hidden = await play(at("sound").srcObject)));
+at("composer").addEventListener("submit", compose);
+at("picture").addEventListener("click", () => at("file").click());
+at("file").addEventListener("change", () => {
+  if (at("file").files[0] && page.state === "talking") share.show(at("file").files[0]);
+  at("file").value = "";
+});
+at("reporting").addEventListener("close", reportChosen);
+addEventListener("pagehide", () => signalling.close());
+addEventListener("pageshow", (event) => event.persisted && location.reload()); // its call is gone
+setUpWishes(wishesChanged);
+showGuard({ block: false, report: false });

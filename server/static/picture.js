@@ -1,0 +1,91 @@
+// Pictures in small pieces: at most two of them unacknowledged, so that text and signalling overtake them.
+
+import { headerOf } from "./header.js";
+
+const KIND = 1; // first byte of a binary frame that carries a picture's piece
+const HEAD = 5; // that byte and the picture's number
+const IN_FLIGHT = 2; // pieces; a third is refused by the server
+const MAX_BYTES = 2 * 1024 * 1024;
+const MAX_CHUNK = 48 * 1024;
+const MAX_PIXELS = 16_000_000; // a small file may unpack to gigabytes
+
+function frame(number, piece) {
+  const bytes = new Uint8Array(HEAD + piece.length);
+  bytes[0] = KIND;
+  new DataView(bytes.buffer).setUint32(1, number);
+  bytes.set(piece, HEAD);
+  return bytes;
+}
+
+export class Outgoing {
+  static #numbers = 0;
+  #sent = 0;
+
+  // `link` sends: message(m) and chunk(bytes).
+  constructor(blob, bytes, link) {
+    Object.assign(this, { blob, bytes, link, number: Outgoing.#numbers++, acknowledged: 0 });
+  }
+
+  static async of(blob, link) {
+    return new Outgoing(blob, new Uint8Array(await blob.arrayBuffer()), link);
+  }
+
+  begin() {
+    this.link.message({ type: "picture", picture: this.number, size: this.bytes.length, mime: this.blob.type });
+    this.#push();
+  }
+
+  cancel() {
+    this.link.message({ type: "picture-cancel", picture: this.number });
+  }
+
+  // Returns what part has arrived, 1 when all of it has.
+  acknowledge(bytes) {
+    this.acknowledged = Math.max(this.acknowledged, Math.min(bytes, this.#sent));
+    this.#push();
+    return this.acknowledged / this.bytes.length;
+  }
+
+  #push() {
+    while (this.#sent < this.bytes.length && this.#sent - this.acknowledged <= (IN_FLIGHT - 1) * MAX_CHUNK) {
+      const piece = this.bytes.subarray(this.#sent, this.#sent + MAX_CHUNK);
+      this.#sent += piece.length;
+      this.link.chunk(frame(this.number, piece));
+    }
+  }
+}
+
+export class Incoming {
+  #bytes;
+  #received = 0;
+
+  constructor({ picture, size, mime }, link) {
+    if (!(size > 0 && size <= MAX_BYTES)) throw new Error("odd");
+    Object.assign(this, { number: picture, mime, link });
+    this.#bytes = new Uint8Array(size);
+  }
+
+  // Takes one binary frame; returns the whole picture as a blob once it is complete, else null. Throws "odd".
+  take(buffer) {
+    const piece = new Uint8Array(buffer, HEAD);
+    if (this.#received + piece.length > this.#bytes.length) throw new Error("odd");
+    this.#bytes.set(piece, this.#received);
+    this.#received += piece.length;
+    this.link.message({ type: "picture-ack", picture: this.number, bytes: this.#received });
+    return this.#received === this.#bytes.length ? this.#whole() : null;
+  }
+
+  // The type is the declared one only where the bytes say the same.
+  #whole() {
+    const header = headerOf(this.#bytes);
+    if (!header || header.mime !== this.mime || header.pixels > MAX_PIXELS) throw new Error("odd");
+    return new Blob([this.#bytes], { type: header.mime });
+  }
+}
+
+// The number in a binary frame, or null where it is no picture's piece.
+export function numberOf(buffer) {
+  if (buffer.byteLength <= HEAD) return null;
+  const view = new DataView(buffer);
+  return view.getUint8(0) === KIND ? view.getUint32(1) : null;
+}

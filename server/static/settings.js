@@ -1,0 +1,42 @@
+// What the browser remembers between visits: a random token, the country wish, the address switch. Nothing else.
+
+const PREFIX = "calln.";
+const memory = new Map(); // where storage is refused, the wishes last as long as the page
+
+function read(key) {
+  try {
+    return localStorage.getItem(PREFIX + key) ?? memory.get(key) ?? "";
+  } catch {
+    return memory.get(key) ?? "";
+  }
+}
+
+function write(key, value) {
+  memory.set(key, value);
+  try {
+    localStorage.setItem(PREFIX + key, value);
+  } catch {
+    // kept in memory only
+  }
+}
+
+export function token() {
+  if (!/^[A-Za-z0-9_-]{16,64}$/.test(read("token"))) {
+    const bytes = crypto.getRandomValues(new Uint8Array(24));
+    write("token", btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_"));
+  }
+  return read("token");
+}
+
+export const wish = {
+  read: () => read("wish").split(" ").filter((code) => /^[a-z]{2}$/.test(code)),
+  write: (codes) => write("wish", codes.join(" ")),
+};
+
+export const hide = {
+  read: () => read("hide") === "yes",
+  write: (on) => write("hide", on ? "yes" : ""),
+};
+
+// The address of the page may demand relayed paths: for tests, and as a link that nobody can forget to switch.
+export const relayForced = new URLSearchParams(location.search).get("relay") === "1";

@@ -1,0 +1,133 @@
+// What two people share beside their voices: lines of text and pictures, for one call at a time.
+
+import { addPicture, addText, clearLog, note } from "./log.js";
+import { Incoming, numberOf, Outgoing } from "./picture.js";
+import { redraw } from "./redraw.js";
+import { showSending, trouble } from "./view.js";
+import { PICTURE } from "./words.js";
+
+const MAX_PICTURE = 2 * 1024 * 1024;
+
+export class Share {
+  #lines = new Map(); // id -> line that the server has not yet taken
+  #count = 0;
+  #call = null;
+  #outgoing = null;
+  #incoming = null;
+
+  // `send` and `sendChunk` are the signalling's.
+  constructor(send, sendChunk) {
+    this.link = { message: (message) => send({ ...message, call: this.#call }), chunk: sendChunk };
+  }
+
+  begin(call) {
+    this.forget();
+    this.#call = call;
+  }
+
+  // What was said stays readable after a call; what was under way does not go on.
+  end() {
+    this.#call = this.#outgoing = this.#incoming = null;
+    this.#lines.clear();
+    showSending(null);
+  }
+
+  forget() {
+    this.end();
+    clearLog();
+  }
+
+  say(text) {
+    const id = `t${++this.#count}`;
+    this.#lines.set(id, addText("you", text));
+    this.link.message({ type: "text", text, id });
+  }
+
+  // Returns true where the refusal concerns a line of text, which then says so.
+  refused(id) {
+    const line = this.#lines.get(id);
+    if (line) note(line, "not sent");
+    return this.#lines.delete(id);
+  }
+
+  async show(file) {
+    const call = this.#call;
+    trouble();
+    try {
+      const blob = await redraw(file, MAX_PICTURE);
+      const outgoing = await Outgoing.of(blob, this.link);
+      if (call !== this.#call || this.#outgoing) return; // the call ended while the picture was drawn
+      this.#outgoing = outgoing;
+      showSending(0);
+      outgoing.begin();
+    } catch (error) {
+      trouble(PICTURE[error.message] ?? PICTURE.unreadable);
+    }
+  }
+
+  cancel() {
+    this.#outgoing?.cancel();
+    this.#outgoing = null;
+    showSending(null);
+  }
+
+  // One message of the call's: sent, text, picture, picture-ack or picture-cancel.
+  receive(message) {
+    const take = {
+      sent: () => this.#lines.delete(message.id),
+      text: () => addText("partner", message.text),
+      picture: () => this.#begin(message),
+      "picture-ack": () => this.#acknowledged(message),
+      "picture-cancel": () => this.#cancelled(message),
+    };
+    take[message.type]();
+  }
+
+  chunk(buffer) {
+    if (!this.#incoming || this.#incoming.number !== numberOf(buffer)) return;
+    this.#guarded(() => {
+      const blob = this.#incoming.take(buffer);
+      if (blob) this.#arrived(blob);
+    });
+  }
+
+  #begin(message) {
+    this.#guarded(() => (this.#incoming = new Incoming(message, this.link)));
+  }
+
+  async #arrived(blob) {
+    this.#incoming = null;
+    if (!(await addPicture("partner", blob))) trouble(PICTURE.odd);
+  }
+
+  #guarded(work) {
+    try {
+      work();
+    } catch {
+      if (this.#incoming) this.link.message({ type: "picture-cancel", picture: this.#incoming.number });
+      this.#incoming = null;
+      trouble(PICTURE.odd);
+    }
+  }
+
+  #acknowledged({ picture, bytes }) {
+    if (this.#outgoing?.number !== picture) return;
+    const part = this.#outgoing.acknowledge(bytes);
+    showSending(part);
+    if (part < 1) return;
+    addPicture("you", this.#outgoing.blob);
+    this.#outgoing = null;
+    showSending(null);
+  }
+
+  // Both directions count their pictures from 0, so the number alone does not say whose it is.
+  #cancelled({ picture }) {
+    if (this.#outgoing?.number === picture) {
+      this.#outgoing = null;
+      showSending(null);
+      trouble(PICTURE.refused);
+    } else if (this.#incoming?.number === picture) {
+      this.#incoming = null;
+    }
+  }
+}

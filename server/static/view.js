@@ -1,0 +1,89 @@
+// The page's elements: what each state enables, shows and says. Strangers' text enters by textContent only.
+
+import { clock, country, PATH } from "./words.js";
+
+export const at = (id) => document.getElementById(id);
+
+// The controls that work in each state; the others are disabled.
+const WORKS = {
+  idle: ["start"],
+  waiting: ["stop", "mute"],
+  connecting: ["next", "stop", "mute"],
+  talking: ["next", "stop", "mute", "message", "send", "picture"],
+  ended: ["start", "next"],
+};
+const CONTROLS = ["start", "next", "stop", "mute", "message", "send", "picture"];
+const TITLES = { waiting: "Waiting", connecting: "Connecting", talking: "Talking", ended: "Call ended" };
+
+export function showState(state) {
+  const focused = document.activeElement;
+  document.body.dataset.state = state;
+  for (const id of CONTROLS) at(id).disabled = !WORKS[state].includes(id);
+  keepNext(state);
+  const name = document.body.dataset.name;
+  document.title = TITLES[state] ? `${TITLES[state]} · ${name}` : name;
+  if (state !== "talking") at("sending").hidden = true;
+  keepFocus(focused);
+}
+
+// Who presses Next again and again must not find the focus on Stop: the button stays, and says that it rests.
+function keepNext(state) {
+  const resting = state === "waiting";
+  if (resting) at("next").disabled = false;
+  at("next").setAttribute("aria-disabled", String(resting));
+}
+
+// A control that ends its work must not drop the keyboard to the top of the page.
+function keepFocus(focused) {
+  if (!focused || focused === document.body) return;
+  if (!focused.disabled && focused.checkVisibility()) return;
+  const order = focused.id === "start" ? ["stop"] : ["next", "stop", "start"];
+  const next = focused.id === "stop" ? ["start"] : order;
+  at(next.find((id) => !at(id).disabled) ?? "main").focus();
+}
+
+export function say(text) {
+  if (at("status").textContent !== text) at("status").textContent = text;
+}
+
+export function trouble(text = "") {
+  at("trouble").textContent = text;
+}
+
+export function showMute(muted) {
+  at("mute").setAttribute("aria-pressed", String(muted));
+}
+
+export function showLevel(name, level) {
+  at(`level-${name}`).value = level;
+  at(`voice-${name}`).style.setProperty("--level", level.toFixed(2));
+}
+
+export function showFacts({ seconds, path, from }) {
+  if (seconds !== undefined) at("duration").textContent = clock(seconds);
+  if (path !== undefined) at("path").textContent = PATH[path] ?? "not known yet";
+  if (from !== undefined) {
+    at("country-fact").hidden = !from;
+    at("country").textContent = from ? country(from) : "";
+  }
+}
+
+// Block and Report: the first during a call, the second a while longer.
+export function showGuard({ block, report }) {
+  at("block").hidden = !block;
+  at("report").hidden = !report;
+}
+
+export function showSending(part) {
+  at("sending").hidden = part === null;
+  at("progress").value = part ?? 0;
+  at("picture").disabled = part !== null;
+}
+
+// Resolves to true where the browser plays, false where it wants a tap first.
+export async function play(stream) {
+  const sound = at("sound");
+  sound.srcObject = stream;
+  if (!stream) return true;
+  return sound.play().then(() => true, (error) => error.name !== "NotAllowedError");
+}

@@ -29,6 +29,12 @@ class Forbidden(RelayError):
     code = 403
 
 
+class MobilityForbidden(RelayError):
+    """Allocations do not move between clients' addresses here (RFC 8016 §3.1)."""
+
+    code = 405
+
+
 class UnknownAttribute(RelayError):
     """A comprehension-required attribute that we do not know (RFC 8489 §6.3.1)."""
 

@@ -2,48 +2,144 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from turn.core.effects import Effect
+from turn.core.allocations import Allocation
+from turn.core.effects import Close, Effect, Send
+from turn.core.exchange import Exchange
+from turn.core.media import Drop, from_channel, from_client, from_peer
+from turn.core.requests import METHODS, answer
+from turn.core.settings import Settings
+from turn.core.state import State
+from turn.errors import UnknownAttribute
 from turn.flows import Address, Packet
-from turn.policies import Accounts, Keys, Limits, Peers, PeerTable
+from turn.wire.attributes import NONCE, REALM, USERNAME
+from turn.wire.integrity import mark
+from turn.wire.stun import (
+    BINDING_REQUEST,
+    SEND_INDICATION,
+    WireError,
+    binding_success,
+    is_bare_binding,
+    parse,
+)
+
+UNDERSTOOD = frozenset((USERNAME.type, REALM.type, NONCE.type))  # and not asked for by Binding
+SEND_HEAD = SEND_INDICATION.to_bytes(2, "big")
+
+__all__ = ["Relay", "Session", "Settings"]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What an operator decided, and what is known of the machine."""
+class Session(NamedTuple):
+    """One live allocation, for an operator's terminal; the relay's logs never hold an address."""
 
-    nonce_key: bytes  # random per start
-    choose: Callable[[int], int]  # secrets.randbelow: relayed ports must not be guessable
-    realm: str = "call"
-    keys: Keys = field(default_factory=Accounts)
-    peers: Peers = field(default_factory=PeerTable)
-    limits: Limits = field(default_factory=Limits)
-    ports: tuple[int, int] = (49152, 65535)  # inclusive
-    relay_addresses: tuple[bytes, ...] = ()  # none: the one that the client reached
-    externals: Mapping[bytes, bytes] = field(default_factory=dict)  # local -> public, one to one
-    listeners: frozenset[Address] = frozenset()  # wildcards spelt out: every own address at that port
-    own: frozenset[bytes] = frozenset()  # every address of this machine
+    user: str
+    client: Address
+    relay: Address
+    seconds_left: float
+    permissions: int
+    channels: int
+    flows: int
 
 
 class Relay:
-    """Packets and time in, effects out. `now` is monotonic seconds, `wall` seconds since 1970."""
+    """`now` is monotonic seconds; `wall`, seconds since 1970, is for credentials alone."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.counts: Counter[str] = Counter()
+        self._state = State(settings)
+        self._ports = frozenset(listener.port for listener in settings.listeners)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many packets were dropped and requests answered, by reason; without addresses and names."""
+        return self._state.counts
 
     def receive(self, packet: Packet, now: float, wall: float) -> list[Effect]:
-        raise NotImplementedError
+        """A packet that no flow carried: from a client where it came to a listener, else from a peer."""
+        state = self._state
+        allocation = state.allocations.by_relay.get(packet.here)
+        try:
+            if allocation is not None:
+                return from_peer(state, allocation, packet, now)
+            return self._from_client(packet, now, wall)
+        except Drop as reason:
+            state.counts[f"drops.{reason}"] += 1
+            return []
+
+    def _from_client(self, packet: Packet, now: float, wall: float) -> list[Effect]:
+        data = packet.data
+        if not data or packet.here.port not in self._ports:
+            raise Drop("foreign")
+        if data[0] & 0xC0 == 0x40:
+            return from_channel(self._state, packet, now)
+        if is_bare_binding(data):
+            return self._bind(packet, data[8:20], now)
+        if data.startswith(SEND_HEAD):
+            return from_client(self._state, packet, now)
+        return self._request(packet, now, wall)
+
+    def _request(self, packet: Packet, now: float, wall: float) -> list[Effect]:
+        try:
+            message = parse(packet.data)
+        except WireError:
+            raise Drop("malformed") from None
+        allocation = self._state.allocations.find(packet.there, packet.here)
+        exchange = Exchange(self._state, packet, message, now, wall, allocation)
+        if message.type == BINDING_REQUEST:
+            return self._binding(exchange)
+        if message.type not in METHODS:
+            raise Drop("method")
+        return answer(exchange)
+
+    def _binding(self, exchange: Exchange) -> list[Effect]:
+        """A Binding request that has attributes (RFC 8489 §6.3.1)."""
+        message = exchange.message
+        unknown = message.unknown(UNDERSTOOD)
+        if not unknown:
+            return self._bind(exchange.packet, message.transaction, exchange.now, marked=message.fingerprint)
+        if not self._state.may_answer(exchange.client, exchange.now):
+            return []
+        return [exchange.refusal(UnknownAttribute(unknown))]
+
+    def _bind(self, packet: Packet, transaction: bytes, now: float, *, marked: bool = False) -> list[Effect]:
+        state = self._state
+        if not state.may_answer(packet.there, now):
+            return []
+        state.counts["replies.binding"] += 1
+        reply = binding_success(transaction, packet.there)
+        return [Send(Packet(packet.here, packet.there, mark(reply) if marked else reply))]
 
     def opened(self, relay: Address, taken: bool, now: float) -> list[Effect]:
-        """The answer to Open: True, it is ours now."""
-        raise NotImplementedError
+        """The answer to Open: whether the relayed address is ours now."""
+        then = self._state.waiting.pop(relay, None)
+        if then is not None:
+            return then(taken)
+        return [Close(relay)] if taken else []
 
     def expire(self, now: float) -> list[Effect]:
-        raise NotImplementedError
+        """What ends by now. May be called early and often."""
+        effects: list[Effect] = []
+        for item in self._state.allocations.expire(now):
+            effects += self._state.end(item) if isinstance(item, Allocation) else [item]
+        for reservation in self._state.reservations.expire(now):
+            self._state.quota.give(reservation.user, reservation.charged)
+            effects.append(Close(reservation.relay))
+        return effects
 
     def next_expiry(self) -> float | None:
-        raise NotImplementedError
+        """When to call `expire`, at the latest; None while nothing can end."""
+        times = (self._state.allocations.next_expiry(), self._state.reservations.next_expiry())
+        return min((time for time in times if time is not None), default=None)
+
+    def sessions(self, now: float) -> Iterator[Session]:
+        for allocation in self._state.allocations:
+            yield Session(
+                allocation.user,
+                allocation.client,
+                allocation.relay,
+                allocation.ends - now,
+                len(allocation.permissions),
+                len(allocation.channels),
+                len(allocation.flows),
+            )

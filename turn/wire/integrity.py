@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import stringprep
 import unicodedata
+from functools import lru_cache
 
 from aioice.stun import message_fingerprint, message_integrity
 from aioice.turn import make_integrity_key
@@ -29,12 +30,15 @@ PROHIBITED = (
 
 
 def prepare(text: str) -> str:
-    """A name, realm or password as both ends must write it (RFC 4013; for printable ASCII: as it is).
+    """A realm or password as both ends must write it (RFC 4013; for printable ASCII: as it is).
 
     Raises ValueError for characters that none may hold.
     """
-    if text.isascii() and text.isprintable():
-        return text
+    return text if text.isascii() and text.isprintable() else prepare_other(text)
+
+
+@lru_cache(maxsize=64)  # an operator's own few words
+def prepare_other(text: str) -> str:
     kept = (character for character in text if not stringprep.in_table_b1(character))
     mapped = "".join(" " if stringprep.in_table_c12(character) else character for character in kept)
     prepared = unicodedata.normalize("NFKC", mapped)
@@ -52,8 +56,11 @@ def check_direction(text: str) -> None:
 
 
 def long_term_key(username: str, realm: str, password: str) -> bytes:
-    """MD5 of the three (RFC 8489 §9.2.2). Raises ValueError for characters that none may hold."""
-    return make_integrity_key(prepare(username), prepare(realm), prepare(password))
+    """MD5 of the three (RFC 8489 §9.2.2). Raises ValueError for characters that none may hold.
+
+    The username is what the client wrote: preparing it is the client's part, and slow for long ones.
+    """
+    return make_integrity_key(username, prepare(realm), prepare(password))
 
 
 def sign(message: bytes, key: bytes) -> bytes:

@@ -200,9 +200,12 @@ class Challenge:
     def __init__(self, realm: str) -> None:
         self._realm = tlv(REALM.type, realm.encode())
 
-    def build(self, kind: int, transaction: bytes, code: int, nonce: bytes) -> bytes:
+    def build(
+        self, kind: int, transaction: bytes, code: int, nonce: bytes, *, fingerprint: bool = False
+    ) -> bytes:
         body = tlv(ERROR_CODE.type, pack_code(code, b"")) + self._realm + tlv(NONCE.type, nonce)
-        return HEADER.pack(kind | ERROR, len(body), COOKIE_BYTES, transaction) + body
+        message = HEADER.pack(kind | ERROR, len(body), COOKIE_BYTES, transaction) + body
+        return mark(message) if fingerprint else message
 
 
 def parse_send(data: bytes) -> tuple[Address, bytes] | None:

@@ -1,0 +1,292 @@
+"""Allocate: the checks of RFC 8656 §7.2 in their order, then a port, then the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import partial
+from typing import Any
+
+from turn.core.allocations import Allocation, Pace
+from turn.core.effects import Close, Effect, Open
+from turn.core.exchange import Exchange
+from turn.core.ports import pick
+from turn.core.reach import relay_ip
+from turn.core.reservations import TOKEN_BYTES, Reservation
+from turn.core.state import State
+from turn.errors import (
+    AllocationMismatch,
+    BadRequest,
+    FamilyNotSupported,
+    InsufficientCapacity,
+    MobilityForbidden,
+    TransportNotSupported,
+)
+from turn.flows import Address
+from turn.wire.attributes import (
+    ADDITIONAL_ADDRESS_FAMILY,
+    ADDRESS_ERROR_CODE,
+    EVEN_PORT,
+    IPV4,
+    IPV6,
+    LIFETIME,
+    MOBILITY_TICKET,
+    REQUESTED_ADDRESS_FAMILY,
+    REQUESTED_TRANSPORT,
+    RESERVATION_TOKEN,
+    SIZES,
+    XOR_MAPPED_ADDRESS,
+    XOR_RELAYED_ADDRESS,
+    Attribute,
+)
+
+UDP = 17  # the protocol number in REQUESTED-TRANSPORT
+DEFAULT_LIFETIME = 600  # RFC 8656 §3.2
+MAX_LIFETIME = 3600  # RFC 8656 §7.2: longer ones keep the ports of clients that crashed
+MAX_TRIES = 16  # ports that others on this machine hold, before 508
+
+
+BESIDE_NO_TOKEN: tuple[Attribute[Any], ...] = (
+    EVEN_PORT,
+    REQUESTED_ADDRESS_FAMILY,
+    ADDITIONAL_ADDRESS_FAMILY,
+)
+
+
+class Ports(Enum):
+    """Which port a client asked for."""
+
+    ANY = auto()
+    EVEN = auto()
+    PAIR = auto()  # an even one, and the next kept for a second allocation
+
+
+@dataclass(slots=True)
+class Opening:
+    """An Allocate that waits for its port: `first` is open already while the second of a pair is not."""
+
+    exchange: Exchange
+    ip: bytes
+    ports: Ports
+    tried: set[int] = field(default_factory=set)
+    first: Address | None = None
+
+
+def allocate(exchange: Exchange) -> list[Effect]:
+    if exchange.allocation is not None and is_repeated(exchange, exchange.allocation):
+        return [exchange.sending(exchange.allocation.answer)]
+    if exchange.five_tuple in exchange.state.allocating:
+        return []
+    for step in STEPS:
+        step(exchange)
+    token = exchange.message.get(RESERVATION_TOKEN)
+    if token is not None:
+        return settle_reserved(exchange, token)
+    return begin(exchange)
+
+
+def is_repeated(exchange: Exchange, allocation: Allocation) -> bool:
+    """The same request again: its answer was lost on the way, or is late (RFC 8656 §7.2, first check)."""
+    known = (allocation.transaction, allocation.username)
+    return known == (exchange.message.transaction, exchange.signed.username)
+
+
+def refuse_mobility(exchange: Exchange) -> None:
+    if exchange.message.has(MOBILITY_TICKET):
+        raise MobilityForbidden
+
+
+def refuse_second(exchange: Exchange) -> None:
+    if exchange.allocation is not None:
+        raise AllocationMismatch
+
+
+def check_transport(exchange: Exchange) -> None:
+    transport = exchange.message.get(REQUESTED_TRANSPORT)
+    if transport is None:
+        raise BadRequest("no transport")
+    if transport != UDP:
+        raise TransportNotSupported
+
+
+def check_token(exchange: Exchange) -> None:
+    message = exchange.message
+    token = message.get(RESERVATION_TOKEN)
+    if token is None:
+        return
+    if any(message.has(row) for row in BESIDE_NO_TOKEN):
+        raise BadRequest("a token says it all")
+    exchange.state.reservations.check(token, exchange.signed.user)
+
+
+def check_both_families(exchange: Exchange) -> None:
+    message = exchange.message
+    if message.has(REQUESTED_ADDRESS_FAMILY) and message.has(ADDITIONAL_ADDRESS_FAMILY):
+        raise BadRequest("one family and two")
+
+
+def check_family(exchange: Exchange) -> None:
+    choose_ip(exchange)
+
+
+def check_pair(exchange: Exchange) -> None:
+    if exchange.message.get(EVEN_PORT) and exchange.message.has(ADDITIONAL_ADDRESS_FAMILY):
+        raise BadRequest("a pair and two families")
+
+
+def check_additional_family(exchange: Exchange) -> None:
+    family = exchange.message.get(ADDITIONAL_ADDRESS_FAMILY)
+    if family is not None and family != IPV6:
+        raise BadRequest("only IPv6 is additional")
+
+
+def check_lifetime(exchange: Exchange) -> None:
+    exchange.message.get(LIFETIME)
+
+
+STEPS = (
+    refuse_mobility,
+    refuse_second,
+    check_transport,
+    check_token,
+    check_both_families,
+    check_family,
+    check_pair,
+    check_additional_family,
+    check_lifetime,
+)
+
+
+def choose_ip(exchange: Exchange) -> bytes:
+    """Which of our addresses to relay from. Raises FamilyNotSupported.
+
+    Without a wish it is IPv4 (RFC 8656 §7.2); but browsers never state one, so where we have only IPv6, it
+    is IPv6 rather than 440.
+    """
+    settings, reached = exchange.state.settings, exchange.packet.here.ip
+    wish = exchange.message.get(REQUESTED_ADDRESS_FAMILY)
+    for family in (IPV4, IPV6) if wish is None else (wish,):
+        ip = relay_ip(settings, reached, SIZES[family]) if family in SIZES else None
+        if ip is not None:
+            return ip
+    raise FamilyNotSupported
+
+
+def begin(exchange: Exchange) -> list[Effect]:
+    """Raises QuotaReached and InsufficientCapacity."""
+    state, user, ip = exchange.state, exchange.signed.user, exchange.client.ip
+    pair = exchange.message.get(EVEN_PORT)
+    ports = Ports.ANY if pair is None else Ports.PAIR if pair else Ports.EVEN
+    state.quota.take(user, ip, charge(ports))
+    state.allocating.add(exchange.five_tuple)
+    return ask(Opening(exchange, choose_ip(exchange), ports))
+
+
+def charge(ports: Ports) -> int:
+    return 2 if ports is Ports.PAIR else 1
+
+
+def ask(opening: Opening) -> list[Effect]:
+    """Ask the engine for a port, or refuse where none is left to try."""
+    state = opening.exchange.state
+    low, high = state.settings.ports
+    port = None
+    if len(opening.tried) < MAX_TRIES:
+        port = pick(low, high, lambda port: fits(opening, port), state.settings.choose)
+    if port is None:
+        return give_up(opening)
+    opening.tried.add(port)
+    return wait_for(opening, Address(opening.ip, port))
+
+
+def give_up(opening: Opening) -> list[Effect]:
+    exchange = opening.exchange
+    exchange.state.allocating.discard(exchange.five_tuple)
+    exchange.state.quota.give(exchange.signed.user, exchange.client.ip, charge(opening.ports))
+    return [exchange.refusal(InsufficientCapacity("ports"))]
+
+
+def fits(opening: Opening, port: int) -> bool:
+    state, ip = opening.exchange.state, opening.ip
+    if port in opening.tried or not state.is_free(Address(ip, port)):
+        return False
+    if opening.ports is Ports.ANY:
+        return True
+    if port % 2:
+        return False
+    sibling = Address(ip, port + 1)
+    return opening.ports is Ports.EVEN or (port < state.settings.ports[1] and state.is_free(sibling))
+
+
+def wait_for(opening: Opening, relay: Address) -> list[Effect]:
+    opening.exchange.state.waiting[relay] = partial(opened, opening, relay)
+    return [Open(relay)]
+
+
+def opened(opening: Opening, relay: Address, taken: bool) -> list[Effect]:
+    """The engine has answered: go on with the second of a pair, with the answer, or with another port."""
+    if not taken:
+        given_back: list[Effect] = [Close(opening.first)] if opening.first else []
+        opening.first = None
+        return given_back + ask(opening)
+    if opening.ports is Ports.PAIR and opening.first is None:
+        opening.first = relay
+        return wait_for(opening, relay._replace(port=relay.port + 1))
+    opening.exchange.state.allocating.discard(opening.exchange.five_tuple)
+    return [finish(opening, relay)]
+
+
+def finish(opening: Opening, relay: Address) -> Effect:
+    exchange = opening.exchange
+    if opening.first is None:
+        return establish(exchange, relay, exchange.client.ip)
+    token = make_token(exchange.state)
+    reservation = Reservation(relay, exchange.signed.user, exchange.client.ip)
+    exchange.state.reservations.add(token, reservation, exchange.now)
+    return establish(exchange, opening.first, exchange.client.ip, (RESERVATION_TOKEN, token))
+
+
+def make_token(state: State) -> bytes:
+    return state.settings.choose(256**TOKEN_BYTES).to_bytes(TOKEN_BYTES, "big")
+
+
+def settle_reserved(exchange: Exchange, token: bytes) -> list[Effect]:
+    """The port that was kept is open already, and counted already."""
+    reservation = exchange.state.reservations.take(token)
+    return [establish(exchange, reservation.relay, reservation.charged)]
+
+
+def establish(
+    exchange: Exchange, relay: Address, charged: bytes, *more: tuple[Attribute[Any], Any]
+) -> Effect:
+    """The allocation exists from here on; its answer is kept for a retransmission of the request."""
+    state, proof, message = exchange.state, exchange.signed, exchange.message
+    lifetime = granted(message.get(LIFETIME))
+    allocation = Allocation(
+        client=exchange.client,
+        listener=exchange.packet.here,
+        relay=relay,
+        username=proof.username,
+        user=proof.user,
+        key=proof.key,
+        charged=charged,
+        transaction=message.transaction,
+        pace=Pace(state.settings.limits),
+    )
+    state.allocations.add(allocation)
+    state.allocations.renew(allocation, exchange.now + lifetime)
+    if message.has(ADDITIONAL_ADDRESS_FAMILY):
+        more = (*more, (ADDRESS_ERROR_CODE, (IPV6, FamilyNotSupported.code)))
+    answer = exchange.success(
+        (XOR_RELAYED_ADDRESS, state.reach.outside(relay)),
+        (LIFETIME, lifetime),
+        *more,
+        (XOR_MAPPED_ADDRESS, exchange.client),
+    )
+    allocation.answer = answer.packet.data
+    return answer
+
+
+def granted(asked: int | None) -> int:
+    """How long an allocation lives: never less than the default, never more than the most (RFC 8656 §7.2)."""
+    return max(DEFAULT_LIFETIME, min(asked or 0, MAX_LIFETIME))

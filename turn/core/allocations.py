@@ -1,0 +1,201 @@
+"""Allocations with their permissions, channels and flows, and when each of them ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from turn.core.deadlines import Deadlines
+from turn.core.effects import Close, Effect, Link, Unlink
+from turn.core.limits import Bucket
+from turn.core.reach import Reach
+from turn.core.settings import Settings
+from turn.errors import BadRequest, InsufficientCapacity
+from turn.flows import Address, Flow, Rule
+from turn.policies import Limits
+
+PERMISSION_LIFETIME = 300.0  # RFC 8656 §9
+CHANNEL_LIFETIME = 600.0  # RFC 8656 §12
+MAX_PERMISSIONS = 64  # per allocation, as the next two: bound its memory, and make it a poor scanner
+MAX_CHANNELS = 64
+MAX_SPOKEN_TO = 64
+NEW_PEERS_BURST = 32.0  # a browser asks for all candidates of its partner at once
+
+
+class Channel(NamedTuple):
+    peer: Address
+    ends: float
+
+
+class Pace:
+    """How fast one allocation may go: new permissions, new peers, and what the core itself carries."""
+
+    __slots__ = ("bits", "packets", "peers", "permissions")
+
+    def __init__(self, limits: Limits) -> None:
+        self.permissions = Bucket(limits.new_peers_per_second, NEW_PEERS_BURST)
+        self.peers = Bucket(limits.new_peers_per_second, NEW_PEERS_BURST)
+        self.packets = Bucket(limits.packets_per_second, limits.packets_per_second)
+        self.bits = Bucket(limits.bits_per_second, limits.bits_per_second)
+
+
+@dataclass(slots=True, eq=False)
+class Allocation:
+    """What one client holds (RFC 8656 §3.2). `charged` is whose address the quota counts it for."""
+
+    client: Address
+    listener: Address
+    relay: Address
+    username: str
+    user: str
+    key: bytes
+    charged: bytes
+    transaction: bytes
+    pace: Pace
+    answer: bytes = b""  # the success, for a retransmission of the request
+    ends: float = 0.0
+    permissions: dict[bytes, float] = field(default_factory=dict)
+    channels: dict[int, Channel] = field(default_factory=dict)
+    numbers: dict[Address, int] = field(default_factory=dict)
+    spoken_to: set[Address] = field(default_factory=set)  # by Send indications
+    flows: dict[Address, Flow] = field(default_factory=dict)  # linked now
+
+    def permits(self, ip: bytes, now: float) -> bool:
+        return self.permissions.get(ip, now) > now
+
+
+Part = tuple[Allocation, bytes | int | None]  # an allocation's permission, its channel, or all of it
+
+
+class Allocations:
+    """All of them. Every change that touches a flow returns the effects that make it true."""
+
+    def __init__(self, settings: Settings) -> None:
+        limits = settings.limits
+        self._rule = Rule(None, limits.packets_per_second, limits.bits_per_second)
+        self._by_client: dict[tuple[Address, Address], Allocation] = {}
+        self.by_relay: dict[Address, Allocation] = {}
+        self._reaching: dict[Address, set[Allocation]] = {}  # whose flows end at one of our relayed addresses
+        self._deadlines: Deadlines[Part] = Deadlines()
+        self.reach = Reach(settings, self.by_relay)
+
+    def __len__(self) -> int:
+        return len(self.by_relay)
+
+    def __iter__(self) -> Iterator[Allocation]:
+        return iter(self.by_relay.values())
+
+    def find(self, client: Address, listener: Address) -> Allocation | None:
+        return self._by_client.get((client, listener))
+
+    def add(self, allocation: Allocation) -> None:
+        self._by_client[allocation.client, allocation.listener] = allocation
+        self.by_relay[allocation.relay] = allocation
+
+    def renew(self, allocation: Allocation, ends: float) -> None:
+        allocation.ends = ends
+        self._deadlines.set((allocation, None), ends)
+
+    def remove(self, allocation: Allocation) -> list[Effect]:
+        """Gone with all that it held; flows of others that end at its relayed address, too."""
+        parts: list[bytes | int | None] = [None, *allocation.permissions, *allocation.channels]
+        for part in parts:
+            self._deadlines.drop((allocation, part))
+        del self._by_client[allocation.client, allocation.listener], self.by_relay[allocation.relay]
+        for peer in allocation.flows:
+            self._forget_reaching(allocation, peer)
+        others = self._reaching.pop(allocation.relay, set())
+        gone: list[Effect] = [Unlink(other.flows.pop(allocation.relay)) for other in others]
+        return [*gone, Close(allocation.relay)]
+
+    def permit(self, allocation: Allocation, ips: set[bytes], now: float) -> list[Effect]:
+        """Install or refresh permissions. Raises InsufficientCapacity, and then changes nothing."""
+        fresh = len(ips - allocation.permissions.keys())
+        if len(allocation.permissions) + fresh > MAX_PERMISSIONS:
+            raise InsufficientCapacity("permissions")
+        if fresh and not allocation.pace.permissions.take(now, fresh):
+            raise InsufficientCapacity("new peers")
+        for ip in ips:
+            allocation.permissions[ip] = now + PERMISSION_LIFETIME
+            self._deadlines.set((allocation, ip), now + PERMISSION_LIFETIME)
+        idle = [peer for peer in allocation.numbers if peer.ip in ips and peer not in allocation.flows]
+        return [effect for peer in idle for effect in self.settle(allocation, peer, now)]
+
+    def bind(self, allocation: Allocation, number: int, peer: Address, now: float) -> list[Effect]:
+        """Bind or refresh a channel and its permission (RFC 8656 §12.2). Raises BadRequest and
+        InsufficientCapacity, and then changes nothing."""
+        bound = allocation.channels.get(number)
+        if (bound and bound.peer != peer) or allocation.numbers.get(peer, number) != number:
+            raise BadRequest("bound otherwise")
+        if not bound and len(allocation.channels) >= MAX_CHANNELS:
+            raise InsufficientCapacity("channels")
+        effects = self.permit(allocation, {peer.ip}, now)
+        allocation.channels[number] = Channel(peer, now + CHANNEL_LIFETIME)
+        allocation.numbers[peer] = number
+        self._deadlines.set((allocation, number), now + CHANNEL_LIFETIME)
+        return effects + self.settle(allocation, peer, now)
+
+    def speak(self, allocation: Allocation, peer: Address, now: float) -> list[Effect] | None:
+        """A Send indication goes to this peer; None where it must not, for there are too many new ones."""
+        if peer in allocation.spoken_to or peer in allocation.numbers:
+            return []
+        if not allocation.pace.peers.take(now):
+            return None
+        if len(allocation.spoken_to) >= MAX_SPOKEN_TO:
+            return []
+        allocation.spoken_to.add(peer)
+        return self.settle(allocation, peer, now)
+
+    def settle(self, allocation: Allocation, peer: Address, now: float) -> list[Effect]:
+        """Link, unlink or replace the flow to one peer, as things stand now."""
+        have, want = allocation.flows.get(peer), self._wanted(allocation, peer, now)
+        if have == want:
+            return []
+        effects: list[Effect] = []
+        if have:
+            del allocation.flows[peer]
+            self._forget_reaching(allocation, peer)
+            effects.append(Unlink(have))
+        if want:
+            allocation.flows[peer] = want
+            if peer in self.by_relay:
+                self._reaching.setdefault(peer, set()).add(allocation)
+            effects.append(Link(want, self._rule))
+        return effects
+
+    def _wanted(self, allocation: Allocation, peer: Address, now: float) -> Flow | None:
+        if not allocation.permits(peer.ip, now) or not self.reach.leads_to(peer):
+            return None
+        number = allocation.numbers.get(peer)
+        if number is None and not (peer in allocation.spoken_to and self.reach.shows_as_is(peer)):
+            return None
+        return Flow(allocation.client, allocation.listener, number, allocation.relay, peer)
+
+    def _forget_reaching(self, allocation: Allocation, peer: Address) -> None:
+        others = self._reaching.get(peer)
+        if others is not None:
+            others.discard(allocation)
+            if not others:
+                del self._reaching[peer]
+
+    def expire(self, now: float) -> Iterator[Effect | Allocation]:
+        """What follows from the time: effects, and each allocation that is over, for its owner to remove."""
+        for allocation, part in self._deadlines.due(now):
+            if part is None:
+                yield allocation
+            elif isinstance(part, bytes):
+                yield from self._end_permission(allocation, part, now)
+            else:
+                channel = allocation.channels.pop(part)
+                del allocation.numbers[channel.peer]
+                yield from self.settle(allocation, channel.peer, now)
+
+    def _end_permission(self, allocation: Allocation, ip: bytes, now: float) -> Iterator[Effect]:
+        del allocation.permissions[ip]
+        allocation.spoken_to = {peer for peer in allocation.spoken_to if peer.ip != ip}
+        for peer in [peer for peer in allocation.flows if peer.ip == ip]:
+            yield from self.settle(allocation, peer, now)
+
+    def next_expiry(self) -> float | None:
+        return self._deadlines.next()

@@ -1,0 +1,92 @@
+"""One request under way: what it says, who sent it, and how to answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from turn.core.allocations import Allocation
+from turn.core.effects import Send
+from turn.core.state import State
+from turn.errors import AllocationMismatch, RelayError, UnknownAttribute, WrongCredentials
+from turn.flows import Address, Packet
+from turn.wire.attributes import ERROR_CODE, UNKNOWN_ATTRIBUTES, Attribute
+from turn.wire.stun import ERROR, MAX_UNKNOWN, SUCCESS, Message, build
+
+
+class Proof(NamedTuple):
+    """Who signed a request, and with which key the answer is signed."""
+
+    username: str
+    user: str
+    key: bytes
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request on its way through the steps; `proof` is None until it is authenticated."""
+
+    state: State
+    packet: Packet
+    message: Message
+    now: float
+    wall: float
+    allocation: Allocation | None
+    proof: Proof | None = None
+
+    @property
+    def client(self) -> Address:
+        return self.packet.there
+
+    @property
+    def five_tuple(self) -> tuple[Address, Address]:
+        """Client and listener; addresses carry the transport."""
+        return self.packet.there, self.packet.here
+
+    @property
+    def signed(self) -> Proof:
+        """The proof of an authenticated request."""
+        if self.proof is None:
+            raise LookupError("asked before authentication")
+        return self.proof
+
+    def own_allocation(self) -> Allocation:
+        """The allocation of this five-tuple. Raises AllocationMismatch where there is none, WrongCredentials
+        where it is another user's (RFC 8656 §5)."""
+        if self.allocation is None:
+            raise AllocationMismatch
+        if self.allocation.username != self.signed.username:
+            raise WrongCredentials
+        return self.allocation
+
+    def success(self, *attributes: tuple[Attribute[Any], Any]) -> Send:
+        self.state.counts["replies.success"] += 1
+        return self._answer(SUCCESS, [*attributes])
+
+    def refusal(self, error: RelayError) -> Send:
+        self.state.counts[f"refusals.{error.code}"] += 1
+        attributes: list[tuple[Attribute[Any], Any]] = [(ERROR_CODE, error.code)]
+        if isinstance(error, UnknownAttribute):
+            attributes.append((UNKNOWN_ATTRIBUTES, error.types[:MAX_UNKNOWN]))
+        return self._answer(ERROR, attributes)
+
+    def challenge(self, error: RelayError) -> Send:
+        """401 or 438, with what the next attempt needs (RFC 8489 §9.2.4); never signed."""
+        state, message = self.state, self.message
+        state.counts[f"refusals.{error.code}"] += 1
+        nonce = state.nonces.make(self.client, self.now)
+        data = state.challenge.build(
+            message.type, message.transaction, error.code, nonce, fingerprint=message.fingerprint
+        )
+        return self.sending(data)
+
+    def _answer(self, kind: int, attributes: list[tuple[Attribute[Any], Any]]) -> Send:
+        message = self.message
+        key = self.proof.key if self.proof else None
+        data = build(
+            message.type | kind, message.transaction, attributes, key, fingerprint=message.fingerprint
+        )
+        return self.sending(data)
+
+    def sending(self, data: bytes) -> Send:
+        return Send(Packet(self.packet.here, self.client, data))

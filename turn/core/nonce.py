@@ -1,0 +1,39 @@
+"""Nonces that need no memory: a time and a proof that we wrote it for this client."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from base64 import b64decode, b64encode
+
+from turn.flows import Address
+
+LIFETIME = 600.0  # seconds until 438 asks for a fresh one: bounds the use of an overheard request
+TAG_BYTES = 8
+NONCE_BYTES = 16  # in base64; keeps a 401 at twice the size of the smallest Allocate
+
+
+class Nonces:
+    """Made for one client's address, port and transport: nobody else can use one."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def make(self, client: Address, now: float) -> bytes:
+        made = (int(now) & 0xFFFFFFFF).to_bytes(4, "big")
+        return b64encode(made + self._tag(client, made))
+
+    def accepts(self, nonce: bytes, client: Address, now: float) -> bool:
+        if len(nonce) != NONCE_BYTES:
+            return False
+        try:
+            raw = b64decode(nonce, validate=True)
+        except ValueError:
+            return False
+        made, tag = raw[:4], raw[4:]
+        age = int(now) - int.from_bytes(made, "big") & 0xFFFFFFFF
+        return hmac.compare_digest(tag, self._tag(client, made)) and age <= LIFETIME
+
+    def _tag(self, client: Address, made: bytes) -> bytes:
+        text = made + client.port.to_bytes(2, "big") + client.ip + client.transport.encode()
+        return hmac.digest(self._key, text, hashlib.sha256)[:TAG_BYTES]

@@ -1,0 +1,79 @@
+"""Where packets may go: strangers by the policy, our own addresses only at live relayed ports."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from turn.core.settings import Settings
+from turn.errors import Forbidden
+from turn.flows import Address
+from turn.policies import LOOPBACK
+
+
+class Reach:
+    """`live` holds the relayed addresses that are allocated now."""
+
+    def __init__(self, settings: Settings, live: Container[Address]) -> None:
+        self._settings, self._live = settings, live
+        self._locals = {public: local for local, public in settings.externals.items()}
+
+    def inside(self, address: Address) -> Address:
+        """A peer as this machine knows it: behind 1:1 NAT, our public address is a local one."""
+        local = self._locals.get(address.ip)
+        return address if local is None else address._replace(ip=local)
+
+    def outside(self, address: Address) -> Address:
+        """An own address as the others know it."""
+        public = self._settings.externals.get(address.ip)
+        return address if public is None else address._replace(ip=public)
+
+    def check_permission(self, peer: Address) -> None:
+        """Raises Forbidden. An own address is always granted, since data is checked by port as it moves:
+        but a loopback one only where a relayed address lives."""
+        if not self._may_ask(peer):
+            raise Forbidden("peer")
+
+    def check_binding(self, peer: Address) -> None:
+        """Raises Forbidden, for an own address without a live relayed port too."""
+        if not self.leads_to(peer) or not self._may_ask(peer):
+            raise Forbidden("peer")
+
+    def leads_to(self, peer: Address) -> bool:
+        """Whether data may move to a peer that a permission was granted for."""
+        if peer.ip not in self._settings.own or self._is_open_loopback(peer):
+            return peer not in self._settings.listeners
+        return peer in self._live
+
+    def shows_as_is(self, peer: Address) -> bool:
+        """Whether client and engine know the peer by the same address."""
+        return peer.ip not in self._settings.externals
+
+    def _may_ask(self, peer: Address) -> bool:
+        if peer.ip not in self._settings.own:
+            return self._settings.peers.allows(peer.ip)
+        if is_loopback(peer.ip) and not self._is_open_loopback(peer):
+            return peer in self._live
+        return True
+
+    def _is_open_loopback(self, peer: Address) -> bool:
+        return is_loopback(peer.ip) and self._settings.peers.allows(peer.ip)
+
+
+def is_loopback(ip: bytes) -> bool:
+    return any(ip in network for network in LOOPBACK)
+
+
+def relay_ip(settings: Settings, reached: bytes, size: int) -> bytes | None:
+    """The local address of `size` bytes to relay from, for a client that reached us at `reached`."""
+    if settings.relay_addresses:
+        fitting = [ip for ip in settings.relay_addresses if len(ip) == size]
+        return reached if reached in fitting else next(iter(fitting), None)
+    if len(reached) == size:
+        return reached
+    candidates = [ip for ip in settings.own if len(ip) == size and is_loopback(ip) == is_loopback(reached)]
+    return min(candidates, key=lambda ip: rank(settings, ip), default=None)
+
+
+def rank(settings: Settings, ip: bytes) -> tuple[bool, bool, bytes]:
+    """Best first: what peers know by a public address, then what they can reach as it is."""
+    return ip not in settings.externals, not settings.peers.allows(ip), ip

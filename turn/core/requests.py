@@ -1,0 +1,172 @@
+"""What each method asks for: a table from the message type to its function, and a function per step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from turn.core.allocate import allocate, granted
+from turn.core.allocations import Allocation
+from turn.core.authentication import authenticate, holds_nonce
+from turn.core.effects import Effect
+from turn.core.exchange import Exchange
+from turn.errors import (
+    BadRequest,
+    FamilyMismatch,
+    MobilityForbidden,
+    RelayError,
+    StaleNonce,
+    Unauthenticated,
+    UnknownAttribute,
+)
+from turn.flows import Address
+from turn.wire.attributes import (
+    CHANNEL_NUMBER,
+    DATA,
+    EVEN_PORT,
+    FAMILIES,
+    LIFETIME,
+    MESSAGE_INTEGRITY,
+    MOBILITY_TICKET,
+    NONCE,
+    REALM,
+    REQUESTED_ADDRESS_FAMILY,
+    REQUESTED_TRANSPORT,
+    RESERVATION_TOKEN,
+    USERNAME,
+    XOR_PEER_ADDRESS,
+)
+from turn.wire.stun import (
+    ALLOCATE_REQUEST,
+    CHANNEL_BIND_REQUEST,
+    CREATE_PERMISSION_REQUEST,
+    FIRST_CHANNEL,
+    LAST_CHANNEL,
+    REFRESH_REQUEST,
+    Message,
+)
+
+MAX_PEERS = 16  # XOR-PEER-ADDRESS in one CreatePermission: bounds what one packet makes us do
+SMALLEST_ANSWERED = 28  # bytes of a request without credentials: the 401 is at most twice as large
+TRANSPORTS = (b"\x11\0\0\0", b"\x06\0\0\0")  # UDP and TCP, as an Allocate names them
+UNDERSTOOD = frozenset(
+    row.type
+    for row in (
+        USERNAME,
+        REALM,
+        NONCE,
+        MESSAGE_INTEGRITY,
+        CHANNEL_NUMBER,
+        LIFETIME,
+        XOR_PEER_ADDRESS,
+        DATA,
+        REQUESTED_ADDRESS_FAMILY,
+        EVEN_PORT,
+        REQUESTED_TRANSPORT,
+        RESERVATION_TOKEN,
+    )
+)
+
+
+def answer(exchange: Exchange) -> list[Effect]:
+    """What follows from a request of a method in the table; nothing for what deserves no reply."""
+    try:
+        exchange.proof = authenticate(exchange)
+    except RelayError as error:
+        return answer_stranger(exchange, error)
+    try:
+        check_attributes(exchange.message)
+        return METHODS[exchange.message.type](exchange)
+    except RelayError as error:
+        return [exchange.refusal(error)]
+
+
+def answer_stranger(exchange: Exchange, error: RelayError) -> list[Effect]:
+    """A refusal for who has not proved anything: small, rare, and never for a probe."""
+    if is_probe(exchange.message):
+        exchange.state.counts["drops.probe"] += 1
+        return []
+    if not holds_nonce(exchange) and not exchange.state.may_answer(exchange.client, exchange.now):
+        return []
+    if isinstance(error, Unauthenticated | StaleNonce):
+        return [exchange.challenge(error)]
+    return [exchange.refusal(error)]
+
+
+def is_probe(message: Message) -> bool:
+    """What no client sends, but scanners and those who forge a victim's address do: their 401 would be large
+    beside it."""
+    if len(message.data) < SMALLEST_ANSWERED:
+        return True
+    if message.type != ALLOCATE_REQUEST or message.has(USERNAME):
+        return False
+    return message.raw(REQUESTED_TRANSPORT) not in TRANSPORTS
+
+
+def check_attributes(message: Message) -> None:
+    unknown = message.unknown(UNDERSTOOD)
+    if unknown:
+        raise UnknownAttribute(unknown)
+
+
+def refresh(exchange: Exchange) -> list[Effect]:
+    """RFC 8656 §8.2."""
+    message = exchange.message
+    if message.has(MOBILITY_TICKET):
+        raise MobilityForbidden
+    allocation = exchange.own_allocation()
+    check_wished_family(message, allocation)
+    asked = message.get(LIFETIME)
+    if asked == 0:
+        return [exchange.success((LIFETIME, 0)), *exchange.state.end(allocation)]
+    lifetime = granted(asked)
+    exchange.state.allocations.renew(allocation, exchange.now + lifetime)
+    return [exchange.success((LIFETIME, lifetime))]
+
+
+def check_wished_family(message: Message, allocation: Allocation) -> None:
+    family = message.get(REQUESTED_ADDRESS_FAMILY)
+    if family is not None and family != FAMILIES[len(allocation.relay.ip)]:
+        raise FamilyMismatch
+
+
+def create_permission(exchange: Exchange) -> list[Effect]:
+    """RFC 8656 §10.2: all peers or none."""
+    allocation = exchange.own_allocation()
+    peers = exchange.message.each(XOR_PEER_ADDRESS)
+    if not 1 <= len(peers) <= MAX_PEERS:
+        raise BadRequest("number of peers")
+    state = exchange.state
+    inner = [state.reach.inside(peer) for peer in peers]
+    for peer in inner:
+        check_peer_family(peer, allocation)
+    for peer in inner:
+        state.reach.check_permission(peer)
+    effects = state.allocations.permit(allocation, {peer.ip for peer in inner}, exchange.now)
+    return [*effects, exchange.success()]
+
+
+def check_peer_family(peer: Address, allocation: Allocation) -> None:
+    if len(peer.ip) != len(allocation.relay.ip):
+        raise FamilyMismatch
+
+
+def channel_bind(exchange: Exchange) -> list[Effect]:
+    """RFC 8656 §12.2."""
+    allocation = exchange.own_allocation()
+    number, outer = exchange.message.get(CHANNEL_NUMBER), exchange.message.get(XOR_PEER_ADDRESS)
+    if number is None or outer is None or not FIRST_CHANNEL <= number <= LAST_CHANNEL or not outer.port:
+        raise BadRequest("channel or peer")
+    state = exchange.state
+    peer = state.reach.inside(outer)
+    check_peer_family(peer, allocation)
+    state.reach.check_binding(peer)
+    effects = state.allocations.bind(allocation, number, peer, exchange.now)
+    return [*effects, exchange.success()]
+
+
+METHODS: dict[int, Callable[[Exchange], list[Effect]]] = {
+    ALLOCATE_REQUEST: allocate,
+    REFRESH_REQUEST: refresh,
+    CREATE_PERMISSION_REQUEST: create_permission,
+    CHANNEL_BIND_REQUEST: channel_bind,
+}

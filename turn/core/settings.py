@@ -1,0 +1,26 @@
+"""What the relay is told at its start: an operator's decisions, and what is known of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from turn.flows import Address
+from turn.policies import Accounts, Keys, Limits, Peers, PeerTable
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything but the first two has a safe default; without `keys` nobody may relay."""
+
+    nonce_key: bytes  # 32 random bytes, new at each start
+    choose: Callable[[int], int]  # secrets.randbelow: relayed ports must not be guessable
+    realm: str = "call"
+    keys: Keys = field(default_factory=Accounts)
+    peers: Peers = field(default_factory=PeerTable)
+    limits: Limits = field(default_factory=Limits)
+    ports: tuple[int, int] = (49152, 65535)  # of relayed addresses, inclusive
+    relay_addresses: tuple[bytes, ...] = ()  # none: the address that the client reached
+    externals: Mapping[bytes, bytes] = field(default_factory=dict)  # local to public, one to one
+    listeners: frozenset[Address] = frozenset()  # concrete: a wildcard is every own address at its port
+    own: frozenset[bytes] = frozenset()  # every address of this machine

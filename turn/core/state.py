@@ -1,0 +1,69 @@
+"""Everything that the relay remembers, in one place: nothing of it for a stranger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+
+from turn.core.allocations import Allocation, Allocations
+from turn.core.effects import Effect
+from turn.core.limits import Quota, StrangerBuckets
+from turn.core.nonce import Nonces
+from turn.core.reservations import Reservations
+from turn.core.settings import Settings
+from turn.flows import Address
+from turn.policies import Ranges, networks
+from turn.wire.stun import Challenge
+
+Waiting = Callable[[bool], list[Effect]]  # what follows when the engine says whether it got a port
+
+# Where no client can be: a reply would go to a group, or to a service that answers it (RFC 8085 §6 and the
+# usual list of reflectors: echo, chargen, DNS, NTP, SNMP and their like).
+NOBODY = Ranges(networks("0.0.0.0/8 224.0.0.0/4 255.255.255.255/32 ::/128 ff00::/8"))
+REFLECTORS = frozenset((0, 7, 17, 19, 53, 123, 161, 389, 1900, 11211))
+STRANGERS_BURST = 4  # seconds' worth of replies: an office opens its browsers together
+
+
+class State:
+    def __init__(self, settings: Settings) -> None:
+        limits = settings.limits
+        self.settings = settings
+        self.allocations = Allocations(settings)
+        self.reach = self.allocations.reach
+        self.reservations = Reservations()
+        self.waiting: dict[Address, Waiting] = {}  # ports that the engine was asked for
+        self.allocating: set[tuple[Address, Address]] = set()  # client and listener of who waits for one
+        self.nonces = Nonces(settings.nonce_key)
+        self.challenge = Challenge(settings.realm)
+        self.quota = Quota(limits)
+        rate = limits.unauthenticated_per_second
+        self.strangers = StrangerBuckets(rate, rate * STRANGERS_BURST, settings.nonce_key)
+        self.counts: Counter[str] = Counter()
+        self._transactions = count(settings.choose(1 << 64))
+
+    def is_free(self, relay: Address) -> bool:
+        """Whether nothing of ours has this relayed address."""
+        return not (relay in self.allocations.by_relay or relay in self.waiting or relay in self.reservations)
+
+    def may_answer(self, source: Address, now: float) -> bool:
+        """Whether who has proved nothing gets a reply: from a place where a client can be, and seldom."""
+        if source.port in REFLECTORS or source.ip in NOBODY or self._is_ours(source):
+            self.counts["drops.source"] += 1
+            return False
+        if not (self.settings.limits.trusts(source.ip) or self.strangers.take(source.ip, now)):
+            self.counts["drops.strangers"] += 1
+            return False
+        return True
+
+    def _is_ours(self, source: Address) -> bool:
+        return source in self.settings.listeners or source in self.allocations.by_relay
+
+    def next_transaction(self) -> bytes:
+        """The transaction id of an indication, which nobody answers: unique is enough."""
+        return (next(self._transactions) & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(12, "big")
+
+    def end(self, allocation: Allocation) -> list[Effect]:
+        """Gone with all that it held."""
+        self.quota.give(allocation.user, allocation.charged)
+        return self.allocations.remove(allocation)

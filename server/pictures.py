@@ -1,0 +1,67 @@
+"""One picture on its way: checked by its first bytes, slowed to the receiver's pace, never kept."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+IN_FLIGHT = 2  # chunks that a receiver has not acknowledged: what a slow one can make the server hold
+MAGIC_BYTES = 12  # the longest of the beginnings below
+MAGIC: Mapping[str, tuple[tuple[int, bytes], ...]] = {
+    "image/png": ((0, b"\x89PNG\r\n\x1a\n"),),
+    "image/jpeg": ((0, b"\xff\xd8\xff"),),
+    "image/webp": ((0, b"RIFF"), (8, b"WEBP")),
+}
+
+
+class PictureError(Exception):
+    """A picture that is refused and cancelled; `code` is what the sender is told."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Transfer:
+    """A picture in one direction, from its announcement until all of it is acknowledged."""
+
+    __slots__ = ("acknowledged", "ends", "mime", "number", "received", "size")
+
+    def __init__(self, number: int, size: int, mime: str) -> None:
+        self.number = number
+        self.size = size
+        self.mime = mime
+        self.received = 0
+        self.acknowledged = 0
+        self.ends: deque[int] = deque()  # where each chunk in flight ends
+
+    def take(self, data: memoryview) -> None:
+        """One more chunk. Raises PictureError: the picture is then cancelled."""
+        if self.received == 0 and not begins(data, self.mime):
+            raise PictureError("bad_picture")
+        if self.received + len(data) > self.size:
+            raise PictureError("bad_picture")
+        if len(self.ends) >= IN_FLIGHT:
+            raise PictureError("too_fast")
+        self.received += len(data)
+        self.ends.append(self.received)
+
+    def acknowledge(self, total: int) -> bool:
+        """The receiver has so many bytes. False: it cannot have, or has said so before."""
+        if not self.acknowledged < total <= self.received:
+            return False
+        self.acknowledged = total
+        while self.ends and self.ends[0] <= total:
+            self.ends.popleft()
+        return True
+
+    @property
+    def done(self) -> bool:
+        return self.acknowledged == self.size
+
+
+def begins(data: memoryview, mime: str) -> bool:
+    """Whether these are the first bytes of such a picture."""
+    if len(data) < MAGIC_BYTES:
+        return False
+    return all(data[at : at + len(magic)] == magic for at, magic in MAGIC[mime])

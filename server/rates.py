@@ -1,0 +1,55 @@
+"""How often somebody may do something: token buckets that are handed the time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Rate(NamedTuple):
+    """So many a second, and so many at once."""
+
+    per_second: float
+    burst: float
+
+
+MESSAGES = Rate(20, 60)  # a call's start is some thirty candidates; nothing human is faster
+TEXTS = Rate(5, 10)  # faster than anybody types
+CHUNKS = Rate(32, 64)  # 1.5 MB/s: a picture of 2 MiB in a second and a half
+REFUSED, WITHIN = 100, 10.0  # so many refusals within so many seconds are no accident
+
+
+class Bucket:
+    """A token bucket."""
+
+    __slots__ = ("level", "rate", "since")
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        self.rate = rate
+        self.level = rate.burst
+        self.since = now
+
+    def take(self, now: float) -> bool:
+        """Whether one more is within the rate."""
+        self.level = min(self.rate.burst, self.level + (now - self.since) * self.rate.per_second)
+        self.since = now
+        if self.level < 1:
+            return False
+        self.level -= 1
+        return True
+
+
+class Patience:
+    """Counts refusals; runs out when there are too many within too short a time."""
+
+    __slots__ = ("count", "since")
+
+    def __init__(self, now: float) -> None:
+        self.count = 0
+        self.since = now
+
+    def refuse(self, now: float) -> bool:
+        """Whether patience remains after one more refusal."""
+        if now - self.since > WITHIN:
+            self.count, self.since = 0, now
+        self.count += 1
+        return self.count < REFUSED

@@ -1,0 +1,73 @@
+"""Reports: a partner's address in memory under a code, so that an operator can ban without ever seeing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+KEPT_SECONDS = 30 * 60.0
+MAX_REPORTS = 1_000  # the oldest make room: a flood of reports must not fill the memory
+LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0 O, 1 I L: codes are read aloud and typed
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Somebody was reported; `address` never leaves the process except into the ban list."""
+
+    code: str
+    reason: str
+    address: IPv4Address | IPv6Address | None
+    at: float
+
+
+class Reports:
+    """`letter` gives one of LETTERS that nobody can guess."""
+
+    def __init__(self, letter: Callable[[], str]) -> None:
+        self.letter = letter
+        self.by_code: dict[str, Report] = {}
+        self.by_call: dict[tuple[str, str], str] = {}
+
+    def add(
+        self,
+        call: str,
+        reporter: str,
+        reason: str,
+        address: IPv4Address | IPv6Address | None,
+        now: float,
+    ) -> Report:
+        """Note a report; a second one of the same call by the same person replaces the first."""
+        self.expire(now)
+        code = self.by_call.get((call, reporter)) or self.fresh()
+        self.by_code.pop(code, None)
+        self.by_code[code] = report = Report(code, reason, address, now)
+        self.by_call[call, reporter] = code
+        self.expire(now)
+        return report
+
+    def fresh(self) -> str:
+        """A code that is not in use, such as K7Q2-M9XD."""
+        while True:
+            code = "-".join("".join(self.letter() for _ in range(4)) for _ in range(2))
+            if code not in self.by_code:
+                return code
+
+    def find(self, code: str, now: float) -> Report | None:
+        self.expire(now)
+        return self.by_code.get(code.strip().upper())
+
+    def list(self, now: float) -> Iterator[Report]:
+        self.expire(now)
+        return iter(self.by_code.values())
+
+    def expire(self, now: float) -> None:
+        """Forget what is old, and the oldest where there are too many."""
+        gone = set()
+        for report in list(self.by_code.values()):
+            if report.at + KEPT_SECONDS > now and len(self.by_code) <= MAX_REPORTS:
+                break
+            del self.by_code[report.code]
+            gone.add(report.code)
+        if gone:
+            self.by_call = {key: code for key, code in self.by_call.items() if code not in gone}

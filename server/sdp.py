@@ -1,0 +1,119 @@
+"""Session descriptions and candidates: which pass (RFC 8866, 8839, 8827), and how an address is hidden."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+MAX_CANDIDATES = 64  # each is a connectivity check that the partner's browser makes
+PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"})  # encrypted with DTLS; nothing else is WebRTC
+NOWHERE = "0.0.0.0"  # noqa: S104  # an address that says nothing (RFC 8839 §5.1), not one to bind
+NO_PORT = 9
+
+LINE = re.compile(r"[a-z]=[^\x00-\x1f\x7f]*")
+MEDIA = re.compile(r"m=[a-z]+ (\d{1,5})(?:/\d+)? (\S+) [^\x00-\x1f]+")
+FINGERPRINT = re.compile(
+    r"a=fingerprint:(?:sha-256 (?:[0-9a-f]{2}:){31}|sha-384 (?:[0-9a-f]{2}:){47}"
+    r"|sha-512 (?:[0-9a-f]{2}:){63})[0-9a-f]{2}"
+)
+CONNECTION = re.compile(r"IN IP[46] [^\s/]+")
+CANDIDATE = re.compile(
+    r"(?:a=)?(candidate:[A-Za-z0-9+/]{1,32} [1-9]\d{0,2} [A-Za-z]{3,8} \d{1,10} )"
+    r"([0-9A-Za-z.:-]{1,253}) (\d{1,5}) typ (host|srflx|prflx|relay)((?: [!-~]{1,256} [!-~]{1,256})*) ?"
+)
+RELATED = re.compile(r" (raddr|rport) [!-~]+")
+
+
+class SdpError(Exception):
+    """A description or candidate that is not passed on; `code` is what the sender is told."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def check(sdp: str) -> None:
+    """Refuse what would make a call without encryption, or a flood of checks. Raises SdpError."""
+    lines = list(split(sdp))
+    if lines[:1] != ["v=0"] or not check_media(lines):
+        raise SdpError("bad_sdp")
+    if any(line.lower().startswith("a=crypto") for line in lines):  # RFC 8827 §6.5: no SDES
+        raise SdpError("bad_sdp")
+    candidates = [line for line in lines if line.lower().startswith("a=candidate")]
+    if len(candidates) > MAX_CANDIDATES or not all(CANDIDATE.fullmatch(line) for line in candidates):
+        raise SdpError("bad_sdp")
+
+
+def split(sdp: str) -> Iterator[str]:
+    """The lines. What a browser might cut differently is refused: a lone CR, NUL, indented lines."""
+    for line in sdp.removesuffix("\n").split("\n"):
+        bare = line.removesuffix("\r")
+        if bare and not LINE.fullmatch(bare):
+            raise SdpError("bad_sdp")
+        if bare:
+            yield bare
+
+
+def check_media(lines: list[str]) -> bool:
+    """Every m-line speaks an encrypted protocol and has the one fingerprint (RFC 8827 §6.5)."""
+    sections = list(cut(lines))
+    seen: set[str] = set()
+    for section in sections[1:]:
+        media = MEDIA.fullmatch(section[0])
+        if media is None or media[2] not in PROTOCOLS:
+            return False
+        own = fingerprints(section) or fingerprints(sections[0])
+        refused = media[1] == "0" and "a=bundle-only" not in section  # carries nothing, so needs nothing
+        if own is None or (not own and not refused):
+            return False
+        seen |= own
+    return len(seen) == 1
+
+
+def cut(lines: list[str]) -> Iterator[list[str]]:
+    """The session's lines, then those of each m-line."""
+    starts = [index for index, line in enumerate(lines) if line.startswith("m=")]
+    for start, end in zip([0, *starts], [*starts, len(lines)], strict=True):
+        yield lines[start:end]
+
+
+def fingerprints(section: list[str]) -> set[str] | None:
+    """The fingerprints of a section; None where one is of a weak or unknown hash."""
+    lines = {line.lower() for line in section if line.lower().startswith("a=fingerprint")}
+    return lines if all(FINGERPRINT.fullmatch(line) for line in lines) else None
+
+
+def relay_only(sdp: str) -> str:
+    """The same description with no address of its sender in it."""
+    return "".join(f"{line}\r\n" for line in map(hide, split(sdp)) if line is not None)
+
+
+def hide(line: str) -> str | None:
+    """One line without its sender's address; None: the whole line goes."""
+    if line.startswith("a=candidate"):
+        hidden = relay_candidate(line)
+        return hidden and f"a={hidden}"
+    if line.startswith("a=remote-candidates"):
+        return None
+    if line.startswith("a=rtcp:"):
+        return f"a=rtcp:{NO_PORT} IN IP4 {NOWHERE}"
+    if line.startswith(("o=", "c=")):
+        return CONNECTION.sub(f"IN IP4 {NOWHERE}", line)
+    return re.sub(r"^(m=[a-z]+) [1-9]\d*", rf"\1 {NO_PORT}", line)
+
+
+def check_candidate(line: str) -> None:
+    """Raises SdpError for what is no candidate line (RFC 8839 §5.1); an empty one ends a generation."""
+    if line and not CANDIDATE.fullmatch(line):
+        raise SdpError("bad_candidate")
+
+
+def relay_candidate(line: str) -> str | None:
+    """A relayed candidate without the address it was made from; None for any other kind."""
+    if not line:
+        return line
+    found = CANDIDATE.fullmatch(line)
+    if found is None or found[4] != "relay":
+        return None
+    start, address, port, _, rest = found.groups()
+    return f"{start}{address} {port} typ relay raddr {NOWHERE} rport {NO_PORT}{RELATED.sub('', rest)}"

@@ -1,0 +1,117 @@
+"""Strict reading: JSON without its ambiguities, and checks that give the value or raise Malformed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+MAX_DEPTH = 16  # the deepest message has three levels; a parser's stack is finite
+MAX_DIGITS = 17  # a sign and 2^53; int() of thousands of digits is slow
+# A string is taken whole even where it never ends: searching on inside it would take quadratic time.
+TOKENS = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+class Malformed(ValueError):
+    """What was read is not what may stand here."""
+
+
+def parse_object(frame: str | bytes) -> dict[str, Any]:
+    """A JSON object; raises Malformed for a key twice, NaN, half a character too (RFC 8259 §4, §6, §8.2)."""
+    try:
+        text = frame if isinstance(frame, str) else frame.decode()
+        if depth(text) > MAX_DEPTH:
+            raise Malformed
+        value = json.loads(
+            text,
+            object_pairs_hook=once_each,
+            parse_constant=refuse,
+            parse_int=short_int,
+            parse_float=finite,
+        )
+        if "\\u" in text:  # only an escape can bring in a lone surrogate
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise Malformed from None
+    if not isinstance(value, dict):
+        raise Malformed
+    return value
+
+
+def depth(text: str) -> int:
+    """How deep brackets nest outside strings; 0 where there are too few to matter."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return 0
+    deepest = now = 0
+    for token in TOKENS.finditer(text):
+        now += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        deepest = max(deepest, now)
+    return deepest
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise Malformed
+    return value
+
+
+def refuse(word: str) -> NoReturn:
+    raise Malformed(word)
+
+
+def short_int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise Malformed
+    return int(digits)
+
+
+def finite(digits: str) -> float:
+    if len(digits) > 2 * MAX_DIGITS or abs(value := float(digits)) == float("inf"):
+        raise Malformed
+    return value
+
+
+Check = Callable[[Any], Any]
+
+
+def text(low: int, high: int, pattern: str = "") -> Check:
+    shape = re.compile(pattern)
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not low <= len(value) <= high:
+            raise Malformed
+        if pattern and not shape.fullmatch(value):
+            raise Malformed
+        return value
+
+    return check
+
+
+def number(low: int, high: int) -> Check:
+    def check(value: Any) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise Malformed
+        return value
+
+    return check
+
+
+def one_of(*words: str) -> Check:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise Malformed
+        return value
+
+    return check
+
+
+def flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Malformed
+    return value
+
+
+def maybe(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)

@@ -1,4 +1,4 @@
-"""What moves packets: the contract that every engine keeps, and the list of engines, best first."""
+"""What moves packets: the contract that every engine keeps."""
 
 from __future__ import annotations
 
@@ -10,20 +10,33 @@ from turn.flows import Address, Flow, Packet, Rule, Traffic
 Punt = Callable[[Packet], None]
 
 
+class CannotListen(Exception):
+    """An address that cannot be listened at; `reason` is the system's."""
+
+    def __init__(self, address: Address, reason: OSError) -> None:
+        super().__init__(f"cannot listen at {address}: {reason.strerror}")
+        self.address = address
+        self.reason = reason
+
+
 class Engine(Protocol):
     """Moves packets; knows frames and flows, never what a STUN message says.
 
-    All verbs are synchronous and are called from the thread that runs `run`.
+    All verbs but `run` are synchronous and are called in the loop that runs `run`, also from within `punt`.
+    A linked flow's media is ChannelData of its number, or a Send indication to its peer of nothing but
+    XOR-PEER-ADDRESS, DATA and perhaps FINGERPRINT; whatever else its client sends, malformed frames too, is
+    punted. The constructor takes the addresses to listen at, and raises CannotListen.
     """
 
     name: str  # shown in the start-up line and in the metrics
 
     async def run(self, punt: Punt) -> None:
         """Move packets until cancelled; what no flow claims is punted: from a client, `packet.here` is a
-        listener's concrete address; from a peer, a relayed address."""
+        listener's concrete address; from a peer, a relayed address. Cancelled: every socket is closed."""
 
     def open(self, relay: Address) -> bool:
-        """Take a relayed address, plain: False if anybody on this machine has it already."""
+        """Take a relayed address, plain: False if anybody on this machine has it already, or the system has
+        no room for it."""
 
     def close(self, relay: Address) -> None:
         """Give it back and forget the flows through it. Of an address that is not open: nothing happens."""
@@ -31,6 +44,8 @@ class Engine(Protocol):
     def link(self, flow: Flow, rule: Rule) -> None:
         """Carry this flow both ways without asking. Again: the new rule, nothing else changes.
 
+        A flow of the same relayed address and peer, or of the same client and channel, is unlinked for it. A
+        rule that the engine cannot keep, or a relayed address that is not open: the flow stays punted.
         Where the peer is itself a relayed address of this engine, packets go from client to client in one
         hop as soon as both directions are linked, and never through the kernel.
         """

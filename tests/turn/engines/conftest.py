@@ -1,0 +1,12 @@
+"""Every test that asks for a maker runs once for each engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.turn.engines.world import ENGINES, Maker
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def make(request: pytest.FixtureRequest) -> Maker:
+    return ENGINES[request.param]

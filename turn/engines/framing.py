@@ -1,0 +1,125 @@
+"""The two frames that media travels in on a client's leg: told apart, unwrapped, written in front of data.
+
+ChannelData (RFC 8656 §12.4) is a channel number, a length and the data. The other is an indication that
+holds XOR-PEER-ADDRESS and DATA and at most a FINGERPRINT: Send from the client (§11.2), Data towards it
+(§11.3). Every frame is written into the room in front of the data, so that nothing is ever copied.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from turn.flows import Address
+
+ROOM = 48  # what is kept free in front of data: the longest header, a Data indication about an IPv6 peer
+TAIL = 4  # and behind it: padding
+LARGEST = 65535  # no UDP payload is longer
+
+COOKIE = b"\x21\x12\xa4\x42"
+SEND, DATA_INDICATION = 0x0016, 0x0017
+XOR_PEER_ADDRESS, DATA, FINGERPRINT = 0x0012, 0x0013, 0x8028
+FINGERPRINT_XOR = 0x5354554E  # RFC 8489 §14.7
+SEND_HEAD = b"\x00\x16"
+
+HEADER = struct.Struct("!HH4s12s")
+PAIR = struct.Struct("!HH")  # channel and length; attribute type and length: the same shape
+WORD = struct.Struct("!I")
+
+
+def is_channel(first: int) -> bool:
+    """Whether this first byte begins ChannelData (RFC 8656 §12.4, numbers 0x4000 to 0x7FFE)."""
+    return 0x40 <= first < 0x80
+
+
+def xored(peer: Address, transaction: bytes) -> bytes:
+    """The value of XOR-PEER-ADDRESS (RFC 8489 §14.2)."""
+    mask = int.from_bytes((COOKIE + transaction)[: len(peer.ip)])
+    ip = (int.from_bytes(peer.ip) ^ mask).to_bytes(len(peer.ip))
+    return struct.pack("!BBH", 0, 1 if len(ip) == 4 else 2, peer.port ^ 0x2112) + ip
+
+
+def peer_key(peer: Address) -> bytes:
+    """What `read_send` names this peer by: the attribute's value with a transaction id of zeros."""
+    return xored(peer, bytes(12))
+
+
+def read_send(view: memoryview, start: int, size: int) -> tuple[bytes, int, int] | None:
+    """The peer's key, where the data begins and how long it is; None for what is no plain Send of media."""
+    if size < 36 or size & 3:
+        return None
+    kind, length, cookie, transaction = HEADER.unpack_from(view, start)
+    if kind != SEND or cookie != COOKIE or length != size - 20:
+        return None
+    peer = data_start = None
+    data_length = 0
+    at, end = start + 20, start + size
+    while at < end:
+        kind, length = PAIR.unpack_from(view, at)
+        at += 4
+        if at + length > end:
+            return None
+        if kind == DATA and data_start is None:
+            data_start, data_length = at, length
+        elif kind == XOR_PEER_ADDRESS and peer is None:
+            peer = bytes(view[at : at + length])
+        elif kind != FINGERPRINT or not proves(view, start, at, end):
+            return None
+        at += (length + 3) & ~3
+    if peer is None or data_start is None:
+        return None
+    return (peer if len(peer) == 8 else unmask(peer, transaction)), data_start, data_length
+
+
+def unmask(value: bytes, transaction: bytes) -> bytes:
+    """An IPv6 peer's key: its attribute's value without what the transaction id did to it."""
+    if len(value) != 20:
+        return b""
+    return value[:8] + (int.from_bytes(value[8:]) ^ int.from_bytes(transaction)).to_bytes(12)
+
+
+def proves(view: memoryview, start: int, at: int, end: int) -> bool:
+    """Whether the FINGERPRINT whose value is at `at` is the last attribute, and right (RFC 8489 §14.7)."""
+    if at + 4 != end or view[at - 1] != 4:
+        return False
+    (crc,) = WORD.unpack_from(view, at)
+    return bool(crc == zlib.crc32(view[start : at - 4]) ^ FINGERPRINT_XOR)
+
+
+class ChannelFrame:
+    """Writes ChannelData of one channel."""
+
+    __slots__ = ("channel",)
+
+    def __init__(self, channel: int) -> None:
+        self.channel = channel
+
+    def wrap(self, view: memoryview, start: int, length: int) -> memoryview:
+        """The whole frame around the data at `start`."""
+        PAIR.pack_into(view, start - 4, self.channel, length)
+        return view[start - 4 : start + length]
+
+
+class DataFrame:
+    """Writes Data indications about one peer; the transaction id of an indication is answered by nobody."""
+
+    __slots__ = ("head",)
+
+    def __init__(self, peer: Address, transaction: bytes) -> None:
+        value = xored(peer, transaction)
+        self.head = (
+            HEADER.pack(DATA_INDICATION, 0, COOKIE, transaction)
+            + PAIR.pack(XOR_PEER_ADDRESS, len(value))
+            + value
+            + PAIR.pack(DATA, 0)
+        )
+
+    def wrap(self, view: memoryview, start: int, length: int) -> memoryview:
+        """The whole frame around the data at `start`."""
+        begin, end = start - len(self.head), start + length
+        padding = -length & 3
+        view[begin:start] = self.head
+        PAIR.pack_into(view, begin, DATA_INDICATION, end + padding - begin - 20)
+        PAIR.pack_into(view, start - 4, DATA, length)
+        view[end : end + padding] = bytes(padding)
+        return view[begin : end + padding]

@@ -1,0 +1,150 @@
+"""The engine that runs everywhere: a pair of connected sockets per flow, drained in a loop.
+
+A listener is shared (SO_REUSEPORT) and meets strangers. A client with a linked flow gets a twin: a socket
+at the listener's address, connected to that client; a linked flow gets a leg: a socket at the relayed
+address, connected to its peer. The kernel then finds the socket, refuses other sources and needs no address
+to send to: what is left per packet is one read, four bytes, one write. Where the system has no more sockets,
+or a listener enough twins, the shared one serves, with a look-up per packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from turn.engines import CannotListen, Punt, sockets
+from turn.engines.ends import Joined, Listener, Relayed
+from turn.engines.epoll import Epoll
+from turn.engines.framing import ROOM
+from turn.engines.table import Lane, Table, Transmit
+from turn.flows import Address, Flow, Packet, Rule, Traffic
+
+
+class Portable:
+    """See turn.engines.Engine for the verbs."""
+
+    name = "portable"
+
+    def __init__(self, listen: Sequence[Address]) -> None:
+        """Raises CannotListen."""
+        self.epoll = Epoll()
+        self.table = Table()
+        self.listeners: dict[Address, Listener] = {}
+        self.relays: dict[Address, Relayed] = {}
+        self.legs: dict[Flow, Joined] = {}
+        try:
+            for address in listen:
+                self.listeners[address] = Listener(self.epoll, address)
+        except CannotListen:
+            self.shut()
+            raise
+
+    async def run(self, punt: Punt) -> None:
+        try:
+            await self.epoll.run(punt)
+        finally:
+            self.shut()
+
+    def shut(self) -> None:
+        """Close every socket."""
+        for relay in list(self.relays):
+            self.close(relay)
+        for listener in self.listeners.values():
+            self.epoll.drop(listener.sock)
+        self.listeners.clear()
+        self.epoll.close()
+
+    def open(self, relay: Address) -> bool:
+        if relay in self.relays:
+            return False
+        try:
+            self.relays[relay] = Relayed(self.epoll, self.table, relay)
+        except OSError:  # taken, or the system has no socket left for it
+            return False
+        return True
+
+    def close(self, relay: Address) -> None:
+        relayed = self.relays.pop(relay, None)
+        if relayed is None:
+            return
+        for lane in list(self.table.through.get(relay, {}).values()):
+            self.unlink(lane.flow)
+        self.epoll.drop(relayed.sock)
+
+    def link(self, flow: Flow, rule: Rule) -> None:
+        lane = self.table.lanes.get(flow)
+        if lane is not None:
+            self.table.change(lane, rule)
+            return
+        relayed, listener = self.relays.get(flow.relay), self.listener_of(flow.listener)
+        if relayed is None or listener is None or rule.media is not None:  # the core goes on carrying these
+            return
+        for rival in self.table.rivals(flow):
+            self.unlink(rival)
+        is_new = (flow.client, flow.listener) not in self.table.clients
+        lane = self.table.add(flow, rule)
+        lane.send = self.leg(lane, relayed)
+        if is_new:
+            listener.greet(lane.client)
+
+    def leg(self, lane: Lane, relayed: Relayed) -> Transmit:
+        """What carries a lane's data to its peer: inside where the peer is ours, else a socket of its own."""
+        relay, peer = lane.flow.relay, lane.flow.peer
+        if peer in self.relays:
+            return lambda data: self.hand_over(Packet(relay, peer, bytes(data)))
+        try:
+            leg = Joined(self.epoll, sockets.joined(relay, peer), relay, peer)
+        except OSError:
+            return relayed.sender(peer)
+        leg.start(lane.carry_in, relayed.receive)
+        self.legs[lane.flow] = leg
+        return leg.sock.send
+
+    def unlink(self, flow: Flow) -> None:
+        lane = self.table.remove(flow)
+        if lane is None:
+            return
+        leg = self.legs.pop(flow, None)
+        if leg is not None:
+            leg.close()
+        if (flow.client, flow.listener) not in self.table.clients:
+            listener = self.listener_of(flow.listener)
+            assert listener is not None, "the flow was linked through it"
+            listener.part(lane.client)
+
+    def send(self, batch: Sequence[Packet]) -> None:
+        for packet in batch:
+            relayed = self.relays.get(packet.here)
+            try:
+                if relayed is None:
+                    self.send_to_client(packet)
+                elif packet.there in self.relays:
+                    self.hand_over(packet)
+                else:
+                    relayed.sock.sendto(packet.data, sockets.sockaddr(packet.there))
+            except OSError:  # no route, too long, buffer full: lost, as in any network
+                continue
+
+    def send_to_client(self, packet: Packet) -> None:
+        client = self.table.clients.get((packet.there, packet.here))
+        listener = self.listener_of(packet.here)
+        if client is not None:
+            client.send(memoryview(packet.data))
+        elif listener is not None:
+            listener.sender(packet.here, packet.there)(memoryview(packet.data))
+
+    def hand_over(self, packet: Packet) -> None:
+        """From one relayed address of ours to another: to the client behind it, or up as from a peer."""
+        lane = self.table.between(packet.there, packet.here)
+        if lane is not None:
+            view = self.epoll.view
+            view[ROOM : ROOM + len(packet.data)] = packet.data
+            lane.carry_in(view, ROOM, len(packet.data))
+        elif packet.there in self.relays:
+            self.epoll.up_later(Packet(packet.there, packet.here, packet.data))
+
+    def listener_of(self, here: Address) -> Listener | None:
+        """The listener that a concrete address of ours belongs to."""
+        return self.listeners.get(here) or self.listeners.get(here._replace(ip=bytes(len(here.ip))))
+
+    def traffic(self) -> Mapping[Flow, Traffic]:
+        return self.table

@@ -1,0 +1,137 @@
+"""The operating system in a few functions: UDP sockets as the packet mover needs them (Linux)."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from turn.flows import Address
+
+SockAddr = tuple[str, int]  # how the system writes an address, without IPv6's flow label and scope
+
+LISTENER_BUFFER = 4 << 20  # all clients' bursts pass one socket: with 64 KiB, one packet in ten was lost
+FLOW_BUFFER = 256 << 10  # one client's or one peer's burst
+
+# Numbers from Linux's headers that the socket module does not name.
+IP_PKTINFO, IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DONT, SO_RCVBUFFORCE = 8, 10, 23, 0, 33
+PKTINFO4 = struct.Struct("=I4s4s")
+PKTINFO6 = struct.Struct("=16sI")
+CONTROL_BYTES = 64  # room for one PKTINFO
+
+
+def is_wildcard(address: Address) -> bool:
+    """Whether this stands for every address of its family."""
+    return not any(address.ip)
+
+
+def sockaddr(address: Address) -> SockAddr:
+    """As the system writes it."""
+    return socket.inet_ntop(family(address), address.ip), address.port
+
+
+def address(sockaddr: SockAddr) -> Address:
+    """As the relay writes it."""
+    host, port = sockaddr
+    return Address(socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host), port)
+
+
+def family(address: Address) -> socket.AddressFamily:
+    return socket.AF_INET if len(address.ip) == 4 else socket.AF_INET6
+
+
+def listener(here: Address) -> socket.socket:
+    """A socket that strangers reach and twins may join. Raises OSError."""
+    sock = alone(here, LISTENER_BUFFER)
+    if is_wildcard(here):
+        ask_for_local_address(sock)
+    return sock
+
+
+def relayed(here: Address) -> socket.socket:
+    """A socket at a relayed address that legs may join. Raises OSError; EADDRINUSE means taken."""
+    return alone(here, FLOW_BUFFER)
+
+
+def alone(here: Address, buffer: int) -> socket.socket:
+    """A socket at an address that nobody else has.
+
+    It is bound plain, and only then shared with what joins it: else two processes could take one port.
+    """
+    sock = plain(here, buffer)
+    try:
+        sock.bind(sockaddr(here))
+        share(sock)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def joined(here: Address, there: Address) -> socket.socket:
+    """A socket at a shared address that meets one other end only. Raises OSError.
+
+    Between bind and connect it catches what others send to `here`: whoever opens it reads that first.
+    """
+    sock = plain(here, FLOW_BUFFER)
+    try:
+        share(sock)
+        sock.bind(sockaddr(here))
+        sock.connect(sockaddr(there))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def plain(here: Address, buffer: int) -> socket.socket:
+    """An unbound, non-blocking UDP socket that never sets Don't Fragment (RFC 8656 §15)."""
+    sock = socket.socket(family(here), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)
+    enlarge(sock, buffer)
+    return sock
+
+
+def enlarge(sock: socket.socket, buffer: int) -> None:
+    """Ask for a receive buffer: beyond net.core.rmem_max where we may, else up to it."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+
+
+def granted(sock: socket.socket) -> int:
+    """The receive buffer's size in the measure that it was asked for in (the kernel doubles it)."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+
+
+def share(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def ask_for_local_address(sock: socket.socket) -> None:
+    """Let each packet say which of our addresses it was sent to."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+
+
+def local_ip(control: list[tuple[int, int, bytes]]) -> bytes | None:
+    """Which of our addresses a packet was sent to; None if the system did not say."""
+    for level, kind, data in control:
+        if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
+            return bytes(PKTINFO4.unpack(data)[1])
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+            return bytes(PKTINFO6.unpack(data)[0])
+    return None
+
+
+def leave_from(ip: bytes) -> list[tuple[int, int, bytes]]:
+    """The control message that makes a packet leave from this address of ours."""
+    if len(ip) == 4:
+        return [(socket.IPPROTO_IP, IP_PKTINFO, PKTINFO4.pack(0, ip, bytes(4)))]
+    return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, PKTINFO6.pack(ip, 0))]

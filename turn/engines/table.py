@@ -1,0 +1,235 @@
+"""The forwarding rule: which linked flow claims a packet, what its allocation may still carry, where it goes.
+
+Nothing here owns a socket: an engine gives each client and each lane the function that sends on its leg,
+reads packets into one buffer with framing.ROOM free in front, and asks the table what becomes of them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from time import monotonic
+
+from turn.engines.framing import LARGEST, PAIR, ChannelFrame, DataFrame, is_channel, peer_key, read_send
+from turn.flows import Address, Flow, Rule, Traffic
+
+Transmit = Callable[[memoryview], object]  # sends one datagram on one leg; may raise OSError
+
+
+def nowhere(_data: memoryview) -> None:
+    """The leg of a lane that no engine has taken up yet."""
+
+
+class Bucket:
+    """What one allocation may still carry: a second's worth at most, both ways and all flows together."""
+
+    __slots__ = ("filled", "octets", "octets_per_second", "packets", "packets_per_second")
+
+    def __init__(self, rule: Rule) -> None:
+        self.packets_per_second = rule.packets or float("inf")
+        self.octets_per_second = rule.bits / 8 or float("inf")
+        self.packets = max(self.packets_per_second, 1.0)
+        self.octets = max(self.octets_per_second, LARGEST)
+        self.filled = monotonic()
+
+    def fits(self, rule: Rule) -> bool:
+        return self.packets_per_second == (rule.packets or float("inf")) and self.octets_per_second == (
+            rule.bits / 8 or float("inf")
+        )
+
+    def refill(self, octets: int) -> bool:
+        """After a packet went below zero: add what time has brought; False, and it is as if never sent."""
+        now = monotonic()
+        elapsed, self.filled = now - self.filled, now
+        packets = self.packets + elapsed * self.packets_per_second
+        self.packets = min(packets, max(self.packets_per_second, 1.0))
+        self.octets = min(
+            self.octets + elapsed * self.octets_per_second, max(self.octets_per_second, LARGEST)
+        )
+        if self.packets >= 0 and self.octets >= 0:
+            return True
+        self.packets += 1
+        self.octets += octets
+        return False
+
+
+class Client:
+    """One client at one listener: what its frames may name, and the leg towards it."""
+
+    __slots__ = ("address", "bucket", "channels", "listener", "peers", "send")
+
+    def __init__(self, address: Address, listener: Address, rule: Rule) -> None:
+        self.address = address
+        self.listener = listener
+        self.bucket = Bucket(rule)
+        self.channels: dict[int, Lane] = {}
+        self.peers: dict[bytes, Lane] = {}
+        self.send: Transmit = nowhere
+
+    def carry(self, view: memoryview, start: int, size: int) -> bool:
+        """Carry the client's datagram at `start`; False: it is not media of a linked flow, and goes up."""
+        if is_channel(view[start]):
+            channel, length = PAIR.unpack_from(view, start)
+            lane = self.channels.get(channel)
+            if lane is None or not 0 <= size - 4 - length <= 3:  # UDP needs no padding, but may have it
+                return False
+            return lane.carry_out(view, start + 4, length)
+        media = read_send(view, start, size) if self.peers else None
+        lane = self.peers.get(media[0]) if media else None
+        if media is None or lane is None:
+            return False
+        return lane.carry_out(view, media[1], media[2])
+
+
+class Lane:
+    """One linked flow: both its legs, its frame on the client's, and what it has carried."""
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "client",
+        "dropped",
+        "flow",
+        "frame",
+        "mate",
+        "packets_in",
+        "packets_out",
+        "rule",
+        "send",
+    )
+
+    def __init__(self, flow: Flow, rule: Rule, client: Client) -> None:
+        self.flow = flow
+        self.rule = rule
+        self.client = client
+        self.frame = (
+            DataFrame(flow.peer, secrets.token_bytes(12))
+            if flow.channel is None
+            else ChannelFrame(flow.channel)
+        )
+        self.mate: Lane | None = None  # the flow that comes the other way, when both ends are ours
+        self.send: Transmit = nowhere
+        self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = self.dropped = 0
+
+    def carry_out(self, view: memoryview, start: int, length: int) -> bool:
+        """The client's data to the peer; in one hop where the peer is another client of ours."""
+        bucket = self.client.bucket
+        bucket.packets -= 1
+        bucket.octets -= length
+        if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length):
+            self.dropped += 1
+            return True
+        self.packets_out += 1
+        self.bytes_out += length
+        if self.mate is not None:
+            return self.mate.carry_in(view, start, length)
+        data = view[start : start + length]
+        try:
+            self.send(data)
+        except OSError as error:
+            resend(self.send, data, error)
+        return True
+
+    def carry_in(self, view: memoryview, start: int, length: int) -> bool:
+        """The peer's data to the client. Always True: what a rule drops is dealt with."""
+        bucket = self.client.bucket
+        bucket.packets -= 1
+        bucket.octets -= length
+        if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length):
+            self.dropped += 1
+            return True
+        self.packets_in += 1
+        self.bytes_in += length
+        frame = self.frame.wrap(view, start, length)
+        try:
+            self.client.send(frame)
+        except OSError as error:
+            resend(self.client.send, frame, error)
+        return True
+
+    def traffic(self) -> Traffic:
+        return Traffic(self.packets_out, self.bytes_out, self.packets_in, self.bytes_in, self.dropped)
+
+
+def resend(send: Transmit, data: memoryview, error: OSError) -> None:
+    """A refusal speaks of an earlier packet (RFC 1122 §4.1.3.3): once more. Anything else: dropped."""
+    if not isinstance(error, ConnectionRefusedError):
+        return
+    try:
+        send(data)
+    except OSError:
+        return
+
+
+class Table(Mapping[Flow, Traffic]):
+    """All linked flows; as a mapping, what each has carried until now."""
+
+    def __init__(self) -> None:
+        self.lanes: dict[Flow, Lane] = {}
+        self.clients: dict[tuple[Address, Address], Client] = {}
+        self.through: dict[Address, dict[Address, Lane]] = {}  # by relayed address, then by peer
+
+    def __getitem__(self, flow: Flow) -> Traffic:
+        return self.lanes[flow].traffic()
+
+    def __iter__(self) -> Iterator[Flow]:
+        return iter(self.lanes)
+
+    def __len__(self) -> int:
+        return len(self.lanes)
+
+    def between(self, relay: Address, peer: Address) -> Lane | None:
+        """The lane that carries what this peer sends to this relayed address."""
+        lanes = self.through.get(relay)
+        return lanes.get(peer) if lanes else None
+
+    def rivals(self, flow: Flow) -> list[Flow]:
+        """The linked flows that would claim the same packets as this one, which is not linked."""
+        client = self.clients.get((flow.client, flow.listener))
+        same_channel = client.channels.get(flow.channel) if client and flow.channel is not None else None
+        same_pair = self.between(flow.relay, flow.peer)
+        return list({lane.flow: None for lane in (same_channel, same_pair) if lane})
+
+    def add(self, flow: Flow, rule: Rule) -> Lane:
+        """A new lane, and its client if that is new too."""
+        owner = (flow.client, flow.listener)
+        client = self.clients.get(owner)
+        if client is None:
+            client = self.clients[owner] = Client(flow.client, flow.listener, rule)
+        lane = self.lanes[flow] = Lane(flow, rule, client)
+        self.through.setdefault(flow.relay, {})[flow.peer] = lane
+        if flow.channel is None:
+            client.peers[peer_key(flow.peer)] = lane
+        else:
+            client.channels[flow.channel] = lane
+        lane.mate = self.between(flow.peer, flow.relay)
+        if lane.mate is not None:
+            lane.mate.mate = lane
+        self.change(lane, rule)
+        return lane
+
+    def change(self, lane: Lane, rule: Rule) -> None:
+        """Let the new rule hold; an allocation whose limits stay keeps what it has used of them."""
+        lane.rule = rule
+        if not lane.client.bucket.fits(rule):
+            lane.client.bucket = Bucket(rule)
+
+    def remove(self, flow: Flow) -> Lane | None:
+        """The lane that was, or None; its client goes with its last lane."""
+        lane = self.lanes.pop(flow, None)
+        if lane is None:
+            return None
+        lanes = self.through[flow.relay]
+        del lanes[flow.peer]
+        if not lanes:
+            del self.through[flow.relay]
+        if lane.mate is not None:
+            lane.mate.mate = None
+        client = lane.client
+        if flow.channel is None:
+            del client.peers[peer_key(flow.peer)]
+        else:
+            del client.channels[flow.channel]
+        if not client.channels and not client.peers:
+            del self.clients[flow.client, flow.listener]
+        return lane

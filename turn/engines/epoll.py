@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from collections import deque
 from collections.abc import Callable
 
 from turn.engines import Punt
@@ -29,7 +28,7 @@ class Epoll:
         self.body = self.view[ROOM : ROOM + LARGEST]
         self.drains: dict[int, Drain] = {}
         self.epoll = select.epoll()
-        self.waiting: deque[Packet] = deque()
+        self.waiting: list[Packet] = []
         self.punt: Punt | None = None
 
     async def run(self, punt: Punt) -> None:
@@ -80,7 +79,6 @@ class Epoll:
         self.waiting.append(packet)
 
     def deliver(self) -> None:
-        for _ in range(len(self.waiting)):
-            self.up(self.waiting.popleft())
-        if self.waiting:
-            asyncio.get_running_loop().call_soon(self.deliver)
+        waiting, self.waiting = self.waiting, []
+        for packet in waiting:
+            self.up(packet)

@@ -6,6 +6,7 @@ reads packets into one buffer with framing.ROOM free in front, and asks the tabl
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
@@ -25,27 +26,19 @@ class Bucket:
 
     __slots__ = ("filled", "octets", "octets_per_second", "packets", "packets_per_second")
 
-    def __init__(self, rule: Rule) -> None:
-        self.packets_per_second = rule.packets or float("inf")
-        self.octets_per_second = rule.bits / 8 or float("inf")
+    def __init__(self, packets: int, bits: int, now: float) -> None:
+        self.packets_per_second = packets or math.inf
+        self.octets_per_second = bits / 8 or math.inf
         self.packets = max(self.packets_per_second, 1.0)
         self.octets = max(self.octets_per_second, LARGEST)
-        self.filled = monotonic()
+        self.filled = now
 
-    def fits(self, rule: Rule) -> bool:
-        return self.packets_per_second == (rule.packets or float("inf")) and self.octets_per_second == (
-            rule.bits / 8 or float("inf")
-        )
-
-    def refill(self, octets: int) -> bool:
-        """After a packet went below zero: add what time has brought; False, and it is as if never sent."""
-        now = monotonic()
+    def refill(self, octets: int, now: float) -> bool:
+        """After a packet went below zero: add what time has brought. False: too late, as if never sent."""
         elapsed, self.filled = now - self.filled, now
-        packets = self.packets + elapsed * self.packets_per_second
-        self.packets = min(packets, max(self.packets_per_second, 1.0))
-        self.octets = min(
-            self.octets + elapsed * self.octets_per_second, max(self.octets_per_second, LARGEST)
-        )
+        most_packets, most_octets = max(self.packets_per_second, 1.0), max(self.octets_per_second, LARGEST)
+        self.packets = min(self.packets + elapsed * self.packets_per_second, most_packets)
+        self.octets = min(self.octets + elapsed * self.octets_per_second, most_octets)
         if self.packets >= 0 and self.octets >= 0:
             return True
         self.packets += 1
@@ -56,15 +49,19 @@ class Bucket:
 class Client:
     """One client at one listener: what its frames may name, and the leg towards it."""
 
-    __slots__ = ("address", "bucket", "channels", "listener", "peers", "send")
+    __slots__ = ("address", "bits", "bucket", "channels", "listener", "packets", "peers", "send")
 
     def __init__(self, address: Address, listener: Address, rule: Rule) -> None:
         self.address = address
         self.listener = listener
-        self.bucket = Bucket(rule)
+        self.set_limits(rule)
         self.channels: dict[int, Lane] = {}
         self.peers: dict[bytes, Lane] = {}
         self.send: Transmit = nowhere
+
+    def set_limits(self, rule: Rule) -> None:
+        self.packets, self.bits = rule.packets, rule.bits
+        self.bucket = Bucket(rule.packets, rule.bits, monotonic())
 
     def carry(self, view: memoryview, start: int, size: int) -> bool:
         """Carry the client's datagram at `start`; False: it is not media of a linked flow, and goes up."""
@@ -116,7 +113,7 @@ class Lane:
         bucket = self.client.bucket
         bucket.packets -= 1
         bucket.octets -= length
-        if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length):
+        if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length, monotonic()):
             self.dropped += 1
             return True
         self.packets_out += 1
@@ -135,7 +132,7 @@ class Lane:
         bucket = self.client.bucket
         bucket.packets -= 1
         bucket.octets -= length
-        if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length):
+        if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length, monotonic()):
             self.dropped += 1
             return True
         self.packets_in += 1
@@ -211,8 +208,9 @@ class Table(Mapping[Flow, Traffic]):
     def change(self, lane: Lane, rule: Rule) -> None:
         """Let the new rule hold; an allocation whose limits stay keeps what it has used of them."""
         lane.rule = rule
-        if not lane.client.bucket.fits(rule):
-            lane.client.bucket = Bucket(rule)
+        client = lane.client
+        if (client.packets, client.bits) != (rule.packets, rule.bits):
+            client.set_limits(rule)
 
     def remove(self, flow: Flow) -> Lane | None:
         """The lane that was, or None; its client goes with its last lane."""

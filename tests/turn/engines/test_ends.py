@@ -1,0 +1,125 @@
+"""A joined socket's first moments and last words: whose packets it holds is read, not assumed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from tests.turn.engines.world import PATIENCE, End
+from turn.engines import sockets
+from turn.engines.ends import Joined
+from turn.engines.epoll import Epoll
+from turn.flows import Packet
+
+
+class Scene:
+    """A socket that strangers wrote to before it was connected to its own end."""
+
+    def __init__(self) -> None:
+        self.own, self.stranger = End(), End()
+        probe = End()
+        self.here = probe.address
+        probe.close()
+        self.epoll = Epoll()
+        self.punted: asyncio.Queue[Packet] = asyncio.Queue()
+        self.taken: list[bytes] = []
+        self.strays: list[tuple[bytes, str, int]] = []
+
+    def connect(self, early: list[tuple[End, bytes]]) -> Joined:
+        sock = sockets.plain(self.here, sockets.FLOW_BUFFER)
+        sock.bind(sockets.sockaddr(self.here))
+        for end, data in early:
+            end.send(data, self.here)
+        sock.connect(sockets.sockaddr(self.own.address))
+        joined = Joined(self.epoll, sock, self.here, self.own.address)
+        joined.start(self.take, self.stray)
+        return joined
+
+    def take(self, view: memoryview, start: int, size: int) -> bool:
+        self.taken.append(bytes(view[start : start + size]))
+        return not self.taken[-1].startswith(b"punt")
+
+    def stray(self, size: int, there: sockets.SockAddr) -> None:
+        self.strays.append((bytes(self.epoll.body[:size]), *there))
+
+    async def seen(self, count: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while len(self.taken) + len(self.strays) < count:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    scene = Scene()
+    yield scene
+    for end in (scene.own, scene.stranger):
+        end.close()
+    scene.epoll.close()
+
+
+async def running(scene: Scene) -> asyncio.Task[None]:
+    task = asyncio.ensure_future(scene.epoll.run(scene.punted.put_nowait))
+    await asyncio.sleep(0)
+    return task
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_early_packets_of_others_are_sorted_out(scene: Scene) -> None:
+    task = await running(scene)
+    joined = scene.connect([(scene.stranger, b"theirs"), (scene.own, b"mine"), (scene.stranger, b"too")])
+    await scene.seen(3)
+    assert scene.taken == [b"mine"]
+    there = sockets.sockaddr(scene.stranger.address)
+    assert scene.strays == [(b"theirs", *there), (b"too", *there)]
+    scene.epoll.drop(joined.sock)
+    await stop(task)
+
+
+async def test_it_soon_stops_asking(scene: Scene) -> None:
+    task = await running(scene)
+    joined = scene.connect([])
+    watched = scene.epoll.drains[joined.sock.fileno()]
+    joined.settled = 0.0
+    for number in range(3):
+        scene.own.send(b"%d" % number, scene.here)
+        await scene.seen(number + 1)
+    assert scene.epoll.drains[joined.sock.fileno()] != watched
+    assert scene.taken == [b"0", b"1", b"2"]
+    scene.epoll.drop(joined.sock)
+    await stop(task)
+
+
+@pytest.mark.parametrize("settled", [0.0, float("inf")])
+async def test_what_is_not_taken_goes_up(scene: Scene, settled: float) -> None:
+    task = await running(scene)
+    joined = scene.connect([])
+    joined.settled = settled
+    for data in (b"first", b"punt this"):
+        scene.own.send(data, scene.here)
+        await scene.seen(len(scene.taken) + 1)
+    assert await scene.punted.get() == Packet(scene.here, scene.own.address, b"punt this")
+    scene.epoll.drop(joined.sock)
+    await stop(task)
+
+
+async def test_last_words_go_up_later(scene: Scene) -> None:
+    task = await running(scene)
+    joined = scene.connect([(scene.stranger, b"theirs"), (scene.own, b"mine")])
+    joined.close()
+    assert scene.punted.empty()
+    await asyncio.sleep(0)
+    assert [scene.punted.get_nowait() for _ in range(2)] == [
+        Packet(scene.here, scene.stranger.address, b"theirs"),
+        Packet(scene.here, scene.own.address, b"mine"),
+    ]
+    assert not scene.taken
+    assert not scene.strays
+    await stop(task)

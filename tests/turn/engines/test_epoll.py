@@ -1,0 +1,107 @@
+"""The epoll alone: its bounds per wake-up, and what it hands on when."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+
+import pytest
+
+from turn.engines.epoll import READY, ROUNDS, Epoll
+from turn.flows import Address, Packet
+
+PACKET = Packet(Address.of("127.0.0.1", 1), Address.of("127.0.0.1", 2), b"data")
+
+
+def busy_sockets(count: int, packets: int) -> list[socket.socket]:
+    socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    for sock in socks:
+        sock.setblocking(False)
+        sock.bind(("127.0.0.1", 0))
+        for _ in range(packets):
+            sock.sendto(b"x", sock.getsockname())
+    return socks
+
+
+def test_a_wake_up_takes_a_bounded_number_of_packets() -> None:
+    epoll, taken = Epoll(), [0] * 100
+    socks = busy_sockets(len(taken), 40)
+    for index, sock in enumerate(socks):
+
+        def drain(most: int, index: int = index, sock: socket.socket = sock) -> None:
+            for _ in range(most):
+                with suppress(BlockingIOError):
+                    sock.recv_into(epoll.body)
+                    taken[index] += 1
+
+        epoll.watch(sock, drain)
+    epoll.serve()
+    assert max(taken) <= sum(ROUNDS) == 16
+    assert sum(taken) == READY * sum(ROUNDS)
+    for _ in range(10):
+        epoll.serve()
+    assert taken == [40] * len(taken)  # nobody starves
+    for sock in socks:
+        epoll.drop(sock)
+    epoll.close()
+
+
+def test_a_socket_closed_by_another_of_the_same_wake_up_is_left_alone() -> None:
+    epoll = Epoll()
+    socks = busy_sockets(2, 1)
+    left = list(socks)
+
+    def drop_the_other(_most: int) -> None:
+        if len(left) == 2:
+            epoll.drop(left.pop())
+
+    for sock in socks:
+        epoll.watch(sock, drop_the_other)
+    socks[0].sendto(b"x", left[0].getsockname())
+    epoll.serve()
+    assert [sock.fileno() == -1 for sock in socks] == [False, True]
+    epoll.drop(socks[0])
+    epoll.close()
+
+
+async def test_what_comes_up_later_comes_in_the_next_turn() -> None:
+    epoll = Epoll()
+    punted: list[Packet] = []
+    task = asyncio.ensure_future(epoll.run(punted.append))
+    await asyncio.sleep(0)
+    epoll.up(PACKET)
+    assert punted == [PACKET]
+    epoll.up_later(PACKET)
+    epoll.up_later(PACKET)
+    assert punted == [PACKET]
+    await asyncio.sleep(0)
+    assert punted == [PACKET] * 3
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    epoll.up(PACKET)
+    assert punted == [PACKET] * 3
+    epoll.close()
+
+
+async def test_each_turn_hands_on_what_waited_before_it() -> None:
+    """What answers a packet with another for later must not keep the loop from everything else."""
+    epoll, seen = Epoll(), 0
+
+    def punt(packet: Packet) -> None:
+        nonlocal seen
+        seen += 1
+        epoll.up_later(packet)
+
+    task = asyncio.ensure_future(epoll.run(punt))
+    await asyncio.sleep(0)
+    epoll.up_later(PACKET)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert seen == 5
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0)
+    epoll.close()

@@ -1,0 +1,79 @@
+"""The operating system's functions, one by one."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from turn.engines import sockets
+from turn.flows import Address
+
+HERE = {"v4": Address.of("127.0.0.1", 0), "v6": Address.of("::1", 0)}
+ANY = {"v4": Address.of("0.0.0.0", 0), "v6": Address.of("::", 0)}
+families = pytest.mark.parametrize("family", HERE)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def bound(sock: socket.socket) -> Address:
+    return sockets.address(sock.getsockname()[:2])
+
+
+@families
+def test_addresses_survive_the_system(family: str) -> None:
+    assert sockets.address(sockets.sockaddr(HERE[family])) == HERE[family]
+
+
+@families
+def test_a_relayed_address_is_taken_once_and_joined_often(family: str, stack: ExitStack) -> None:
+    first = stack.enter_context(closing(sockets.relayed(HERE[family])))
+    with pytest.raises(OSError, match="in use") as taken:
+        sockets.relayed(bound(first))
+    assert taken.value.errno == errno.EADDRINUSE
+    for _ in range(3):
+        leg = stack.enter_context(closing(sockets.joined(bound(first), bound(first))))
+        assert bound(leg) == bound(first)
+
+
+@families
+def test_a_listener_is_taken_once_and_its_buffer_is_large(family: str, stack: ExitStack) -> None:
+    first = stack.enter_context(closing(sockets.listener(ANY[family])))
+    with pytest.raises(OSError, match="in use"):
+        sockets.listener(bound(first))
+    assert sockets.granted(first) > sockets.FLOW_BUFFER
+    assert not first.getblocking()
+
+
+@families
+def test_a_wildcard_tells_and_chooses_its_own_address(family: str, stack: ExitStack) -> None:
+    listener = stack.enter_context(closing(sockets.listener(ANY[family])))
+    client = stack.enter_context(socket.socket(listener.family, socket.SOCK_DGRAM))
+    client.settimeout(5)
+    host = sockets.sockaddr(HERE[family])[0].replace(".0.1", ".0.3")
+    client.sendto(b"hello", (host, bound(listener).port))
+    listener.settimeout(5)
+    data, control, _, there = listener.recvmsg(100, sockets.CONTROL_BYTES)
+    ip = sockets.local_ip(control)
+    assert ip is not None
+    assert (data, ip) == (b"hello", Address.of(host, 0).ip)
+    listener.sendmsg([b"answer"], sockets.leave_from(ip), 0, there)
+    assert client.recvfrom(100)[1][:2] == (host, bound(listener).port)
+
+
+def test_an_unsaid_local_address_is_none() -> None:
+    assert sockets.local_ip([]) is None
+
+
+@families
+def test_ipv4_and_ipv6_do_not_mix(family: str, stack: ExitStack) -> None:
+    listener = stack.enter_context(closing(sockets.listener(ANY[family])))
+    other = ANY["v4" if family == "v6" else "v6"]._replace(port=bound(listener).port)
+    assert stack.enter_context(closing(sockets.listener(other)))

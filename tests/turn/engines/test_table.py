@@ -1,0 +1,165 @@
+"""The forwarding rule without sockets: legs are lists, time is a number."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.turn.engines.world import framed, unframed
+from turn.engines.framing import ROOM, TAIL
+from turn.engines.table import Bucket, Lane, Table, Transmit
+from turn.flows import Address, Flow, Rule
+
+CLIENT, OTHER = Address.of("192.0.2.1", 1), Address.of("192.0.2.2", 2)
+LISTENER, RELAY, SECOND = (Address.of("198.51.100.1", port) for port in (3478, 50000, 50001))
+PEER = Address.of("203.0.113.1", 3)
+FLOW = Flow(CLIENT, LISTENER, 0x4000, RELAY, PEER)
+
+
+class Legs:
+    """A table whose lanes send into lists."""
+
+    def __init__(self) -> None:
+        self.table = Table()
+        self.sent: dict[Address, list[bytes]] = {}
+        self.view = memoryview(bytearray(ROOM + 2000 + TAIL))
+
+    def add(self, flow: Flow, rule: Rule = Rule()) -> Lane:  # noqa: B008
+        lane = self.table.add(flow, rule)
+        lane.send = self.leg(flow.peer)
+        lane.client.send = self.leg(flow.client)
+        return lane
+
+    def leg(self, there: Address) -> Transmit:
+        sent = self.sent.setdefault(there, [])
+        return lambda data: sent.append(bytes(data))
+
+    def from_client(self, lane: Lane, frame: bytes) -> bool:
+        self.view[ROOM : ROOM + len(frame)] = frame
+        return lane.client.carry(self.view, ROOM, len(frame))
+
+    def from_peer(self, lane: Lane, data: bytes) -> bool:
+        self.view[ROOM : ROOM + len(data)] = data
+        return lane.carry_in(self.view, ROOM, len(data))
+
+
+@pytest.mark.parametrize("channel", [0x4000, None])
+def test_both_ways(channel: int | None) -> None:
+    legs, flow = Legs(), FLOW._replace(channel=channel)
+    lane = legs.add(flow)
+    assert legs.from_client(lane, framed(flow, b"out"))
+    assert legs.from_peer(lane, b"in")
+    assert legs.sent[PEER] == [b"out"]
+    assert [unframed(flow, frame) for frame in legs.sent[CLIENT]] == [b"in"]
+    assert legs.table[flow] == (1, 3, 1, 2, 0)
+
+
+@pytest.mark.parametrize("channel", [0x4000, None])
+@pytest.mark.parametrize("back_channel", [0x4001, None])
+def test_mirrored_flows_meet(channel: int | None, back_channel: int | None) -> None:
+    legs = Legs()
+    there = FLOW._replace(channel=channel, peer=SECOND)
+    back = Flow(OTHER, LISTENER, back_channel, SECOND, RELAY)
+    one, two = legs.add(there), legs.add(back)
+    data = bytes(range(251))
+    assert legs.from_client(one, framed(there, data, fingerprint=True))
+    assert legs.from_client(two, framed(back, data))
+    assert unframed(back, legs.sent[OTHER][0]) == unframed(there, legs.sent[CLIENT][0]) == data
+    assert not legs.sent[SECOND]
+    legs.table.remove(back)
+    assert legs.from_client(one, framed(there, b"alone"))
+    assert legs.sent[SECOND] == [b"alone"]
+
+
+def test_a_flow_may_lead_back_to_its_own_relayed_address() -> None:
+    legs, flow = Legs(), FLOW._replace(peer=RELAY)
+    lane = legs.add(flow)
+    assert legs.from_client(lane, framed(flow, b"echo"))
+    assert unframed(flow, legs.sent[CLIENT][0]) == b"echo"
+    assert legs.table.remove(flow) is lane
+
+
+def test_what_was_removed_leaves_nothing_behind() -> None:
+    legs = Legs()
+    flows = [FLOW, FLOW._replace(channel=None, peer=SECOND), Flow(OTHER, LISTENER, None, SECOND, RELAY)]
+    for flow in flows:
+        legs.add(flow)
+    for flow in flows:
+        assert legs.table.remove(flow)
+        assert legs.table.remove(flow) is None
+    assert [legs.table.lanes, legs.table.clients, legs.table.through] == [{}, {}, {}]
+
+
+def test_rivals_would_claim_the_same_packets() -> None:
+    legs = Legs()
+    legs.add(FLOW)
+    rival = FLOW._replace(channel=None)
+    assert legs.table.rivals(rival) == [FLOW]
+    assert legs.table.rivals(FLOW._replace(peer=SECOND)) == [FLOW]
+    assert legs.table.rivals(FLOW._replace(channel=0x4001, peer=SECOND)) == []
+
+
+BUCKETS = [  # packets a second, bits a second, size, seconds between, packets tried, packets passed
+    (0, 0, 1200, 0.0, 5000, 5000),
+    (10, 0, 100, 0.0, 30, 10),
+    (10, 0, 100, 0.1, 30, 30),
+    (10, 0, 100, 0.05, 60, 40),
+    (0, 8 * 100_000, 1000, 0.0, 200, 100),
+    (0, 8 * 100_000, 1000, 0.01, 200, 200),
+    (0, 8, 1000, 0.0, 200, 65),  # a burst holds the largest packet at least
+    (1, 8 * 100_000, 1000, 0.5, 10, 5),
+]
+
+
+@pytest.mark.parametrize(("packets", "bits", "size", "gap", "tried", "passed"), BUCKETS)
+def test_buckets(packets: int, bits: int, size: int, gap: float, tried: int, passed: int) -> None:
+    bucket = Bucket(packets, bits, 0.0)
+    count = 0
+    for number in range(tried):
+        bucket.packets -= 1
+        bucket.octets -= size
+        below = bucket.packets < 0 or bucket.octets < 0
+        count += not below or bucket.refill(size, number * gap)
+    assert abs(count - passed) <= 1
+
+
+def test_one_bucket_for_an_allocation_and_a_new_one_for_new_limits() -> None:
+    legs, rule = Legs(), Rule(packets=2)
+    lane = legs.add(FLOW, rule)
+    other = legs.add(FLOW._replace(channel=0x4001, peer=SECOND), rule)
+    for _ in range(4):
+        legs.from_peer(lane, b"in")
+        legs.from_peer(other, b"in")
+    assert lane.dropped + other.dropped == 6
+    legs.table.change(lane, rule)
+    legs.from_peer(lane, b"in")
+    assert lane.dropped + other.dropped == 7
+    legs.table.change(lane, Rule())
+    legs.from_peer(other, b"in")
+    assert lane.dropped + other.dropped == 7
+
+
+REFUSALS = [  # errors that a leg raises in turn -> how often it is asked
+    ([], 1),
+    ([ConnectionRefusedError()], 2),
+    ([ConnectionRefusedError(), ConnectionRefusedError()], 2),
+    ([BlockingIOError()], 1),
+    ([OSError(90, "Message too long")], 1),
+]
+
+
+@pytest.mark.parametrize(("errors", "asked"), REFUSALS)
+def test_a_refusal_speaks_of_an_earlier_packet(errors: list[OSError], asked: int) -> None:
+    legs = Legs()
+    lane = legs.add(FLOW)
+    for send in (legs.from_client, legs.from_peer):
+        calls: list[bytes] = []
+        waiting = list(errors)
+
+        def leg(data: memoryview, calls: list[bytes] = calls, waiting: list[OSError] = waiting) -> None:
+            calls.append(bytes(data))
+            if waiting:
+                raise waiting.pop(0)
+
+        lane.send = lane.client.send = leg
+        assert send(lane, framed(FLOW, b"x"))
+        assert len(calls) == asked

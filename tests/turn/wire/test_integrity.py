@@ -1,0 +1,82 @@
+"""The vectors of RFC 5769, and how names and passwords are prepared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turn.flows import Address
+from turn.wire.attributes import SOFTWARE, USERNAME, XOR_MAPPED_ADDRESS
+from turn.wire.integrity import is_marked, long_term_key, mark, prepare, proves, sign
+from turn.wire.stun import build, parse
+
+VECTORS = yaml.safe_load((Path(__file__).parents[1] / "data" / "rfc5769.yaml").read_text())
+
+
+def key_of(row: dict[str, Any]) -> bytes:
+    if "realm" in row:
+        return long_term_key(row["username"], row["realm"], row["password"])
+    return str(row["password"]).encode()
+
+
+@pytest.mark.parametrize("row", VECTORS, ids=lambda row: row["section"])
+def test_vectors_of_rfc_5769(row: dict[str, Any]) -> None:
+    data = bytes.fromhex(row["bytes"])
+    message = parse(data)
+    assert message.type == row["type"]
+    assert message.proves(key_of(row))
+    assert not message.proves(key_of(row) + b"x")
+    assert message.fingerprint is row["fingerprint"]
+    assert message.get(USERNAME) == row.get("username")
+    assert message.get(SOFTWARE) == row.get("software")
+    assert message.get(XOR_MAPPED_ADDRESS) == (Address.of(*row["mapped"]) if "mapped" in row else None)
+
+
+@pytest.mark.parametrize("row", VECTORS, ids=lambda row: row["section"])
+def test_a_flipped_bit_anywhere_is_noticed(row: dict[str, Any]) -> None:
+    data = bytes.fromhex(row["bytes"])
+    integrity = parse(data).integrity
+    covered = [at for at in range(integrity) if at not in (2, 3)]  # the length is set anew for the digest
+    for at in covered:
+        broken = data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
+        assert not proves(broken, integrity, key_of(row))
+
+
+PREPARED = [
+    ("plain words", "plain words"),
+    ("I\u00adX", "IX"),  # the examples of RFC 4013 §3
+    ("user", "user"),
+    ("USER", "USER"),
+    ("\u00aa", "a"),
+    ("\u2168", "IX"),
+    ("a\u00a0b", "a b"),
+    ("\u0627\u0628", "\u0627\u0628"),
+]
+REFUSED = ["\u0007", "\u06271", "a\u0627", "\ue000", "\u200e", "\ufffd", "\U0010ffff", "\u0221"]
+
+
+@pytest.mark.parametrize(("text", "prepared"), PREPARED)
+def test_words_are_prepared(text: str, prepared: str) -> None:
+    assert prepare(text) == prepared
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_some_characters_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no name or password|directions"):
+        prepare(text)
+
+
+@given(st.binary(min_size=1, max_size=64), st.binary(min_size=12, max_size=12))
+def test_what_is_signed_and_marked_proves_itself(key: bytes, transaction: bytes) -> None:
+    plain = build(1, transaction, [])
+    signed = sign(plain, key)
+    assert proves(signed, len(plain), key)
+    assert not proves(signed, len(plain), key + b"\1")
+    marked = mark(signed)
+    assert is_marked(marked, len(signed))
+    assert parse(marked).fingerprint

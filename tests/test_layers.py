@@ -50,7 +50,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "server.visitors",
     ),
     "server.ice": ("turn.credentials",),
-    "server.geo": (),
+    "server.geo": ("server.countries",),
     "server.bans": ("server.state",),
     "server.calls": ("server.state",),
     "server.state": ("server.state",),

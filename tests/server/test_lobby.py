@@ -1,4 +1,4 @@
-"""Whole visits without a socket: meeting, leaving in every way, coming back, blocking, reporting, draining."""
+"""Whole visits without a socket: meeting, every way to leave, coming back, blocking, reporting, draining."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ class House:
         a, b = self.enter("a", "de"), self.enter("b", "fr")
         self.say(a, "start", **start)
         self.say(b, "start")
-        assert a.room is b.room is not None
+        assert a.room is not None
+        assert a.room is b.room
         return a, b, a.room.call
 
 
@@ -418,7 +419,7 @@ def test_connected_counts_once_for_each() -> None:
 
 def test_draining_lets_calls_go_on_and_nobody_wait() -> None:
     house = House()
-    a, b, call = house.couple()
+    a, _, call = house.couple()
     for name in "cd":
         house.enter(name)
     house.settle(house.lobby.drain(house.now))

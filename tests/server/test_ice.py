@@ -1,0 +1,29 @@
+"""The servers that a browser is told about, and a credential that the relay's own check accepts."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.ice import IceSettings, ice_servers
+from turn.credentials import is_live, password_for, user_of
+
+SECRET = b"0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("turn.example.org", "turn.example.org"), ("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "[2001:db8::1]")],
+)
+def test_addresses(host: str, shown: str) -> None:
+    told = ice_servers(IceSettings(host, (3478, 443), SECRET, 600), "c.visitor", 1000.9)
+    stun, relay = told["iceServers"]
+    assert stun == {"urls": [f"stun:{shown}:3478", f"stun:{shown}:443"]}
+    assert relay["urls"] == [f"turn:{shown}:3478?transport=udp", f"turn:{shown}:443?transport=udp"]
+    assert told["expires_in"] == 600
+
+
+def test_the_relay_knows_the_credential() -> None:
+    relay = ice_servers(IceSettings("h", (3478,), SECRET, 600), "r.visitor", 1000.9)["iceServers"][1]
+    assert relay["credential"] == password_for(relay["username"], SECRET)
+    assert user_of(relay["username"]) == "r.visitor"
+    assert [is_live(relay["username"], wall) for wall in (1599, 1600)] == [True, False]

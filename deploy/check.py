@@ -1,0 +1,69 @@
+"""`calln check`: says what a configuration comes to, and what in it deserves a second look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from config import Config, turn_secret
+from deploy.ice import relay_host
+from server.geo import open_database
+
+CHALLENGE_BYTES = 52  # a 401 without its realm: header 20, ERROR-CODE 8, NONCE 20, REALM's own header 4
+SMALLEST_ALLOCATE = 28  # what Chromium's first Allocate weighs, the smallest a stranger sends
+
+
+def run(config: Config) -> int:
+    """Print the report. Raises ConfigError or GeoError for what cannot be used."""
+    turn_secret(config)
+    for name, value in facts(config):
+        print(f"  {name:<10} {value}")
+    for warning in warnings(config):
+        print(f"  look       {warning}")
+    print("The configuration can be used.")
+    return 0
+
+
+def facts(config: Config) -> Iterator[tuple[str, str]]:
+    turn = config.turn
+    host = relay_host(config)
+    yield "page", config.site.url or f"http://{config.server.listen[0].host}:{config.server.listen[0].port}"
+    yield "http", ", ".join(f"{host}:{port}" for host, port in config.server.listen)
+    yield "relay", f"{host}, listening at {', '.join(str(address) for address in turn.listen)}"
+    yield "ports", f"udp {turn.relay_ports.low}-{turn.relay_ports.high} for relayed addresses"
+    yield "countries", countries(config)
+    yield "state", str(config.site.state_dir)
+
+
+def countries(config: Config) -> str:
+    if config.geo.database is None:
+        return "unknown (geo.database is not set); visitors are matched with anybody"
+    return f"from {open_database(config.geo.database).path}"
+
+
+def warnings(config: Config) -> Iterator[str]:
+    turn = config.turn
+    challenge = CHALLENGE_BYTES + -(-len(turn.realm.encode()) // 4) * 4
+    if challenge > 2 * SMALLEST_ALLOCATE:
+        yield (
+            f"turn.realm: with {turn.realm!r} a stranger's {SMALLEST_ALLOCATE} bytes are answered with "
+            f"{challenge}; a realm of 4 letters or fewer keeps that at twice"
+        )
+    for pair in turn.external_ip:
+        if not pair.public.is_global:
+            yield f"turn.external_ip: {pair.public} is a private address; browsers elsewhere cannot reach it"
+    if turn.allow_peers:
+        reachable = ", ".join(map(str, turn.allow_peers))
+        yield f"turn.allow_peers: every visitor can reach {reachable} through the relay"
+    if turn.allow_loopback_peers:
+        yield "turn.allow_loopback_peers: visitors can reach this machine's own ports; for tests only"
+    if config.site.url and config.site.url.startswith("http://") and not is_loopback(config.site.url):
+        yield "site.url: browsers give a microphone to https pages only"
+
+
+def is_loopback(url: str) -> bool:
+    host = url.split("://", 1)[1].split("/")[0].rsplit(":", 1)[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,48 @@
+"""Asks a running server through its Unix socket: what only its memory holds."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+SOCKET = "server.sock"
+PATIENCE = 5.0  # seconds for an answer; the server is on this machine
+
+
+class ControlError(Exception):
+    """The server does not answer, or refuses; says what to do."""
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP to a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=PATIENCE)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(str(self.path))
+
+
+def ask(state_dir: Path, method: str, path: str, wish: object = None) -> Any:
+    """The answer's JSON. Raises ControlError."""
+    place = state_dir / SOCKET
+    connection = UnixConnection(place)
+    try:
+        body = None if wish is None else json.dumps(wish)
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ControlError(f"no server answers at {place} ({why}); is calln serve running?") from None
+    finally:
+        connection.close()
+    if response.status != http.HTTPStatus.OK:
+        raise ControlError(answer.get("message", f"the server refused ({response.status})"))
+    return answer

@@ -1,0 +1,32 @@
+"""Where the page is told to find the relay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config import parse
+from deploy.ice import ice_settings, relay_host
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("turn: {host: turn.example.org}\nsite: {url: 'https://call.example.org'}", "turn.example.org"),
+        ("site: {url: 'https://call.example.org:8443'}", "call.example.org"),
+        ("site: {url: 'https://[2001:db8::7]'}", "2001:db8::7"),
+        ("turn: {listen: 'udp://192.0.2.7:3478'}", "192.0.2.7"),
+        ("turn: {listen: 'udp://[2001:db8::7]:3478'}", "2001:db8::7"),
+        ("turn: {listen: 'udp://0.0.0.0:3478'}", "127.0.0.1"),
+    ],
+)
+def test_relay_host(text: str, host: str) -> None:
+    assert relay_host(parse(text, Path("c"))) == host
+
+
+def test_each_port_is_named_once() -> None:
+    config = parse(
+        "turn: {listen: ['udp://0.0.0.0:3478', 'udp://[::]:3478', 'udp://0.0.0.0:443']}", Path("c")
+    )
+    assert ice_settings(config, b"secret").ports == (3478, 443)

@@ -9,7 +9,9 @@ or a listener enough twins, the shared one serves, with a look-up per packet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from socket import socket
 
 from turn.engines import CannotListen, Punt, sockets
 from turn.engines.ends import Joined, Listener, Relayed
@@ -17,6 +19,8 @@ from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM
 from turn.engines.table import Lane, Table, Transmit
 from turn.flows import Address, Flow, Packet, Rule, Traffic
+
+log = logging.getLogger("calln.relay")
 
 
 class Portable:
@@ -37,6 +41,7 @@ class Portable:
         except CannotListen:
             self.shut()
             raise
+        warn_of_small_buffers(listener.sock for listener in self.listeners.values())
 
     async def run(self, punt: Punt) -> None:
         try:
@@ -148,3 +153,11 @@ class Portable:
 
     def traffic(self) -> Mapping[Flow, Traffic]:
         return self.table
+
+
+def warn_of_small_buffers(listening: Iterable[socket]) -> None:
+    """Once: a burst of all clients together is lost where it does not fit."""
+    got = min((sockets.granted(sock) for sock in listening), default=sockets.LISTENER_BUFFER)
+    if got < sockets.LISTENER_BUFFER:
+        wanted = sockets.LISTENER_BUFFER
+        log.warning("receive buffers of %d bytes instead of %d: raise net.core.rmem_max", got, wanted)

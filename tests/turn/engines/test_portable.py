@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.turn.engines.world import World, framed, unframed
 from turn.engines.ends import MAX_TWINS
-from turn.engines.portable import Portable
+from turn.engines.portable import Portable, warn_of_small_buffers
 from turn.flows import Rule
 
 CHANNEL = 0x4000
@@ -90,3 +94,12 @@ async def test_the_last_socket_is_closed_with_the_engine() -> None:
         flow = world.link(world.end(), world.end().address, CHANNEL)
         assert world.engine.open(flow.peer._replace(port=flow.peer.port)) is False
     assert descriptors() <= before + 1  # asyncio may keep a pipe of its own
+
+
+def test_small_buffers_are_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, caplog.at_level(logging.WARNING):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        warn_of_small_buffers([sock, sock])
+    assert [record.getMessage() for record in caplog.records] == [
+        "receive buffers of 65536 bytes instead of 4194304: raise net.core.rmem_max"
+    ]

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Protocol, Self
 
 from turn.engines import Engine
 from turn.engines.portable import Portable
@@ -65,9 +65,12 @@ class World:
         self.engine = make([self.listener])
         self.punted: asyncio.Queue[Packet] = asyncio.Queue()
         self.ends: list[End] = []
-        self.task = asyncio.ensure_future(self.engine.run(self.punted.put_nowait))
 
-    async def __aenter__(self) -> World:
+    def receive(self, packet: Packet) -> None:
+        self.punted.put_nowait(packet)
+
+    async def __aenter__(self) -> Self:
+        self.task = asyncio.ensure_future(self.engine.run(self.receive))
         await asyncio.sleep(0)
         return self
 

@@ -1,0 +1,391 @@
+"""The relay as a process: what the core asks for is done, and what goes wrong is said."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from aioice import stun
+from aioice.turn import make_integrity_key
+
+from config import parse
+from tests.turn.engines.world import PATIENCE, End, World, framed, unframed
+from turn import service
+from turn.config import Turn
+from turn.core.effects import Effect
+from turn.core.relay import Relay
+from turn.engines import CannotListen
+from turn.engines.portable import Portable
+from turn.flows import Address, Packet
+from turn.service import Service, Unavailable
+
+ROOT = Path(__file__).parents[2]
+LOOPBACK = frozenset((b"\x7f\0\0\1", bytes(15) + b"\1"))
+SECRET = b"sixteen bytes or more"
+RELAYED = "21000-21999"  # below the ports that the system gives out
+PACKET = Packet(Address.of("127.0.0.1", 1), Address.of("192.0.2.66", 2), b"canary")
+
+
+def turn(**keys: object) -> Turn:
+    return Turn.model_validate({"relay_ports": RELAYED, "allow_loopback_peers": True, **keys})
+
+
+class Caller:
+    """A TURN client that asks one thing after another."""
+
+    def __init__(self, world: World, user: str, password: str) -> None:
+        self.end = world.end()
+        self.listener = world.listener
+        self.user, self.password = user, password
+        self.signed: dict[str, object] = {}
+        self.key: bytes | None = None
+
+    async def ask(self, method: stun.Method, **attributes: object) -> stun.Message:
+        message = stun.Message(message_method=method, message_class=stun.Class.REQUEST)
+        named = {name.replace("_", "-"): value for name, value in attributes.items()}
+        message.attributes.update({**named, **self.signed})
+        if self.key is not None:
+            message.add_message_integrity(self.key)
+        self.end.send(bytes(message), self.listener)
+        answer = stun.parse_message(await self.end.receive())
+        assert answer.transaction_id == message.transaction_id
+        return answer
+
+    async def allocate(self) -> Address:
+        refusal = await self.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
+        realm, nonce = refusal.attributes["REALM"], refusal.attributes["NONCE"]
+        self.key = make_integrity_key(self.user, realm, self.password)
+        self.signed = {"USERNAME": self.user, "REALM": realm, "NONCE": nonce}
+        answer = await self.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
+        return Address.of(*answer.attributes["XOR-RELAYED-ADDRESS"])
+
+    async def bind(self, channel: int, peer: Address) -> stun.Class:
+        there = (peer.host, peer.port)
+        answer = await self.ask(stun.Method.CHANNEL_BIND, CHANNEL_NUMBER=channel, XOR_PEER_ADDRESS=there)
+        return answer.message_class
+
+
+class Running(World):
+    """The whole relay on one port of loopback, in this process."""
+
+    def __init__(self, version: int = 4, relay: type[Relay] = Relay, **keys: object) -> None:
+        super().__init__(Portable, version)
+        keys.setdefault("users", {"alice": "password of hers"})
+        told = service.settings(turn(**keys), [SECRET], [self.listener], LOOPBACK)
+        self.relay = relay(told)
+        self.service = Service(self.relay, self.engine)
+
+    def receive(self, packet: Packet) -> None:
+        self.service.punt(packet)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+async def test_a_call_between_two_clients_of_one_relay(version: int) -> None:
+    async with Running(version) as world:
+        callers = [Caller(world, "alice", "password of hers") for _ in range(2)]
+        relays = [await caller.allocate() for caller in callers]
+        for caller, there in zip(callers, reversed(relays), strict=True):
+            assert await caller.bind(0x4000, there) is stun.Class.RESPONSE
+        flows = list(world.engine.traffic())
+        assert [(flow.relay, flow.peer) for flow in flows] == [tuple(relays), tuple(relays[::-1])]
+        for flow, one, two in zip(flows, callers, reversed(callers), strict=True):
+            one.end.send(framed(flow, b"hello"), world.listener)
+            assert unframed(flow, await two.end.receive()) == b"hello"
+        assert await ended(callers[0]) is stun.Class.RESPONSE
+        assert not world.engine.traffic()
+
+
+async def ended(caller: Caller) -> stun.Class:
+    return (await caller.ask(stun.Method.REFRESH, LIFETIME=0)).message_class
+
+
+async def test_indications_are_relayed_and_then_linked() -> None:
+    async with Running() as world:
+        caller, peer = Caller(world, "alice", "password of hers"), world.end()
+        relay = await caller.allocate()
+        there = (peer.address.host, peer.address.port)
+        await caller.ask(stun.Method.CREATE_PERMISSION, XOR_PEER_ADDRESS=there)
+        flow = world.flow(caller.end, peer.address, None, relay)
+        for data in (b"first", b"second"):
+            caller.end.send(framed(flow, data), world.listener)
+            assert await peer.receive_from() == (data, relay)
+            peer.send(data, relay)
+            assert unframed(flow, await caller.end.receive()) == data
+        assert list(world.engine.traffic()) == [flow]
+
+
+async def test_a_taken_port_leads_to_another() -> None:
+    squatters = [End("127.0.0.1", port) for port in range(22500, 22503)]
+    async with Running(relay_ports="22500-22503") as world:
+        assert (await Caller(world, "alice", "password of hers").allocate()).port == 22503
+    for squatter in squatters:
+        squatter.close()
+
+
+class Surprised(Relay):
+    """A relay with a mistake in it."""
+
+    def receive(self, packet: Packet, now: float, wall: float) -> list[Effect]:
+        raise KeyError(packet.data, packet.there.host)
+
+
+async def test_a_mistake_is_counted_and_the_relay_lives_on(caplog: pytest.LogCaptureFixture) -> None:
+    async with Running(relay=Surprised) as world:
+        for _ in range(100):
+            world.service.punt(PACKET)
+        assert world.service.mishaps == 100
+        world.service.quiet_until = 0.0
+        world.service.punt(PACKET)
+    messages = [record.getMessage() for record in caplog.records if record.name == "calln.relay"]
+    assert [message.split()[3] for message in messages] == ["KeyError"] * 2
+    assert "(101 so far)" in messages[1]
+    assert "canary" not in caplog.text
+    assert "192.0.2.66" not in caplog.text
+
+
+class Forgetful(Relay):
+    """A relay in which something ends soon, three times."""
+
+    left = 3
+    due = 0.0
+
+    def next_expiry(self) -> float | None:
+        self.due = time.monotonic() + 0.01
+        return self.due if self.left else None
+
+    def expire(self, now: float) -> list[Effect]:
+        assert now >= self.due
+        self.left -= 1
+        if self.left == 1:
+            raise RuntimeError
+        return []
+
+
+async def test_deadlines_are_kept_even_after_a_mistake() -> None:
+    async with Running(relay=Forgetful) as world:
+        world.service.wake_in_time()
+        async with asyncio.timeout(PATIENCE):
+            while world.relay.next_expiry() is not None:
+                await asyncio.sleep(0.01)
+        assert world.service.mishaps == 1
+        assert world.service.timer is None
+
+
+async def test_an_earlier_deadline_moves_the_timer() -> None:
+    async with Running() as world:
+        first = Caller(world, "alice", "password of hers")
+        await first.allocate()
+        timer = world.service.timer
+        assert timer is not None
+        assert timer.when() == world.relay.next_expiry()
+        peer = ("127.0.0.1", 9)
+        await first.ask(stun.Method.CREATE_PERMISSION, XOR_PEER_ADDRESS=peer)
+        moved = world.service.timer
+        assert moved is not None
+        assert moved.when() == world.relay.next_expiry()
+        assert moved.when() < timer.when()
+        await ended(first)
+        moved.cancel()
+
+
+BAD_ADDRESSES = [
+    (Address.of("192.0.2.99", 3478), "no such address"),
+    (Address.of("2001:db8::99", 3478), "no such address"),
+]
+
+
+@pytest.mark.parametrize(("address", "words"), BAD_ADDRESSES)
+def test_an_address_that_is_not_ours_is_named(address: Address, words: str) -> None:
+    with pytest.raises(Unavailable, match=words) as caught:
+        service.listen(Portable, [address])
+    assert str(address) in str(caught.value)
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    squatter = End()
+    with closing(squatter), pytest.raises(Unavailable, match=r"in use; .*turn\.listen") as caught:
+        service.listen(Portable, [squatter.address])
+    assert str(squatter.address.port) in str(caught.value)
+
+
+class Without6:
+    """What an engine meets on a machine without IPv6."""
+
+    name = "without IPv6"
+
+    def __new__(cls, listen: list[Address]) -> Portable:  # type: ignore[misc]
+        for address in listen:
+            if len(address.ip) == 16:
+                raise CannotListen(address, OSError(errno.EAFNOSUPPORT, "Address family not supported"))
+        return Portable([])
+
+
+def test_no_ipv6_is_a_warning_and_nothing_left_is_an_end(caplog: pytest.LogCaptureFixture) -> None:
+    four, six = Address.of("0.0.0.0", 3478), Address.of("::", 3478)
+    engine, left = service.listen(Without6, [four, six])  # type: ignore[arg-type]
+    engine.close(four)
+    assert left == (four,)
+    assert "no IPv6" in caplog.text
+    with pytest.raises(Unavailable, match="no IPv6"):
+        service.listen(Without6, [six])  # type: ignore[arg-type]
+
+
+LACKING = [
+    ("::", errno.EAFNOSUPPORT, True),
+    ("::", errno.EADDRNOTAVAIL, True),
+    ("::1", errno.EAFNOSUPPORT, True),
+    ("::1", errno.EADDRNOTAVAIL, False),
+    ("::", errno.EADDRINUSE, False),
+    ("0.0.0.0", errno.EADDRNOTAVAIL, False),
+]
+
+
+@pytest.mark.parametrize(("host", "number", "lacking"), LACKING)
+def test_what_speaks_of_a_machine_without_ipv6(host: str, number: int, lacking: bool) -> None:
+    error = CannotListen(Address.of(host, 3478), OSError(number, os.strerror(number)))
+    assert service.lacks_ipv6(error) is lacking
+
+
+def test_the_core_is_told_what_the_file_says() -> None:
+    configured = turn(
+        realm="elsewhere",
+        users={"bob": "password of his"},
+        allow_peers=["10.1.0.0/16"],
+        deny_peers=["198.41.0.0/24"],
+        allow_loopback_peers=False,
+        external_ip=["203.0.113.5/10.0.0.5"],
+        limits={"allocations_per_user": 7, "trusted": ["192.0.2.0/24"]},
+    )
+    listeners = [Address.of("0.0.0.0", 3478), Address.of("127.0.0.1", 3479)]
+    told = service.settings(configured, [SECRET], listeners, LOOPBACK)
+    assert (told.realm, told.ports, told.own) == ("elsewhere", (21000, 21999), LOOPBACK)
+    assert told.listeners == {Address.of("127.0.0.1", 3478), Address.of("127.0.0.1", 3479)}
+    assert told.externals == {Address.of("10.0.0.5", 0).ip: Address.of("203.0.113.5", 0).ip}
+    assert told.limits.allocations_per_user == 7
+    assert told.limits.packets_per_second == 2500
+    assert told.limits.trusts(Address.of("192.0.2.7", 0).ip)
+    assert told.keys.login("bob", 0.0) == ("bob", ("password of his",))
+    assert told.keys.login("9999999999:eve", 0.0) is not None
+    asked = {ip: told.peers.allows(Address.of(ip, 0).ip) for ip in ("10.1.2.3", "198.41.0.4", "127.0.0.1")}
+    assert asked == {"10.1.2.3": True, "198.41.0.4": False, "127.0.0.1": False}
+    assert len(told.nonce_key) == 32
+    assert told.nonce_key != service.settings(configured, [SECRET], listeners, LOOPBACK).nonce_key
+
+
+TRANSLATED = [  # external_ip, relay_addresses, listen -> the local address
+    ("203.0.113.5/10.0.0.5", [], "udp://0.0.0.0:3478", "10.0.0.5"),
+    ("203.0.113.5", ["10.0.0.7"], "udp://10.0.0.6:3478", "10.0.0.7"),
+    ("203.0.113.5", ["2001:db8::7"], "udp://10.0.0.6:3478", "10.0.0.6"),
+    ("2001:db8::5", ["2001:db8::7"], "udp://10.0.0.6:3478", "2001:db8::7"),
+    ("127.0.0.9", [], "udp://0.0.0.0:3478", "127.0.0.1"),  # by route
+]
+
+
+@pytest.mark.parametrize(("external", "relays", "listen", "local"), TRANSLATED)
+def test_which_local_address_nat_maps(external: str, relays: list[str], listen: str, local: str) -> None:
+    configured = turn(external_ip=external, relay_addresses=relays, listen=listen)
+    pairs = [pair for one in configured.external_ip for pair in service.translation(one, configured)]
+    assert pairs == [(Address.of(local, 0).ip, configured.external_ip[0].public.packed)]
+
+
+def test_own_addresses_are_bytes() -> None:
+    own = service.own_addresses()
+    assert Address.of("127.0.0.1", 0).ip in own
+    assert {len(ip) for ip in own} <= {4, 16}
+
+
+def test_too_few_descriptors_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    service.raise_descriptor_limit(1)
+    assert not caplog.records
+    service.raise_descriptor_limit(1 << 40)
+    assert "LimitNOFILE" in caplog.text
+
+
+@pytest.fixture(params=["{}/ready", "@calln-test-{}"])
+def manager(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[socket.socket]:
+    """A service manager's end: a Unix socket by path, or by an abstract name."""
+    name = request.param.format(tmp_path if "/" in request.param else os.getpid())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(PATIENCE)
+        sock.bind("\0" + name[1:] if name.startswith("@") else name)
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        yield sock
+
+
+def test_the_service_manager_is_told(manager: socket.socket) -> None:
+    service.notify("READY=1")
+    assert manager.recv(100) == b"READY=1"
+
+
+def test_a_service_manager_that_is_gone_is_no_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+    service.notify("READY=1")
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    service.notify("READY=1")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+async def test_the_process_says_where_it_is_and_ends_when_asked(tmp_path: Path, end: signal.Signals) -> None:
+    port = free_port()
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"turn: {{listen: ['udp://127.0.0.1:{port}'], relay_ports: {RELAYED}, "
+        f"secret: {SECRET.decode()!r}, allow_loopback_peers: true}}"
+    )
+    assert parse(file.read_text(), file)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "turn", "--config", str(file),
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout
+    line = await asyncio.wait_for(process.stdout.readline(), 30)
+    assert (
+        line.decode().split()
+        == (
+            f"calln relay: engine portable, listening at udp://127.0.0.1:{port}, relaying at ports {RELAYED}"
+        ).split()
+    )
+    stranger = End()
+    stranger.send(b"\0\1\0\0\x21\x12\xa4\x42transaction!", Address.of("127.0.0.1", port))
+    assert len(await stranger.receive()) == 32
+    stranger.close()
+    process.send_signal(end)
+    out, errors = await process.communicate()
+    assert (process.returncode, out) == (0, b"")
+    assert str(stranger.address.port) not in errors.decode()
+
+
+def free_port() -> int:
+    probe = End()
+    probe.close()
+    return probe.address.port
+
+
+async def test_a_process_that_cannot_listen_says_so(tmp_path: Path) -> None:
+    squatter = End()
+    file = tmp_path / "config.yaml"
+    place = f"udp://{squatter.address.host}:{squatter.address.port}"
+    file.write_text(f"turn: {{listen: ['{place}'], relay_ports: {RELAYED}, secret: {SECRET.decode()!r}}}")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "turn", "--config", str(file), cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    squatter.close()
+    assert process.returncode == 78
+    assert errors.decode().startswith(f"cannot listen at {place}: ")
+
+
+async def test_an_address_to_relay_from_must_be_ours() -> None:
+    with pytest.raises(Unavailable, match=r"turn\.relay_addresses: 192\.0\.2\.99"):
+        await service.serve(turn(relay_addresses=["192.0.2.99"]), [SECRET])

@@ -1,0 +1,278 @@
+"""The relay as a process: brings core and engine together; what the one asks for, the other does."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import resource
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import ifaddr
+
+from turn.config import External, IPNetwork, Turn
+from turn.core.effects import Close, Effect, Link, Open, Send, Unlink
+from turn.core.relay import Relay, Settings
+from turn.engines import CannotListen, Engine
+from turn.engines.portable import Portable
+from turn.flows import Address, Packet
+from turn.policies import Accounts, Limits, Network, PeerTable
+
+log = logging.getLogger("calln.relay")
+
+ENGINES: dict[str, Callable[[Sequence[Address]], Engine]] = {"portable": Portable}
+
+NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+SOCKETS_PER_ALLOCATION = 3  # a twin, a relayed address, a leg
+SPARE_SOCKETS = 100
+MISHAP_SECONDS = 60  # between two log lines about packets that no code expected: they come in floods
+
+WHAT_TO_DO = {
+    errno.EADDRINUSE: "stop what has the port (ss -lunp shows it), or write another in turn.listen",
+    errno.EADDRNOTAVAIL: "this machine has no such address; write one of its own in turn.listen",
+    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; grant it, or write another in turn.listen",
+}
+
+
+class Unavailable(Exception):
+    """The relay cannot start on this machine as it is; the text says why and what to do."""
+
+
+def run(turn: Turn, secrets: Sequence[bytes]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. Raises Unavailable."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    raise_descriptor_limit(turn.limits.allocations)
+    asyncio.run(serve(turn, secrets))
+    return 0
+
+
+async def serve(turn: Turn, secrets: Sequence[bytes]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises Unavailable."""
+    own = own_addresses()
+    for ip in turn.relay_addresses:
+        if ip.packed not in own:
+            raise Unavailable(
+                f"turn.relay_addresses: {ip} is no address of this machine; write one of its own"
+            )
+    engine, listeners = listen(ENGINES[turn.engine], turn.listen)
+    service = Service(Relay(settings(turn, secrets, listeners, own)), engine)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    work: list[asyncio.Task[Any]] = [
+        asyncio.create_task(engine.run(service.punt)),
+        asyncio.create_task(stop.wait()),
+    ]
+    try:
+        print(start_line(engine, listeners, turn), flush=True)
+        notify("READY=1")
+        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        notify("STOPPING=1")
+        await cancel(work)
+
+
+async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+class Service:
+    """The core's effects, applied; the core's deadlines, kept. It remembers nothing else."""
+
+    def __init__(self, relay: Relay, engine: Engine) -> None:
+        self.relay = relay
+        self.engine = engine
+        self.timer: asyncio.TimerHandle | None = None
+        self.mishaps = 0
+        self.quiet_until = 0.0
+        self.verbs: Mapping[type[Effect], Callable[..., object]] = {
+            Open: self.open,
+            Close: lambda effect: engine.close(effect.relay),
+            Link: lambda effect: engine.link(effect.flow, effect.rule),
+            Unlink: lambda effect: engine.unlink(effect.flow),
+        }
+
+    def punt(self, packet: Packet) -> None:
+        """A packet that no flow claims. It may be anything: nothing that it does ends the relay."""
+        try:
+            self.apply(self.relay.receive(packet, time.monotonic(), time.time()))
+        except Exception as error:
+            self.note(error)
+        self.wake_in_time()
+
+    def apply(self, effects: Sequence[Effect]) -> None:
+        """Do what the core asks; packets leave together, when everything they speak of is done."""
+        batch: list[Packet] = []
+        for effect in effects:
+            if isinstance(effect, Send):
+                batch.append(effect.packet)
+            else:
+                self.verbs[type(effect)](effect)
+        if batch:
+            self.engine.send(batch)
+
+    def open(self, effect: Open) -> None:
+        ours = self.engine.open(effect.relay)
+        self.apply(self.relay.opened(effect.relay, ours, time.monotonic()))
+
+    def wake_in_time(self) -> None:
+        """One timer, for the core's next deadline; too early is harmless."""
+        due = self.relay.next_expiry()
+        if due is None or (self.timer is not None and self.timer.when() <= due):
+            return
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = asyncio.get_running_loop().call_at(due, self.expire)
+
+    def expire(self) -> None:
+        self.timer = None
+        try:
+            self.apply(self.relay.expire(time.monotonic()))
+        except Exception as error:
+            self.note(error)
+        self.wake_in_time()
+
+    def note(self, error: Exception) -> None:
+        """Count what should not have happened; say where, seldom, and never what the packet held."""
+        self.mishaps += 1
+        now = time.monotonic()
+        if now >= self.quiet_until:
+            self.quiet_until = now + MISHAP_SECONDS
+            log.error("a packet met %s in %s (%d so far)", type(error).__name__, place(error), self.mishaps)
+
+
+def place(error: Exception) -> str:
+    """File and line that raised: an exception's text may quote the packet."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "no place"
+
+
+def listen(
+    make: Callable[[Sequence[Address]], Engine], wanted: Sequence[Address]
+) -> tuple[Engine, tuple[Address, ...]]:
+    """An engine at these addresses, or at those of IPv4 where the machine has no IPv6. Raises Unavailable."""
+    left = tuple(wanted)
+    while left:
+        try:
+            return make(left), left
+        except CannotListen as error:
+            if not lacks_ipv6(error):
+                advice = WHAT_TO_DO.get(error.reason.errno or 0, "write another address in turn.listen")
+                raise Unavailable(f"{error}; {advice}") from None
+            log.warning("no IPv6 on this machine: not listening at %s", error.address)
+            left = tuple(address for address in left if address != error.address)
+    raise Unavailable("turn.listen names IPv6 addresses only, and this machine has no IPv6")
+
+
+def lacks_ipv6(error: CannotListen) -> bool:
+    """Whether the machine has no IPv6 at all, rather than not this address."""
+    version_6 = len(error.address.ip) == 16
+    wildcard_fails = error.reason.errno in NO_IPV6 and not any(error.address.ip)
+    return version_6 and (wildcard_fails or error.reason.errno == errno.EAFNOSUPPORT)
+
+
+def settings(
+    turn: Turn, secrets_: Sequence[bytes], listeners: Sequence[Address], own: frozenset[bytes]
+) -> Settings:
+    """What the core is told: the configuration, and what is known of this machine."""
+    limits = turn.limits.model_dump(exclude={"trusted"})
+    return Settings(
+        nonce_key=secrets.token_bytes(32),
+        choose=secrets.randbelow,
+        realm=turn.realm,
+        keys=Accounts(
+            {name: password.get_secret_value() for name, password in turn.users.items()}, tuple(secrets_)
+        ),
+        peers=PeerTable(
+            networks(turn.allow_peers), networks(turn.deny_peers), loopback=turn.allow_loopback_peers
+        ),
+        limits=Limits(**limits, trusted=networks(turn.limits.trusted)),
+        ports=turn.relay_ports,
+        relay_addresses=tuple(ip.packed for ip in turn.relay_addresses),
+        externals=dict(pair for external in turn.external_ip for pair in translation(external, turn)),
+        listeners=frozenset(concrete(listeners, own)),
+        own=own,
+    )
+
+
+def networks(ranges: Iterable[IPNetwork]) -> tuple[Network, ...]:
+    return tuple(Network.of(str(network)) for network in ranges)
+
+
+def concrete(listeners: Iterable[Address], own: Iterable[bytes]) -> Iterable[Address]:
+    """Listeners with each wildcard as what it stands for."""
+    for listener in listeners:
+        if any(listener.ip):
+            yield listener
+        else:
+            yield from (listener._replace(ip=ip) for ip in own if len(ip) == len(listener.ip))
+
+
+def translation(external: External, turn: Turn) -> Iterable[tuple[bytes, bytes]]:
+    """Local and public address, one to one. Where the file names no local one: the one that is relayed
+    from, listened at, or that packets to the public one would leave from."""
+    size = len(external.public.packed)
+    named = [external.local.packed] if external.local else []
+    configured = [ip.packed for ip in turn.relay_addresses] + [address.ip for address in turn.listen]
+    fitting = named or [ip for ip in configured if len(ip) == size and any(ip)]
+    local = fitting[0] if fitting else source_towards(str(external.public))
+    if local is not None:
+        yield local, external.public.packed
+
+
+def source_towards(host: str) -> bytes | None:
+    """Our address on the way there; no packet is sent."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((host, 9))
+        except OSError:
+            return None
+        return socket.inet_pton(family, sock.getsockname()[0])
+
+
+def own_addresses() -> frozenset[bytes]:
+    """Every address of this machine."""
+    texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for nic in ifaddr.get_adapters() for ip in nic.ips]
+    return frozenset(Address.of(text.partition("%")[0], 0).ip for text in texts)
+
+
+def start_line(engine: Engine, listeners: Iterable[Address], turn: Turn) -> str:
+    places = ", ".join(str(address) for address in listeners)
+    low, high = turn.relay_ports
+    return f"calln relay: engine {engine.name}, listening at {places}, relaying at ports {low}-{high}"
+
+
+def raise_descriptor_limit(allocations: int) -> None:
+    """Let the process have all the sockets that the machine grants it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    need = allocations * SOCKETS_PER_ALLOCATION + SPARE_SOCKETS
+    if hard != resource.RLIM_INFINITY and hard < need:
+        log.warning(
+            "%d open files allowed, %d wanted for turn.limits.allocations: raise LimitNOFILE", hard, need
+        )
+
+
+def notify(state: str) -> None:
+    """Tell the service manager, if one listens (sd_notify(3))."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, suppress(OSError):
+        sock.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)

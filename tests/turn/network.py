@@ -17,7 +17,7 @@ from turn.wire.integrity import long_term_key, mark, sign
 from turn.wire.stun import COOKIE_BYTES, HEADER, Message, parse, tlv
 
 LISTENER = Address.of("192.0.2.1", 3478)
-LISTENER6 = Address.of("2001:db8::1", 3478)
+LISTENER6 = Address.of("2001:db8:5::1", 3478)
 PEER = Address.of("9.9.9.9", 5000)
 USERS = {"alice": "alice's word", "bob": "bob's word"}
 TYPES = {
@@ -112,7 +112,7 @@ class Network:
 
     def send(self, packet: Packet, left: list[Packet]) -> list[Effect]:
         """Out, or over to our own relayed address inside the process."""
-        assert packet.here in self.open or packet.here in (LISTENER, LISTENER6)
+        assert packet.here in self.open or packet.here in self.relay.listeners
         assert len(packet.data) <= 65507
         if packet.there in self.open:
             return self.relay.receive(Packet(packet.there, packet.here, packet.data), self.now, self.wall)

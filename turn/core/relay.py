@@ -48,6 +48,7 @@ class Relay:
 
     def __init__(self, settings: Settings) -> None:
         self._state = State(settings)
+        self.listeners = settings.listeners
         self._ports = frozenset(listener.port for listener in settings.listeners)
 
     @property

@@ -47,6 +47,7 @@ from turn.wire.stun import (
 
 MAX_PEERS = 16  # XOR-PEER-ADDRESS in one CreatePermission: bounds what one packet makes us do
 SMALLEST_ANSWERED = 28  # bytes of a request without credentials: the 401 is at most twice as large
+FINGERPRINT_BYTES = 8  # not counted: the answer has one as well
 TRANSPORTS = (b"\x11\0\0\0", b"\x06\0\0\0")  # UDP and TCP, as an Allocate names them
 UNDERSTOOD = frozenset(
     row.type
@@ -95,7 +96,7 @@ def answer_stranger(exchange: Exchange, error: RelayError) -> list[Effect]:
 def is_probe(message: Message) -> bool:
     """What no client sends, but scanners and those who forge a victim's address do: their 401 would be large
     beside it."""
-    if len(message.data) < SMALLEST_ANSWERED:
+    if len(message.data) - FINGERPRINT_BYTES * message.fingerprint < SMALLEST_ANSWERED:
         return True
     if message.type != ALLOCATE_REQUEST or message.has(USERNAME):
         return False

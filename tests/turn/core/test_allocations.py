@@ -1,0 +1,157 @@
+"""Permissions, channels and flows, and how long each of them lives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.turn.network import PEER, TYPES, Client, Network, network, settings, unlimited
+from turn.core.allocations import MAX_CHANNELS, MAX_PERMISSIONS, MAX_SPOKEN_TO
+from turn.flows import Address, Rule
+from turn.policies import Limits
+
+
+def prepared(**limits: Any) -> tuple[Network, Client]:
+    net = network(settings(limits=Limits(**limits)) if limits else unlimited())
+    client = Client(net)
+    client.allocate()
+    return net, client
+
+
+def channels(net: Network) -> list[int | None]:
+    return [flow.channel for flow in net.links]
+
+
+def test_a_channel_is_a_flow_with_the_rule_of_the_limits() -> None:
+    net, client = prepared(packets_per_second=7, bits_per_second=9)
+    client.bind(0x4000, PEER)
+    (flow,) = net.links
+    assert (flow.client, flow.listener, flow.channel, flow.peer) == (
+        client.address,
+        client.listener,
+        0x4000,
+        PEER,
+    )
+    assert flow.relay == client.relay
+    assert net.links[flow] == Rule(None, 7, 9)
+
+
+def test_the_first_indication_links_and_a_channel_takes_over() -> None:
+    net, client = prepared()
+    client.permit(PEER)
+    assert channels(net) == []
+    assert len(client.send(PEER, b"hi")) == 1
+    assert channels(net) == [None]
+    client.bind(0x4000, PEER)
+    assert channels(net) == [0x4000]
+    client.send(PEER, b"hi")
+    assert channels(net) == [0x4000]
+
+
+def test_a_permission_ends_after_five_minutes_and_takes_its_flows_along() -> None:
+    net, client = prepared()
+    client.bind(0x4000, PEER)
+    client.send(PEER._replace(port=6000), b"hi")
+    assert len(net.links) == 2
+    net.pass_time(299.9)
+    assert len(net.links) == 2
+    net.pass_time(0.1)
+    assert channels(net) == []
+    assert client.raw(bytes.fromhex("4000 0001 68")) == client.send(PEER, b"hi") == []
+    client.permit(PEER)
+    assert channels(net) == [0x4000]
+    assert len(client.raw(bytes.fromhex("4000 0001 68"))) == 1
+
+
+def test_only_requests_refresh_anything() -> None:
+    net, client = prepared()
+    client.bind(0x4000, PEER)
+    for _ in range(29):
+        net.pass_time(10)
+        assert len(client.raw(bytes.fromhex("4000 0001 68"))) == 1
+        assert len(client.send(PEER, b"hi")) == 1
+    net.pass_time(10)
+    assert client.raw(bytes.fromhex("4000 0001 68")) == []
+
+
+def test_a_channel_ends_after_ten_minutes_and_its_permission_after_its_own_five() -> None:
+    net, client = prepared()
+    client.refresh(3600)
+    client.bind(0x4000, PEER)
+    for _ in range(3):
+        net.pass_time(199)
+        client.permit(PEER)
+    assert channels(net) == [0x4000]
+    net.pass_time(3)
+    assert channels(net) == []
+    assert client.raw(bytes.fromhex("4000 0001 68")) == []
+    assert len(client.send(PEER, b"hi")) == 1
+    assert channels(net) == [None]
+    assert client.bind(0x4001, PEER) == 0
+
+
+def test_an_allocation_ends_with_all_that_it_had() -> None:
+    net, client = prepared()
+    client.bind(0x4000, PEER)
+    net.pass_time(299)
+    client.permit(PEER)
+    net.pass_time(301)
+    assert (net.open, net.links, net.relay.next_expiry()) == (set(), {}, None)
+    assert client.code(TYPES["refresh"]) == 437
+    client.allocate()
+
+
+def test_refreshing_goes_on_for_ever() -> None:
+    net, client = prepared()
+    for _ in range(50):
+        net.pass_time(599)
+        assert client.refresh(600) == 0
+    assert len(net.open) == 1
+
+
+def test_there_are_only_so_many_of_each() -> None:
+    net, client = prepared()
+    peers = [Address.of(f"9.9.{n // 250}.{n % 250 + 1}", 5000) for n in range(MAX_PERMISSIONS + 1)]
+    for start in range(0, MAX_PERMISSIONS, 16):
+        assert client.permit(*peers[start : start + 16]) == 0
+    assert client.permit(peers[-1]) == 508
+    assert client.permit(peers[0]) == 0
+    for number in range(MAX_CHANNELS):
+        assert client.bind(0x4000 + number, peers[0]._replace(port=6000 + number)) == 0
+    assert client.bind(0x5000, peers[0]) == 508
+    for number in range(200):
+        assert len(client.send(peers[1]._replace(port=6000 + number), b"hi")) == 1
+    assert channels(net).count(None) == MAX_SPOKEN_TO
+    assert len(net.links) == MAX_CHANNELS + MAX_SPOKEN_TO
+
+
+def test_new_peers_come_slowly() -> None:
+    net, client = prepared(new_peers_per_second=5)
+    outcomes = [client.permit(Address.of(f"9.9.9.{n}", 5000)) for n in range(1, 41)]
+    assert outcomes == [0] * 32 + [508] * 8
+    sent = [len(client.send(PEER._replace(port=n), b"hi")) for n in range(1, 100)]
+    assert sum(sent) == 32
+    net.pass_time(1)
+    assert client.permit(Address.of("9.9.9.40", 5000)) == 0
+    assert sum(len(client.send(PEER._replace(port=n), b"hi")) for n in range(100, 200)) == 5
+    assert len(client.send(PEER._replace(port=1), b"known already")) == 1
+
+
+def test_a_request_that_is_too_much_installs_nothing() -> None:
+    net, client = prepared(new_peers_per_second=5)
+    for n in range(0, 30, 15):
+        client.permit(*(Address.of(f"9.9.9.{n + k + 1}", 1) for k in range(15)))
+    assert client.permit(*(Address.of(f"9.9.8.{k + 1}", 1) for k in range(3))) == 508
+    (session,) = net.relay.sessions(net.now)
+    assert session.permissions == 30
+
+
+def test_flows_to_a_relayed_address_end_with_it() -> None:
+    net = network(unlimited())
+    alice, bob = Client(net), Client(net, port=40001, user="bob")
+    a, b = alice.allocate(), bob.allocate()
+    assert alice.bind(0x4000, b) == bob.bind(0x4000, a) == 0
+    assert len(net.links) == 2
+    assert bob.refresh(0) == 0
+    assert net.links == {}
+    assert alice.raw(bytes.fromhex("4000 0001 68")) == []
+    assert alice.bind(0x4000, b) == 403

@@ -1,0 +1,100 @@
+"""The table of methods, and what is asked of a request before any of them sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.turn.network import LISTENER, PEER, TYPES, Client, compose, network, settings, unlimited
+from turn.core.requests import METHODS, is_probe
+from turn.flows import Address
+from turn.policies import Limits
+from turn.wire.attributes import ERROR_CODE, LIFETIME, NONCE, REQUESTED_TRANSPORT, USERNAME, XOR_PEER_ADDRESS
+from turn.wire.stun import parse
+
+UDP = (REQUESTED_TRANSPORT, 17)
+
+
+def test_four_methods_are_requests_here() -> None:
+    assert set(METHODS) == {TYPES[name] for name in ("allocate", "refresh", "permission", "bind")}
+
+
+@pytest.mark.parametrize(
+    ("data", "probe"),
+    [
+        (compose(3), True),
+        (compose(4, fingerprint=True), True),
+        (compose(4), True),
+        (compose(8, ((0xFFFE, b""),)), True),
+        (compose(3, (UDP,)), False),
+        (compose(3, ((REQUESTED_TRANSPORT, 6),)), False),
+        (compose(3, ((REQUESTED_TRANSPORT, 99),)), True),
+        (compose(3, ((REQUESTED_TRANSPORT, b"\x11"),)), True),
+        (compose(3, ((LIFETIME, 600),)), True),
+        (compose(3, ((USERNAME, "somebody"),)), False),
+        (compose(4, ((LIFETIME, 600),)), False),
+    ],
+)
+def test_probes(data: bytes, probe: bool) -> None:
+    assert is_probe(parse(data)) is probe
+
+
+def test_a_stranger_is_answered_seldom_and_a_client_with_a_nonce_always() -> None:
+    net = network(settings(limits=Limits(unauthenticated_per_second=10)))
+    client = Client(net)
+    ask = compose(3, (UDP,))
+    assert sum(len(client.raw(ask)) for _ in range(1000)) == 40
+    neighbour = Client(net, port=40001)
+    assert neighbour.raw(ask) == []
+    net.pass_time(0.1)
+    client.nonce = parse(client.raw(ask)[0].data).raw(NONCE) or b""
+    wrong = Client(net, password="wrong")
+    wrong.nonce = client.nonce
+    refused = [wrong.raw(wrong.sign(3, (UDP,))) for _ in range(100)]
+    assert {parse(sent[0].data).get(ERROR_CODE) for sent in refused} == {401}
+
+
+@pytest.mark.parametrize("name", ["refresh", "permission", "bind"])
+def test_the_user_is_checked_before_the_rest_of_a_request(name: str) -> None:
+    net = network()
+    Client(net).allocate()
+    assert Client(net, user="bob").code(TYPES[name]) == 441
+
+
+def test_all_peers_of_a_request_or_none() -> None:
+    net = network(unlimited())
+    client = Client(net)
+    client.allocate()
+    good = [Address.of(f"9.9.9.{n}", 1) for n in range(1, 17)]
+    for bad in (Address.of("10.0.0.1", 1), Address.of("2606:4700::1", 1)):
+        assert client.permit(*good[:3], bad) in (403, 443)
+        assert client.send(good[0], b"hi") == []
+    assert client.permit(*good) == 0
+    assert client.permit(*good, PEER) == 400
+    assert len(client.send(good[15], b"hi")) == 1
+    assert client.code(TYPES["permission"], (XOR_PEER_ADDRESS, b"\0\1")) == 400
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted"), [(None, 600), (1, 600), (600, 600), (777, 777), (2**32 - 1, 3600)]
+)
+def test_lifetimes(asked: int | None, granted: int) -> None:
+    client = Client(network())
+    client.allocate()
+    answer = client.ask(TYPES["refresh"], *([] if asked is None else [(LIFETIME, asked)]))
+    assert answer is not None
+    assert answer.get(LIFETIME) == granted
+    (session,) = client.net.relay.sessions(0.0)
+    assert session.seconds_left == granted
+
+
+def test_allocations_are_kept_apart_by_client_and_listener() -> None:
+    second = Address.of("192.0.2.2", 3478)
+    net = network(settings(listeners=frozenset((LISTENER, second)), own=frozenset((LISTENER.ip, second.ip))))
+    relays = {
+        Client(net).allocate(),
+        Client(net, port=40001).allocate(),
+        Client(net, address="8.8.4.4").allocate(),
+    }
+    assert len(relays) == 3
+    over_second = Client(net, listener=second)
+    assert over_second.code(TYPES["refresh"]) == 437

@@ -223,7 +223,7 @@ const TAKE = {
   "picture-cancel": shared,
   sent: (message) => share.receive(message),
   ice: (message) => takeIce(message.ice),
-  partner: ours((message) => say(message.state === "away" ? words.PARTNER_AWAY : words.TALKING)),
+  partner: ours(partner),
   reported: (message) => say(words.reported(message.code)),
   ended: ours(ended),
   error: failed,
@@ -240,6 +240,13 @@ function requeued() {
     leave();
     become("waiting", words.WAITING);
   } else if (at("status").textContent !== words.ENDED.vanished) say(words.WAITING);
+}
+
+// This is about the partner's signalling; the voice may well go on.
+function partner({ state }) {
+  if (page.state !== "talking") return;
+  if (state === "away") say(words.PARTNER_AWAY);
+  else say(page.call.connected ? words.TALKING : words.SHAKY);
 }
 
 function ended({ reason }) {

@@ -37,7 +37,8 @@ export class Share {
     clearLog();
   }
 
-  say(text) {
+  say(written) {
+    const text = written.toWellFormed?.() ?? written; // half a character is no JSON for the server
     const id = `t${++this.#count}`;
     this.#lines.set(id, addText("you", text));
     this.link.message({ type: "text", text, id });

@@ -1,0 +1,238 @@
+"""Two real browsers and the real service: people meet, talk, type, share a picture, and leave no trace."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Playwright
+
+from tests.live.conftest import Visit
+from tests.live.service import Service
+from tests.live.visitors import Visitor, crash, open_chromium, open_firefox, start, talk
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HOLIDAY = Path(__file__).parent / "holiday.jpg"  # a JPEG with place, time, camera and a comment in it
+TRACES = (b"Exif", b"CanaryCamera", b"2026:05:04", b"canary-comment")
+TYPED = "canary-typed-4d1b <b>ü</b> 🙂"
+ANSWERED = "canary-answered-93e0"
+
+# The page's address, and what the path is called there.
+PATHS = {"direct": ("", "direct"), "relayed": ("?relay=1", "through the relay")}
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_two_people_talk_type_and_share_a_picture(visit: Visit, path: str) -> None:
+    query, name = PATHS[path]
+    one, other = await visit(query), await visit(query)
+    await talk(one, other)
+    for visitor in (one, other):
+        await visitor.hears()
+        await visitor.until("(name) => document.getElementById('path').textContent === name", name)
+        kinds = (await visitor.media())["kinds"]
+        assert kinds == ["relay", "relay"] if path == "relayed" else "relay" not in kinds
+        assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
+    await one.write(TYPED)
+    await other.reads(TYPED)
+    await other.write(ANSWERED)
+    await one.reads(ANSWERED)
+    await share(one, other)
+    assert [*one.complaints, *other.complaints] == []
+
+
+async def share(one: Visitor, other: Visitor) -> None:
+    """A picture goes from one to the other, drawn anew: the same bytes at both ends, and no more in them."""
+    assert all(trace in HOLIDAY.read_bytes() for trace in TRACES)
+    await one.page.set_input_files("#file", HOLIDAY)
+    await other.until_picture()
+    await one.until_picture()
+    arrived = (await other.pictures())[-1]
+    assert arrived == (await one.pictures())[-1]
+    assert not any(trace in arrived for trace in (*TRACES, b"\xff\xe1", b"\xff\xfe"))
+
+
+async def test_who_hides_the_address_hides_it_for_both(visit: Visit) -> None:
+    hidden, open_ = await visit(), await visit()
+    await hidden.page.get_by_label("Hide my address").check()
+    await talk(open_, hidden)
+    for visitor in (hidden, open_):
+        assert (await visitor.media())["kinds"] == ["relay", "relay"]
+        candidates = [
+            message["candidate"]["candidate"]
+            for message in map(json.loads, (frame for frame in visitor.received if isinstance(frame, str)))
+            if message["type"] == "candidate" and message["candidate"]
+        ]
+        assert candidates
+        assert all(" typ relay " in f"{candidate} " for candidate in candidates)
+    await open_.hears()
+
+
+async def test_mute_silences(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    await other.hears()
+    await one.press("Mute")
+    assert await one.page.get_by_role("button", name="Mute").get_attribute("aria-pressed") == "true"
+    await other.until("() => document.getElementById('level-partner').value === 0")
+    await other.until(
+        """async () => {
+          const level = async () => {
+            const stats = [...(await watched.connections.at(-1).getStats()).values()];
+            return stats.find((report) => report.type === "inbound-rtp").totalAudioEnergy;
+          };
+          const before = await level();
+          await new Promise((done) => setTimeout(done, 1500));  // longer than the fake device's pause
+          return (await level()) - before < 1e-6;
+        }"""
+    )
+    await one.press("Mute")
+    await other.hears()
+
+
+async def test_stop_ends_the_call_and_lets_everything_go(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    await one.write(TYPED)
+    await other.reads(TYPED)
+    await one.press("Stop")
+    await other.until_says("hung up")
+    for visitor in (one, other):
+        await visitor.until_state("ended")
+    assert await one.page.get_by_role("log").inner_text() == ""
+    tracks = "() => watched.microphone.getTracks().every((track) => track.readyState === 'ended')"
+    await one.until(tracks)
+    await one.until("() => watched.connections.every((one) => one.connectionState === 'closed')")
+    stored = await one.page.evaluate("Object.keys(localStorage).concat(Object.keys(sessionStorage))")
+    assert stored == ["calln.token"]
+
+
+async def test_stop_while_waiting_is_as_if_nothing_had_been(visit: Visit) -> None:
+    one = await visit()
+    await start([one])
+    await one.until_says("Looking for somebody")
+    await one.press("Stop")
+    await one.until_state("idle")
+    assert await one.page.get_by_role("button", name="Start").is_enabled()
+
+
+async def test_next_meets_somebody_else(visit: Visit) -> None:
+    one, other, third = await visit(), await visit(), await visit()
+    await talk(one, other)
+    await one.write(TYPED)
+    await other.reads(TYPED)
+    await one.press("Next")
+    await other.until_says("went on to somebody else")
+    await start([third])
+    for visitor in (one, third):
+        await visitor.until_state("talking")
+    assert await one.page.get_by_role("log").inner_text() == ""
+    await one.hears()
+
+
+async def test_a_report_gets_a_code_and_a_block_ends_the_call(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    await one.press("Report")
+    await one.page.get_by_label("Advertising or fraud").check()
+    await one.press("Tell the operator")
+    await one.until_says("Reported under the code")
+    assert one.said("report")[0]["reason"] == "spam"
+    await one.press("Block")
+    await one.until_says("Blocked.")
+    await other.until_says("hung up")
+    await other.press("Report")  # also a while after the call
+    await other.press("Tell the operator")
+    await other.until_says("Reported under the code")
+
+
+async def test_who_loses_a_partner_waits_again_by_itself(playwright: Playwright, visit: Visit) -> None:
+    browser = await open_chromium(playwright)
+    one, other = await visit(), await visit(browser=browser)
+    await talk(one, other)
+    await crash(browser)
+    await one.until_says("Waiting for it to come back")
+    await one.until_says("first in line")
+    await one.until_state("waiting")
+    third = await visit()
+    await start([third])
+    await one.until_state("talking")
+    await one.hears()
+
+
+async def test_a_restart_throws_nobody_out_of_the_queue(service: Service, visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await start([one])
+    await one.until_says("Looking for somebody")
+    assert await service.restart_server(signal.SIGTERM) == 0
+    await one.until_says("Looking for somebody")
+    await start([other])
+    await one.until_state("talking")
+    await one.hears()
+
+
+async def test_a_crash_of_the_server_leaves_the_voices_alone(service: Service, visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    await service.restart_server(signal.SIGKILL)
+    for visitor in (one, other):
+        await visitor.until_says("the voice goes on")
+        await visitor.hears()
+        assert await visitor.page.get_by_label("Message").is_disabled()
+    await one.press("Next")
+    await one.until_state("waiting")
+    await one.until_says("Looking for somebody")
+
+
+async def test_firefox_and_chromium_talk_through_the_relay(playwright: Playwright, visit: Visit) -> None:
+    browser = await open_firefox(playwright)
+    one, other = await visit("?relay=1", browser=browser), await visit("?relay=1")
+    await talk(one, other)
+    for visitor in (one, other):
+        assert (await visitor.media())["kinds"] == ["relay", "relay"]
+        await visitor.hears()
+    await one.write(TYPED)
+    await other.reads(TYPED)
+    await share(other, one)
+    await browser.close()
+
+
+async def test_nothing_of_it_is_kept(service: Service, visit: Visit, everybody: list[Visitor]) -> None:
+    one, other = await visit(), await visit("?relay=1")
+    await talk(one, other)
+    await one.write(TYPED)
+    await other.reads(TYPED)
+    await share(one, other)
+    await one.press("Stop")
+    await other.until_state("ended")
+    await service.end("serve", signal.SIGTERM)
+    canaries = {TYPED.encode(), ANSWERED.encode(), b"canary-typed", (await other.pictures())[-1][1000:1064]}
+    canaries |= {(await visitor.token()).encode() for visitor in (one, other)}
+    for visitor in everybody:
+        canaries |= canaries_in(visitor)
+    assert len(canaries) > 12
+    files = [path for path in service.folder.rglob("*") if path.is_file() and path != service.file]
+    assert {"serve.log", "relay.log"} < {path.name for path in files}
+    assert any(path.is_relative_to(service.state) for path in files)
+    found = {(path.name, canary) for path in files for canary in canaries if canary in path.read_bytes()}
+    assert found == set()
+
+
+def canaries_in(visitor: Visitor) -> set[bytes]:
+    """Tokens, ufrags, fingerprints and addresses that a page has sent, as they would look in a file."""
+    canaries = {message["token"].encode() for message in visitor.said("hello")}
+    for message in (*visitor.said("offer"), *visitor.said("answer")):
+        lines = [line.partition(":")[2] for line in message["sdp"].splitlines()]
+        secret = ("a=ice-pwd", "a=fingerprint")
+        canaries |= {
+            value.encode()
+            for line, value in zip(message["sdp"].splitlines(), lines, strict=True)
+            if line.startswith(secret)
+        }
+    for message in visitor.said("candidate"):
+        if message["candidate"]:
+            words = message["candidate"]["candidate"].split()
+            canaries |= {f"{words[4]}:{words[5]}".encode(), f"{words[4]} {words[5]}".encode()}
+    return canaries

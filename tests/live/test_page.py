@@ -1,0 +1,202 @@
+"""The page for everybody: by keyboard alone, for assistive tools, on a phone, and no word to anybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+from playwright.async_api import Playwright
+
+from tests.live.conftest import Visit
+from tests.live.service import Service
+from tests.live.visitors import CHROMIUM, Visitor, start, talk
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+SCHEMES = ("light", "dark")
+COUNTRIES = {"geoip": "2130706432,2147483647,DE\n", "geoip6": "::1,::1,DE\n"}  # 127.0.0.0/8
+
+
+def sections(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """A service that knows where its visitors come from: all of them from Germany."""
+    for name, text in COUNTRIES.items():
+        (folder / name).write_text(text)
+    return {"geo": {"database": str(folder)}, "site": {"links": {"Imprint": "https://example.org/imprint"}}}
+
+
+async def axe(visitor: Visitor) -> str:
+    """Every breach of WCAG's rules and of good practice that axe finds."""
+    results = await Axe().run(visitor.page)
+    return str(results.generate_snapshot() and results.generate_report())
+
+
+async def fits(visitor: Visitor) -> bool:
+    """Nothing sticks out of a 360 pixel screen, so that nobody has to scroll sideways."""
+    widths = await visitor.page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    return bool(widths[0] <= widths[1])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+async def test_every_state_is_accessible_and_fits_a_phone(visit: Visit, scheme: str) -> None:
+    one, other = await visit(color_scheme=scheme, **PHONE), await visit(color_scheme=scheme)
+    for state in ("idle", "waiting", "talking", "ended"):
+        if state == "waiting":
+            await start([one])
+        elif state == "talking":
+            await start([other])
+            await one.until_state(state)
+            await other.write("x" * 500)  # one word that is wider than any screen
+            await one.reads("x" * 500)
+        elif state == "ended":
+            await other.press("Stop")
+        await one.until_state(state)
+        assert await axe(one) == ""
+        assert await fits(one)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("path", ["privacy", "no-such-page"])
+async def test_the_other_pages_are_accessible_and_fit_a_phone(visit: Visit, path: str, scheme: str) -> None:
+    visitor = await visit(path, color_scheme=scheme, **PHONE)
+    assert await axe(visitor) == ""
+    assert await fits(visitor)
+    assert await visitor.page.get_by_role("heading", level=1).count() == 1
+
+
+async def test_the_dialog_and_the_wishes_are_accessible(visit: Visit) -> None:
+    one, other = await visit(**PHONE), await visit()
+    await one.page.get_by_text("Meet people from").click()
+    assert await axe(one) == ""
+    await talk(one, other)
+    await one.press("Report")
+    assert await axe(one) == ""
+    assert await fits(one)
+
+
+async def test_a_call_by_keyboard_alone(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await start([other])
+    await tab_to(one, "start")
+    await one.page.keyboard.press("Enter")
+    await one.until_state("talking")
+    assert await focused(one) == "stop"
+    await tab_to(one, "mute")
+    await one.page.keyboard.press("Space")
+    await one.until("() => document.getElementById('mute').getAttribute('aria-pressed') === 'true'")
+    await tab_to(one, "message")
+    await one.page.keyboard.type("typed without a mouse")
+    await one.page.keyboard.press("Enter")
+    await other.reads("typed without a mouse")
+    assert await focused(one) == "message"
+    await tab_to(one, "report", "Shift+Tab")
+    await one.page.keyboard.press("Enter")
+    await one.page.keyboard.press("ArrowDown")
+    await one.page.keyboard.press("Enter")
+    await one.until_says("Reported under the code")
+    assert one.said("report")[0]["reason"] == "sexual"
+    await tab_to(one, "next", "Shift+Tab")
+    await one.page.keyboard.press("Enter")
+    await one.until_state("waiting")
+    assert await focused(one) == "next"
+    await one.page.keyboard.press("Enter")  # once too often: nothing happens
+    await tab_to(one, "stop")
+    await one.page.keyboard.press("Enter")
+    await one.until_state("idle")
+    assert await focused(one) == "start"
+
+
+async def focused(visitor: Visitor) -> str:
+    return str(await visitor.page.evaluate("document.activeElement.id"))
+
+
+async def tab_to(visitor: Visitor, place: str, key: str = "Tab") -> None:
+    for _ in range(30):
+        if await focused(visitor) == place:
+            return
+        await visitor.page.keyboard.press(key)
+    raise AssertionError(f"the keyboard does not reach {place}")
+
+
+async def test_no_word_to_anybody_else_and_no_complaint(service: Service, visit: Visit) -> None:
+    one, other = await visit(), await visit("?relay=1")
+    await talk(one, other)
+    await one.write("<img src=https://example.org/x onerror=alert(1)> <script>alert(2)</script>")
+    await other.reads("<img src=https://example.org/x onerror=alert(1)> <script>alert(2)</script>")
+    await one.press("Stop")
+    await other.until_state("ended")
+    await other.page.goto(service.url + "privacy")
+    for visitor in (one, other):
+        assert {urlsplit(url).netloc for url in visitor.requests} == {f"127.0.0.1:{service.http}"}
+        assert visitor.complaints == []
+    assert await one.page.evaluate("watched.violations") == []
+    assert await one.context.cookies() == []
+
+
+async def test_the_policy_allows_nothing_from_elsewhere(visit: Visit) -> None:
+    visitor = await visit()
+    foreign = "<img src='https://example.org/x'><img src='data:,x'><b onclick='x' style='color:red'></b>"
+    await visitor.page.evaluate("(html) => document.body.insertAdjacentHTML('beforeend', html)", foreign)
+    await visitor.until("() => watched.violations.length >= 4")
+
+
+async def test_the_wish_is_remembered_and_sent(visit: Visit) -> None:
+    visitor = await visit()
+    await visitor.page.get_by_text("Meet people from").click()
+    await visitor.page.get_by_label("Find a country").fill("fran")
+    await visitor.page.get_by_label("France", exact=True).check()
+    await visitor.page.get_by_label("Find a country").fill("")
+    await visitor.page.get_by_label("Germany").check()
+    await visitor.page.get_by_label("Hide my address").check()
+    await visitor.page.reload()
+    assert await visitor.page.locator("#chosen").inner_text() == "France, Germany"
+    await start([visitor])
+    await visitor.until_says("Looking for somebody")
+    assert visitor.said("start")[0]["want"] == ["fr", "de"]
+    assert visitor.said("start")[0]["hide_address"] is True
+    await visitor.page.get_by_text("Meet people from").click()
+    await visitor.press("Any country")
+    await visitor.until("() => document.getElementById('chosen').textContent === 'any country'")
+
+
+async def test_one_learns_the_country_of_the_partner(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    assert await one.page.locator("#country").inner_text() == "Germany"
+
+
+async def test_a_blocked_microphone_is_explained(playwright: Playwright, visit: Visit) -> None:
+    flags = [flag for flag in CHROMIUM if "fake" not in flag]
+    browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+    visitor = await visit(browser=browser)
+    await visitor.press("Start")
+    await visitor.until_state("idle")
+    alert = await visitor.page.get_by_role("alert").inner_text()
+    assert "microphone" in alert
+    assert "press Start again" in alert
+    await browser.close()
+
+
+async def test_nothing_is_asked_and_nothing_connected_before_start(visit: Visit) -> None:
+    visitor = await visit()
+    assert await visitor.page.evaluate("watched.microphone === undefined")
+    assert [url for url in visitor.requests if url.startswith("ws")] == []
+    for name in ("Start", "Next", "Stop", "Mute"):
+        assert await visitor.page.get_by_role("button", name=name, exact=True).count() == 1
+    assert await visitor.page.get_by_label("Message").count() == 1
+
+
+async def test_the_privacy_page_speaks_of_this_very_server(service: Service, visit: Visit) -> None:
+    visitor = await visit("privacy")
+    text = await visitor.page.get_by_role("main").inner_text()
+    assert "127.0.0.1" in text
+    assert "7 days" in text
+    assert "30 minutes" in text
+    assert "look up your country" in text
+    assert await visitor.page.get_by_role("link", name="Imprint").count() == 1

@@ -13,7 +13,7 @@ MAX_REASON = 200
 
 
 def network_of(text: str) -> Network:
-    """What an operator names: an address alone is itself, an IPv6 one its /64. Raises ValueError, a sentence."""
+    """What an operator names: an address alone is itself, an IPv6 one its /64. Raises ValueError."""
     try:
         if "/" not in text:
             return household(ip_address(text.strip("[]")))

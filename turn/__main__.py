@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -16,9 +17,12 @@ def main() -> int:
     try:
         config = load(parser.parse_args().config)
         return service.run(config.turn, [turn_secret(config)])
-    except (ConfigError, service.Unavailable) as error:
+    except ConfigError as error:
         print(error, file=sys.stderr)
         return EX_CONFIG
+    except service.Unavailable as error:
+        print(error, file=sys.stderr)
+        return os.EX_UNAVAILABLE
 
 
 if __name__ == "__main__":

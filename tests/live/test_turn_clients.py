@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 import yaml
-from aioice.turn import create_turn_endpoint
+from aioice.turn import TurnTransport, create_turn_endpoint
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds for a client that paces itself, on a busy machine
@@ -132,12 +132,12 @@ class Heard(asyncio.DatagramProtocol):
         self.echo = echo
         self.queue: asyncio.Queue[bytes] = asyncio.Queue()
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
         self.queue.put_nowait(data)
-        if self.echo:
+        if self.echo and isinstance(self.transport, asyncio.DatagramTransport):
             self.transport.sendto(data, address)
 
     async def next(self) -> bytes:
@@ -147,7 +147,7 @@ class Heard(asyncio.DatagramProtocol):
 Account = tuple[str, str]
 
 
-async def aioice_client(relay: Relay, host: str, account: Account) -> tuple[asyncio.DatagramTransport, Heard]:
+async def aioice_client(relay: Relay, host: str, account: Account) -> tuple[TurnTransport, Heard]:
     heard = Heard()
     transport, _ = await create_turn_endpoint(lambda: heard, (host, relay.port), *account)
     return transport, heard
@@ -185,7 +185,7 @@ async def test_two_aioice_clients_hear_each_other(relay: Relay) -> None:
         await closed(transport)
 
 
-async def closed(transport: asyncio.DatagramTransport) -> None:
+async def closed(transport: TurnTransport) -> None:
     """aioice gives its allocation back in a task of its own."""
     transport.close()
     await asyncio.sleep(0.2)

@@ -382,7 +382,7 @@ async def test_a_process_that_cannot_listen_says_so(tmp_path: Path) -> None:
     )
     _, errors = await process.communicate()
     squatter.close()
-    assert process.returncode == 78
+    assert process.returncode == os.EX_UNAVAILABLE
     assert errors.decode().startswith(f"cannot listen at {place}: ")
 
 

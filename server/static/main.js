@@ -57,8 +57,9 @@ function noMicrophone(name) {
   trouble(words.MICROPHONE[name] ?? words.MICROPHONE.other);
 }
 
+// The server's `waiting` says when we are in.
 function queue(type) {
-  say(words.WAITING);
+  say(words.REACHING);
   if (signalling.wanted) signalling.send({ type, ...wishes() });
   else signalling.open(); // ready() goes on
 }
@@ -71,7 +72,7 @@ function next() {
   page.last = null;
   share.forget();
   trouble();
-  become("waiting", words.WAITING);
+  become("waiting", words.REACHING);
   queue(type);
 }
 
@@ -269,7 +270,7 @@ function ready(hello) {
   if (hello.resumed) return page.call.recover();
   if (page.call.connected) return adrift();
   leave();
-  become("waiting", words.WAITING);
+  become("waiting", words.REACHING);
   queue("start");
 }
 

@@ -78,7 +78,7 @@ export class Incoming {
   // The type is the declared one only where the bytes say the same.
   #whole() {
     const header = headerOf(this.#bytes);
-    if (!header || header.mime !== this.mime || header.pixels > MAX_PIXELS) throw new Error("odd");
+    if (!header?.pixels || header.mime !== this.mime || header.pixels > MAX_PIXELS) throw new Error("odd");
     return new Blob([this.#bytes], { type: header.mime });
   }
 }

@@ -7,7 +7,7 @@ const LADDER = [0, 0.3, 1.2, 2.7, 4.8, 7]; // seconds; the last one repeats
 const JITTER = 1; // spreads the pages that a restart threw out over a second
 const STABLE = 10_000; // ms that a connection must hold before the ladder begins anew
 const BACKLOG = 200; // messages kept while the socket is away: an offer, its candidates, a few lines of text
-const DEAD_LINK = 4000; // our own close code for a link on which nothing arrives any more
+const DEAD_LINK = 4408; // "silent": the server keeps the session of a link that died, so that it can be resumed
 
 export class Signalling {
   #socket = null;

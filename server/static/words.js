@@ -67,6 +67,7 @@ export const ERRORS = {
   internal: "Something went wrong in the server. Press Next or Start again.",
 };
 
+export const REACHING = "Reaching the server…";
 export const WAITING = "Looking for somebody to talk to…";
 export const ASKING = "Please allow the microphone in your browser’s question.";
 export const CONNECTING = "Somebody is there. Connecting…";

@@ -83,6 +83,32 @@ def test_no_operator_can_allow_these(network: Network) -> None:
     assert not table.allows(network.last)
 
 
+@pytest.mark.parametrize(
+    "ip",
+    [
+        "0.0.0.0",
+        "127.0.0.1",
+        "169.254.169.254",
+        "224.0.0.1",
+        "239.255.255.255",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::10.0.0.1",
+        "::ffff:10.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b:1::10.0.0.1",
+        "2001::1",
+        "2002:a00:1::",
+        "ff02::1",
+        "fd00:ec2::254",
+    ],
+)
+def test_nor_these_one_by_one(ip: str) -> None:
+    assert not PeerTable(allow=networks("0.0.0.0/0 ::/0")).allows(packed(ip))
+
+
 def test_an_operator_allows_and_denies() -> None:
     table = PeerTable(allow=networks("10.1.0.0/16 fd00:1::/32"), deny=networks("10.1.2.0/24 8.8.8.0/24"))
     verdicts = {

@@ -138,8 +138,10 @@ class Allocations:
 
     def speak(self, allocation: Allocation, peer: Address, now: float) -> list[Effect] | None:
         """A Send indication goes to this peer; None where it must not, for there are too many new ones."""
-        if peer in allocation.spoken_to or peer in allocation.numbers:
+        if peer in allocation.flows:
             return []
+        if peer in allocation.spoken_to or peer in allocation.numbers:
+            return self.settle(allocation, peer, now)
         if not allocation.pace.peers.take(now):
             return None
         if len(allocation.spoken_to) >= MAX_SPOKEN_TO:

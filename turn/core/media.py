@@ -64,7 +64,8 @@ def from_channel(state: State, packet: Packet, now: float) -> list[Effect]:
     if channel is None:
         raise Drop("no channel")
     check_way(state, allocation, channel.peer, now)
-    return [pass_on(allocation, allocation.relay, channel.peer, payload, now)]
+    links = state.allocations.settle(allocation, channel.peer, now)
+    return [*links, pass_on(allocation, allocation.relay, channel.peer, payload, now)]
 
 
 def from_peer(state: State, allocation: Allocation, packet: Packet, now: float) -> list[Effect]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.turn.network import PEER, TYPES, Client, Network, network, settings, unlimited
 from turn.core.allocations import MAX_CHANNELS, MAX_PERMISSIONS, MAX_SPOKEN_TO
 from turn.flows import Address, Rule
@@ -60,6 +62,21 @@ def test_a_permission_ends_after_five_minutes_and_takes_its_flows_along() -> Non
     client.permit(PEER)
     assert channels(net) == [0x4000]
     assert len(client.raw(bytes.fromhex("4000 0001 68"))) == 1
+    assert len(client.send(PEER._replace(port=6000), b"hi")) == 1
+    assert channels(net) == [0x4000, None]
+
+
+def test_with_a_permission_the_peers_that_it_was_for_are_forgotten() -> None:
+    net, client = prepared()
+    client.permit(PEER)
+    for number in range(MAX_SPOKEN_TO):
+        client.send(PEER._replace(port=6000 + number), b"hi")
+    client.send(PEER, b"one too many")
+    assert len(net.links) == MAX_SPOKEN_TO
+    net.pass_time(300)
+    client.permit(PEER)
+    client.send(PEER, b"one")
+    assert [flow.peer for flow in net.links] == [PEER]
 
 
 def test_only_requests_refresh_anything() -> None:
@@ -155,3 +172,22 @@ def test_flows_to_a_relayed_address_end_with_it() -> None:
     assert net.links == {}
     assert alice.raw(bytes.fromhex("4000 0001 68")) == []
     assert alice.bind(0x4000, b) == 403
+
+
+@pytest.mark.parametrize("by_channel", [True, False])
+def test_and_begin_anew_where_the_port_is_given_out_again(by_channel: bool) -> None:
+    net = network(unlimited(ports=(50000, 50001)))
+    alice, bob = Client(net), Client(net, port=40001, user="bob")
+    a, b = alice.allocate(), bob.allocate()
+    alice.permit(b)
+    if by_channel:
+        alice.bind(0x4000, b)
+    alice.send(b, b"x")
+    bob.refresh(0)
+    assert net.links == {}
+    carol = Client(net, port=40002)
+    assert carol.allocate() == b
+    carol.permit(a)
+    heard = alice.raw(bytes.fromhex("4000 0001 68")) if by_channel else alice.send(b, b"x")
+    assert [packet.there for packet in heard] == [carol.address]
+    assert [flow.channel for flow in net.links] == [0x4000 if by_channel else None]

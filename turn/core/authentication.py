@@ -19,7 +19,8 @@ def authenticate(exchange: Exchange) -> Proof:
     username = read_username(message)
     check_realm(exchange.state, message)
     proof = prove(exchange, username)
-    check_nonce(exchange)
+    if not exchange.holds_nonce:
+        raise StaleNonce
     return proof
 
 
@@ -70,11 +71,6 @@ def look_up(exchange: Exchange, username: str) -> list[Proof]:
         Proof(username, login.user, long_term_key(username, settings.realm, password))
         for password in login.passwords
     ]
-
-
-def check_nonce(exchange: Exchange) -> None:
-    if not holds_nonce(exchange):
-        raise StaleNonce
 
 
 def holds_nonce(exchange: Exchange) -> bool:

@@ -24,7 +24,8 @@ class Proof(NamedTuple):
 
 @dataclass(slots=True)
 class Exchange:
-    """A request on its way through the steps; `proof` is None until it is authenticated."""
+    """A request on its way through the steps; `proof` is None until it is authenticated, and `holds_nonce`
+    says whether its sender has read a reply of ours at its address lately."""
 
     state: State
     packet: Packet
@@ -33,6 +34,7 @@ class Exchange:
     wall: float
     allocation: Allocation | None
     proof: Proof | None = None
+    holds_nonce: bool = False
 
     @property
     def client(self) -> Address:

@@ -70,27 +70,26 @@ UNDERSTOOD = frozenset(
 
 def answer(exchange: Exchange) -> list[Effect]:
     """What follows from a request of a method in the table; nothing for what deserves no reply."""
+    if not deserves_answer(exchange):
+        return []
     try:
         exchange.proof = authenticate(exchange)
-    except RelayError as error:
-        return answer_stranger(exchange, error)
-    try:
         check_attributes(exchange.message)
         return METHODS[exchange.message.type](exchange)
+    except (Unauthenticated, StaleNonce) as error:
+        return [exchange.challenge(error)]
     except RelayError as error:
         return [exchange.refusal(error)]
 
 
-def answer_stranger(exchange: Exchange, error: RelayError) -> list[Effect]:
-    """A refusal for who has not proved anything: small, rare, and never for a probe."""
+def deserves_answer(exchange: Exchange) -> bool:
+    """Who has read a reply of ours at its address is always heard; anybody else seldom, and never a probe.
+    So a flood from forged addresses costs us no key and no digest beyond the nonce's."""
     if is_probe(exchange.message):
         exchange.state.counts["drops.probe"] += 1
-        return []
-    if not holds_nonce(exchange) and not exchange.state.may_answer(exchange.client, exchange.now):
-        return []
-    if isinstance(error, Unauthenticated | StaleNonce):
-        return [exchange.challenge(error)]
-    return [exchange.refusal(error)]
+        return False
+    exchange.holds_nonce = holds_nonce(exchange)
+    return exchange.holds_nonce or exchange.state.may_answer(exchange.client, exchange.now)
 
 
 def is_probe(message: Message) -> bool:

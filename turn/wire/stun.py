@@ -71,7 +71,10 @@ class Message(NamedTuple):
     def raw(self, attribute: Attribute[Any]) -> bytes | None:
         """The bytes of the first one of its kind: later ones are ignored (RFC 8489 §14)."""
         number = attribute.type
-        return next((value for kind, value in self.attributes if kind == number), None)
+        for kind, value in self.attributes:
+            if kind == number:
+                return value
+        return None
 
     def get(self, attribute: Attribute[T]) -> T | None:
         """The value of the first one of its kind. Raises BadRequest for a malformed one."""

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from config import Config, turn_secret
 from deploy.ice import relay_host
+from server.config import Listen
 from server.geo import open_database
 
 CHALLENGE_BYTES = 52  # a 401 without its realm: header 20, ERROR-CODE 8, NONCE 20, REALM's own header 4
@@ -27,12 +28,21 @@ def run(config: Config) -> int:
 def facts(config: Config) -> Iterator[tuple[str, str]]:
     turn = config.turn
     host = relay_host(config)
-    yield "page", config.site.url or f"http://{config.server.listen[0].host}:{config.server.listen[0].port}"
-    yield "http", ", ".join(f"{host}:{port}" for host, port in config.server.listen)
+    yield "page", page(config)
+    yield "http", ", ".join(map(place, config.server.listen))
     yield "relay", f"{host}, listening at {', '.join(str(address) for address in turn.listen)}"
     yield "ports", f"udp {turn.relay_ports.low}-{turn.relay_ports.high} for relayed addresses"
     yield "countries", countries(config)
     yield "state", str(config.site.state_dir)
+
+
+def page(config: Config) -> str:
+    """The address that visitors open."""
+    return config.site.url or f"http://{place(config.server.listen[0])}"
+
+
+def place(listen: Listen) -> str:
+    return f"[{listen.host}]:{listen.port}" if ":" in listen.host else f"{listen.host}:{listen.port}"
 
 
 def countries(config: Config) -> str:

@@ -1,0 +1,77 @@
+"""Server and relay as two processes under one command, for one machine without a service manager."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+POLL_SECONDS = 0.2  # how soon the end of one part is noticed
+GRACE_SECONDS = 10  # how long a part may take to end once it was told to
+
+
+class Part(NamedTuple):
+    """One of the two, by the word that starts it."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+
+
+def run(config: Path | None) -> int:
+    """Start both, wait, and end both; the exit code is that of the first part that ended by itself.
+
+    The first SIGINT or SIGTERM lets running calls end (server first, then relay), a second one ends them.
+    """
+    parts = [start("relay", config), start("serve", config)]
+    asked: list[int] = []
+    forward = on_signal(asked, parts)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, forward)
+    try:
+        return wait(parts, asked)
+    finally:
+        for part in parts:
+            end(part)
+
+
+def start(word: str, config: Path | None) -> Part:
+    """In a session of its own: Ctrl-C in the terminal reaches us alone, and we pass it on in order."""
+    command = [sys.executable, "-m", "deploy.cli", word, *(["--config", str(config)] if config else [])]
+    return Part(word, subprocess.Popen(command, start_new_session=True))  # noqa: S603  # our own command line
+
+
+def on_signal(asked: list[int], parts: list[Part]) -> Callable[[int, FrameType | None], None]:
+    def forward(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        if len(asked) == 1:
+            print("Ending when the running calls have ended. Once more ends them now.", flush=True)
+        for part in parts:
+            if part.name == "serve" or len(asked) > 1:
+                part.process.send_signal(signal.SIGTERM)
+
+    return forward
+
+
+def wait(parts: list[Part], asked: list[int]) -> int:
+    while True:
+        for part in parts:
+            try:
+                code = part.process.wait(POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+            if not asked:
+                print(f"calln {part.name} ended with exit code {code}; ending the rest.", file=sys.stderr)
+            return code if not asked or code > 0 else 0
+
+
+def end(part: Part) -> None:
+    part.process.terminate()
+    try:
+        part.process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        part.process.kill()
+        part.process.wait()

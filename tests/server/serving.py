@@ -1,0 +1,203 @@
+"""The real service in this process, with a port of its own and clocks that a test can move; and browsers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin, Subprotocol
+
+from server import app, process
+from server.app import House
+from server.config import Listen, Server, Site
+from server.geo import Database
+from server.ice import IceSettings
+from server.messages import CHUNK_TAG, PROTOCOL
+from server.process import Chore, End
+from server.state.embedded import Embedded
+
+PATIENCE = 10.0  # seconds for something that should come at once; other tests share the machine
+ICE = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
+
+
+def free_port() -> int:
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
+
+
+@dataclass
+class Service:
+    """A running service. `later` is how far its clocks are ahead of the real ones."""
+
+    house: House
+    port: int
+    folder: Path
+    end: End
+    later: float = 0.0
+    browsers: list[Browser] = field(default_factory=list)
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def browser(self, address: str = "127.0.0.1", **options: Any) -> Browser:
+        """A connected page that has not said hello."""
+        settings: dict[str, Any] = {
+            "origin": Origin(self.origin),
+            "subprotocols": [Subprotocol(PROTOCOL)],
+            "compression": None,
+            "ping_interval": None,
+            "local_addr": (address, 0),
+            "close_timeout": 1,
+            "max_queue": None,
+            **options,
+        }
+        browser = Browser(await connect(f"ws://127.0.0.1:{self.port}/ws", **settings))
+        self.browsers.append(browser)
+        return browser
+
+    async def visitor(self, address: str = "127.0.0.1", token: str = "", resume: str = "") -> Browser:
+        """A page that has said hello."""
+        browser = await self.browser(address)
+        await browser.hello(token, resume)
+        return browser
+
+    async def couple(self, **start: Any) -> tuple[Browser, Browser]:
+        """Two who talk; the first makes the offer."""
+        one, other = await self.visitor("127.0.0.2"), await self.visitor("127.0.0.3")
+        await one.say("start", **start)
+        await one.hear("waiting")
+        await other.say("start")
+        await other.hear("waiting")
+        for browser in (one, other):
+            browser.call = (await browser.hear("matched"))["call"]
+        return one, other
+
+
+class Browser:
+    """One page's socket."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.call = ""
+        self.secret = ""
+        self.token = ""
+        self.heard: list[Any] = []
+
+    async def hello(self, token: str = "", resume: str = "") -> Any:
+        self.token = token or os.urandom(12).hex()
+        await self.hear("welcome")
+        await self.say("hello", token=self.token, **({"resume": resume} if resume else {}))
+        reply = await self.hear("hello")
+        self.secret = reply["resume"]
+        return reply
+
+    async def say(self, kind: str, **fields: Any) -> None:
+        await self.connection.send(json.dumps({"type": kind, **fields}))
+
+    async def tell(self, kind: str, **fields: Any) -> None:
+        """Say something of this page's call."""
+        await self.say(kind, call=self.call, **fields)
+
+    async def chunk(self, number: int, data: bytes) -> None:
+        await self.connection.send(bytes([CHUNK_TAG]) + number.to_bytes(4, "big") + data)
+
+    async def next(self) -> Any:
+        """The next message: a dict, or bytes."""
+        frame = await asyncio.wait_for(self.connection.recv(), PATIENCE)
+        self.heard.append(frame)
+        return json.loads(frame) if isinstance(frame, str) else frame
+
+    async def hear(self, kind: str) -> Any:
+        """The next message, which is of this type."""
+        word = await self.next()
+        assert isinstance(word, dict), word
+        assert word["type"] == kind, word
+        return word
+
+    async def hear_error(self) -> str:
+        return str((await self.hear("error"))["code"])
+
+    async def closed(self) -> int:
+        """The code that the server closes with, whatever it says before."""
+        try:
+            while True:
+                await self.next()
+        except ConnectionClosed as end:
+            return end.rcvd.code if end.rcvd else 1006
+
+    async def close(self, code: int = 1000) -> None:
+        await self.connection.close(code)
+
+    def cut(self) -> None:
+        """The cable is pulled."""
+        self.connection.transport.abort()
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, site: Site | None = None, geo: Database | None = None, tick: float = 0.02, **server: Any
+) -> AsyncIterator[Service]:
+    """A service until the block ends; whoever is still connected is cut off."""
+    port = free_port()
+    settings = Server(listen=(f"127.0.0.1:{port}",), **server)
+    state = Embedded(folder)
+
+    def later() -> float:
+        return service.later if service else 0.0
+
+    service: Service | None = None
+    house = app.build(
+        site or Site(state_dir=folder),
+        settings,
+        ICE,
+        state,
+        geo,
+        clock=lambda: time.monotonic() + later(),
+        wall=lambda: time.time() + later(),
+    )
+    end = End()
+    service = Service(house, port, folder, end)
+    sockets = [process.listen(Listen("127.0.0.1", port))]
+    task = asyncio.create_task(
+        process.serve(
+            [(house.site, sockets), (house.control, [process.listen_here(folder / app.SOCKET)])],
+            [Chore(tick, house.sockets.tick)],
+            end,
+            lambda end: app.drain(house.sockets, end, settings.drain_seconds),
+        )
+    )
+    await answering(port, task)
+    try:
+        yield service
+    finally:
+        end.ask()
+        end.ask()
+        await task
+        for browser in service.browsers:
+            browser.cut()
+            with suppress(ConnectionClosed):
+                await browser.connection.wait_closed()
+        state.close()
+
+
+async def answering(port: int, task: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not task.done():
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.01)
+    await task

@@ -12,6 +12,7 @@ from server.failures import log_failure
 from server.origins import header
 
 MAX_HEADERS = 64  # a browser sends some twenty
+MAX_HEAD = 16 << 10  # bytes of them all; the HTTP parser bounds only a head that comes in pieces
 ANYWHERE = "/healthz"  # asked by machines that know only an address
 
 POLICY = (
@@ -88,7 +89,8 @@ class Bounds:
 
 def refused(scope: Scope) -> int | None:
     """The status for a request that is too large or can be read in two ways (RFC 9112 §6.1)."""
-    if len(scope["headers"]) > MAX_HEADERS:
+    size = sum(len(name) + len(value) for name, value in scope["headers"])
+    if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEAD:
         return 431
     names = {name for name, _ in scope["headers"]}
     if {b"content-length", b"transfer-encoding"} <= names:

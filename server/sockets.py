@@ -191,11 +191,11 @@ class Sockets:
             self.refuse(line, refused, now)
 
     def hear_chunk(self, line: Line, frame: bytes, now: float) -> None:
-        if line.visitor is None:
-            raise MessageError("wrong_state")
-        if not line.chunks.take(now):
+        in_time = line.chunks.take(now)
+        if line.visitor is not None and not in_time:
             self.carry(self.lobby.refuse_picture(line.visitor))
-            raise MessageError("too_fast")
+        if line.visitor is None or not in_time:
+            raise MessageError("wrong_state" if in_time else "too_fast")
         self.carry(self.lobby.receive(line.visitor, parse_chunk(frame), now))
 
     def hear_words(self, line: Line, frame: str, now: float) -> None:

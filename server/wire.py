@@ -21,7 +21,10 @@ HEAD_SECONDS = 10.0  # in which a request's head must be whole: idle connections
 CLOSE_SECONDS = 5.0  # for the other side to answer a close, or to read what is left
 CONTROL = Rate(5, 30)  # pings and pongs; a browser sends none of its own, and each is answered
 MAX_FRAGMENTS = 1_024  # of one message: empty ones weigh nothing in the limit of bytes
+LINGER_SECONDS = 1.0  # for a refusal to be read: closing upon unread bytes would reset it away
 TOO_MANY_CONTROL, TOO_BIG, LOST = 1008, 1009, 1006
+
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 def silent() -> None:
@@ -40,6 +43,13 @@ class Wire(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:
             self.scope["state"]["wire"] = self
+
+    def data_received(self, data: bytes) -> None:
+        """A handshake that the WebSocket's own parser refuses is answered too, or it would stay open."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()) or BAD_REQUEST)
+            self.transport.close()
 
     def can_write(self) -> bool:
         return self.writable.is_set() and not self.close_sent
@@ -118,6 +128,7 @@ class Http(H11Protocol):
     """HTTP/1.1 that waits a while, not for ever, and names what is too large."""
 
     impatience: asyncio.TimerHandle | None = None
+    refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -133,6 +144,8 @@ class Http(H11Protocol):
             self.impatience = None
 
     def data_received(self, data: bytes) -> None:
+        if self.refused:
+            return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.wait_for_head()
@@ -160,4 +173,6 @@ class Http(H11Protocol):
             head = h11.Response(status_code=status, headers=headers, reason=status.phrase.encode())
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self.refused = True
+        self.stop_waiting()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)

@@ -1,0 +1,97 @@
+"""The operator's socket: who may open it, what it says, and a ban without ever seeing an address."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from server import admin
+from tests.server.serving import Service, serving
+
+
+def operator(service: Service) -> httpx.AsyncClient:
+    transport = httpx.AsyncHTTPTransport(uds=str(service.folder / "server.sock"))
+    return httpx.AsyncClient(transport=transport, base_url="http://calln")
+
+
+def test_only_the_owner_may_open_it(service: Service) -> None:
+    mode = (service.folder / "server.sock").stat().st_mode
+    assert stat.S_ISSOCK(mode)
+    assert stat.S_IMODE(mode) == 0o600
+
+
+async def test_a_report_leads_to_a_ban_and_no_address_is_shown(service: Service) -> None:
+    one, other = await service.couple()
+    await one.tell("report", reason="minor")
+    code = (await one.hear("reported"))["code"]
+    async with operator(service) as client:
+        listed = await client.get("/reports")
+        [row] = listed.json()["reports"]
+        assert (row["code"], row["reason"]) == (code, "minor")
+        assert abs(row["time"] - service.house.sockets.wall()) < 10
+        banned = await client.post("/bans", json={"code": code.lower(), "seconds": 3600, "reason": "seen"})
+        assert banned.status_code == 200
+        assert abs(banned.json()["until"] - service.house.sockets.wall() - 3600) < 10
+    assert await other.closed() == 4403
+    assert (await one.hear("ended"))["reason"] == "banned"
+    [ban] = service.house.state.bans()
+    assert (str(ban.network), ban.reason) == ("127.0.0.3/32", "seen")
+    assert "127.0.0.3" not in listed.text + banned.text
+
+
+async def test_a_report_is_gone_after_half_an_hour(service: Service) -> None:
+    one, _ = await service.couple()
+    await one.tell("report", reason="spam")
+    code = (await one.hear("reported"))["code"]
+    service.later += 30 * 60
+    async with operator(service) as client:
+        assert (await client.get("/reports")).json() == {"reports": []}
+        assert (await client.post("/bans", json={"code": code})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"code":"K7Q2-M9XD"}', 404),
+        (b'{"code":"K7Q2-M9XD","seconds":null,"reason":""}', 404),
+        (b"", 400),
+        (b"[]", 400),
+        (b"{}", 400),
+        (b'{"code":5}', 400),
+        (b'{"code":"K7Q2-M9XD","seconds":0}', 400),
+        (b'{"code":"K7Q2-M9XD","seconds":1e9}', 400),
+        (b'{"code":"K7Q2-M9XD","reason":null}', 400),
+        (b'{"code":"' + b"x" * 5000 + b'"}', 400),
+    ],
+)
+async def test_wishes(service: Service, body: bytes, status: int) -> None:
+    async with operator(service) as client:
+        answer = await client.post("/bans", content=body)
+    assert answer.status_code == status
+    assert answer.json()["message"]
+
+
+async def test_readiness_ends_when_draining_begins(service: Service) -> None:
+    one, _ = await service.couple()
+    async with operator(service) as client:
+        assert (await client.get("/readyz")).status_code == 200
+        service.end.ask()
+        await one.say("ping")
+        await one.hear("pong")
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "draining\n")
+        assert "calln_draining 1.0" in (await client.get("/metrics")).text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/metrics", 200), ("/readyz", 200), ("/reports", 404), ("/bans", 404)]
+)
+async def test_over_tcp_there_are_numbers_only(tmp_path: Path, path: str, status: int) -> None:
+    async with serving(tmp_path) as service:
+        app: Any = admin.watch(service.house.sockets)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+            assert (await client.get(path)).status_code == status

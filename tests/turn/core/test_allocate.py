@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.turn.network import LISTENER, LISTENER6, TYPES, Client, network, settings, unlimited
+from tests.turn.network import LISTENER, TYPES, Client, network, settings, unlimited
 from turn.core.allocate import MAX_TRIES
 from turn.core.effects import Close, Open
 from turn.flows import Address, Packet
 from turn.policies import Limits
 from turn.wire.attributes import (
     EVEN_PORT,
-    REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
     XOR_RELAYED_ADDRESS,
@@ -55,25 +54,6 @@ def test_the_second_of_a_pair_is_not_given_away() -> None:
     assert other.code(TYPES["allocate"], UDP, (RESERVATION_TOKEN, token)) == 0
     assert other.code(TYPES["refresh"], (0x000D, 0)) == 0
     assert {relay.port for relay in net.open} == {50000}
-
-
-def test_a_family_is_what_was_asked_for_and_else_ipv4() -> None:
-    net = network()
-    assert len(Client(net).allocate().ip) == 4
-    assert len(Client(net, port=40001).allocate((REQUESTED_ADDRESS_FAMILY, 2)).ip) == 16
-    over6 = Client(net, "2606:4700::1", listener=LISTENER6)
-    assert len(over6.allocate().ip) == 4
-    assert (
-        len(Client(net, "2606:4700::2", listener=LISTENER6).allocate((REQUESTED_ADDRESS_FAMILY, 2)).ip) == 16
-    )
-
-
-def test_where_there_is_only_ipv6_nobody_need_ask_for_it() -> None:
-    net = network(settings(own=frozenset((LISTENER6.ip,)), listeners=frozenset((LISTENER6,))))
-    client = Client(net, "2606:4700::1", listener=LISTENER6)
-    assert len(client.allocate().ip) == 16
-    other = Client(net, "2606:4700::2", listener=LISTENER6)
-    assert other.code(TYPES["allocate"], UDP, (REQUESTED_ADDRESS_FAMILY, 1)) == 440
 
 
 def test_behind_nat_the_public_address_is_told() -> None:

@@ -1,0 +1,186 @@
+"""What the service costs: messages and picture chunks between pairs, in CPU time of the server's process.
+
+    .venv/bin/python -m tests.bench.server [--pairs 50] [--seconds 5]
+
+The rates that limit a visitor are lifted, as no browser could fill a core. The browsers run in a process of
+their own; the server's CPU time is read from /proc, so the figure per message stands even on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
+
+from server import rates
+from server.app import run
+from server.config import Geo, Server, Site
+from server.ice import IceSettings
+from server.messages import MAX_CHUNK
+from tests.server.serving import free_port
+from tests.server.test_pictures import HEADS
+from tests.server.test_sdp import HOST, sdp
+
+TICKS = os.sysconf("SC_CLK_TCK")
+ICE = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
+LIFTED = rates.Rate(1e9, 1e9)
+
+
+def serve(port: int, folder: str) -> int:
+    """The server's process."""
+    for name in ("MESSAGES", "TEXTS", "CHUNKS"):
+        setattr(sys.modules["server.sockets"], name, LIFTED)
+    listen: Any = (f"127.0.0.1:{port}",)
+    limits = {"connections_per_address": 0, "visitors": 0}
+    return run(Site(state_dir=Path(folder)), Server(listen=listen, **limits), Geo(), ICE)
+
+
+class Pair(NamedTuple):
+    """Two who talk."""
+
+    one: ClientConnection
+    other: ClientConnection
+    call: str
+
+
+async def couple(port: int) -> Pair:
+    one, other = [await visitor(port) for _ in range(2)]
+    for browser in (one, other):
+        await browser.send('{"type":"start"}')
+        await browser.recv()
+    call = [json.loads(await browser.recv())["call"] for browser in (one, other)]
+    await one.send(json.dumps({"type": "offer", "call": call[0], "sdp": sdp()}))
+    await other.recv()
+    return Pair(one, other, call[0])
+
+
+async def visitor(port: int) -> ClientConnection:
+    browser = await connect(
+        f"ws://127.0.0.1:{port}/ws",
+        origin=Origin(f"http://127.0.0.1:{port}"),
+        subprotocols=[Subprotocol("calln.v1")],
+        compression=None,
+        ping_interval=None,
+    )
+    await browser.recv()
+    await browser.send(json.dumps({"type": "hello", "token": secrets.token_hex(12)}))
+    await browser.recv()
+    return browser
+
+
+async def candidates(pair: Pair, until: float) -> int:
+    """Candidates there, eight on their way at a time."""
+    word = json.dumps(
+        {"type": "candidate", "call": pair.call, "candidate": {"candidate": HOST, "sdpMid": "0"}}
+    )
+    offer = json.dumps({"type": "offer", "call": pair.call, "sdp": sdp()})
+    count = 0
+    while time.monotonic() < until:
+        await pair.one.send(offer)  # each description may have 64
+        for _ in range(63):
+            await pair.one.send(word)
+        for _ in range(64):
+            await pair.other.recv()
+        count += 64
+    return count
+
+
+async def texts(pair: Pair, until: float) -> int:
+    """Lines of forty characters, each confirmed."""
+    word = json.dumps({"type": "text", "call": pair.call, "text": "x" * 40})
+    count = 0
+    while time.monotonic() < until:
+        for _ in range(16):
+            await pair.one.send(word)
+        for _ in range(16):
+            await pair.other.recv()
+            await pair.one.recv()
+        count += 16
+    return count
+
+
+async def chunks(pair: Pair, until: float) -> int:
+    """Pictures of 1.5 MiB in chunks of 48 KiB, each acknowledged."""
+    data = HEADS["image/png"].ljust(MAX_CHUNK, b"x")
+    count, size = 0, 32 * MAX_CHUNK
+    while time.monotonic() < until:
+        head = {"type": "picture", "call": pair.call, "picture": 1, "size": size, "mime": "image/png"}
+        await pair.one.send(json.dumps(head))
+        await pair.other.recv()
+        for total in range(MAX_CHUNK, size + 1, MAX_CHUNK):
+            await pair.one.send(b"\x01\x00\x00\x00\x01" + data)
+            await pair.other.recv()
+            ack = {"type": "picture-ack", "call": pair.call, "picture": 1, "bytes": total}
+            await pair.other.send(json.dumps(ack))
+            await pair.one.recv()
+            count += 1
+    return count
+
+
+WORK: dict[str, Callable[[Pair, float], Awaitable[int]]] = {
+    "candidate": candidates,
+    "text": texts,
+    "chunk": chunks,
+}
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+async def measure(pid: int, port: int, pairs: int, seconds: float) -> None:
+    empty = memory_mib(pid)
+    talking = [await couple(port) for _ in range(pairs)]
+    print(f"{2 * pairs} visitors, {(memory_mib(pid) - empty) * 1024 / (2 * pairs):.0f} KiB of memory each")
+    for name, work in WORK.items():
+        before, start = cpu_seconds(pid), time.monotonic()
+        counts = await asyncio.gather(*(work(pair, start + seconds) for pair in talking))
+        took, used = time.monotonic() - start, cpu_seconds(pid) - before
+        print(
+            f"{name:<10} {sum(counts) / took:8.0f} a second, {1e6 * used / sum(counts):6.1f} µs of CPU each, "
+            f"server {100 * used / took:.0f} % of a core"
+        )
+    for pair in talking:
+        await pair.one.close()
+        await pair.other.close()
+
+
+async def bench(pairs: int, seconds: float) -> None:
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        command = (sys.executable, "-m", "tests.bench.server", "--serve", str(port), folder)
+        process = await asyncio.create_subprocess_exec(*command)
+        try:
+            await asyncio.sleep(2)
+            await measure(process.pid, port, pairs, seconds)
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pairs", type=int, default=50)
+    options.add_argument("--seconds", type=float, default=5)
+    options.add_argument("--serve", nargs=2, metavar=("PORT", "FOLDER"), help=argparse.SUPPRESS)
+    given = options.parse_args()
+    if given.serve:
+        sys.exit(serve(int(given.serve[0]), given.serve[1]))
+    asyncio.run(bench(given.pairs, given.seconds))

@@ -1,0 +1,97 @@
+"""The service put together: its lists, its facts, its purge, and a start that fails with a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from server import app
+from server.app import Unavailable, facts_of
+from server.config import Geo, Server, Site
+from server.geo import GeoError
+from server.lobby import GRACE
+from server.state import StateError
+from server.state.embedded import FILE
+from tests.server.serving import ICE, serving
+
+
+def test_the_facts_are_the_configurations() -> None:
+    server = Server(call_log_days=3, trusted_proxies=("10.0.0.0/8",))
+    assert facts_of(server, ICE, None, "off") == {
+        "relay": "turn.example.org",
+        "own_stun": True,
+        "encrypted_only": "off",
+        "hide_address": True,
+        "ban_list": True,
+        "call_log_days": 3,
+        "report_minutes": 30,
+        "resume_seconds": int(GRACE),
+        "geo_attribution": None,
+        "proxied": True,
+    }
+
+
+@pytest.mark.parametrize("days", [0, 7])
+async def test_a_call_is_logged_and_forgotten(tmp_path: Path, days: int) -> None:
+    async with serving(tmp_path, call_log_days=days) as service:
+        one, other = await service.couple()
+        service.later += 42
+        await one.say("stop")
+        await other.hear("ended")
+        calls = service.house.state.calls()
+        assert [call.seconds in (42, 43) for call in calls] == ([True] if days else [])
+        service.house.purge()
+        assert len(service.house.state.calls()) == len(calls)
+        service.later += days * 86_400
+        service.house.purge()
+        assert service.house.state.calls() == []
+        for call in calls:
+            assert call.start.to_bytes(4, "big") not in every_file(tmp_path)
+
+
+def every_file(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+
+
+async def test_a_hundred_visits_leave_nothing(tmp_path: Path) -> None:
+    async with serving(tmp_path, rematch_seconds=0) as service:
+        for number in range(100):
+            one, other = await service.couple()
+            if number % 2:
+                await one.close()
+            else:
+                one.cut()
+            await other.close(1001)
+            service.browsers.clear()
+        service.later += GRACE + 1
+        sockets = service.house.sockets
+        async with asyncio.timeout(5):
+            while sockets.lines or sockets.parked:
+                await asyncio.sleep(0.02)
+        lobby = sockets.lobby
+        for memory in (lobby.visitors, lobby.by_resume, lobby.rooms, lobby.queue.seekers, sockets.homes):
+            assert not memory
+        assert not sockets.by_visitor
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = Server(listen=(f"127.0.0.1:{taken.getsockname()[1]}",))
+        with pytest.raises(Unavailable, match="Address already in use"):
+            app.run(Site(state_dir=tmp_path), server, Geo(), ICE)
+
+
+def test_a_country_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(GeoError, match="No such file"):
+        app.run(Site(state_dir=tmp_path), Server(), Geo(database=tmp_path / "x.mmdb"), ICE)
+
+
+def test_a_state_file_that_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"no database" * 1000)
+    with pytest.raises(StateError, match=FILE):
+        app.run(Site(state_dir=tmp_path), Server(), Geo(), ICE)

@@ -1,0 +1,199 @@
+"""Listeners, readiness, and signals to a real process: calls go on, those who wait are told, two end all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from server import process
+from server.config import Listen
+from server.process import Chore, End, Unavailable
+from tests.server.serving import PATIENCE, Service, free_port
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from server.app import run
+from server.config import Geo, Server, Site
+from server.ice import IceSettings
+port, folder, drain = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+ice = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
+server = Server(listen=(f"127.0.0.1:{port}",), drain_seconds=drain)
+sys.exit(run(Site(state_dir=folder), server, Geo(), ice))
+"""
+
+
+class Elsewhere(Service):
+    """A service in a process of its own; its browsers are used as those of one in this process."""
+
+    process: asyncio.subprocess.Process
+    told: socket.socket
+
+    async def ended(self) -> int:
+        return await asyncio.wait_for(self.process.wait(), PATIENCE)
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+
+@asynccontextmanager
+async def elsewhere(folder: Path, drain: int = 60) -> AsyncIterator[Elsewhere]:
+    """Ready, as it tells whoever started it."""
+    service = Elsewhere(None, free_port(), folder, End())  # type: ignore[arg-type]  # its house is elsewhere
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, (folder / "log").open("wb") as log:
+        told.bind(str(folder / "notify"))
+        told.settimeout(PATIENCE)
+        service.told = told
+        service.process = await asyncio.create_subprocess_exec(
+            *(
+                sys.executable,
+                "-W",
+                "error",
+                "-c",
+                PROGRAM,
+                str(service.port),
+                str(folder / "state"),
+                str(drain),
+            ),
+            env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")},
+            cwd=Path(__file__).parents[2],
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            assert await asyncio.to_thread(told.recv, 100) == b"READY=1", service.log()
+            yield service
+        finally:
+            if service.process.returncode is None:
+                service.process.kill()
+                await service.process.wait()
+            for browser in service.browsers:
+                browser.cut()
+
+
+async def test_the_first_signal_lets_calls_go_on(tmp_path: Path) -> None:
+    async with elsewhere(tmp_path) as service:
+        one, other = await service.couple()
+        waiting = await service.visitor("127.0.0.4")
+        await waiting.say("start", hide_address=True)
+        await waiting.hear("waiting")
+        service.process.send_signal(signal.SIGTERM)
+        assert await waiting.closed() == 1012
+        assert await asyncio.to_thread(service.told.recv, 100) == b"STOPPING=1"
+        assert await (await service.browser()).closed() == 1012
+        await one.tell("text", text="we go on")
+        await one.hear("sent")
+        assert (await other.hear("text"))["text"] == "we go on"
+        assert service.process.returncode is None
+        await one.say("stop")
+        assert [await browser.closed() for browser in (one, other)] == [1012, 1012]
+        assert await service.ended() == 0
+        assert "127.0.0.2" not in service.log()
+        assert not (tmp_path / "state" / "server.sock").exists()
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+async def test_the_second_signal_ends_at_once(tmp_path: Path, first: signal.Signals) -> None:
+    async with elsewhere(tmp_path) as service:
+        one, other = await service.couple()
+        service.process.send_signal(first)
+        assert await asyncio.to_thread(service.told.recv, 100) == b"STOPPING=1"
+        service.process.send_signal(signal.SIGTERM)
+        for browser in (one, other):
+            assert (await browser.hear("ended"))["reason"] == "drained"
+            assert await browser.closed() == 1012
+        assert await service.ended() == 0
+        assert "Traceback" not in service.log()
+
+
+async def test_calls_go_on_no_longer_than_the_limit(tmp_path: Path) -> None:
+    async with elsewhere(tmp_path, drain=1) as service:
+        one, other = await service.couple()
+        service.process.send_signal(signal.SIGTERM)
+        for browser in (one, other):
+            assert (await browser.hear("ended"))["reason"] == "drained"
+        assert await service.ended() == 0
+
+
+async def test_one_who_reads_nothing_does_not_hold_the_end(tmp_path: Path) -> None:
+    async with elsewhere(tmp_path, drain=1) as service:
+        one, _ = await service.couple()
+        one.connection.transport.pause_reading()
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.ended() == 0
+
+
+def test_a_port_that_is_taken_is_one_sentence() -> None:
+    with process.listen(Listen("127.0.0.1", 0)) as taken:
+        taken.listen()
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1:\d+: Address already in use"):
+            process.listen(Listen("127.0.0.1", taken.getsockname()[1]))
+
+
+def test_both_families_at_one_port() -> None:
+    with process.listen(Listen("::1", 0)) as six:
+        port = six.getsockname()[1]
+        with process.listen(Listen("127.0.0.1", port)) as four:
+            assert four.getsockname()[1] == port
+
+
+def test_the_control_socket_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    place = tmp_path / "server.sock"
+    assert process.is_dead(place)
+    with process.listen_here(place) as old:
+        old.listen()
+        with process.listen_here(place) as new:
+            new.listen()
+            assert not process.is_dead(place)
+            assert [path.name for path in tmp_path.iterdir()] == ["server.sock"]
+    assert process.is_dead(place)
+
+
+def test_a_place_where_no_socket_can_be(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"point site\.state_dir elsewhere"):
+        process.listen_here(tmp_path / ("x" * 120))
+
+
+def test_telling_an_abstract_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    process.notify("nobody listens")
+    name = f"calln-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(f"\0{name}")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        process.notify("READY=1")
+        assert told.recv(100) == b"READY=1"
+    process.notify("nobody listens any more")
+
+
+async def test_a_chore_that_fails_is_done_again(caplog: pytest.LogCaptureFixture) -> None:
+    done = asyncio.Event()
+    times = 0
+
+    def do() -> None:
+        nonlocal times
+        times += 1
+        if times == 3:
+            done.set()
+        raise ZeroDivisionError("canary")
+
+    task = asyncio.create_task(process.repeat(Chore(0.001, do)))
+    await asyncio.wait_for(done.wait(), PATIENCE)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert "ZeroDivisionError in do" in caplog.text
+    assert "canary" not in caplog.text
+
+
+async def test_a_failure_of_the_loop_says_no_address(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.get_running_loop()
+    process.on_loop_failure(loop, {"message": "canary", "exception": OSError("canary")})
+    process.on_loop_failure(loop, {"message": "canary"})
+    assert [record.getMessage() for record in caplog.records] == ["OSError in ", "RuntimeError in "]

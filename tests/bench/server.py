@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -162,13 +163,24 @@ async def measure(pid: int, port: int, pairs: int, seconds: float) -> None:
         await pair.other.close()
 
 
+async def answering(port: int) -> None:
+    """Returns when the server takes connections."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.1)
+
+
 async def bench(pairs: int, seconds: float) -> None:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         command = (sys.executable, "-m", "tests.bench.server", "--serve", str(port), folder)
         process = await asyncio.create_subprocess_exec(*command)
         try:
-            await asyncio.sleep(2)
+            await answering(port)
             await measure(process.pid, port, pairs, seconds)
         finally:
             process.terminate()

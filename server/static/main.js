@@ -264,9 +264,10 @@ function failed({ code, id }) {
 }
 
 function ready(hello) {
-  trouble();
-  if (page.state === "waiting" && hello.state !== "waiting" && hello.state !== "calling") queue("start");
+  if (page.state === "waiting" && hello.state === "waiting") say(words.WAITING);
+  else if (page.state === "waiting" && hello.state !== "calling") queue("start");
   if (!page.call) return;
+  trouble();
   if (hello.resumed) return page.call.recover();
   if (page.call.connected) return adrift();
   leave();

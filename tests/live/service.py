@@ -26,6 +26,7 @@ class Service:
         self.folder = folder
         self.state = folder / "state"
         self.http, self.turn = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+        self.url = f"http://127.0.0.1:{self.http}/"
         low = 10000 + secrets.randbelow(40) * RELAY_PORTS  # below the ports that the system gives away
         self.file = folder / "config.yaml"
         self.processes: dict[str, asyncio.subprocess.Process] = {}
@@ -41,10 +42,6 @@ class Service:
         for section, values in sections.items():
             standard.setdefault(section, {}).update(values)
         self.file.write_text(yaml.safe_dump(standard))
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http}/"
 
     async def open(self) -> None:
         await asyncio.gather(self.begin("relay", self.relay_answers), self.begin("serve", self.page_answers))
@@ -74,6 +71,10 @@ class Service:
         code = await self.end("serve", how)
         await self.begin("serve", self.page_answers)
         return code
+
+    async def restart_relay(self) -> None:
+        await self.end("relay")
+        await self.begin("relay", self.relay_answers)
 
     def log(self, word: str) -> str:
         return (self.folder / f"{word}.log").read_text(errors="replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from playwright.async_api import Playwright
 
 from tests.live.conftest import Visit
 from tests.live.service import Service
-from tests.live.visitors import Visitor, crash, open_chromium, open_firefox, start, talk
+from tests.live.visitors import Visitor, open_doomed, open_firefox, start, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -149,10 +150,10 @@ async def test_a_report_gets_a_code_and_a_block_ends_the_call(visit: Visit) -> N
 
 
 async def test_who_loses_a_partner_waits_again_by_itself(playwright: Playwright, visit: Visit) -> None:
-    browser = await open_chromium(playwright)
+    browser, group = await open_doomed(playwright)
     one, other = await visit(), await visit(browser=browser)
     await talk(one, other)
-    await crash(browser)
+    os.killpg(group, signal.SIGKILL)  # as a power cut would: nothing says good-bye
     await one.until_says("Waiting for it to come back")
     await one.until_says("first in line")
     await one.until_state("waiting")
@@ -184,6 +185,21 @@ async def test_a_crash_of_the_server_leaves_the_voices_alone(service: Service, v
     await one.press("Next")
     await one.until_state("waiting")
     await one.until_says("Looking for somebody")
+
+
+async def test_a_restart_of_the_relay_interrupts_a_call_and_does_not_end_it(
+    service: Service, visit: Visit
+) -> None:
+    one, other = await visit("?relay=1"), await visit("?relay=1")
+    await talk(one, other)
+    await one.hears()
+    await service.restart_relay()
+    await one.until_says("Trying to get it back")
+    for visitor in (one, other):
+        await visitor.until_says("You are talking")
+        await visitor.hears()
+        assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
+    assert len(one.said("ice")) + len(other.said("ice")) >= 2  # both gathered with fresh credentials
 
 
 async def test_firefox_and_chromium_talk_through_the_relay(playwright: Playwright, visit: Visit) -> None:

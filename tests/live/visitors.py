@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
+import os
+import secrets
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page, Playwright, WebSocket
@@ -72,14 +74,21 @@ async def open_firefox(playwright: Playwright) -> Browser:
     )
 
 
-async def crash(browser: Browser) -> None:
-    """End a browser as a power cut would: no page says good-bye."""
-    gone = asyncio.Event()
-    browser.on("disconnected", lambda _: gone.set())
-    session = await browser.new_browser_cdp_session()
-    order = asyncio.create_task(session.send("Browser.crash"))  # whoever crashes does not answer
-    await gone.wait()
-    order.cancel()
+async def open_doomed(playwright: Playwright) -> tuple[Browser, int]:
+    """A Chromium, and the process group that everything of it runs in."""
+    mark = f"--doomed={secrets.token_hex(8)}"
+    browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*CHROMIUM, mark])
+    processes = [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark in read(path)]
+    groups = {os.getpgid(int(path.parent.name)) for path in processes}
+    (group,) = groups - {os.getpgrp()}
+    return browser, group
+
+
+def read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""  # that process has just ended
 
 
 class Visitor:

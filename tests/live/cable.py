@@ -1,0 +1,52 @@
+"""A network cable between browsers and the server that can be pulled out: connections die without a word."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: close sends RST, so nobody hears a close frame
+PIECE = 65536
+
+
+class Cable:
+    """Listens at a port of its own and passes everything on to the server's."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port  # the server's; known once it runs
+        self.writers: set[asyncio.StreamWriter] = set()
+        self.listener: asyncio.Server | None = None
+
+    async def plug(self, at: int) -> None:
+        self.listener = await asyncio.start_server(self.carry, "127.0.0.1", at)
+
+    async def pull(self) -> None:
+        """Cut what runs through it, and let nothing new through."""
+        assert self.listener is not None
+        self.listener.close()
+        for writer in self.writers:
+            wire = writer.get_extra_info("socket")
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            writer.transport.abort()
+        await self.listener.wait_closed()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        ends = {writer, far_writer}
+        self.writers |= ends
+        try:
+            await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+        except OSError:
+            pass  # the cable was pulled, or one side went without a word
+        finally:
+            self.writers -= ends
+            for end in ends:
+                end.transport.abort()
+
+
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while piece := await reader.read(PIECE):
+        writer.write(piece)
+        await writer.drain()
+    writer.write_eof()

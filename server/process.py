@@ -26,6 +26,7 @@ log = logging.getLogger("calln.server")
 
 BACKLOG = 1_024
 MAX_HEAD = 16 << 10  # bytes of a request's head
+PROBE_SECONDS = 15.0  # between pings, and for each answer: a pulled cable is noticed in half a minute
 LAST_SECONDS = 6  # for answers under way and closes under way, when everything has ended
 POLL_SECONDS = 0.1
 
@@ -58,6 +59,8 @@ def quiet(app: ASGIApp) -> Quiet:
         lifespan="off",
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,
+        ws_ping_interval=PROBE_SECONDS,
+        ws_ping_timeout=PROBE_SECONDS,
         proxy_headers=False,
         server_header=False,
         access_log=False,

@@ -114,6 +114,7 @@ class Wire(WebSocketsSansIOProtocol):
         self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": LOST})
         super().keepalive_timeout()
         self.transport.abort()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
-from server import wire
+from server import process, wire
 from server.messages import MAX_MESSAGE
 from server.wire import MAX_FRAGMENTS
 from tests.server.raw import (
@@ -26,7 +28,7 @@ from tests.server.raw import (
     raw_socket,
     upgrade,
 )
-from tests.server.serving import Service
+from tests.server.serving import Service, serving
 
 HELLO = b'{"type":"hello","token":"0123456789abcdef"}'
 
@@ -142,6 +144,21 @@ async def test_an_open_socket_is_not_cut_off(service: Service, monkeypatch: pyte
     await asyncio.sleep(0.3)
     await browser.say("ping")
     await browser.hear("pong")
+
+
+async def test_who_does_not_answer_a_ping_is_lost_but_may_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "PROBE_SECONDS", 0.5)
+    async with serving(tmp_path) as service:
+        other = await service.visitor("127.0.0.2")
+        await other.say("start")
+        async with raw_socket(service) as connection:
+            await connection.send(frame(HELLO) + frame(b'{"type":"start"}'))
+            while "partner" not in str(other.heard):
+                await other.next()
+            assert len(service.house.sockets.parked) == 1
+        assert json.loads(other.heard[-1])["state"] == "away"
 
 
 async def test_who_does_not_answer_a_close_is_cut_off(

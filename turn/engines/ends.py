@@ -8,10 +8,11 @@ from socket import socket
 from time import monotonic
 
 from turn.engines import CannotListen, sockets
-from turn.engines.epoll import Epoll
-from turn.engines.framing import ROOM
+from turn.engines.epoll import LAST_START, Epoll
+from turn.engines.framing import LARGEST, ROOM, TAIL
+from turn.engines.gather import Sender, Transmit
 from turn.engines.sockets import CONTROL_BYTES, SockAddr
-from turn.engines.table import Client, Table, Transmit
+from turn.engines.table import Client, Table
 from turn.flows import Address, Packet
 
 SETTLING = 0.1  # seconds in which a new joined socket may still hold what others sent before it was connected
@@ -81,7 +82,7 @@ class Listener:
             return False
         twin.start(client.carry, partial(self.receive, ip=here.ip))
         self.twins[client] = twin
-        client.send = twin.sock.send
+        client.send = Sender(twin.sock, self.epoll.gather)
         return True
 
     def part(self, client: Client) -> None:
@@ -163,18 +164,33 @@ class Joined:
         self.epoll.watch(self.sock, self.settle)
 
     def drain(self, most: int) -> None:
-        """The packet loop: everything that a call sends or receives passes here."""
-        recv_into, take = self.sock.recv_into, self.take
-        view, body = self.epoll.view, self.epoll.body
+        """The packet loop: everything that a call sends or receives passes here.
+
+        Several packets lie behind each other in the buffer until they leave together; before anything is
+        punted they have left, since the core's answer may use the buffer and close sockets.
+        """
+        recv_into, take, view, gather = self.sock.recv_into, self.take, self.epoll.view, self.epoll.gather
+        start = ROOM
+        gather.on = most > 1
         for _ in range(most):
             try:
-                size = recv_into(body)
+                size = recv_into(view[start : start + LARGEST])
             except BlockingIOError:
-                return
+                break
             except OSError:  # an ICMP error about an earlier packet
                 continue
-            if not take(view, ROOM, size):
-                self.up(size)
+            if not take(view, start, size):
+                gather.end()
+                self.up(view[start : start + size])
+                gather.on = most > 1
+                start = ROOM
+            elif start > LAST_START - size - ROOM - TAIL:
+                gather.flush()
+                start = ROOM
+            else:
+                start += size + TAIL + ROOM
+        if gather.on:
+            gather.end()
 
     def settle(self, most: int) -> None:
         """The first packets: they may be from anybody, so each one's source is read."""
@@ -193,10 +209,10 @@ class Joined:
             if there[:2] != self.source:
                 self.stray(size, there[:2])
             elif not self.take(self.epoll.view, ROOM, size):
-                self.up(size)
+                self.up(self.epoll.body[:size])
 
-    def up(self, size: int) -> None:
-        self.epoll.up(Packet(self.here, self.there, bytes(self.epoll.body[:size])))
+    def up(self, data: memoryview) -> None:
+        self.epoll.up(Packet(self.here, self.there, bytes(data)))
 
     def close(self) -> None:
         """Send up what waits, later: a socket closes while the core's answer is being applied."""

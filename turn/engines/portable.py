@@ -16,8 +16,9 @@ from socket import socket
 from turn.engines import CannotListen, Punt, sockets
 from turn.engines.ends import Joined, Listener, Relayed
 from turn.engines.epoll import Epoll
-from turn.engines.framing import ROOM
-from turn.engines.table import Lane, Table, Transmit
+from turn.engines.framing import ROOM, TAIL
+from turn.engines.gather import Sender, Transmit
+from turn.engines.table import Lane, Table
 from turn.flows import Address, Flow, Packet, Rule, Traffic
 
 log = logging.getLogger("calln.relay")
@@ -102,7 +103,7 @@ class Portable:
             return relayed.sender(peer)
         leg.start(lane.carry_in, relayed.receive)
         self.legs[lane.flow] = leg
-        return leg.sock.send
+        return Sender(leg.sock, self.epoll.gather)
 
     def unlink(self, flow: Flow) -> None:
         lane = self.table.remove(flow)
@@ -141,8 +142,7 @@ class Portable:
         """From one relayed address of ours to another: to the client behind it, or up as from a peer."""
         lane = self.table.between(packet.there, packet.here)
         if lane is not None:
-            view = self.epoll.view
-            view[ROOM : ROOM + len(packet.data)] = packet.data
+            view = memoryview(bytearray(ROOM) + packet.data + bytes(TAIL))
             lane.carry_in(view, ROOM, len(packet.data))
         elif packet.there in self.relays:
             self.epoll.up_later(Packet(packet.there, packet.here, packet.data))

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from time import monotonic
 
 from turn.engines.framing import LARGEST, PAIR, ChannelFrame, DataFrame, is_channel, peer_key, read_send
+from turn.engines.gather import Transmit, push
 from turn.flows import Address, Flow, Rule, Traffic
-
-Transmit = Callable[[memoryview], object]  # sends one datagram on one leg; may raise OSError
 
 
 def nowhere(_data: memoryview) -> None:
@@ -121,10 +120,7 @@ class Lane:
         if self.mate is not None:
             return self.mate.carry_in(view, start, length)
         data = view[start : start + length]
-        try:
-            self.send(data)
-        except OSError as error:
-            resend(self.send, data, error)
+        push(self.send, data)
         return True
 
     def carry_in(self, view: memoryview, start: int, length: int) -> bool:
@@ -138,24 +134,11 @@ class Lane:
         self.packets_in += 1
         self.bytes_in += length
         frame = self.frame.wrap(view, start, length)
-        try:
-            self.client.send(frame)
-        except OSError as error:
-            resend(self.client.send, frame, error)
+        push(self.client.send, frame)
         return True
 
     def traffic(self) -> Traffic:
         return Traffic(self.packets_out, self.bytes_out, self.packets_in, self.bytes_in, self.dropped)
-
-
-def resend(send: Transmit, data: memoryview, error: OSError) -> None:
-    """A refusal speaks of an earlier packet (RFC 1122 §4.1.3.3): once more. Anything else: dropped."""
-    if not isinstance(error, ConnectionRefusedError):
-        return
-    try:
-        send(data)
-    except OSError:
-        return
 
 
 class Table(Mapping[Flow, Traffic]):

@@ -169,6 +169,55 @@ async def test_order_is_kept(make: Maker) -> None:
         assert [struct.unpack("!H", await peer.receive())[0] for _ in range(150)] == list(range(150))
 
 
+@versions
+@frames
+async def test_a_burst_of_many_sizes_arrives_whole(make: Maker, version: int, channel: int | None) -> None:
+    sizes = [0, 1, 1, 160, 160, 160, 161, 1200, 1200, 1232, 1233, 1300, 1300, 9000, 9000, 40000, 3, 3]
+    burst = [bytes([number]) * size for number, size in enumerate(sizes * 2)]
+    async with World(make, version) as world:
+        client, peer = world.end(), world.end()
+        flow = world.link(client, peer.address, channel)
+        for _ in range(2):
+            for part in (burst[:12], burst[12:]):
+                for data in part:
+                    client.send(framed(flow, data), world.listener)
+                assert [await peer.receive() for _ in part] == part
+                for data in part:
+                    peer.send(data, flow.relay)
+                assert [unframed(flow, await client.receive()) for _ in part] == part
+            await asyncio.sleep(0.2)  # a new socket's first moments are over
+
+
+async def test_a_burst_with_requests_among_it_keeps_its_order(make: Maker) -> None:
+    async with World(make) as world:
+        client, peer = world.end(), world.end()
+        flow = world.link(client, peer.address, CHANNEL)
+        await asyncio.sleep(0.2)
+        client.send(framed(flow, b"first"), world.listener)
+        assert await peer.receive() == b"first"
+        for number in range(20):
+            client.send(framed(flow, bytes([number]) * 100), world.listener)
+            client.send(framed(flow, bytes([number]) * 100), world.listener)
+            client.send(stun(0x0001, bytes([number]) * 4), world.listener)
+        assert [(await peer.receive())[0] for _ in range(40)] == [number // 2 for number in range(40)]
+        assert [(await world.punt()).data[20] for _ in range(20)] == list(range(20))
+
+
+async def test_a_client_that_leaves_within_its_burst(make: Maker) -> None:
+    async with World(make) as world:
+        client, peer = world.end(), world.end()
+        flow = world.link(client, peer.address, CHANNEL)
+        await asyncio.sleep(0.2)
+        client.send(framed(flow, b"first"), world.listener)
+        assert await peer.receive() == b"first"
+        world.react = lambda packet: world.engine.close(flow.relay)
+        voice = [framed(flow, bytes([number]) * 100) for number in range(12)]
+        for data in (*voice[:6], b"\0\1 leave", *voice[6:]):
+            client.send(data, world.listener)
+        assert [await peer.receive() for _ in range(6)] == [data[4:] for data in voice[:6]]
+        assert [(await world.punt()).data for _ in range(7)] == [b"\0\1 leave", *voice[6:]]
+
+
 TRANSACTION = b"transaction!"
 DATA = attribute(0x0013, b"voice")
 

@@ -6,7 +6,8 @@ import pytest
 
 from tests.turn.engines.world import framed, unframed
 from turn.engines.framing import ROOM, TAIL
-from turn.engines.table import Bucket, Lane, Table, Transmit
+from turn.engines.gather import Transmit
+from turn.engines.table import Bucket, Lane, Table
 from turn.flows import Address, Flow, Rule
 
 CLIENT, OTHER = Address.of("192.0.2.1", 1), Address.of("192.0.2.2", 2)
@@ -136,30 +137,3 @@ def test_one_bucket_for_an_allocation_and_a_new_one_for_new_limits() -> None:
     legs.table.change(lane, Rule())
     legs.from_peer(other, b"in")
     assert lane.dropped + other.dropped == 7
-
-
-REFUSALS = [  # errors that a leg raises in turn -> how often it is asked
-    ([], 1),
-    ([ConnectionRefusedError()], 2),
-    ([ConnectionRefusedError(), ConnectionRefusedError()], 2),
-    ([BlockingIOError()], 1),
-    ([OSError(90, "Message too long")], 1),
-]
-
-
-@pytest.mark.parametrize(("errors", "asked"), REFUSALS)
-def test_a_refusal_speaks_of_an_earlier_packet(errors: list[OSError], asked: int) -> None:
-    legs = Legs()
-    lane = legs.add(FLOW)
-    for send in (legs.from_client, legs.from_peer):
-        calls: list[bytes] = []
-        waiting = list(errors)
-
-        def leg(data: memoryview, calls: list[bytes] = calls, waiting: list[OSError] = waiting) -> None:
-            calls.append(bytes(data))
-            if waiting:
-                raise waiting.pop(0)
-
-        lane.send = lane.client.send = leg
-        assert send(lane, framed(FLOW, b"x"))
-        assert len(calls) == asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Protocol, Self
@@ -65,9 +65,11 @@ class World:
         self.engine = make([self.listener])
         self.punted: asyncio.Queue[Packet] = asyncio.Queue()
         self.ends: list[End] = []
+        self.react: Callable[[Packet], object] = lambda packet: None
 
     def receive(self, packet: Packet) -> None:
         self.punted.put_nowait(packet)
+        self.react(packet)
 
     async def __aenter__(self) -> Self:
         self.task = asyncio.ensure_future(self.engine.run(self.receive))

@@ -46,7 +46,8 @@ NO_LIMITS = (
 class Result(NamedTuple):
     """What one server did in one round."""
 
-    delivered: float  # packets a second under overload
+    offered: float  # packets a second under overload: how much of OVERLOAD the load's core could send
+    delivered: float
     to_clients: float
     to_peers: float
     busy: float  # CPU nanoseconds for each of them
@@ -170,7 +171,8 @@ def speed(net: Net, name: str, sessions: int, seconds: float) -> Result:
         lost = 1 - light["in_the_end"] / light["sent"]
         if lost > 0.001:
             print(f"  {name}: {lost:.1%} of the moderate load lost")
-        return Result(to_clients + to_peers, to_clients, to_peers, busy, moderate)
+        offered = full["sent"] / full["seconds"]
+        return Result(offered, to_clients + to_peers, to_clients, to_peers, busy, moderate)
 
 
 def memory(net: Net, name: str, allocations: int) -> Memory:
@@ -186,7 +188,7 @@ def memory(net: Net, name: str, allocations: int) -> Memory:
 
 def report(name: str, result: Result) -> None:
     print(
-        f"  {name:7} {result.delivered:8,.0f} packets/s under overload "
+        f"  {name:7} {result.delivered:8,.0f} of {result.offered:,.0f} packets/s under overload "
         f"({result.to_clients:,.0f} to clients, {result.to_peers:,.0f} to peers), "
         f"{result.busy:6,.0f} ns each; {result.moderate:6,.0f} ns each at {MODERATE:,} packets/s",
         flush=True,

@@ -33,7 +33,7 @@ from server.metrics import Metrics
 from server.origins import Address, client_of, is_allowed
 from server.outbox import Outbox
 from server.rates import CHUNKS, MESSAGES, TEXTS, Bucket, Patience
-from server.state import Network
+from server.state import Network, StateError
 from server.visitors import Called, Count, Drop, Effect, Say, Shut, Visitor
 from server.wire import LOST, Wire
 
@@ -161,8 +161,7 @@ class Sockets:
         try:
             code = await self.read(line, receive)
         except Exception as failure:
-            log_failure(failure)
-            self.metrics.count("failure")
+            self.fail(failure)
             self.hang_up(line, MISTAKE)
         finally:
             self.gone(line, code)
@@ -276,10 +275,21 @@ class Sockets:
                 case Shut(visitor, code):
                     self.shut(visitor, code)
                 case Called(seconds) as call:
-                    self.log.note(self.wall() - seconds, seconds)
+                    self.write_down(seconds)
                     self.metrics.note(call)
                 case Count() as count:
                     self.metrics.note(count)
+
+    def write_down(self, seconds: float) -> None:
+        """Into the call log. A full disk costs the row, not the visitors who are here."""
+        try:
+            self.log.note(self.wall() - seconds, seconds)
+        except StateError as failure:
+            self.fail(failure)
+
+    def fail(self, failure: Exception) -> None:
+        log_failure(failure)
+        self.metrics.count("failure")
 
     def tell(self, visitor: Visitor, data: str | bytes, picture: int | None) -> list[Effect]:
         """To a visitor's socket, or into what waits for its return; too much of that ends the visit."""
@@ -325,9 +335,9 @@ class Sockets:
             patience = SILENCE if line.visitor is not None else HELLO_WITHIN
             if line.heard + patience < now:
                 self.hang_up(line, SILENT)
+        self.carry(self.lobby.tick(now))
         if self.bans.refresh():
             self.put_out()
-        self.carry(self.lobby.tick(now))
 
     def put_out(self) -> None:
         """Close the sockets that a ban covers."""

@@ -452,6 +452,19 @@ async def test_a_mistake_of_ours_is_1011_and_says_nothing_of_the_message(
     assert "canary" not in "".join(record.getMessage() for record in caplog.records if record.levelno > 10)
 
 
+async def test_a_disk_that_takes_no_more_costs_the_row_and_not_the_visitors(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = await service.couple()
+    service.house.state.close()
+    await one.say("stop")
+    await one.hear("stopped")
+    assert (await other.hear("ended"))["reason"] == "left"
+    await other.say("ping")
+    await other.hear("pong")
+    assert any("StateError" in record.getMessage() for record in caplog.records)
+
+
 async def test_nothing_that_anybody_said_is_in_a_log_or_a_file(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:

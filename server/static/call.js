@@ -4,6 +4,7 @@ import { pathOf } from "./path.js";
 
 const GRACE = 3000; // ms: "disconnected" often mends itself
 const AGAIN = 10_000; // ms between two ICE restarts
+const RELAY = 10_000; // ms for the relay to give us an address; browsers alone would try for most of a minute
 const GIVE_UP = 40_000; // ms without a connection, at the beginning or later
 
 export class Call {
@@ -13,6 +14,7 @@ export class Call {
   #relayed = 0;
   #restartTimer = 0;
   #giveUpTimer = 0;
+  #relayTimer = 0;
 
   // `seat` is the server's `matched` message, `fresh` asks it for new ICE servers,
   // `on` hears remote(stream), connected(), shaky(), lost(why).
@@ -24,9 +26,11 @@ export class Call {
     this.#listen();
     if (!this.polite) this.#addVoice(); // the first offer is the impolite side's
     this.#giveUpLater();
+    this.#relayTimer = setTimeout(() => this.#needRelay(), RELAY);
   }
 
   close() {
+    clearTimeout(this.#relayTimer);
     clearTimeout(this.#restartTimer);
     clearTimeout(this.#giveUpTimer);
     this.on = { remote() {}, connected() {}, shaky() {}, lost() {} };
@@ -110,7 +114,11 @@ export class Call {
   }
 
   #gathered() {
-    if (this.pc.iceGatheringState === "complete" && this.relay && !this.#relayed) this.on.lost("relay");
+    if (this.pc.iceGatheringState === "complete") this.#needRelay();
+  }
+
+  #needRelay() {
+    if (this.relay && !this.#relayed) this.on.lost("relay");
   }
 
   #changed() {

@@ -2,12 +2,14 @@
 
 import { keepAwake } from "./awake.js";
 import { Call } from "./call.js";
+import { closeComposer, setUpComposer } from "./composer.js";
+import { setUpGuard, showGuard } from "./guard.js";
 import { Meters } from "./meter.js";
 import { closeMicrophone, mute, openMicrophone } from "./microphone.js";
 import { relayForced, token } from "./settings.js";
 import { Share } from "./share.js";
 import { Signalling } from "./signalling.js";
-import { at, play, say, showFacts, showGuard, showLevel, showMute, showState, trouble } from "./view.js";
+import { at, play, say, showFacts, showLevel, showMute, showState, trouble } from "./view.js";
 import { setUpWishes, wishes } from "./wishes.js";
 import * as words from "./words.js";
 
@@ -95,24 +97,12 @@ function toggleMute() {
   showMute(page.muted);
 }
 
-function compose(event) {
-  event.preventDefault();
-  const text = at("message").value;
-  if (!text.trim() || page.state !== "talking" || page.orphan) return;
-  share.say(text);
-  at("message").value = "";
-}
-
-function report() {
-  const dialog = at("reporting");
-  dialog.returnValue = "";
-  dialog.showModal();
-}
-
-function reportChosen() {
-  if (at("reporting").returnValue !== "send") return;
-  const reason = document.querySelector("input[name=reason]:checked").value;
+function report(reason) {
   signalling.send({ type: "report", call: page.call?.id ?? page.last, reason });
+}
+
+function block() {
+  signalling.send({ type: "block", call: page.call.id });
 }
 
 function wishesChanged() {
@@ -279,7 +269,7 @@ function ready(hello) {
 function adrift() {
   page.orphan = true;
   share.end();
-  for (const id of ["message", "send", "picture"]) at(id).disabled = true;
+  closeComposer();
   showGuard({ block: false, report: false });
   trouble(words.ALONE);
 }
@@ -298,18 +288,11 @@ function refused(code) {
   trouble(words.REFUSED[code]);
 }
 
-const CLICKS = { start, next, stop, mute: toggleMute, report, cancel: () => share.cancel() };
+const CLICKS = { start, next, stop, mute: toggleMute };
 for (const [id, act] of Object.entries(CLICKS)) at(id).addEventListener("click", act);
-at("block").addEventListener("click", () => signalling.send({ type: "block", call: page.call?.id }));
 at("hear").addEventListener("click", async () => (at("hear").hidden = await play(at("sound").srcObject)));
-at("composer").addEventListener("submit", compose);
-at("picture").addEventListener("click", () => at("file").click());
-at("file").addEventListener("change", () => {
-  if (at("file").files[0] && page.state === "talking") share.show(at("file").files[0]);
-  at("file").value = "";
-});
-at("reporting").addEventListener("close", reportChosen);
 addEventListener("pagehide", () => signalling.close());
 addEventListener("pageshow", (event) => event.persisted && location.reload()); // its call is gone
 setUpWishes(wishesChanged);
-showGuard({ block: false, report: false });
+setUpGuard({ report, block });
+setUpComposer(share, () => page.state === "talking" && !page.orphan);

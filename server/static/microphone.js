@@ -7,7 +7,7 @@ let asked = 0; // who gives the microphone back while the browser still asks for
 
 // Throws an error whose `name` is one of words.js, or "stale" where it was closed meanwhile.
 export async function openMicrophone() {
-  if (stream) return stream;
+  if (stream?.active) return stream; // one that was unplugged is not
   if (!isSecureContext || !navigator.mediaDevices) throw named("insecure");
   const mine = ++asked;
   const opened = await navigator.mediaDevices.getUserMedia(WANTED);

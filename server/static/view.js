@@ -68,12 +68,6 @@ export function showFacts({ seconds, path, from }) {
   }
 }
 
-// Block and Report: the first during a call, the second a while longer.
-export function showGuard({ block, report }) {
-  at("block").hidden = !block;
-  at("report").hidden = !report;
-}
-
 export function showSending(part) {
   at("sending").hidden = part === null;
   at("progress").value = part ?? 0;

@@ -13,7 +13,7 @@ from tests.live.visitors import Visitor, open_chromium, talk
 
 PICTURE = ROOT / "templates" / "call.png"
 HOLIDAY = Path(__file__).parent / "holiday.jpg"
-WINDOW: ViewportSize = {"width": 560, "height": 1000}
+WINDOW: ViewportSize = {"width": 560, "height": 1056}
 GAP = 12
 SAID = (
     "Hello! Where are you calling from?",

@@ -67,6 +67,14 @@ class Service:
         async with asyncio.timeout(PATIENCE):
             return await process.wait()
 
+    async def command(self, *words: str) -> None:
+        """Another `calln` command with the same configuration; it must succeed."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "deploy.cli", *words, "--config", str(self.file)), cwd=ROOT
+        )
+        async with asyncio.timeout(PATIENCE):
+            assert await process.wait() == 0
+
     async def restart_server(self, how: signal.Signals) -> int:
         code = await self.end("serve", how)
         await self.begin("serve", self.page_answers)

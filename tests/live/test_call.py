@@ -24,6 +24,31 @@ ANSWERED = "canary-answered-93e0"
 # The page's address, and what the path is called there.
 PATHS = {"direct": ("", "direct"), "relayed": ("?relay=1", "through the relay")}
 
+# A picture of noise, which no encoder makes small.
+CHOOSE_NOISE = """async () => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 1600, height: 1200 });
+  const context = canvas.getContext("2d");
+  const noise = context.createImageData(1600, 1200);
+  const { data } = noise;
+  for (let at = 0; at < data.length; at += 65536) crypto.getRandomValues(data.subarray(at, at + 65536));
+  context.putImageData(noise, 0, 0);
+  const file = new File([await new Promise((done) => canvas.toBlob(done))], "noise.png");
+  const chosen = new DataTransfer();
+  chosen.items.add(file);
+  document.getElementById("file").files = chosen.files;
+  document.getElementById("file").dispatchEvent(new Event("change"));
+}"""
+CANCEL_AT_ONCE = """() => {
+  const sending = document.getElementById("sending");
+  const watch = new MutationObserver(() => {
+    if (sending.hidden) return;
+    watch.disconnect();
+    document.getElementById("cancel").click();
+    watched.cancelled = true;
+  });
+  watch.observe(sending, { attributeFilter: ["hidden"] });
+}"""
+
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_two_people_talk_type_and_share_a_picture(visit: Visit, path: str) -> None:
@@ -53,6 +78,41 @@ async def share(one: Visitor, other: Visitor) -> None:
     arrived = (await other.pictures())[-1]
     assert arrived == (await one.pictures())[-1]
     assert not any(trace in arrived for trace in (*TRACES, b"\xff\xe1", b"\xff\xfe"))
+
+
+async def test_a_large_picture_travels_in_pieces_and_can_be_cancelled(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    await one.page.evaluate(CANCEL_AT_ONCE)
+    await one.page.evaluate(CHOOSE_NOISE)
+    await other.until("() => document.getElementById('sending').hidden")
+    await one.until("() => watched.cancelled && document.getElementById('sending').hidden")
+    await one.write("meanwhile")
+    await other.reads("meanwhile")
+    assert await other.page.locator("#log img").count() == 0
+    await one.page.evaluate(CHOOSE_NOISE)
+    await other.until_picture()
+    assert (await other.pictures())[-1] == (await one.pictures())[-1]
+    pieces = [frame for frame in other.received if isinstance(frame, bytes)]
+    assert max(map(len, pieces)) <= 48 * 1024 + 5
+    assert sum(map(len, pieces)) > 500_000
+    assert [*one.complaints, *other.complaints] == []
+
+
+async def test_who_types_too_fast_is_told_which_lines_did_not_go(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    await one.page.evaluate(
+        """() => {
+          for (let number = 0; number < 25; number++) {
+            document.getElementById("message").value = `line ${number}`;
+            document.getElementById("composer").requestSubmit();
+          }
+        }"""
+    )
+    await one.page.get_by_text("not sent").first.wait_for()
+    await one.until_says("too fast")
+    await other.reads("line 5")
 
 
 async def test_who_hides_the_address_hides_it_for_both(visit: Visit) -> None:
@@ -200,6 +260,38 @@ async def test_a_restart_of_the_relay_interrupts_a_call_and_does_not_end_it(
         await visitor.hears()
         assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
     assert len(one.said("ice")) + len(other.said("ice")) >= 2  # both gathered with fresh credentials
+
+
+async def test_an_unreachable_relay_is_named(service: Service, visit: Visit) -> None:
+    one, other = await visit("?relay=1"), await visit("?relay=1")
+    await service.end("relay")
+    await start([one, other])
+    await one.until_says("The relay cannot be reached")
+    await one.until_state("ended")
+    await service.begin("relay", service.relay_answers)
+    await other.until_state("ended")
+
+
+async def test_who_is_banned_is_told_so_and_not_sent_round_in_circles(service: Service, visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await start([one])
+    await one.until_says("Looking for somebody")
+    await service.command("ban", "add", "127.0.0.1", "--reason", "a test")
+    await one.until_says("does not accept calls")
+    await one.until_state("idle")
+    await other.press("Start")
+    await other.until_says("does not accept calls")
+    assert len(one.said("hello")) == 1
+    await service.command("ban", "remove", "127.0.0.1")
+    while not await is_let_in(one):  # the server looks twice a second
+        pass
+
+
+async def is_let_in(visitor: Visitor) -> bool:
+    await visitor.press("Start")
+    looking = "document.getElementById('status').textContent.includes('Looking')"
+    await visitor.until(f"() => document.body.dataset.state === 'idle' || {looking}")
+    return (await visitor.states())[-1] == "waiting"
 
 
 async def test_firefox_and_chromium_talk_through_the_relay(playwright: Playwright, visit: Visit) -> None:

@@ -1,0 +1,25 @@
+// Where one types a line and chooses a picture.
+
+import { at } from "./view.js";
+
+// `open` says whether anybody would read it.
+export function setUpComposer(share, open) {
+  at("composer").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = at("message").value;
+    if (!text.trim() || !open()) return;
+    share.say(text);
+    at("message").value = "";
+  });
+  at("picture").addEventListener("click", () => at("file").click());
+  at("cancel").addEventListener("click", () => share.cancel());
+  at("file").addEventListener("change", () => {
+    const [file] = at("file").files;
+    if (file && open()) share.show(file);
+    at("file").value = ""; // the same one may be chosen again
+  });
+}
+
+export function closeComposer() {
+  for (const id of ["message", "send", "picture"]) at(id).disabled = true;
+}

@@ -1,0 +1,27 @@
+// Block, and Report with its reasons: what somebody needs who meets the wrong person.
+
+import { at } from "./view.js";
+
+// Block works during a call, Report a while longer.
+export function showGuard({ block, report }) {
+  at("block").hidden = !block;
+  at("report").hidden = !report;
+}
+
+// Calls report(reason) and block().
+export function setUpGuard({ report, block }) {
+  showGuard({ block: false, report: false });
+  at("block").addEventListener("click", block);
+  at("report").addEventListener("click", ask);
+  at("reporting").addEventListener("close", () => answered(report));
+}
+
+function ask() {
+  at("reporting").returnValue = ""; // Escape leaves it so
+  at("reporting").showModal();
+}
+
+function answered(report) {
+  if (at("reporting").returnValue !== "send") return;
+  report(document.querySelector("input[name=reason]:checked").value);
+}

@@ -15,6 +15,7 @@ export class Call {
   #restartTimer = 0;
   #giveUpTimer = 0;
   #relayTimer = 0;
+  #key = null;
 
   // `seat` is the server's `matched` message, `fresh` asks it for new ICE servers,
   // `on` hears remote(stream), connected(), shaky(), lost(why).
@@ -83,7 +84,15 @@ export class Call {
   }
 
   #take(message) {
+    if (message.sdp && !this.#sameKey(message.sdp)) return this.on.lost("changed");
     return { offer: this.#takeOffer, answer: this.#takeAnswer, candidate: this.#takeCandidate }[message.type].call(this, message);
+  }
+
+  // Nobody's key changes in the middle of a call, unless somebody comes between.
+  #sameKey(sdp) {
+    const key = [...new Set(sdp.match(/^a=fingerprint:.*$/gm))].sort().join();
+    this.#key ??= key;
+    return key === this.#key;
   }
 
   async #takeOffer({ sdp }) {

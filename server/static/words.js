@@ -47,6 +47,7 @@ export const MICROPHONE = {
 export const LOST = {
   relay: "The relay cannot be reached from your network. Try another network, then press Start.",
   unreachable: "No path to your partner was found. Press Next to meet somebody else; if it happens again, switch on “Hide my address”.",
+  changed: "Your partner’s encryption key changed in the middle of the call, so the call was ended to be safe. Press Next to meet somebody else.",
   broken: "The connection to your partner broke and did not come back. Press Next to meet somebody else.",
 };
 

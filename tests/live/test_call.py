@@ -209,6 +209,31 @@ async def test_a_report_gets_a_code_and_a_block_ends_the_call(visit: Visit) -> N
     await other.until_says("Reported under the code")
 
 
+async def test_a_key_that_changes_in_the_middle_ends_the_call(visit: Visit) -> None:
+    visitor = await visit()
+    heard = await visitor.page.evaluate(
+        """async () => {
+          const { Call } = await import("/static/call.js");
+          const offer = async () => {
+            const partner = new RTCPeerConnection();
+            partner.addTransceiver("audio");
+            return { type: "offer", sdp: (await partner.createOffer()).sdp };
+          };
+          const seat = { call: "x", polite: true, ice: { iceServers: [] } };
+          const heard = [];
+          const on = { remote() {}, connected() {}, shaky() {}, lost: (why) => heard.push(why) };
+          const [first, other] = [await offer(), await offer()];
+          const around = { relay: false, send: ({ type }) => heard.push(type), fresh: async () => null, on };
+          const call = new Call(seat, new MediaStream(), around);
+          for (const message of [first, first, other]) call.receive(message);
+          while (!heard.includes("changed")) await new Promise((done) => setTimeout(done, 20));
+          call.close();
+          return heard.filter((word) => word !== "candidate");
+        }"""
+    )
+    assert heard == ["answer", "answer", "changed"]
+
+
 async def test_who_loses_a_partner_waits_again_by_itself(playwright: Playwright, visit: Visit) -> None:
     browser, group = await open_doomed(playwright)
     one, other = await visit(), await visit(browser=browser)

@@ -39,6 +39,7 @@ class Listener:
         self.twins: dict[Client, Joined] = {}
         self.shared: dict[Client, None] = {}  # those without a twin, longest waiting first
         epoll.watch(self.sock, self.drain)
+        epoll.crowded.append(self.drain)
 
     def drain(self, most: int) -> None:
         for _ in range(most):

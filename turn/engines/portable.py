@@ -57,6 +57,7 @@ class Portable:
         for listener in self.listeners.values():
             self.epoll.drop(listener.sock)
         self.listeners.clear()
+        self.epoll.crowded.clear()
         self.epoll.close()
 
     def open(self, relay: Address) -> bool:

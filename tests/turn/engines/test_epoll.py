@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from turn.engines.epoll import READY, ROUNDS, Epoll
+from turn.engines.epoll import CROWD, READY, ROUNDS, Epoll
 from turn.flows import Address, Packet
 
 PACKET = Packet(Address.of("127.0.0.1", 1), Address.of("127.0.0.1", 2), b"data")
@@ -42,6 +42,23 @@ def test_a_wake_up_takes_a_bounded_number_of_packets() -> None:
     for _ in range(10):
         epoll.serve()
     assert taken == [40] * len(taken)  # nobody starves
+    for sock in socks:
+        epoll.drop(sock)
+    epoll.close()
+
+
+def test_a_socket_of_many_senders_is_served_in_every_crowd() -> None:
+    epoll = Epoll()
+    turns: list[int] = []
+    socks = busy_sockets(READY, 1)
+    for sock in socks:
+        epoll.watch(sock, lambda most: None)
+    epoll.crowded.append(turns.append)
+    epoll.serve()
+    assert turns == [CROWD * most for most in ROUNDS]
+    epoll.drop(socks.pop())
+    epoll.serve()
+    assert len(turns) == len(ROUNDS)
     for sock in socks:
         epoll.drop(sock)
     epoll.close()

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from turn.flows import Address
+
 
 class RelayError(Exception):
     """A request that cannot be granted; `code` is the STUN error code of the answer (RFC 8489 §14.8)."""
 
     code: ClassVar[int]
+
+
+class TryAlternate(RelayError):
+    """This relay takes nobody new; another one may (RFC 8489 §10)."""
+
+    code = 300
+
+    def __init__(self, server: Address) -> None:
+        super().__init__(server)
+        self.server = server
 
 
 class BadRequest(RelayError):

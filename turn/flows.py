@@ -32,11 +32,15 @@ class Address(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """One datagram: `here` is our own end and always concrete (never a wildcard), `there` the other's."""
+    """One datagram: `here` is our own end and always concrete (never a wildcard), `there` the other's.
+
+    `dont_fragment` asks for the bit of that name on its way to a peer (RFC 8656 §14).
+    """
 
     here: Address
     there: Address
     data: bytes
+    dont_fragment: bool = False
 
 
 class Flow(NamedTuple):

@@ -143,6 +143,8 @@ class Limits:
     bits_per_second: int = 10_000_000
     unauthenticated_per_second: int = 50
     new_peers_per_second: int = 5
+    permissions: int = 64
+    channels: int = 64
     trusted: tuple[Network, ...] = ()
 
     def trusts(self, ip: bytes) -> bool:

@@ -13,17 +13,12 @@ from turn.core.exchange import Exchange
 from turn.core.ports import pick
 from turn.core.reservations import TOKEN_BYTES, Reservation
 from turn.core.state import State
-from turn.core.wishes import CHECKS, choose_ip
-from turn.errors import (
-    FamilyNotSupported,
-    InsufficientCapacity,
-)
+from turn.core.wishes import CHECKS, choose_ips
+from turn.errors import FamilyNotSupported, InsufficientCapacity, RelayError
 from turn.flows import Address
 from turn.wire.attributes import (
-    ADDITIONAL_ADDRESS_FAMILY,
     ADDRESS_ERROR_CODE,
     EVEN_PORT,
-    IPV6,
     LIFETIME,
     RESERVATION_TOKEN,
     XOR_MAPPED_ADDRESS,
@@ -46,13 +41,27 @@ class Ports(Enum):
 
 @dataclass(slots=True)
 class Opening:
-    """An Allocate that waits for its port: `first` is open already while the second of a pair is not."""
+    """An Allocate that waits for its ports, one family after the other.
+
+    `wanted` are the local addresses still without a port, by family; `refused` the families that get none,
+    with the code that says why; `first` is open already while the second of a pair is not.
+    """
 
     exchange: Exchange
-    ip: bytes
     ports: Ports
+    wanted: dict[int, bytes]
+    refused: dict[int, int]
+    relays: list[Address] = field(default_factory=list)
     tried: set[int] = field(default_factory=set)
     first: Address | None = None
+
+    @property
+    def family(self) -> int:
+        return next(iter(self.wanted))
+
+    def refuse(self, error: RelayError) -> None:
+        self.refused[self.family] = error.code
+        del self.wanted[self.family]
 
 
 def allocate(exchange: Exchange) -> list[Effect]:
@@ -76,12 +85,14 @@ def is_repeated(exchange: Exchange, allocation: Allocation) -> bool:
 
 def begin(exchange: Exchange) -> list[Effect]:
     """Raises QuotaReached and InsufficientCapacity."""
-    state, user, ip = exchange.state, exchange.signed.user, exchange.client.ip
-    pair = exchange.message.get(EVEN_PORT)
+    state, pair = exchange.state, exchange.message.get(EVEN_PORT)
     ports = Ports.ANY if pair is None else Ports.PAIR if pair else Ports.EVEN
-    state.quota.take(user, ip, charge(ports))
+    ips = choose_ips(exchange)
+    wanted = {family: ip for family, ip in ips.items() if ip}
+    opening = Opening(exchange, ports, wanted, dict.fromkeys(ips.keys() - wanted, FamilyNotSupported.code))
+    state.quota.take(exchange.signed.user, exchange.client.ip, charge(ports))
     state.allocating.add(exchange.five_tuple)
-    return ask(Opening(exchange, choose_ip(exchange), ports))
+    return ask(opening)
 
 
 def charge(ports: Ports) -> int:
@@ -89,7 +100,7 @@ def charge(ports: Ports) -> int:
 
 
 def ask(opening: Opening) -> list[Effect]:
-    """Ask the engine for a port, or refuse where none is left to try."""
+    """Ask the engine for a port, or do without where none is left to try."""
     state = opening.exchange.state
     low, high = state.settings.ports
     port = None
@@ -98,18 +109,33 @@ def ask(opening: Opening) -> list[Effect]:
     if port is None:
         return give_up(opening)
     opening.tried.add(port)
-    return wait_for(opening, Address(opening.ip, port))
+    return wait_for(opening, Address(opening.wanted[opening.family], port))
 
 
 def give_up(opening: Opening) -> list[Effect]:
     exchange = opening.exchange
-    exchange.state.allocating.discard(exchange.five_tuple)
     exchange.state.quota.give(exchange.signed.user, exchange.client.ip, charge(opening.ports))
-    return [exchange.refusal(InsufficientCapacity("ports"))]
+    opening.refuse(InsufficientCapacity("ports"))
+    return go_on(opening)
+
+
+def go_on(opening: Opening) -> list[Effect]:
+    """With the other family, or with the answer: one of two is enough (RFC 8656 §7.2)."""
+    exchange = opening.exchange
+    while opening.wanted:
+        try:
+            exchange.state.quota.take(exchange.signed.user, exchange.client.ip, charge(opening.ports))
+        except RelayError:
+            opening.refuse(InsufficientCapacity("quota"))
+            continue
+        opening.tried.clear()
+        return ask(opening)
+    exchange.state.allocating.discard(exchange.five_tuple)
+    return [finish(opening) if opening.relays else exchange.refusal(InsufficientCapacity("ports"))]
 
 
 def fits(opening: Opening, port: int) -> bool:
-    state, ip = opening.exchange.state, opening.ip
+    state, ip = opening.exchange.state, opening.wanted[opening.family]
     if port in opening.tried or not state.is_free(Address(ip, port)):
         return False
     if opening.ports is Ports.ANY:
@@ -134,18 +160,26 @@ def opened(opening: Opening, relay: Address, taken: bool) -> list[Effect]:
     if opening.ports is Ports.PAIR and opening.first is None:
         opening.first = relay
         return wait_for(opening, relay._replace(port=relay.port + 1))
-    opening.exchange.state.allocating.discard(opening.exchange.five_tuple)
-    return [finish(opening, relay)]
+    opening.relays.append(opening.first or relay)
+    kept = relay if opening.first else None
+    opening.first = None
+    del opening.wanted[opening.family]
+    return go_on(opening) if kept is None else keep(opening, kept)
 
 
-def finish(opening: Opening, relay: Address) -> Effect:
+def keep(opening: Opening, relay: Address) -> list[Effect]:
+    """The second of a pair, for who shows the token; of such there is only one family (RFC 8656 §7.2)."""
     exchange = opening.exchange
-    if opening.first is None:
-        return establish(exchange, relay, exchange.client.ip)
+    exchange.state.allocating.discard(exchange.five_tuple)
     token = make_token(exchange.state)
     reservation = Reservation(relay, exchange.signed.user, exchange.client.ip)
     exchange.state.reservations.add(token, reservation, exchange.now)
-    return establish(exchange, opening.first, exchange.client.ip, (RESERVATION_TOKEN, token))
+    return [establish(exchange, opening.relays, exchange.client.ip, (RESERVATION_TOKEN, token))]
+
+
+def finish(opening: Opening) -> Effect:
+    codes = [(ADDRESS_ERROR_CODE, refused) for refused in opening.refused.items()]
+    return establish(opening.exchange, opening.relays, opening.exchange.client.ip, *codes)
 
 
 def make_token(state: State) -> bytes:
@@ -155,16 +189,33 @@ def make_token(state: State) -> bytes:
 def settle_reserved(exchange: Exchange, token: bytes) -> list[Effect]:
     """The port that was kept is open already, and counted already."""
     reservation = exchange.state.reservations.take(token)
-    return [establish(exchange, reservation.relay, reservation.charged)]
+    return [establish(exchange, [reservation.relay], reservation.charged)]
 
 
 def establish(
-    exchange: Exchange, relay: Address, charged: bytes, *more: tuple[Attribute[Any], Any]
+    exchange: Exchange, relays: list[Address], charged: bytes, *more: tuple[Attribute[Any], Any]
 ) -> Effect:
     """The allocation exists from here on; its answer is kept for a retransmission of the request."""
-    state, proof, message = exchange.state, exchange.signed, exchange.message
-    lifetime = granted(message.get(LIFETIME))
-    allocation = Allocation(
+    state, lifetime = exchange.state, granted(exchange.message.get(LIFETIME))
+    pace = Pace(state.settings.limits)
+    made = [made_for(exchange, relay, charged, pace) for relay in relays]
+    for allocation in made:
+        state.allocations.add(allocation)
+        state.allocations.renew(allocation, exchange.now + lifetime)
+    answer = exchange.success(
+        *((XOR_RELAYED_ADDRESS, state.reach.outside(relay)) for relay in relays),
+        (LIFETIME, lifetime),
+        *more,
+        (XOR_MAPPED_ADDRESS, exchange.client),
+    )
+    for allocation in made:
+        allocation.answer = answer.packet.data
+    return answer
+
+
+def made_for(exchange: Exchange, relay: Address, charged: bytes, pace: Pace) -> Allocation:
+    proof = exchange.signed
+    return Allocation(
         client=exchange.client,
         listener=exchange.packet.here,
         relay=relay,
@@ -172,21 +223,9 @@ def establish(
         user=proof.user,
         key=proof.key,
         charged=charged,
-        transaction=message.transaction,
-        pace=Pace(state.settings.limits),
+        transaction=exchange.message.transaction,
+        pace=pace,
     )
-    state.allocations.add(allocation)
-    state.allocations.renew(allocation, exchange.now + lifetime)
-    if message.has(ADDITIONAL_ADDRESS_FAMILY):
-        more = (*more, (ADDRESS_ERROR_CODE, (IPV6, FamilyNotSupported.code)))
-    answer = exchange.success(
-        (XOR_RELAYED_ADDRESS, state.reach.outside(relay)),
-        (LIFETIME, lifetime),
-        *more,
-        (XOR_MAPPED_ADDRESS, exchange.client),
-    )
-    allocation.answer = answer.packet.data
-    return answer
 
 
 def granted(asked: int | None) -> int:

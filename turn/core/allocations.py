@@ -8,18 +8,16 @@ from typing import NamedTuple
 
 from turn.core.deadlines import Deadlines
 from turn.core.effects import Close, Effect, Link, Unlink
-from turn.core.limits import Bucket
+from turn.core.limits import Bucket, exceeds
 from turn.core.reach import Reach
 from turn.core.settings import Settings
-from turn.errors import BadRequest, InsufficientCapacity
+from turn.errors import BadRequest, FamilyMismatch, InsufficientCapacity
 from turn.flows import Address, Flow, Rule
 from turn.policies import Limits
 
 PERMISSION_LIFETIME = 300.0  # RFC 8656 §9
 CHANNEL_LIFETIME = 600.0  # RFC 8656 §12
-MAX_PERMISSIONS = 64  # per allocation, as the next two: bound its memory, and make it a poor scanner
-MAX_CHANNELS = 64
-MAX_SPOKEN_TO = 64
+MAX_SPOKEN_TO = 64  # per allocation: bounds its memory, and makes it a poor scanner
 NEW_PEERS_BURST = 32.0  # a browser asks for all candidates of its partner at once
 
 
@@ -42,7 +40,9 @@ class Pace:
 
 @dataclass(slots=True, eq=False)
 class Allocation:
-    """What one client holds (RFC 8656 §3.2). `charged` is whose address the quota counts it for."""
+    """A relayed address that one client holds (RFC 8656 §3.2). `charged` is whose address the quota counts it
+    for. A client that asked for both families holds two: each is the other's `sibling`, with permissions,
+    channels and an end of its own, but one pace."""
 
     client: Address
     listener: Address
@@ -60,6 +60,18 @@ class Allocation:
     numbers: dict[Address, int] = field(default_factory=dict)
     spoken_to: set[Address] = field(default_factory=set)  # by Send indications
     flows: dict[Address, Flow] = field(default_factory=dict)  # linked now
+    sibling: Allocation | None = None
+
+    @property
+    def both(self) -> tuple[Allocation, ...]:
+        return (self, self.sibling) if self.sibling else (self,)
+
+    def facing(self, ip: bytes) -> Allocation:
+        """The one of the two that has this address's family. Raises FamilyMismatch."""
+        for one in self.both:
+            if len(one.relay.ip) == len(ip):
+                return one
+        raise FamilyMismatch
 
     def permits(self, ip: bytes, now: float) -> bool:
         return self.permissions.get(ip, now) > now
@@ -72,7 +84,7 @@ class Allocations:
     """All of them. Every change that touches a flow returns the effects that make it true."""
 
     def __init__(self, settings: Settings) -> None:
-        limits = settings.limits
+        limits = self._limits = settings.limits
         self._rule = Rule(None, limits.packets_per_second, limits.bits_per_second)
         self._by_client: dict[tuple[Address, Address], Allocation] = {}
         self.by_relay: dict[Address, Allocation] = {}
@@ -90,7 +102,10 @@ class Allocations:
         return self._by_client.get((client, listener))
 
     def add(self, allocation: Allocation) -> None:
-        self._by_client[allocation.client, allocation.listener] = allocation
+        """The second of a client becomes the sibling of the first."""
+        first = self._by_client.setdefault((allocation.client, allocation.listener), allocation)
+        if first is not allocation:
+            first.sibling, allocation.sibling = allocation, first
         self.by_relay[allocation.relay] = allocation
 
     def renew(self, allocation: Allocation, ends: float) -> None:
@@ -102,33 +117,50 @@ class Allocations:
         parts: list[bytes | int | None] = [None, *allocation.permissions, *allocation.channels]
         for part in parts:
             self._deadlines.drop((allocation, part))
-        del self._by_client[allocation.client, allocation.listener], self.by_relay[allocation.relay]
+        self._leave_client(allocation)
+        del self.by_relay[allocation.relay]
         for peer in allocation.flows:
             self._forget_reaching(allocation, peer)
         others = self._reaching.pop(allocation.relay, set())
         gone: list[Effect] = [Unlink(other.flows.pop(allocation.relay)) for other in others]
         return [*gone, Close(allocation.relay)]
 
+    def _leave_client(self, allocation: Allocation) -> None:
+        owner, sibling = (allocation.client, allocation.listener), allocation.sibling
+        if sibling is None:
+            del self._by_client[owner]
+        else:
+            self._by_client[owner], sibling.sibling = sibling, None
+
     def permit(self, allocation: Allocation, ips: set[bytes], now: float) -> list[Effect]:
-        """Install or refresh permissions. Raises InsufficientCapacity, and then changes nothing."""
-        fresh = len(ips - allocation.permissions.keys())
-        if len(allocation.permissions) + fresh > MAX_PERMISSIONS:
+        """Install or refresh permissions, each with the sibling that has its family. Raises FamilyMismatch
+        and InsufficientCapacity, and then changes nothing."""
+        owners = [(allocation.facing(ip), ip) for ip in ips]
+        fresh = sum(ip not in owner.permissions for owner, ip in owners)
+        held = sum(len(one.permissions) for one in allocation.both)
+        if fresh and exceeds(held + fresh, self._limits.permissions):
             raise InsufficientCapacity("permissions")
         if fresh and not allocation.pace.permissions.take(now, fresh):
             raise InsufficientCapacity("new peers")
-        for ip in ips:
-            allocation.permissions[ip] = now + PERMISSION_LIFETIME
-            self._deadlines.set((allocation, ip), now + PERMISSION_LIFETIME)
+        for owner, ip in owners:
+            owner.permissions[ip] = now + PERMISSION_LIFETIME
+            self._deadlines.set((owner, ip), now + PERMISSION_LIFETIME)
+        return [effect for owner in allocation.both for effect in self._wake_channels(owner, ips, now)]
+
+    def _wake_channels(self, allocation: Allocation, ips: set[bytes], now: float) -> Iterator[Effect]:
+        """The flows of channels whose permission had ended before they did."""
         idle = [peer for peer in allocation.numbers if peer.ip in ips and peer not in allocation.flows]
-        return [effect for peer in idle for effect in self.settle(allocation, peer, now)]
+        for peer in idle:
+            yield from self.settle(allocation, peer, now)
 
     def bind(self, allocation: Allocation, number: int, peer: Address, now: float) -> list[Effect]:
-        """Bind or refresh a channel and its permission (RFC 8656 §12.2). Raises BadRequest and
-        InsufficientCapacity, and then changes nothing."""
-        bound = allocation.channels.get(number)
+        """Bind or refresh a channel and its permission (RFC 8656 §12.2); siblings share the numbers. Raises
+        BadRequest and InsufficientCapacity, and then changes nothing."""
+        channels = [channel for one in allocation.both for channel in one.channels.items()]
+        bound = dict(channels).get(number)
         if (bound and bound.peer != peer) or allocation.numbers.get(peer, number) != number:
             raise BadRequest("bound otherwise")
-        if not bound and len(allocation.channels) >= MAX_CHANNELS:
+        if not bound and exceeds(len(channels) + 1, self._limits.channels):
             raise InsufficientCapacity("channels")
         effects = self.permit(allocation, {peer.ip}, now)
         allocation.channels[number] = Channel(peer, now + CHANNEL_LIFETIME)

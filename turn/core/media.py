@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from turn.core.allocations import Allocation
 from turn.core.effects import Effect, Send
 from turn.core.state import State
-from turn.errors import BadRequest
+from turn.errors import BadRequest, FamilyMismatch
 from turn.flows import Address, Packet
-from turn.wire.attributes import DATA, XOR_PEER_ADDRESS
+from turn.wire.attributes import DATA, DONT_FRAGMENT, ICMP, XOR_PEER_ADDRESS, Attribute
 from turn.wire.stun import (
+    DATA_INDICATION,
     MAX_DATAGRAM,
     WireError,
+    build,
     channel_data,
     data_indication,
     parse,
@@ -19,7 +23,13 @@ from turn.wire.stun import (
 )
 
 MAX_PAYLOAD = MAX_DATAGRAM - 48  # what fits into a Data indication, whose frame is the larger one
-UNDERSTOOD = frozenset((XOR_PEER_ADDRESS.type, DATA.type))
+UNDERSTOOD = frozenset((XOR_PEER_ADDRESS.type, DATA.type, DONT_FRAGMENT.type))
+
+# ICMP types that a client is told of, by the bytes of the family's addresses (RFC 8656 §11.5): unreachable
+# and time exceeded; unreachable, too big and time exceeded.
+TOLD = {4: (3, 11), 16: (1, 2, 3)}
+TOO_BIG = {4: (3, 4), 16: (2, 0)}  # type and code of the errors whose data says which size would pass
+NO_DATA = bytes(4)
 
 
 class Drop(Exception):  # no error: most of what the Internet sends us ends here
@@ -31,16 +41,28 @@ def from_client(state: State, packet: Packet, now: float) -> list[Effect]:
     allocation = state.allocations.find(packet.there, packet.here)
     if allocation is None:
         raise Drop("no allocation")
-    outer, payload = parse_send(packet.data) or read_send(packet.data)
+    plain = parse_send(packet.data)
+    outer, payload, whole = (*plain, False) if plain else read_send(packet.data)
     peer = state.reach.inside(outer)
+    if len(peer.ip) != len(allocation.relay.ip):
+        allocation = sibling_for(allocation, peer)
     check_way(state, allocation, peer, now)
     links = state.allocations.speak(allocation, peer, now)
     if links is None:
         raise Drop("new peers")
-    return [*links, pass_on(allocation, allocation.relay, peer, payload, now)]
+    sent = pass_on(allocation, allocation.relay, peer, payload, now)
+    return [*links, Send(sent.packet._replace(dont_fragment=True)) if whole else sent]
 
 
-def read_send(data: bytes) -> tuple[Address, bytes]:
+def sibling_for(allocation: Allocation, peer: Address) -> Allocation:
+    try:
+        return allocation.facing(peer.ip)
+    except FamilyMismatch:
+        raise Drop("no permission") from None
+
+
+def read_send(data: bytes) -> tuple[Address, bytes, bool]:
+    """Peer, data and whether it must not be fragmented (RFC 8656 §14)."""
     try:
         message = parse(data)
         peer, payload = message.get(XOR_PEER_ADDRESS), message.get(DATA)
@@ -48,7 +70,7 @@ def read_send(data: bytes) -> tuple[Address, bytes]:
         raise Drop("malformed") from None
     if peer is None or payload is None or message.unknown(UNDERSTOOD):
         raise Drop("malformed")
-    return peer, payload
+    return peer, payload, message.has(DONT_FRAGMENT)
 
 
 def from_channel(state: State, packet: Packet, now: float) -> list[Effect]:
@@ -60,6 +82,8 @@ def from_channel(state: State, packet: Packet, now: float) -> list[Effect]:
         number, payload = parse_channel_data(packet.data)
     except WireError:
         raise Drop("malformed") from None
+    if number not in allocation.channels and allocation.sibling:
+        allocation = allocation.sibling
     channel = allocation.channels.get(number)
     if channel is None:
         raise Drop("no channel")
@@ -81,6 +105,24 @@ def from_peer(state: State, allocation: Allocation, packet: Packet, now: float) 
     else:
         data = channel_data(number, packet.data)
     return [pass_on(allocation, allocation.listener, allocation.client, data, now)]
+
+
+def from_network(
+    state: State, relay: Address, peer: Address, icmp: tuple[int, int, bytes], now: float
+) -> Send:
+    """An ICMP error about what went from a relayed address to a peer (RFC 8656 §11.5). Raises Drop."""
+    allocation = state.allocations.by_relay.get(relay)
+    if allocation is None:
+        raise Drop("no allocation")
+    kind, code, data = icmp
+    if kind not in TOLD[len(relay.ip)] or len(data) != len(NO_DATA):
+        raise Drop("icmp")
+    if not allocation.permits(peer.ip, now):
+        raise Drop("no permission")
+    told = (kind, code, data if (kind, code) == TOO_BIG[len(relay.ip)] else NO_DATA)
+    pairs: list[tuple[Attribute[Any], Any]] = [(XOR_PEER_ADDRESS, state.reach.outside(peer)), (ICMP, told)]
+    message = build(DATA_INDICATION, state.next_transaction(), pairs)
+    return pass_on(allocation, allocation.listener, allocation.client, message, now)
 
 
 def check_way(state: State, allocation: Allocation, peer: Address, now: float) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from turn.core.allocations import Allocation
 from turn.core.effects import Close, Effect, Send
 from turn.core.exchange import Exchange
-from turn.core.media import Drop, from_channel, from_client, from_peer
+from turn.core.media import Drop, from_channel, from_client, from_network, from_peer
 from turn.core.requests import METHODS, answer
 from turn.core.settings import Settings
 from turn.core.state import State
@@ -117,6 +117,17 @@ class Relay:
         if then is not None:
             return then(taken)
         return [Close(relay)] if taken else []
+
+    def failed(
+        self, relay: Address, peer: Address, kind: int, code: int, data: bytes, now: float
+    ) -> list[Effect]:
+        """An ICMP error came back for what went from a relayed address to a peer: its type, its code, and
+        four bytes of data, which hold the size that would pass where one says that a packet was too large."""
+        try:
+            return [from_network(self._state, relay, peer, (kind, code, data), now)]
+        except Drop as reason:
+            self._state.counts[f"drops.{reason}"] += 1
+            return []
 
     def expire(self, now: float) -> list[Effect]:
         """What ends by now. May be called early and often."""

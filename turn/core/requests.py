@@ -11,19 +11,17 @@ from turn.core.effects import Effect
 from turn.core.exchange import Exchange
 from turn.errors import (
     BadRequest,
-    FamilyMismatch,
     MobilityForbidden,
     RelayError,
     StaleNonce,
     Unauthenticated,
     UnknownAttribute,
 )
-from turn.flows import Address
 from turn.wire.attributes import (
     CHANNEL_NUMBER,
     DATA,
+    DONT_FRAGMENT,
     EVEN_PORT,
-    FAMILIES,
     LIFETIME,
     MESSAGE_INTEGRITY,
     MOBILITY_TICKET,
@@ -32,6 +30,7 @@ from turn.wire.attributes import (
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
+    SIZES,
     USERNAME,
     XOR_PEER_ADDRESS,
 )
@@ -64,6 +63,7 @@ UNDERSTOOD = frozenset(
         EVEN_PORT,
         REQUESTED_TRANSPORT,
         RESERVATION_TOKEN,
+        DONT_FRAGMENT,
     )
 )
 
@@ -113,20 +113,22 @@ def refresh(exchange: Exchange) -> list[Effect]:
     message = exchange.message
     if message.has(MOBILITY_TICKET):
         raise MobilityForbidden
-    allocation = exchange.own_allocation()
-    check_wished_family(message, allocation)
+    wished = of_family(exchange.own_allocation(), message.get(REQUESTED_ADDRESS_FAMILY))
     asked = message.get(LIFETIME)
     if asked == 0:
-        return [exchange.success((LIFETIME, 0)), *exchange.state.end(allocation)]
+        ended = [effect for allocation in wished for effect in exchange.state.end(allocation)]
+        return [exchange.success((LIFETIME, 0)), *ended]
     lifetime = granted(asked)
-    exchange.state.allocations.renew(allocation, exchange.now + lifetime)
+    for allocation in wished:
+        exchange.state.allocations.renew(allocation, exchange.now + lifetime)
     return [exchange.success((LIFETIME, lifetime))]
 
 
-def check_wished_family(message: Message, allocation: Allocation) -> None:
-    family = message.get(REQUESTED_ADDRESS_FAMILY)
-    if family is not None and family != FAMILIES[len(allocation.relay.ip)]:
-        raise FamilyMismatch
+def of_family(allocation: Allocation, family: int | None) -> tuple[Allocation, ...]:
+    """Both siblings without a wish, else the one of this family. Raises FamilyMismatch."""
+    if family is None:
+        return allocation.both
+    return (allocation.facing(bytes(SIZES.get(family, 0))),)
 
 
 def create_permission(exchange: Exchange) -> list[Effect]:
@@ -138,16 +140,11 @@ def create_permission(exchange: Exchange) -> list[Effect]:
     state = exchange.state
     inner = [state.reach.inside(peer) for peer in peers]
     for peer in inner:
-        check_peer_family(peer, allocation)
+        allocation.facing(peer.ip)
     for peer in inner:
         state.reach.check_permission(peer)
     effects = state.allocations.permit(allocation, {peer.ip for peer in inner}, exchange.now)
     return [*effects, exchange.success()]
-
-
-def check_peer_family(peer: Address, allocation: Allocation) -> None:
-    if len(peer.ip) != len(allocation.relay.ip):
-        raise FamilyMismatch
 
 
 def channel_bind(exchange: Exchange) -> list[Effect]:
@@ -158,7 +155,7 @@ def channel_bind(exchange: Exchange) -> list[Effect]:
         raise BadRequest("channel or peer")
     state = exchange.state
     peer = state.reach.inside(outer)
-    check_peer_family(peer, allocation)
+    allocation = allocation.facing(peer.ip)
     state.reach.check_binding(peer)
     effects = state.allocations.bind(allocation, number, peer, exchange.now)
     return [*effects, exchange.success()]

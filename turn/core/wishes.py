@@ -70,7 +70,8 @@ def check_both_families(exchange: Exchange) -> None:
 
 
 def check_family(exchange: Exchange) -> None:
-    choose_ip(exchange)
+    if not any(choose_ips(exchange).values()):
+        raise FamilyNotSupported
 
 
 def check_pair(exchange: Exchange) -> None:
@@ -101,16 +102,23 @@ CHECKS = (
 )
 
 
-def choose_ip(exchange: Exchange) -> bytes:
-    """Which of our addresses to relay from. Raises FamilyNotSupported.
+def choose_ips(exchange: Exchange) -> dict[int, bytes | None]:
+    """Which of our addresses to relay from, by family: None where there is none.
 
     Without a wish it is IPv4 (RFC 8656 §7.2); but browsers never state one, so where we have only IPv6, it
     is IPv6 rather than 440.
     """
-    settings, reached = exchange.state.settings, exchange.packet.here.ip
-    wish = exchange.message.get(REQUESTED_ADDRESS_FAMILY)
-    for family in (IPV4, IPV6) if wish is None else (wish,):
-        ip = relay_ip(settings, reached, SIZES[family]) if family in SIZES else None
-        if ip is not None:
-            return ip
-    raise FamilyNotSupported
+    message = exchange.message
+    wish = message.get(REQUESTED_ADDRESS_FAMILY)
+    if wish is not None:
+        return {wish: ip_of(exchange, wish)}
+    four, six = ip_of(exchange, IPV4), ip_of(exchange, IPV6)
+    if message.has(ADDITIONAL_ADDRESS_FAMILY):
+        return {IPV4: four, IPV6: six}
+    return {IPV4: four} if four else {IPV6: six}
+
+
+def ip_of(exchange: Exchange, family: int) -> bytes | None:
+    if family not in SIZES:
+        return None
+    return relay_ip(exchange.state.settings, exchange.packet.here.ip, SIZES[family])

@@ -140,6 +140,17 @@ def unpack_family_code(value: bytes, transaction: bytes) -> tuple[int, int]:
     return value[:1][0] if value else 0, unpack_code(value, transaction)
 
 
+def pack_icmp(value: tuple[int, int, bytes], transaction: bytes) -> bytes:
+    """ICMP type and code, a byte each as in ICMP itself, and four bytes of data (RFC 8656 §18.13)."""
+    kind, code, data = value
+    return bytes((0, 0, kind, code)) + data
+
+
+def unpack_icmp(value: bytes, transaction: bytes) -> tuple[int, int, bytes]:
+    sized(value, 8)
+    return value[2], value[3], value[4:]
+
+
 def pack_address(value: Address, transaction: bytes) -> bytes:
     return ADDRESS.pack(0, FAMILIES[len(value.ip)], value.port) + value.ip
 
@@ -188,7 +199,9 @@ XOR_MAPPED_ADDRESS = Attribute(0x0020, "XOR-MAPPED-ADDRESS", pack_xor_address, u
 RESERVATION_TOKEN = Attribute(0x0022, "RESERVATION-TOKEN", pack_bytes, unpack_token)
 ADDITIONAL_ADDRESS_FAMILY = Attribute(0x8000, "ADDITIONAL-ADDRESS-FAMILY", pack_first, unpack_first)
 ADDRESS_ERROR_CODE = Attribute(0x8001, "ADDRESS-ERROR-CODE", pack_family_code, unpack_family_code)
+ICMP = Attribute(0x8004, "ICMP", pack_icmp, unpack_icmp)
 SOFTWARE = Attribute(0x8022, "SOFTWARE", pack_text, unpack_text)
+ALTERNATE_SERVER = Attribute(0x8023, "ALTERNATE-SERVER", pack_address, unpack_address)
 FINGERPRINT = Attribute(0x8028, "FINGERPRINT", pack_number, unpack_number)
 MOBILITY_TICKET = Attribute(0x8030, "MOBILITY-TICKET", pack_bytes, unpack_bytes)
 

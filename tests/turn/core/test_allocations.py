@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.turn.network import PEER, TYPES, Client, Network, network, settings, unlimited
-from turn.core.allocations import MAX_CHANNELS, MAX_PERMISSIONS, MAX_SPOKEN_TO
+from turn.core.allocations import MAX_SPOKEN_TO
 from turn.flows import Address, Rule
 from turn.policies import Limits
 
@@ -126,19 +126,19 @@ def test_refreshing_goes_on_for_ever() -> None:
 
 
 def test_there_are_only_so_many_of_each() -> None:
-    net, client = prepared()
-    peers = [Address.of(f"9.9.{n // 250}.{n % 250 + 1}", 5000) for n in range(MAX_PERMISSIONS + 1)]
-    for start in range(0, MAX_PERMISSIONS, 16):
+    net, client = prepared(new_peers_per_second=0, permissions=48, channels=20)
+    peers = [Address.of(f"9.9.{n // 250}.{n % 250 + 1}", 5000) for n in range(49)]
+    for start in range(0, 48, 16):
         assert client.permit(*peers[start : start + 16]) == 0
     assert client.permit(peers[-1]) == 508
     assert client.permit(peers[0]) == 0
-    for number in range(MAX_CHANNELS):
+    for number in range(20):
         assert client.bind(0x4000 + number, peers[0]._replace(port=6000 + number)) == 0
     assert client.bind(0x5000, peers[0]) == 508
     for number in range(200):
         assert len(client.send(peers[1]._replace(port=6000 + number), b"hi")) == 1
     assert channels(net).count(None) == MAX_SPOKEN_TO
-    assert len(net.links) == MAX_CHANNELS + MAX_SPOKEN_TO
+    assert len(net.links) == 20 + MAX_SPOKEN_TO
 
 
 def test_new_peers_come_slowly() -> None:

@@ -161,6 +161,7 @@ def check_outcome(stage: Stage, step: dict[str, Any], said: bytes, sent: list[Pa
         assert data == stage.last
     elif isinstance(expected, str) and expected not in ("success", "same"):
         assert (sent[0].there, data) == (PEER, bytes.fromhex(expected))
+        assert sent[0].dont_fragment is step.get("whole", False)
     else:
         check_reply(stage, step, said, data)
     stage.last = data

@@ -6,16 +6,25 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.turn.network import LISTENER, TYPES, Client, network, settings
+from tests.turn.network import LISTENER, LISTENER6, TYPES, Client, network, settings
 from turn.flows import Address
 from turn.policies import Limits
-from turn.wire.attributes import EVEN_PORT, LIFETIME, REQUESTED_TRANSPORT, RESERVATION_TOKEN
+from turn.wire.attributes import (
+    ADDITIONAL_ADDRESS_FAMILY,
+    EVEN_PORT,
+    LIFETIME,
+    REQUESTED_ADDRESS_FAMILY,
+    REQUESTED_TRANSPORT,
+    RESERVATION_TOKEN,
+)
 
 WHO = st.integers(0, 3)
 PORTS = (50000, 50007)
 LIMITS = Limits(allocations_per_user=3, new_peers_per_second=0, unauthenticated_per_second=0)
-STRANGERS = [Address.of("9.9.9.9", 5000), Address.of("9.9.9.9", 5001), Address.of("9.9.9.10", 5000)]
-OURS = [Address(LISTENER.ip, port) for port in range(PORTS[0], PORTS[1] + 1)]
+STRANGERS = [Address.of("9.9.9.9", 5000), Address.of("9.9.9.9", 5001), Address.of("2606:4700::9", 5000)]
+OURS = [
+    Address(listener.ip, port) for listener in (LISTENER, LISTENER6) for port in range(PORTS[0], PORTS[1] + 1)
+]
 PEERS = st.sampled_from(STRANGERS + OURS)
 CHANNELS = st.integers(0x4000, 0x4003)
 
@@ -40,6 +49,16 @@ class Lifecycle(RuleBasedStateMachine):
         self.token = answer.get(RESERVATION_TOKEN) or self.token
 
     @rule(who=WHO)
+    def allocate_both_families(self, who: int) -> None:
+        wish = (ADDITIONAL_ADDRESS_FAMILY, 2)
+        assert self.clients[who].code(TYPES["allocate"], (REQUESTED_TRANSPORT, 17), wish) in (
+            0,
+            437,
+            486,
+            508,
+        )
+
+    @rule(who=WHO)
     def allocate_reserved(self, who: int) -> None:
         wish = (RESERVATION_TOKEN, self.token)
         code = self.clients[who].code(TYPES["allocate"], (REQUESTED_TRANSPORT, 17), wish)
@@ -49,13 +68,18 @@ class Lifecycle(RuleBasedStateMachine):
     def refresh(self, who: int, lifetime: int) -> None:
         assert self.clients[who].refresh(lifetime) in (0, 437)
 
+    @rule(who=WHO, lifetime=st.sampled_from([0, 600]), family=st.sampled_from([1, 2]))
+    def refresh_one_family(self, who: int, lifetime: int, family: int) -> None:
+        pairs = ((LIFETIME, lifetime), (REQUESTED_ADDRESS_FAMILY, family))
+        assert self.clients[who].code(TYPES["refresh"], *pairs) in (0, 437, 443)
+
     @rule(who=WHO, peer=PEERS)
     def permit(self, who: int, peer: Address) -> None:
-        assert self.clients[who].permit(peer) in (0, 437)
+        assert self.clients[who].permit(peer) in (0, 437, 443)
 
     @rule(who=WHO, number=CHANNELS, peer=PEERS)
     def bind(self, who: int, number: int, peer: Address) -> None:
-        assert self.clients[who].bind(number, peer) in (0, 400, 403, 437)
+        assert self.clients[who].bind(number, peer) in (0, 400, 403, 437, 443)
 
     @rule(who=WHO, peer=PEERS)
     def send(self, who: int, peer: Address) -> None:
@@ -68,6 +92,10 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(relay=st.sampled_from(OURS), peer=st.sampled_from(STRANGERS))
     def hear(self, relay: Address, peer: Address) -> None:
         assert len(self.net.deliver(relay, peer, b"hi")) <= 1
+
+    @rule(relay=st.sampled_from(OURS), peer=st.sampled_from(STRANGERS), kind=st.integers(0, 12))
+    def fail(self, relay: Address, peer: Address, kind: int) -> None:
+        assert len(self.net.run(self.net.relay.failed(relay, peer, kind, 4, bytes(4), self.net.now))) <= 1
 
     @rule(seconds=st.sampled_from([0.5, 30, 299, 301, 601]))
     def wait(self, seconds: float) -> None:
@@ -89,6 +117,9 @@ class Lifecycle(RuleBasedStateMachine):
         assert {flow for allocation in state.allocations for flow in allocation.flows.values()} == set(
             self.net.links
         )
+        for allocation in state.allocations:
+            assert all(one.sibling in (None, allocation) for one in allocation.both if one is not allocation)
+            assert state.allocations.find(allocation.client, allocation.listener) in allocation.both
         for flow in self.net.links:
             allocation = state.allocations.by_relay[flow.relay]
             assert allocation.permits(flow.peer.ip, self.net.now)

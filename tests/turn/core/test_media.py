@@ -8,7 +8,7 @@ from tests.turn.network import LISTENER, PEER, TYPES, Client, Network, compose, 
 from turn.core.media import MAX_PAYLOAD
 from turn.flows import Address
 from turn.policies import Limits
-from turn.wire.attributes import DATA, REQUESTED_ADDRESS_FAMILY, XOR_PEER_ADDRESS
+from turn.wire.attributes import DATA, ICMP, REQUESTED_ADDRESS_FAMILY, XOR_PEER_ADDRESS
 from turn.wire.stun import parse, parse_channel_data
 
 
@@ -122,3 +122,48 @@ def test_a_dropped_packet_is_counted_by_its_reason(reason: str, act: object) -> 
     assert callable(act)
     assert act(client) == []
     assert client.net.relay.counts[f"drops.{reason}"] == 1
+
+
+ICMP_ERRORS = [
+    # relayed from IPv6, type, code, data -> what the client is told, or None
+    (False, 3, 3, "00000000", (3, 3, "00000000")),
+    (False, 3, 4, "000005dc", (3, 4, "000005dc")),
+    (False, 3, 1, "000005dc", (3, 1, "00000000")),
+    (False, 11, 0, "01020304", (11, 0, "00000000")),
+    (False, 0, 0, "00000000", None),
+    (False, 5, 1, "08080808", None),
+    (False, 2, 0, "000005dc", None),
+    (False, 3, 3, "0000", None),
+    (True, 1, 4, "00000001", (1, 4, "00000000")),
+    (True, 2, 0, "00000500", (2, 0, "00000500")),
+    (True, 3, 0, "00000000", (3, 0, "00000000")),
+    (True, 11, 0, "00000000", None),
+    (True, 129, 0, "00000000", None),
+]
+
+
+@pytest.mark.parametrize(("version6", "kind", "code", "data", "told"), ICMP_ERRORS)
+def test_icmp_errors(
+    version6: bool, kind: int, code: int, data: str, told: tuple[int, int, str] | None
+) -> None:
+    client = Client(network(unlimited()))
+    relay = client.allocate((REQUESTED_ADDRESS_FAMILY, 2 if version6 else 1))
+    peer = Address.of("2606:4700::9", 5000) if version6 else PEER
+    client.permit(peer)
+    sent = client.net.run(client.net.relay.failed(relay, peer, kind, code, bytes.fromhex(data), 0.0))
+    messages = [parse(packet.data) for packet in sent]
+    assert all((message.type, message.get(XOR_PEER_ADDRESS)) == (0x0017, peer) for message in messages)
+    expected = [] if told is None else [(told[0], told[1], bytes.fromhex(told[2]))]
+    assert [message.get(ICMP) for message in messages] == expected
+    assert not any(message.has(DATA) for message in messages)
+
+
+def test_an_icmp_error_needs_an_allocation_and_a_permission() -> None:
+    client = prepared()
+    assert client.relay is not None
+    for relay, peer in ((client.relay._replace(port=1), PEER), (client.relay, Address.of("9.9.9.10", 1))):
+        assert client.net.relay.failed(relay, peer, 3, 3, bytes(4), 0.0) == []
+    assert client.net.relay.failed(client.relay, PEER._replace(port=1), 3, 3, bytes(4), 299.0)
+    assert client.net.relay.failed(client.relay, PEER, 3, 3, bytes(4), 300.0) == []
+    counts = client.net.relay.counts
+    assert (counts["drops.no allocation"], counts["drops.no permission"]) == (1, 2)

@@ -34,6 +34,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "pack_nothing": st.none(),
     "pack_types": st.lists(st.integers(0, 0xFFFF), max_size=20).map(tuple),
     "pack_code": st.integers(300, 699),
+    "pack_icmp": st.tuples(st.integers(0, 255), st.integers(0, 255), st.binary(min_size=4, max_size=4)),
     "pack_family_code": st.tuples(st.integers(0, 255), st.integers(300, 699)),
 }
 ROWS = list(TABLE.values())
@@ -76,6 +77,9 @@ MALFORMED = [
     ("XOR-PEER-ADDRESS", "0000 1234 01020304"),
     ("XOR-PEER-ADDRESS", "0003 1234 01020304"),
     ("XOR-PEER-ADDRESS", "0002 1234 01020304"),
+    ("ICMP", "00000304000005"),
+    ("ICMP", "00000304000005dc00"),
+    ("ALTERNATE-SERVER", "0001 0d96 0102"),
     ("USERNAME", "ff"),
     ("ERROR-CODE", "0000"),
     ("UNKNOWN-ATTRIBUTES", "00"),
@@ -90,7 +94,7 @@ def test_a_malformed_value_is_a_bad_request(name: str, value: str) -> None:
 
 
 def test_numbers_and_names_are_used_once() -> None:
-    assert len({row.name for row in ROWS}) == len(TABLE) == 23
+    assert len({row.name for row in ROWS}) == len(TABLE) == 25
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

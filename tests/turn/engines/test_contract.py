@@ -329,6 +329,7 @@ async def test_nothing_reaches_a_relayed_address_that_was_closed(make: Maker) ->
         await passed(world, 1)
         peer.send(b"mine", second)
         assert await squatter.receive() == b"mine"
+        assert world.punted.empty()
 
 
 async def test_send_goes_from_any_address_of_ours(make: Maker) -> None:

@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
@@ -48,7 +49,8 @@ def test_a_listener_is_taken_once_and_its_buffer_is_large(family: str, stack: Ex
     first = stack.enter_context(closing(sockets.listener(ANY[family])))
     with pytest.raises(OSError, match="in use"):
         sockets.listener(bound(first))
-    assert sockets.granted(first) > sockets.FLOW_BUFFER
+    most = int(Path("/proc/sys/net/core/rmem_max").read_text())  # for who may not force it
+    assert sockets.granted(first) >= min(sockets.LISTENER_BUFFER, most)
     assert not first.getblocking()
 
 

@@ -35,6 +35,8 @@ SOCKETS_PER_ALLOCATION = 3  # a twin, a relayed address, a leg
 SPARE_SOCKETS = 100
 MISHAP_SECONDS = 60  # between two log lines about packets that no code expected: they come in floods
 
+TOO_BIG = {4: (3, 4), 16: (2, 0)}  # ICMP type and code by the bytes of the family's addresses
+
 WHAT_TO_DO = {
     errno.EADDRINUSE: "stop what has the port (ss -lunp shows it), or write another in turn.listen",
     errno.EADDRNOTAVAIL: "this machine has no such address; write one of its own in turn.listen",
@@ -121,8 +123,10 @@ class Service:
                 batch.append(effect.packet)
             else:
                 self.verbs[type(effect)](effect)
-        if batch:
-            self.engine.send(batch)
+        for packet, mtu in self.engine.send(batch) if batch else ():
+            kind, code = TOO_BIG[len(packet.here.ip)]
+            now, data = time.monotonic(), mtu.to_bytes(4)
+            self.apply(self.relay.failed(packet.here, packet.there, kind, code, data, now))
 
     def open(self, effect: Open) -> None:
         ours = self.engine.open(effect.relay)

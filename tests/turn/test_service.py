@@ -18,10 +18,10 @@ from aioice import stun
 from aioice.turn import make_integrity_key
 
 from config import parse
-from tests.turn.engines.world import PATIENCE, End, World, framed, unframed
+from tests.turn.engines.world import PATIENCE, End, World, attributes, framed, unframed
 from turn import service
 from turn.config import Turn
-from turn.core.effects import Effect
+from turn.core.effects import Effect, Send
 from turn.core.relay import Relay
 from turn.engines import CannotListen
 from turn.engines.portable import Portable
@@ -121,6 +121,18 @@ async def test_indications_are_relayed_and_then_linked() -> None:
             peer.send(data, relay)
             assert unframed(flow, await caller.end.receive()) == data
         assert list(world.engine.traffic()) == [flow]
+
+
+async def test_a_client_is_told_what_was_too_large_to_go_whole() -> None:
+    async with Running() as world:
+        caller, peer = Caller(world, "alice", "password of hers"), world.end()
+        relay = await caller.allocate()
+        there = (peer.address.host, peer.address.port)
+        await caller.ask(stun.Method.CREATE_PERMISSION, XOR_PEER_ADDRESS=there)
+        world.service.apply([Send(Packet(relay, peer.address, bytes(65530), dont_fragment=True))])
+        told = dict(attributes(await caller.end.receive()))
+        assert told[0x8004][:4] == b"\0\0\x03\x04"
+        assert int.from_bytes(told[0x8004][4:]) >= 1280
 
 
 async def test_a_taken_port_leads_to_another() -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from turn.flows import Address, Flow, Packet, Rule, Traffic
 
 Punt = Callable[[Packet], None]
+
+
+class TooLarge(NamedTuple):
+    """A packet that did not leave, and the size of an IP packet that would have (RFC 8656 §14)."""
+
+    packet: Packet
+    mtu: int
 
 
 class CannotListen(Exception):
@@ -53,9 +60,10 @@ class Engine(Protocol):
     def unlink(self, flow: Flow) -> None:
         """Punt this flow's packets again. Of a flow that is not linked: nothing happens."""
 
-    def send(self, batch: Sequence[Packet]) -> None:
+    def send(self, batch: Sequence[Packet]) -> Sequence[TooLarge]:
         """Send each packet from `here` to `there`; what the kernel refuses is dropped. A packet to a
-        relayed address of this engine is handed over inside: through a flow that claims it, else punted."""
+        relayed address of this engine is handed over inside: through a flow that claims it, else punted.
+        Told are those that were not to be fragmented and are too large for their path."""
 
     def traffic(self) -> Mapping[Flow, Traffic]:
         """A live view of what each linked flow has carried."""

@@ -9,11 +9,12 @@ or a listener enough twins, the shared one serves, with a look-up per packet.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from socket import socket
 
-from turn.engines import CannotListen, Punt, sockets
+from turn.engines import CannotListen, Punt, TooLarge, sockets
 from turn.engines.ends import Joined, Listener, Relayed
 from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM, TAIL
@@ -118,18 +119,27 @@ class Portable:
             assert listener is not None, "the flow was linked through it"
             listener.part(lane.client)
 
-    def send(self, batch: Sequence[Packet]) -> None:
+    def send(self, batch: Sequence[Packet]) -> Sequence[TooLarge]:
+        too_large = []
         for packet in batch:
-            relayed = self.relays.get(packet.here)
             try:
-                if relayed is None:
-                    self.send_to_client(packet)
-                elif packet.there in self.relays:
-                    self.hand_over(packet)
-                else:
-                    relayed.sock.sendto(packet.data, sockets.sockaddr(packet.there))
-            except OSError:  # no route, too long, buffer full: lost, as in any network
-                continue
+                self.send_one(packet)
+            except OSError as error:  # no route, too long, buffer full: lost, as in any network
+                if packet.dont_fragment and error.errno == errno.EMSGSIZE:
+                    too_large.append(TooLarge(packet, sockets.path_mtu(packet.here, packet.there)))
+        return too_large
+
+    def send_one(self, packet: Packet) -> None:
+        """Raises OSError."""
+        relayed = self.relays.get(packet.here)
+        if relayed is None:
+            self.send_to_client(packet)
+        elif packet.there in self.relays:
+            self.hand_over(packet)
+        elif packet.dont_fragment:
+            sockets.send_whole(relayed.sock, packet.data, packet.there)
+        else:
+            relayed.sock.sendto(packet.data, sockets.sockaddr(packet.there))
 
     def send_to_client(self, packet: Packet) -> None:
         client = self.table.clients.get((packet.there, packet.here))

@@ -13,7 +13,14 @@ LISTENER_BUFFER = 4 << 20  # all clients' bursts pass one socket: with 64 KiB, o
 FLOW_BUFFER = 256 << 10  # one client's or one peer's burst
 
 # Numbers from Linux's headers that the socket module does not name.
-IP_PKTINFO, IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DONT, SO_RCVBUFFORCE = 8, 10, 23, 0, 33
+IP_PKTINFO, IP_MTU_DISCOVER, IP_MTU, SO_RCVBUFFORCE = 8, 10, 14, 33
+IPV6_MTU_DISCOVER, IPV6_MTU, IPV6_DONTFRAG = 23, 24, 62
+PMTUDISC_DONT, PMTUDISC_PROBE = 0, 3
+LEVEL = {socket.AF_INET: socket.IPPROTO_IP, socket.AF_INET6: socket.IPPROTO_IPV6}
+DONT_FRAGMENT = {  # options and their values; 0 is each one's other value
+    socket.AF_INET: ((IP_MTU_DISCOVER, PMTUDISC_PROBE),),
+    socket.AF_INET6: ((IPV6_MTU_DISCOVER, PMTUDISC_PROBE), (IPV6_DONTFRAG, 1)),
+}
 PKTINFO4 = struct.Struct("=I4s4s")
 PKTINFO6 = struct.Struct("=16sI")
 CONTROL_BYTES = 64  # room for one PKTINFO
@@ -93,6 +100,25 @@ def plain(here: Address, buffer: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)
     enlarge(sock, buffer)
     return sock
+
+
+def send_whole(sock: socket.socket, data: bytes, there: Address) -> None:
+    """Send with Don't Fragment (RFC 8656 §14). Raises OSError; EMSGSIZE means too large for the path."""
+    for name, value in DONT_FRAGMENT[sock.family]:
+        sock.setsockopt(LEVEL[sock.family], name, value)
+    try:
+        sock.sendto(data, sockaddr(there))
+    finally:
+        for name, _ in DONT_FRAGMENT[sock.family]:
+            sock.setsockopt(LEVEL[sock.family], name, PMTUDISC_DONT)
+
+
+def path_mtu(here: Address, there: Address) -> int:
+    """The largest IP packet that is known to pass. Raises OSError."""
+    with socket.socket(family(here), socket.SOCK_DGRAM) as sock:
+        sock.bind(sockaddr(here._replace(port=0)))
+        sock.connect(sockaddr(there))
+        return sock.getsockopt(LEVEL[sock.family], IP_MTU if len(here.ip) == 4 else IPV6_MTU)
 
 
 def enlarge(sock: socket.socket, buffer: int) -> None:

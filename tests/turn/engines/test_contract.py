@@ -363,6 +363,18 @@ async def test_send_to_a_relayed_address_of_ours_stays_inside(make: Maker) -> No
         assert unframed(flow, await client.receive()) == b"claimed"
 
 
+@versions
+async def test_what_must_not_be_fragmented_goes_whole_or_is_told(make: Maker, version: int) -> None:
+    async with World(make, version) as world:
+        peer = world.end()
+        relay = world.open()
+        whole = Packet(relay, peer.address, bytes(1000), dont_fragment=True)
+        large = whole._replace(data=bytes(65530))
+        told = world.engine.send([whole, large, large._replace(dont_fragment=False), whole])
+        assert [(packet, mtu >= 1280) for packet, mtu in told] == [(large, True)]
+        assert [await peer.receive() for _ in range(2)] == [bytes(1000)] * 2
+
+
 REFUSED = {
     "unroutable": Address.of("240.0.0.1", 9),
     "port 0": Address.of("127.0.0.1", 0),

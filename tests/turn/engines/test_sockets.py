@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -68,6 +69,23 @@ def test_a_wildcard_tells_and_chooses_its_own_address(family: str, stack: ExitSt
     assert (data, ip) == (b"hello", Address.of(host, 0).ip)
     listener.sendmsg([b"answer"], sockets.leave_from(ip), 0, there)
     assert client.recvfrom(100)[1][:2] == (host, bound(listener).port)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may listen to the wire")
+def test_only_what_must_not_be_fragmented_says_so(stack: ExitStack) -> None:
+    wire = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)))
+    wire.bind(("lo", 0x0800))
+    wire.settimeout(5)
+    relayed = stack.enter_context(closing(sockets.relayed(HERE["v4"])))
+    here = bound(relayed)
+    sockets.send_whole(relayed, b"whole", here)
+    relayed.sendto(b"plain", sockets.sockaddr(here))
+    seen: dict[bytes, int] = {}
+    while seen.keys() != {b"whole", b"plain"}:
+        packet = wire.recv(65536)
+        if packet[9] == socket.IPPROTO_UDP and packet[22:24] == here.port.to_bytes(2):
+            seen[packet[28:]] = packet[6] & 0x40
+    assert seen == {b"whole": 0x40, b"plain": 0}
 
 
 def test_an_unsaid_local_address_is_none() -> None:

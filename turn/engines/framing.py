@@ -1,4 +1,4 @@
-"""The two frames that media travels in on a client's leg: told apart, unwrapped, written in front of data.
+"""The two frames that media travels in on a client's leg: told apart, unwrapped, written, cut from a stream.
 
 ChannelData (RFC 8656 §12.4) is a channel number, a length and the data. The other is an indication that
 holds XOR-PEER-ADDRESS and DATA and at most a FINGERPRINT: Send from the client (§11.2), Data towards it
@@ -22,6 +22,8 @@ XOR_PEER_ADDRESS, DATA, FINGERPRINT = 0x0012, 0x0013, 0x8028
 FINGERPRINT_XOR = 0x5354554E  # RFC 8489 §14.7
 SEND_HEAD = b"\x00\x16"
 
+LARGEST_FRAME = 65532  # in a stream: the multiple of 4 that still fits where a datagram does
+
 HEADER = struct.Struct("!HH4s12s")
 PAIR = struct.Struct("!HH")  # channel and length; attribute type and length: the same shape
 WORD = struct.Struct("!I")
@@ -30,6 +32,33 @@ WORD = struct.Struct("!I")
 def is_channel(first: int) -> bool:
     """Whether this first byte begins ChannelData (RFC 8656 §12.4, numbers 0x4000 to 0x7FFE)."""
     return 0x40 <= first < 0x80
+
+
+class BadStream(Exception):
+    """Bytes at which no frame begins: where the next one would be, nobody knows any more."""
+
+
+def frame_size(view: memoryview, start: int, end: int) -> int:
+    """How long the frame at `start` of a stream is, its padding too (RFC 8656 §12.5); 0: cannot be said yet.
+
+    Raises BadStream. Lengths are sums of whole numbers, never cut to 16 bits: else the last dozen of them
+    would count as a short frame, and the data in it as a request.
+    """
+    have = end - start
+    if have and view[start] >= 0x80:
+        raise BadStream
+    if have < 4:
+        return 0
+    _, length = PAIR.unpack_from(view, start)
+    if is_channel(view[start]):
+        size = 4 + (length + 3 & ~3)
+    elif length & 3 or (have >= 8 and view[start + 4 : start + 8] != COOKIE):
+        raise BadStream
+    else:
+        size = 20 + length
+    if size > LARGEST_FRAME:
+        raise BadStream
+    return size
 
 
 def xored(peer: Address, transaction: bytes) -> bytes:

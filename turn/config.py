@@ -135,6 +135,19 @@ class Limits(Section):
         description="Replies per second to one source without a valid nonce (burst: 4 times as many): "
         "a forged source address must not turn the relay into a reflector.",
     )
+    unauthenticated_in_all: Count = Field(
+        10_000,
+        description="The same for all sources together: what a flood from forged addresses can make this "
+        "machine send, at about 90 bytes each.",
+    )
+    wrong_passwords: Count = Field(
+        5,
+        description="Wrong passwords for a static user from one address before that pair waits 30 seconds.",
+    )
+    permissions: Count = Field(
+        64, description="Peer addresses that one allocation may talk to: bounds memory and slows a scan."
+    )
+    channels: Count = Field(64, description="Channels of one allocation: bounds memory.")
     new_peers_per_second: Count = Field(
         5,
         description="New peers per second for one allocation (burst 32): slows a port scan.",
@@ -191,6 +204,20 @@ class Turn(Section):
         {},
         description="Static users for clients other than our page: name and password.",
         examples=[{"alice": "a long password"}],
+    )
+    sha256: Switch = Field(
+        False,
+        description="Offer passwords and signatures with SHA-256 (RFC 8489). Replies to strangers grow from "
+        "56 to 84 bytes.",
+    )
+    behaviour_discovery: Switch = Field(
+        False,
+        description="Tell clients how the NAT before them behaves (RFC 5780); needs two addresses and two "
+        "ports in turn.listen. Replies to strangers grow to 2.8 times what was asked, 4.6 over IPv6.",
+    )
+    classic_stun: Switch = Field(
+        False,
+        description="Answer clients of RFC 3489, which send no cookie: 2.8 times what was asked.",
     )
     allow_peers: Networks = Field(
         (),

@@ -116,6 +116,9 @@ class Keys(Protocol):
 
     def login(self, username: str, wall: float) -> Login | None: ...
 
+    def names(self) -> Iterable[str]:
+        """Those that may be asked for by their hash."""
+
 
 @dataclass(frozen=True)
 class Accounts:
@@ -131,6 +134,9 @@ class Accounts:
             return Login(user_of(username), passwords_for(username, self.secrets))
         return None
 
+    def names(self) -> Iterable[str]:
+        return self.static
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -142,6 +148,8 @@ class Limits:
     packets_per_second: int = 2500
     bits_per_second: int = 10_000_000
     unauthenticated_per_second: int = 50
+    unauthenticated_in_all: int = 10_000
+    wrong_passwords: int = 5
     new_peers_per_second: int = 5
     permissions: int = 64
     channels: int = 64

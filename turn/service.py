@@ -199,6 +199,9 @@ def settings(
         nonce_key=secrets.token_bytes(32),
         choose=secrets.randbelow,
         realm=turn.realm,
+        sha256=turn.sha256,
+        behaviour_discovery=turn.behaviour_discovery,
+        classic_stun=turn.classic_stun,
         keys=Accounts(
             {name: password.get_secret_value() for name, password in turn.users.items()}, tuple(secrets_)
         ),

@@ -12,8 +12,19 @@ from turn.core.effects import Close, Effect, Link, Open, Send, Unlink
 from turn.core.relay import Relay, Settings
 from turn.flows import Address, Flow, Packet, Rule
 from turn.policies import Accounts, Limits
-from turn.wire.attributes import ERROR_CODE, NONCE, REALM, TABLE, USERNAME, XOR_RELAYED_ADDRESS, Attribute
-from turn.wire.integrity import long_term_key, mark, sign
+from turn.wire.attributes import (
+    ERROR_CODE,
+    NONCE,
+    PASSWORD_ALGORITHM,
+    PASSWORD_ALGORITHMS,
+    REALM,
+    TABLE,
+    USERHASH,
+    USERNAME,
+    XOR_RELAYED_ADDRESS,
+    Attribute,
+)
+from turn.wire.integrity import OFFERED, long_term_key, mark, sign, sign_sha256, userhash
 from turn.wire.stun import COOKIE_BYTES, HEADER, Message, parse, tlv
 
 LISTENER = Address.of("192.0.2.1", 3478)
@@ -28,6 +39,17 @@ TYPES = {
     "bind": 0x0009,
     "send": 0x0016,
 }
+RATES_AND_QUOTAS = (
+    "allocations_per_user",
+    "allocations_per_address",
+    "allocations",
+    "packets_per_second",
+    "bits_per_second",
+    "unauthenticated_per_second",
+    "unauthenticated_in_all",
+    "new_peers_per_second",
+    "wrong_passwords",
+)
 Pairs = Iterable[tuple[Attribute[Any] | int, Any]]
 
 
@@ -45,7 +67,8 @@ def settings(**changes: Any) -> Settings:
 
 
 def unlimited(**changes: Any) -> Settings:
-    return settings(limits=Limits(0, 0, 0, 0, 0, 0, 0), **changes)
+    limits: dict[str, Any] = dict.fromkeys(RATES_AND_QUOTAS, 0)
+    return settings(limits=Limits(**limits), **changes)
 
 
 @dataclass
@@ -132,12 +155,14 @@ def compose(
     key: bytes | None = None,
     after: Pairs = (),
     fingerprint: bool = False,
+    sha256: bool = False,
 ) -> bytes:
     """A message byte by byte, malformed where asked; `after` follows the integrity, which leaves it out."""
     transaction = transaction or secrets.token_bytes(12)
     body = b"".join(packed(row, value, transaction) for row, value in pairs)
     message = HEADER.pack(kind, len(body), COOKIE_BYTES, transaction) + body
-    message = sign(message, key) if key is not None else message
+    if key is not None:
+        message = sign_sha256(message, key) if sha256 else sign(message, key)
     message += b"".join(packed(row, value, transaction) for row, value in after)
     message = message[:2] + (len(message) - 20).to_bytes(2, "big") + message[4:]
     return mark(message) if fingerprint else message
@@ -151,7 +176,8 @@ def packed(row: Attribute[Any] | int, value: Any, transaction: bytes) -> bytes:
 
 
 class Client:
-    """A TURN client at one address; asks for a nonce by itself and checks the signature of each answer."""
+    """A TURN client at one address; asks for a nonce by itself and checks the signature of each answer. With
+    an `algorithm` it speaks RFC 8489's newer way; `hidden` says its name by its hash."""
 
     def __init__(
         self,
@@ -163,11 +189,14 @@ class Client:
         password: str | None = None,
         listener: Address = LISTENER,
         realm: str = "call",
+        algorithm: bytes = b"",
+        hidden: bool = False,
     ) -> None:
         self.net, self.listener = net, listener
         self.address = Address.of(address, port)
         self.user, self.realm = user, realm
-        self.key = long_term_key(user, realm, password or USERS.get(user, "nothing"))
+        self.key = long_term_key(user, realm, password or USERS.get(user, "nothing"), algorithm)
+        self.algorithm, self.hidden = algorithm, hidden
         self.nonce = b""
         self.relay: Address | None = None
 
@@ -176,7 +205,10 @@ class Client:
 
     def sign(self, kind: int, pairs: Pairs = (), **options: Any) -> bytes:
         """The bytes of a signed request."""
-        credentials = ((USERNAME, self.user), (REALM, self.realm), (NONCE, self.nonce))
+        name = (USERHASH, userhash(self.user, self.realm)) if self.hidden else (USERNAME, self.user)
+        chosen = (PASSWORD_ALGORITHM, self.algorithm), (PASSWORD_ALGORITHMS, OFFERED)
+        credentials = (name, (REALM, self.realm), (NONCE, self.nonce), *(chosen if self.algorithm else ()))
+        options.setdefault("sha256", bool(self.algorithm))
         return compose(kind, (*pairs, *credentials), key=self.key, **options)
 
     def ask(self, kind: int, *pairs: tuple[Attribute[Any] | int, Any], **options: Any) -> Message | None:
@@ -193,7 +225,8 @@ class Client:
             return None
         assert mine[0].here == self.listener
         answer = parse(mine[0].data)
-        assert (answer.get(ERROR_CODE) or 0) in (400, 401, 438) or answer.proves(self.key)
+        proves = answer.proves_sha256 if self.algorithm else answer.proves
+        assert (answer.get(ERROR_CODE) or 0) in (400, 401, 438) or proves(self.key)
         return answer
 
     def code(self, kind: int, *pairs: tuple[Attribute[Any] | int, Any], **options: Any) -> int:

@@ -222,6 +222,7 @@ def made_for(exchange: Exchange, relay: Address, charged: bytes, pace: Pace) -> 
         username=proof.username,
         user=proof.user,
         key=proof.key,
+        algorithm=proof.algorithm,
         charged=charged,
         transaction=exchange.message.transaction,
         pace=pace,

@@ -14,6 +14,7 @@ from turn.core.settings import Settings
 from turn.errors import BadRequest, FamilyMismatch, InsufficientCapacity
 from turn.flows import Address, Flow, Rule
 from turn.policies import Limits
+from turn.wire.integrity import NAMES_NONE
 
 PERMISSION_LIFETIME = 300.0  # RFC 8656 §9
 CHANNEL_LIFETIME = 600.0  # RFC 8656 §12
@@ -53,6 +54,7 @@ class Allocation:
     charged: bytes
     transaction: bytes
     pace: Pace
+    algorithm: bytes = NAMES_NONE
     answer: bytes = b""  # the success, for a retransmission of the request
     ends: float = 0.0
     permissions: dict[bytes, float] = field(default_factory=dict)
@@ -84,13 +86,16 @@ class Allocations:
     """All of them. Every change that touches a flow returns the effects that make it true."""
 
     def __init__(self, settings: Settings) -> None:
-        limits = self._limits = settings.limits
-        self._rule = Rule(None, limits.packets_per_second, limits.bits_per_second)
+        self._apply(settings.limits)
         self._by_client: dict[tuple[Address, Address], Allocation] = {}
         self.by_relay: dict[Address, Allocation] = {}
         self._reaching: dict[Address, set[Allocation]] = {}  # whose flows end at one of our relayed addresses
         self._deadlines: Deadlines[Part] = Deadlines()
         self.reach = Reach(settings, self.by_relay)
+
+    def _apply(self, limits: Limits) -> None:
+        self._limits = limits
+        self._rule = Rule(None, limits.packets_per_second, limits.bits_per_second)
 
     def __len__(self) -> int:
         return len(self.by_relay)
@@ -229,6 +234,26 @@ class Allocations:
         del allocation.permissions[ip]
         allocation.spoken_to = {peer for peer in allocation.spoken_to if peer.ip != ip}
         for peer in [peer for peer in allocation.flows if peer.ip == ip]:
+            yield from self.settle(allocation, peer, now)
+
+    def adopt(self, settings: Settings, now: float) -> list[Effect]:
+        """From now on these settings: what they deny ends, what goes on has the new limits."""
+        self._apply(settings.limits)
+        self.reach.adopt(settings)
+        paces: dict[tuple[Address, Address], Pace] = {}
+        effects: list[Effect] = []
+        for allocation in self.by_relay.values():
+            owner = (allocation.client, allocation.listener)
+            allocation.pace = paces.setdefault(owner, Pace(settings.limits))
+            effects += self._withdraw(allocation, now)
+            effects += [Link(flow, self._rule) for flow in allocation.flows.values()]
+        return effects
+
+    def _withdraw(self, allocation: Allocation, now: float) -> Iterator[Effect]:
+        for ip in [ip for ip in allocation.permissions if not self.reach.keeps(ip)]:
+            self._deadlines.drop((allocation, ip))
+            yield from self._end_permission(allocation, ip, now)
+        for peer in list(allocation.flows):
             yield from self.settle(allocation, peer, now)
 
     def next_expiry(self) -> float | None:

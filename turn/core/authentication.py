@@ -4,35 +4,55 @@ from __future__ import annotations
 
 from turn.core.exchange import Exchange, Proof
 from turn.core.state import State
+from turn.credentials import expiry_of
 from turn.errors import BadRequest, StaleNonce, Unauthenticated
-from turn.wire.attributes import NONCE, REALM, USERNAME
-from turn.wire.integrity import long_term_key
+from turn.wire.attributes import NONCE, PASSWORD_ALGORITHM, PASSWORD_ALGORITHMS, REALM, USERHASH, USERNAME
+from turn.wire.integrity import ALGORITHMS, NAMES_NONE, OFFERED, long_term_key
 from turn.wire.stun import Message
 
 MAX_USERNAME_BYTES = 508  # RFC 8489 §14.3
+NOBODY = "\0"  # a name that no configuration can hold
 
 
 def authenticate(exchange: Exchange) -> Proof:
-    """Raises Unauthenticated, BadRequest or StaleNonce. Nothing of a request that fails is kept."""
-    message = exchange.message
-    check_parts(message)
-    username = read_username(message)
-    check_realm(exchange.state, message)
-    proof = prove(exchange, username)
+    """Raises Unauthenticated, BadRequest or StaleNonce. Nothing of a request that fails is kept.
+
+    The nonce is asked for before the signature, not after it as in the RFC: who cannot read our replies at
+    its address then costs us no key, and learns nothing of a password.
+    """
+    state, message = exchange.state, exchange.message
+    check_parts(message, sha256=state.settings.sha256)
+    algorithm = read_algorithm(message) if state.settings.sha256 else NAMES_NONE
+    username = read_username(state, message)
+    check_realm(state, message)
     if not exchange.holds_nonce:
         raise StaleNonce
-    return proof
+    return prove(exchange, username, algorithm)
 
 
-def check_parts(message: Message) -> None:
-    if not message.integrity:
+def check_parts(message: Message, *, sha256: bool) -> None:
+    if not (message.integrity or (sha256 and message.sha256)):
         raise Unauthenticated
-    if not (message.has(USERNAME) and message.has(REALM) and message.has(NONCE)):
+    named = message.has(USERNAME) or (sha256 and message.has(USERHASH))
+    if not (named and message.has(REALM) and message.has(NONCE)):
         raise BadRequest("a part is missing")
 
 
-def read_username(message: Message) -> str:
-    raw = message.raw(USERNAME) or b""
+def read_algorithm(message: Message) -> bytes:
+    """How the client hashed its password. What it says that we offered must be what we did, or somebody on
+    the path has made it less; and who names an algorithm signs with SHA-256 (RFC 8489 §9.2.4, §9.2.5)."""
+    named, offered = message.raw(PASSWORD_ALGORITHM), message.raw(PASSWORD_ALGORITHMS)
+    if named is None and offered is None:
+        return NAMES_NONE
+    if named not in ALGORITHMS or offered != OFFERED or not message.sha256:
+        raise BadRequest("algorithm")
+    return named
+
+
+def read_username(state: State, message: Message) -> str:
+    raw = message.raw(USERNAME)
+    if raw is None:
+        return state.hashed.get(message.raw(USERHASH) or b"", NOBODY)
     if not 1 <= len(raw) <= MAX_USERNAME_BYTES:
         raise BadRequest("length of the username")
     try:
@@ -46,29 +66,50 @@ def check_realm(state: State, message: Message) -> None:
         raise Unauthenticated
 
 
-def prove(exchange: Exchange, username: str) -> Proof:
+def prove(exchange: Exchange, username: str, algorithm: bytes) -> Proof:
     """Whose key made the MESSAGE-INTEGRITY. An allocation goes on with the key that it was made with, so that
     credentials are asked for their time only when one is made."""
     allocation = exchange.allocation
-    if allocation is not None and allocation.username == username:
-        candidates = [Proof(username, allocation.user, allocation.key)]
-    else:
-        candidates = look_up(exchange, username)
-    for proof in candidates:
-        if exchange.message.proves(proof.key):
+    if allocation is not None and (allocation.username, allocation.algorithm) == (username, algorithm):
+        proof = Proof(username, allocation.user, allocation.key, algorithm)
+        if is_proven(exchange, proof):
             return proof
+        raise Unauthenticated
+    return prove_anew(exchange, username, algorithm)
+
+
+def prove_anew(exchange: Exchange, username: str, algorithm: bytes) -> Proof:
+    lockout, ip, now = exchange.state.lockout, exchange.client.ip, exchange.now
+    may_be_guessed = expiry_of(username) is None
+    if may_be_guessed and lockout.holds(ip, username, now):
+        exchange.state.counts["locked out"] += 1
+        raise Unauthenticated
+    for proof in look_up(exchange, username, algorithm):
+        if is_proven(exchange, proof):
+            lockout.forget(ip, username)
+            return proof
+    if may_be_guessed:
+        lockout.fail(ip, username, now)
     raise Unauthenticated
 
 
-def look_up(exchange: Exchange, username: str) -> list[Proof]:
+def is_proven(exchange: Exchange, proof: Proof) -> bool:
+    """By the stronger of the signatures that are there and that we offer."""
+    message = exchange.message
+    if message.sha256 and exchange.state.settings.sha256:
+        return message.proves_sha256(proof.key)
+    return message.proves(proof.key)
+
+
+def look_up(exchange: Exchange, username: str, algorithm: bytes) -> list[Proof]:
     """Every key that would prove the name now; for an unknown one a key that nobody has, so that an answer
     takes as long as for a known one."""
     settings = exchange.state.settings
     login = settings.keys.login(username, exchange.wall)
     if login is None:
-        return [Proof(username, username, settings.nonce_key)]
+        return [Proof(username, username, settings.nonce_key, algorithm)]
     return [
-        Proof(username, login.user, long_term_key(username, settings.realm, password))
+        Proof(username, login.user, long_term_key(username, settings.realm, password, algorithm), algorithm)
         for password in login.passwords
     ]
 

@@ -8,18 +8,21 @@ from typing import Any, NamedTuple
 from turn.core.allocations import Allocation
 from turn.core.effects import Send
 from turn.core.state import State
-from turn.errors import AllocationMismatch, RelayError, UnknownAttribute, WrongCredentials
+from turn.errors import AllocationMismatch, RelayError, TryAlternate, UnknownAttribute, WrongCredentials
 from turn.flows import Address, Packet
-from turn.wire.attributes import ERROR_CODE, UNKNOWN_ATTRIBUTES, Attribute
+from turn.wire.attributes import ALTERNATE_SERVER, ERROR_CODE, UNKNOWN_ATTRIBUTES, Attribute
+from turn.wire.integrity import NAMES_NONE
 from turn.wire.stun import ERROR, MAX_UNKNOWN, SUCCESS, Message, build
 
 
 class Proof(NamedTuple):
-    """Who signed a request, and with which key the answer is signed."""
+    """Who signed a request, and with which key the answer is signed: with SHA-256 for who named the
+    algorithm that the password was hashed with (RFC 8489 §9.2.4)."""
 
     username: str
     user: str
     key: bytes
+    algorithm: bytes = NAMES_NONE
 
 
 @dataclass(slots=True)
@@ -70,6 +73,8 @@ class Exchange:
         attributes: list[tuple[Attribute[Any], Any]] = [(ERROR_CODE, error.code)]
         if isinstance(error, UnknownAttribute):
             attributes.append((UNKNOWN_ATTRIBUTES, error.types[:MAX_UNKNOWN]))
+        if isinstance(error, TryAlternate):
+            attributes.append((ALTERNATE_SERVER, error.server))
         return self._answer(ERROR, attributes)
 
     def challenge(self, error: RelayError) -> Send:
@@ -86,7 +91,12 @@ class Exchange:
         message = self.message
         key = self.proof.key if self.proof else None
         data = build(
-            message.type | kind, message.transaction, attributes, key, fingerprint=message.fingerprint
+            message.type | kind,
+            message.transaction,
+            attributes,
+            key,
+            fingerprint=message.fingerprint,
+            sha256=self.proof is not None and self.proof.algorithm != NAMES_NONE,
         )
         return self.sending(data)
 

@@ -55,7 +55,7 @@ class Quota:
     """Who holds how many relayed addresses."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self.total = 0
         self.by_user: Counter[str] = Counter()
         self.by_address: Counter[bytes] = Counter()
@@ -63,7 +63,7 @@ class Quota:
     def take(self, user: str, ip: bytes, amount: int = 1) -> None:
         """Raises QuotaReached for what the user or the address may not have, InsufficientCapacity for what
         is not there."""
-        limits, address = self._limits, subscriber(ip)
+        limits, address = self.limits, subscriber(ip)
         if exceeds(self.by_user[user] + amount, limits.allocations_per_user):
             raise QuotaReached("user")
         if exceeds(self.by_address[address] + amount, limits.allocations_per_address) and not limits.trusts(

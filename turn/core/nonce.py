@@ -10,24 +10,27 @@ from turn.flows import Address
 
 LIFETIME = 600.0  # seconds until 438 asks for a fresh one: bounds the use of an overheard request
 TAG_BYTES = 8
+COOKIE = b"obMatJos2" + b64encode(b"\0\0\1")  # passwords may be hashed by choice (RFC 8489 §9.2, §18.1)
 NONCE_BYTES = 16  # in base64; keeps a 401 at twice the size of the smallest Allocate
 
 
 class Nonces:
-    """Made for one client's address, port and transport: nobody else can use one."""
+    """Made for one client's address, port and transport: nobody else can use one. Who takes the cookie away
+    on the path makes the nonce worthless, and so cannot hide what we offer."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, key: bytes, cookie: bytes = b"") -> None:
+        self._key, self._cookie = key, cookie
 
     def make(self, client: Address, now: float) -> bytes:
         made = (int(now) & 0xFFFFFFFF).to_bytes(4, "big")
-        return b64encode(made + self._tag(client, made))
+        return self._cookie + b64encode(made + self._tag(client, made))
 
     def accepts(self, nonce: bytes, client: Address, now: float) -> bool:
-        if len(nonce) != NONCE_BYTES:
+        start = len(self._cookie)
+        if len(nonce) != start + NONCE_BYTES or not nonce.startswith(self._cookie):
             return False
         try:
-            raw = b64decode(nonce, validate=True)
+            raw = b64decode(nonce[start:], validate=True)
         except ValueError:
             return False
         made, tag = raw[:4], raw[4:]
@@ -35,5 +38,5 @@ class Nonces:
         return hmac.compare_digest(tag, self._tag(client, made)) and age <= LIFETIME
 
     def _tag(self, client: Address, made: bytes) -> bytes:
-        text = made + client.port.to_bytes(2, "big") + client.ip + client.transport.encode()
+        text = self._cookie + made + client.port.to_bytes(2, "big") + client.ip + client.transport.encode()
         return hmac.digest(self._key, text, hashlib.sha256)[:TAG_BYTES]

@@ -14,7 +14,11 @@ class Reach:
     """`live` holds the relayed addresses that are allocated now."""
 
     def __init__(self, settings: Settings, live: Container[Address]) -> None:
-        self._settings, self._live = settings, live
+        self._live = live
+        self.adopt(settings)
+
+    def adopt(self, settings: Settings) -> None:
+        self._settings = settings
         self._locals = {public: local for local, public in settings.externals.items()}
 
     def inside(self, address: Address) -> Address:
@@ -37,6 +41,10 @@ class Reach:
         """Raises Forbidden, for an own address without a live relayed port too."""
         if not self.leads_to(peer) or not self._may_ask(peer):
             raise Forbidden("peer")
+
+    def keeps(self, ip: bytes) -> bool:
+        """Whether a permission that was granted may stay; at an own address data is checked by port."""
+        return ip in self._settings.own or self._settings.peers.allows(ip)
 
     def leads_to(self, peer: Address) -> bool:
         """Whether data may move to a peer that a permission was granted for."""

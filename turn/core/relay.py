@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from turn.core.allocations import Allocation
+from turn.core.discovery import ASKED, classic, discover, others
 from turn.core.effects import Close, Effect, Send
 from turn.core.exchange import Exchange
 from turn.core.media import Drop, from_channel, from_client, from_network, from_peer
@@ -48,8 +49,13 @@ class Relay:
 
     def __init__(self, settings: Settings) -> None:
         self._state = State(settings)
+        self._apply(settings)
+
+    def _apply(self, settings: Settings) -> None:
         self.listeners = settings.listeners
         self._ports = frozenset(listener.port for listener in settings.listeners)
+        self._discovers, self._speaks_classic = settings.behaviour_discovery, settings.classic_stun
+        self._others = others(settings) if self._discovers or self._speaks_classic else {}
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -74,7 +80,7 @@ class Relay:
             raise Drop("foreign")
         if data[0] & 0xC0 == 0x40:
             return from_channel(self._state, packet, now)
-        if is_bare_binding(data):
+        if is_bare_binding(data) and not self._discovers:
             return self._bind(packet, data[8:20], now)
         if data.startswith(SEND_HEAD):
             return from_client(self._state, packet, now)
@@ -84,6 +90,8 @@ class Relay:
         try:
             message = parse(packet.data)
         except WireError:
+            if self._speaks_classic:
+                return classic(self._state, packet, self._others.get(packet.here), now)
             raise Drop("malformed") from None
         allocation = self._state.allocations.find(packet.there, packet.here)
         exchange = Exchange(self._state, packet, message, now, wall, allocation)
@@ -96,7 +104,9 @@ class Relay:
     def _binding(self, exchange: Exchange) -> list[Effect]:
         """A Binding request that has attributes (RFC 8489 §6.3.1)."""
         message = exchange.message
-        unknown = message.unknown(UNDERSTOOD)
+        unknown = message.unknown(UNDERSTOOD | ASKED if self._discovers else UNDERSTOOD)
+        if self._discovers and not unknown:
+            return discover(exchange, self._others.get(exchange.packet.here))
         if not unknown:
             return self._bind(exchange.packet, message.transaction, exchange.now, marked=message.fingerprint)
         if not self._state.may_answer(exchange.client, exchange.now):
@@ -143,6 +153,26 @@ class Relay:
         """When to call `expire`, at the latest; None while nothing can end."""
         times = (self._state.allocations.next_expiry(), self._state.reservations.next_expiry())
         return min((time for time in times if time is not None), default=None)
+
+    def drain(self, alternate: Address | None = None) -> None:
+        """Take nobody new: they are sent to `alternate`, if it has their family, else refused. What lives
+        goes on until its client ends it."""
+        self._state.draining, self._state.alternate = True, alternate
+
+    def end(self, *, user: str | None = None, relay: Address | None = None) -> list[Effect]:
+        """All that a user holds, or what the client of one relayed address holds."""
+        chosen = [one for one in self._state.allocations if one.user == user]
+        named = self._state.allocations.by_relay.get(relay) if relay else None
+        if named is not None:
+            chosen += [one for one in named.both if one not in chosen]
+        return [effect for allocation in chosen for effect in self._state.end(allocation)]
+
+    def reload(self, settings: Settings, now: float) -> list[Effect]:
+        """New settings for what comes and for what lives: allocations whose user or secret is gone end, and
+        permissions for peers that are denied now. The realm, the offer of SHA-256 and the nonces' key stay
+        as they were at the start, since clients have learnt them."""
+        self._apply(settings)
+        return self._state.adopt(settings, now)
 
     def sessions(self, now: float) -> Iterator[Session]:
         for allocation in self._state.allocations:

@@ -26,11 +26,13 @@ from turn.wire.attributes import (
     MESSAGE_INTEGRITY,
     MOBILITY_TICKET,
     NONCE,
+    PASSWORD_ALGORITHM,
     REALM,
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
     SIZES,
+    USERHASH,
     USERNAME,
     XOR_PEER_ADDRESS,
 )
@@ -48,6 +50,7 @@ MAX_PEERS = 16  # XOR-PEER-ADDRESS in one CreatePermission: bounds what one pack
 SMALLEST_ANSWERED = 28  # bytes of a request without credentials: the 401 is at most twice as large
 FINGERPRINT_BYTES = 8  # not counted: the answer has one as well
 TRANSPORTS = (b"\x11\0\0\0", b"\x06\0\0\0")  # UDP and TCP, as an Allocate names them
+ONLY_WITH_SHA256 = frozenset((PASSWORD_ALGORITHM.type, USERHASH.type))
 UNDERSTOOD = frozenset(
     row.type
     for row in (
@@ -74,7 +77,7 @@ def answer(exchange: Exchange) -> list[Effect]:
         return []
     try:
         exchange.proof = authenticate(exchange)
-        check_attributes(exchange.message)
+        check_attributes(exchange)
         return METHODS[exchange.message.type](exchange)
     except (Unauthenticated, StaleNonce) as error:
         return [exchange.challenge(error)]
@@ -97,13 +100,14 @@ def is_probe(message: Message) -> bool:
     beside it."""
     if len(message.data) - FINGERPRINT_BYTES * message.fingerprint < SMALLEST_ANSWERED:
         return True
-    if message.type != ALLOCATE_REQUEST or message.has(USERNAME):
+    if message.type != ALLOCATE_REQUEST or message.has(USERNAME) or message.has(USERHASH):
         return False
     return message.raw(REQUESTED_TRANSPORT) not in TRANSPORTS
 
 
-def check_attributes(message: Message) -> None:
-    unknown = message.unknown(UNDERSTOOD)
+def check_attributes(exchange: Exchange) -> None:
+    understood = UNDERSTOOD | ONLY_WITH_SHA256 if exchange.state.settings.sha256 else UNDERSTOOD
+    unknown = exchange.message.unknown(understood)
     if unknown:
         raise UnknownAttribute(unknown)
 

@@ -16,6 +16,9 @@ class Settings:
     nonce_key: bytes  # 32 random bytes, new at each start
     choose: Callable[[int], int]  # secrets.randbelow: relayed ports must not be guessable
     realm: str = "call"
+    sha256: bool = False  # offer stronger passwords and signatures (RFC 8489 §9.2)
+    behaviour_discovery: bool = False  # answer as RFC 5780 says
+    classic_stun: bool = False  # answer clients of RFC 3489
     keys: Keys = field(default_factory=Accounts)
     peers: Peers = field(default_factory=PeerTable)
     limits: Limits = field(default_factory=Limits)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 from turn.core.allocations import Allocation, Allocations
 from turn.core.effects import Effect
-from turn.core.limits import Quota, StrangerBuckets
-from turn.core.nonce import Nonces
+from turn.core.limits import Bucket, Quota, StrangerBuckets
+from turn.core.lockout import Lockout
+from turn.core.nonce import COOKIE, Nonces
 from turn.core.reservations import Reservations
 from turn.core.settings import Settings
 from turn.flows import Address
 from turn.policies import Ranges, networks
+from turn.wire.integrity import OFFERED, long_term_key, userhash
 from turn.wire.stun import Challenge
 
 Waiting = Callable[[bool], list[Effect]]  # what follows when the engine says whether it got a port
@@ -22,25 +25,54 @@ Waiting = Callable[[bool], list[Effect]]  # what follows when the engine says wh
 # usual list of reflectors: echo, chargen, DNS, NTP, SNMP and their like).
 NOBODY = Ranges(networks("0.0.0.0/8 224.0.0.0/4 255.255.255.255/32 ::/128 ff00::/8"))
 REFLECTORS = frozenset((0, 7, 17, 19, 53, 123, 161, 389, 1900, 11211))
+ANY_TIME = 0.0  # on the wall clock: no minted name is over by then
 STRANGERS_BURST = 4  # seconds' worth of replies: an office opens its browsers together
 
 
 class State:
     def __init__(self, settings: Settings) -> None:
-        limits = settings.limits
-        self.settings = settings
         self.allocations = Allocations(settings)
         self.reach = self.allocations.reach
         self.reservations = Reservations()
         self.waiting: dict[Address, Waiting] = {}  # ports that the engine was asked for
         self.allocating: set[tuple[Address, Address]] = set()  # client and listener of who waits for one
-        self.nonces = Nonces(settings.nonce_key)
-        self.challenge = Challenge(settings.realm)
-        self.quota = Quota(limits)
-        rate = limits.unauthenticated_per_second
-        self.strangers = StrangerBuckets(rate, rate * STRANGERS_BURST, settings.nonce_key)
+        self.nonces = Nonces(settings.nonce_key, COOKIE if settings.sha256 else b"")
+        self.challenge = Challenge(settings.realm, OFFERED if settings.sha256 else b"")
+        self.quota = Quota(settings.limits)
+        self.draining = False
+        self.alternate: Address | None = None  # who takes those that we refuse while draining
         self.counts: Counter[str] = Counter()
         self._transactions = count(settings.choose(1 << 64))
+        self._apply(settings)
+
+    def _apply(self, settings: Settings) -> None:
+        limits = settings.limits
+        self.settings = settings
+        self.quota.limits = limits
+        rate, in_all = limits.unauthenticated_per_second, limits.unauthenticated_in_all
+        self.strangers = StrangerBuckets(rate, rate * STRANGERS_BURST, settings.nonce_key)
+        self.all_strangers = Bucket(in_all, in_all)
+        self.lockout = Lockout(limits.wrong_passwords, settings.nonce_key)
+        names = settings.keys.names() if settings.sha256 else ()
+        self.hashed = {userhash(name, settings.realm): name for name in names}
+
+    def adopt(self, settings: Settings, now: float) -> list[Effect]:
+        """New settings for what lives and what comes. What clients have learnt already stays as it is."""
+        old = self.settings
+        kept = replace(settings, nonce_key=old.nonce_key, realm=old.realm, sha256=old.sha256)
+        self._apply(kept)
+        gone = [allocation for allocation in self.allocations if not self._is_known(allocation)]
+        ended = [effect for allocation in gone for effect in self.end(allocation)]
+        return [*ended, *self.allocations.adopt(kept, now)]
+
+    def _is_known(self, allocation: Allocation) -> bool:
+        """Whether the name still has the password that the allocation was made with, its time aside."""
+        login = self.settings.keys.login(allocation.username, ANY_TIME)
+        made = (allocation.username, self.settings.realm)
+        return login is not None and any(
+            long_term_key(*made, password, allocation.algorithm) == allocation.key
+            for password in login.passwords
+        )
 
     def is_free(self, relay: Address) -> bool:
         """Whether nothing of ours has this relayed address."""
@@ -51,8 +83,13 @@ class State:
         if source.port in REFLECTORS or source.ip in NOBODY or self._is_ours(source):
             self.counts["drops.source"] += 1
             return False
-        if not (self.settings.limits.trusts(source.ip) or self.strangers.take(source.ip, now)):
+        if self.settings.limits.trusts(source.ip):
+            return True
+        if not self.strangers.take(source.ip, now):
             self.counts["drops.strangers"] += 1
+            return False
+        if not self.all_strangers.take(now):
+            self.counts["drops.all strangers"] += 1
             return False
         return True
 

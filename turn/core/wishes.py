@@ -10,8 +10,10 @@ from turn.errors import (
     AllocationMismatch,
     BadRequest,
     FamilyNotSupported,
+    InsufficientCapacity,
     MobilityForbidden,
     TransportNotSupported,
+    TryAlternate,
 )
 from turn.wire.attributes import (
     ADDITIONAL_ADDRESS_FAMILY,
@@ -89,6 +91,16 @@ def check_lifetime(exchange: Exchange) -> None:
     exchange.message.get(LIFETIME)
 
 
+def refuse_while_draining(exchange: Exchange) -> None:
+    """Last: 300 is for who would have been served. Its address has the client's family (RFC 8489 §10)."""
+    state, client = exchange.state, exchange.client
+    if not state.draining:
+        return
+    if state.alternate is not None and len(state.alternate.ip) == len(client.ip):
+        raise TryAlternate(state.alternate)
+    raise InsufficientCapacity("draining")
+
+
 CHECKS = (
     refuse_mobility,
     refuse_second,
@@ -99,6 +111,7 @@ CHECKS = (
     check_pair,
     check_additional_family,
     check_lifetime,
+    refuse_while_draining,
 )
 
 

@@ -77,6 +77,7 @@ def unpack_number(value: bytes, transaction: bytes) -> int:
 
 
 def pack_channel(value: int, transaction: bytes) -> bytes:
+    """A number in the first two of four bytes: a channel's, or a port (RFC 8656 §18.1, RFC 5780 §7.5)."""
     return value.to_bytes(2, "big") + b"\0\0"
 
 
@@ -180,6 +181,9 @@ def unpack_xor_address(value: bytes, transaction: bytes) -> Address:
 
 
 MAPPED_ADDRESS = Attribute(0x0001, "MAPPED-ADDRESS", pack_address, unpack_address)
+CHANGE_REQUEST = Attribute(0x0003, "CHANGE-REQUEST", pack_number, unpack_number)
+SOURCE_ADDRESS = Attribute(0x0004, "SOURCE-ADDRESS", pack_address, unpack_address)
+CHANGED_ADDRESS = Attribute(0x0005, "CHANGED-ADDRESS", pack_address, unpack_address)
 USERNAME = Attribute(0x0006, "USERNAME", pack_text, unpack_text)
 MESSAGE_INTEGRITY = Attribute(0x0008, "MESSAGE-INTEGRITY", pack_bytes, unpack_bytes)
 ERROR_CODE = Attribute(0x0009, "ERROR-CODE", pack_code, unpack_code)
@@ -195,14 +199,22 @@ REQUESTED_ADDRESS_FAMILY = Attribute(0x0017, "REQUESTED-ADDRESS-FAMILY", pack_fi
 EVEN_PORT = Attribute(0x0018, "EVEN-PORT", pack_flag, unpack_flag)
 REQUESTED_TRANSPORT = Attribute(0x0019, "REQUESTED-TRANSPORT", pack_first, unpack_first)
 DONT_FRAGMENT = Attribute(0x001A, "DONT-FRAGMENT", pack_nothing, unpack_nothing)
+MESSAGE_INTEGRITY_SHA256 = Attribute(0x001C, "MESSAGE-INTEGRITY-SHA256", pack_bytes, unpack_bytes)
+PASSWORD_ALGORITHM = Attribute(0x001D, "PASSWORD-ALGORITHM", pack_bytes, unpack_bytes)
+USERHASH = Attribute(0x001E, "USERHASH", pack_bytes, unpack_bytes)
 XOR_MAPPED_ADDRESS = Attribute(0x0020, "XOR-MAPPED-ADDRESS", pack_xor_address, unpack_xor_address)
 RESERVATION_TOKEN = Attribute(0x0022, "RESERVATION-TOKEN", pack_bytes, unpack_token)
+PADDING = Attribute(0x0026, "PADDING", pack_bytes, unpack_bytes)
+RESPONSE_PORT = Attribute(0x0027, "RESPONSE-PORT", pack_channel, unpack_channel)
 ADDITIONAL_ADDRESS_FAMILY = Attribute(0x8000, "ADDITIONAL-ADDRESS-FAMILY", pack_first, unpack_first)
 ADDRESS_ERROR_CODE = Attribute(0x8001, "ADDRESS-ERROR-CODE", pack_family_code, unpack_family_code)
+PASSWORD_ALGORITHMS = Attribute(0x8002, "PASSWORD-ALGORITHMS", pack_bytes, unpack_bytes)
 ICMP = Attribute(0x8004, "ICMP", pack_icmp, unpack_icmp)
 SOFTWARE = Attribute(0x8022, "SOFTWARE", pack_text, unpack_text)
 ALTERNATE_SERVER = Attribute(0x8023, "ALTERNATE-SERVER", pack_address, unpack_address)
 FINGERPRINT = Attribute(0x8028, "FINGERPRINT", pack_number, unpack_number)
+RESPONSE_ORIGIN = Attribute(0x802B, "RESPONSE-ORIGIN", pack_address, unpack_address)
+OTHER_ADDRESS = Attribute(0x802C, "OTHER-ADDRESS", pack_address, unpack_address)
 MOBILITY_TICKET = Attribute(0x8030, "MOBILITY-TICKET", pack_bytes, unpack_bytes)
 
 TABLE: dict[int, Attribute[Any]] = {

@@ -1,18 +1,30 @@
-"""What proves a message: MESSAGE-INTEGRITY under a long-term key, and FINGERPRINT."""
+"""What proves a message: MESSAGE-INTEGRITY and its SHA-256 form under a long-term key, and FINGERPRINT."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import stringprep
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 
 from aioice.stun import message_fingerprint, message_integrity
-from aioice.turn import make_integrity_key
 
 INTEGRITY_HEADER = b"\x00\x08\x00\x14"
 INTEGRITY_BYTES = 20
+SHA256_HEADER = b"\x00\x1c\x00\x20"
+SHA256_BYTES = 32
 FINGERPRINT_HEADER = b"\x80\x28\x00\x04"
+
+# What a password may be hashed with, by the value of PASSWORD-ALGORITHM, best first (RFC 8489 §14.12, §18.5).
+# NAMES_NONE is the way of clients that know nothing of the choice.
+NAMES_NONE = b""
+ALGORITHMS: dict[bytes, Callable[[bytes], hashlib._Hash]] = {
+    b"\x00\x02\x00\x00": hashlib.sha256,
+    b"\x00\x01\x00\x00": hashlib.md5,
+}
+OFFERED = b"".join(ALGORITHMS)  # the value of PASSWORD-ALGORITHMS: none of them has parameters
 
 # RFC 4013 §2.3: what a prepared string must not hold.
 PROHIBITED = (
@@ -55,12 +67,19 @@ def check_direction(text: str) -> None:
         raise ValueError("writing directions are mixed")
 
 
-def long_term_key(username: str, realm: str, password: str) -> bytes:
-    """MD5 of the three (RFC 8489 §9.2.2). Raises ValueError for characters that none may hold.
+def long_term_key(username: str, realm: str, password: str, algorithm: bytes = NAMES_NONE) -> bytes:
+    """A digest of the three, MD5 where none is named (RFC 8489 §9.2.2, §18.5).
 
     The username is what the client wrote: preparing it is the client's part, and slow for long ones.
+    Raises ValueError for characters that none may hold.
     """
-    return make_integrity_key(username, prepare(realm), prepare(password))
+    text = f"{username}:{prepare(realm)}:{prepare(password)}".encode()
+    return ALGORITHMS.get(algorithm, hashlib.md5)(text).digest()
+
+
+def userhash(username: str, realm: str) -> bytes:
+    """What hides a name from who listens (RFC 8489 §14.4)."""
+    return hashlib.sha256(f"{username}:{prepare(realm)}".encode()).digest()
 
 
 def sign(message: bytes, key: bytes) -> bytes:
@@ -72,6 +91,22 @@ def proves(message: bytes, at: int, key: bytes) -> bool:
     """Whether the MESSAGE-INTEGRITY that begins at `at` was made with this key (RFC 8489 §14.5)."""
     given = message[at + 4 : at + 4 + INTEGRITY_BYTES]
     return hmac.compare_digest(given, message_integrity(message[:at], key))
+
+
+def sign_sha256(message: bytes, key: bytes) -> bytes:
+    """The message with MESSAGE-INTEGRITY-SHA256 at its end."""
+    return grown(message + SHA256_HEADER + digest_sha256(message, key))
+
+
+def proves_sha256(message: bytes, at: int, key: bytes) -> bool:
+    """Whether the MESSAGE-INTEGRITY-SHA256 that begins at `at` was made with this key (RFC 8489 §14.6)."""
+    return hmac.compare_digest(message[at + 4 : at + 4 + SHA256_BYTES], digest_sha256(message[:at], key))
+
+
+def digest_sha256(message: bytes, key: bytes) -> bytes:
+    """Over the message with a length that counts the attribute itself already."""
+    length = (len(message) - 20 + 4 + SHA256_BYTES).to_bytes(2, "big")
+    return hmac.digest(key, message[:2] + length + message[4:], "sha256")
 
 
 def mark(message: bytes) -> bytes:

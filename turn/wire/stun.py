@@ -13,7 +13,9 @@ from turn.wire.attributes import (
     ERROR_CODE,
     FINGERPRINT,
     MESSAGE_INTEGRITY,
+    MESSAGE_INTEGRITY_SHA256,
     NONCE,
+    PASSWORD_ALGORITHMS,
     REALM,
     REQUIRED_BELOW,
     XOR_PEER_ADDRESS,
@@ -22,7 +24,17 @@ from turn.wire.attributes import (
     pack_code,
     pack_xor_address,
 )
-from turn.wire.integrity import FINGERPRINT_HEADER, INTEGRITY_BYTES, is_marked, mark, proves, sign
+from turn.wire.integrity import (
+    FINGERPRINT_HEADER,
+    INTEGRITY_BYTES,
+    SHA256_BYTES,
+    is_marked,
+    mark,
+    proves,
+    proves_sha256,
+    sign,
+    sign_sha256,
+)
 
 HEADER_BYTES = 20
 COOKIE_BYTES = COOKIE.to_bytes(4, "big")
@@ -57,8 +69,9 @@ class WireError(ValueError):
 class Message(NamedTuple):
     """One message that passed the walk.
 
-    `attributes` are in order and end before MESSAGE-INTEGRITY, which begins at `integrity` in `data` (0:
-    there is none): what follows it is not authenticated and ignored (RFC 8489 §14.5).
+    `attributes` are in order and end before MESSAGE-INTEGRITY or its SHA-256 form, which begin at
+    `integrity` and `sha256` in `data` (0: there is none): what follows the first of them is not
+    authenticated and ignored (RFC 8489 §14.5, §14.6).
     """
 
     type: int
@@ -67,6 +80,7 @@ class Message(NamedTuple):
     integrity: int
     fingerprint: bool
     data: bytes
+    sha256: int = 0
 
     def raw(self, attribute: Attribute[Any]) -> bytes | None:
         """The bytes of the first one of its kind: later ones are ignored (RFC 8489 §14)."""
@@ -95,6 +109,10 @@ class Message(NamedTuple):
         """Whether its MESSAGE-INTEGRITY was made with this key."""
         return bool(self.integrity) and proves(self.data, self.integrity, key)
 
+    def proves_sha256(self, key: bytes) -> bool:
+        """Whether its MESSAGE-INTEGRITY-SHA256 was made with this key."""
+        return bool(self.sha256) and proves_sha256(self.data, self.sha256, key)
+
     def unknown(self, known: frozenset[int]) -> tuple[int, ...]:
         """The types that one must know, but does not."""
         return tuple(kind for kind, _ in self.attributes if kind < REQUIRED_BELOW and kind not in known)
@@ -104,20 +122,22 @@ def parse(data: bytes) -> Message:
     """Raises WireError for everything that is not exactly one well-formed message."""
     kind, transaction = parse_header(data)
     attributes: list[tuple[int, bytes]] = []
-    integrity, fingerprint = 0, False
+    integrity, sha256, fingerprint = 0, 0, False
     for count, (at, number, value) in enumerate(walk(data)):
         if count >= MAX_ATTRIBUTES:
             raise WireError("too many attributes")
         if number == FINGERPRINT.type:
             check_fingerprint(data, at, value)
             fingerprint = True
-        elif integrity:
+        elif sha256 or (integrity and number != MESSAGE_INTEGRITY_SHA256.type):
             continue
         elif number == MESSAGE_INTEGRITY.type:
-            integrity = check_integrity_size(at, value)
+            integrity = check_integrity_size(at, value, INTEGRITY_BYTES)
+        elif number == MESSAGE_INTEGRITY_SHA256.type:
+            sha256 = check_integrity_size(at, value, SHA256_BYTES)
         else:
             attributes.append((number, value))
-    return Message(kind, transaction, tuple(attributes), integrity, fingerprint, data)
+    return Message(kind, transaction, tuple(attributes), integrity, fingerprint, data, sha256)
 
 
 def parse_header(data: bytes) -> tuple[int, bytes]:
@@ -146,8 +166,9 @@ def check_fingerprint(data: bytes, at: int, value: bytes) -> None:
         raise WireError("a wrong fingerprint")
 
 
-def check_integrity_size(at: int, value: bytes) -> int:
-    if len(value) != INTEGRITY_BYTES:
+def check_integrity_size(at: int, value: bytes, size: int) -> int:
+    """TURN does not allow the truncated form (RFC 8489 §14.6)."""
+    if len(value) != size:
         raise WireError("no message integrity of this size")
     return at
 
@@ -164,12 +185,13 @@ def build(
     key: bytes | None = None,
     *,
     fingerprint: bool = False,
+    sha256: bool = False,
 ) -> bytes:
     """A message; signed with `key`, and marked, where asked."""
     body = b"".join(tlv(row.type, row.pack(value, transaction)) for row, value in attributes)
     message = HEADER.pack(kind, len(body), COOKIE_BYTES, transaction) + body
     if key is not None:
-        message = sign(message, key)
+        message = sign_sha256(message, key) if sha256 else sign(message, key)
     return mark(message) if fingerprint else message
 
 
@@ -200,13 +222,15 @@ def binding_success(transaction: bytes, client: Address) -> bytes:
 class Challenge:
     """401 and 438 for one realm: everything but transaction and nonce is packed in advance."""
 
-    def __init__(self, realm: str) -> None:
+    def __init__(self, realm: str, algorithms: bytes = b"") -> None:
         self._realm = tlv(REALM.type, realm.encode())
+        self._algorithms = tlv(PASSWORD_ALGORITHMS.type, algorithms) if algorithms else b""
 
     def build(
         self, kind: int, transaction: bytes, code: int, nonce: bytes, *, fingerprint: bool = False
     ) -> bytes:
         body = tlv(ERROR_CODE.type, pack_code(code, b"")) + self._realm + tlv(NONCE.type, nonce)
+        body += self._algorithms
         message = HEADER.pack(kind | ERROR, len(body), COOKIE_BYTES, transaction) + body
         return mark(message) if fingerprint else message
 

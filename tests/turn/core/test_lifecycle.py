@@ -6,7 +6,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.turn.network import LISTENER, LISTENER6, TYPES, Client, network, settings
+from tests.turn.network import LISTENER, LISTENER6, TYPES, Client, network, settings, unlimited
 from turn.flows import Address
 from turn.policies import Limits
 from turn.wire.attributes import (
@@ -139,7 +139,7 @@ TestLifecycle.settings = effort(max_examples=80, stateful_step_count=40, deadlin
 
 def test_a_client_that_never_rests_grows_no_heap() -> None:
     """Making and dropping allocations and channels a thousand times leaves the heap small."""
-    net = network(settings(limits=Limits(0, 0, 0, 0, 0, 0, 0)))
+    net = network(unlimited())
     for turn in range(1500):
         client = Client(net, port=40000 + turn % 100)
         client.allocate()

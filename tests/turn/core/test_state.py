@@ -6,6 +6,7 @@ import pytest
 
 from tests.turn.network import LISTENER, Client, network, settings
 from turn.core.state import REFLECTORS, State
+from turn.errors import QuotaReached
 from turn.flows import Address
 from turn.policies import Limits, networks
 from turn.wire.attributes import EVEN_PORT
@@ -61,3 +62,30 @@ def test_transaction_ids_begin_anywhere() -> None:
     starts = {State(settings()).next_transaction() for _ in range(5)}
     assert len(starts) == 5
     assert {len(start) for start in starts} == {12}
+
+
+def test_all_strangers_together_have_a_rate() -> None:
+    limits = Limits(unauthenticated_in_all=100, trusted=networks("10.0.0.0/8"))
+    state = State(settings(limits=limits))
+    everywhere = [Address(number.to_bytes(4, "big"), 40000) for number in range(0x08000000, 0x08000000 + 500)]
+    assert sum(state.may_answer(source, 0.0) for source in everywhere) == 100
+    assert state.may_answer(Address.of("10.1.2.3", 40000), 0.0)
+    assert sum(state.may_answer(source, 0.5) for source in everywhere) == 50
+    assert state.counts["drops.all strangers"] == 850
+
+
+def test_what_clients_have_learnt_stays() -> None:
+    state = State(settings(sha256=True, realm="call"))
+    nonce = state.nonces.make(CLIENT, 0.0)
+    assert state.adopt(settings(nonce_key=b"other" * 7, realm="elsewhere"), 0.0) == []
+    assert state.nonces.accepts(nonce, CLIENT, 0.0)
+    assert (state.settings.realm, state.settings.sha256) == ("call", True)
+
+
+def test_new_limits_hold_for_what_is_held_already() -> None:
+    state = State(settings())
+    state.quota.take("alice", CLIENT.ip, 3)
+    state.adopt(settings(limits=Limits(allocations_per_user=3, unauthenticated_per_second=1)), 0.0)
+    with pytest.raises(QuotaReached):
+        state.quota.take("alice", CLIENT.ip)
+    assert sum(state.may_answer(CLIENT, 0.0) for _ in range(10)) == 4

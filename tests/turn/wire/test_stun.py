@@ -19,7 +19,9 @@ from turn.wire.attributes import (
     ERROR_CODE,
     FINGERPRINT,
     LIFETIME,
+    MESSAGE_INTEGRITY_SHA256,
     NONCE,
+    PASSWORD_ALGORITHMS,
     REALM,
     TABLE,
     UNKNOWN_ATTRIBUTES,
@@ -27,6 +29,7 @@ from turn.wire.attributes import (
     XOR_MAPPED_ADDRESS,
     XOR_PEER_ADDRESS,
 )
+from turn.wire.integrity import OFFERED, mark, sign, sign_sha256
 from turn.wire.stun import (
     MAX_ATTRIBUTES,
     Challenge,
@@ -44,7 +47,7 @@ from turn.wire.stun import (
 TRANSACTION = bytes(range(12))
 TRANSACTIONS = st.binary(min_size=12, max_size=12)
 FRAMES = yaml.safe_load((Path(__file__).parents[1] / "data" / "frames.yaml").read_text())
-PLAIN = st.sampled_from([row for row in TABLE.values() if row.type not in (0x0008, FINGERPRINT.type)])
+PLAIN = st.sampled_from([row for row in TABLE.values() if row.type not in (0x0008, 0x001C, FINGERPRINT.type)])
 
 
 @pytest.mark.parametrize("row", FRAMES["dropped"], ids=lambda row: row["title"])
@@ -121,15 +124,32 @@ def test_the_first_of_its_kind_counts() -> None:
     assert message.each(USERNAME) == ["first", "second"]
 
 
-def test_what_follows_the_integrity_is_ignored() -> None:
-    signed = build(3, TRANSACTION, [(USERNAME, "alice")], b"key")
+@pytest.mark.parametrize("sha256", [False, True])
+def test_what_follows_the_integrity_is_ignored(sha256: bool) -> None:
+    signed = build(3, TRANSACTION, [(USERNAME, "alice")], b"key", sha256=sha256)
     for row in TABLE.values():
-        if row is FINGERPRINT:
+        if row in (FINGERPRINT, MESSAGE_INTEGRITY_SHA256):
             continue
         longer = signed + row.type.to_bytes(2, "big") + b"\0\4" + bytes(4)
         message = parse(longer[:2] + (len(longer) - 20).to_bytes(2, "big") + longer[4:])
         assert message.attributes == ((USERNAME.type, b"alice"),)
-        assert message.proves(b"key")
+        assert (message.proves_sha256 if sha256 else message.proves)(b"key")
+
+
+def test_the_stronger_integrity_may_follow_the_other() -> None:
+    """And where it comes first, the other is ignored with all that follows (RFC 8489 §14.5, §14.6)."""
+    plain = build(3, TRANSACTION, [(USERNAME, "alice")])
+    both = parse(mark(sign_sha256(sign(plain, b"key"), b"key")))
+    assert (both.proves(b"key"), both.proves_sha256(b"key"), both.fingerprint) == (True, True, True)
+    turned = parse(sign(sign_sha256(plain, b"key"), b"key"))
+    assert (turned.proves(b"key"), turned.proves_sha256(b"key")) == (False, True)
+
+
+@pytest.mark.parametrize("size", [0, 16, 20, 28, 33, 36])
+def test_the_stronger_integrity_has_one_size(size: int) -> None:
+    message = build(3, TRANSACTION, [(MESSAGE_INTEGRITY_SHA256, bytes(size))])
+    with pytest.raises(WireError):
+        parse(message)
 
 
 def test_only_required_types_can_be_unknown() -> None:
@@ -157,6 +177,13 @@ def test_a_challenge(code: int, marked: bool, size: int) -> None:
     assert len(reply) == size
     pairs: list[tuple[Any, Any]] = [(ERROR_CODE, code), (REALM, "call"), (NONCE, b"n" * 16)]
     assert reply == build(0x0113, TRANSACTION, pairs, fingerprint=marked)
+
+
+def test_a_challenge_that_offers_algorithms() -> None:
+    reply = Challenge("call", OFFERED).build(3, TRANSACTION, 401, b"n" * 29)
+    assert len(reply) == 84
+    pairs: list[tuple[Any, Any]] = [(ERROR_CODE, 401), (REALM, "call"), (NONCE, b"n" * 29)]
+    assert reply == build(0x0113, TRANSACTION, [*pairs, (PASSWORD_ALGORITHMS, OFFERED)])
 
 
 def test_padding_is_zero() -> None:

@@ -1,0 +1,117 @@
+"""What else a Binding request may ask: how the NAT before a client behaves (RFC 5780), and RFC 3489's ways.
+
+Nobody signs these requests, so their answers stay small and few: padding is never longer than the client's
+own, and an answer to another port of the client counts as one to a stranger there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from turn.core.effects import Effect, Send
+from turn.core.exchange import Exchange
+from turn.core.media import Drop
+from turn.core.reach import is_loopback, rank
+from turn.core.settings import Settings
+from turn.core.state import State
+from turn.errors import BadRequest, RelayError, UnknownAttribute
+from turn.flows import Address, Packet
+from turn.wire.attributes import (
+    CHANGE_REQUEST,
+    OTHER_ADDRESS,
+    PADDING,
+    RESPONSE_ORIGIN,
+    RESPONSE_PORT,
+    XOR_MAPPED_ADDRESS,
+    Attribute,
+)
+from turn.wire.classic import classic_success, parse_classic
+from turn.wire.stun import WireError
+
+ASKED = frozenset((CHANGE_REQUEST.type, PADDING.type, RESPONSE_PORT.type))
+CHANGE_IP, CHANGE_PORT = 4, 2  # of CHANGE-REQUEST (RFC 5780 §7.2)
+
+
+def others(settings: Settings) -> dict[Address, Address]:
+    """For each UDP listener the one that differs from it in address and port, where there are all four."""
+    found = ((here, other_than(here, settings)) for here in settings.listeners if here.transport == "udp")
+    return {here: other for here, other in found if other is not None}
+
+
+def other_than(here: Address, settings: Settings) -> Address | None:
+    places = settings.listeners
+    ports = sorted(place.port for place in places if place.ip == here.ip and place.transport == "udp")
+    ips = {place.ip for place in places if len(place.ip) == len(here.ip)} - {here.ip}
+    near = [ip for ip in ips if is_loopback(ip) == is_loopback(here.ip)]
+    for ip in sorted(near, key=lambda ip: rank(settings, ip)):
+        for port in ports:
+            other = Address(ip, port)
+            if port != here.port and {other, Address(ip, here.port)} <= places:
+                return other
+    return None
+
+
+def changed(here: Address, flags: int, other: Address | None) -> Address | None:
+    """Where the answer leaves from; None where we have no such place."""
+    if not flags & (CHANGE_IP | CHANGE_PORT):
+        return here
+    if other is None:
+        return None
+    return Address(
+        other.ip if flags & CHANGE_IP else here.ip, other.port if flags & CHANGE_PORT else here.port
+    )
+
+
+def discover(exchange: Exchange, other: Address | None) -> list[Effect]:
+    """A Binding request (RFC 5780 §6.1)."""
+    state, now = exchange.state, exchange.now
+    try:
+        here, there = way_back(exchange, other)
+    except RelayError as error:
+        return [exchange.refusal(error)] if state.may_answer(exchange.client, now) else []
+    return [answer(exchange, here, there, other)] if state.may_answer(there, now) else []
+
+
+def way_back(exchange: Exchange, other: Address | None) -> tuple[Address, Address]:
+    """Where the answer leaves from, and where it goes: always to the client, at another port where it says
+    so. Raises BadRequest, and UnknownAttribute for what we cannot do here, or only datagrams can."""
+    message, client = exchange.message, exchange.client
+    asked = tuple(kind for kind, _ in message.attributes if kind in ASKED)
+    port = message.get(RESPONSE_PORT)
+    if asked and client.transport != "udp":
+        raise UnknownAttribute(asked)
+    if port is not None and message.has(PADDING):
+        raise BadRequest("padding to another port")
+    here = changed(exchange.packet.here, message.get(CHANGE_REQUEST) or 0, other)
+    if here is None:
+        raise UnknownAttribute((CHANGE_REQUEST.type,))
+    return here, client if port is None else client._replace(port=port)
+
+
+def answer(exchange: Exchange, here: Address, there: Address, other: Address | None) -> Send:
+    reach, padding = exchange.state.reach, exchange.message.raw(PADDING)
+    rows: list[tuple[Attribute[Any], Any]] = [
+        (XOR_MAPPED_ADDRESS, exchange.client),
+        (RESPONSE_ORIGIN, reach.outside(here)),
+    ]
+    if other is not None:
+        rows.append((OTHER_ADDRESS, reach.outside(other)))
+    if padding is not None:
+        rows.append((PADDING, bytes(len(padding))))
+    return Send(exchange.success(*rows).packet._replace(here=here, there=there))
+
+
+def classic(state: State, packet: Packet, other: Address | None, now: float) -> list[Effect]:
+    """A Binding request without a cookie (RFC 3489 §8.1). Raises Drop."""
+    try:
+        here = changed(packet.here, parse_classic(packet.data), other)
+    except WireError:
+        raise Drop("malformed") from None
+    if here is None or len(here.ip) != 4 or here.transport != "udp":
+        raise Drop("classic")
+    if not state.may_answer(packet.there, now):
+        return []
+    state.counts["replies.classic"] += 1
+    outer = None if other is None else state.reach.outside(other)
+    reply = classic_success(packet.data, packet.there, state.reach.outside(here), outer)
+    return [Send(Packet(here, packet.there, reply))]

@@ -1,14 +1,64 @@
-"""The relay's section: what each key accepts, and that every limit reaches the core."""
+"""The `turn:` section: what each form of a value is read as. Mistakes are told in tests/test_config.py."""
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from turn.config import Limits, Turn
+from turn.config import External, Limits, Ports, Turn, check_secret
+from turn.flows import Address
 from turn.policies import Limits as Policy
+
+READ: list[tuple[str, Any, Any]] = [
+    ("listen", "udp://192.0.2.7:3478", (Address.of("192.0.2.7", 3478),)),
+    ("listen", ["udp://[2001:db8::7]:3478"], (Address.of("2001:db8::7", 3478),)),
+    ("relay_ports", "20000-20099", Ports(20000, 20099)),
+    ("relay_ports", "20000-20000", Ports(20000, 20000)),
+    ("external_ip", "203.0.113.5", (External(ip_address("203.0.113.5"), None),)),
+    (
+        "external_ip",
+        ["203.0.113.5/10.0.0.5", "2001:db8::5/fd00::5"],
+        (
+            External(ip_address("203.0.113.5"), ip_address("10.0.0.5")),
+            External(ip_address("2001:db8::5"), ip_address("fd00::5")),
+        ),
+    ),
+    ("allow_peers", "10.1.0.0/16", (ip_network("10.1.0.0/16"),)),
+    ("deny_peers", ["192.0.2.7"], (ip_network("192.0.2.7/32"),)),
+    ("relay_addresses", ["2001:db8:0::7"], (ip_address("2001:db8::7"),)),
+]
+
+
+@pytest.mark.parametrize(("key", "written", "read"), READ)
+def test_values(key: str, written: Any, read: Any) -> None:
+    assert getattr(Turn.model_validate({key: written}), key) == read
+
+
+def test_nothing_in_a_section_can_be_changed() -> None:
+    turn = Turn()
+    with pytest.raises(ValidationError):
+        turn.realm = "other"  # type: ignore[misc]  # what must fail
+
+
+def test_limits_are_on_unless_switched_off() -> None:
+    limits = Limits().model_dump(exclude={"trusted"})
+    assert all(limits.values())
+    assert not any(Limits.model_validate(dict.fromkeys(limits, 0)).model_dump().values())
+
+
+@pytest.mark.parametrize("secret", ["0123456789abcdef", "sécret of forty bytes"])
+def test_secret_that_is_long_enough(secret: str) -> None:
+    check_secret(secret)
+    assert Turn.model_validate({"secret": secret}).secret.get_secret_value() == secret
+
+
+@pytest.mark.parametrize("secret", ["0123456789abcde", "CHANGEME0123456789", "secret0123456789abcdef"])
+def test_secret_that_is_not(secret: str) -> None:
+    with pytest.raises(ValueError, match="make one with"):
+        check_secret(secret)
 
 
 def test_every_limit_of_the_file_is_one_of_the_core_with_the_same_default() -> None:

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from turn.flows import Address, Flow, Packet, Rule, Traffic
 
 Punt = Callable[[Packet], None]
+Lost = Callable[[Address, Address], None]  # a client of a stream, and the listener that it came in by
+
+
+class Certificate(NamedTuple):
+    """PEM files: a certificate with what leads to its issuer, and its private key."""
+
+    chain: Path
+    key: Path
+
+
+class BadCertificate(Exception):
+    """Files that no TLS can be spoken with; the text says which and why."""
+
+
+class Streams(NamedTuple):
+    """What holds for clients that come over TCP and TLS: how many connections in all and of one address (0:
+    no limit), what an address counts as (None: not at all), and what TLS shows."""
+
+    connections: int = 0
+    per_address: int = 0
+    counted_as: Callable[[bytes], bytes | None] = lambda ip: ip
+    certificate: Certificate | None = None
 
 
 class TooLarge(NamedTuple):
@@ -32,14 +55,20 @@ class Engine(Protocol):
     All verbs but `run` are synchronous and are called in the loop that runs `run`, also from within `punt`.
     A linked flow's media is ChannelData of its number, or a Send indication to its peer of nothing but
     XOR-PEER-ADDRESS, DATA and perhaps FINGERPRINT; whatever else its client sends, malformed frames too, is
-    punted. The constructor takes the addresses to listen at, and raises CannotListen.
+    punted. A client that comes over TCP or TLS is one connection, and is lost with it; its frames are cut
+    from the stream and padded in it (RFC 8656 §12.5). The constructor takes the addresses to listen at and
+    what holds for streams, and raises CannotListen and BadCertificate.
     """
 
     name: str  # shown in the start-up line and in the metrics
 
-    async def run(self, punt: Punt) -> None:
+    async def run(self, punt: Punt, lost: Lost | None = None) -> None:
         """Move packets until cancelled; what no flow claims is punted: from a client, `packet.here` is a
-        listener's concrete address; from a peer, a relayed address. Cancelled: every socket is closed."""
+        listener's concrete address; from a peer, a relayed address. Who ends a connection, or has it ended,
+        is lost. Cancelled: every socket is closed."""
+
+    def present(self, certificate: Certificate) -> None:
+        """Show this one to who connects from now on; calls go on. Raises BadCertificate: the old stays."""
 
     def open(self, relay: Address) -> bool:
         """Take a relayed address, plain: False if anybody on this machine has it already, or the system has

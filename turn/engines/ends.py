@@ -106,6 +106,9 @@ class Listener:
         control = sockets.leave_from(here.ip)
         return lambda data: sock.sendmsg([data], control, 0, destination)
 
+    def close(self) -> None:
+        self.epoll.drop(self.sock)
+
 
 class Relayed:
     """A relayed address: peers without a linked flow, and flows that got no socket of their own."""

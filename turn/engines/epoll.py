@@ -6,12 +6,13 @@ import asyncio
 import select
 import socket
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 
-from turn.engines import Punt
+from turn.engines import Lost, Punt
 from turn.engines.framing import LARGEST, ROOM, TAIL
 from turn.engines.gather import Gather
-from turn.flows import Packet
+from turn.flows import Address, Packet
 
 READY = 64  # sockets served per wake-up, so that a flood cannot keep the loop from everything else
 LAST_START = ROOM + LARGEST  # where in the buffer the last of several packets may begin
@@ -28,6 +29,8 @@ CROWD = (
 CLOSE = 0.001  # seconds between packets, at most; also the shortest wait that epoll knows
 STAY = 0.004
 
+TICK = 1.0  # seconds between looks at what takes too long
+
 Drain = Callable[[int], None]  # takes at most so many packets
 
 
@@ -42,19 +45,25 @@ class Epoll:
         self.drains: dict[int, Drain] = {}
         self.crowded: list[Drain] = []
         self.epoll = select.epoll()
-        self.waiting: list[Packet] = []
+        self.waiting: list[Callable[[], object]] = []
+        self.ticks: list[Callable[[float], None]] = []
         self.punt: Punt | None = None
+        self.lost: Lost | None = None
 
-    async def run(self, punt: Punt) -> None:
+    async def run(self, punt: Punt, lost: Lost | None = None) -> None:
         """Serve until cancelled."""
         loop = asyncio.get_running_loop()
-        self.punt = punt
+        self.punt, self.lost = punt, lost
         loop.add_reader(self.epoll.fileno(), self.serve)
         try:
+            while self.ticks:
+                await asyncio.sleep(TICK)
+                for tick in self.ticks:
+                    tick(monotonic())
             await loop.create_future()
         finally:
             loop.remove_reader(self.epoll.fileno())
-            self.punt = None
+            self.punt = self.lost = None
 
     def close(self) -> None:
         self.epoll.close()
@@ -62,6 +71,10 @@ class Epoll:
     def watch(self, sock: socket.socket, drain: Drain) -> None:
         self.drains[sock.fileno()] = drain
         self.epoll.register(sock, select.EPOLLIN)
+
+    def heed(self, sock: socket.socket, events: int) -> None:
+        """Wake up for these events from now on."""
+        self.epoll.modify(sock, events)
 
     def drop(self, sock: socket.socket) -> None:
         """Watch it no longer, and close it."""
@@ -102,11 +115,23 @@ class Epoll:
 
     def up_later(self, packet: Packet) -> None:
         """The same in the loop's next turn: for packets met while the core's last answer is being applied."""
+        self.later(partial(self.up, packet))
+
+    def lose_later(self, client: Address, listener: Address) -> None:
+        """A client's connection is no more; said in the loop's next turn, for the same reason."""
+        self.later(partial(self.lose, client, listener))
+
+    def lose(self, client: Address, listener: Address) -> None:
+        if self.lost is not None:
+            self.lost(client, listener)
+
+    def later(self, work: Callable[[], object]) -> None:
+        """Do this in the loop's next turn."""
         if not self.waiting:
             asyncio.get_running_loop().call_soon(self.deliver)
-        self.waiting.append(packet)
+        self.waiting.append(work)
 
     def deliver(self) -> None:
         waiting, self.waiting = self.waiting, []
-        for packet in waiting:
-            self.up(packet)
+        for work in waiting:
+            work()

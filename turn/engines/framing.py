@@ -49,7 +49,7 @@ def frame_size(view: memoryview, start: int, end: int) -> int:
         raise BadStream
     if have < 4:
         return 0
-    _, length = PAIR.unpack_from(view, start)
+    length = int.from_bytes(view[start + 2 : start + 4])
     if is_channel(view[start]):
         size = 4 + (length + 3 & ~3)
     elif length & 3 or (have >= 8 and view[start + 4 : start + 8] != COOKIE):

@@ -14,12 +14,23 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from socket import socket
 
-from turn.engines import CannotListen, Punt, TooLarge, sockets
+from turn.engines import (
+    BadCertificate,
+    CannotListen,
+    Certificate,
+    Lost,
+    Punt,
+    Streams,
+    TooLarge,
+    sockets,
+)
+from turn.engines.doors import Door, Tally
 from turn.engines.ends import Joined, Listener, Relayed
 from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM, TAIL
 from turn.engines.gather import Sender, Transmit
 from turn.engines.table import Lane, Table
+from turn.engines.tls import server_context
 from turn.flows import Address, Flow, Packet, Rule, Traffic
 
 log = logging.getLogger("calln.relay")
@@ -30,24 +41,43 @@ class Portable:
 
     name = "portable"
 
-    def __init__(self, listen: Sequence[Address]) -> None:
-        """Raises CannotListen."""
+    def __init__(self, listen: Sequence[Address], streams: Streams = Streams()) -> None:  # noqa: B008  (frozen)
+        """Raises CannotListen and BadCertificate."""
         self.epoll = Epoll()
         self.table = Table()
-        self.listeners: dict[Address, Listener] = {}
+        self.tally = Tally(streams)
+        self.listeners: dict[Address, Listener | Door] = {}
         self.relays: dict[Address, Relayed] = {}
         self.legs: dict[Flow, Joined] = {}
         try:
             for address in listen:
-                self.listeners[address] = Listener(self.epoll, address)
-        except CannotListen:
+                self.listeners[address] = self.listen(address, streams)
+        except (CannotListen, BadCertificate):
             self.shut()
             raise
-        warn_of_small_buffers(listener.sock for listener in self.listeners.values())
+        warn_of_small_buffers(
+            listener.sock for address, listener in self.listeners.items() if address.transport == "udp"
+        )
 
-    async def run(self, punt: Punt) -> None:
+    def listen(self, address: Address, streams: Streams) -> Listener | Door:
+        """Raises CannotListen and BadCertificate."""
+        if address.transport == "udp":
+            return Listener(self.epoll, address)
+        if address.transport == "tcp":
+            return Door(self.epoll, address, self.tally)
+        if streams.certificate is None:
+            raise BadCertificate(f"{address}: TLS needs a certificate")
+        return Door(self.epoll, address, self.tally, server_context(streams.certificate))
+
+    def present(self, certificate: Certificate) -> None:
+        context = server_context(certificate)
+        for listener in self.listeners.values():
+            if isinstance(listener, Door) and listener.context is not None:
+                listener.context = context
+
+    async def run(self, punt: Punt, lost: Lost | None = None) -> None:
         try:
-            await self.epoll.run(punt)
+            await self.epoll.run(punt, lost)
         finally:
             self.shut()
 
@@ -56,9 +86,10 @@ class Portable:
         for relay in list(self.relays):
             self.close(relay)
         for listener in self.listeners.values():
-            self.epoll.drop(listener.sock)
+            listener.close()
         self.listeners.clear()
         self.epoll.crowded.clear()
+        self.epoll.ticks.clear()
         self.epoll.close()
 
     def open(self, relay: Address) -> bool:
@@ -158,7 +189,7 @@ class Portable:
         elif packet.there in self.relays:
             self.epoll.up_later(Packet(packet.there, packet.here, packet.data))
 
-    def listener_of(self, here: Address) -> Listener | None:
+    def listener_of(self, here: Address) -> Listener | Door | None:
         """The listener that a concrete address of ours belongs to."""
         return self.listeners.get(here) or self.listeners.get(here._replace(ip=bytes(len(here.ip))))
 

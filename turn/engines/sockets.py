@@ -1,4 +1,4 @@
-"""The operating system in a few functions: UDP sockets as the packet mover needs them (Linux)."""
+"""The operating system in a few functions: sockets as the packet mover needs them (Linux)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ SockAddr = tuple[str, int]  # how the system writes an address, without IPv6's f
 
 LISTENER_BUFFER = 4 << 20  # all clients' bursts pass one socket: with 64 KiB, one packet in ten was lost
 FLOW_BUFFER = 256 << 10  # one client's or one peer's burst
+STREAM_BUFFER = 64 << 10  # of a TCP client, each way; left alone, the kernel would give a slow reader 4 MiB
+BACKLOG = 1024
+
+# A client that vanished is noticed after 45 + 4 * 15 seconds.
+KEEPALIVE = ((socket.TCP_KEEPIDLE, 45), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 
 # Numbers from Linux's headers that the socket module does not name.
 IP_PKTINFO, IP_MTU_DISCOVER, IP_MTU, SO_RCVBUFFORCE = 8, 10, 14, 33
@@ -100,6 +105,32 @@ def plain(here: Address, buffer: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)
     enlarge(sock, buffer)
     return sock
+
+
+def door(here: Address) -> socket.socket:
+    """A TCP socket that clients connect to, and whose buffers theirs inherit. Raises OSError."""
+    sock = socket.socket(family(here), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last calls of the one before linger
+        for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, buffer, STREAM_BUFFER)
+        sock.bind(sockaddr(here))
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def tune(sock: socket.socket) -> None:
+    """A connection that waits for nothing, sends at once, and notices that its client is gone."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in KEEPALIVE:
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def send_whole(sock: socket.socket, data: bytes, there: Address) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.turn.engines.world import (
     LOOPBACK,
+    NO_LIMITS,
     PATIENCE,
     End,
     Maker,
@@ -26,18 +27,22 @@ from tests.turn.engines.world import (
     xored,
 )
 from turn.engines import CannotListen
-from turn.flows import Address, Flow, Packet, Rule
+from turn.flows import Address, Flow, Packet, Rule, Transport
 
 CHANNEL = 0x4001
 versions = pytest.mark.parametrize("version", [4, 6])
+transports = pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 frames = pytest.mark.parametrize("channel", [CHANNEL, None], ids=["channel", "indication"])
 
 
 @versions
 @frames
-async def test_a_linked_flow_goes_both_ways(make: Maker, version: int, channel: int | None) -> None:
-    async with World(make, version) as world:
-        client, peer = world.end(), world.end()
+@transports
+async def test_a_linked_flow_goes_both_ways(
+    make: Maker, version: int, channel: int | None, transport: Transport
+) -> None:
+    async with World(make, version, transport=transport) as world:
+        client, peer = await world.client(), world.end()
         flow = world.link(client, peer.address, channel)
         for data in (b"", b"a", b"voice", bytes(range(256)) * 4):
             client.send(framed(flow, data), world.listener)
@@ -49,9 +54,12 @@ async def test_a_linked_flow_goes_both_ways(make: Maker, version: int, channel: 
 
 
 @versions
-async def test_an_indication_with_a_fingerprint_goes_too(make: Maker, version: int) -> None:
-    async with World(make, version) as world:
-        client, peer = world.end(), world.end()
+@transports
+async def test_an_indication_with_a_fingerprint_goes_too(
+    make: Maker, version: int, transport: Transport
+) -> None:
+    async with World(make, version, transport=transport) as world:
+        client, peer = await world.client(), world.end()
         flow = world.link(client, peer.address, None)
         client.send(framed(flow, b"voice", fingerprint=True), world.listener)
         assert await peer.receive() == b"voice"
@@ -59,9 +67,12 @@ async def test_an_indication_with_a_fingerprint_goes_too(make: Maker, version: i
 
 @versions
 @frames
-async def test_traffic_is_counted_as_it_flows(make: Maker, version: int, channel: int | None) -> None:
-    async with World(make, version) as world:
-        client, peer = world.end(), world.end()
+@transports
+async def test_traffic_is_counted_as_it_flows(
+    make: Maker, version: int, channel: int | None, transport: Transport
+) -> None:
+    async with World(make, version, transport=transport) as world:
+        client, peer = await world.client(), world.end()
         flow = world.link(client, peer.address, channel)
         traffic = world.engine.traffic()
         assert list(traffic) == [flow]
@@ -77,9 +88,12 @@ async def test_traffic_is_counted_as_it_flows(make: Maker, version: int, channel
 
 
 @frames
-async def test_what_is_no_longer_linked_is_punted(make: Maker, channel: int | None) -> None:
-    async with World(make) as world:
-        client, peer = world.end(), world.end()
+@transports
+async def test_what_is_no_longer_linked_is_punted(
+    make: Maker, channel: int | None, transport: Transport
+) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
         flow = world.link(client, peer.address, channel)
         client.send(framed(flow, b"linked"), world.listener)
         assert await peer.receive() == b"linked"
@@ -105,9 +119,10 @@ async def test_what_waits_when_a_flow_is_unlinked_is_punted(make: Maker) -> None
 
 
 @frames
-async def test_a_new_rule_holds_at_once(make: Maker, channel: int | None) -> None:
-    async with World(make) as world:
-        client, peer = world.end(), world.end()
+@transports
+async def test_a_new_rule_holds_at_once(make: Maker, channel: int | None, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
         flow = world.link(client, peer.address, channel, Rule(packets=1))
         before = world.engine.traffic()[flow]
         for _ in range(10):
@@ -121,9 +136,10 @@ async def test_a_new_rule_holds_at_once(make: Maker, channel: int | None) -> Non
         assert world.engine.traffic()[flow].packets_out > before.packets_out
 
 
-async def test_limits_are_of_the_allocation_and_count_both_ways(make: Maker) -> None:
-    async with World(make) as world:
-        client, one, two = world.end(), world.end(), world.end()
+@transports
+async def test_limits_are_of_the_allocation_and_count_both_ways(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, one, two = await world.client(), world.end(), world.end()
         relay = world.open()
         flows = [world.flow(client, peer.address, CHANNEL + n, relay) for n, peer in enumerate((one, two))]
         for flow in flows:
@@ -160,9 +176,10 @@ async def passed(world: World, packets: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_order_is_kept(make: Maker) -> None:
-    async with World(make) as world:
-        client, peer = world.end(), world.end()
+@transports
+async def test_order_is_kept(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
         flow = world.link(client, peer.address, CHANNEL)
         for number in range(150):
             client.send(framed(flow, struct.pack("!H", number)), world.listener)
@@ -188,9 +205,10 @@ async def test_a_burst_of_many_sizes_arrives_whole(make: Maker, version: int, ch
             await asyncio.sleep(0.2)  # a new socket's first moments are over
 
 
-async def test_a_burst_with_requests_among_it_keeps_its_order(make: Maker) -> None:
-    async with World(make) as world:
-        client, peer = world.end(), world.end()
+@transports
+async def test_a_burst_with_requests_among_it_keeps_its_order(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
         flow = world.link(client, peer.address, CHANNEL)
         await asyncio.sleep(0.2)
         client.send(framed(flow, b"first"), world.listener)
@@ -284,9 +302,12 @@ async def test_only_media_passes_and_all_else_is_punted(make: Maker, name: str) 
 
 @versions
 @frames
-async def test_two_flows_that_mirror_each_other_join(make: Maker, version: int, channel: int | None) -> None:
-    async with World(make, version) as world:
-        one, two = world.end(), world.end()
+@transports
+async def test_two_flows_that_mirror_each_other_join(
+    make: Maker, version: int, channel: int | None, transport: Transport
+) -> None:
+    async with World(make, version, transport=transport) as world:
+        one, two = await world.client(), await world.client()
         first, second = world.open(), world.open()
         there = world.flow(one, second, channel, first)
         back = world.flow(two, first, CHANNEL, second)
@@ -301,9 +322,10 @@ async def test_two_flows_that_mirror_each_other_join(make: Maker, version: int, 
         assert traffic[there] == traffic[back] == (2, 1205, 2, 1205, 0)
 
 
-async def test_half_a_pair_is_punted_as_from_the_peer(make: Maker) -> None:
-    async with World(make) as world:
-        one, two = world.end(), world.end()
+@transports
+async def test_half_a_pair_is_punted_as_from_the_peer(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        one, two = await world.client(), await world.client()
         first, second = world.open(), world.open()
         there = world.flow(one, second, CHANNEL, first)
         back = world.flow(two, first, CHANNEL, second)
@@ -434,9 +456,10 @@ async def test_a_listener_is_taken_or_it_is_not(make: Maker) -> None:
         assert caught.value.address == world.listener
 
 
-async def test_closing_forgets_the_flows(make: Maker) -> None:
-    async with World(make) as world:
-        client, peer = world.end(), world.end()
+@transports
+async def test_closing_forgets_the_flows(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
         flow = world.link(client, peer.address, CHANNEL)
         world.engine.close(flow.relay)
         world.engine.close(flow.relay)
@@ -445,9 +468,10 @@ async def test_closing_forgets_the_flows(make: Maker) -> None:
         assert (await world.punt()).data == framed(flow, b"late")
 
 
-async def test_linking_without_a_relayed_address_changes_nothing(make: Maker) -> None:
-    async with World(make) as world:
-        client, peer = world.end(), world.end()
+@transports
+async def test_linking_without_a_relayed_address_changes_nothing(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
         relay = world.open()
         world.engine.close(relay)
         flow = world.flow(client, peer.address, CHANNEL, relay)
@@ -458,9 +482,10 @@ async def test_linking_without_a_relayed_address_changes_nothing(make: Maker) ->
         assert (await world.punt()).data == framed(flow, b"up")
 
 
-async def test_one_flow_between_a_relayed_address_and_a_peer(make: Maker) -> None:
-    async with World(make) as world:
-        client, peer = world.end(), world.end()
+@transports
+async def test_one_flow_between_a_relayed_address_and_a_peer(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
         sending = world.link(client, peer.address, None)
         bound = sending._replace(channel=CHANNEL)
         world.engine.link(bound, Rule())
@@ -473,9 +498,10 @@ async def test_one_flow_between_a_relayed_address_and_a_peer(make: Maker) -> Non
         assert (await world.punt()).data == framed(sending, b"voice")
 
 
-async def test_one_flow_per_channel_of_a_client(make: Maker) -> None:
-    async with World(make) as world:
-        client, one, two = world.end(), world.end(), world.end()
+@transports
+async def test_one_flow_per_channel_of_a_client(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, one, two = await world.client(), world.end(), world.end()
         first = world.link(client, one.address, CHANNEL)
         second = world.link(client, two.address, CHANNEL)
         assert list(world.engine.traffic()) == [second]
@@ -540,7 +566,7 @@ async def test_several_listeners(make: Maker) -> None:
     listen = [probe.address for probe in probes]
     for probe in probes:
         probe.close()
-    world = World(lambda _: make(listen))
+    world = World(lambda _, streams=NO_LIMITS: make(listen, streams))
     async with world:
         for address in listen:
             client = world.end(address.host)

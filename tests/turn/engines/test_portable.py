@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.turn.engines.world import World, framed, unframed
-from turn.engines.ends import MAX_TWINS
+from turn.engines.ends import MAX_TWINS, Listener
 from turn.engines.portable import Portable, warn_of_small_buffers
 from turn.flows import Rule
 
@@ -80,6 +80,7 @@ async def test_a_twin_goes_to_the_client_that_waited_longest() -> None:
         peer = world.end()
         flows = [world.link(world.end(), peer.address, CHANNEL) for _ in range(MAX_TWINS + 2)]
         listener = engine_of(world).listeners[world.listener]
+        assert isinstance(listener, Listener)
         assert len(listener.twins) == MAX_TWINS
         waiting = [client.address for client in listener.shared]
         assert waiting == [flow.client for flow in flows[-2:]]

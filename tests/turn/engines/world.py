@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Protocol, Self
 
-from turn.engines import Engine
+from tests.turn.engines.certificates import certificate
+from turn.engines import Engine, Streams
 from turn.engines.portable import Portable
-from turn.flows import Address, Flow, Packet, Rule
+from turn.flows import Address, Flow, Packet, Rule, Transport
 
 PATIENCE = 5  # seconds before a test that waits has failed
 COOKIE = 0x2112A442
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 
 
+NO_LIMITS = Streams()
+
+
 class Maker(Protocol):
-    def __call__(self, listen: Sequence[Address]) -> Engine: ...
+    def __call__(self, listen: Sequence[Address], streams: Streams = ...) -> Engine: ...
 
 
 ENGINES: dict[str, Maker] = {"portable": Portable}
@@ -50,6 +55,72 @@ class End:
         self.sock.close()
 
 
+class Client(Protocol):
+    """An end whose packets are whole, however they travel."""
+
+    address: Address
+
+    def send(self, data: bytes, there: Address) -> None: ...
+    async def receive(self) -> bytes: ...
+    async def receive_from(self) -> tuple[bytes, Address]: ...
+    def close(self) -> None: ...
+
+
+class StreamEnd:
+    """A client's connection; what it receives are frames without their padding."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, there: Address) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.there = there
+        self.address = address_of(writer.get_extra_info("sockname"))._replace(transport=there.transport)
+
+    @classmethod
+    async def connect(cls, there: Address, *, plain: bool = False) -> Self:
+        trust = None
+        if there.transport == "tls" and not plain:
+            trust = ssl.create_default_context(cafile=certificate().chain)
+        return cls(*await asyncio.open_connection(there.host, there.port, ssl=trust), there)
+
+    def send(self, data: bytes, there: Address) -> None:
+        assert there == self.there
+        self.writer.write(data + bytes(-len(data) % 4))
+
+    async def receive(self) -> bytes:
+        return (await self.receive_from())[0]
+
+    async def receive_from(self) -> tuple[bytes, Address]:
+        async with asyncio.timeout(PATIENCE):
+            head = await self.reader.readexactly(4)
+            kind, length = struct.unpack("!HH", head)
+            rest = await self.reader.readexactly(length + -length % 4 if kind >= 0x4000 else 16 + length)
+        return head + (rest[:length] if kind >= 0x4000 else rest), self.there
+
+    async def ended(self) -> bytes:
+        """What came until the relay closed the connection."""
+        async with asyncio.timeout(PATIENCE):
+            with suppress(ConnectionResetError):
+                return await self.reader.read()
+        return b""
+
+    def reset(self) -> None:
+        """Leave without a word that all was said."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+def free(host: str, transport: Transport) -> Address:
+    """A place to listen at that nobody had a moment ago."""
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as sock:
+        sock.bind((host, 0))
+        return address_of(sock.getsockname())._replace(transport=transport)
+
+
 def address_of(sockaddr: tuple[str, int]) -> Address:
     return Address.of(sockaddr[0], sockaddr[1])
 
@@ -57,22 +128,34 @@ def address_of(sockaddr: tuple[str, int]) -> Address:
 class World:
     """An engine that runs, what it punted, and ends to talk to it with."""
 
-    def __init__(self, make: Maker, version: int = 4, listen: str | None = None) -> None:
+    def __init__(
+        self,
+        make: Maker,
+        version: int = 4,
+        listen: str | None = None,
+        transport: Transport = "udp",
+        streams: Streams = NO_LIMITS,
+    ) -> None:
         self.host = LOOPBACK[version]
-        probe = End(listen or self.host)
-        self.listener = probe.address
-        probe.close()
-        self.engine = make([self.listener])
+        self.listener = free(listen or self.host, transport)
+        if transport == "tls" and streams.certificate is None:
+            streams = streams._replace(certificate=certificate())
+        self.engine = make([self.listener], streams)
         self.punted: asyncio.Queue[Packet] = asyncio.Queue()
+        self.lost: asyncio.Queue[tuple[Address, Address]] = asyncio.Queue()
         self.ends: list[End] = []
+        self.streams: list[StreamEnd] = []
         self.react: Callable[[Packet], object] = lambda packet: None
 
     def receive(self, packet: Packet) -> None:
         self.punted.put_nowait(packet)
         self.react(packet)
 
+    def lose(self, client: Address, listener: Address) -> None:
+        self.lost.put_nowait((client, listener))
+
     async def __aenter__(self) -> Self:
-        self.task = asyncio.ensure_future(self.engine.run(self.receive))
+        self.task = asyncio.ensure_future(self.engine.run(self.receive, self.lose))
         await asyncio.sleep(0)
         return self
 
@@ -82,10 +165,28 @@ class World:
             await self.task
         for end in self.ends:
             end.close()
+        for stream in self.streams:
+            stream.close()
+            with suppress(OSError):
+                await stream.writer.wait_closed()
 
     def end(self, host: str | None = None) -> End:
         self.ends.append(End(host or self.host))
         return self.ends[-1]
+
+    async def client(self) -> Client:
+        """Who comes in as the listener has it; over a stream, it has said something already."""
+        if self.listener.transport == "udp":
+            return self.end()
+        stream = await self.connect()
+        stream.send(stun(0x0001, b""), self.listener)
+        assert await self.punt() == Packet(self.listener, stream.address, stun(0x0001, b""))
+        return stream
+
+    async def connect(self, *, plain: bool = False) -> StreamEnd:
+        """Plain: without TLS at a door that speaks it."""
+        self.streams.append(await StreamEnd.connect(self.listener, plain=plain))
+        return self.streams[-1]
 
     def open(self) -> Address:
         """A relayed address, at a port that was free a moment ago."""
@@ -95,10 +196,10 @@ class World:
             if self.engine.open(probe.address):
                 return probe.address
 
-    def flow(self, client: End, peer: Address, channel: int | None, relay: Address | None = None) -> Flow:
+    def flow(self, client: Client, peer: Address, channel: int | None, relay: Address | None = None) -> Flow:
         return Flow(client.address, self.listener, channel, relay or self.open(), peer)
 
-    def link(self, client: End, peer: Address, channel: int | None, rule: Rule = Rule()) -> Flow:  # noqa: B008
+    def link(self, client: Client, peer: Address, channel: int | None, rule: Rule = Rule()) -> Flow:  # noqa: B008
         flow = self.flow(client, peer, channel)
         self.engine.link(flow, rule)
         return flow

@@ -1,0 +1,46 @@
+"""What waits for a slow reader: its order, and its bounds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turn.engines.outbox import ANSWER_BYTES, MEDIA_BYTES, Outbox, Overflow
+
+ANSWER, VOICE, DATA = b"\1\1 answer", b"\x40\1 voice", b"\0\x17 data"
+
+
+def emptied(box: Outbox, step: int) -> bytes:
+    sent = b""
+    while box.head:
+        sent += bytes(box.head[:step])
+        box.sent(step)
+    return sent
+
+
+@pytest.mark.parametrize("step", [1, 5, 1000])
+def test_what_is_being_sent_is_finished_then_answers_overtake_media(step: int) -> None:
+    box = Outbox(memoryview(b"half"))
+    for packet in (VOICE, ANSWER, DATA, ANSWER):
+        box.put(packet)
+    assert emptied(box, step) == b"half" + ANSWER + ANSWER + VOICE + DATA
+    assert (box.answers_size, box.media_size) == (0, 0)
+
+
+@given(st.lists(st.integers(1, 20_000), max_size=60))
+def test_the_newest_media_stay_and_are_whole(sizes: list[int]) -> None:
+    box, put = Outbox(memoryview(b"half")), []
+    for number, size in enumerate(sizes):
+        put.append(b"\x40" + bytes([number]) * size)
+        box.put(put[-1])
+        assert sum(map(len, box.media)) == box.media_size <= MEDIA_BYTES
+    assert list(box.media) == put[len(put) - len(box.media) :]
+
+
+def test_nobody_leaves_so_many_answers_unread() -> None:
+    box = Outbox(memoryview(b"half"))
+    for _ in range(ANSWER_BYTES // 100):
+        box.put(bytes(100))
+    with pytest.raises(Overflow):
+        box.put(bytes(100))

@@ -1,0 +1,313 @@
+"""Clients of streams: how their bytes become packets, what ends them, and what a slow one costs."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from tests.turn.engines.world import (
+    ENGINES,
+    NO_LIMITS,
+    Client,
+    Maker,
+    StreamEnd,
+    World,
+    attribute,
+    framed,
+    stun,
+    unframed,
+)
+from turn.engines.doors import Door
+from turn.engines.outbox import ANSWER_BYTES, MEDIA_BYTES
+from turn.engines.portable import Portable
+from turn.engines.streams import FRAMES, STUCK, WHOLE_FRAME, Connection
+from turn.flows import Flow, Packet, Transport
+
+CHANNEL = 0x4001
+HELLO = stun(0x0001, b"")
+streams = pytest.mark.parametrize("transport", ["tcp", "tls"])
+
+
+def numbered(number: int) -> bytes:
+    return stun(0x0001, attribute(0x8022, struct.pack("!H", number)))
+
+
+def door_of(world: World) -> Door:
+    engine = world.engine
+    assert isinstance(engine, Portable)
+    door = engine.listeners[world.listener]
+    assert isinstance(door, Door)
+    return door
+
+
+def connection_of(world: World, client: Client) -> Connection:
+    return door_of(world).connections[client.address, world.listener]
+
+
+async def punted(world: World, count: int) -> list[bytes]:
+    return [(await world.punt()).data for _ in range(count)]
+
+
+@streams
+async def test_one_byte_at_a_time(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        stream = await world.connect()
+        for byte in HELLO + numbered(1):
+            stream.writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+        assert await punted(world, 2) == [HELLO, numbered(1)]
+
+
+@streams
+async def test_many_packets_at_once_keep_their_order(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        stream = await world.connect()
+        wanted = [numbered(number) for number in range(FRAMES * 50)]
+        stream.writer.write(b"".join(wanted))
+        assert await punted(world, len(wanted)) == wanted
+
+
+@streams
+async def test_media_and_requests_in_one_segment(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
+        flow = world.link(client, peer.address, CHANNEL)
+        world.react = lambda packet: world.engine.send([packet._replace(data=HELLO)])
+        for number in range(100):
+            client.send(framed(flow, bytes([number]) * (number % 7)), world.listener)
+            client.send(numbered(number), world.listener)
+        assert [await peer.receive() for _ in range(100)] == [bytes([n]) * (n % 7) for n in range(100)]
+        assert await punted(world, 100) == [numbered(number) for number in range(100)]
+        assert world.lost.empty()
+
+
+@streams
+async def test_padding_is_the_streams_own(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client = await world.client()
+        assert isinstance(client, StreamEnd)
+        client.send(b"\x40\x05\0\5voice", world.listener)
+        assert (await world.punt()).data == b"\x40\x05\0\5voice"
+        world.engine.send([Packet(world.listener, client.address, b"\x40\x05\0\5voice")])
+        assert await client.reader.readexactly(12) == b"\x40\x05\0\5voice\0\0\0"
+
+
+BROKEN = {
+    "GET": b"GET / HTTP/1.1\r\n\r\n",
+    "first byte 0x80": b"\x80",
+    "first byte 0xff": b"\xff",
+    "channel data before anything": b"\x40\x01\0\4data",
+    "another cookie": b"\0\1\0\0\0\0\0\0",
+    "the hello of TLS": bytes.fromhex("1603010200010001fc0303"),
+    **{f"length {size}": struct.pack("!HH", 1, size) + HELLO for size in range(65520, 65536, 4)},
+}
+
+
+@streams
+@pytest.mark.parametrize("name", BROKEN)
+async def test_what_is_no_stream_of_frames_is_closed(make: Maker, transport: Transport, name: str) -> None:
+    async with World(make, transport=transport) as world:
+        stream = await world.connect()
+        stream.writer.write(BROKEN[name])
+        assert await stream.ended() == b""
+        assert world.punted.empty()
+        assert not door_of(world).connections
+
+
+@streams
+async def test_padding_left_out_ends_the_connection(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client = await world.client()
+        assert isinstance(client, StreamEnd)
+        client.writer.write(b"\x40\x01\0\5voice" + HELLO)
+        assert await client.ended() == b""
+        assert await world.lost.get() == (client.address, world.listener)
+
+
+async def test_plain_bytes_at_a_tls_door_end_the_connection(make: Maker) -> None:
+    async with World(make, transport="tls") as world:
+        stream = await world.connect(plain=True)
+        stream.writer.write(HELLO)
+        assert HELLO not in await stream.ended()
+        assert not door_of(world).connections
+
+
+LEAVE: dict[str, tuple[bytes, Callable[[StreamEnd], None]]] = {
+    "reset": (b"", lambda stream: stream.reset()),
+    "end": (b"", lambda stream: stream.writer.close()),
+    "half a message, then reset": (HELLO[:9], lambda stream: stream.reset()),
+    "half a message, then end": (HELLO[:9], lambda stream: stream.writer.close()),
+}
+
+
+@streams
+@pytest.mark.parametrize("name", LEAVE)
+async def test_who_leaves_is_lost_once(make: Maker, transport: Transport, name: str) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
+        flow = world.link(client, peer.address, CHANNEL)
+        assert isinstance(client, StreamEnd)
+        said, leave = LEAVE[name]
+        client.writer.write(said)
+        leave(client)
+        async with asyncio.timeout(5):
+            assert await world.lost.get() == (client.address, world.listener)
+        peer.send(b"anybody?", flow.relay)
+        world.engine.send([Packet(world.listener, client.address, HELLO)])
+        world.engine.unlink(flow)
+        await asyncio.sleep(0.05)
+        assert world.lost.empty()
+        assert not door_of(world).connections
+
+
+async def test_half_a_close_is_a_whole_one(make: Maker) -> None:
+    async with World(make, transport="tcp") as world:
+        client = await world.client()
+        assert isinstance(client, StreamEnd)
+        client.writer.write_eof()
+        assert await client.ended() == b""
+        assert await world.lost.get() == (client.address, world.listener)
+
+
+@streams
+async def test_who_has_said_nothing_is_not_lost(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        stream = await world.connect()
+        stream.writer.write(HELLO[:5])
+        await asyncio.sleep(0.05)
+        stream.reset()
+        async with asyncio.timeout(5):
+            while door_of(world).connections:
+                await asyncio.sleep(0.01)
+        assert world.lost.empty()
+
+
+@streams
+async def test_how_long_a_frame_may_take(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client = await world.client()
+        assert isinstance(client, StreamEnd)
+        connection = connection_of(world, client)
+        assert connection.read_by == math.inf
+        client.writer.write(HELLO[:19])
+        await settled(connection, 19)
+        begun = connection.read_by
+        assert not connection.is_overdue(begun - 0.1)
+        client.writer.write(HELLO[19:] + HELLO[:3])
+        await settled(connection, 3)
+        assert connection.read_by > begun
+        client.writer.write(HELLO[3:])
+        await settled(connection, 0)
+        assert connection.read_by == math.inf
+        client.writer.write(HELLO[:3])
+        await settled(connection, 3)
+        door_of(world).sweep(connection.read_by - 0.1)
+        assert not connection.closed
+        door_of(world).sweep(connection.read_by + 0.1)
+        assert await client.ended() == b""
+        assert await world.lost.get() == (client.address, world.listener)
+
+
+async def settled(connection: Connection, left: int) -> None:
+    async with asyncio.timeout(5):
+        while len(connection.rest) != left:
+            await asyncio.sleep(0.01)
+
+
+async def slow_reader(world: World) -> tuple[Client, Connection]:
+    """A client that reads nothing from now on."""
+    client = await world.client()
+    assert isinstance(client, StreamEnd)
+    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    return client, connection_of(world, client)
+
+
+@streams
+async def test_a_slow_reader_loses_the_oldest_media_and_reads_whole_packets(
+    make: Maker, transport: Transport
+) -> None:
+    async with World(make, transport=transport) as world:
+        client, connection = await slow_reader(world)
+        assert isinstance(client, StreamEnd)
+        peer = world.end()
+        flow = world.link(client, peer.address, CHANNEL)
+        sent = [struct.pack("!I", number) * 300 for number in range(2000)]
+        for data in sent:
+            world.engine.send([Packet(world.listener, client.address, framed(flow, data))])
+        world.engine.send([Packet(world.listener, client.address, numbered(7))])
+        assert connection.outbox is not None
+        assert connection.outbox.media_size <= MEDIA_BYTES
+        assert STUCK - 1 < connection.write_by - asyncio.get_running_loop().time() <= STUCK
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        heard: list[bytes] = []
+        while not heard or heard[-1] != sent[-1]:
+            frame = await client.receive()
+            heard.append(frame if frame == numbered(7) else unframed(flow, frame))
+        assert heard.count(numbered(7)) == 1
+        voice = [data for data in heard if data != numbered(7)]
+        assert len(voice) < len(sent)
+        assert voice == [data for data in sent if data in voice]
+        async with asyncio.timeout(5):
+            while connection.outbox is not None:
+                await asyncio.sleep(0.01)
+        assert connection.write_by == math.inf
+
+
+@streams
+async def test_who_reads_nothing_is_closed(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, connection = await slow_reader(world)
+        while connection.outbox is None:
+            world.engine.send([Packet(world.listener, client.address, stun(0x0017, bytes(1000)))])
+        door_of(world).sweep(connection.write_by - 0.1)
+        assert not connection.closed
+        door_of(world).sweep(connection.write_by + 0.1)
+        assert await world.lost.get() == (client.address, world.listener)
+
+
+@streams
+async def test_who_asks_and_never_reads_is_closed(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, connection = await slow_reader(world)
+        answer = Packet(world.listener, client.address, stun(0x0101, bytes(1000)))
+        for _ in range(2000):
+            world.engine.send([answer])
+        assert connection.closed
+        assert connection.outbox is not None
+        assert connection.outbox.answers_size <= ANSWER_BYTES + len(answer.data)
+        assert await world.lost.get() == (client.address, world.listener)
+
+
+@streams
+async def test_a_client_that_is_closed_while_its_packets_wait(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client = await world.client()
+        connection = connection_of(world, client)
+        world.react = lambda packet: connection.close()
+        for number in range(100):
+            client.send(numbered(number), world.listener)
+        assert (await world.punt()).data == numbered(0)
+        assert await world.lost.get() == (client.address, world.listener)
+        assert world.punted.empty()
+
+
+async def test_streams_and_datagrams_at_one_port() -> None:
+    async with World(ENGINES["portable"], transport="tcp") as world:
+        pass
+    both = [world.listener, world.listener._replace(transport="udp")]
+    async with World(lambda _, streams=NO_LIMITS: Portable(both, streams)) as pair:
+        for pair.listener in both:
+            client, peer = await pair.client(), pair.end()
+            flow: Flow = pair.link(client, peer.address, CHANNEL)
+            client.send(framed(flow, b"voice"), pair.listener)
+            assert await peer.receive() == b"voice"
+
+
+def test_patience_is_ten_seconds() -> None:
+    assert WHOLE_FRAME == STUCK == 10

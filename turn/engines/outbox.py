@@ -1,0 +1,53 @@
+"""What waits for a slow reader of a stream: whole packets, bounded, the oldest media lost first."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from turn.engines.framing import DATA_INDICATION, is_channel
+
+MEDIA_BYTES = 64 << 10  # six seconds of voice: whatever waits longer is not worth hearing
+ANSWER_BYTES = 16 << 10  # a hundred answers that nobody reads: who asks on is no client
+DATA_HEAD = DATA_INDICATION.to_bytes(2)
+
+
+class Overflow(Exception):
+    """More answers wait than any client leaves unread."""
+
+
+class Outbox:
+    """The packet that is being sent comes first and whole; then answers, since nobody asks twice on a stream;
+    then media."""
+
+    __slots__ = ("answers", "answers_size", "head", "media", "media_size")
+
+    def __init__(self, head: memoryview) -> None:
+        """`head` is what is left of the packet that is being sent."""
+        self.head = head
+        self.answers: deque[bytes] = deque()
+        self.media: deque[bytes] = deque()
+        self.answers_size = self.media_size = 0
+
+    def put(self, packet: bytes) -> None:
+        """Raises Overflow."""
+        if is_channel(packet[0]) or packet.startswith(DATA_HEAD):
+            self.media.append(packet)
+            self.media_size += len(packet)
+            while self.media_size > MEDIA_BYTES:
+                self.media_size -= len(self.media.popleft())
+        else:
+            self.answers.append(packet)
+            self.answers_size += len(packet)
+            if self.answers_size > ANSWER_BYTES:
+                raise Overflow
+
+    def sent(self, size: int) -> bool:
+        """So many bytes of the head have left; whether anything waits still."""
+        self.head = self.head[size:]
+        if not self.head and self.answers:
+            self.head = memoryview(self.answers.popleft())
+            self.answers_size -= len(self.head)
+        elif not self.head and self.media:
+            self.head = memoryview(self.media.popleft())
+            self.media_size -= len(self.head)
+        return bool(self.head)

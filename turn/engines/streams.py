@@ -1,0 +1,216 @@
+"""A client's connection, plain or TLS: bytes in, whole frames on; whole packets out, at the reader's pace."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from select import EPOLLIN, EPOLLOUT
+from socket import socket
+from time import monotonic
+
+from turn.engines.epoll import Epoll
+from turn.engines.framing import ROOM, BadStream, frame_size, is_channel
+from turn.engines.outbox import Outbox, Overflow
+from turn.engines.table import Client
+from turn.flows import Address, Packet
+
+READ = 16 << 10  # bytes per turn: one record of TLS
+FRAMES = 16  # per turn, so that a stream of tiny ones keeps nobody waiting
+WHOLE_FRAME = 10.0  # seconds for the first frame, and for the rest of any other
+HANDSHAKE = 5.0  # seconds
+STUCK = 10.0  # seconds in which a client reads nothing of what waits for it
+NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Connection:
+    """`known` is called at its first whole frame, `left` when it has closed."""
+
+    __slots__ = (
+        "client",
+        "closed",
+        "epoll",
+        "here",
+        "is_known",
+        "known",
+        "left",
+        "outbox",
+        "read_by",
+        "rest",
+        "resuming",
+        "sock",
+        "there",
+        "write_by",
+    )
+
+    def __init__(self, epoll: Epoll, sock: socket, here: Address, there: Address) -> None:
+        self.epoll = epoll
+        self.sock = sock
+        self.here = here
+        self.there = there
+        self.client: Client | None = None  # while it has a linked flow
+        self.outbox: Outbox | None = None  # while something waits
+        self.rest = b""  # of what was read: less than one frame, or more than one turn's
+        self.is_known = self.resuming = self.closed = False
+        self.write_by = math.inf
+        self.known: Callable[[], None]
+        self.left: Callable[[Connection], None]
+
+    def start(self, known: Callable[[], None], left: Callable[[Connection], None]) -> None:
+        self.known, self.left = known, left
+        self.read_by = monotonic() + WHOLE_FRAME
+        self.epoll.watch(self.sock, self.drain)
+
+    def drain(self, _most: int) -> None:
+        """One turn: what waits goes out, one read at most comes in, a few frames go on."""
+        if self.closed:
+            return
+        try:
+            if self.outbox is not None:
+                self.flush(self.outbox)
+            with suppress(*NOT_YET):
+                self.take()
+        except (OSError, BadStream):
+            self.close()
+
+    def take(self) -> None:
+        """Raises OSError and BadStream."""
+        view, start, end = self.epoll.view, ROOM, self.load(self.rest)
+        if not has_frame(view, start, end):
+            end += self.read(view[end : end + READ])
+        if not self.is_known and is_channel(view[start]):  # nobody can have a channel yet: "GET " looks so
+            raise BadStream
+        frames = 0
+        while frames < FRAMES and has_frame(view, start, end):
+            size = frame_size(view, start, end)
+            frames += 1
+            if self.client is not None and self.client.carry(view, start, size):
+                start += size
+                continue
+            frame, rest = bytes(view[start : start + size]), bytes(view[start + size : end])
+            self.up(frame)
+            if self.closed:
+                return
+            start, end = ROOM, self.load(rest)  # the core's answer may have used the buffer
+        self.keep(bytes(view[start:end]), progress=frames > 0)
+
+    def load(self, rest: bytes) -> int:
+        """Put this at the buffer's beginning; where it ends."""
+        end = ROOM + len(rest)
+        self.epoll.view[ROOM:end] = rest
+        return end
+
+    def read(self, room: memoryview) -> int:
+        """Raises OSError, at the stream's end too."""
+        size = self.sock.recv_into(room)
+        if not size:
+            raise ConnectionResetError
+        return size
+
+    def up(self, frame: bytes) -> None:
+        """What no flow carries; a channel's padding belongs to the stream and not to the packet."""
+        if not self.is_known:
+            self.is_known = True
+            self.known()
+        if is_channel(frame[0]):
+            frame = frame[: 4 + int.from_bytes(frame[2:4])]
+        self.epoll.up(Packet(self.here, self.there, frame))
+
+    def keep(self, rest: bytes, *, progress: bool) -> None:
+        """What was not used up has its turn later. Raises BadStream."""
+        self.rest = rest
+        if not self.resuming and (has_frame(memoryview(rest), 0, len(rest)) or self.holds_more()):
+            self.resuming = True
+            self.epoll.later(self.resume)
+        if progress and not rest:
+            self.read_by = math.inf
+        elif progress or (rest and self.read_by == math.inf):
+            self.read_by = monotonic() + WHOLE_FRAME
+
+    def holds_more(self) -> bool:
+        """Whether something was read from the system that epoll no longer knows of."""
+        return False
+
+    def resume(self) -> None:
+        self.resuming = False
+        self.drain(1)
+
+    def send(self, data: memoryview) -> None:
+        """A whole frame, padded for the stream; kept while the client is slow, or lost with it."""
+        if self.closed:
+            return
+        if len(data) & 3:
+            data = memoryview(bytes(data) + bytes(-len(data) & 3))
+        try:
+            if self.outbox is None:
+                self.send_now(data)
+            else:
+                self.outbox.put(bytes(data))
+        except (OSError, Overflow):
+            self.close()
+
+    def send_now(self, data: memoryview) -> None:
+        """Raises OSError."""
+        sent = 0
+        with suppress(*NOT_YET):
+            sent = self.sock.send(data)
+        if sent < len(data):
+            self.outbox = Outbox(memoryview(bytes(data[sent:])))
+            self.write_by = monotonic() + STUCK
+            self.epoll.heed(self.sock, EPOLLIN | EPOLLOUT)
+
+    def flush(self, outbox: Outbox) -> None:
+        """Raises OSError."""
+        with suppress(*NOT_YET):
+            while outbox.sent(self.sock.send(outbox.head)):
+                self.write_by = monotonic() + STUCK
+            self.outbox = None
+            self.write_by = math.inf
+            self.epoll.heed(self.sock, EPOLLIN)
+
+    def is_overdue(self, now: float) -> bool:
+        return now > self.read_by or now > self.write_by
+
+    def close(self) -> None:
+        """Of one that is closed: nothing happens."""
+        if not self.closed:
+            self.closed = True
+            self.epoll.drop(self.sock)
+            self.left(self)
+
+
+class Encrypted(Connection):
+    """A connection inside TLS."""
+
+    __slots__ = ("tls",)
+
+    def __init__(self, epoll: Epoll, sock: ssl.SSLSocket, here: Address, there: Address) -> None:
+        super().__init__(epoll, sock, here, there)
+        self.tls = sock
+
+    def start(self, known: Callable[[], None], left: Callable[[Connection], None]) -> None:
+        self.known, self.left = known, left
+        self.read_by = monotonic() + HANDSHAKE
+        self.epoll.watch(self.sock, self.shake)
+
+    def shake(self, most: int) -> None:
+        """As much of the handshake as is there."""
+        try:
+            self.tls.do_handshake()
+        except NOT_YET:
+            return
+        except OSError:
+            self.close()
+            return
+        self.read_by = monotonic() + WHOLE_FRAME
+        self.epoll.drains[self.sock.fileno()] = self.drain
+        self.drain(most)
+
+    def holds_more(self) -> bool:
+        return self.tls.pending() > 0
+
+
+def has_frame(view: memoryview, start: int, end: int) -> bool:
+    """Raises BadStream."""
+    return 0 < frame_size(view, start, end) <= end - start

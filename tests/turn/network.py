@@ -193,7 +193,7 @@ class Client:
         hidden: bool = False,
     ) -> None:
         self.net, self.listener = net, listener
-        self.address = Address.of(address, port)
+        self.address = Address.of(address, port, listener.transport)
         self.user, self.realm = user, realm
         self.key = long_term_key(user, realm, password or USERS.get(user, "nothing"), algorithm)
         self.algorithm, self.hidden = algorithm, hidden

@@ -167,6 +167,12 @@ class Relay:
             chosen += [one for one in named.both if one not in chosen]
         return [effect for allocation in chosen for effect in self._state.end(allocation)]
 
+    def lost(self, client: Address, listener: Address) -> list[Effect]:
+        """A client's connection has ended, and with it what it held (RFC 8656 §3.2)."""
+        allocation = self._state.allocations.find(client, listener)
+        gone = allocation.both if allocation else ()
+        return [effect for one in gone for effect in self._state.end(one)]
+
     def reload(self, settings: Settings, now: float) -> list[Effect]:
         """New settings for what comes and for what lives: allocations whose user or secret is gone end, and
         permissions for peers that are denied now. The realm, the offer of SHA-256 and the nonces' key stay

@@ -10,11 +10,28 @@ import pytest
 from aioice import stun as aioice
 from aioice.turn import make_integrity_key
 
-from tests.turn.network import LISTENER, PEER, TYPES, USERS, Client, compose, network, settings, unlimited
+from tests.turn.network import (
+    LISTENER,
+    LISTENER6,
+    PEER,
+    TYPES,
+    USERS,
+    Client,
+    compose,
+    network,
+    settings,
+    unlimited,
+)
 from turn.core.effects import Close, Send
-from turn.flows import Address, Packet
+from turn.flows import Address, Packet, Transport
 from turn.policies import PeerTable, networks
-from turn.wire.attributes import DATA, EVEN_PORT, REQUESTED_TRANSPORT, XOR_PEER_ADDRESS
+from turn.wire.attributes import (
+    ADDITIONAL_ADDRESS_FAMILY,
+    DATA,
+    EVEN_PORT,
+    REQUESTED_TRANSPORT,
+    XOR_PEER_ADDRESS,
+)
 from turn.wire.stun import parse, parse_channel_data
 
 UDP = (REQUESTED_TRANSPORT, 17)
@@ -126,6 +143,38 @@ def test_sessions_for_an_operator() -> None:
     net.pass_time(100)
     (session,) = net.relay.sessions(net.now)
     assert session == ("alice", client.address, relay, 500.0, 1, 1, 1)
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_a_client_of_a_stream_holds_what_it_has_until_its_connection_ends(transport: Transport) -> None:
+    door = LISTENER._replace(transport=transport)
+    both = frozenset((LISTENER, LISTENER6, door))
+    net = network(unlimited(listeners=both))
+    client, other = Client(net, listener=door), Client(net)  # one address and port, but not one client
+    relay = client.allocate()
+    assert relay.transport == "udp"
+    other.allocate()
+    assert client.bind(0x4000, PEER) == other.bind(0x4000, PEER) == 0
+    (sent,) = client.raw(bytes.fromhex("4000000168"))
+    assert sent == Packet(relay, PEER, b"h")
+    (heard,) = net.deliver(relay, PEER, b"hello")
+    assert (heard.here, heard.there) == (door, client.address)
+    assert net.run(net.relay.lost(other.address, door)) == []
+    assert len(net.open) == 2
+    assert net.run(net.relay.lost(client.address, door)) == []
+    assert net.open == {other.relay}
+    assert {flow.client for flow in net.links} == {other.address}
+    assert net.relay.lost(client.address, door) == []
+
+
+def test_both_families_end_with_the_connection() -> None:
+    door = LISTENER._replace(transport="tcp")
+    net = network(unlimited(listeners=frozenset((LISTENER, LISTENER6, door))))
+    client = Client(net, listener=door)
+    client.allocate((ADDITIONAL_ADDRESS_FAMILY, 2))
+    assert len(net.open) == 2
+    net.run(net.relay.lost(client.address, door))
+    assert (net.open, net.links) == (set(), {})
 
 
 def test_counts_hold_no_name_and_no_address() -> None:

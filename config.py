@@ -20,13 +20,13 @@ from turn.config import Turn, check_secret
 
 MAX_BYTES = 1 << 20  # a configuration is a page or two; a larger file was named by mistake
 SECRET_VARIABLE = "CALLN_TURN_SECRET"  # noqa: S105  # the name of a variable, no secret
-LOCAL = "turn: {listen: [udp://127.0.0.1:3478, 'udp://[::1]:3478']}"  # what runs where no file is named
+LOCAL = "turn: {listen: ['127.0.0.1:3478', '[::1]:3478']}"  # what runs where no file is named
 EX_CONFIG = 78  # sysexits.h: something in the configuration is wrong
 
 Located = tuple[str, ...]
 
 
-class ConfigError(Exception):
+class ConfigError(ValueError):
     """The configuration cannot be used; each problem is one line that says where and what to write."""
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -211,28 +211,40 @@ def anchor(config: Config, folder: Path) -> Config:
     """The same with its relative paths taken from the file's own folder."""
     turn, geo = config.turn, config.geo
     site = config.site.model_copy(update={"state_dir": folder / config.site.state_dir})
-    if turn.secret_file:
-        turn = turn.model_copy(update={"secret_file": folder / turn.secret_file})
+    files = {name: getattr(turn, name) for name in ("secret_file", "certificate", "key")}
+    turn = turn.model_copy(update={name: folder / path for name, path in files.items() if path})
     if geo.database:
         geo = geo.model_copy(update={"database": folder / geo.database})
     return config.model_copy(update={"site": site, "turn": turn, "geo": geo})
 
 
+def told_relay(path: Path | None) -> tuple[Turn, list[bytes]]:
+    """What a relay is told, at its start and again at each reload. Raises ConfigError."""
+    config = load(path)
+    return config.turn, turn_secrets(config)
+
+
 def turn_secret(config: Config) -> bytes:
-    """The secret shared by server and relay: environment, file, section, else made once and kept.
+    """The secret that credentials are made with. Raises ConfigError."""
+    return turn_secrets(config)[0]
+
+
+def turn_secrets(config: Config) -> list[bytes]:
+    """What server and relay share: environment, file, section, else made once and kept. A file may hold
+    several, so that one can be changed while credentials made with the other are under way.
 
     Raises ConfigError where the secret is unreadable, readable by everybody, or weak.
     """
     if given := os.environ.get(SECRET_VARIABLE):
-        return checked_secret(given.strip(), SECRET_VARIABLE)
+        return [checked_secret(given.strip(), SECRET_VARIABLE)]
     if path := config.turn.secret_file:
-        return secret_from(path)
+        return secrets_from(path)
     if written := config.turn.secret.get_secret_value():
-        return written.encode()
+        return [written.encode()]
     return kept_secret(config.site.state_dir)
 
 
-def secret_from(path: Path) -> bytes:
+def secrets_from(path: Path) -> list[bytes]:
     try:
         if path.stat().st_mode & stat.S_IROTH:
             raise ConfigError([f"{path}: everybody can read this secret; write: chmod 640 {path}"])
@@ -243,7 +255,8 @@ def secret_from(path: Path) -> bytes:
         ) from None
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror or error}"]) from None
-    return checked_secret(text.strip(), str(path))
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    return [checked_secret(line, str(path)) for line in lines]
 
 
 def checked_secret(secret: str, where: str) -> bytes:
@@ -254,7 +267,7 @@ def checked_secret(secret: str, where: str) -> bytes:
     return secret.encode()
 
 
-def kept_secret(state_dir: Path) -> bytes:
+def kept_secret(state_dir: Path) -> list[bytes]:
     """The generated secret. Written whole under another name and then linked, so that of two processes that
     start at once both read the same one."""
     path = state_dir / "turn.secret"
@@ -272,4 +285,4 @@ def kept_secret(state_dir: Path) -> bytes:
                 draft.unlink()
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror or error}; point site.state_dir elsewhere"]) from None
-    return secret_from(path)
+    return secrets_from(path)

@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from config import EX_CONFIG, Config, ConfigError, load, turn_secret
+from config import EX_CONFIG, Config, ConfigError, load, told_relay, turn_secret
 from deploy import bans, check, together
+from deploy import relay as relays
 from deploy.control import ControlError
 from deploy.ice import ice_settings
 from server import app
 from server.geo import GeoError
 from server.state import StateError
-from turn import service
+from turn import process
 
 EX_USAGE = 2  # as argparse ends
 EX_UNAVAILABLE = 69  # sysexits.h: something needed is taken, or does not answer
@@ -27,7 +28,7 @@ ENDS: tuple[tuple[type[Exception], int], ...] = (
     (GeoError, EX_CONFIG),
     (StateError, EX_UNAVAILABLE),
     (ControlError, EX_UNAVAILABLE),
-    (service.Unavailable, EX_UNAVAILABLE),
+    (process.Unavailable, EX_UNAVAILABLE),
     (app.Unavailable, EX_UNAVAILABLE),
 )
 
@@ -61,19 +62,33 @@ def serve(config: Config, _: Options) -> int:
     return app.run(config.site, config.server, config.geo, ice, encrypted_only=config.turn.encrypted_only)
 
 
-def relay(config: Config, _: Options) -> int:
-    return service.run(config.turn, [turn_secret(config)])
+def relay(config: Config, options: Options) -> int:
+    return process.run(lambda: told_relay(options.config), config.site.state_dir)
 
 
 def run_check(config: Config, _: Options) -> int:
     return check.run(config)
 
 
+GROUPS = {"ban": "Ban addresses: add, list, remove."}
 ADDRESS = Option("address", {"help": "an address or a network, such as 192.0.2.7 or 2001:db8::/48"})
 COMMANDS = (
     Command("run", "Serve everything on this machine: server and relay together.", run_both),
     Command("serve", "Serve the page, matching and signalling.", serve),
     Command("relay", "Run the STUN/TURN relay.", relay),
+    Command("relay sessions", "List who holds which relayed address of the running relay.", relays.sessions),
+    Command(
+        "relay kill",
+        "End a session of the running relay, or all of a user.",
+        relays.kill,
+        (
+            Option("id", {"nargs": "?", "help": "the session, as calln relay sessions names it"}),
+            Option("--user", {"metavar": "NAME", "help": "every session of this user"}),
+        ),
+    ),
+    Command("relay drain", "Have the relay take nobody new and end with its last allocation.", relays.drain),
+    Command("relay stats", "Show what the running relay holds, carried and dropped.", relays.stats),
+    Command("relay reload", "Have the running relay read its configuration anew.", relays.reload),
     Command("check", "Read the configuration and say what it comes to.", run_check),
     Command(
         "ban add",
@@ -112,14 +127,21 @@ def parser() -> argparse.ArgumentParser:
         "calln", description="A private voice-calling service on a machine of your own."
     )
     groups = {"": top.add_subparsers(metavar="COMMAND", required=True)}
+    parsers: dict[str, argparse.ArgumentParser] = {}
     for command in COMMANDS:
         group, _, word = command.words.rpartition(" ")
         if group not in groups:
-            inner = groups[""].add_parser(group, help="Ban addresses: add, list, remove.")
-            groups[group] = inner.add_subparsers(metavar="COMMAND", required=True)
+            alone = group in parsers  # means something without a further word
+            inner = parsers.get(group) or groups[""].add_parser(group, help=GROUPS[group])
+            groups[group] = inner.add_subparsers(metavar="COMMAND", required=not alone)
         own = groups[group].add_parser(word, help=command.sentence, description=command.sentence)
+        parsers[command.words] = own
         own.add_argument(
-            "--config", type=Path, metavar="FILE", help="without it: defaults, on this machine only"
+            "--config",
+            type=Path,
+            metavar="FILE",
+            default=argparse.SUPPRESS if group in parsers else None,  # named before the further word
+            help="without it: defaults, on this machine only",
         )
         for option in command.options:
             own.add_argument(option.name, **option.settings)

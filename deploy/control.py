@@ -1,4 +1,4 @@
-"""Asks a running server through its Unix socket: what only its memory holds."""
+"""Asks a running server or relay through its Unix socket: what only its memory holds."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ import http.client
 import json
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-SOCKET = "server.sock"
-PATIENCE = 5.0  # seconds for an answer; the server is on this machine
+PATIENCE = 5.0  # seconds for an answer; they are on this machine
+
+
+class Whom(NamedTuple):
+    """A socket in site.state_dir, and who listens there when which command runs."""
+
+    socket: str
+    name: str
+    command: str
+
+
+SERVER = Whom("server.sock", "server", "calln serve")
+RELAY = Whom("relay.sock", "relay", "calln relay")
 
 
 class ControlError(Exception):
-    """The server does not answer, or refuses; says what to do."""
+    """It does not answer, or refuses; says what to do."""
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -29,9 +40,9 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
-def ask(state_dir: Path, method: str, path: str, wish: object = None) -> Any:
+def ask(state_dir: Path, method: str, path: str, wish: object = None, whom: Whom = SERVER) -> Any:
     """The answer's JSON. Raises ControlError."""
-    place = state_dir / SOCKET
+    place = state_dir / whom.socket
     connection = UnixConnection(place)
     try:
         body = None if wish is None else json.dumps(wish)
@@ -40,9 +51,9 @@ def ask(state_dir: Path, method: str, path: str, wish: object = None) -> Any:
         answer = json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ControlError(f"no server answers at {place} ({why}); is calln serve running?") from None
+        raise ControlError(f"no {whom.name} answers at {place} ({why}); is {whom.command} running?") from None
     finally:
         connection.close()
     if response.status != http.HTTPStatus.OK:
-        raise ControlError(answer.get("message", f"the server refused ({response.status})"))
+        raise ControlError(answer.get("message", f"the {whom.name} refused ({response.status})"))
     return answer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +32,7 @@ from server.reports import KEPT_SECONDS, LETTERS, Reports
 from server.sockets import Doors, Sockets
 from server.state.embedded import Embedded
 from server.visitors import Means
+from turn import logs
 
 __all__ = ["Unavailable", "build", "run"]
 
@@ -138,7 +138,7 @@ def facts_of(server: Server, ice: IceSettings, geo: Database | None, encrypted_o
 
 def run(site: Site, server: Server, geo: Geo, ice: IceSettings, *, encrypted_only: str = "off") -> int:
     """Serve until told to end; the exit code. Raises GeoError, StateError or Unavailable."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.start()
     process.allow_descriptors()
     database = open_database(geo.database) if geo.database else None
     state = Embedded(site.state_dir)

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import Config, ConfigError, load, parse, turn_secret
+from config import Config, ConfigError, load, parse, turn_secret, turn_secrets
 from turn.flows import Address
 
 ROOT = Path(__file__).parent.parent
@@ -137,12 +137,21 @@ def test_environment_comes_before_file_and_file_before_section(
     assert turn_secret(both) == b"from-the-environment"
 
 
+def test_while_a_secret_changes_the_file_holds_both(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("the new one, with spaces\n\n  the old one, long enough\n")
+    os.chmod(tmp_path / "s", 0o600)
+    config = with_turn(tmp_path, secret_file="s")
+    assert turn_secrets(config) == [b"the new one, with spaces", b"the old one, long enough"]
+    assert turn_secret(config) == b"the new one, with spaces"
+
+
 @pytest.mark.parametrize(
     ("content", "mode", "says"),
     [
         (b"from-the-file-of-secrets", 0o644, "everybody can read this secret; write: chmod 640"),
         (b"", 0o600, "shorter than 16 bytes"),
         (b"short\n", 0o600, "shorter than 16 bytes"),
+        (b"from-the-file-of-secrets\nshort\n", 0o600, "shorter than 16 bytes"),
         (b"\xff" * 20, 0o600, "not UTF-8"),
         (None, 0, "No such file"),
     ],

@@ -7,20 +7,20 @@ import os
 import sys
 from pathlib import Path
 
-from config import EX_CONFIG, ConfigError, load, turn_secret
-from turn import service
+from config import EX_CONFIG, ConfigError, load, told_relay
+from turn import process
 
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m turn", description="Run the STUN/TURN relay.")
     parser.add_argument("--config", type=Path, metavar="FILE")
     try:
-        config = load(parser.parse_args().config)
-        return service.run(config.turn, [turn_secret(config)])
+        path: Path | None = parser.parse_args().config
+        return process.run(lambda: told_relay(path), load(path).site.state_dir)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EX_CONFIG
-    except service.Unavailable as error:
+    except process.Unavailable as error:
         print(error, file=sys.stderr)
         return os.EX_UNAVAILABLE
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,13 +19,20 @@ from pydantic import (
     field_validator,
 )
 
-from turn.flows import Address
+from turn.flows import Address, Transport
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
 MIN_SECRET_BYTES = 16  # shorter secrets can be guessed offline from one captured request (RFC 8656 §21.1.2)
 PLACEHOLDERS = ("changeme", "change-me", "secret", "password", "example", "your-")  # copied from a manual
+
+SCHEMES: dict[str, tuple[Transport, ...]] = {
+    "": ("udp", "tcp"),
+    "udp": ("udp",),
+    "tcp": ("tcp",),
+    "tls": ("tls",),
+}
 
 
 class Ports(NamedTuple):
@@ -46,17 +54,20 @@ def as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def parse_listen(value: object) -> Address:
-    text = str(value)
-    scheme, mark, rest = text.rpartition("://")
-    if mark and scheme in ("tcp", "tls"):
-        raise ValueError(f"{scheme}:// listeners are not available yet; write udp://{rest}")
-    if mark and scheme != "udp":
-        raise ValueError(f"{scheme}:// is unknown; write udp://ADDRESS:PORT")
+def parse_listen(value: object) -> tuple[Address, ...]:
+    """An entry without a scheme stands for UDP and TCP."""
+    scheme, mark, rest = str(value).rpartition("://")
+    if mark and scheme not in SCHEMES:
+        raise ValueError(f"{scheme}:// is unknown; write udp://ADDRESS:PORT, tcp:// or tls://")
     host, colon, port = rest.rpartition(":")
     if not colon or not port.isdecimal() or not 1 <= int(port) <= 65535:
-        raise ValueError("write udp://ADDRESS:PORT with a port from 1 to 65535")
-    return Address.of(str(parse_ip(host.removeprefix("[").removesuffix("]"))), int(port))
+        raise ValueError(f"write {scheme or 'udp'}://ADDRESS:PORT with a port from 1 to 65535")
+    ip = str(parse_ip(host.removeprefix("[").removesuffix("]")))
+    return tuple(Address.of(ip, int(port), transport) for transport in SCHEMES[scheme])
+
+
+def join(entries: tuple[tuple[Address, ...], ...]) -> tuple[Address, ...]:
+    return tuple(address for entry in entries for address in entry)
 
 
 def parse_ip(value: object) -> IPAddress:
@@ -92,9 +103,20 @@ def parse_ports(value: object) -> Ports:
     return ports
 
 
+def parse_place(value: object) -> Address:
+    host, colon, port = str(value).rpartition(":")
+    if not colon or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError("write ADDRESS:PORT with a port from 1 to 65535")
+    return Address.of(str(parse_ip(host.removeprefix("[").removesuffix("]"))), int(port))
+
+
 Count = Annotated[int, Strict(), Field(ge=0)]
 Switch = Annotated[bool, Strict()]
-Listeners = Annotated[tuple[Annotated[Address, PlainValidator(parse_listen)], ...], BeforeValidator(as_list)]
+Listeners = Annotated[
+    tuple[Annotated[Address, PlainValidator(parse_listen)], ...],
+    BeforeValidator(as_list),
+    AfterValidator(join),
+]
 Networks = Annotated[
     tuple[Annotated[IPNetwork, PlainValidator(parse_network)], ...], BeforeValidator(as_list)
 ]
@@ -148,6 +170,12 @@ class Limits(Section):
         64, description="Peer addresses that one allocation may talk to: bounds memory and slows a scan."
     )
     channels: Count = Field(64, description="Channels of one allocation: bounds memory.")
+    connections: Count = Field(
+        5000, description="TCP and TLS connections in all: bounds memory and open files."
+    )
+    connections_per_address: Count = Field(
+        200, description="TCP and TLS connections of one address (IPv6: one /64)."
+    )
     new_peers_per_second: Count = Field(
         5,
         description="New peers per second for one allocation (burst 32): slows a port scan.",
@@ -169,9 +197,21 @@ class Turn(Section):
         "49152-65535", description="UDP ports for relayed addresses, first and last."
     )  # type: ignore[assignment]  # the default is written as the file writes it
     listen: Listeners = Field(
-        ("udp://0.0.0.0:3478", "udp://[::]:3478"),  # type: ignore[arg-type]  # as above
+        ("0.0.0.0:3478", "[::]:3478"),  # type: ignore[arg-type]  # as above
         min_length=1,
-        description="Addresses that clients reach the relay at.",
+        description="Addresses that clients reach the relay at: udp://, tcp:// or tls:// before "
+        "ADDRESS:PORT, or nothing for both UDP and TCP.",
+    )
+    certificate: Path | None = Field(
+        None,
+        description="PEM file that tls:// listeners show: the certificate and what leads to its issuer. Read "
+        "anew at each reload; calls go on.",
+        examples=["/etc/calln/fullchain.pem"],
+    )
+    key: Path | None = Field(
+        None,
+        description="PEM file with the certificate's private key, without a password.",
+        examples=["/etc/calln/privkey.pem"],
     )
     relay_addresses: Addresses = Field(
         (),
@@ -194,7 +234,8 @@ class Turn(Section):
     )
     secret_file: Path | None = Field(
         None,
-        description="File that holds the secret; readable by its owner and group only.",
+        description="File that holds the secret, or several, one a line, while it changes: the first makes "
+        "credentials, the relay accepts all. Readable by its owner and group only.",
         examples=["/etc/calln/turn.secret"],
     )
     credential_seconds: Annotated[int, Strict(), Field(ge=30, le=86400)] = Field(
@@ -232,6 +273,20 @@ class Turn(Section):
     allow_loopback_peers: Switch = Field(
         False, description="Relay to 127.0.0.0/8 and ::1 as well: for tests on one machine only."
     )
+    drain_seconds: Count = Field(
+        600,
+        description="How long running allocations may go on after SIGTERM before the relay ends them.",
+    )
+    alternate_server: Annotated[Address, PlainValidator(parse_place)] | None = Field(
+        None,
+        description="Relay that new clients are sent to while this one ends. Without it they are refused.",
+        examples=["203.0.113.9:3478"],
+    )
+    metrics_listen: Annotated[Address, PlainValidator(parse_place)] | None = Field(
+        None,
+        description="Address for the relay's /metrics and /readyz beside the Unix socket in site.state_dir.",
+        examples=["127.0.0.1:9642"],
+    )
     encrypted_only: Literal["off", "observe", "compat", "enforce"] = Field(
         "off", description="Forward only what shows itself to be encrypted. Only off is available yet."
     )
@@ -257,6 +312,20 @@ class Turn(Section):
         if len(set(listen)) != len(listen):
             raise ValueError("one address stands here twice")
         return listen
+
+    @field_validator("certificate")
+    @classmethod
+    def need_a_certificate(cls, certificate: Path | None, info: ValidationInfo) -> Path | None:
+        if certificate is None and any(here.transport == "tls" for here in info.data.get("listen", ())):
+            raise ValueError("tls:// in turn.listen needs one; name the PEM files in certificate and key")
+        return certificate
+
+    @field_validator("key")
+    @classmethod
+    def need_both(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) != (info.data.get("certificate", key) is None):
+            raise ValueError("certificate and key belong together; name both or none")
+        return key
 
     @field_validator("secret")
     @classmethod

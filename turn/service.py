@@ -1,44 +1,47 @@
-"""The relay as a process: brings core and engine together; what the one asks for, the other does."""
+"""Core and engine together: what the one asks for, the other does; and what the core is told at its start."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import logging
-import os
-import resource
 import secrets
-import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import ifaddr
 
 from turn.config import External, IPNetwork, Turn
 from turn.core.effects import Close, Effect, Link, Open, Send, Unlink
 from turn.core.relay import Relay, Settings
-from turn.engines import CannotListen, Engine
+from turn.engines import BadCertificate, CannotListen, Certificate, Engine, Streams
 from turn.engines.portable import Portable
-from turn.flows import Address, Packet
-from turn.policies import Accounts, Limits, Network, PeerTable
+from turn.flows import Address, Flow, Packet
+from turn.metrics import Tally
+from turn.policies import Accounts, Limits, Network, PeerTable, subscriber
 
 log = logging.getLogger("calln.relay")
 
-ENGINES: dict[str, Callable[[Sequence[Address]], Engine]] = {"portable": Portable}
+
+class Maker(Protocol):
+    """How an engine is made."""
+
+    def __call__(self, listen: Sequence[Address], streams: Streams) -> Engine: ...
+
+
+ENGINES: dict[str, Maker] = {"portable": Portable}
 
 NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
-SOCKETS_PER_ALLOCATION = 3  # a twin, a relayed address, a leg
-SPARE_SOCKETS = 100
 MISHAP_SECONDS = 60  # between two log lines about packets that no code expected: they come in floods
 
 TOO_BIG = {4: (3, 4), 16: (2, 0)}  # ICMP type and code by the bytes of the family's addresses
 
 WHAT_TO_DO = {
-    errno.EADDRINUSE: "stop what has the port (ss -lunp shows it), or write another in turn.listen",
+    errno.EADDRINUSE: "stop what has the port (ss -lntup shows it), or write another in turn.listen",
     errno.EADDRNOTAVAIL: "this machine has no such address; write one of its own in turn.listen",
     errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; grant it, or write another in turn.listen",
 }
@@ -48,72 +51,40 @@ class Unavailable(Exception):
     """The relay cannot start on this machine as it is; the text says why and what to do."""
 
 
-def run(turn: Turn, secrets: Sequence[bytes]) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. Raises Unavailable."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    raise_descriptor_limit(turn.limits.allocations)
-    asyncio.run(serve(turn, secrets))
-    return 0
-
-
-async def serve(turn: Turn, secrets: Sequence[bytes]) -> None:
-    """Serve until SIGTERM or SIGINT. Raises Unavailable."""
-    own = own_addresses()
-    for ip in turn.relay_addresses:
-        if ip.packed not in own:
-            raise Unavailable(
-                f"turn.relay_addresses: {ip} is no address of this machine; write one of its own"
-            )
-    engine, listeners = listen(ENGINES[turn.engine], turn.listen)
-    service = Service(Relay(settings(turn, secrets, listeners, own)), engine)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    work: list[asyncio.Task[Any]] = [
-        asyncio.create_task(engine.run(service.punt)),
-        asyncio.create_task(stop.wait()),
-    ]
-    try:
-        print(start_line(engine, listeners, turn), flush=True)
-        notify("READY=1")
-        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        notify("STOPPING=1")
-        await cancel(work)
-
-
-async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
 class Service:
-    """The core's effects, applied; the core's deadlines, kept. It remembers nothing else."""
+    """The core's effects, applied; the core's deadlines, kept. Beside them it only counts."""
 
     def __init__(self, relay: Relay, engine: Engine) -> None:
         self.relay = relay
         self.engine = engine
         self.timer: asyncio.TimerHandle | None = None
+        self.tally = Tally(engine.traffic())
+        self.punted: Counter[tuple[str, int]] = Counter()  # by transport and bytes of the family's addresses
         self.mishaps = 0
+        self.draining = False
         self.quiet_until = 0.0
         self.verbs: Mapping[type[Effect], Callable[..., object]] = {
             Open: self.open,
             Close: lambda effect: engine.close(effect.relay),
             Link: lambda effect: engine.link(effect.flow, effect.rule),
-            Unlink: lambda effect: engine.unlink(effect.flow),
+            Unlink: lambda effect: self.unlink(effect.flow),
         }
 
     def punt(self, packet: Packet) -> None:
         """A packet that no flow claims. It may be anything: nothing that it does ends the relay."""
+        self.punted[packet.there.transport, len(packet.here.ip)] += 1
         try:
             self.apply(self.relay.receive(packet, time.monotonic(), time.time()))
         except Exception as error:
             self.note(error)
         self.wake_in_time()
+
+    def lost(self, client: Address, listener: Address) -> None:
+        """A client's connection has ended."""
+        try:
+            self.apply(self.relay.lost(client, listener))
+        except Exception as error:
+            self.note(error)
 
     def apply(self, effects: Sequence[Effect]) -> None:
         """Do what the core asks; packets leave together, when everything they speak of is done."""
@@ -131,6 +102,24 @@ class Service:
     def open(self, effect: Open) -> None:
         ours = self.engine.open(effect.relay)
         self.apply(self.relay.opened(effect.relay, ours, time.monotonic()))
+
+    def unlink(self, flow: Flow) -> None:
+        self.tally.keep(flow)
+        self.engine.unlink(flow)
+
+    def present(self, turn: Turn) -> None:
+        """Show who connects from now on the certificate as its files are now. Raises Unavailable."""
+        files = certificate(turn)
+        try:
+            if files is not None:
+                self.engine.present(files)
+        except BadCertificate as problem:
+            raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
+
+    def drain(self, alternate: Address | None) -> None:
+        """Take nobody new; `alternate` is where they are sent instead, if there is one."""
+        self.draining = True
+        self.relay.drain(alternate)
 
     def wake_in_time(self) -> None:
         """One timer, for the core's next deadline; too early is harmless."""
@@ -166,6 +155,20 @@ def place(error: Exception) -> str:
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "no place"
 
 
+def streams(turn: Turn) -> Streams:
+    """What an engine is told about clients of TCP and TLS."""
+    limits, trusted = turn.limits, networks(turn.limits.trusted)
+
+    def counted_as(ip: bytes) -> bytes | None:
+        return None if any(ip in network for network in trusted) else subscriber(ip)
+
+    return Streams(limits.connections, limits.connections_per_address, counted_as, certificate(turn))
+
+
+def certificate(turn: Turn) -> Certificate | None:
+    return Certificate(turn.certificate, turn.key) if turn.certificate and turn.key else None
+
+
 def listen(
     make: Callable[[Sequence[Address]], Engine], wanted: Sequence[Address]
 ) -> tuple[Engine, tuple[Address, ...]]:
@@ -174,6 +177,8 @@ def listen(
     while left:
         try:
             return make(left), left
+        except BadCertificate as problem:
+            raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
         except CannotListen as error:
             if not lacks_ipv6(error):
                 advice = WHAT_TO_DO.get(error.reason.errno or 0, "write another address in turn.listen")
@@ -188,6 +193,15 @@ def lacks_ipv6(error: CannotListen) -> bool:
     version_6 = len(error.address.ip) == 16
     wildcard_fails = error.reason.errno in NO_IPV6 and not any(error.address.ip)
     return version_6 and (wildcard_fails or error.reason.errno == errno.EAFNOSUPPORT)
+
+
+def check_relay_addresses(turn: Turn, own: frozenset[bytes]) -> None:
+    """Raises Unavailable."""
+    for ip in turn.relay_addresses:
+        if ip.packed not in own:
+            raise Unavailable(
+                f"turn.relay_addresses: {ip} is no address of this machine; write one of its own"
+            )
 
 
 def settings(
@@ -257,29 +271,3 @@ def own_addresses() -> frozenset[bytes]:
     """Every address of this machine."""
     texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for nic in ifaddr.get_adapters() for ip in nic.ips]
     return frozenset(Address.of(text.partition("%")[0], 0).ip for text in texts)
-
-
-def start_line(engine: Engine, listeners: Iterable[Address], turn: Turn) -> str:
-    places = ", ".join(str(address) for address in listeners)
-    low, high = turn.relay_ports
-    return f"calln relay: engine {engine.name}, listening at {places}, relaying at ports {low}-{high}"
-
-
-def raise_descriptor_limit(allocations: int) -> None:
-    """Let the process have all the sockets that the machine grants it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    need = allocations * SOCKETS_PER_ALLOCATION + SPARE_SOCKETS
-    if hard != resource.RLIM_INFINITY and hard < need:
-        log.warning(
-            "%d open files allowed, %d wanted for turn.limits.allocations: raise LimitNOFILE", hard, need
-        )
-
-
-def notify(state: str) -> None:
-    """Tell the service manager, if one listens (sd_notify(3))."""
-    path = os.environ.get("NOTIFY_SOCKET")
-    if not path:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, suppress(OSError):
-        sock.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)

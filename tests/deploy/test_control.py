@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from deploy.control import SOCKET, ControlError, ask
+from deploy.control import RELAY, SERVER, ControlError, ask
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Iterator[Path]:
-    with socketserver.ThreadingUnixStreamServer(str(tmp_path / SOCKET), Answers) as server:
+    with socketserver.ThreadingUnixStreamServer(str(tmp_path / SERVER.socket), Answers) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         yield tmp_path
@@ -66,3 +66,5 @@ def test_refusal_and_nonsense_are_told(state_dir: Path, path: str, says: str) ->
 def test_no_server_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match=r"server\.sock.*is calln serve running"):
         ask(tmp_path, "GET", "/reports")
+    with pytest.raises(ControlError, match=r"no relay .*relay\.sock.*is calln relay running"):
+        ask(tmp_path, "GET", "/sessions", whom=RELAY)

@@ -28,6 +28,8 @@ READ: list[tuple[str, Any, Any]] = [
     ),
     ("allow_peers", "10.1.0.0/16", (ip_network("10.1.0.0/16"),)),
     ("deny_peers", ["192.0.2.7"], (ip_network("192.0.2.7/32"),)),
+    ("alternate_server", "203.0.113.9:3478", Address.of("203.0.113.9", 3478)),
+    ("metrics_listen", "[::1]:9642", Address.of("::1", 9642)),
     ("relay_addresses", ["2001:db8:0::7"], (ip_address("2001:db8::7"),)),
 ]
 

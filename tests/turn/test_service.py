@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import signal
-import socket
-import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
+from typing import Protocol
 
 import pytest
 from aioice import stun
 from aioice.turn import make_integrity_key
 
-from config import parse
 from tests.turn.engines.world import PATIENCE, End, World, attributes, framed, unframed
 from turn import service
 from turn.config import Turn
@@ -28,7 +23,6 @@ from turn.engines.portable import Portable
 from turn.flows import Address, Packet
 from turn.service import Service, Unavailable
 
-ROOT = Path(__file__).parents[2]
 LOOPBACK = frozenset((b"\x7f\0\0\1", bytes(15) + b"\1"))
 SECRET = b"sixteen bytes or more"
 RELAYED = "21000-21999"  # below the ports that the system gives out
@@ -39,10 +33,18 @@ def turn(**keys: object) -> Turn:
     return Turn.model_validate({"relay_ports": RELAYED, "allow_loopback_peers": True, **keys})
 
 
+class Place(Protocol):
+    """Where a relay is, and ends to talk to it with."""
+
+    listener: Address
+
+    def end(self) -> End: ...
+
+
 class Caller:
     """A TURN client that asks one thing after another."""
 
-    def __init__(self, world: World, user: str, password: str) -> None:
+    def __init__(self, world: Place, user: str, password: str) -> None:
         self.end = world.end()
         self.listener = world.listener
         self.user, self.password = user, password
@@ -60,11 +62,15 @@ class Caller:
         assert answer.transaction_id == message.transaction_id
         return answer
 
-    async def allocate(self) -> Address:
+    async def challenged(self) -> None:
+        """Knows from here on what the relay wants to see."""
         refusal = await self.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
         realm, nonce = refusal.attributes["REALM"], refusal.attributes["NONCE"]
         self.key = make_integrity_key(self.user, realm, self.password)
         self.signed = {"USERNAME": self.user, "REALM": realm, "NONCE": nonce}
+
+    async def allocate(self) -> Address:
+        await self.challenged()
         answer = await self.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
         return Address.of(*answer.attributes["XOR-RELAYED-ADDRESS"])
 
@@ -313,91 +319,3 @@ def test_own_addresses_are_bytes() -> None:
     own = service.own_addresses()
     assert Address.of("127.0.0.1", 0).ip in own
     assert {len(ip) for ip in own} <= {4, 16}
-
-
-def test_too_few_descriptors_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    service.raise_descriptor_limit(1)
-    assert not caplog.records
-    service.raise_descriptor_limit(1 << 40)
-    assert "LimitNOFILE" in caplog.text
-
-
-@pytest.fixture(params=["{}/ready", "@calln-test-{}"])
-def manager(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[socket.socket]:
-    """A service manager's end: a Unix socket by path, or by an abstract name."""
-    name = request.param.format(tmp_path if "/" in request.param else os.getpid())
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(PATIENCE)
-        sock.bind("\0" + name[1:] if name.startswith("@") else name)
-        monkeypatch.setenv("NOTIFY_SOCKET", name)
-        yield sock
-
-
-def test_the_service_manager_is_told(manager: socket.socket) -> None:
-    service.notify("READY=1")
-    assert manager.recv(100) == b"READY=1"
-
-
-def test_a_service_manager_that_is_gone_is_no_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
-    service.notify("READY=1")
-    monkeypatch.delenv("NOTIFY_SOCKET")
-    service.notify("READY=1")
-
-
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
-async def test_the_process_says_where_it_is_and_ends_when_asked(tmp_path: Path, end: signal.Signals) -> None:
-    port = free_port()
-    file = tmp_path / "config.yaml"
-    file.write_text(
-        f"turn: {{listen: ['udp://127.0.0.1:{port}'], relay_ports: {RELAYED}, "
-        f"secret: {SECRET.decode()!r}, allow_loopback_peers: true}}"
-    )
-    assert parse(file.read_text(), file)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "turn", "--config", str(file),
-        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout
-    line = await asyncio.wait_for(process.stdout.readline(), 30)
-    assert (
-        line.decode().split()
-        == (
-            f"calln relay: engine portable, listening at udp://127.0.0.1:{port}, relaying at ports {RELAYED}"
-        ).split()
-    )
-    stranger = End()
-    stranger.send(b"\0\1\0\0\x21\x12\xa4\x42transaction!", Address.of("127.0.0.1", port))
-    assert len(await stranger.receive()) == 32
-    stranger.close()
-    process.send_signal(end)
-    out, errors = await process.communicate()
-    assert (process.returncode, out) == (0, b"")
-    assert str(stranger.address.port) not in errors.decode()
-
-
-def free_port() -> int:
-    probe = End()
-    probe.close()
-    return probe.address.port
-
-
-async def test_a_process_that_cannot_listen_says_so(tmp_path: Path) -> None:
-    squatter = End()
-    file = tmp_path / "config.yaml"
-    place = f"udp://{squatter.address.host}:{squatter.address.port}"
-    file.write_text(f"turn: {{listen: ['{place}'], relay_ports: {RELAYED}, secret: {SECRET.decode()!r}}}")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "turn", "--config", str(file), cwd=ROOT, stderr=asyncio.subprocess.PIPE
-    )
-    _, errors = await process.communicate()
-    squatter.close()
-    assert process.returncode == os.EX_UNAVAILABLE
-    assert errors.decode().startswith(f"cannot listen at {place}: ")
-
-
-async def test_an_address_to_relay_from_must_be_ours() -> None:
-    with pytest.raises(Unavailable, match=r"turn\.relay_addresses: 192\.0\.2\.99"):
-        await service.serve(turn(relay_addresses=["192.0.2.99"]), [SECRET])

@@ -128,6 +128,7 @@ class Allocations:
             self._forget_reaching(allocation, peer)
         others = self._reaching.pop(allocation.relay, set())
         gone: list[Effect] = [Unlink(other.flows.pop(allocation.relay)) for other in others]
+        gone += map(Unlink, allocation.flows.values())  # said one by one, so that each can be counted
         return [*gone, Close(allocation.relay)]
 
     def _leave_client(self, allocation: Allocation) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.turn.network import PEER, TYPES, Client, Network, network, settings, unlimited
 from turn.core.allocations import MAX_SPOKEN_TO
+from turn.core.effects import Close, Unlink
 from turn.flows import Address, Rule
 from turn.policies import Limits
 
@@ -115,6 +116,15 @@ def test_an_allocation_ends_with_all_that_it_had() -> None:
     assert (net.open, net.links, net.relay.next_expiry()) == (set(), {}, None)
     assert client.code(TYPES["refresh"]) == 437
     client.allocate()
+
+
+def test_each_flow_is_named_before_its_address_is_given_back() -> None:
+    net, client = prepared()
+    client.bind(0x4000, PEER)
+    client.send(PEER._replace(port=6000), b"hi")
+    flows = list(net.links)
+    assert len(flows) == 2
+    assert net.relay.end(user="alice") == [*map(Unlink, flows), Close(flows[0].relay)]
 
 
 def test_refreshing_goes_on_for_ever() -> None:

@@ -1,0 +1,171 @@
+"""What an operator does to a running relay, done to one in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from aioice import stun
+
+from tests.turn.engines.world import PATIENCE
+from tests.turn.test_service import SECRET, Caller, Running, turn
+from turn import control
+from turn.config import Turn
+from turn.control import Control, End, Told, name_of
+from turn.credentials import Credential, mint
+from turn.flows import Address
+
+ALICE = ("alice", "password of hers")
+
+
+def controlled(
+    world: Running, read: Callable[[], Told] | None = None, started_with: Turn | None = None
+) -> Control:
+    told: Told = (started_with or turn(users=dict([ALICE])), [SECRET])
+    return Control(world.service, read or (lambda: told), told, [world.listener])
+
+
+async def test_sessions_are_listed_and_ended_by_name_and_by_user() -> None:
+    async with Running(users={"alice": "password of hers", "bob": "password of his"}) as world:
+        keeper = controlled(world)
+        relays = [await Caller(world, *ALICE).allocate() for _ in range(3)]
+        await Caller(world, "bob", "password of his").allocate()
+        assert sorted(session.user for session in keeper.sessions()) == ["alice"] * 3 + ["bob"]
+        name = f"{relays[0].host}:{relays[0].port}"
+        assert name in map(name_of, keeper.sessions())
+        ended = [keeper.kill(name=name), keeper.kill(name=name), keeper.kill(user="alice")]
+        ended += [keeper.kill(user="alice"), keeper.kill(), keeper.kill(user="bob")]
+        assert ended == [1, 0, 2, 0, 0, 1]
+        assert keeper.sessions() == []
+
+
+def raises(problem: str) -> Told:
+    raise ValueError(problem)
+
+
+async def test_a_reload_takes_what_is_new_and_names_what_waits() -> None:
+    async with Running() as world:
+        changed = turn(users={"bob": "password of his"}, realm="elsewhere", drain_seconds=7)
+        keeper = controlled(world, lambda: (changed, [SECRET]))
+        await Caller(world, *ALICE).allocate()
+        assert keeper.reload() == ["realm"]
+        assert keeper.sessions() == []
+        await Caller(world, "bob", "password of his").allocate()
+        assert keeper.turn.drain_seconds == 7
+
+
+UNUSABLE: list[tuple[Callable[[], Told], str]] = [
+    (lambda: raises("c.yaml:1:2: turn.relm: unknown key"), "c.yaml:1:2"),
+    (lambda: (turn(relay_addresses=["192.0.2.99"]), [SECRET]), "no address of this machine"),
+]
+
+
+@pytest.mark.parametrize(("read", "words"), UNUSABLE)
+async def test_what_cannot_be_used_changes_nothing(
+    read: Callable[[], Told], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Running() as world:
+        keeper = controlled(world, read)
+        await Caller(world, *ALICE).allocate()
+        with pytest.raises(ValueError, match=words):
+            keeper.reload()
+        keeper.hang_up()
+        assert len(keeper.sessions()) == 1
+        await Caller(world, *ALICE).allocate()
+    assert "1 problems, which calln check shows" in caplog.text
+    assert words not in caplog.text
+
+
+OLD, NEW = b"the old one, long enough", b"the new one, long enough"
+ROTATION = [  # secrets in force, whether old and new credentials open a session, how many live then
+    ([OLD], [True, False], 1),
+    ([NEW, OLD], [True, True], 3),
+    ([NEW], [False, True], 2),  # what lived under the old one has ended
+]
+
+
+async def test_secrets_change_one_after_the_other() -> None:
+    async with Running() as world:
+        in_force: list[bytes] = []
+        keeper = controlled(world, lambda: (turn(), in_force))
+        for secrets, open_sessions, living in ROTATION:
+            in_force[:] = secrets
+            keeper.reload()
+            minted = [mint(secret, "visitor", int(time.time()) + 60) for secret in (OLD, NEW)]
+            opened = [await opens(world, credential) for credential in minted]
+            assert (opened, len(keeper.sessions())) == (open_sessions, living)
+
+
+async def opens(world: Running, credential: Credential) -> bool:
+    caller = Caller(world, *credential)
+    await caller.challenged()
+    answer = await caller.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
+    return answer.message_class is stun.Class.RESPONSE
+
+
+async def test_a_new_own_address_is_no_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Running() as world:
+        keeper = controlled(world)
+        caller, peer = Caller(world, *ALICE), Address.of("9.9.9.9", 5000)
+        await caller.allocate()
+        assert await caller.bind(0x4000, peer) is stun.Class.RESPONSE
+        monkeypatch.setattr(control, "own_addresses", lambda: keeper.own | {peer.ip})
+        keeper.look_around()
+        assert peer.ip in keeper.own
+        assert await caller.bind(0x4001, peer._replace(port=5001)) is stun.Class.ERROR
+        monkeypatch.setattr(control, "own_addresses", lambda: frozenset({peer.ip}))
+        keeper.turn = turn(relay_addresses=["127.0.0.1"])
+        keeper.look_around()
+        assert keeper.own == {peer.ip}
+        await caller.ask(stun.Method.REFRESH, LIFETIME=0)
+
+
+async def test_addresses_are_looked_at_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Running() as world:
+        keeper = controlled(world)
+        looked = asyncio.Event()
+        monkeypatch.setattr(control, "LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(keeper, "look_around", looked.set)
+        watching = asyncio.create_task(keeper.watch_addresses())
+        await asyncio.wait_for(looked.wait(), PATIENCE)
+        watching.cancel()
+
+
+async def test_draining_sends_newcomers_elsewhere_and_ends_with_the_last() -> None:
+    async with Running() as world:
+        keeper = controlled(world, started_with=turn(alternate_server="127.0.0.9:3478"))
+        caller, late = Caller(world, *ALICE), Caller(world, *ALICE)
+        await caller.allocate()
+        with keeper.by_signal():
+            ended = asyncio.create_task(keeper.ended())
+            os.kill(os.getpid(), signal.SIGTERM)
+            await keeper.end.once.wait()
+            await late.challenged()
+            answer = await late.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
+            assert answer.attributes["ERROR-CODE"][0] == 300
+            assert not ended.done()
+            await caller.ask(stun.Method.REFRESH, LIFETIME=0)
+            await asyncio.wait_for(ended, PATIENCE)
+        assert world.service.draining
+
+
+async def test_to_drain_twice_is_to_drain_once() -> None:
+    async with Running() as world:
+        keeper = controlled(world)
+        keeper.drain()
+        keeper.drain()
+        assert keeper.end.once.is_set()
+        assert not keeper.end.twice.is_set()
+
+
+def test_the_wish_to_end_is_said_once_or_twice() -> None:
+    end = End()
+    said = []
+    for _ in range(3):
+        end.ask()
+        said.append((end.once.is_set(), end.twice.is_set()))
+    assert said == [(True, False), (True, True), (True, True)]

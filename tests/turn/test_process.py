@@ -1,0 +1,244 @@
+"""Real relay processes: they say where they are, drain when told to, and take in a new configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aioice import stun
+
+from tests.turn.engines.world import End
+from tests.turn.test_service import SECRET, Caller, turn
+from turn import process
+from turn.config import Turn
+from turn.control import Told
+from turn.flows import Address
+from turn.service import Unavailable
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 20.0  # seconds; only a hang takes so long
+RELAYED = "21000-21999"  # below the ports that the system gives out
+ALICE = ("alice", "password of hers")
+
+
+def free_port() -> int:
+    probe = End()
+    probe.close()
+    return probe.address.port
+
+
+class Elsewhere:
+    """A relay in a process of its own."""
+
+    process: asyncio.subprocess.Process
+
+    def __init__(self, folder: Path, **keys: object) -> None:
+        self.folder = folder
+        self.listener = Address.of("127.0.0.1", free_port())
+        self.host = "127.0.0.1"
+        self.ends: list[End] = []
+        self.keys: dict[str, object] = {
+            "listen": str(self.listener),
+            "relay_ports": RELAYED,
+            "users": dict([ALICE]),
+            "allow_loopback_peers": True,
+            **keys,
+        }
+        self.file = folder / "config.yaml"
+        self.write()
+
+    def write(self, **keys: object) -> None:
+        self.file.write_text(json.dumps({"site": {"state_dir": "s"}, "turn": {**self.keys, **keys}}))
+
+    def end(self) -> End:
+        self.ends.append(End())
+        return self.ends[-1]
+
+    def caller(self) -> Caller:
+        return Caller(self, *ALICE)
+
+    def operator(self) -> httpx.AsyncClient:
+        transport = httpx.AsyncHTTPTransport(uds=str(self.folder / "s" / "relay.sock"))
+        return httpx.AsyncClient(transport=transport, base_url="http://x", timeout=PATIENCE)
+
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "log").read_text().splitlines()]
+
+    async def ended(self) -> int:
+        return await asyncio.wait_for(self.process.wait(), PATIENCE)
+
+
+class Manager:
+    """A service manager's ear."""
+
+    def __init__(self, place: Path) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.settimeout(PATIENCE)
+        self.sock.bind(str(place))
+
+    async def hears(self) -> str:
+        return (await asyncio.to_thread(self.sock.recv, 200)).decode()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(tmp_path / "notify")
+    yield manager
+    manager.sock.close()
+
+
+@asynccontextmanager
+async def elsewhere(folder: Path, **keys: object) -> AsyncIterator[Elsewhere]:
+    relay = Elsewhere(folder, **keys)
+    with (folder / "log").open("wb") as log:
+        relay.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-m", "turn", "--config", str(relay.file)),
+            env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")},
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+        )
+    try:
+        assert relay.process.stdout
+        line = await asyncio.wait_for(relay.process.stdout.readline(), PATIENCE)
+        assert line.decode().startswith("calln relay: "), relay.log()
+        yield relay
+    finally:
+        if relay.process.returncode is None:
+            relay.process.kill()
+        await relay.process.communicate()
+        for end in relay.ends:
+            end.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_says_where_it_is_and_ends_when_asked(
+    tmp_path: Path, manager: Manager, number: signal.Signals
+) -> None:
+    async with elsewhere(tmp_path) as relay:
+        assert await manager.hears() == "READY=1"
+        stranger = relay.end()
+        stranger.send(b"\0\1\0\0\x21\x12\xa4\x42transaction!", relay.listener)
+        assert len(await stranger.receive()) == 32
+        relay.process.send_signal(number)
+        assert await relay.ended() == 0
+        assert await manager.hears() == "STOPPING=1"
+        assert relay.log()[-1]["text"] == "ended; 0 allocations were cut off"
+        assert str(stranger.address.port) not in str(relay.log())
+        assert not (tmp_path / "s" / "relay.sock").exists()
+
+
+async def test_what_lives_goes_on_and_nobody_new_comes(tmp_path: Path, manager: Manager) -> None:
+    async with elsewhere(tmp_path) as relay:
+        caller, peer, late = relay.caller(), relay.end(), relay.caller()
+        there = await caller.allocate()
+        assert await manager.hears() == "READY=1"
+        relay.process.send_signal(signal.SIGTERM)
+        assert await manager.hears() == "STOPPING=1"
+        await caller.bind(0x4000, peer.address)
+        peer.send(b"we go on", there)
+        assert (await caller.end.receive())[4:] == b"we go on"
+        await late.challenged()
+        refused = await late.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
+        assert refused.attributes["ERROR-CODE"][0] == 508
+        assert relay.process.returncode is None
+        await caller.ask(stun.Method.REFRESH, LIFETIME=0)
+        assert await relay.ended() == 0
+
+
+@pytest.mark.parametrize(("keys", "signals"), [({"drain_seconds": 1}, 1), ({}, 2)])
+async def test_the_limit_and_a_second_signal_end_what_lives(
+    tmp_path: Path, manager: Manager, keys: dict[str, object], signals: int
+) -> None:
+    async with elsewhere(tmp_path, **keys) as relay:
+        await relay.caller().allocate()
+        assert await manager.hears() == "READY=1"
+        heard: list[str] = []
+        for _ in range(signals):
+            assert relay.process.returncode is None
+            relay.process.send_signal(signal.SIGTERM)
+            heard = heard or [await manager.hears()]
+        assert heard == ["STOPPING=1"]
+        assert await relay.ended() == 0
+        assert relay.log()[-1]["text"] == "ended; 1 allocations were cut off"
+
+
+async def test_new_users_after_a_signal_and_a_broken_file_changes_nothing(
+    tmp_path: Path, manager: Manager
+) -> None:
+    async with elsewhere(tmp_path) as relay:
+        assert await manager.hears() == "READY=1"
+        caller = relay.caller()
+        await caller.allocate()
+        for keys in ({"users": {"alice": "short"}}, {"users": {"bob": "password of his"}}):
+            relay.write(**keys)
+            relay.process.send_signal(signal.SIGHUP)
+            assert (await manager.hears()).startswith("RELOADING=1\nMONOTONIC_USEC=")
+            assert await manager.hears() == "READY=1"
+        texts = [line["text"] for line in relay.log()]
+        assert "the configuration stays as it was: 1 problems, which calln check shows" in texts
+        assert texts[-1] == "the configuration was read anew; keys that wait for a start: 0"
+        async with relay.operator() as operator:
+            assert (await operator.get("/sessions")).json() == {"sessions": []}  # alice is no longer known
+
+
+async def test_figures_over_tcp(tmp_path: Path, manager: Manager) -> None:
+    port = free_port()
+    async with elsewhere(tmp_path, metrics_listen=f"127.0.0.1:{port}") as relay:
+        await relay.caller().allocate()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            page = (await client.get("/metrics")).text
+            assert (await client.get("/sessions")).status_code == 404
+        assert 'calln_relay_allocations{family="ipv4",transport="udp"} 1.0' in page
+        assert "alice" not in page
+
+
+async def test_a_process_that_cannot_listen_says_so(tmp_path: Path) -> None:
+    squatter = End()
+    relay = Elsewhere(tmp_path, listen=str(squatter.address))
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "turn", "--config", str(relay.file)), cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await started.communicate()
+    squatter.close()
+    assert started.returncode == os.EX_UNAVAILABLE
+    assert errors.decode().startswith(f"cannot listen at {squatter.address}: ")
+
+
+def never() -> Told:
+    raise AssertionError("nobody reloads here")
+
+
+async def test_an_address_to_relay_from_must_be_ours(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"turn\.relay_addresses: 192\.0\.2\.99"):
+        await process.serve(never, (turn(relay_addresses=["192.0.2.99"]), [SECRET]), tmp_path)
+
+
+async def test_a_folder_that_cannot_be_had_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    told: Turn = turn(listen=f"udp://127.0.0.1:{free_port()}")
+    with pytest.raises(Unavailable, match=r"relay\.sock: .*site\.state_dir"):
+        await process.serve(never, (told, [SECRET]), tmp_path / "file")
+
+
+def test_too_few_descriptors_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    process.raise_descriptor_limit(1)
+    assert not caplog.records
+    process.raise_descriptor_limit(1 << 40)
+    assert "LimitNOFILE" in caplog.text
+
+
+async def test_asyncios_own_words_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    process.on_loop_failure(asyncio.get_running_loop(), {"message": "lost 192.0.2.66"})
+    assert "192.0.2.66" not in caplog.text
+    assert caplog.records

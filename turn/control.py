@@ -1,0 +1,152 @@
+"""What an operator may do to a running relay: look, end somebody's sessions, drain it, have it read its
+configuration anew."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from turn import systemd
+from turn.config import Turn
+from turn.core.relay import Session
+from turn.flows import Address
+from turn.metrics import Metrics
+from turn.service import Service, Unavailable, check_relay_addresses, own_addresses, settings
+
+log = logging.getLogger("calln.relay")
+
+Told = tuple[Turn, Sequence[bytes]]  # the relay's section of the file, and the secrets
+
+POLL_SECONDS = 0.2  # how soon the end of the last allocation is noticed while draining
+LOOK_SECONDS = 5.0  # between two looks at this machine's addresses
+FIXED = ("listen", "realm", "sha256", "engine", "workers", "metrics_listen")  # until the next start
+
+
+class End:
+    """The wish to end: said once, allocations go on; said twice, they do not."""
+
+    def __init__(self) -> None:
+        self.once = asyncio.Event()
+        self.twice = asyncio.Event()
+
+    def ask(self) -> None:
+        (self.twice if self.once.is_set() else self.once).set()
+
+
+class Control:
+    """`read` reads the configuration anew, and raises ValueError with a line for each problem."""
+
+    def __init__(
+        self, service: Service, read: Callable[[], Told], told: Told, listeners: Sequence[Address]
+    ) -> None:
+        self.service = service
+        self.read = read
+        self.turn, self.secrets = told
+        self.started_with = self.turn
+        self.listeners = listeners
+        self.own = own_addresses()
+        self.end = End()
+        self.metrics = Metrics(service, service.engine.name)
+
+    def sessions(self) -> list[Session]:
+        return list(self.service.relay.sessions(time.monotonic()))
+
+    def kill(self, *, user: str | None = None, name: str | None = None) -> int:
+        """End a user's sessions, or one by its name; how many there were."""
+        before = self.sessions()
+        relay = next((session.relay for session in before if name_of(session) == name), None)
+        self.service.apply(self.service.relay.end(user=user, relay=relay))
+        return len(before) - len(self.sessions())
+
+    def drain(self) -> None:
+        """Take nobody new, and end when the last allocation has ended; like a first SIGTERM."""
+        self.end.once.set()
+
+    def reload(self) -> list[str]:
+        """Read the configuration anew; names the keys that wait for the next start. Raises ValueError with
+        a line for each problem, and then everything is as it was."""
+        systemd.reloading()
+        try:
+            turn, secrets = self.read()
+            self.service.present(turn)
+            self.adopt(turn, secrets, own_addresses())
+            waiting = [key for key in FIXED if getattr(turn, key) != getattr(self.started_with, key)]
+            log.info("the configuration was read anew; keys that wait for a start: %d", len(waiting))
+            return waiting
+        except Unavailable as problem:
+            raise ValueError(str(problem)) from None
+        finally:
+            systemd.notify("READY=1")
+
+    def adopt(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
+        """Raises Unavailable."""
+        check_relay_addresses(turn, own)
+        told = settings(turn, secrets, self.listeners, own)
+        self.service.apply(self.service.relay.reload(told, time.monotonic()))
+        self.turn, self.secrets, self.own = turn, secrets, own
+        self.service.wake_in_time()
+
+    def hang_up(self) -> None:
+        """SIGHUP: as `reload`, where only the log can tell. The problems may quote what it must not hold."""
+        try:
+            self.reload()
+        except ValueError as problems:
+            number = len(str(problems).splitlines())
+            log.error("the configuration stays as it was: %d problems, which calln check shows", number)
+
+    def look_around(self) -> None:
+        """Take in what addresses this machine has now: peers at a new one are ourselves."""
+        own = own_addresses()
+        if own == self.own:
+            return
+        try:
+            self.adopt(self.turn, self.secrets, own)
+            log.info("this machine's addresses have changed: %d now", len(own))
+        except Unavailable:
+            self.own = own
+            log.error("an address of turn.relay_addresses is gone")
+
+    async def watch_addresses(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self.look_around()
+
+    async def ended(self) -> None:
+        """Until it is time to end: asked for, and the last allocation over, the limit reached, or asked for
+        again."""
+        await self.end.once.wait()
+        systemd.notify("STOPPING=1")
+        self.service.drain(self.turn.alternate_server)
+        seconds = self.turn.drain_seconds
+        log.info("ending; %d allocations go on for up to %d seconds", len(self.sessions()), seconds)
+        deadline = time.monotonic() + seconds
+        while self.sessions() and time.monotonic() < deadline and not self.end.twice.is_set():
+            await asyncio.sleep(POLL_SECONDS)
+        log.info("ended; %d allocations were cut off", len(self.sessions()))
+
+    @contextmanager
+    def by_signal(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        does: dict[signal.Signals, Callable[[], Any]] = {
+            signal.SIGTERM: self.end.ask,
+            signal.SIGINT: self.end.ask,
+            signal.SIGHUP: self.hang_up,
+        }
+        for number, act in does.items():
+            loop.add_signal_handler(number, act)
+        try:
+            yield
+        finally:
+            for number in does:
+                loop.remove_signal_handler(number)
+
+
+def name_of(session: Session) -> str:
+    """What an operator calls a session: its relayed address, of which there is one."""
+    return str(session.relay).partition("://")[2]

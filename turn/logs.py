@@ -1,0 +1,53 @@
+"""Log lines: one JSON object each, with the time, and never the words of an exception.
+
+Both processes write through here. What is logged on purpose holds no address; what an exception says may, so
+of those only the kind and the place are written down.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+PLACES = 4  # the innermost frames: enough to find it
+
+
+def start() -> None:
+    """From now on all log lines of this process go to standard error like this, those about its crash too."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines())
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    sys.excepthook = last_words
+
+
+class Lines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "part": record.name,
+            "text": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            line |= {"error": type(record.exc_info[1]).__name__, "places": places(record.exc_info[2])}
+        return json.dumps(line, ensure_ascii=False)
+
+
+def places(trace: TracebackType | None) -> str:
+    """Where it was raised, the innermost first."""
+    found: list[str] = []
+    while trace is not None:
+        found.append(f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return " < ".join(found[: -PLACES - 1 : -1])
+
+
+def last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The end of the process by an error that nobody expected."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger("calln").critical("ended by a mistake", exc_info=(kind, error, trace))

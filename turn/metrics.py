@@ -1,0 +1,177 @@
+"""What an operator may count in a relay: live figures by transport, family and reason, never who it is.
+
+They are put together when somebody looks, so that they cost a packet nothing. A flow's figures live in the
+engine as long as the flow; what is over is added up here, so that no total ever falls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from operator import add
+from typing import NamedTuple, Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from turn.core.relay import Relay
+from turn.flows import Address, Flow, Traffic
+
+NOTHING = Traffic()
+FAMILIES = {4: "ipv4", 16: "ipv6"}
+PATH = ("transport", "family")
+
+# The part before the dot of what the core counts -> metric, its sentence, what the rest is a label for.
+COUNTED = {
+    "drops": ("calln_relay_drops", "Packets that went nowhere, by reason.", "reason"),
+    "refusals": ("calln_relay_refusals", "Requests that were refused, by code.", "code"),
+    "replies": ("calln_relay_replies", "Requests that were granted, by kind.", "kind"),
+    "events": ("calln_relay_events", "What else is worth a count.", "event"),
+}
+
+# Field of Traffic -> metric, its sentence, direction.
+CARRIED = {
+    "packets_out": ("calln_relay_packets", "to_peer"),
+    "packets_in": ("calln_relay_packets", "to_client"),
+    "bytes_out": ("calln_relay_bytes", "to_peer"),
+    "bytes_in": ("calln_relay_bytes", "to_client"),
+}
+SENTENCES = {
+    "calln_relay_packets": "Packets that linked flows carried.",
+    "calln_relay_bytes": "Bytes of data that linked flows carried, without frames and headers.",
+}
+
+
+class Kind(NamedTuple):
+    """How a client reaches the relay, and the family that is relayed to."""
+
+    transport: str
+    family: str
+
+
+def kind_of(client: Address, relay: Address) -> Kind:
+    return Kind(client.transport, FAMILIES[len(relay.ip)])
+
+
+class Tally:
+    """What all flows have carried, those that are over included."""
+
+    def __init__(self, live: Mapping[Flow, Traffic]) -> None:
+        self._live = live
+        self._past: dict[Kind, Traffic] = {}
+
+    def keep(self, flow: Flow) -> None:
+        """To be called before the engine forgets a flow; the core names each one."""
+        kind = kind_of(flow.client, flow.relay)
+        self._past[kind] = plus(self._past.get(kind, NOTHING), self._live.get(flow, NOTHING))
+
+    def totals(self) -> dict[Kind, Traffic]:
+        sums = dict(self._past)
+        for flow, traffic in self._live.items():
+            kind = kind_of(flow.client, flow.relay)
+            sums[kind] = plus(sums.get(kind, NOTHING), traffic)
+        return sums
+
+
+def plus(one: Traffic, other: Traffic) -> Traffic:
+    return Traffic(*map(add, one, other))
+
+
+class Serving(Protocol):
+    """A relay at work, as far as it is counted."""
+
+    relay: Relay
+    tally: Tally
+    punted: Counter[tuple[str, int]]
+    mishaps: int
+    draining: bool
+
+
+class Metrics(Collector):
+    """Its own registry: nothing but what stands here is shown."""
+
+    def __init__(self, service: Serving, engine: str) -> None:
+        self.service, self.engine = service, engine
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def page(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def figures(self) -> list[dict[str, object]]:
+        """The same without the process's own, for a terminal."""
+        return [
+            {"name": sample.name, "labels": sample.labels, "value": sample.value}
+            for family in self.collect()
+            for sample in family.samples
+        ]
+
+    def collect(self) -> Iterator[Metric]:
+        service = self.service
+        yield from held(service.relay)
+        yield from carried(service.tally.totals())
+        yield punted(service.punted)
+        yield from counted(service.relay.counts)
+        yield CounterMetricFamily(
+            "calln_relay_mishaps", "Packets that met a mistake of ours.", value=service.mishaps
+        )
+        yield GaugeMetricFamily(
+            "calln_relay_draining", "1 while nobody new is taken.", value=int(service.draining)
+        )
+        engine = GaugeMetricFamily("calln_relay_engine", "What moves the packets.", labels=("engine",))
+        engine.add_metric((self.engine,), 1)
+        yield engine
+
+
+def held(relay: Relay) -> Iterator[Metric]:
+    """What lives now."""
+    allocations, flows = Counter[Kind](), Counter[Kind]()
+    for session in relay.sessions(time.monotonic()):
+        kind = kind_of(session.client, session.relay)
+        allocations[kind] += 1
+        flows[kind] += session.flows
+    for name, text, counts in (
+        ("calln_relay_allocations", "Allocations that live.", allocations),
+        ("calln_relay_flows", "Flows that the engine carries without asking.", flows),
+    ):
+        family = GaugeMetricFamily(name, text, labels=PATH)
+        for kind, number in counts.items():
+            family.add_metric(kind, number)
+        yield family
+
+
+def carried(totals: Mapping[Kind, Traffic]) -> Iterator[Metric]:
+    families = {
+        name: CounterMetricFamily(name, text, labels=(*PATH, "direction")) for name, text in SENTENCES.items()
+    }
+    limited = CounterMetricFamily(
+        "calln_relay_limited_packets", "Packets beyond their allocation's limits.", labels=PATH
+    )
+    for kind, traffic in totals.items():
+        for field, (name, direction) in CARRIED.items():
+            families[name].add_metric((*kind, direction), getattr(traffic, field))
+        limited.add_metric(kind, traffic.dropped)
+    yield from (*families.values(), limited)
+
+
+def punted(counts: Mapping[tuple[str, int], int]) -> Metric:
+    family = CounterMetricFamily(
+        "calln_relay_punted_packets", "Packets that no flow claimed, each looked at in full.", labels=PATH
+    )
+    for (transport, size), number in counts.items():
+        family.add_metric((transport, FAMILIES[size]), number)
+    return family
+
+
+def counted(counts: Mapping[str, int]) -> Iterator[Metric]:
+    families = {
+        head: CounterMetricFamily(name, text, labels=(label,))
+        for head, (name, text, label) in COUNTED.items()
+    }
+    for key, number in counts.items():
+        head, _, label = key.rpartition(".")
+        families.get(head, families["events"]).add_metric((label,), number)
+    yield from families.values()

@@ -1,0 +1,39 @@
+"""What a service manager is told, if one listens: ready, reloading, stopping, alive (sd_notify(3))."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from contextlib import suppress
+
+
+def notify(state: str) -> None:
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, suppress(OSError):
+        sock.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)
+
+
+def reloading() -> None:
+    """To be followed by READY=1; the manager tells this one from earlier reloads by the clock."""
+    notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+
+def watchdog_seconds() -> float | None:
+    """How often to say that we live: twice as often as is asked for (sd_watchdog_enabled(3))."""
+    asked, whom = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not asked.isdecimal() or not int(asked) or whom not in ("", str(os.getpid())):
+        return None
+    return int(asked) / 2e6
+
+
+async def say_alive() -> None:
+    """In the loop that moves the packets, so that one that hangs falls silent. Until cancelled."""
+    seconds = watchdog_seconds()
+    while True:
+        if seconds is not None:
+            notify("WATCHDOG=1")
+        await asyncio.sleep(seconds or 3600)

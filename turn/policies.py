@@ -153,6 +153,8 @@ class Limits:
     new_peers_per_second: int = 5
     permissions: int = 64
     channels: int = 64
+    connections: int = 5000
+    connections_per_address: int = 200
     trusted: tuple[Network, ...] = ()
 
     def trusts(self, ip: bytes) -> bool:

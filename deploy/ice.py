@@ -13,8 +13,14 @@ LOCAL = "127.0.0.1"
 
 def ice_settings(config: Config, secret: bytes) -> IceSettings:
     """Where browsers find the relay and what their credentials are made with."""
-    ports = tuple(dict.fromkeys(address.port for address in config.turn.listen))
-    return IceSettings(relay_host(config), ports, secret, config.turn.credential_seconds)
+    ports = {
+        transport: tuple(
+            dict.fromkeys(here.port for here in config.turn.listen if here.transport == transport)
+        )
+        for transport in ("udp", "tcp", "tls")
+    }
+    seconds = config.turn.credential_seconds
+    return IceSettings(relay_host(config), ports["udp"], secret, seconds, ports["tcp"], ports["tls"])
 
 
 def relay_host(config: Config) -> str:

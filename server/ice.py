@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from turn.credentials import mint
 
 
 class IceSettings(NamedTuple):
-    """Where browsers reach the relay, the secret shared with it, and how long a credential is good."""
+    """Where browsers reach the relay, the secret shared with it, and how long a credential is good. `ports`
+    are UDP's."""
 
     host: str
     ports: tuple[int, ...]
     secret: bytes
     seconds: int
+    tcp_ports: tuple[int, ...] = ()
+    tls_ports: tuple[int, ...] = ()
 
 
 def ice_servers(settings: IceSettings, user: str, wall: float) -> dict[str, Any]:
     """An RTCConfiguration's `iceServers` for one user, good for `expires_in` seconds from `wall`."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     username, password = mint(settings.secret, user, int(wall) + settings.seconds)
-    relay = {
-        "urls": [f"turn:{host}:{port}?transport=udp" for port in settings.ports],
-        "username": username,
-        "credential": password,
-    }
-    stun = {"urls": [f"stun:{host}:{port}" for port in settings.ports]}
-    return {"iceServers": [stun, relay], "expires_in": settings.seconds}
+    relay = {"urls": list(relay_urls(settings, host)), "username": username, "credential": password}
+    stun = [f"stun:{host}:{port}" for port in settings.ports]
+    servers = [{"urls": stun}, relay] if stun else [relay]
+    return {"iceServers": servers, "expires_in": settings.seconds}
+
+
+def relay_urls(settings: IceSettings, host: str) -> Iterator[str]:
+    """The quickest way first (RFC 7065): TLS is for networks that let nothing else out."""
+    for scheme, transport, ports in (
+        ("turn", "udp", settings.ports),
+        ("turn", "tcp", settings.tcp_ports),
+        ("turns", "tcp", settings.tls_ports),
+    ):
+        yield from (f"{scheme}:{host}:{port}?transport={transport}" for port in ports)

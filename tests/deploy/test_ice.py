@@ -30,3 +30,10 @@ def test_each_port_is_named_once() -> None:
         "turn: {listen: ['udp://0.0.0.0:3478', 'udp://[::]:3478', 'udp://0.0.0.0:443']}", Path("c")
     )
     assert ice_settings(config, b"secret").ports == (3478, 443)
+
+
+def test_each_transport_has_its_ports() -> None:
+    listen = "['0.0.0.0:3478', '[::]:3478', 'tcp://0.0.0.0:80', 'tls://0.0.0.0:443']"
+    config = parse(f"turn: {{listen: {listen}, certificate: c.pem, key: k.pem}}", Path("c"))
+    settings = ice_settings(config, b"secret")
+    assert (settings.ports, settings.tcp_ports, settings.tls_ports) == ((3478,), (3478, 80), (443,))

@@ -22,6 +22,21 @@ def test_addresses(host: str, shown: str) -> None:
     assert told["expires_in"] == 600
 
 
+def test_the_quickest_way_comes_first() -> None:
+    settings = IceSettings("h", (3478,), SECRET, 600, tcp_ports=(3478, 80), tls_ports=(5349,))
+    assert ice_servers(settings, "u", 0)["iceServers"][1]["urls"] == [
+        "turn:h:3478?transport=udp",
+        "turn:h:3478?transport=tcp",
+        "turn:h:80?transport=tcp",
+        "turns:h:5349?transport=tcp",
+    ]
+
+
+def test_without_udp_there_is_no_stun() -> None:
+    told = ice_servers(IceSettings("h", (), SECRET, 600, tls_ports=(443,)), "u", 0)
+    assert [server["urls"] for server in told["iceServers"]] == [["turns:h:443?transport=tcp"]]
+
+
 def test_the_relay_knows_the_credential() -> None:
     relay = ice_servers(IceSettings("h", (3478,), SECRET, 600), "r.visitor", 1000.9)["iceServers"][1]
     assert relay["credential"] == password_for(relay["username"], SECRET)

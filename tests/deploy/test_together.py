@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -14,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.live.service import free_port
+from tests.turn.engines.world import End
+from tests.turn.test_service import Caller
+from turn.flows import Address
 
 PATIENCE = 20.0  # seconds; only a hang takes so long
 
@@ -26,7 +30,8 @@ class Run:
         file = folder / "config.yaml"
         file.write_text(
             f"site: {{state_dir: state}}\nserver: {{listen: '127.0.0.1:{self.http}'}}\n"
-            f"turn: {{listen: 'udp://127.0.0.1:{self.turn}', relay_ports: 20000-20099}}\n"
+            f"turn: {{listen: 'udp://127.0.0.1:{self.turn}', relay_ports: 20000-20099,\n"
+            "  users: {alice: password of hers}}\n"
         )
         self.out = folder / "out"
         with self.out.open("wb") as out:
@@ -82,6 +87,26 @@ def test_a_signal_ends_both(run: Run, number: signal.Signals) -> None:
     assert run.process.wait(PATIENCE) == 0
     assert len(children) == 2
     assert not any(map(is_alive, children))
+
+
+class Client:
+    """Where the relay is, for somebody who asks it for an allocation."""
+
+    def __init__(self, run: Run) -> None:
+        self.listener = Address.of("127.0.0.1", run.turn)
+        self.own = End()
+
+    def end(self) -> End:
+        return self.own
+
+
+async def test_an_allocation_that_lives_holds_nothing_up(run: Run) -> None:
+    client = Client(run)
+    assert (await Caller(client, "alice", "password of hers").allocate()).port in range(20000, 20100)
+    run.process.send_signal(signal.SIGINT)
+    assert await asyncio.to_thread(run.process.wait, PATIENCE) == 0
+    assert "1 allocations were cut off" in run.out.read_text()
+    client.own.close()
 
 
 def test_the_end_of_one_ends_the_other_and_is_told(run: Run) -> None:

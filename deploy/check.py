@@ -60,7 +60,7 @@ def warnings(config: Config) -> Iterator[str]:
             f"{challenge}; a realm of 4 letters or fewer keeps that at twice"
         )
     for pair in turn.external_ip:
-        if not pair.public.is_global:
+        if pair.public and not pair.public.is_global:
             yield f"turn.external_ip: {pair.public} is a private address; browsers elsewhere cannot reach it"
     if turn.allow_peers:
         reachable = ", ".join(map(str, turn.allow_peers))

@@ -71,7 +71,7 @@ class Admin:
 
     async def reload(self, request: Request) -> Response:
         try:
-            return JSONResponse({"waiting": self.control.reload()})
+            return JSONResponse({"waiting": await self.control.reload()})
         except ValueError as problems:
             return refusal(422, f"{problems}\nthe relay goes on as it was")
 

@@ -42,10 +42,18 @@ class Ports(NamedTuple):
     high: int
 
 
-class External(NamedTuple):
-    """An address that peers see, and the local one that NAT maps it to (None: any of its family)."""
+class Place(NamedTuple):
+    """A server of somebody else's, by name or address."""
 
-    public: IPAddress
+    host: str
+    port: int
+
+
+class External(NamedTuple):
+    """An address that peers see (None: to be found at the start), and the local one that NAT maps it to
+    (None: any of its family)."""
+
+    public: IPAddress | None
     local: IPAddress | None
 
 
@@ -88,9 +96,16 @@ def parse_network(value: object) -> IPNetwork:
 
 def parse_external(value: object) -> External:
     if value == "auto":
-        raise ValueError("auto is not available yet; write the public address")
+        return External(None, None)
     public, slash, local = str(value).partition("/")
     return External(parse_ip(public), parse_ip(local) if slash else None)
+
+
+def parse_server(value: object) -> Place:
+    host, colon, port = str(value).rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError("write HOST:PORT with a port from 1 to 65535")
+    return Place(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 def parse_ports(value: object) -> Ports:
@@ -124,6 +139,8 @@ Addresses = Annotated[tuple[Annotated[IPAddress, PlainValidator(parse_ip)], ...]
 Externals = Annotated[
     tuple[Annotated[External, PlainValidator(parse_external)], ...], BeforeValidator(as_list)
 ]
+
+Servers = Annotated[tuple[Annotated[Place, PlainValidator(parse_server)], ...], BeforeValidator(as_list)]
 
 
 class Section(BaseModel):
@@ -220,8 +237,15 @@ class Turn(Section):
     )
     external_ip: Externals = Field(
         (),
-        description="Public address where NAT stands in front of the relay, or PUBLIC/LOCAL pairs.",
+        description="Public address where NAT stands in front of the relay, or PUBLIC/LOCAL pairs. With auto: "
+        "what the interfaces have or, if that is private, what turn.stun_servers see.",
         examples=[["203.0.113.5/10.0.0.5"]],
+    )
+    stun_servers: Servers = Field(
+        (),
+        description="Other people's STUN servers that may be asked how this machine looks from outside, at the "
+        "start (auto in external_ip) and by calln doctor. Nobody else is asked.",
+        examples=[["stun.example.org:3478"]],
     )
     realm: Annotated[str, Field(min_length=1, max_length=127)] = Field(
         "call",
@@ -337,7 +361,8 @@ class Turn(Section):
     @field_validator("allow_loopback_peers")
     @classmethod
     def refuse_loopback_in_public(cls, allowed: bool, info: ValidationInfo) -> bool:
-        if allowed and any(pair.public.is_global for pair in info.data.get("external_ip", ())):
+        known = [pair.public for pair in info.data.get("external_ip", ())]
+        if allowed and any(public is None or public.is_global for public in known):
             raise ValueError(
                 "not together with a public turn.external_ip: strangers would reach this machine"
             )

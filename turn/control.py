@@ -16,6 +16,7 @@ from turn.config import Turn
 from turn.core.relay import Session
 from turn.flows import Address
 from turn.metrics import Metrics
+from turn.outside import NoAnswer, resolved
 from turn.service import Service, Unavailable, check_relay_addresses, own_addresses, settings
 
 log = logging.getLogger("calln.relay")
@@ -51,6 +52,7 @@ class Control:
         self.listeners = listeners
         self.own = own_addresses()
         self.end = End()
+        self.reloading: asyncio.Task[None] | None = None
         self.metrics = Metrics(service, service.engine.name)
 
     def sessions(self) -> list[Session]:
@@ -67,18 +69,19 @@ class Control:
         """Take nobody new, and end when the last allocation has ended; like a first SIGTERM."""
         self.end.once.set()
 
-    def reload(self) -> list[str]:
+    async def reload(self) -> list[str]:
         """Read the configuration anew; names the keys that wait for the next start. Raises ValueError with
         a line for each problem, and then everything is as it was."""
         systemd.reloading()
         try:
             turn, secrets = self.read()
+            turn = await asyncio.to_thread(resolved, turn)
             self.service.present(turn)
             self.adopt(turn, secrets, own_addresses())
             waiting = [key for key in FIXED if getattr(turn, key) != getattr(self.started_with, key)]
             log.info("the configuration was read anew; keys that wait for a start: %d", len(waiting))
             return waiting
-        except Unavailable as problem:
+        except (Unavailable, NoAnswer) as problem:
             raise ValueError(str(problem)) from None
         finally:
             systemd.notify("READY=1")
@@ -91,13 +94,16 @@ class Control:
         self.turn, self.secrets, self.own = turn, secrets, own
         self.service.wake_in_time()
 
-    def hang_up(self) -> None:
+    async def hang_up(self) -> None:
         """SIGHUP: as `reload`, where only the log can tell. The problems may quote what it must not hold."""
         try:
-            self.reload()
+            await self.reload()
         except ValueError as problems:
             number = len(str(problems).splitlines())
             log.error("the configuration stays as it was: %d problems, which calln check shows", number)
+
+    def on_hang_up(self) -> None:
+        self.reloading = asyncio.create_task(self.hang_up())  # kept, or it may be collected before it ends
 
     def look_around(self) -> None:
         """Take in what addresses this machine has now: peers at a new one are ourselves."""
@@ -136,7 +142,7 @@ class Control:
         does: dict[signal.Signals, Callable[[], Any]] = {
             signal.SIGTERM: self.end.ask,
             signal.SIGINT: self.end.ask,
-            signal.SIGHUP: self.hang_up,
+            signal.SIGHUP: self.on_hang_up,
         }
         for number, act in does.items():
             loop.add_signal_handler(number, act)

@@ -17,6 +17,7 @@ from turn.control import Control, Told
 from turn.core.relay import Relay
 from turn.engines import Engine
 from turn.flows import Address
+from turn.outside import NoAnswer, resolved
 from turn.service import (
     ENGINES,
     Service,
@@ -49,11 +50,15 @@ def run(read: Callable[[], Told], state_dir: Path) -> int:
 async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
     """Raises Unavailable."""
     turn, secrets = told
+    try:
+        turn = await asyncio.to_thread(resolved, turn)
+    except NoAnswer as problem:
+        raise Unavailable(str(problem)) from None
     own = own_addresses()
     check_relay_addresses(turn, own)
     engine, listeners = listen(partial(ENGINES[turn.engine], streams=streams(turn)), turn.listen)
     service = Service(Relay(settings(turn, secrets, listeners, own)), engine)
-    control = Control(service, read, told, listeners)
+    control = Control(service, read, (turn, secrets), listeners)
     asyncio.get_running_loop().set_exception_handler(on_loop_failure)
     work: list[asyncio.Task[Any]] = [asyncio.create_task(engine.run(service.punt, service.lost))]
     await asyncio.sleep(0)  # it runs now, and closes its sockets whatever comes

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import logging
 import secrets
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +21,7 @@ from turn.engines import BadCertificate, CannotListen, Certificate, Engine, Stre
 from turn.engines.portable import Portable
 from turn.flows import Address, Flow, Packet
 from turn.metrics import Tally
+from turn.outside import local_address
 from turn.policies import Accounts, Limits, Network, PeerTable, subscriber
 
 log = logging.getLogger("calln.relay")
@@ -247,24 +247,13 @@ def concrete(listeners: Iterable[Address], own: Iterable[bytes]) -> Iterable[Add
 def translation(external: External, turn: Turn) -> Iterable[tuple[bytes, bytes]]:
     """Local and public address, one to one. Where the file names no local one: the one that is relayed
     from, listened at, or that packets to the public one would leave from."""
-    size = len(external.public.packed)
-    named = [external.local.packed] if external.local else []
-    configured = [ip.packed for ip in turn.relay_addresses] + [address.ip for address in turn.listen]
-    fitting = named or [ip for ip in configured if len(ip) == size and any(ip)]
-    local = fitting[0] if fitting else source_towards(str(external.public))
+    public = external.public
+    if public is None:  # what auto stands for is in its place before
+        return
+    towards = str(public)
+    local = external.local.packed if external.local else local_address(turn, len(public.packed), towards)
     if local is not None:
-        yield local, external.public.packed
-
-
-def source_towards(host: str) -> bytes | None:
-    """Our address on the way there; no packet is sent."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect((host, 9))
-        except OSError:
-            return None
-        return socket.inet_pton(family, sock.getsockname()[0])
+        yield local, public.packed
 
 
 def own_addresses() -> frozenset[bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from turn.config import External, Limits, Ports, Turn, check_secret
+from turn.config import External, Limits, Place, Ports, Turn, check_secret
 from turn.flows import Address
 from turn.policies import Limits as Policy
 
@@ -17,6 +17,9 @@ READ: list[tuple[str, Any, Any]] = [
     ("listen", ["udp://[2001:db8::7]:3478"], (Address.of("2001:db8::7", 3478),)),
     ("relay_ports", "20000-20099", Ports(20000, 20099)),
     ("relay_ports", "20000-20000", Ports(20000, 20000)),
+    ("external_ip", "auto", (External(None, None),)),
+    ("stun_servers", "stun.example.org:3478", (Place("stun.example.org", 3478),)),
+    ("stun_servers", ["[2001:db8::5]:3478"], (Place("2001:db8::5", 3478),)),
     ("external_ip", "203.0.113.5", (External(ip_address("203.0.113.5"), None),)),
     (
         "external_ip",

@@ -52,7 +52,7 @@ async def test_a_reload_takes_what_is_new_and_names_what_waits() -> None:
         changed = turn(users={"bob": "password of his"}, realm="elsewhere", drain_seconds=7)
         keeper = controlled(world, lambda: (changed, [SECRET]))
         await Caller(world, *ALICE).allocate()
-        assert keeper.reload() == ["realm"]
+        assert await keeper.reload() == ["realm"]
         assert keeper.sessions() == []
         await Caller(world, "bob", "password of his").allocate()
         assert keeper.turn.drain_seconds == 7
@@ -72,8 +72,8 @@ async def test_what_cannot_be_used_changes_nothing(
         keeper = controlled(world, read)
         await Caller(world, *ALICE).allocate()
         with pytest.raises(ValueError, match=words):
-            keeper.reload()
-        keeper.hang_up()
+            await keeper.reload()
+        await keeper.hang_up()
         assert len(keeper.sessions()) == 1
         await Caller(world, *ALICE).allocate()
     assert "1 problems, which calln check shows" in caplog.text
@@ -94,7 +94,7 @@ async def test_secrets_change_one_after_the_other() -> None:
         keeper = controlled(world, lambda: (turn(), in_force))
         for secrets, open_sessions, living in ROTATION:
             in_force[:] = secrets
-            keeper.reload()
+            await keeper.reload()
             minted = [mint(secret, "visitor", int(time.time()) + 60) for secret in (OLD, NEW)]
             opened = [await opens(world, credential) for credential in minted]
             assert (opened, len(keeper.sessions())) == (open_sessions, living)

@@ -17,7 +17,7 @@ from turn.flows import Address, Packet
 
 SETTLING = 0.1  # seconds in which a new joined socket may still hold what others sent before it was connected
 MAX_TWINS = 512  # per listener: before Linux 6.13 each packet's look-up walks them all
-LAST_WORDS = 512  # packets read from a joined socket before it closes: as many as its buffer holds of voice
+LAST_WORDS = 1024  # packets: more than the buffer of a joined socket holds, however small they are
 
 Take = Callable[[memoryview, int, int], bool]  # buffer, start, size: carried, or to be sent up
 Stray = Callable[[int, SockAddr], None]  # size, source: what a joined socket caught of somebody else's
@@ -197,9 +197,11 @@ class Joined:
             gather.end()
 
     def settle(self, most: int) -> None:
-        """The first packets: they may be from anybody, so each one's source is read."""
-        self.sort(most)
-        if monotonic() > self.settled:
+        """The first packets: they may be from anybody, so each one's source is read. What waits when the
+        time is over may have waited since the beginning: all of it is read so."""
+        over = monotonic() > self.settled
+        self.sort(LAST_WORDS if over else most)
+        if over and self.sock.fileno() in self.epoll.drains:  # what went up may have closed it
             self.epoll.drains[self.sock.fileno()] = self.drain
 
     def sort(self, most: int) -> None:

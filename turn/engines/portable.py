@@ -4,7 +4,7 @@ A listener is shared (SO_REUSEPORT) and meets strangers. A client with a linked 
 at the listener's address, connected to that client; a linked flow gets a leg: a socket at the relayed
 address, connected to its peer. The kernel then finds the socket, refuses other sources and needs no address
 to send to: what is left per packet is one read, four bytes, one write. Where the system has no more sockets,
-or a listener enough twins, the shared one serves, with a look-up per packet.
+a listener enough twins or a client enough legs, the shared one serves, with a look-up per packet.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from socket import socket
 
 from turn.engines import (
@@ -34,6 +35,10 @@ from turn.engines.tls import server_context
 from turn.flows import Address, Flow, Packet, Rule, Traffic
 
 log = logging.getLogger("calln.relay")
+
+MAX_LEGS = (
+    8  # sockets of one client's flows; the rest share its relayed address: descriptors last for everybody
+)
 
 
 class Portable:
@@ -130,6 +135,8 @@ class Portable:
         relay, peer = lane.flow.relay, lane.flow.peer
         if peer in self.relays:
             return lambda data: self.hand_over(Packet(relay, peer, bytes(data)))
+        if len(lane.client.channels) + len(lane.client.peers) > MAX_LEGS:
+            return relayed.sender(peer)
         try:
             leg = Joined(self.epoll, sockets.joined(relay, peer), relay, peer)
         except OSError:
@@ -157,7 +164,8 @@ class Portable:
                 self.send_one(packet)
             except OSError as error:  # no route, too long, buffer full: lost, as in any network
                 if packet.dont_fragment and error.errno == errno.EMSGSIZE:
-                    too_large.append(TooLarge(packet, sockets.path_mtu(packet.here, packet.there)))
+                    with suppress(OSError):
+                        too_large.append(TooLarge(packet, sockets.path_mtu(packet.here, packet.there)))
         return too_large
 
     def send_one(self, packet: Packet) -> None:

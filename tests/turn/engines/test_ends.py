@@ -97,6 +97,35 @@ async def test_it_soon_stops_asking(scene: Scene) -> None:
     await stop(task)
 
 
+async def test_strays_are_sorted_out_however_late_they_are_read(scene: Scene) -> None:
+    """A loop that was held up reads them when the time to settle is over."""
+    early = [(scene.stranger, b"theirs %d" % number) for number in range(40)]
+    joined = scene.connect([*early, (scene.own, b"mine")])
+    joined.settled = 0.0
+    task = await running(scene)
+    await scene.seen(41)
+    assert scene.taken == [b"mine"]
+    assert len(scene.strays) == 40
+    scene.epoll.drop(joined.sock)
+    await stop(task)
+
+
+async def test_a_socket_that_its_first_packet_closes_is_watched_no_longer(scene: Scene) -> None:
+    joined = scene.connect([(scene.own, b"close me")])
+    joined.settled = 0.0
+
+    def close(*_: object) -> bool:
+        scene.epoll.drop(joined.sock)
+        return True
+
+    joined.take = close
+    task = await running(scene)
+    await asyncio.sleep(0.05)
+    assert joined.sock.fileno() == -1
+    assert not scene.epoll.drains
+    await stop(task)
+
+
 @pytest.mark.parametrize("settled", [0.0, float("inf")])
 async def test_what_is_not_taken_goes_up(scene: Scene, settled: float) -> None:
     task = await running(scene)

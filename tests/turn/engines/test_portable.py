@@ -13,7 +13,7 @@ import pytest
 
 from tests.turn.engines.world import World, framed, unframed
 from turn.engines.ends import MAX_TWINS, Listener
-from turn.engines.portable import Portable, warn_of_small_buffers
+from turn.engines.portable import MAX_LEGS, Portable, warn_of_small_buffers
 from turn.flows import Rule
 
 CHANNEL = 0x4000
@@ -62,6 +62,21 @@ async def test_without_descriptors_the_shared_sockets_serve() -> None:
             peer.send(b"in", flow.relay)
             assert unframed(flow, await client.receive()) == b"in"
         world.engine.unlink(flow)
+
+
+async def test_one_client_takes_few_descriptors_however_many_peers_it_has() -> None:
+    async with World(Portable) as world:
+        client, relay = world.end(), world.open()
+        peers = [world.end() for _ in range(MAX_LEGS + 4)]
+        for number, peer in enumerate(peers):
+            world.engine.link(world.flow(client, peer.address, CHANNEL + number, relay), Rule())
+        assert len(engine_of(world).legs) == MAX_LEGS
+        for number, peer in enumerate(peers):
+            flow = world.flow(client, peer.address, CHANNEL + number, relay)
+            client.send(framed(flow, b"out"), world.listener)
+            assert await peer.receive_from() == (b"out", relay)
+            peer.send(b"in", relay)
+            assert unframed(flow, await client.receive()) == b"in"
 
 
 async def test_a_thousand_calls_leave_no_descriptor_behind() -> None:

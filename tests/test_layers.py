@@ -25,6 +25,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "turn.systemd": (),
     "turn.metrics": ("turn.core", "turn.flows"),
     "turn.outside": ("turn.config", "turn.errors", "turn.flows", "turn.wire"),
+    "turn.own": ("turn.flows",),
     "turn.service": (
         "turn.config",
         "turn.core",
@@ -42,6 +43,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "turn.flows",
         "turn.metrics",
         "turn.outside",
+        "turn.own",
         "turn.service",
         "turn.systemd",
     ),
@@ -55,6 +57,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "turn.flows",
         "turn.logs",
         "turn.outside",
+        "turn.own",
         "turn.service",
         "turn.systemd",
     ),

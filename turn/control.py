@@ -17,7 +17,8 @@ from turn.core.relay import Session
 from turn.flows import Address
 from turn.metrics import Metrics
 from turn.outside import NoAnswer, resolved
-from turn.service import Service, Unavailable, check_relay_addresses, own_addresses, settings
+from turn.own import own_addresses
+from turn.service import Service, Unavailable, check_relay_addresses, settings
 
 log = logging.getLogger("calln.relay")
 

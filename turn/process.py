@@ -18,13 +18,13 @@ from turn.core.relay import Relay
 from turn.engines import Engine
 from turn.flows import Address
 from turn.outside import NoAnswer, resolved
+from turn.own import own_addresses
 from turn.service import (
     ENGINES,
     Service,
     Unavailable,
     check_relay_addresses,
     listen,
-    own_addresses,
     settings,
     streams,
 )

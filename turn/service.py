@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import ifaddr
-
 from turn.config import External, IPNetwork, Turn
 from turn.core.effects import Close, Effect, Link, Open, Send, Unlink
 from turn.core.relay import Relay, Settings
@@ -254,9 +252,3 @@ def translation(external: External, turn: Turn) -> Iterable[tuple[bytes, bytes]]
     local = external.local.packed if external.local else local_address(turn, len(public.packed), towards)
     if local is not None:
         yield local, public.packed
-
-
-def own_addresses() -> frozenset[bytes]:
-    """Every address of this machine."""
-    texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for nic in ifaddr.get_adapters() for ip in nic.ips]
-    return frozenset(Address.of(text.partition("%")[0], 0).ip for text in texts)

@@ -314,9 +314,3 @@ def test_which_local_address_nat_maps(external: str, relays: list[str], listen: 
     configured = turn(external_ip=external, relay_addresses=relays, listen=listen)
     pairs = [pair for one in configured.external_ip for pair in service.translation(one, configured)]
     assert pairs == [(Address.of(local, 0).ip, ip_address(external.partition("/")[0]).packed)]
-
-
-def test_own_addresses_are_bytes() -> None:
-    own = service.own_addresses()
-    assert Address.of("127.0.0.1", 0).ip in own
-    assert {len(ip) for ip in own} <= {4, 16}

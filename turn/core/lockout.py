@@ -1,7 +1,8 @@
 """Guessing passwords is slow: a few wrong ones for a name from an address, and that pair has to wait.
 
-Only who has read a reply of ours at the address gets so far, so a forged one locks nobody out; only names that
-an operator chose, since minted passwords cannot be guessed; and never who holds an allocation under the name.
+Only who has read a reply of ours at the address gets so far, so a forged one locks nobody out; only names
+that an operator chose, since minted passwords cannot be guessed; and never who holds an allocation under the
+name.
 """
 
 from __future__ import annotations

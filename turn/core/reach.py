@@ -71,6 +71,11 @@ def is_loopback(ip: bytes) -> bool:
     return any(ip in network for network in LOOPBACK)
 
 
+def is_link_local(ip: bytes) -> bool:
+    """fe80::/10: nobody beyond the link can be reached from there (RFC 4291 §2.5.6)."""
+    return len(ip) == 16 and ip[0] == 0xFE and ip[1] & 0xC0 == 0x80
+
+
 def relay_ip(settings: Settings, reached: bytes, size: int) -> bytes | None:
     """The local address of `size` bytes to relay from, for a client that reached us at `reached`."""
     if settings.relay_addresses:
@@ -78,7 +83,8 @@ def relay_ip(settings: Settings, reached: bytes, size: int) -> bytes | None:
         return reached if reached in fitting else next(iter(fitting), None)
     if len(reached) == size:
         return reached
-    candidates = [ip for ip in settings.own if len(ip) == size and is_loopback(ip) == is_loopback(reached)]
+    like = [ip for ip in settings.own if len(ip) == size and is_loopback(ip) == is_loopback(reached)]
+    candidates = [ip for ip in like if not is_link_local(ip)]
     return min(candidates, key=lambda ip: rank(settings, ip), default=None)
 
 

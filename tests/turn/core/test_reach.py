@@ -84,6 +84,7 @@ CHOSEN: list[tuple[dict[str, Any], bytes, int, bytes | None]] = [
     ({"own": EVERY}, LOOP6, 4, LOOP4),
     ({"own": EVERY}, LOOP4, 16, LOOP6),
     ({"own": frozenset((LOCAL4, LOOP6))}, LOCAL4, 16, None),
+    ({"own": frozenset((LOCAL4, ip("fe80::5")))}, LOCAL4, 16, None),
     ({"relay_addresses": (LOCAL4, ip("10.0.0.4"))}, LISTENER.ip, 4, LOCAL4),
     ({"relay_addresses": (LOCAL4, ip("10.0.0.4"))}, ip("10.0.0.4"), 4, ip("10.0.0.4")),
     ({"relay_addresses": (LOCAL4,)}, LISTENER6.ip, 16, None),

@@ -6,11 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?=
 PART ?=
+SECONDS ?= 600
 
-# What the tests drive beside our own code: browsers, and coturn's clients and server.
-TEST_PACKAGES := chromium firefox-esr coturn iproute2
+# What the tests drive beside our own code: browsers and who they trust, and coturn's clients and server.
+TEST_PACKAGES := chromium firefox-esr coturn iproute2 libnss3-tools openssl
 
-.PHONY: help setup run test check lint format bench example clean
+.PHONY: help setup run test check lint format bench fuzz example clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -38,6 +39,9 @@ bench: $(BIN)/.set-up-tests ## our relay beside coturn in one run, then the serv
 	$(BIN)/python -m tests.bench.core
 	$(BIN)/python -m tests.bench.relay
 	$(BIN)/python -m tests.bench.server
+
+fuzz: $(BIN)/.set-up-tests ## every parser and the relay's core with made-up input, SECONDS each
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 example: setup ## write config.example.yaml anew from the models
 	$(BIN)/python -m deploy.manual > config.example.yaml

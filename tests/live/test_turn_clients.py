@@ -1,4 +1,4 @@
-"""Other people's TURN clients against the running relay: Debian's turnutils and aioice, IPv4 and IPv6."""
+"""Other people's TURN clients against the running relay: turnutils, aioice and Chromium; UDP, TCP and TLS."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import asyncio
 import re
 import shutil
 import socket
+import ssl
+import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import pytest
 import pytest_asyncio
 import yaml
 from aioice.turn import TurnTransport, create_turn_endpoint
+from playwright.async_api import Playwright
+
+from tests.live.visitors import CHROMIUM
+from tests.turn.engines.certificates import certificate
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30  # seconds for a client that paces itself, on a busy machine
@@ -44,12 +51,26 @@ ROWS: dict[str, tuple[str, ...]] = {  # flags of uclient: -y to each other, -s i
     "time-limited, to each other": (*REST, "-y", "-s", "-c"),
     "time-limited, channels to each other": (*REST, "-y"),
 }
+STREAMS = {"tcp": ("-t",), "tls": ("-t", "-S")}
+STREAM_ROWS = {
+    f"{row}, over {transport}": (*ROWS[row], *flags)
+    for transport, flags in STREAMS.items()
+    for row in (
+        "channels to a peer",
+        "indications to a peer, no RTCP",
+        "channels to each other",
+        "time-limited, to each other",
+    )
+}
+ROWS.update(STREAM_ROWS)
 
 
 class Relay(NamedTuple):
-    """The running relay's port, an echoing peer's, and what uclient said, by row and family."""
+    """The running relay's port and the one for TLS, an echoing peer's, and what uclient said, by row and
+    family."""
 
     port: int
+    tls: int
     peer: int
     said: dict[tuple[str, str], asyncio.Task[str]]
 
@@ -57,8 +78,8 @@ class Relay(NamedTuple):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def relay(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay]:
     """All rows of uclient begin together: each takes some seconds, of which it sleeps most."""
-    relay = Relay(free_port(), free_port(), {})
-    processes = [await begin_relay(relay.port, tmp_path_factory.mktemp("relay"))]
+    relay = Relay(free_port(), free_port(), free_port(), {})
+    processes = [await begin_relay(relay, tmp_path_factory.mktemp("relay"))]
     if shutil.which("turnutils_uclient"):
         listen = [word for host in HOSTS.values() for word in ("-L", host)]
         processes.append(await begin("turnutils_peer", *listen, "-p", str(relay.peer)))
@@ -66,14 +87,19 @@ async def relay(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay
         relay.said.update({key: asyncio.create_task(uclient(relay, *key)) for key in rows})
     yield relay
     for process in reversed(processes):
-        process.terminate()
+        process.kill()  # told to end, the relay would let what lives go on
         await process.communicate()
 
 
-async def begin_relay(port: int, folder: Path) -> asyncio.subprocess.Process:
+async def begin_relay(relay: Relay, folder: Path) -> asyncio.subprocess.Process:
     limits = dict.fromkeys(("allocations_per_user", "allocations_per_address", "new_peers_per_second"), 0)
     turn = {
-        "listen": [f"udp://127.0.0.1:{port}", f"udp://[::1]:{port}"],
+        "listen": [
+            *(f"{host}:{relay.port}" for host in ("127.0.0.1", "[::1]")),
+            *(f"tls://{host}:{relay.tls}" for host in ("127.0.0.1", "[::1]")),
+        ],
+        "certificate": str(certificate().chain),
+        "key": str(certificate().key),
         "relay_ports": RELAY_PORTS,
         "secret": SECRET,
         "users": {USER: PASSWORD},
@@ -95,16 +121,23 @@ async def begin(*command: str) -> asyncio.subprocess.Process:
 
 
 def free_port() -> int:
-    """A UDP port that both families have free."""
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-        sock.bind(("::", 0))
-        return int(sock.getsockname()[1])
+    """A port that both families have free, for UDP and TCP."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as tcp,
+        ):
+            udp.bind(("::", 0))
+            with suppress(OSError):
+                tcp.bind(udp.getsockname())
+                return int(tcp.getsockname()[1])
 
 
 async def uclient(relay: Relay, row: str, family: str) -> str:
     host = HOSTS[family]
     size = ["-n", str(MESSAGES), "-m", str(CLIENTS), "-l", "170"]
-    places = ["-e", host, "-r", str(relay.peer), "-p", str(relay.port)]
+    port = relay.tls if "-S" in ROWS[row] else relay.port
+    places = ["-e", host, "-r", str(relay.peer), "-p", str(port)]
     process = await begin(
         "turnutils_uclient", *ROWS[row], *size, *(["-x"] if family == "ipv6" else []), *places, host
     )
@@ -147,17 +180,24 @@ class Heard(asyncio.DatagramProtocol):
 Account = tuple[str, str]
 
 
-async def aioice_client(relay: Relay, host: str, account: Account) -> tuple[TurnTransport, Heard]:
+async def aioice_client(
+    relay: Relay, host: str, account: Account, transport: str = "udp"
+) -> tuple[TurnTransport, Heard]:
     heard = Heard()
-    transport, _ = await create_turn_endpoint(lambda: heard, (host, relay.port), *account)
-    return transport, heard
+    options: dict[str, Any] = {"transport": "udp" if transport == "udp" else "tcp"}
+    if transport == "tls":
+        options["ssl"] = ssl.create_default_context(cafile=certificate().chain)
+    port = relay.tls if transport == "tls" else relay.port
+    endpoint, _ = await create_turn_endpoint(lambda: heard, (host, port), *account, **options)
+    return endpoint, heard
 
 
+@pytest.mark.parametrize("over", ["udp", "tcp", "tls"])
 @pytest.mark.parametrize("size", [1, 160, 1200])
-async def test_aioice_hears_its_echo(relay: Relay, size: int) -> None:
+async def test_aioice_hears_its_echo(relay: Relay, size: int, over: str) -> None:
     loop, host = asyncio.get_running_loop(), HOSTS["ipv4"]
     echo, _ = await loop.create_datagram_endpoint(lambda: Heard(echo=True), (host, 0))
-    transport, heard = await aioice_client(relay, host, (USER, PASSWORD))
+    transport, heard = await aioice_client(relay, host, (USER, PASSWORD), over)
     there = echo.get_extra_info("sockname")
     for number in range(50):
         data = bytes([number]) * size
@@ -167,8 +207,9 @@ async def test_aioice_hears_its_echo(relay: Relay, size: int) -> None:
     echo.close()
 
 
-async def test_two_aioice_clients_hear_each_other(relay: Relay) -> None:
-    clients = [await aioice_client(relay, HOSTS["ipv4"], (USER, PASSWORD)) for _ in range(2)]
+@pytest.mark.parametrize("ways", [("udp", "udp"), ("udp", "tcp"), ("tcp", "tls"), ("tls", "tls")])
+async def test_two_aioice_clients_hear_each_other(relay: Relay, ways: tuple[str, str]) -> None:
+    clients = [await aioice_client(relay, HOSTS["ipv4"], (USER, PASSWORD), over) for over in ways]
     places = [transport.get_extra_info("sockname") for transport, _ in clients]
     for (transport, _), there in zip(clients, reversed(places), strict=True):
         transport.sendto(b"knock", there)  # binds the channel; the other side may have no permission yet
@@ -189,3 +230,64 @@ async def closed(transport: TurnTransport) -> None:
     """aioice gives its allocation back in a task of its own."""
     transport.close()
     await asyncio.sleep(0.2)
+
+
+# Two connections of one page that may only meet through the relay; what one hears of the other, and how each
+# reaches the relay.
+TALK = """async ([url, username, credential]) => {
+  const settings = { iceServers: [{ urls: url, username, credential }], iceTransportPolicy: "relay" };
+  const [one, two] = [new RTCPeerConnection(settings), new RTCPeerConnection(settings)];
+  one.onicecandidate = (event) => event.candidate && two.addIceCandidate(event.candidate);
+  two.onicecandidate = (event) => event.candidate && one.addIceCandidate(event.candidate);
+  const channel = one.createDataChannel("words");
+  const heard = new Promise((resolve) => {
+    channel.onmessage = (event) => resolve(event.data);
+  });
+  two.ondatachannel = (event) => {
+    event.channel.onmessage = (message) => event.channel.send(message.data + " and back");
+  };
+  channel.onopen = () => channel.send("there");
+  await one.setLocalDescription();
+  await two.setRemoteDescription(one.localDescription);
+  await two.setLocalDescription();
+  await one.setRemoteDescription(two.localDescription);
+  const words = await heard;
+  const reports = [...(await one.getStats()).values()];
+  const pair = reports.find((report) => report.type === "candidate-pair" && report.nominated);
+  const local = reports.find((report) => report.id === pair.localCandidateId);
+  one.close();
+  two.close();
+  return [words, local.candidateType, local.relayProtocol];
+}"""
+
+
+@pytest.mark.skipif(
+    shutil.which("certutil") is None, reason="Debian's libnss3-tools is not installed: no certutil"
+)
+@pytest.mark.parametrize("over", ["udp", "tcp", "tls"])
+async def test_chromium_talks_through_the_relay_alone(
+    relay: Relay, playwright: Playwright, tmp_path: Path, over: str
+) -> None:
+    trust_in(tmp_path)
+    url = {
+        "udp": f"turn:127.0.0.1:{relay.port}?transport=udp",
+        "tcp": f"turn:127.0.0.1:{relay.port}?transport=tcp",
+        "tls": f"turns:127.0.0.1:{relay.tls}?transport=tcp",
+    }[over]
+    browser = await playwright.chromium.launch(
+        executable_path="/usr/bin/chromium", args=[*CHROMIUM], env={"HOME": str(tmp_path)}
+    )
+    page = await browser.new_page()
+    async with asyncio.timeout(PATIENCE):
+        told = await page.evaluate(TALK, [url, USER, PASSWORD])
+    assert told == ["there and back", "relay", over]
+    await browser.close()
+
+
+def trust_in(home: Path) -> None:
+    """Let a browser with this home trust the test's certificate."""
+    store = home / ".pki/nssdb"
+    store.mkdir(parents=True)
+    begin = ["certutil", "-d", f"sql:{store}"]
+    subprocess.run([*begin, "-N", "--empty-password"], check=True)
+    subprocess.run([*begin, "-A", "-t", "C,,", "-n", "the relay", "-i", str(certificate().chain)], check=True)

@@ -19,6 +19,7 @@ from server.config import Geo, Server, Site
 from turn.config import Turn, check_secret
 
 MAX_BYTES = 1 << 20  # a configuration is a page or two; a larger file was named by mistake
+MAX_DIGITS = 20  # no key has a longer number, and reading thousands of digits is slow
 SECRET_VARIABLE = "CALLN_TURN_SECRET"  # noqa: S105  # the name of a variable, no secret
 LOCAL = "turn: {listen: ['127.0.0.1:3478', '[::1]:3478']}"  # what runs where no file is named
 EX_CONFIG = 78  # sysexits.h: something in the configuration is wrong
@@ -30,8 +31,13 @@ class ConfigError(ValueError):
     """The configuration cannot be used; each problem is one line that says where and what to write."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+        self.problems = tuple(map(one_line, problems))
+        super().__init__("\n".join(self.problems))
+
+
+def one_line(text: str) -> str:
+    """A file's own words may hold anything: nothing of it moves the cursor of a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 class Config(BaseModel):
@@ -66,6 +72,14 @@ class Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+def decimal(_loader: Loader, node: yaml.ScalarNode) -> int:
+    """A leading zero means nothing (YAML 1.2 §10.3.2); in YAML 1.1 it meant base 8."""
+    if len(node.value) > MAX_DIGITS or not SCALARS[1][1].match(node.value):
+        raise yaml.MarkedYAMLError(problem="this is no number that can be read", problem_mark=node.start_mark)
+    return int(node.value)
+
+
+Loader.add_constructor("tag:yaml.org,2002:int", decimal)
 for _tag, _pattern, _first in SCALARS:
     Loader.add_implicit_resolver(_tag, _pattern, _first)
 
@@ -126,6 +140,8 @@ def compose(text: str, path: Path) -> tuple[yaml.Node | None, object]:
         raise ConfigError([f"{path}: {' '.join(str(error).split())}"]) from None
     except RecursionError:
         raise ConfigError([f"{path}: nested too deeply"]) from None
+    except (ValueError, LookupError, TypeError, AttributeError):  # PyYAML on a tag that lies
+        raise ConfigError([f"{path}: a value is not what its tag says; leave the !! out"]) from None
 
 
 def refuse_doubles(node: yaml.Node) -> None:

@@ -168,3 +168,14 @@ def test_secrets_do_not_show_in_the_configuration_printed(tmp_path: Path) -> Non
     config = with_turn(tmp_path, secret="canary-secret-0123456789", users={"alice": "canary-password"})
     assert "canary" not in repr(config)
     assert "canary" not in str(config)
+
+
+def test_a_leading_zero_is_no_base() -> None:
+    assert parse("turn: {credential_seconds: 0077}", Path("c")).turn.credential_seconds == 77
+    assert parse("turn: {credential_seconds: 089}", Path("c")).turn.credential_seconds == 89
+
+
+@pytest.mark.parametrize("value", ["!!bool maybe", "!!float x", "!!timestamp x", "!!binary ä"])
+def test_a_tag_that_lies(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^c: a value is not what its tag says|^c:1:"):
+        parse(f"site: {{name: {value}}}", Path("c"))

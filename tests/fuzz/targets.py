@@ -1,0 +1,55 @@
+"""Every fuzzed function, how long its inputs may be, and where it begins: one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from tests.fuzz import core, texts, wire
+
+HERE = Path(__file__).parent
+TESTS = HERE.parent
+
+
+class Target(NamedTuple):
+    """`known` are files of cases that other tests have, as seeds beside the target's own corpus."""
+
+    run: Callable[[bytes], None]
+    longest: int
+    known: Callable[[], Iterable[bytes]] = tuple
+
+
+def frames() -> Iterable[bytes]:
+    """The bytes of every frame and vector that the tests of the wire are made of."""
+    data = TESTS / "turn" / "data"
+    for rows in yaml.safe_load((data / "frames.yaml").read_text()).values():
+        yield from (bytes.fromhex(row["bytes"]) for row in rows)
+    for name in ("rfc5769.yaml", "rfc8489.yaml"):
+        yield from (bytes.fromhex(row["bytes"]) for row in yaml.safe_load((data / name).read_text()))
+
+
+def configurations() -> Iterable[bytes]:
+    rows = yaml.safe_load((TESTS / "data" / "bad_configs.yaml").read_text())
+    yield from (row["text"].encode() for row in rows)
+    yield (TESTS.parent / "config.example.yaml").read_bytes()
+
+
+TARGETS: dict[str, Target] = {
+    "stun": Target(wire.messages, 1500, frames),
+    "attributes": Target(wire.attributes, 600),
+    "classic": Target(wire.classic, 200, frames),
+    "stream": Target(wire.stream, 4000, frames),
+    "core": Target(core.core, 400),
+    "messages": Target(texts.messages, 4000),
+    "descriptions": Target(texts.descriptions, 4000),
+    "configuration": Target(texts.configuration, 8000, configurations),
+}
+
+
+def seeds(name: str) -> list[bytes]:
+    """The corpus that is kept, an input a line in hexadecimal digits, and the known cases."""
+    kept = (HERE / "corpus" / f"{name}.txt").read_text().split()
+    return [*map(bytes.fromhex, kept), *TARGETS[name].known()]

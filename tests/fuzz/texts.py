@@ -1,0 +1,61 @@
+"""Targets for what is read as text: signalling messages, session descriptions, the configuration."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from config import ConfigError, parse
+from server.messages import ERRORS, Message, MessageError, error, parse_chunk
+from server.messages import parse as parse_message
+from server.sdp import SdpError, check, relay_candidate, relay_only
+
+PLACE = Path("/etc/calln/config.yaml")
+
+
+def messages(data: bytes) -> None:
+    """A frame is a message, or refused with a stable code and an id that can be sent back."""
+    for frame in (data, data.decode(errors="replace")):
+        refused = refusal_of(frame)
+        if refused is not None:
+            assert error(refused.code, refused.id).encode()
+            assert refused.code in ERRORS
+    with suppress(MessageError):
+        chunk = parse_chunk(data)
+        assert len(chunk.data) < len(data)
+
+
+def descriptions(data: bytes) -> None:
+    """What passes still passes with its addresses hidden, and then names no candidate but relayed ones."""
+    sdp = data.decode(errors="replace")
+    with suppress(SdpError):
+        relay_candidate(sdp)
+    with suppress(SdpError):
+        check(sdp)
+        hidden = relay_only(sdp)
+        check(hidden)
+        assert relay_only(hidden) == hidden
+        lines = [line for line in hidden.splitlines() if line.lower().startswith("a=candidate")]
+        assert all(" typ relay" in line for line in lines)
+
+
+def configuration(data: bytes) -> None:
+    """A file is read, or every problem is one line that names the file."""
+    problems = problems_of(data.decode(errors="replace"))
+    assert all(problem.startswith(str(PLACE)) and problem.isprintable() for problem in problems)
+
+
+def refusal_of(frame: str | bytes) -> MessageError | None:
+    try:
+        assert isinstance(parse_message(frame), Message)
+    except MessageError as refused:
+        return refused
+    return None
+
+
+def problems_of(text: str) -> tuple[str, ...]:
+    try:
+        parse(text, PLACE)
+    except ConfigError as refused:
+        return refused.problems
+    return ()

@@ -1,0 +1,92 @@
+"""Targets for the relay's readers of bytes: messages, attributes, RFC 3489, and frames in a stream."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from turn.engines.framing import ROOM, TAIL, BadStream, frame_size, peer_key, read_send
+from turn.errors import BadRequest
+from turn.wire.attributes import DATA, ERROR_CODE, TABLE, XOR_PEER_ADDRESS
+from turn.wire.classic import parse_classic
+from turn.wire.stun import (
+    HEADER_BYTES,
+    SEND_INDICATION,
+    Message,
+    WireError,
+    parse,
+    parse_channel_data,
+    parse_send,
+    walk,
+)
+
+KEY = b"a key that nobody has"
+
+
+def messages(data: bytes) -> None:
+    """Whatever is read is what stands there, byte by byte; nothing else is raised."""
+    with suppress(WireError):
+        number, payload = parse_channel_data(data)
+        assert data.startswith(number.to_bytes(2, "big") + len(payload).to_bytes(2, "big") + payload)
+    with suppress(WireError):
+        check(parse(data))
+    by_hand = parse_send(data)
+    if by_hand is not None:
+        walked = parse(data)
+        assert (walked.get(XOR_PEER_ADDRESS), walked.get(DATA)) == by_hand
+
+
+def check(message: Message) -> None:
+    for kind, value in message.attributes:
+        assert kind.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value in message.data
+    assert message.integrity <= len(message.data) - HEADER_BYTES
+    assert not message.proves(KEY)
+    assert not message.proves_sha256(KEY)
+    assert all(kind < 0x8000 for kind in message.unknown(frozenset()))
+
+
+def attributes(data: bytes) -> None:
+    """The first two bytes choose the row: a value is refused, or packs to one that unpacks to it again."""
+    row = TABLE.get(int.from_bytes(data[:2], "big"))
+    value, transaction = data[14:], data[2:14].ljust(12, b"\0")
+    if row is None:
+        return
+    with suppress(BadRequest):
+        read = row.unpack(value, transaction)
+        again = row.unpack(row.pack(read, transaction), transaction)
+        assert again == read or row is ERROR_CODE
+
+
+def classic(data: bytes) -> None:
+    with suppress(WireError):
+        change = parse_classic(data)
+        assert 0 <= change < 1 << 32
+        assert all(number == 3 for _, number, _ in walk(data))
+
+
+def stream(data: bytes) -> None:
+    """Frames of a stream follow each other without a gap, and half of one is never taken for a whole."""
+    view, at = memoryview(data), 0
+    with suppress(BadStream):
+        while size := frame_size(view, at, len(data)):
+            assert size % 4 == 0
+            if at + size > len(data):
+                break
+            for end in (at + 4, at + size // 2 + 2, at + size - 1):
+                with suppress(BadStream):
+                    assert frame_size(view, at, end) in (0, size)
+            at += size
+    check_media(data)
+
+
+def check_media(data: bytes) -> None:
+    """What an engine carries by itself is what the core would read in it."""
+    buffer = memoryview(bytearray(ROOM) + data + bytes(TAIL))
+    media = read_send(buffer, ROOM, len(data)) if len(data) >= 4 else None
+    if media is None:
+        return
+    key, start, length = media
+    message = parse(data)
+    peer, payload = message.get(XOR_PEER_ADDRESS), message.get(DATA)
+    assert message.type == SEND_INDICATION
+    assert peer is not None
+    assert (peer_key(peer), payload) == (key, bytes(buffer[start : start + length]))

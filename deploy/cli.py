@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config import EX_CONFIG, Config, ConfigError, load, told_relay, turn_secret
-from deploy import bans, check, together
+from deploy import bans, check, doctor, together
 from deploy import relay as relays
 from deploy.control import ControlError
 from deploy.ice import ice_settings
@@ -90,6 +90,7 @@ COMMANDS = (
     Command("relay stats", "Show what the running relay holds, carried and dropped.", relays.stats),
     Command("relay reload", "Have the running relay read its configuration anew.", relays.reload),
     Command("check", "Read the configuration and say what it comes to.", run_check),
+    Command("doctor", "Look at this machine and the running relay, and say what to do.", doctor.run),
     Command(
         "ban add",
         "Ban an address or a network; its open pages are closed within a second.",

@@ -153,11 +153,12 @@ class Limits(Section):
     """What one user, one address and everybody together may use. 0 means no limit."""
 
     allocations_per_user: Count = Field(
-        24,
-        description="Allocations that one user may hold: a browser takes 8 for a call and 4 per ICE restart.",
+        48,
+        description="Allocations that one user may hold: for each transport in turn.listen, a browser takes up "
+        "to 8 for a call and 4 per ICE restart.",
     )
     allocations_per_address: Count = Field(
-        200,
+        400,
         description="Allocations that one address (IPv6: one /64) may hold: an office shares one address.",
     )
     allocations: Count = Field(
@@ -191,11 +192,11 @@ class Limits(Section):
         5000, description="TCP and TLS connections in all: bounds memory and open files."
     )
     connections_per_address: Count = Field(
-        200, description="TCP and TLS connections of one address (IPv6: one /64)."
+        400, description="TCP and TLS connections of one address (IPv6: one /64)."
     )
     new_peers_per_second: Count = Field(
         5,
-        description="New peers per second for one allocation (burst 32): slows a port scan.",
+        description="New peers per second for one user (burst 256): slows a port scan.",
     )
     trusted: Networks = Field(
         (), description="Networks without the limits per address.", examples=[["10.1.0.0/16"]]
@@ -237,14 +238,14 @@ class Turn(Section):
     )
     external_ip: Externals = Field(
         (),
-        description="Public address where NAT stands in front of the relay, or PUBLIC/LOCAL pairs. With auto: "
-        "what the interfaces have or, if that is private, what turn.stun_servers see.",
+        description="Public address where NAT stands in front of the relay, or PUBLIC/LOCAL pairs. With "
+        "auto: what the interfaces have or, if that is private, what turn.stun_servers see.",
         examples=[["203.0.113.5/10.0.0.5"]],
     )
     stun_servers: Servers = Field(
         (),
-        description="Other people's STUN servers that may be asked how this machine looks from outside, at the "
-        "start (auto in external_ip) and by calln doctor. Nobody else is asked.",
+        description="Other people's STUN servers that may be asked how this machine looks from outside, at "
+        "the start (auto in external_ip) and by calln doctor. Nobody else is asked.",
         examples=[["stun.example.org:3478"]],
     )
     realm: Annotated[str, Field(min_length=1, max_length=127)] = Field(

@@ -1,0 +1,307 @@
+"""`calln doctor`: looks at this machine and the running relay, and says in plain words what to do."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import errno
+import resource
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from config import Config, ConfigError, turn_secrets
+from deploy.control import RELAY, ControlError, ask
+from deploy.ice import relay_host
+from deploy.trial import NoEcho, echo, reached_at
+from turn.credentials import mint
+from turn.engines.sockets import LISTENER_BUFFER
+from turn.flows import Address
+from turn.outside import local_address, seen_outside
+from turn.process import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
+from turn.service import WHAT_TO_DO, translation
+
+Options = argparse.Namespace
+
+MARKS = {True: "\u2713", False: "\u2717"}
+TRIAL_SECONDS = 60  # how long the credential of the trial is good
+NAT_SECONDS = 30.0  # pystun3 asks up to six times and waits for each answer
+TLS_SECONDS = 5.0
+RENEW_DAYS = 14
+UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
+TIMEX_BYTES = 512  # room for its structure, whose size differs between machines
+RECEIVE_LIMIT = Path("/proc/sys/net/core/rmem_max")
+
+# In a process of its own: it waits for answers without an end, and installs a module named `tests`.
+NAT_PROGRAM = """
+import stun, sys
+host, port, source = sys.argv[1:]
+print(stun.get_ip_info(source_ip=source, source_port=0, stun_host=host, stun_port=int(port))[0])
+"""
+PASSABLE = ("Open Internet", "Full Cone")
+
+# A figure of the relay, the label that matters (or none), what it says, and the keys that decide.
+REFUSALS = (
+    ("calln_relay_refusals_total", "486", "allocations refused to a user or an address", "allocations_per_*"),
+    ("calln_relay_refusals_total", "508", "allocations refused for lack of ports or room", "allocations"),
+    ("calln_relay_limited_packets_total", "", "packets dropped as too many", "packets_per_second, bits_*"),
+    ("calln_relay_drops_total", "new peers", "packets to too many new peers", "new_peers_per_second"),
+    ("calln_relay_drops_total", "strangers", "strangers not answered", "unauthenticated_per_second"),
+    ("calln_relay_drops_total", "all strangers", "strangers not answered", "unauthenticated_in_all"),
+)
+
+
+class Finding(NamedTuple):
+    """Whether something is well, what it is, and what to do if not."""
+
+    well: bool
+    text: str
+    advice: str = ""
+
+
+class Patient(NamedTuple):
+    """What is looked at: a configuration, and the figures of its relay, if that runs."""
+
+    config: Config
+    figures: list[dict[str, Any]] | None
+
+
+def run(config: Config, _: Options) -> int:
+    """Print every finding; 0 where all is well, else 1."""
+    patient = Patient(config, figures_of(config))
+    sound = True
+    for check in CHECKS:
+        for finding in check(patient):
+            sound &= finding.well
+            print(f"{MARKS[finding.well]} {finding.text}", flush=True)
+            if not finding.well:
+                print(f"    {finding.advice}", flush=True)
+    return 0 if sound else 1
+
+
+def figures_of(config: Config) -> list[dict[str, Any]] | None:
+    try:
+        figures: list[dict[str, Any]] = ask(config.site.state_dir, "GET", "/stats", whom=RELAY)["figures"]
+    except ControlError:
+        return None
+    return figures
+
+
+def configuration(patient: Patient) -> Iterator[Finding]:
+    try:
+        turn_secrets(patient.config)
+    except ConfigError as problem:
+        yield Finding(False, str(problem), "mend it; without the secret nobody gets a credential")
+    else:
+        yield Finding(True, "The configuration can be used.")
+
+
+def ports(patient: Patient) -> Iterator[Finding]:
+    listening = patient.config.turn.listen
+    if patient.figures is not None:
+        yield Finding(True, f"The relay runs, at {', '.join(map(str, listening))}.")
+        return
+    place = patient.config.site.state_dir / RELAY.socket
+    yield Finding(
+        False, f"No relay answers at {place}.", "start it (calln run or calln relay), then ask again"
+    )
+    for address in listening:
+        yield port(address)
+
+
+def port(address: Address) -> Finding:
+    kind = socket.SOCK_DGRAM if address.transport == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET6 if len(address.ip) == 16 else socket.AF_INET, kind) as sock:
+        try:
+            if len(address.ip) == 16:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((address.host, address.port))
+        except OSError as error:
+            advice = WHAT_TO_DO.get(error.errno or 0, "write another address in turn.listen")
+            return Finding(False, f"{address} cannot be had: {error.strerror}.", advice)
+    return Finding(True, f"{address} is free.")
+
+
+def outside(patient: Patient) -> Iterator[Finding]:
+    for size in sorted({len(address.ip) for address in patient.config.turn.listen}):
+        local = local_address(patient.config.turn, size)
+        if local is not None:
+            yield address_outside(patient.config, local)
+        elif size == 4:
+            yield Finding(
+                False, "This machine has no way to the IPv4 Internet.", "connect it, or see its routes"
+            )
+        else:
+            yield Finding(True, "No IPv6 here; visitors reach the relay by IPv4.")
+
+
+def address_outside(config: Config, local: bytes) -> Finding:
+    """Whether others reach us at what they are told."""
+    turn, here = config.turn, ip_address(local)
+    if here.is_loopback:
+        return Finding(True, f"The relay is for this machine only ({here}).")
+    if any(external.public is None for external in turn.external_ip):
+        pairs = {}
+    else:
+        pairs = dict(pair for external in turn.external_ip for pair in translation(external, turn))
+    known = ip_address(pairs.get(local, local))
+    seen = seen_outside(turn.stun_servers, len(local))
+    if seen is not None and ip_address(seen) != known and pairs:
+        return Finding(
+            False,
+            f"Others are told {known}, but {ip_address(seen)} is what they see.",
+            "write that into turn.external_ip, or auto",
+        )
+    if known.is_global or seen is not None:
+        return Finding(True, f"Others reach the relay at {ip_address(seen) if seen else known}.")
+    return Finding(
+        False,
+        f"{known} is a private address: browsers elsewhere cannot reach the relay.",
+        "write the public address into turn.external_ip, or auto and somebody to ask in turn.stun_servers",
+    )
+
+
+def nat(patient: Patient) -> Iterator[Finding]:
+    """The kind of NAT in front; asked only where the file names a server, and of the first one."""
+    turn = patient.config.turn
+    local = local_address(turn, 4)
+    if not turn.stun_servers or local is None:
+        return
+    server = turn.stun_servers[0]
+    command = [sys.executable, "-c", NAT_PROGRAM, server.host, str(server.port), str(ip_address(local))]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=NAT_SECONDS)  # noqa: S603
+        kind = done.stdout.strip()
+    except subprocess.TimeoutExpired:
+        kind = ""
+    if not kind or kind in ("Blocked", "Meet an error, when do Test1 on Changed IP and Port"):
+        yield Finding(
+            False,
+            f"{server.host} did not say what NAT stands in front.",
+            "that takes a server of RFC 3489 with two addresses; name one first in turn.stun_servers",
+        )
+        return
+    advice = "have it pass turn.listen and turn.relay_ports to this machine, the ports unchanged"
+    yield Finding(kind in PASSABLE, f"In front of this machine: {kind}.", advice)
+
+
+def trial(patient: Patient) -> Iterator[Finding]:
+    """A real allocation and words through it, by each transport and family."""
+    if patient.figures is None:
+        return
+    credential = mint(turn_secrets(patient.config)[0], "doctor", int(time.time()) + TRIAL_SECONDS)
+    for listener in patient.config.turn.listen:
+        try:
+            echo(listener, credential)
+        except NoEcho as why:
+            advice = "is the relay told the same secret, and does a firewall drop this?"
+            yield Finding(False, f"A call in small through {listener} failed: {why}.", advice)
+        else:
+            yield Finding(True, f"A call in small went through {listener}.")
+
+
+def certificate(patient: Patient) -> Iterator[Finding]:
+    """Whether a browser would trust what the relay shows."""
+    if patient.figures is None:
+        return
+    host = relay_host(patient.config)
+    for listener in patient.config.turn.listen:
+        if listener.transport == "tls":
+            yield trusted(reached_at(listener), host)
+
+
+def trusted(place: tuple[str, int], host: str) -> Finding:
+    context = ssl.create_default_context()
+    try:
+        with (
+            socket.create_connection(place, TLS_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=host) as shown,
+        ):
+            ends = ssl.cert_time_to_seconds(str((shown.getpeercert() or {})["notAfter"]))
+    except ssl.SSLCertVerificationError as error:
+        advice = "get one for turn.host from an authority that browsers trust, and its chain"
+        return Finding(False, f"Browsers refuse the certificate: {error.verify_message}.", advice)
+    except OSError as error:
+        return Finding(
+            False, f"No TLS at port {place[1]}: {error.strerror or error}.", "see turn.certificate"
+        )
+    days = int((ends - time.time()) // 86400)
+    return Finding(days >= RENEW_DAYS, f"The certificate is good for {days} days.", "renew it now")
+
+
+def buffers(patient: Patient) -> Iterator[Finding]:
+    granted = int(RECEIVE_LIMIT.read_text())
+    yield Finding(
+        granted >= LISTENER_BUFFER,
+        f"A socket may have {granted >> 10} KiB to receive into.",
+        f"bursts are lost below {LISTENER_BUFFER >> 10}: sysctl -w net.core.rmem_max={LISTENER_BUFFER}",
+    )
+
+
+def descriptors(patient: Patient) -> Iterator[Finding]:
+    limits = patient.config.turn.limits
+    need = limits.allocations * SOCKETS_PER_ALLOCATION + limits.connections + SPARE_SOCKETS
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = hard == resource.RLIM_INFINITY
+    yield Finding(
+        unlimited or hard >= need,
+        f"A process may open {'any number of' if unlimited else hard} files; a full relay takes {need}.",
+        "raise LimitNOFILE (or ulimit -Hn), or lower turn.limits.allocations",
+    )
+
+
+def clock(patient: Patient) -> Iterator[Finding]:
+    """Credentials carry a time: server and relay must agree on it."""
+    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
+    if state < 0:
+        name = errno.errorcode.get(ctypes.get_errno(), "an error")
+        yield Finding(
+            False, f"The clock's state cannot be read ({name}).", "look whether it is right: date -u"
+        )
+        return
+    told = time.strftime("%H:%M:%S", time.gmtime())
+    kept = "set by nobody" if state == UNSYNCHRONISED else "kept right"
+    seconds = patient.config.turn.credential_seconds
+    yield Finding(
+        state != UNSYNCHRONISED,
+        f"The clock says {told} UTC, {kept}.",
+        f"credentials last {seconds} seconds; install systemd-timesyncd or chrony",
+    )
+
+
+def refusals(patient: Patient) -> Iterator[Finding]:
+    if patient.figures is None:
+        return
+    refused = False
+    for name, label, words, keys in REFUSALS:
+        number = sum(
+            figure["value"]
+            for figure in patient.figures
+            if figure["name"] == name and (not label or label in figure["labels"].values())
+        )
+        if number:
+            refused = True
+            advice = f"more than you expect? See turn.limits.{keys}"
+            yield Finding(False, f"Since the relay's start: {number:.0f} {words}.", advice)
+    if not refused:
+        yield Finding(True, "No limit has refused anybody since the relay's start.")
+
+
+CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
+    configuration,
+    ports,
+    outside,
+    nat,
+    trial,
+    certificate,
+    buffers,
+    descriptors,
+    clock,
+    refusals,
+)

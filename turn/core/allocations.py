@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from turn.core.deadlines import Deadlines
 from turn.core.effects import Close, Effect, Link, Unlink
-from turn.core.limits import Bucket, exceeds
+from turn.core.limits import Bucket, Buckets, exceeds
 from turn.core.reach import Reach
 from turn.core.settings import Settings
 from turn.errors import BadRequest, FamilyMismatch, InsufficientCapacity
@@ -19,7 +19,9 @@ from turn.wire.integrity import NAMES_NONE
 PERMISSION_LIFETIME = 300.0  # RFC 8656 §9
 CHANNEL_LIFETIME = 600.0  # RFC 8656 §12
 MAX_SPOKEN_TO = 64  # per allocation: bounds its memory, and makes it a poor scanner
-NEW_PEERS_BURST = 32.0  # a browser asks for all candidates of its partner at once
+NEW_PEERS_BURST = (
+    256.0  # a browser has eight allocations, and asks in each for all of its partner's candidates
+)
 
 
 class Channel(NamedTuple):
@@ -28,13 +30,11 @@ class Channel(NamedTuple):
 
 
 class Pace:
-    """How fast one allocation may go: new permissions, new peers, and what the core itself carries."""
+    """How much the core itself may carry for one allocation."""
 
-    __slots__ = ("bits", "packets", "peers", "permissions")
+    __slots__ = ("bits", "packets")
 
     def __init__(self, limits: Limits) -> None:
-        self.permissions = Bucket(limits.new_peers_per_second, NEW_PEERS_BURST)
-        self.peers = Bucket(limits.new_peers_per_second, NEW_PEERS_BURST)
         self.packets = Bucket(limits.packets_per_second, limits.packets_per_second)
         self.bits = Bucket(limits.bits_per_second, limits.bits_per_second)
 
@@ -86,15 +86,16 @@ class Allocations:
     """All of them. Every change that touches a flow returns the effects that make it true."""
 
     def __init__(self, settings: Settings) -> None:
-        self._apply(settings.limits)
+        self._apply(settings)
         self._by_client: dict[tuple[Address, Address], Allocation] = {}
         self.by_relay: dict[Address, Allocation] = {}
         self._reaching: dict[Address, set[Allocation]] = {}  # whose flows end at one of our relayed addresses
         self._deadlines: Deadlines[Part] = Deadlines()
         self.reach = Reach(settings, self.by_relay)
 
-    def _apply(self, limits: Limits) -> None:
-        self._limits = limits
+    def _apply(self, settings: Settings) -> None:
+        self._limits = limits = settings.limits
+        self._newcomers = Buckets(limits.new_peers_per_second, NEW_PEERS_BURST, settings.nonce_key)
         self._rule = Rule(None, limits.packets_per_second, limits.bits_per_second)
 
     def __len__(self) -> int:
@@ -146,12 +147,16 @@ class Allocations:
         held = sum(len(one.permissions) for one in allocation.both)
         if fresh and exceeds(held + fresh, self._limits.permissions):
             raise InsufficientCapacity("permissions")
-        if fresh and not allocation.pace.permissions.take(now, fresh):
+        if fresh and not self._may_meet(allocation, now, fresh):
             raise InsufficientCapacity("new peers")
         for owner, ip in owners:
             owner.permissions[ip] = now + PERMISSION_LIFETIME
             self._deadlines.set((owner, ip), now + PERMISSION_LIFETIME)
         return [effect for owner in allocation.both for effect in self._wake_channels(owner, ips, now)]
+
+    def _may_meet(self, allocation: Allocation, now: float, peers: int = 1) -> bool:
+        """By user, since a new allocation is quickly made; a new port of a known peer counts as one, too."""
+        return self._newcomers.take(allocation.user.encode(), now, peers)
 
     def _wake_channels(self, allocation: Allocation, ips: set[bytes], now: float) -> Iterator[Effect]:
         """The flows of channels whose permission had ended before they did."""
@@ -168,6 +173,8 @@ class Allocations:
             raise BadRequest("bound otherwise")
         if not bound and exceeds(len(channels) + 1, self._limits.channels):
             raise InsufficientCapacity("channels")
+        if not bound and peer.ip in allocation.permissions and not self._may_meet(allocation, now):
+            raise InsufficientCapacity("new peers")
         effects = self.permit(allocation, {peer.ip}, now)
         allocation.channels[number] = Channel(peer, now + CHANNEL_LIFETIME)
         allocation.numbers[peer] = number
@@ -180,7 +187,7 @@ class Allocations:
             return []
         if peer in allocation.spoken_to or peer in allocation.numbers:
             return self.settle(allocation, peer, now)
-        if not allocation.pace.peers.take(now):
+        if not self._may_meet(allocation, now):
             return None
         if len(allocation.spoken_to) >= MAX_SPOKEN_TO:
             return []
@@ -239,7 +246,7 @@ class Allocations:
 
     def adopt(self, settings: Settings, now: float) -> list[Effect]:
         """From now on these settings: what they deny ends, what goes on has the new limits."""
-        self._apply(settings.limits)
+        self._apply(settings)
         self.reach.adopt(settings)
         paces: dict[tuple[Address, Address], Pace] = {}
         effects: list[Effect] = []

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from turn.errors import InsufficientCapacity, QuotaReached
 from turn.policies import Limits, subscriber
 
-BUCKETS = 4096  # for all strangers together: a flood from everywhere costs no memory
+BUCKETS = 4096  # for everybody together: a flood from everywhere costs no memory
 
 
 class Bucket:
@@ -32,22 +32,22 @@ class Bucket:
         return True
 
 
-class StrangerBuckets:
-    """One bucket per IPv4 address or IPv6 /64, as far as 4096 go; who shares one, no stranger can tell."""
+class Buckets:
+    """A bucket for each of many, as far as 4096 go; who shares one, no stranger can tell."""
 
     def __init__(self, rate: float, burst: float, key: bytes) -> None:
         self._rate, self._burst, self._key = rate, burst, key[:64]
         self._levels = array("d", [burst]) * BUCKETS
         self._ats = array("d", [float("-inf")]) * BUCKETS
 
-    def take(self, ip: bytes, now: float) -> bool:
+    def take(self, whose: bytes, now: float, amount: float = 1.0) -> bool:
         if not self._rate:
             return True
-        slot = int.from_bytes(blake2b(subscriber(ip), key=self._key, digest_size=2).digest(), "big") % BUCKETS
+        slot = int.from_bytes(blake2b(whose, key=self._key, digest_size=2).digest(), "big") % BUCKETS
         level = min(self._burst, self._levels[slot] + (now - self._ats[slot]) * self._rate)
         self._ats[slot] = now
-        granted = level >= 1
-        self._levels[slot] = level - granted
+        granted = level >= amount
+        self._levels[slot] = level - amount if granted else level
         return granted
 
 

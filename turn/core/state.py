@@ -9,13 +9,13 @@ from itertools import count
 
 from turn.core.allocations import Allocation, Allocations
 from turn.core.effects import Effect
-from turn.core.limits import Bucket, Quota, StrangerBuckets
+from turn.core.limits import Bucket, Buckets, Quota
 from turn.core.lockout import Lockout
 from turn.core.nonce import COOKIE, Nonces
 from turn.core.reservations import Reservations
 from turn.core.settings import Settings
 from turn.flows import Address
-from turn.policies import Ranges, networks
+from turn.policies import Ranges, networks, subscriber
 from turn.wire.integrity import OFFERED, long_term_key, userhash
 from turn.wire.stun import Challenge
 
@@ -50,7 +50,7 @@ class State:
         self.settings = settings
         self.quota.limits = limits
         rate, in_all = limits.unauthenticated_per_second, limits.unauthenticated_in_all
-        self.strangers = StrangerBuckets(rate, rate * STRANGERS_BURST, settings.nonce_key)
+        self.strangers = Buckets(rate, rate * STRANGERS_BURST, settings.nonce_key)
         self.all_strangers = Bucket(in_all, in_all)
         self.lockout = Lockout(limits.wrong_passwords, settings.nonce_key)
         names = settings.keys.names() if settings.sha256 else ()
@@ -85,7 +85,7 @@ class State:
             return False
         if self.settings.limits.trusts(source.ip):
             return True
-        if not self.strangers.take(source.ip, now):
+        if not self.strangers.take(subscriber(source.ip), now):
             self.counts["drops.strangers"] += 1
             return False
         if not self.all_strangers.take(now):

@@ -152,24 +152,39 @@ def test_there_are_only_so_many_of_each() -> None:
 
 
 def test_new_peers_come_slowly() -> None:
-    net, client = prepared(new_peers_per_second=5)
-    outcomes = [client.permit(Address.of(f"9.9.9.{n}", 5000)) for n in range(1, 41)]
-    assert outcomes == [0] * 32 + [508] * 8
-    sent = [len(client.send(PEER._replace(port=n), b"hi")) for n in range(1, 100)]
-    assert sum(sent) == 32
+    net, client = prepared(new_peers_per_second=5, channels=0)
+    assert [client.permit(Address.of(f"9.9.8.{n}", 5000)) for n in range(1, 57)] == [0] * 56
+    assert [client.bind(0x4000 + n, PEER._replace(port=100 + n)) for n in range(100)] == [0] * 100
+    sent = [len(client.send(PEER._replace(port=1000 + n), b"hi")) for n in range(150)]
+    assert sum(sent) == 100
+    assert client.permit(Address.of("9.9.9.40", 5000)) == 508
+    assert client.bind(0x5000, PEER._replace(port=99)) == 508
     net.pass_time(1)
     assert client.permit(Address.of("9.9.9.40", 5000)) == 0
-    assert sum(len(client.send(PEER._replace(port=n), b"hi")) for n in range(100, 200)) == 5
-    assert len(client.send(PEER._replace(port=1), b"known already")) == 1
+    assert sum(len(client.send(PEER._replace(port=n), b"hi")) for n in range(2000, 2100)) == 4
+    assert len(client.send(PEER._replace(port=1000), b"known already")) == 1
+
+
+def test_a_new_allocation_meets_nobody_sooner() -> None:
+    net, client = prepared(new_peers_per_second=5, permissions=0)
+    spent = sum(client.permit(Address.of(f"9.9.{n // 200}.{n % 200 + 1}", 1)) == 0 for n in range(300))
+    assert spent == 256
+    assert client.refresh(0) == 0
+    again = Client(net, port=40009)
+    again.allocate()
+    assert again.permit(PEER) == 508
+    other = Client(net, port=40010, user="bob")
+    other.allocate()
+    assert other.permit(PEER) == 0
 
 
 def test_a_request_that_is_too_much_installs_nothing() -> None:
-    net, client = prepared(new_peers_per_second=5)
-    for n in range(0, 30, 15):
-        client.permit(*(Address.of(f"9.9.9.{n + k + 1}", 1) for k in range(15)))
-    assert client.permit(*(Address.of(f"9.9.8.{k + 1}", 1) for k in range(3))) == 508
+    net, client = prepared(new_peers_per_second=5, channels=0)
+    for n in range(250):
+        client.bind(0x4000 + n, PEER._replace(port=100 + n))
+    assert client.permit(*(Address.of(f"9.9.8.{k + 1}", 1) for k in range(9))) == 508
     (session,) = net.relay.sessions(net.now)
-    assert session.permissions == 30
+    assert session.permissions == 1
 
 
 def test_flows_to_a_relayed_address_end_with_it() -> None:

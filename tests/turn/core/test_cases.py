@@ -33,13 +33,21 @@ class Stage:
         changes: dict[str, Any] = {"limits": Limits(**row.get("limits", {}))}
         if "ports" in row:
             changes["ports"] = tuple(row["ports"])
+        changes |= dict.fromkeys(row.get("keys", ()), True)
+        if "listen" in row:
+            changes["listeners"] = frozenset(map(address, row["listen"]))
+            changes["own"] = frozenset(place.ip for place in changes["listeners"])
         self.net = network(settings(**changes))
+        if "drain" in row:
+            self.net.relay.drain(address(row["drain"]) if row["drain"] else None)
         self.clients = {
             "A": Client(self.net),
-            "A2": Client(self.net, port=40002),
+            "A2": Client(self.net, port=40002, algorithm=OFFERED[:4] if "sha256" in changes else b""),
             "B": Client(self.net, "8.8.4.4", 40001, user="bob"),
             "C": Client(self.net, "2606:4700::7", 40003, listener=LISTENER6),
         }
+        if "listen" in row:
+            del self.clients["C"]
         for client in self.clients.values():
             client.nonce = nonce_of(client)
         self.first = {name: client.nonce for name, client in self.clients.items()}
@@ -157,6 +165,7 @@ def check_outcome(stage: Stage, step: dict[str, Any], said: bytes, sent: list[Pa
         return
     assert len(sent) == 1
     data = sent[0].data
+    assert sent[0].here == address(step.get("leaves", shown(sent[0].here)))
     if expected == "same" and stage.last:
         assert data == stage.last
     elif isinstance(expected, str) and expected not in ("success", "same"):

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turn.core.limits import BUCKETS, Bucket, Quota, StrangerBuckets
+from turn.core.limits import BUCKETS, Bucket, Buckets, Quota
 from turn.errors import InsufficientCapacity, QuotaReached
 from turn.flows import Address
-from turn.policies import Limits, networks
+from turn.policies import Limits, networks, subscriber
 
 IP, OTHER = Address.of("8.8.8.8", 0).ip, Address.of("8.8.4.4", 0).ip
 
@@ -36,20 +36,28 @@ def test_a_bucket_refills_and_takes_whole_amounts() -> None:
 
 def test_no_rate_is_no_limit() -> None:
     assert all(Bucket(0, 0).take(0.0, 1e9) for _ in range(100))
-    assert all(StrangerBuckets(0, 0, b"key").take(IP, 0.0) for _ in range(1000))
+    assert all(Buckets(0, 0, b"key").take(IP, 0.0) for _ in range(1000))
 
 
 def test_strangers_share_by_address_and_by_64() -> None:
-    buckets = StrangerBuckets(10, 40, b"key")
+    buckets = Buckets(10, 40, b"key")
     assert sum(buckets.take(IP, 0.0) for _ in range(1000)) == 40
     assert buckets.take(OTHER, 0.0)
     assert sum(buckets.take(IP, 10.0) for _ in range(1000)) == 40
     home = [Address.of(f"2001:db8::{host}", 0).ip for host in range(1, 100)]
-    assert sum(buckets.take(ip, 0.0) for ip in home) == 40
+    assert sum(buckets.take(subscriber(ip), 0.0) for ip in home) == 40
+
+
+def test_more_than_one_is_taken_whole_or_not_at_all() -> None:
+    buckets = Buckets(10, 40, b"key")
+    assert buckets.take(b"alice", 0.0, 30)
+    assert not buckets.take(b"alice", 0.0, 11)
+    assert buckets.take(b"alice", 0.0, 10)
+    assert buckets.take(b"bob", 0.0, 40)
 
 
 def test_a_flood_from_everywhere_costs_no_memory() -> None:
-    buckets = StrangerBuckets(10, 40, b"key")
+    buckets = Buckets(10, 40, b"key")
     taken = sum(buckets.take(number.to_bytes(4, "big"), 0.0) for number in range(20_000))
     assert len(buckets._levels) == len(buckets._ats) == BUCKETS
     assert taken == 20_000

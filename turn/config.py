@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from turn.flows import Address, Transport
+from turn.wire.integrity import prepare
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -154,8 +155,8 @@ class Limits(Section):
 
     allocations_per_user: Count = Field(
         48,
-        description="Allocations that one user may hold: for each transport in turn.listen, a browser takes up "
-        "to 8 for a call and 4 per ICE restart.",
+        description="Allocations that one user may hold: for each transport in turn.listen, a browser takes "
+        "up to 8 for a call and 4 per ICE restart.",
     )
     allocations_per_address: Count = Field(
         400,
@@ -377,7 +378,14 @@ class Turn(Section):
                 raise ValueError("a user's name has 1 to 508 bytes, all printable")
             if len(password.get_secret_value()) < 8:
                 raise ValueError(f"the password of {name!r} is shorter than 8 characters")
+            check_characters(password.get_secret_value(), f"the password of {name!r}")
         return users
+
+    @field_validator("realm")
+    @classmethod
+    def refuse_odd_realm(cls, realm: str) -> str:
+        check_characters(realm, "the realm")
+        return realm
 
     @field_validator("encrypted_only")
     @classmethod
@@ -399,6 +407,14 @@ class Turn(Section):
         if workers != 1:
             raise ValueError("more than one worker is not available yet; write 1")
         return workers
+
+
+def check_characters(text: str, what: str) -> None:
+    """Raises ValueError for a text that no client could write as we do (RFC 8489 §14.9, §9.2.2)."""
+    try:
+        prepare(text)
+    except ValueError as wrong:
+        raise ValueError(f"{what} holds {wrong}; plain letters and digits are safe") from None
 
 
 def check_secret(secret: str) -> None:

@@ -7,6 +7,7 @@ import errno
 import os
 import time
 from contextlib import closing
+from functools import partial
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -14,14 +15,15 @@ import pytest
 from aioice import stun
 from aioice.turn import make_integrity_key
 
-from tests.turn.engines.world import PATIENCE, End, World, attributes, framed, unframed
+from tests.turn.engines.certificates import certificate
+from tests.turn.engines.world import PATIENCE, Client, End, World, attributes, framed, free, unframed
 from turn import service
 from turn.config import Turn
 from turn.core.effects import Effect, Send
 from turn.core.relay import Relay
 from turn.engines import CannotListen
 from turn.engines.portable import Portable
-from turn.flows import Address, Packet
+from turn.flows import Address, Packet, Transport
 from turn.service import Service, Unavailable
 
 LOOPBACK = frozenset((b"\x7f\0\0\1", bytes(15) + b"\1"))
@@ -45,8 +47,8 @@ class Place(Protocol):
 class Caller:
     """A TURN client that asks one thing after another."""
 
-    def __init__(self, world: Place, user: str, password: str) -> None:
-        self.end = world.end()
+    def __init__(self, world: Place, user: str, password: str, end: Client | None = None) -> None:
+        self.end = end or world.end()
         self.listener = world.listener
         self.user, self.password = user, password
         self.signed: dict[str, object] = {}
@@ -84,8 +86,10 @@ class Caller:
 class Running(World):
     """The whole relay on one port of loopback, in this process."""
 
-    def __init__(self, version: int = 4, relay: type[Relay] = Relay, **keys: object) -> None:
-        super().__init__(Portable, version)
+    def __init__(
+        self, version: int = 4, relay: type[Relay] = Relay, transport: Transport = "udp", **keys: object
+    ) -> None:
+        super().__init__(Portable, version, transport=transport)
         keys.setdefault("users", {"alice": "password of hers"})
         told = service.settings(turn(**keys), [SECRET], [self.listener], LOOPBACK)
         self.relay = relay(told)
@@ -93,6 +97,9 @@ class Running(World):
 
     def receive(self, packet: Packet) -> None:
         self.service.punt(packet)
+
+    def lose(self, client: Address, listener: Address) -> None:
+        self.service.lost(client, listener)
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -109,6 +116,65 @@ async def test_a_call_between_two_clients_of_one_relay(version: int) -> None:
             assert unframed(flow, await two.end.receive()) == b"hello"
         assert await ended(callers[0]) is stun.Class.RESPONSE
         assert not world.engine.traffic()
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+async def test_a_call_over_streams_ends_with_its_connection(version: int, transport: Transport) -> None:
+    async with Running(version, transport=transport) as world:
+        caller = Caller(world, "alice", "password of hers", await world.connect())
+        relay = await caller.allocate()
+        peer = world.end(relay.host)
+        assert await caller.bind(0x4000, peer.address) is stun.Class.RESPONSE
+        (flow,) = world.engine.traffic()
+        assert (flow.client, flow.listener) == (caller.end.address, world.listener)
+        for data in (b"a", b"hello"):
+            caller.end.send(framed(flow, data), world.listener)
+            assert await peer.receive_from() == (data, relay)
+            peer.send(data, relay)
+            assert unframed(flow, await caller.end.receive()) == data
+        caller.end.close()
+        async with asyncio.timeout(1):
+            while world.engine.traffic():
+                await asyncio.sleep(0.01)
+        assert world.engine.open(relay)
+        assert not list(world.relay.sessions(0.0))
+
+
+async def test_a_loss_that_no_code_expected_is_counted() -> None:
+    async with Running(transport="tcp") as world:
+        world.service.relay = None  # type: ignore[assignment]
+        world.service.lost(world.listener, world.listener)
+        assert world.service.mishaps == 1
+
+
+def test_connections_are_counted_by_household_and_not_where_trusted() -> None:
+    limits = {"connections": 5, "connections_per_address": 2, "trusted": ["192.0.2.0/24"]}
+    told = service.streams(turn(limits=limits))
+    assert told[:2] == (5, 2)
+    assert told.certificate is None
+    ips = [Address.of(text, 0).ip for text in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8::ffff")]
+    assert list(map(told.counted_as, ips)) == [None, ips[1], ips[2][:8], ips[2][:8]]
+
+
+def test_a_certificate_that_cannot_be_used_is_no_start_and_no_reload() -> None:
+    good, other = certificate(), certificate("other")
+    there = free("127.0.0.1", "tls")
+    keys: dict[str, object] = {"listen": str(there), "certificate": good.chain}
+    make = partial(Portable, streams=service.streams(turn(**keys, key=other.key)))
+    with pytest.raises(Unavailable, match=r"turn.certificate, turn.key: .* belongs to another certificate"):
+        service.listen(make, [there])
+    engine, _ = service.listen(
+        partial(Portable, streams=service.streams(turn(**keys, key=good.key))), [there]
+    )
+    assert isinstance(engine, Portable)
+    running = Service(
+        Relay(service.settings(turn(**keys, key=good.key), [SECRET], [there], LOOPBACK)), engine
+    )
+    with pytest.raises(Unavailable, match="belongs to another certificate"):
+        running.present(turn(**keys, key=other.key))
+    running.present(turn(**keys, key=good.key))
+    engine.shut()
 
 
 async def ended(caller: Caller) -> stun.Class:

@@ -14,7 +14,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "config": ("server.config", "turn.config"),
     "turn.errors": ("turn.flows",),
     "turn.flows": (),
-    "turn.config": ("turn.flows",),
+    "turn.config": ("turn.flows", "turn.wire.integrity"),
     "turn.credentials": (),
     "turn.policies": ("turn.flows", "turn.errors", "turn.credentials"),
     "turn.wire": ("turn.wire", "turn.flows", "turn.errors"),

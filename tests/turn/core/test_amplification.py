@@ -46,6 +46,29 @@ def test_no_reply_is_more_than_twice_what_was_asked(data: bytes, size: int) -> N
         assert not parse(data).type & 0x0110
 
 
+PLACES = frozenset(
+    Address.of(ip, port)
+    for ip in (LISTENER.host, "192.0.2.2", LISTENER6.host, "2001:db8:5::2")
+    for port in (3478, 3479)
+)
+LARGER = network(unlimited(listeners=PLACES, sha256=True, behaviour_discovery=True, classic_stun=True))
+LOOSER = {4: 3.0, 16: 4.6}  # 84 bytes for an Allocate of 28; 92 for a Binding request of 20 over IPv6
+
+
+@effort(max_examples=700)
+@given(st.one_of(MESSAGES, st.binary(max_size=200)), st.sampled_from([4, 16]))
+def test_with_every_key_on_replies_are_larger_by_so_much_and_still_go_to_the_source(
+    data: bytes, size: int
+) -> None:
+    here, there = SOURCES[size]
+    sent = LARGER.deliver(here, there, data)
+    assert len(sent) <= 1
+    for packet in sent:
+        assert packet.there.ip == there.ip
+        assert packet.here in LARGER.relay.listeners
+        assert len(packet.data) <= LOOSER[size] * len(data)
+
+
 BOUNDS: list[tuple[str, int, list[tuple[Any, Any]], bool, int, int]] = [
     # title, type, attributes, fingerprint, family's bytes, size of the reply
     ("Binding", 1, [], False, 4, 32),

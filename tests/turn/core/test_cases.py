@@ -42,7 +42,7 @@ class Stage:
             self.net.relay.drain(address(row["drain"]) if row["drain"] else None)
         self.clients = {
             "A": Client(self.net),
-            "A2": Client(self.net, port=40002, algorithm=OFFERED[:4] if "sha256" in changes else b""),
+            "A2": Client(self.net, port=40002),
             "B": Client(self.net, "8.8.4.4", 40001, user="bob"),
             "C": Client(self.net, "2606:4700::7", 40003, listener=LISTENER6),
         }
@@ -121,9 +121,7 @@ class Stage:
             return row, bytes(value["bytes"]) if "bytes" in value else bytes.fromhex(value["hex"])
         if value == "last":
             return row, self.token
-        return row, address(value) if str(name).endswith(
-            "PEER-ADDRESS"
-        ) or name == "XOR-MAPPED-ADDRESS" else value
+        return row, address(value) if str(name) in ("XOR-PEER-ADDRESS", "XOR-MAPPED-ADDRESS") else value
 
 
 def nonce_of(client: Client) -> bytes:

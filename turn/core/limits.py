@@ -43,12 +43,22 @@ class Buckets:
     def take(self, whose: bytes, now: float, amount: float = 1.0) -> bool:
         if not self._rate:
             return True
-        slot = int.from_bytes(blake2b(whose, key=self._key, digest_size=2).digest(), "big") % BUCKETS
-        level = min(self._burst, self._levels[slot] + (now - self._ats[slot]) * self._rate)
+        slot = self._slot(whose)
+        level = self._level(slot, now)
         self._ats[slot] = now
         granted = level >= amount
         self._levels[slot] = level - amount if granted else level
         return granted
+
+    def has(self, whose: bytes, now: float) -> bool:
+        """Whether one could be taken."""
+        return not self._rate or self._level(self._slot(whose), now) >= 1
+
+    def _slot(self, whose: bytes) -> int:
+        return int.from_bytes(blake2b(whose, key=self._key, digest_size=2).digest(), "big") % BUCKETS
+
+    def _level(self, slot: int, now: float) -> float:
+        return min(self._burst, self._levels[slot] + (now - self._ats[slot]) * self._rate)
 
 
 class Quota:

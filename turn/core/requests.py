@@ -80,19 +80,24 @@ def answer(exchange: Exchange) -> list[Effect]:
         check_attributes(exchange)
         return METHODS[exchange.message.type](exchange)
     except (Unauthenticated, StaleNonce) as error:
+        if exchange.holds_nonce:
+            exchange.state.note_failure(exchange.client, exchange.now)
         return [exchange.challenge(error)]
     except RelayError as error:
         return [exchange.refusal(error)]
 
 
 def deserves_answer(exchange: Exchange) -> bool:
-    """Who has read a reply of ours at its address is always heard; anybody else seldom, and never a probe.
-    So a flood from forged addresses costs us no key and no digest beyond the nonce's."""
+    """Who has read a reply of ours at its address is heard, unless it keeps being wrong; anybody else seldom,
+    and never a probe. So a flood costs us no key and no digest beyond the nonce's."""
     if is_probe(exchange.message):
         exchange.state.counts["drops.probe"] += 1
         return False
     exchange.holds_nonce = holds_nonce(exchange)
-    return exchange.holds_nonce or exchange.state.may_answer(exchange.client, exchange.now)
+    if exchange.allocation is not None and exchange.holds_nonce:
+        return True
+    may = exchange.state.may_try if exchange.holds_nonce else exchange.state.may_answer
+    return may(exchange.client, exchange.now)
 
 
 def is_probe(message: Message) -> bool:

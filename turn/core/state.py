@@ -51,6 +51,7 @@ class State:
         self.quota.limits = limits
         rate, in_all = limits.unauthenticated_per_second, limits.unauthenticated_in_all
         self.strangers = Buckets(rate, rate * STRANGERS_BURST, settings.nonce_key)
+        self.failures = Buckets(rate, rate * STRANGERS_BURST, settings.nonce_key)
         self.all_strangers = Bucket(in_all, in_all)
         self.lockout = Lockout(limits.wrong_passwords, settings.nonce_key)
         names = settings.keys.names() if settings.sha256 else ()
@@ -92,6 +93,17 @@ class State:
             self.counts["drops.all strangers"] += 1
             return False
         return True
+
+    def may_try(self, source: Address, now: float) -> bool:
+        """Whether the signature of who holds a nonce is looked at. Wrong ones are counted, right ones are
+        free: a flood of wrong ones from one place would cost a key each."""
+        if self.settings.limits.trusts(source.ip) or self.failures.has(subscriber(source.ip), now):
+            return True
+        self.counts["drops.wrong signatures"] += 1
+        return False
+
+    def note_failure(self, source: Address, now: float) -> None:
+        self.failures.take(subscriber(source.ip), now)
 
     def _is_ours(self, source: Address) -> bool:
         return source in self.settings.listeners or source in self.allocations.by_relay

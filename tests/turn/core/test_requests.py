@@ -38,8 +38,8 @@ def test_probes(data: bytes, probe: bool) -> None:
     assert is_probe(parse(data)) is probe
 
 
-def test_a_stranger_is_answered_seldom_and_a_client_with_a_nonce_always() -> None:
-    net = network(settings(limits=Limits(unauthenticated_per_second=10)))
+def test_a_stranger_is_answered_seldom_and_who_signs_rightly_always() -> None:
+    net = network(settings(limits=Limits(unauthenticated_per_second=10, wrong_passwords=0)))
     client = Client(net)
     ask = compose(3, (UDP,))
     assert sum(len(client.raw(ask)) for _ in range(1000)) == 40
@@ -49,8 +49,25 @@ def test_a_stranger_is_answered_seldom_and_a_client_with_a_nonce_always() -> Non
     client.nonce = parse(client.raw(ask)[0].data).raw(NONCE) or b""
     wrong = Client(net, password="wrong")
     wrong.nonce = client.nonce
+    for _ in range(100):
+        assert client.refresh(0) == 437
     refused = [wrong.raw(wrong.sign(3, (UDP,))) for _ in range(100)]
-    assert {parse(sent[0].data).get(ERROR_CODE) for sent in refused} == {401}
+    assert {parse(packet.data).get(ERROR_CODE) for sent in refused for packet in sent} == {401}
+    assert sum(map(len, refused)) == 40
+    assert client.raw(client.sign(3, (UDP,))) == []
+    net.pass_time(0.1)
+    assert client.refresh(0) == 437
+
+
+def test_a_flood_of_wrong_signatures_disturbs_nobody_who_has_an_allocation() -> None:
+    net = network(settings(limits=Limits(unauthenticated_per_second=10, wrong_passwords=0)))
+    client, wrong = Client(net), Client(net, port=40001, password="wrong")
+    client.allocate()
+    for _ in range(100):
+        wrong.code(TYPES["allocate"], UDP)
+    assert net.relay.counts["drops.wrong signatures"] > 50
+    assert client.refresh(600) == 0
+    assert Client(net, "8.8.4.4").code(TYPES["allocate"], UDP) == 0
 
 
 @pytest.mark.parametrize("name", ["refresh", "permission", "bind"])

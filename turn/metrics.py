@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from operator import add
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -44,15 +43,15 @@ SENTENCES = {
 }
 
 
-class Kind(NamedTuple):
-    """How a client reaches the relay, and the family that is relayed to."""
-
-    transport: str
-    family: str
+Kind = tuple[str, int]  # how a client reaches the relay, and the bytes of the addresses that are relayed to
 
 
 def kind_of(client: Address, relay: Address) -> Kind:
-    return Kind(client.transport, FAMILIES[len(relay.ip)])
+    return client.transport, len(relay.ip)
+
+
+def labels(kind: Kind) -> tuple[str, str]:
+    return kind[0], FAMILIES[kind[1]]
 
 
 class Tally:
@@ -65,18 +64,17 @@ class Tally:
     def keep(self, flow: Flow) -> None:
         """To be called before the engine forgets a flow; the core names each one."""
         kind = kind_of(flow.client, flow.relay)
-        self._past[kind] = plus(self._past.get(kind, NOTHING), self._live.get(flow, NOTHING))
+        self._past[kind] = added([self._past.get(kind, NOTHING), self._live.get(flow, NOTHING)])
 
     def totals(self) -> dict[Kind, Traffic]:
-        sums = dict(self._past)
+        rows = {kind: [traffic] for kind, traffic in self._past.items()}
         for flow, traffic in self._live.items():
-            kind = kind_of(flow.client, flow.relay)
-            sums[kind] = plus(sums.get(kind, NOTHING), traffic)
-        return sums
+            rows.setdefault((flow.client.transport, len(flow.relay.ip)), []).append(traffic)
+        return {kind: added(traffics) for kind, traffics in rows.items()}
 
 
-def plus(one: Traffic, other: Traffic) -> Traffic:
-    return Traffic(*map(add, one, other))
+def added(traffics: Iterable[Traffic]) -> Traffic:
+    return Traffic(*map(sum, zip(*traffics, strict=True)))
 
 
 class Serving(Protocol):
@@ -84,7 +82,7 @@ class Serving(Protocol):
 
     relay: Relay
     tally: Tally
-    punted: Counter[tuple[str, int]]
+    punted: Counter[Kind]
     mishaps: int
     draining: bool
 
@@ -139,7 +137,7 @@ def held(relay: Relay) -> Iterator[Metric]:
     ):
         family = GaugeMetricFamily(name, text, labels=PATH)
         for kind, number in counts.items():
-            family.add_metric(kind, number)
+            family.add_metric(labels(kind), number)
         yield family
 
 
@@ -152,17 +150,17 @@ def carried(totals: Mapping[Kind, Traffic]) -> Iterator[Metric]:
     )
     for kind, traffic in totals.items():
         for field, (name, direction) in CARRIED.items():
-            families[name].add_metric((*kind, direction), getattr(traffic, field))
-        limited.add_metric(kind, traffic.dropped)
+            families[name].add_metric((*labels(kind), direction), getattr(traffic, field))
+        limited.add_metric(labels(kind), traffic.dropped)
     yield from (*families.values(), limited)
 
 
-def punted(counts: Mapping[tuple[str, int], int]) -> Metric:
+def punted(counts: Mapping[Kind, int]) -> Metric:
     family = CounterMetricFamily(
         "calln_relay_punted_packets", "Packets that no flow claimed, each looked at in full.", labels=PATH
     )
-    for (transport, size), number in counts.items():
-        family.add_metric((transport, FAMILIES[size]), number)
+    for kind, number in counts.items():
+        family.add_metric(labels(kind), number)
     return family
 
 

@@ -8,11 +8,11 @@ from aioice import stun
 from tests.turn.engines.world import framed, unframed
 from tests.turn.test_service import Caller, Running
 from turn.flows import Address, Flow, Traffic
-from turn.metrics import Kind, Metrics, Tally
+from turn.metrics import Metrics, Tally
 
 CLIENT, LISTENER = Address.of("192.0.2.8", 40000), Address.of("192.0.2.1", 3478)
 RELAY, PEER = Address.of("192.0.2.1", 50000), Address.of("198.51.100.7", 9)
-UDP4 = Kind("udp", "ipv4")
+UDP4, UDP6 = ("udp", 4), ("udp", 16)
 
 
 def flow(channel: int | None, relay: Address = RELAY, peer: Address = PEER) -> Flow:
@@ -27,7 +27,7 @@ def test_what_is_over_stays_in_the_totals() -> None:
     six = flow(None, Address.of("2001:db8::1", 50000), Address.of("2001:db8::2", 9))
     live = {flow(None): carried(3), flow(0x4000): carried(4), six: carried(5)}
     tally = Tally(live)
-    both = {UDP4: carried(7), Kind("udp", "ipv6"): carried(5)}
+    both = {UDP4: carried(7), UDP6: carried(5)}
     assert tally.totals() == both
     for over in (flow(None), six, flow(0x4000), flow(0x4001)):  # the last one the engine never took up
         tally.keep(over)

@@ -99,7 +99,10 @@ def parse_external(value: object) -> External:
     if value == "auto":
         return External(None, None)
     public, slash, local = str(value).partition("/")
-    return External(parse_ip(public), parse_ip(local) if slash else None)
+    pair = External(parse_ip(public), parse_ip(local) if slash else None)
+    if pair.public and pair.local and pair.public.version != pair.local.version:
+        raise ValueError("the two addresses are of different families; NAT translates within one")
+    return pair
 
 
 def parse_server(value: object) -> Place:
@@ -352,6 +355,17 @@ class Turn(Section):
         if (key is None) != (info.data.get("certificate", key) is None):
             raise ValueError("certificate and key belong together; name both or none")
         return key
+
+    @field_validator("external_ip")
+    @classmethod
+    def one_public_each(cls, pairs: tuple[External, ...]) -> tuple[External, ...]:
+        """Of two for the same local address, one would silently lose."""
+        locals_ = [(pair.public and pair.public.version, pair.local) for pair in pairs]
+        if len(set(locals_)) != len(locals_):
+            raise ValueError(
+                "two public addresses stand for one local; write PUBLIC/LOCAL with one local each"
+            )
+        return pairs
 
     @field_validator("secret")
     @classmethod

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
-import errno
-import resource
 import socket
 import ssl
 import subprocess
@@ -13,18 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from config import Config, ConfigError, turn_secrets
 from deploy.control import RELAY, ControlError, ask
 from deploy.ice import relay_host
+from deploy.machine import Finding, Patient, buffers, clock, descriptors
 from deploy.trial import NoEcho, echo, reached_at
 from turn.credentials import mint
-from turn.engines.sockets import LISTENER_BUFFER
 from turn.flows import Address
 from turn.outside import local_address, seen_outside
-from turn.process import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
 from turn.service import WHAT_TO_DO, translation
 
 Options = argparse.Namespace
@@ -34,9 +29,6 @@ TRIAL_SECONDS = 60  # how long the credential of the trial is good
 NAT_SECONDS = 30.0  # pystun3 asks up to six times and waits for each answer
 TLS_SECONDS = 5.0
 RENEW_DAYS = 14
-UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
-TIMEX_BYTES = 512  # room for its structure, whose size differs between machines
-RECEIVE_LIMIT = Path("/proc/sys/net/core/rmem_max")
 
 # In a process of its own: it waits for answers without an end, and installs a module named `tests`.
 NAT_PROGRAM = """
@@ -55,21 +47,6 @@ REFUSALS = (
     ("calln_relay_drops_total", "strangers", "strangers not answered", "unauthenticated_per_second"),
     ("calln_relay_drops_total", "all strangers", "strangers not answered", "unauthenticated_in_all"),
 )
-
-
-class Finding(NamedTuple):
-    """Whether something is well, what it is, and what to do if not."""
-
-    well: bool
-    text: str
-    advice: str = ""
-
-
-class Patient(NamedTuple):
-    """What is looked at: a configuration, and the figures of its relay, if that runs."""
-
-    config: Config
-    figures: list[dict[str, Any]] | None
 
 
 def run(config: Config, _: Options) -> int:
@@ -174,7 +151,7 @@ def nat(patient: Patient) -> Iterator[Finding]:
     if not turn.stun_servers or local is None:
         return
     server = turn.stun_servers[0]
-    command = [sys.executable, "-c", NAT_PROGRAM, server.host, str(server.port), str(ip_address(local))]
+    command = [sys.executable, "-I", "-c", NAT_PROGRAM, server.host, str(server.port), str(ip_address(local))]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=NAT_SECONDS)  # noqa: S603
         kind = done.stdout.strip()
@@ -233,46 +210,6 @@ def trusted(place: tuple[str, int], host: str) -> Finding:
         )
     days = int((ends - time.time()) // 86400)
     return Finding(days >= RENEW_DAYS, f"The certificate is good for {days} days.", "renew it now")
-
-
-def buffers(patient: Patient) -> Iterator[Finding]:
-    granted = int(RECEIVE_LIMIT.read_text())
-    yield Finding(
-        granted >= LISTENER_BUFFER,
-        f"A socket may have {granted >> 10} KiB to receive into.",
-        f"bursts are lost below {LISTENER_BUFFER >> 10}: sysctl -w net.core.rmem_max={LISTENER_BUFFER}",
-    )
-
-
-def descriptors(patient: Patient) -> Iterator[Finding]:
-    limits = patient.config.turn.limits
-    need = limits.allocations * SOCKETS_PER_ALLOCATION + limits.connections + SPARE_SOCKETS
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    unlimited = hard == resource.RLIM_INFINITY
-    yield Finding(
-        unlimited or hard >= need,
-        f"A process may open {'any number of' if unlimited else hard} files; a full relay takes {need}.",
-        "raise LimitNOFILE (or ulimit -Hn), or lower turn.limits.allocations",
-    )
-
-
-def clock(patient: Patient) -> Iterator[Finding]:
-    """Credentials carry a time: server and relay must agree on it."""
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
-    if state < 0:
-        name = errno.errorcode.get(ctypes.get_errno(), "an error")
-        yield Finding(
-            False, f"The clock's state cannot be read ({name}).", "look whether it is right: date -u"
-        )
-        return
-    told = time.strftime("%H:%M:%S", time.gmtime())
-    kept = "set by nobody" if state == UNSYNCHRONISED else "kept right"
-    seconds = patient.config.turn.credential_seconds
-    yield Finding(
-        state != UNSYNCHRONISED,
-        f"The clock says {told} UTC, {kept}.",
-        f"credentials last {seconds} seconds; install systemd-timesyncd or chrony",
-    )
 
 
 def refusals(patient: Patient) -> Iterator[Finding]:

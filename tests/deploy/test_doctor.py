@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import resource
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,13 @@ import pytest
 from config import Config, load
 from deploy import doctor
 from deploy.cli import main
-from deploy.doctor import Finding, Patient
+from deploy.machine import Finding, Patient
 from tests.deploy.test_relay import running  # noqa: F401  # a fixture
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import End
 from tests.turn.test_outside import Reply, server, xored
 from tests.turn.test_process import RELAYED, Elsewhere, elsewhere, free_port
 from turn import outside
-from turn.engines.sockets import LISTENER_BUFFER
 
 Capture = pytest.CaptureFixture[str]
 
@@ -153,50 +150,6 @@ async def test_what_browsers_would_say_of_the_certificate(
     assert (refused.well, "self-signed" in refused.text) == (False, True)
     assert "is good for" in trusted.text
     assert (gone.well, "refused" in gone.text) == (False, True)
-
-
-BUFFERS = [(LISTENER_BUFFER, True), (LISTENER_BUFFER - 1, False)]
-
-
-@pytest.mark.parametrize(("granted", "well"), BUFFERS)
-def test_small_buffers_are_told(
-    granted: int, well: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "rmem_max").write_text(f"{granted}\n")
-    monkeypatch.setattr(doctor, "RECEIVE_LIMIT", tmp_path / "rmem_max")
-    [finding] = doctor.buffers(patient())
-    assert finding.well is well
-
-
-def test_how_many_files_a_full_relay_takes() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    [enough] = doctor.descriptors(patient(limits={"allocations": 10, "connections": 10}))
-    assert (enough.well, str(hard) in enough.text or hard == resource.RLIM_INFINITY) == (True, True)
-    [few] = doctor.descriptors(patient(limits={"allocations": 1 << 40}))
-    assert few.well is (hard == resource.RLIM_INFINITY)
-
-
-class Clock:
-    """A machine whose clock is in this state."""
-
-    def __init__(self, state: int) -> None:
-        self.state = state
-
-    def adjtimex(self, structure: object) -> int:
-        return self.state
-
-
-@pytest.mark.parametrize(
-    ("state", "well", "words"),
-    [(0, True, "kept right"), (5, False, "set by nobody"), (-1, False, "cannot be read")],
-)
-def test_a_clock_that_nobody_sets(
-    state: int, well: bool, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert [finding.text.split()[0] for finding in doctor.clock(patient())] == ["The"]
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Clock(state))
-    [finding] = doctor.clock(patient())
-    assert (finding.well, words in finding.text) == (well, True)
 
 
 def figure(name: str, value: float, **labels: str) -> dict[str, Any]:

@@ -1,0 +1,56 @@
+"""What is said of a machine's buffers, files and clock."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+from pathlib import Path
+
+import pytest
+
+from deploy import machine
+from tests.deploy.test_doctor import patient
+from turn.engines.sockets import LISTENER_BUFFER
+
+BUFFERS = [(LISTENER_BUFFER, True), (LISTENER_BUFFER - 1, False)]
+
+
+@pytest.mark.parametrize(("granted", "well"), BUFFERS)
+def test_small_buffers_are_told(
+    granted: int, well: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rmem_max").write_text(f"{granted}\n")
+    monkeypatch.setattr(machine, "RECEIVE_LIMIT", tmp_path / "rmem_max")
+    [finding] = machine.buffers(patient())
+    assert finding.well is well
+
+
+def test_how_many_files_a_full_relay_takes() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    [enough] = machine.descriptors(patient(limits={"allocations": 10, "connections": 10}))
+    assert (enough.well, str(hard) in enough.text or hard == resource.RLIM_INFINITY) == (True, True)
+    [few] = machine.descriptors(patient(limits={"allocations": 1 << 40}))
+    assert few.well is (hard == resource.RLIM_INFINITY)
+
+
+class Clock:
+    """A machine whose clock is in this state."""
+
+    def __init__(self, state: int) -> None:
+        self.state = state
+
+    def adjtimex(self, structure: object) -> int:
+        return self.state
+
+
+@pytest.mark.parametrize(
+    ("state", "well", "words"),
+    [(0, True, "kept right"), (5, False, "set by nobody"), (-1, False, "cannot be read")],
+)
+def test_a_clock_that_nobody_sets(
+    state: int, well: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [finding.text.split()[0] for finding in machine.clock(patient())] == ["The"]
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Clock(state))
+    [finding] = machine.clock(patient())
+    assert (finding.well, words in finding.text) == (well, True)

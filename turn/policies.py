@@ -158,7 +158,7 @@ class Limits:
     trusted: tuple[Network, ...] = ()
 
     def trusts(self, ip: bytes) -> bool:
-        return any(ip in network for network in self.trusted)
+        return bool(self.trusted) and any(ip in network for network in self.trusted)
 
 
 def subscriber(ip: bytes) -> bytes:

@@ -41,8 +41,11 @@ def from_client(state: State, packet: Packet, now: float) -> list[Effect]:
     allocation = state.allocations.find(packet.there, packet.here)
     if allocation is None:
         raise Drop("no allocation")
-    plain = parse_send(packet.data)
-    outer, payload, whole = (*plain, False) if plain else read_send(packet.data)
+    plain, whole = parse_send(packet.data), False
+    if plain is not None:
+        outer, payload = plain
+    else:
+        outer, payload, whole = read_send(packet.data)
     peer = state.reach.inside(outer)
     if len(peer.ip) != len(allocation.relay.ip):
         allocation = sibling_for(allocation, peer)

@@ -53,6 +53,7 @@ class Control:
         self.listeners = listeners
         self.own = own_addresses()
         self.end = End()
+        self.one_at_a_time = asyncio.Lock()  # of reloads: what was read last is what holds
         self.reloading: asyncio.Task[None] | None = None
         self.metrics = Metrics(service, service.engine.name)
 
@@ -73,19 +74,25 @@ class Control:
     async def reload(self) -> list[str]:
         """Read the configuration anew; names the keys that wait for the next start. Raises ValueError with
         a line for each problem, and then everything is as it was."""
-        systemd.reloading()
+        async with self.one_at_a_time:
+            systemd.reloading()
+            try:
+                return await self.read_anew()
+            finally:
+                systemd.notify("READY=1")
+
+    async def read_anew(self) -> list[str]:
         try:
             turn, secrets = self.read()
-            turn = await asyncio.to_thread(resolved, turn)
+            turn, own = await asyncio.to_thread(resolved, turn), own_addresses()
+            check_relay_addresses(turn, own)
             self.service.present(turn)
-            self.adopt(turn, secrets, own_addresses())
-            waiting = [key for key in FIXED if getattr(turn, key) != getattr(self.started_with, key)]
-            log.info("the configuration was read anew; keys that wait for a start: %d", len(waiting))
-            return waiting
+            self.adopt(turn, secrets, own)
         except (Unavailable, NoAnswer) as problem:
             raise ValueError(str(problem)) from None
-        finally:
-            systemd.notify("READY=1")
+        waiting = [key for key in FIXED if getattr(turn, key) != getattr(self.started_with, key)]
+        log.info("the configuration was read anew; keys that wait for a start: %d", len(waiting))
+        return waiting
 
     def adopt(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
         """Raises Unavailable."""
@@ -122,7 +129,10 @@ class Control:
         """Until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self.look_around()
+            try:
+                self.look_around()
+            except Exception as mistake:  # such as no descriptor left to ask with: calls go on
+                self.service.note(mistake)
 
     async def ended(self) -> None:
         """Until it is time to end: asked for, and the last allocation over, the limit reached, or asked for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import time
@@ -12,8 +13,9 @@ import pytest
 from aioice import stun
 
 from tests.turn.engines.world import PATIENCE
+from tests.turn.test_outside import server, xored
 from tests.turn.test_service import SECRET, Caller, Running, turn
-from turn import control
+from turn import control, outside
 from turn.config import Turn
 from turn.control import Control, End, Told, name_of
 from turn.credentials import Credential, mint
@@ -124,15 +126,47 @@ async def test_a_new_own_address_is_no_stranger(monkeypatch: pytest.MonkeyPatch)
         await caller.ask(stun.Method.REFRESH, LIFETIME=0)
 
 
-async def test_addresses_are_looked_at_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_addresses_are_looked_at_again_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Running() as world:
         keeper = controlled(world)
-        looked = asyncio.Event()
+        looked: asyncio.Queue[None] = asyncio.Queue()
+
+        def no_descriptors() -> frozenset[bytes]:
+            looked.put_nowait(None)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
         monkeypatch.setattr(control, "LOOK_SECONDS", 0.01)
-        monkeypatch.setattr(keeper, "look_around", looked.set)
+        monkeypatch.setattr(control, "own_addresses", no_descriptors)
         watching = asyncio.create_task(keeper.watch_addresses())
-        await asyncio.wait_for(looked.wait(), PATIENCE)
+        for _ in range(2):
+            await asyncio.wait_for(looked.get(), PATIENCE)
         watching.cancel()
+        assert world.service.mishaps >= 1
+
+
+async def test_many_signals_are_as_good_as_one() -> None:
+    async with Running() as world:
+        changed = iter(range(1, 100))
+        keeper = controlled(world, lambda: (turn(users=dict([ALICE]), drain_seconds=next(changed)), [SECRET]))
+        await Caller(world, *ALICE).allocate()
+        await asyncio.gather(*(keeper.reload() for _ in range(20)))
+        assert (keeper.turn.drain_seconds, len(keeper.sessions())) == (20, 1)
+
+
+async def test_a_public_address_is_found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside, "source_towards", lambda host: Address.of("10.0.0.5", 0).ip)
+    async with Running() as world:
+        with server(xored) as place:
+            asked = f"127.0.0.1:{place.port}"
+            keys = {"external_ip": "auto", "stun_servers": asked, "listen": "udp://0.0.0.0:3478"}
+            configured = turn(allow_loopback_peers=False, **keys)
+            keeper = controlled(world, lambda: (configured, [SECRET]))
+            await keeper.reload()
+        [external] = keeper.turn.external_ip
+        assert (str(external.public), str(external.local)) == ("203.0.113.5", "10.0.0.5")
+        keeper.read = lambda: (turn(allow_loopback_peers=False, **{**keys, "stun_servers": []}), [SECRET])
+        with pytest.raises(ValueError, match=r"turn\.stun_servers"):
+            await keeper.reload()
 
 
 async def test_draining_sends_newcomers_elsewhere_and_ends_with_the_last() -> None:

@@ -19,7 +19,7 @@ from aioice import stun
 
 from tests.turn.engines.world import End
 from tests.turn.test_service import SECRET, Caller, turn
-from turn import process
+from turn import outside, process
 from turn.config import Turn
 from turn.control import Told
 from turn.flows import Address
@@ -222,6 +222,15 @@ def never() -> Told:
 async def test_an_address_to_relay_from_must_be_ours(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"turn\.relay_addresses: 192\.0\.2\.99"):
         await process.serve(never, (turn(relay_addresses=["192.0.2.99"]), [SECRET]), tmp_path)
+
+
+async def test_a_public_address_that_nobody_tells_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outside, "source_towards", lambda host: Address.of("10.0.0.5", 0).ip)
+    told = turn(external_ip="auto", allow_loopback_peers=False, listen="udp://0.0.0.0:3478")
+    with pytest.raises(Unavailable, match=r"turn\.stun_servers"):
+        await process.serve(never, (told, [SECRET]), tmp_path)
 
 
 async def test_a_folder_that_cannot_be_had_is_named(tmp_path: Path) -> None:

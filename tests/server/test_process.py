@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -97,6 +98,7 @@ async def test_the_first_signal_lets_calls_go_on(tmp_path: Path) -> None:
         assert [await browser.closed() for browser in (one, other)] == [1012, 1012]
         assert await service.ended() == 0
         assert "127.0.0.2" not in service.log()
+        assert {json.loads(line)["part"] for line in service.log().splitlines()} == {"calln.server"}
         assert not (tmp_path / "state" / "server.sock").exists()
 
 

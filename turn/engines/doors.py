@@ -101,7 +101,7 @@ class Door:
             return
         try:
             connection = self.connect(sock, there._replace(transport=self.address.transport))
-        except (OSError, ValueError):  # gone already
+        except OSError:  # gone already
             sock.close()
             self.tally.leave(there.ip, spoke=False)
             return
@@ -117,8 +117,7 @@ class Door:
         here = sockets.address(sock.getsockname()[:2])._replace(transport=self.address.transport)
         if self.context is None:
             return Connection(self.epoll, sock, here, there)
-        tls = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        return Encrypted(self.epoll, tls, here, there)
+        return Encrypted(self.epoll, sock, here, there, self.context)
 
     def leave(self, connection: Connection) -> None:
         self.tally.leave(connection.there.ip, spoke=connection.is_known)

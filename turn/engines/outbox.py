@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from turn.engines.framing import DATA_INDICATION, is_channel
 
@@ -19,11 +20,13 @@ class Outbox:
     """The packet that is being sent comes first and whole; then answers, since nobody asks twice on a stream;
     then media."""
 
-    __slots__ = ("answers", "answers_size", "head", "media", "media_size")
+    __slots__ = ("answers", "answers_size", "head", "media", "media_size", "seal")
 
-    def __init__(self, head: memoryview) -> None:
-        """`head` is what is left of the packet that is being sent."""
-        self.head = head
+    def __init__(self, head: bytes, seal: Callable[[bytes], bytes] = bytes) -> None:
+        """`head` is what is left of the packet that is being sent; `seal` is done to each when its turn
+        comes, since what is encrypted cannot be left out any more."""
+        self.head = memoryview(head)
+        self.seal = seal
         self.answers: deque[bytes] = deque()
         self.media: deque[bytes] = deque()
         self.answers_size = self.media_size = 0
@@ -45,9 +48,9 @@ class Outbox:
         """So many bytes of the head have left; whether anything waits still."""
         self.head = self.head[size:]
         if not self.head and self.answers:
-            self.head = memoryview(self.answers.popleft())
-            self.answers_size -= len(self.head)
+            self.head = memoryview(self.seal(self.answers[0]))
+            self.answers_size -= len(self.answers.popleft())
         elif not self.head and self.media:
-            self.head = memoryview(self.media.popleft())
-            self.media_size -= len(self.head)
+            self.head = memoryview(self.seal(self.media[0]))
+            self.media_size -= len(self.media.popleft())
         return bool(self.head)

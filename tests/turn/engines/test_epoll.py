@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from time import monotonic
 
 import pytest
 
@@ -99,6 +100,35 @@ async def test_what_comes_up_later_comes_in_the_next_turn() -> None:
         await task
     epoll.up(PACKET)
     assert punted == [PACKET] * 3
+    epoll.close()
+
+
+async def test_what_takes_too_long_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turn.engines.epoll.TICK", 0.01)
+    epoll, looks = Epoll(), asyncio.Queue[float]()
+    epoll.ticks.append(looks.put_nowait)
+    task = asyncio.ensure_future(epoll.run(lambda packet: None))
+    async with asyncio.timeout(5):
+        assert await looks.get() <= await looks.get() <= monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    epoll.close()
+
+
+async def test_who_is_lost_is_told_in_the_next_turn() -> None:
+    epoll, lost = Epoll(), list[tuple[Address, Address]]()
+    task = asyncio.ensure_future(epoll.run(lambda packet: None, lambda *pair: lost.append(pair)))
+    await asyncio.sleep(0)
+    epoll.lose_later(PACKET.there, PACKET.here)
+    assert lost == []
+    await asyncio.sleep(0)
+    assert lost == [(PACKET.there, PACKET.here)]
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    epoll.lose(PACKET.there, PACKET.here)
+    assert len(lost) == 1
     epoll.close()
 
 

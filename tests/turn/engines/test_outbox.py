@@ -21,7 +21,7 @@ def emptied(box: Outbox, step: int) -> bytes:
 
 @pytest.mark.parametrize("step", [1, 5, 1000])
 def test_what_is_being_sent_is_finished_then_answers_overtake_media(step: int) -> None:
-    box = Outbox(memoryview(b"half"))
+    box = Outbox(b"half")
     for packet in (VOICE, ANSWER, DATA, ANSWER):
         box.put(packet)
     assert emptied(box, step) == b"half" + ANSWER + ANSWER + VOICE + DATA
@@ -30,7 +30,7 @@ def test_what_is_being_sent_is_finished_then_answers_overtake_media(step: int) -
 
 @given(st.lists(st.integers(1, 20_000), max_size=60))
 def test_the_newest_media_stay_and_are_whole(sizes: list[int]) -> None:
-    box, put = Outbox(memoryview(b"half")), []
+    box, put = Outbox(b"half"), []
     for number, size in enumerate(sizes):
         put.append(b"\x40" + bytes([number]) * size)
         box.put(put[-1])
@@ -39,8 +39,19 @@ def test_the_newest_media_stay_and_are_whole(sizes: list[int]) -> None:
 
 
 def test_nobody_leaves_so_many_answers_unread() -> None:
-    box = Outbox(memoryview(b"half"))
+    box = Outbox(b"half")
     for _ in range(ANSWER_BYTES // 100):
         box.put(bytes(100))
     with pytest.raises(Overflow):
         box.put(bytes(100))
+
+
+def test_a_packet_is_sealed_when_its_turn_comes() -> None:
+    sealed: list[bytes] = []
+    box = Outbox(b"half", lambda packet: sealed.append(packet) or packet[::-1])  # type: ignore[func-returns-value]
+    for packet in (VOICE, ANSWER):
+        box.put(packet)
+    assert sealed == []
+    assert emptied(box, 3) == b"half" + ANSWER[::-1] + VOICE[::-1]
+    assert sealed == [ANSWER, VOICE]
+    assert (box.answers_size, box.media_size) == (0, 0)

@@ -97,3 +97,28 @@ def test_ipv4_and_ipv6_do_not_mix(family: str, stack: ExitStack) -> None:
     listener = stack.enter_context(closing(sockets.listener(ANY[family])))
     other = ANY["v4" if family == "v6" else "v6"]._replace(port=bound(listener).port)
     assert stack.enter_context(closing(sockets.listener(other)))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_connection_sends_at_once_and_notices_who_is_gone_within_two_minutes(host: str) -> None:
+    with sockets.door(Address.of(host, 0, "tcp")) as door, socket.create_connection(door.getsockname()[:2]):
+        connection, _ = door.accept()
+        with connection:
+            sockets.tune(connection)
+            of = {name: connection.getsockopt(socket.IPPROTO_TCP, name) for name, _ in sockets.KEEPALIVE}
+            idle, every, count = of.values()
+            assert idle + every * count <= 120
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert not connection.getblocking()
+            for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                assert connection.getsockopt(socket.SOL_SOCKET, buffer) <= 2 * sockets.STREAM_BUFFER
+
+
+def test_a_door_opens_again_at_once_where_calls_lingered() -> None:
+    with sockets.door(Address.of("127.0.0.1", 0, "tcp")) as door:
+        here = door.getsockname()
+        client = socket.create_connection(here)
+        door.accept()[0].close()
+        client.close()
+    sockets.door(Address.of(here[0], here[1], "tcp")).close()

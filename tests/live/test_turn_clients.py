@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -22,6 +23,9 @@ from playwright.async_api import Playwright
 
 from tests.live.visitors import CHROMIUM
 from tests.turn.engines.certificates import certificate
+from tests.turn.engines.test_doors import shown
+from turn.engines import Certificate
+from turn.flows import Address
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30  # seconds for a client that paces itself, on a busy machine
@@ -91,15 +95,18 @@ async def relay(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay
         await process.communicate()
 
 
-async def begin_relay(relay: Relay, folder: Path) -> asyncio.subprocess.Process:
+async def begin_relay(
+    relay: Relay, folder: Path, files: Certificate | None = None
+) -> asyncio.subprocess.Process:
+    chain, key = files or certificate()
     limits = dict.fromkeys(("allocations_per_user", "allocations_per_address", "new_peers_per_second"), 0)
     turn = {
         "listen": [
             *(f"{host}:{relay.port}" for host in ("127.0.0.1", "[::1]")),
             *(f"tls://{host}:{relay.tls}" for host in ("127.0.0.1", "[::1]")),
         ],
-        "certificate": str(certificate().chain),
-        "key": str(certificate().key),
+        "certificate": str(chain),
+        "key": str(key),
         "relay_ports": RELAY_PORTS,
         "secret": SECRET,
         "users": {USER: PASSWORD},
@@ -230,6 +237,39 @@ async def closed(transport: TurnTransport) -> None:
     """aioice gives its allocation back in a task of its own."""
     transport.close()
     await asyncio.sleep(0.2)
+
+
+async def test_a_renewed_certificate_is_shown_and_calls_go_on(tmp_path: Path) -> None:
+    files = Certificate(tmp_path / "chain.pem", tmp_path / "key.pem")
+    put(certificate(), files)
+    relay = Relay(free_port(), free_port(), free_port(), {})
+    process = await begin_relay(relay, tmp_path, files)
+    echo, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: Heard(echo=True), (HOSTS["ipv4"], 0)
+    )
+    client, heard = await aioice_client(relay, HOSTS["ipv4"], (USER, PASSWORD), "tls")
+    door = Address.of(HOSTS["ipv4"], relay.tls, "tls")
+    seen = [await shown(door)]
+    assert process.stdout
+    for now in (certificate("other"), Certificate(certificate().chain, certificate("other").key)):
+        put(now, files)
+        process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(PATIENCE):
+            while b"the configuration" not in await process.stdout.readline():
+                continue
+        client.sendto(b"still here", echo.get_extra_info("sockname"))
+        assert await heard.next() == b"still here"
+        seen.append(await shown(door))
+    assert seen[0] != seen[1] == seen[2]  # a key that does not belong to it changes nothing
+    await closed(client)
+    echo.close()
+    process.kill()
+    await process.communicate()
+
+
+def put(made: Certificate, files: Certificate) -> None:
+    for source, target in zip(made, files, strict=True):
+        target.write_bytes(source.read_bytes())
 
 
 # Two connections of one page that may only meet through the relay; what one hears of the other, and how each

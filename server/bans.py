@@ -43,13 +43,12 @@ class Bans:
         self.load()
 
     def load(self) -> None:
-        self.index: dict[tuple[int, int], dict[int, int | None]] = {}
+        index: dict[tuple[int, int], dict[int, int | None]] = {}
         for ban in self.state.bans():
             network = ban.network
             shift = network.max_prefixlen - network.prefixlen
-            self.index.setdefault((network.version, shift), {})[int(network.network_address) >> shift] = (
-                ban.until
-            )
+            index.setdefault((network.version, shift), {})[int(network.network_address) >> shift] = ban.until
+        self.index = index
 
     def __len__(self) -> int:
         return sum(map(len, self.index.values()))
@@ -59,8 +58,8 @@ class Bans:
         version = self.state.version()
         changed = version != self.version
         if changed:
-            self.version = version
             self.load()
+            self.version = version
         return changed
 
     def covers(self, address: Address, wall: float) -> bool:

@@ -159,7 +159,7 @@ class Lobby:
         self.rooms[room.call] = room
         for visitor, partner in ((one, other), (other, one)):
             self.effects.append(Count("wait", value=now - visitor.waits_since))
-            visitor.room, visitor.ticket, visitor.last = room, None, None
+            visitor.room, visitor.ticket = room, None
             word = say(
                 "matched",
                 call=room.call,
@@ -230,7 +230,7 @@ class Lobby:
 
     def report(self, visitor: Visitor, message: Report, now: float) -> None:
         address = self.reported(visitor, message, now)
-        report = self.reports.add(message.call, visitor.id, message.reason, address, now)
+        report = self.reports.add(message.call, visitor.id, message.reason, address, now, visitor.address)
         self.effects.append(Count("report", message.reason))
         self.effects.append(Say(visitor, say("reported", id=message.id, code=report.code)))
 

@@ -25,6 +25,7 @@ from server.wire import Http, Wire
 log = logging.getLogger("calln.server")
 
 BACKLOG = 1_024
+SEND_BUFFER = 128 << 10  # bytes; left alone, the kernel holds 4 MiB for each who does not read
 MAX_HEAD = 16 << 10  # bytes of a request's head
 PROBE_SECONDS = 15.0  # between pings, and for each answer: a pulled cable is noticed in half a minute
 LAST_SECONDS = 6  # for answers under way and closes under way, when everything has ended
@@ -78,6 +79,7 @@ def listen(at: Listen) -> socket.socket:
     made = socket.socket(socket.AF_INET6 if ":" in at.host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if made.family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind((at.host, at.port))

@@ -6,19 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+Address = IPv4Address | IPv6Address
+
 KEPT_SECONDS = 30 * 60.0
+MAX_EACH = 20  # from one household: its own oldest make room, not those of others
 MAX_REPORTS = 1_000  # the oldest make room: a flood of reports must not fill the memory
 LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0 O, 1 I L: codes are read aloud and typed
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Somebody was reported; `address` never leaves the process except into the ban list."""
+    """Somebody was reported; `address` never leaves the process except into the ban list. `home` is where the
+    report came from."""
 
     code: str
     reason: str
-    address: IPv4Address | IPv6Address | None
+    address: Address | None
     at: float
+    home: bytes | None
 
 
 class Reports:
@@ -34,17 +39,25 @@ class Reports:
         call: str,
         reporter: str,
         reason: str,
-        address: IPv4Address | IPv6Address | None,
+        address: Address | None,
         now: float,
+        reporter_address: Address | None = None,
     ) -> Report:
         """Note a report; a second one of the same call by the same person replaces the first."""
         self.expire(now)
+        home = home_of(reporter_address)
         code = self.by_call.get((call, reporter)) or self.fresh()
         self.by_code.pop(code, None)
-        self.by_code[code] = report = Report(code, reason, address, now)
+        self.by_code[code] = report = Report(code, reason, address, now, home)
         self.by_call[call, reporter] = code
+        self.make_room(home)
         self.expire(now)
         return report
+
+    def make_room(self, home: bytes | None) -> None:
+        own = [report.code for report in self.by_code.values() if report.home == home]
+        if home is not None and len(own) > MAX_EACH:
+            self.forget({own[0]})
 
     def fresh(self) -> str:
         """A code that is not in use, such as K7Q2-M9XD."""
@@ -63,11 +76,19 @@ class Reports:
 
     def expire(self, now: float) -> None:
         """Forget what is old, and the oldest where there are too many."""
-        gone = set()
+        gone: set[str] = set()
         for report in list(self.by_code.values()):
-            if report.at + KEPT_SECONDS > now and len(self.by_code) <= MAX_REPORTS:
+            if report.at + KEPT_SECONDS > now and len(self.by_code) - len(gone) <= MAX_REPORTS:
                 break
-            del self.by_code[report.code]
             gone.add(report.code)
         if gone:
-            self.by_call = {key: code for key, code in self.by_call.items() if code not in gone}
+            self.forget(gone)
+
+    def forget(self, codes: set[str]) -> None:
+        self.by_code = {code: report for code, report in self.by_code.items() if code not in codes}
+        self.by_call = {key: code for key, code in self.by_call.items() if code not in codes}
+
+
+def home_of(address: Address | None) -> bytes | None:
+    """What one household holds of the address space: an IPv4 address, or a /64 of IPv6."""
+    return address.packed[:8] if address is not None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+MAX_LINES = 1_024  # two people's sound and a data channel take some 150; each is looked at several times
 MAX_CANDIDATES = 64  # each is a connectivity check that the partner's browser makes
 PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"})  # encrypted with DTLS; nothing else is WebRTC
 NOWHERE = "0.0.0.0"  # noqa: S104  # an address that says nothing (RFC 8839 §5.1), not one to bind
@@ -34,6 +35,8 @@ class SdpError(Exception):
 
 def check(sdp: str) -> None:
     """Refuse what would make a call without encryption, or a flood of checks. Raises SdpError."""
+    if sdp.count("\n") > MAX_LINES:
+        raise SdpError("bad_sdp")
     lines = list(split(sdp))
     if lines[:1] != ["v=0"] or not check_media(lines):
         raise SdpError("bad_sdp")
@@ -57,14 +60,15 @@ def split(sdp: str) -> Iterator[str]:
 def check_media(lines: list[str]) -> bool:
     """Every m-line speaks an encrypted protocol and has the one fingerprint (RFC 8827 §6.5)."""
     sections = list(cut(lines))
-    seen: set[str] = set()
+    everywhere = fingerprints(sections[0])
+    seen: set[str] = everywhere or set()
     for section in sections[1:]:
         media = MEDIA.fullmatch(section[0])
         if media is None or media[2] not in PROTOCOLS:
             return False
-        own = fingerprints(section) or fingerprints(sections[0])
+        own = fingerprints(section)
         refused = media[1] == "0" and "a=bundle-only" not in section  # carries nothing, so needs nothing
-        if own is None or (not own and not refused):
+        if own is None or everywhere is None or not (own or everywhere or refused):
             return False
         seen |= own
     return len(seen) == 1

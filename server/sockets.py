@@ -44,8 +44,9 @@ MAX_MALFORMED = 3  # whoever sends more is no page of ours
 MISTAKE, RESTART, TOO_SLOW = 1011, 1012, 1013
 MALFORMED_CODE, BANNED, SUBPROTOCOL, SILENT, ELSEWHERE, TOO_MANY = 4400, 4403, 4406, 4408, 4409, 4429
 
-# How a socket ended -> what becomes of its visitor; any other code: vanished.
-ENDS = {1000: "left", 1001: "left", 1005: "left", LOST: "lost", SILENT: "lost"}
+# How a socket ended -> what becomes of its visitor. Any other code is one that somebody chose, or earned:
+# left, so that nobody is rid of a report by ending oddly.
+ENDS = {LOST: "lost", SILENT: "lost", MISTAKE: "vanished", RESTART: "vanished", TOO_SLOW: "vanished"}
 
 FORBIDDEN: Sequence[Event] = (
     {
@@ -320,7 +321,7 @@ class Sockets:
             self.leave_home(line.home)
             return
         del self.by_visitor[visitor.id]
-        how = ENDS.get(code, "vanished")
+        how = ENDS.get(code, "left")
         if how == "lost" and visitor.state != "idle":
             self.parked[visitor.id] = line.outbox, line.home
             self.carry(self.lobby.lose(visitor, now))

@@ -20,9 +20,11 @@ from server.rates import Bucket, Rate
 HEAD_SECONDS = 10.0  # in which a request's head must be whole: idle connections hold a descriptor each
 CLOSE_SECONDS = 5.0  # for the other side to answer a close, or to read what is left
 CONTROL = Rate(5, 30)  # pings and pongs; a browser sends none of its own, and each is answered
+MAX_QUEUED = 256  # messages read and not yet heard: thousands of empty ones fit into one read
+SLICE = 4_096  # bytes parsed at a time, so that a flood of small frames is noticed before it is all parsed
 MAX_FRAGMENTS = 1_024  # of one message: empty ones weigh nothing in the limit of bytes
 LINGER_SECONDS = 1.0  # for a refusal to be read: closing upon unread bytes would reset it away
-TOO_MANY_CONTROL, TOO_BIG, LOST = 1008, 1009, 1006
+TOO_MANY_CONTROL, TOO_BIG, LOST, TOO_MANY = 1008, 1009, 1006, 4429
 
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -46,7 +48,8 @@ class Wire(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """A handshake that the WebSocket's own parser refuses is answered too, or it would stay open."""
-        super().data_received(data)
+        for at in range(0, len(data), SLICE):
+            super().data_received(data[at : at + SLICE])
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.transport.write(b"".join(self.conn.data_to_send()) or BAD_REQUEST)
             self.transport.close()
@@ -92,6 +95,12 @@ class Wire(WebSocketsSansIOProtocol):
     def limit_control(self) -> None:
         if not self.close_sent and not self.control.take(self.loop.time()):
             self.fail(TOO_MANY_CONTROL)
+
+    def send_receive_event_to_app(self) -> None:
+        if self.queue.qsize() < MAX_QUEUED:
+            super().send_receive_event_to_app()
+        else:
+            self.fail(TOO_MANY)
 
     def handle_cont(self, event: Frame) -> None:
         if len(self.frames) >= MAX_FRAGMENTS:
@@ -152,6 +161,15 @@ class Http(H11Protocol):
             self.wait_for_head()
         else:
             self.stop_waiting()
+
+    def pause_writing(self) -> None:
+        """Somebody asks and does not read: what waits for them is memory."""
+        super().pause_writing()
+        self.wait_for_head()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.stop_waiting()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self.stop_waiting()

@@ -26,7 +26,8 @@ let takeIce = () => {};
 
 function become(state, text) {
   page.state = state;
-  showGuard({ block: state === "talking", report: state === "talking" || (state === "ended" && page.last !== null) });
+  const talking = state === "talking";
+  showGuard({ block: talking, report: talking || page.last !== null });
   showState(state);
   say(text);
   keepAwake(state === "connecting" || state === "talking");
@@ -249,6 +250,7 @@ function ended({ reason }) {
 
 function failed({ code, id }) {
   const text = share.refused(id) || code in words.ERRORS ? (words.ERRORS[code] ?? words.ERRORS.internal) : "";
+  if (code === "bad_picture") share.pictureRefused();
   if (code === "bad_sdp" && page.call) lost("unreachable");
   if (text) trouble(text);
 }

@@ -18,7 +18,8 @@ function frame(number, piece) {
 }
 
 export class Outgoing {
-  static #numbers = 0;
+  // Both people count their own, from anywhere: a cancel then never means the other's picture.
+  static #numbers = crypto.getRandomValues(new Uint32Array(1))[0] >>> 2;
   #sent = 0;
 
   // `link` sends: message(m) and chunk(bytes).

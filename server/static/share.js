@@ -72,6 +72,12 @@ export class Share {
     showSending(null);
   }
 
+  // The server did not take the picture that was being sent.
+  pictureRefused() {
+    this.#outgoing = null;
+    showSending(null);
+  }
+
   // One message of the call's: sent, text, picture, picture-ack or picture-cancel.
   receive(message) {
     const take = {
@@ -121,7 +127,6 @@ export class Share {
     showSending(null);
   }
 
-  // Both directions count their pictures from 0, so the number alone does not say whose it is.
   #cancelled({ picture }) {
     if (this.#outgoing?.number === picture) {
       this.#outgoing = null;

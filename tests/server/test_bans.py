@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.bans import Bans, household, network_of
+from server.state import Ban, StateError
 from server.state.embedded import Embedded
 
 NAMED = {
@@ -84,3 +85,24 @@ def test_another_process_is_noticed(state: Embedded) -> None:
     assert mine.refresh()
     assert not mine.covers(ip_address("192.0.2.7"), 1000.0)
     theirs.state.close()
+
+
+def test_a_list_that_cannot_be_read_leaves_the_old_one_in_force(
+    tmp_path: Path, state: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bans = Bans(state)
+    bans.add(network_of("192.0.2.7"), 0.0, None, "")
+    elsewhere = Embedded(tmp_path)
+    Bans(elsewhere).add(network_of("192.0.2.8"), 0.0, None, "")
+    elsewhere.close()
+
+    def fail() -> list[Ban]:
+        raise StateError("the disk")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(state, "bans", fail)
+        with pytest.raises(StateError):
+            bans.refresh()
+    assert bans.covers(ip_address("192.0.2.7"), 1.0)
+    assert bans.refresh()
+    assert bans.covers(ip_address("192.0.2.8"), 1.0)

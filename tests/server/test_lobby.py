@@ -397,6 +397,21 @@ def test_a_report_after_the_call() -> None:
     assert house.refused(a, "report", call=call, reason="minor") == "wrong_call"
 
 
+def test_a_partner_who_vanished_can_be_reported_from_the_next_call() -> None:
+    house = House()
+    a, b, call = house.couple()
+    address = b.address
+    house.settle(house.lobby.leave(b, "vanished", house.now))
+    c = house.enter("c")
+    house.say(c, "start")
+    assert a.room is not None
+    assert a.room.call != call
+    house.say(a, "report", call=call, reason="minor")
+    report = house.lobby.reports.find(house.last("a", "reported")["code"], house.now)
+    assert report is not None
+    assert report.address == address
+
+
 def test_a_picture_that_came_too_fast_is_cancelled() -> None:
     house = House()
     a, _, call = house.couple()

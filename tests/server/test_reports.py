@@ -6,7 +6,7 @@ import re
 import secrets
 from ipaddress import ip_address
 
-from server.reports import KEPT_SECONDS, LETTERS, MAX_REPORTS, Reports
+from server.reports import KEPT_SECONDS, LETTERS, MAX_EACH, MAX_REPORTS, Reports
 
 ADDRESS = ip_address("192.0.2.1")
 
@@ -45,3 +45,15 @@ def test_a_flood_keeps_the_newest() -> None:
     codes = [kept.add(str(call), "me", "spam", ADDRESS, call).code for call in range(MAX_REPORTS + 10)]
     assert [report.code for report in kept.list(MAX_REPORTS)] == codes[10:]
     assert len(kept.by_call) == MAX_REPORTS
+
+
+def test_one_household_pushes_out_its_own_reports_only() -> None:
+    kept = reports()
+    genuine = kept.add("call", "me", "minor", ADDRESS, 0.0, ip_address("198.51.100.1"))
+    flood = [
+        kept.add(str(call), "him", "spam", ADDRESS, 1.0, ip_address(f"2001:db8::{call + 1:x}"))
+        for call in range(MAX_REPORTS + 10)
+    ]
+    assert kept.find(genuine.code, 2.0) is genuine
+    assert list(kept.list(2.0)) == [genuine, *flood[-MAX_EACH:]]
+    assert len(kept.by_call) == MAX_EACH + 1

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from server.sdp import (
     MAX_CANDIDATES,
+    MAX_LINES,
     SdpError,
     check,
     check_candidate,
@@ -47,6 +48,11 @@ def sdp(*more: str, drop: str = "", replace: tuple[str, str] = ("", "")) -> str:
     return "".join(f"{line}\r\n" for line in (*lines, *more))
 
 
+def with_session(print_: str, replace: tuple[str, str] = ("", "")) -> str:
+    """With a fingerprint for the whole session before the media's own."""
+    return sdp(replace=replace).replace("t=0 0\r\n", f"t=0 0\r\na=fingerprint:{print_}\r\n")
+
+
 DATA = ("m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "c=IN IP4 0.0.0.0", "a=mid:1")
 
 PASSES = {
@@ -78,6 +84,12 @@ REFUSED = {
     "md5": sdp(replace=(PRINT, "md5 " + ":".join(["AB"] * 16))),
     "sha-1": sdp(replace=(PRINT, "sha-1 " + ":".join(["AB"] * 20))),
     "a weak one beside the strong one": sdp("a=fingerprint:md5 " + ":".join(["AB"] * 16)),
+    "md5 under a session's sha-256": with_session(PRINT, replace=(PRINT, "md5 " + ":".join(["AB"] * 16))),
+    "sha-1 under a session's sha-256": with_session(PRINT, replace=(PRINT, "sha-1 " + ":".join(["AB"] * 20))),
+    "null under a session's sha-256": with_session(PRINT, replace=(PRINT, "null")),
+    "a weak one for the session": with_session("md5 " + ":".join(["AB"] * 16)),
+    "another one for the session": with_session("sha-256 " + ":".join(["CD"] * 32)),
+    "more lines than two people need": sdp(*["a=x"] * MAX_LINES),
     "a short sha-256": sdp(replace=(PRINT, PRINT[:-3])),
     "SDES": sdp("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40),
     "SDES in capitals": sdp("a=CRYPTO:1 AES_CM_128_HMAC_SHA1_80 inline:" + "A" * 40),

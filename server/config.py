@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, Strict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    Strict,
+    field_validator,
+)
+
+AN_ORIGIN = "write an address such as https://call.example.org, with nothing behind the host"
+HOST_NAME = re.compile(
+    r"(?!(.*\.)?[0-9]+$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*"
+)  # browsers: 1.2 is a number
+# What urlsplit lets through, though no browser would send it as Origin or Host -> what to write instead.
+ODD_IN_ORIGINS = (
+    (r"[^\x00-\x7f]", "browsers send this host in ASCII; write it as xn--…"),
+    (r"[\x00-\x20\x7f\\]", AN_ORIGIN),
+    (r"@", "leave user and password out; visitors would see them"),
+    (r"[?#]", AN_ORIGIN),
+    (r"\*", "write each address by itself; a * stands for nothing"),
+    (r"\.(:[0-9]*)?/?$", "leave out the dot behind the host"),
+)
+WIDEST_PROXIES = 7  # bits of fc00::/7: whoever trusts a wider network trusts strangers
 
 
 class Listen(NamedTuple):
@@ -36,17 +60,29 @@ def parse_listen(value: object) -> Listen:
 
 def parse_origin(value: object) -> str:
     """An origin in its canonical form: scheme, host in small letters, port unless it is the scheme's own."""
-    parts = urlsplit(str(value))
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.path not in ("", "/")
-        or parts.query
-    ):
-        raise ValueError("write an address such as https://call.example.org, with nothing behind the host")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    text = str(value)
+    for pattern, sentence in ODD_IN_ORIGINS:
+        if re.search(pattern, text):
+            raise ValueError(sentence)
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or parts.port == 0:
+        raise ValueError(AN_ORIGIN)
     default = {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{host}" + ("" if parts.port in (None, default) else f":{parts.port}")
+    port = "" if parts.port in (None, default) else f":{parts.port}"
+    return f"{parts.scheme}://{host_of(parts.hostname or '')}{port}"
+
+
+def host_of(name: str) -> str:
+    """A host as browsers write it. Raises ValueError for what they would write otherwise, or cannot reach."""
+    if HOST_NAME.fullmatch(name):
+        return name
+    try:
+        address = ip_address(name)
+    except ValueError:
+        raise ValueError(AN_ORIGIN) from None
+    if "%" in name:
+        raise ValueError(AN_ORIGIN)
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 def parse_link(value: object) -> str:
@@ -130,6 +166,23 @@ class Server(Section):
         64, description="Open pages from one address (IPv6: one /64): an office shares one. 0 means no limit."
     )
     visitors: Count = Field(5000, description="Open pages in all: bounds memory. 0 means no limit.")
+
+    @field_validator("listen")
+    @classmethod
+    def refuse_doubles(cls, listen: tuple[Listen, ...]) -> tuple[Listen, ...]:
+        if len(set(listen)) != len(listen):
+            raise ValueError("one address stands here twice")
+        return listen
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def refuse_everybody(
+        cls, networks: tuple[IPv4Network | IPv6Network, ...]
+    ) -> tuple[IPv4Network | IPv6Network, ...]:
+        for network in networks:
+            if network.prefixlen < WIDEST_PROXIES:
+                raise ValueError(f"{network}: everybody could forge an address; name the proxies alone")
+        return networks
 
 
 class Geo(Section):

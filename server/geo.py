@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -41,10 +42,19 @@ class Database(Protocol):
 def open_database(path: Path) -> Database:
     """Raises GeoError."""
     try:
-        return TextFiles(path) if path.is_dir() else Mmdb(path)
+        if path.is_dir():
+            return TextFiles(path)
+        check_file(path)
+        return Mmdb(path)
     except OSError as error:
         where = Path(os.fsdecode(error.filename or path))
         raise GeoError(f"{where}: {error.strerror or error}") from None
+
+
+def check_file(path: Path) -> None:
+    """Raises GeoError for a pipe or a device, which would be read for ever, and OSError for nothing."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise GeoError(f"{path}: this is no file; name an MMDB file, or the folder of tor-geoipdb's two")
 
 
 def known(code: object) -> str | None:
@@ -86,6 +96,7 @@ class TextFiles:
 
 
 def read_ranges(path: Path, width: int, headers: dict[str, str]) -> Ranges:
+    check_file(path)
     starts, ends, codes = bytearray(), bytearray(), bytearray()
     with path.open(encoding="ascii", errors="replace") as lines:
         for number, (first, last, code) in rows(path, lines, headers):

@@ -125,16 +125,14 @@ def test_secret_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "state/turn.secret").stat().st_mode) == 0o600
 
 
-def test_environment_comes_before_file_and_file_before_section(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_comes_before_file_and_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "s").write_text("from-the-file-of-secrets\n")
     os.chmod(tmp_path / "s", 0o600)
     assert turn_secret(with_turn(tmp_path, secret="from-the-section-itself")) == b"from-the-section-itself"
-    both = with_turn(tmp_path, secret="from-the-section-itself", secret_file="s")
-    assert turn_secret(both) == b"from-the-file-of-secrets"
+    by_file = with_turn(tmp_path, secret_file="s")
+    assert turn_secret(by_file) == b"from-the-file-of-secrets"
     monkeypatch.setenv("CALLN_TURN_SECRET", "from-the-environment\n")
-    assert turn_secret(both) == b"from-the-environment"
+    assert turn_secret(by_file) == b"from-the-environment"
 
 
 def test_while_a_secret_changes_the_file_holds_both(tmp_path: Path) -> None:

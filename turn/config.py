@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -27,6 +28,9 @@ IPNetwork = IPv4Network | IPv6Network
 
 MIN_SECRET_BYTES = 16  # shorter secrets can be guessed offline from one captured request (RFC 8656 §21.1.2)
 PLACEHOLDERS = ("changeme", "change-me", "secret", "password", "example", "your-")  # copied from a manual
+
+LABEL = "[A-Za-z0-9_-]{1,63}"
+HOST_NAME = re.compile(rf"(?!(.*\.)?[0-9]+$)(?=.{{1,253}}$){LABEL}(\.{LABEL})*")  # browsers: 1.2 is a number
 
 SCHEMES: dict[str, tuple[Transport, ...]] = {
     "": ("udp", "tcp"),
@@ -110,6 +114,24 @@ def parse_server(value: object) -> Place:
     if not colon or not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise ValueError("write HOST:PORT with a port from 1 to 65535")
     return Place(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def parse_host(value: object) -> str:
+    """What stands behind turn: in the address that browsers are given; empty: something else is taken."""
+    text = str(value)
+    if not text.isascii():
+        raise ValueError("write this name in ASCII, as xn--…")
+    if text and not HOST_NAME.fullmatch(text):
+        try:
+            address = ip_address(text)
+        except ValueError:
+            address = None
+        if address is None or address.is_unspecified or "%" in text:
+            raise ValueError(
+                "write a host name or an IP address alone, such as turn.example.org or 2001:db8::5, without "
+                "scheme, port or brackets"
+            )
+    return text
 
 
 def parse_ports(value: object) -> Ports:
@@ -210,7 +232,7 @@ class Limits(Section):
 class Turn(Section):
     """The STUN/TURN relay: carries packets for browsers that cannot reach each other."""
 
-    host: str = Field(
+    host: Annotated[str, PlainValidator(parse_host)] = Field(
         "",
         description="Name or address that browsers reach the relay by. Empty: the host of site.url, else the "
         "first address in turn.listen.",
@@ -374,14 +396,20 @@ class Turn(Section):
             check_secret(secret.get_secret_value())
         return secret
 
+    @field_validator("secret_file")
+    @classmethod
+    def refuse_two_secrets(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        secret: SecretStr | None = info.data.get("secret")
+        if path is not None and secret is not None and secret.get_secret_value():
+            raise ValueError("not together with turn.secret: only one of them would be used; leave one out")
+        return path
+
     @field_validator("allow_loopback_peers")
     @classmethod
     def refuse_loopback_in_public(cls, allowed: bool, info: ValidationInfo) -> bool:
-        known = [pair.public for pair in info.data.get("external_ip", ())]
-        if allowed and any(public is None or public.is_global for public in known):
-            raise ValueError(
-                "not together with a public turn.external_ip: strangers would reach this machine"
-            )
+        for key in ("external_ip", "listen", "relay_addresses") if allowed else ():
+            if any(map(is_public, info.data.get(key, ()))):
+                raise ValueError(f"not together with a public turn.{key}: strangers would reach this machine")
         return allowed
 
     @field_validator("users")
@@ -421,6 +449,13 @@ class Turn(Section):
         if workers != 1:
             raise ValueError("more than one worker is not available yet; write 1")
         return workers
+
+
+def is_public(value: External | Address | IPAddress) -> bool:
+    """Whether strangers reach what stands here; an external address that is yet to be found is one."""
+    if isinstance(value, External):
+        return value.public is None or value.public.is_global
+    return ip_address(value.host).is_global if isinstance(value, Address) else value.is_global
 
 
 def check_characters(text: str, what: str) -> None:

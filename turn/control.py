@@ -18,7 +18,7 @@ from turn.flows import Address
 from turn.metrics import Metrics
 from turn.outside import NoAnswer, resolved
 from turn.own import own_addresses
-from turn.service import Service, Unavailable, check_relay_addresses, settings
+from turn.service import Service, Unavailable, check_loopback_peers, check_relay_addresses, settings
 
 log = logging.getLogger("calln.relay")
 
@@ -86,6 +86,7 @@ class Control:
             turn, secrets = self.read()
             turn, own = await asyncio.to_thread(resolved, turn), own_addresses()
             check_relay_addresses(turn, own)
+            check_loopback_peers(turn, own)
             self.service.present(turn)
             self.adopt(turn, secrets, own)
         except (Unavailable, NoAnswer) as problem:

@@ -23,6 +23,7 @@ from turn.service import (
     ENGINES,
     Service,
     Unavailable,
+    check_loopback_peers,
     check_relay_addresses,
     listen,
     settings,
@@ -56,6 +57,7 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
         raise Unavailable(str(problem)) from None
     own = own_addresses()
     check_relay_addresses(turn, own)
+    check_loopback_peers(turn, own)
     engine, listeners = listen(partial(ENGINES[turn.engine], streams=streams(turn)), turn.listen)
     service = Service(Relay(settings(turn, secrets, listeners, own)), engine)
     control = Control(service, read, (turn, secrets), listeners)

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Protocol
 
@@ -106,11 +107,10 @@ class Service:
         self.engine.unlink(flow)
 
     def present(self, turn: Turn) -> None:
-        """Show who connects from now on the certificate as its files are now. Raises Unavailable."""
-        files = certificate(turn)
+        """Let who connects from now on find the certificate and the limits as they are now. Raises
+        Unavailable."""
         try:
-            if files is not None:
-                self.engine.present(files)
+            self.engine.adopt(streams(turn))
         except BadCertificate as problem:
             raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
 
@@ -200,6 +200,16 @@ def check_relay_addresses(turn: Turn, own: frozenset[bytes]) -> None:
             raise Unavailable(
                 f"turn.relay_addresses: {ip} is no address of this machine; write one of its own"
             )
+
+
+def check_loopback_peers(turn: Turn, own: frozenset[bytes]) -> None:
+    """Raises Unavailable where strangers could reach what this machine shows to itself alone."""
+    public = any(ip_address(ip).is_global for ip in own)
+    if public and turn.allow_loopback_peers and any(not any(listener.ip) for listener in turn.listen):
+        raise Unavailable(
+            "turn.allow_loopback_peers: this machine has a public address, and turn.listen names all of its "
+            "addresses: strangers would reach its own ports; listen at 127.0.0.1, or leave the key out"
+        )
 
 
 def settings(

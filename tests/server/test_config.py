@@ -19,6 +19,11 @@ TAKEN: list[tuple[Callable[[object], Any], str, object]] = [
     (parse_origin, "http://x:80", "http://x"),
     (parse_origin, "http://x:443", "http://x:443"),
     (parse_origin, "http://[::1]:8080", "http://[::1]:8080"),
+    (parse_origin, "http://[0:0::1]:8080", "http://[::1]:8080"),
+    (parse_origin, "http://192.0.2.7:8080", "http://192.0.2.7:8080"),
+    (parse_origin, "https://call1.example", "https://call1.example"),
+    (parse_origin, "https://xn--mller-kva.example", "https://xn--mller-kva.example"),
+    (parse_origin, "https://4call", "https://4call"),
     (parse_link, "/imprint", "/imprint"),
     (parse_link, "mailto:me@example.org", "mailto:me@example.org"),
 ]

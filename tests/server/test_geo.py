@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -146,3 +147,12 @@ def test_an_mmdb_damaged_inside_knows_nothing(tmp_path: Path) -> None:
     assert isinstance(database, Mmdb)
     assert database.country(ip_address("1.0.0.0")) is None
     database.close()
+
+
+@pytest.mark.parametrize("name", ["countries.mmdb", "geoip", "geoip6"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    folder(tmp_path)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(GeoError, match=f"{name}: this is no file"):
+        open_database(tmp_path / name if name.endswith("mmdb") else tmp_path)

@@ -13,6 +13,11 @@ from turn.flows import Address
 from turn.policies import Limits as Policy
 
 READ: list[tuple[str, Any, Any]] = [
+    ("host", "turn1.Example.org", "turn1.Example.org"),
+    ("host", "2001:db8::5", "2001:db8::5"),
+    ("host", "192.0.2.7", "192.0.2.7"),
+    ("host", "relay", "relay"),
+    ("host", "", ""),
     ("listen", "udp://192.0.2.7:3478", (Address.of("192.0.2.7", 3478),)),
     ("listen", ["udp://[2001:db8::7]:3478"], (Address.of("2001:db8::7", 3478),)),
     ("relay_ports", "20000-20099", Ports(20000, 20099)),

@@ -82,6 +82,17 @@ async def test_what_cannot_be_used_changes_nothing(
     assert words not in caplog.text
 
 
+async def test_a_reload_does_not_open_this_machine_to_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Running() as world:
+        changed = turn(listen="udp://0.0.0.0:3478", allow_loopback_peers=True)
+        keeper = controlled(world, lambda: (changed, [SECRET]))
+        monkeypatch.setattr(control, "own_addresses", lambda: keeper.own | {Address.of("9.9.9.9", 0).ip})
+        with pytest.raises(
+            ValueError, match=r"turn\.allow_loopback_peers: this machine has a public address"
+        ):
+            await keeper.reload()
+
+
 OLD, NEW = b"the old one, long enough", b"the new one, long enough"
 ROTATION = [  # secrets in force, whether old and new credentials open a session, how many live then
     ([OLD], [True, False], 1),

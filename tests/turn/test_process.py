@@ -111,7 +111,7 @@ async def elsewhere(folder: Path, **keys: object) -> AsyncIterator[Elsewhere]:
     try:
         assert relay.process.stdout
         line = await asyncio.wait_for(relay.process.stdout.readline(), PATIENCE)
-        assert line.decode().startswith("calln relay: "), relay.log()
+        assert line.decode().startswith("calln relay: "), (folder / "log").read_text()
         yield relay
     finally:
         if relay.process.returncode is None:
@@ -222,6 +222,16 @@ def never() -> Told:
 async def test_an_address_to_relay_from_must_be_ours(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"turn\.relay_addresses: 192\.0\.2\.99"):
         await process.serve(never, (turn(relay_addresses=["192.0.2.99"]), [SECRET]), tmp_path)
+
+
+async def test_loopback_peers_are_not_for_a_machine_in_public(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = frozenset({Address.of("127.0.0.1", 0).ip, Address.of("2600::5", 0).ip})
+    monkeypatch.setattr(process, "own_addresses", lambda: own)
+    told = turn(listen=f"udp://0.0.0.0:{free_port()}", allow_loopback_peers=True)
+    with pytest.raises(Unavailable, match=r"turn\.allow_loopback_peers: this machine has a public address"):
+        await process.serve(never, (told, [SECRET]), tmp_path)
 
 
 async def test_a_public_address_that_nobody_tells_is_asked_for(

@@ -33,7 +33,8 @@ PACKET = Packet(Address.of("127.0.0.1", 1), Address.of("192.0.2.66", 2), b"canar
 
 
 def turn(**keys: object) -> Turn:
-    return Turn.model_validate({"relay_ports": RELAYED, "allow_loopback_peers": True, **keys})
+    local = {"listen": "127.0.0.1:3478", "relay_ports": RELAYED, "allow_loopback_peers": True}
+    return Turn.model_validate({**local, **keys})
 
 
 class Place(Protocol):
@@ -380,3 +381,24 @@ def test_which_local_address_nat_maps(external: str, relays: list[str], listen: 
     configured = turn(external_ip=external, relay_addresses=relays, listen=listen)
     pairs = [pair for one in configured.external_ip for pair in service.translation(one, configured)]
     assert pairs == [(Address.of(local, 0).ip, ip_address(external.partition("/")[0]).packed)]
+
+
+@pytest.mark.parametrize(
+    ("own", "listen", "allowed", "refused"),
+    [
+        (["127.0.0.1", "9.9.9.9"], "udp://0.0.0.0:3478", True, True),
+        (["::1", "2600::5"], "[::]:3478", True, True),
+        (["127.0.0.1", "9.9.9.9"], "udp://0.0.0.0:3478", False, False),
+        (["127.0.0.1", "9.9.9.9"], "udp://127.0.0.1:3478", True, False),
+        (["127.0.0.1", "10.0.0.5", "fe80::1"], "udp://0.0.0.0:3478", True, False),
+    ],
+)
+def test_where_loopback_peers_are_refused(own: list[str], listen: str, allowed: bool, refused: bool) -> None:
+    addresses = frozenset(Address.of(ip, 0).ip for ip in own)
+    configured = turn(listen=listen, allow_loopback_peers=allowed)
+    try:
+        service.check_loopback_peers(configured, addresses)
+        told = ""
+    except Unavailable as problem:
+        told = str(problem)
+    assert ("strangers would reach its own ports" in told) is refused

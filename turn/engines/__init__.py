@@ -67,8 +67,8 @@ class Engine(Protocol):
         listener's concrete address; from a peer, a relayed address. Who ends a connection, or has it ended,
         is lost. Cancelled: every socket is closed."""
 
-    def present(self, certificate: Certificate) -> None:
-        """Show this one to who connects from now on; calls go on. Raises BadCertificate: the old stays."""
+    def adopt(self, streams: Streams) -> None:
+        """Let this hold for who connects from now on; calls go on. Raises BadCertificate: nothing changes."""
 
     def open(self, relay: Address) -> bool:
         """Take a relayed address, plain: False if anybody on this machine has it already, or the system has

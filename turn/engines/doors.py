@@ -6,6 +6,8 @@ import errno
 import ssl
 from asyncio import get_running_loop
 from collections import Counter
+from dataclasses import dataclass
+from functools import partial
 from select import EPOLLIN
 from socket import socket
 
@@ -22,6 +24,15 @@ PAUSE = 0.1  # seconds without accepting, when the system has no descriptor left
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
+@dataclass(slots=True)
+class Seat:
+    """One connection in the count: whose it is (None: not counted by address), and whether it has said
+    nothing yet."""
+
+    name: bytes | None
+    silent: bool = True
+
+
 class Tally:
     """How many connections there are, in all and by address."""
 
@@ -31,35 +42,35 @@ class Tally:
         self.held: Counter[bytes] = Counter()
         self.silent: Counter[bytes] = Counter()
 
-    def enter(self, ip: bytes) -> bool:
-        """Whether one more may come from there; then it counts."""
+    def enter(self, ip: bytes) -> Seat | None:
+        """None: no more from there."""
         streams, name = self.streams, self.streams.counted_as(ip)
         if 0 < streams.connections <= self.total:
-            return False
+            return None
         if name is not None:
             if self.silent[name] >= MAX_SILENT or 0 < streams.per_address <= self.held[name]:
-                return False
+                return None
             self.held[name] += 1
             self.silent[name] += 1
         self.total += 1
-        return True
+        return Seat(name)
 
-    def speak(self, ip: bytes) -> None:
-        """One that was let in has said something."""
-        self.take_from(self.silent, ip)
+    def speak(self, seat: Seat) -> None:
+        if seat.silent:
+            seat.silent = False
+            take_one(self.silent, seat.name)
 
-    def leave(self, ip: bytes, *, spoke: bool) -> None:
+    def leave(self, seat: Seat) -> None:
+        self.speak(seat)
         self.total -= 1
-        self.take_from(self.held, ip)
-        if not spoke:
-            self.take_from(self.silent, ip)
+        take_one(self.held, seat.name)
 
-    def take_from(self, counts: Counter[bytes], ip: bytes) -> None:
-        name = self.streams.counted_as(ip)
-        if name is not None:
-            counts[name] -= 1
-            if counts[name] <= 0:
-                del counts[name]
+
+def take_one(counts: Counter[bytes], name: bytes | None) -> None:
+    if name is not None:
+        counts[name] -= 1
+        if not counts[name]:
+            del counts[name]
 
 
 class Door:
@@ -96,20 +107,21 @@ class Door:
             self.admit(sock, sockets.address(there[:2]))
 
     def admit(self, sock: socket, there: Address) -> None:
-        if not self.tally.enter(there.ip):
+        seat = self.tally.enter(there.ip)
+        if seat is None:
             sock.close()
             return
         try:
             connection = self.connect(sock, there._replace(transport=self.address.transport))
         except OSError:  # gone already
             sock.close()
-            self.tally.leave(there.ip, spoke=False)
+            self.tally.leave(seat)
             return
         key = (connection.there, connection.here)
         if key in self.connections:
             self.connections[key].close()
         self.connections[key] = connection
-        connection.start(lambda: self.tally.speak(there.ip), self.leave)
+        connection.start(partial(self.tally.speak, seat), partial(self.leave, seat))
 
     def connect(self, sock: socket, there: Address) -> Connection:
         """Raises OSError."""
@@ -119,8 +131,8 @@ class Door:
             return Connection(self.epoll, sock, here, there)
         return Encrypted(self.epoll, sock, here, there, self.context)
 
-    def leave(self, connection: Connection) -> None:
-        self.tally.leave(connection.there.ip, spoke=connection.is_known)
+    def leave(self, seat: Seat, connection: Connection) -> None:
+        self.tally.leave(seat)
         key = (connection.there, connection.here)
         del self.connections[key]
         if connection.is_known:

@@ -18,7 +18,6 @@ from socket import socket
 from turn.engines import (
     BadCertificate,
     CannotListen,
-    Certificate,
     Lost,
     Punt,
     Streams,
@@ -74,11 +73,12 @@ class Portable:
             raise BadCertificate(f"{address}: TLS needs a certificate")
         return Door(self.epoll, address, self.tally, server_context(streams.certificate))
 
-    def present(self, certificate: Certificate) -> None:
-        context = server_context(certificate)
+    def adopt(self, streams: Streams) -> None:
+        context = server_context(streams.certificate) if streams.certificate else None
+        self.tally.streams = streams
         for listener in self.listeners.values():
             if isinstance(listener, Door) and listener.context is not None:
-                listener.context = context
+                listener.context = context or listener.context
 
     async def run(self, punt: Punt, lost: Lost | None = None) -> None:
         try:

@@ -25,28 +25,31 @@ IP = bytes(4)
 
 def test_what_one_address_may_have() -> None:
     tally = Tally(Streams(per_address=MAX_SILENT + 2))
-    assert [tally.enter(IP) for _ in range(MAX_SILENT + 1)] == [True] * MAX_SILENT + [False]
-    for _ in range(3):
-        tally.speak(IP)
-    assert [tally.enter(IP) for _ in range(3)] == [True, True, False]
+    seats = [tally.enter(IP) for _ in range(MAX_SILENT + 1)]
+    assert [seat is not None for seat in seats] == [True] * MAX_SILENT + [False]
+    for seat in seats[:3]:
+        assert seat is not None
+        tally.speak(seat)
+    assert [tally.enter(IP) is not None for _ in range(3)] == [True, True, False]
     assert tally.enter(b"\1\2\3\4")
-    tally.leave(IP, spoke=True)
-    assert [tally.enter(IP), tally.enter(IP)] == [True, False]
+    assert seats[0] is not None
+    tally.leave(seats[0])
+    assert [tally.enter(IP) is not None for _ in range(2)] == [True, False]
 
 
 def test_what_all_may_have() -> None:
     tally = Tally(Streams(connections=2, counted_as=lambda ip: None if ip == IP else ip))
-    assert [tally.enter(ip) for ip in (b"1", IP, b"2", IP)] == [True, True, False, False]
+    assert [tally.enter(ip) is not None for ip in (b"1", IP, b"2", IP)] == [True, True, False, False]
 
 
 def test_counts_come_back_to_nothing() -> None:
     tally = Tally(Streams(per_address=3, counted_as=lambda ip: ip[:1]))
-    for ip in (b"aa", b"ab", b"ba"):
-        assert tally.enter(ip)
-    tally.speak(b"ab")
-    tally.leave(b"ab", spoke=True)
-    for ip in (b"aa", b"ba"):
-        tally.leave(ip, spoke=False)
+    seats = [seat for seat in map(tally.enter, (b"aa", b"ab", b"ba")) if seat]
+    assert len(seats) == 3
+    tally.speak(seats[1])
+    tally.streams = Streams(counted_as=lambda ip: None)  # who is in goes as one came
+    for seat in seats:
+        tally.leave(seat)
     assert (tally.total, tally.held, tally.silent) == (0, {}, {})
 
 
@@ -60,6 +63,8 @@ async def test_connections_of_one_address_are_limited(make: Maker, transport: Tr
         assert await world.lost.get() == (first.address, world.listener)
         assert (await world.client()).address != second.address
         assert door_of(world).tally.total == 2
+        world.engine.adopt(Streams(per_address=3, certificate=certificate()))
+        await world.client()
 
 
 @streams
@@ -140,9 +145,12 @@ async def test_a_new_certificate_is_for_newcomers_and_calls_go_on(make: Maker) -
         assert isinstance(client, StreamEnd)
         old = await shown(world.listener)
         with pytest.raises(BadCertificate):
-            world.engine.present(Certificate(certificate().chain, certificate("other").key))
+            world.engine.adopt(
+                Streams(certificate=Certificate(certificate().chain, certificate("other").key))
+            )
+        world.engine.adopt(Streams())
         assert await shown(world.listener) == old
-        world.engine.present(certificate("other"))
+        world.engine.adopt(Streams(certificate=certificate("other")))
         assert await shown(world.listener) not in (old, None)
         client.send(HELLO, world.listener)
         assert (await world.punt()).data == HELLO

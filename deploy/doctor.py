@@ -137,6 +137,8 @@ def address_outside(config: Config, local: bytes) -> Finding:
         )
     if known.is_global or seen is not None:
         return Finding(True, f"Others reach the relay at {ip_address(seen) if seen else known}.")
+    if known.version == 6 and any(len(listener.ip) == 4 for listener in turn.listen):
+        return Finding(True, f"No public IPv6 here ({known}); visitors reach the relay by IPv4.")
     return Finding(
         False,
         f"{known} is a private address: browsers elsewhere cannot reach the relay.",

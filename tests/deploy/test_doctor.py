@@ -96,6 +96,14 @@ def test_how_others_reach_it(
     assert (finding.well, words in finding.text) == (well, True), finding
 
 
+def test_ipv6_of_a_private_network_is_no_illness_beside_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    leaves = {"192.0.2.1": "8.8.8.8", "2001:db8::1": "fd00::5"}
+    monkeypatch.setattr(outside, "source_towards", lambda host: ip_address(leaves[host]).packed)
+    both = ["udp://0.0.0.0:3478", "udp://[::]:3478"]
+    assert [finding.well for finding in doctor.outside(patient(listen=both))] == [True, True]
+    assert [finding.well for finding in doctor.outside(patient(listen=both[1]))] == [False]
+
+
 def test_a_machine_without_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outside, "source_towards", lambda host: None)
     four, six = doctor.outside(patient(listen=["udp://0.0.0.0:3478", "udp://[::]:3478"]))

@@ -12,13 +12,13 @@ import socket
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from server.config import Listen
-from server.failures import log_failure
+from server.failures import Seldom, log_failure
 from server.messages import MAX_MESSAGE
 from server.wire import Http, Wire
 
@@ -153,11 +153,6 @@ class End:
                 loop.remove_signal_handler(number)
 
 
-def on_loop_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """asyncio's own words may name sockets, and with them addresses."""
-    log_failure(context.get("exception") or RuntimeError())
-
-
 async def repeat(chore: Chore) -> None:
     """A chore that fails is logged and done again the next time."""
     while True:
@@ -178,7 +173,7 @@ async def serve(
     servers = [(quiet(app), sockets) for app, sockets in parts]
     tasks = [asyncio.create_task(server.serve(sockets)) for server, sockets in servers]
     doing = [asyncio.create_task(repeat(chore)) for chore in chores]
-    asyncio.get_running_loop().set_exception_handler(on_loop_failure)
+    asyncio.get_running_loop().set_exception_handler(Seldom())
     try:
         while not all(server.started for server, _ in servers):
             await asyncio.sleep(POLL_SECONDS / 10)

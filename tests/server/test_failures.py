@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from server.failures import log_failure
+from server.failures import SELDOM, Seldom, log_failure
 
 
 def fail(text: str) -> None:
@@ -26,3 +28,19 @@ def test_kind_and_place(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_failure_without_a_place(caplog: pytest.LogCaptureFixture) -> None:
     log_failure(RuntimeError("canary"))
     assert [record.getMessage() for record in caplog.records] == ["RuntimeError in "]
+
+
+def test_of_each_kind_one_line_a_minute_and_then_how_many_more(caplog: pytest.LogCaptureFixture) -> None:
+    now = 1000.0
+    seldom, loop = Seldom(lambda: now), asyncio.new_event_loop()
+    for _ in range(1000):
+        seldom(loop, {"message": "canary", "exception": OSError("canary")})
+    seldom(loop, {"message": "canary"})
+    assert [record.getMessage() for record in caplog.records] == ["OSError in ", "RuntimeError in "]
+    caplog.clear()
+    now += SELDOM
+    for _ in range(2):
+        seldom(loop, {"message": "canary", "exception": OSError("canary")})
+    loop.close()
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["OSError in ", "OSError: 999 more were not told before"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -194,8 +195,27 @@ async def test_a_chore_that_fails_is_done_again(caplog: pytest.LogCaptureFixture
     assert "canary" not in caplog.text
 
 
-async def test_a_failure_of_the_loop_says_no_address(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_that_nobody_caught_says_no_address(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
     loop = asyncio.get_running_loop()
-    process.on_loop_failure(loop, {"message": "canary", "exception": OSError("canary")})
-    process.on_loop_failure(loop, {"message": "canary"})
+    loop.call_exception_handler({"message": "canary", "exception": OSError("canary")})
+    loop.call_exception_handler({"message": "canary", "exception": OSError("canary")})
+    loop.call_exception_handler({"message": "canary"})
     assert [record.getMessage() for record in caplog.records] == ["OSError in ", "RuntimeError in "]
+
+
+async def test_without_descriptors_the_log_does_not_fill(tmp_path: Path) -> None:
+    async with elsewhere(tmp_path) as service:
+        taken = len(os.listdir(f"/proc/{service.process.pid}/fd"))
+        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (taken + 2, taken + 2))
+        waiting = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(8)]
+        async with asyncio.timeout(PATIENCE):
+            while "OSError" not in service.log():
+                await asyncio.sleep(0.02)
+        for _, writer in waiting:
+            writer.close()
+        visitor = await service.visitor()  # who waited in the queue was let in before
+        await visitor.say("ping")
+        await visitor.hear("pong")
+        assert service.log().count("OSError in ") == 1

@@ -12,9 +12,10 @@ from select import EPOLLIN
 from socket import socket
 
 from turn.engines import CannotListen, Streams, sockets
+from turn.engines.encrypted import Encrypted
 from turn.engines.epoll import Epoll
 from turn.engines.gather import Transmit
-from turn.engines.streams import Connection, Encrypted
+from turn.engines.streams import Connection
 from turn.engines.table import Client
 from turn.flows import Address
 

@@ -15,8 +15,8 @@ from tests.turn.engines.test_streams import door_of, streams
 from tests.turn.engines.world import Maker, StreamEnd, World, free, stun
 from turn.engines import BadCertificate, CannotListen, Certificate, Streams
 from turn.engines.doors import MAX_SILENT, Tally
+from turn.engines.encrypted import HANDSHAKE
 from turn.engines.portable import Portable
-from turn.engines.streams import HANDSHAKE
 from turn.flows import Address, Transport
 
 HELLO = stun(0x0001, b"")

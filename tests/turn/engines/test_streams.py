@@ -129,41 +129,6 @@ async def test_padding_left_out_ends_the_connection(make: Maker, transport: Tran
         assert await world.lost.get() == (client.address, world.listener)
 
 
-async def test_plain_bytes_at_a_tls_door_end_the_connection(make: Maker) -> None:
-    async with World(make, transport="tls") as world:
-        stream = await world.connect(plain=True)
-        stream.writer.write(HELLO)
-        assert HELLO not in await stream.ended()
-        assert not door_of(world).connections
-
-
-async def test_records_that_hold_nothing_end_the_connection(make: Maker) -> None:
-    """Key updates without end, as `openssl s_client` sends one for each line that is a k."""
-    async with World(make, transport="tls") as world:
-        client, peer = await world.client(), world.end()
-        flow = world.link(client, peer.address, CHANNEL)
-        command = f"yes k | openssl s_client -tls1_3 -connect 127.0.0.1:{world.listener.port}"
-        null = asyncio.subprocess.DEVNULL
-        flood = await asyncio.create_subprocess_shell(command, stdout=null, stderr=null)
-        async with asyncio.timeout(WHOLE_FRAME - 1):
-            await flood.wait()
-        assert list(door_of(world).connections) == [(client.address, world.listener)]
-        client.send(framed(flow, b"voice"), world.listener)
-        assert await peer.receive() == b"voice"
-
-
-@pytest.mark.parametrize("size", [1, 1000])
-async def test_a_hello_without_end_ends_the_connection(make: Maker, size: int) -> None:
-    async with World(make, transport="tls") as world:
-        stream = await world.connect(plain=True)
-        body = b"\1\0\xff\xff" + bytes(0xFFFF)  # a ClientHello of 64 KiB
-        for at in range(0, len(body), size):
-            part = body[at : at + size]
-            stream.writer.write(b"\x16\3\1" + struct.pack("!H", len(part)) + part)
-        await stream.ended()
-        assert not door_of(world).connections
-
-
 LEAVE: dict[str, tuple[bytes, Callable[[StreamEnd], None]]] = {
     "reset": (b"", lambda stream: stream.reset()),
     "end": (b"", lambda stream: stream.writer.close()),

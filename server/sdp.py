@@ -12,17 +12,25 @@ NOWHERE = "0.0.0.0"  # noqa: S104  # an address that says nothing (RFC 8839 §5.
 NO_PORT = 9
 
 LINE = re.compile(r"[a-z]=[^\x00-\x1f\x7f]*")
-MEDIA = re.compile(r"m=[a-z]+ (\d{1,5})(?:/\d+)? (\S+) [^\x00-\x1f]+")
+EXACT = {  # lines that browsers read leniently have one form here, so that none hides what it says
+    "a": re.compile(r"a=[!#-'*+.0-9A-Z^-~-]+(?::.*)?"),  # RFC 8866 §9: a name is a token
+    "c": re.compile(r"c=IN IP[46] [0-9A-Za-z.:-]+(?:/[0-9/]+)?"),
+    "o": re.compile(r"o=\S+ [0-9]+ [0-9]+ IN IP[46] [0-9A-Za-z.:-]+"),
+}
+TELLING = frozenset({"remote-candidates", "source-filter", "alt"})  # attributes that hold addresses
+SPEAKING = ("i=", "u=", "e=", "p=")  # free text and ways to reach somebody; no browser writes them
+MEDIA = re.compile(r"m=[a-z]+ ([0-9]{1,5})(?:/[0-9]+)? (\S+) [^\x00-\x1f]+")
 FINGERPRINT = re.compile(
     r"a=fingerprint:(?:sha-256 (?:[0-9a-f]{2}:){31}|sha-384 (?:[0-9a-f]{2}:){47}"
     r"|sha-512 (?:[0-9a-f]{2}:){63})[0-9a-f]{2}"
 )
 CONNECTION = re.compile(r"IN IP[46] [^\s/]+")
 CANDIDATE = re.compile(
-    r"(?:a=)?(candidate:[A-Za-z0-9+/]{1,32} [1-9]\d{0,2} [A-Za-z]{3,8} \d{1,10} )"
-    r"([0-9A-Za-z.:-]{1,253}) (\d{1,5}) typ (host|srflx|prflx|relay)((?: [!-~]{1,256} [!-~]{1,256})*) ?"
+    r"(?:a=)?(candidate:[A-Za-z0-9+/]{1,32} [1-9][0-9]{0,2} [A-Za-z]{3,8} [0-9]{1,10} )"
+    r"([0-9A-Za-z.:-]{1,253}) ([0-9]{1,5}) typ (host|srflx|prflx|relay)((?: [!-~]{1,256} [!-~]{1,256})*) ?"
 )
-RELATED = re.compile(r" (raddr|rport) [!-~]+")
+RELATED = re.compile(r" (raddr|rport) [!-~]+", re.IGNORECASE)
+LITERAL = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")  # an address of digits, and no name
 
 
 class SdpError(Exception):
@@ -51,7 +59,7 @@ def split(sdp: str) -> Iterator[str]:
     """The lines. What a browser might cut differently is refused: a lone CR, NUL, indented lines."""
     for line in sdp.removesuffix("\n").split("\n"):
         bare = line.removesuffix("\r")
-        if bare and not LINE.fullmatch(bare):
+        if bare and not (LINE.fullmatch(bare) and EXACT.get(bare[0], LINE).fullmatch(bare)):
             raise SdpError("bad_sdp")
         if bare:
             yield bare
@@ -94,16 +102,17 @@ def relay_only(sdp: str) -> str:
 
 def hide(line: str) -> str | None:
     """One line without its sender's address; None: the whole line goes."""
-    if line.startswith("a=candidate"):
+    name = line[2:].partition(":")[0].lower() if line.startswith("a=") else ""
+    if name == "candidate":
         hidden = relay_candidate(line)
         return hidden and f"a={hidden}"
-    if line.startswith("a=remote-candidates"):
+    if name in TELLING or line.startswith(SPEAKING):
         return None
-    if line.startswith("a=rtcp:"):
+    if name == "rtcp":
         return f"a=rtcp:{NO_PORT} IN IP4 {NOWHERE}"
     if line.startswith(("o=", "c=")):
         return CONNECTION.sub(f"IN IP4 {NOWHERE}", line)
-    return re.sub(r"^(m=[a-z]+) [1-9]\d*", rf"\1 {NO_PORT}", line)
+    return re.sub(r"^(m=[a-z]+) [1-9][0-9]*", rf"\1 {NO_PORT}", line)
 
 
 def check_candidate(line: str) -> None:
@@ -117,7 +126,7 @@ def relay_candidate(line: str) -> str | None:
     if not line:
         return line
     found = CANDIDATE.fullmatch(line)
-    if found is None or found[4] != "relay":
+    if found is None or found[4] != "relay" or not LITERAL.fullmatch(found[2]):
         return None
     start, address, port, _, rest = found.groups()
     return f"{start}{address} {port} typ relay raddr {NOWHERE} rport {NO_PORT}{RELATED.sub('', rest)}"

@@ -105,6 +105,12 @@ REFUSED = {
     "NUL": sdp("a=x\x00y"),
     "a lone CR": sdp("a=x\ra=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x"),
     "an indented line": sdp(" a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x"),
+    "an attribute that begins with a space": sdp(f"a= {HOST}"),
+    "an attribute with a space in its name": sdp("a=rtcp :9 IN IP4 203.0.113.9"),
+    "a connection in small letters": sdp("c=in ip4 203.0.113.9"),
+    "a connection with two spaces": sdp("c=IN  IP4  203.0.113.9"),
+    "an origin without an address": sdp(replace=("IN IP4 192.168.1.17", "192.168.1.17")),
+    "digits of another script": sdp("m=audio ٩ UDP/TLS/RTP/SAVPF 111", f"a=fingerprint:{PRINT}"),
     "a line without its letter": sdp("crypto:1"),
 }
 
@@ -117,6 +123,8 @@ CANDIDATES = {
     TCP: None,
     RELAY: HIDDEN,
     HIDDEN: HIDDEN,
+    RELAY.replace("198.51.100.4", "at.home.example"): None,
+    RELAY.replace("raddr", "RADDR").replace("rport", "Rport"): HIDDEN,
     RELAY.replace("198.51.100.4", "2001:db8::4"): HIDDEN.replace("198.51.100.4", "2001:db8::4"),
 }
 
@@ -161,7 +169,15 @@ def test_broken_candidates(line: str) -> None:
 
 def test_a_hidden_description_tells_no_address() -> None:
     lines = [f"a={line}" for line in (HOST, MDNS, SRFLX, PRFLX, TCP, RELAY)]
-    hidden = relay_only(sdp(*lines, "a=remote-candidates:1 192.168.1.17 5"))
+    odd = (
+        "a=remote-candidates:1 192.168.1.17 5",
+        "a=Remote-Candidates:1 192.168.1.17 5",
+        "a=RTCP:54321 IN IP4 203.0.113.9",
+        "a=source-filter: incl IN IP4 * 203.0.113.9",
+        "a=alt:1 1 : x y 192.168.1.17 54321",
+        "i=203.0.113.9",
+    )
+    hidden = relay_only(sdp(*odd, *lines))
     assert not any(address in hidden for address in ("192.168", "203.0.113", ".local", "54321"))
     assert hidden.endswith(f"a={HIDDEN}\r\n")
     kept = [line for line in AUDIO if not line.startswith(("o=", "c=", "m=", "a=rtcp:"))]

@@ -260,6 +260,17 @@ def turn_secrets(config: Config) -> list[bytes]:
     return kept_secret(config.site.state_dir)
 
 
+def lacks_secret(config: Config) -> bool:
+    """Whether there is none yet, and the first start makes one."""
+    turn = config.turn
+    given = os.environ.get(SECRET_VARIABLE) or turn.secret_file or turn.secret.get_secret_value()
+    return not given and not kept_at(config.site.state_dir).exists()
+
+
+def kept_at(state_dir: Path) -> Path:
+    return state_dir / "turn.secret"
+
+
 def secrets_from(path: Path) -> list[bytes]:
     try:
         if path.stat().st_mode & stat.S_IROTH:
@@ -286,7 +297,7 @@ def checked_secret(secret: str, where: str) -> bytes:
 def kept_secret(state_dir: Path) -> list[bytes]:
     """The generated secret. Written whole under another name and then linked, so that of two processes that
     start at once both read the same one."""
-    path = state_dir / "turn.secret"
+    path = kept_at(state_dir)
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():

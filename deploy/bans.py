@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from config import Config
+from config import Config, one_line
 from deploy.control import ask
-from server.bans import Bans, network_of
-from server.state import Network
-from server.state.embedded import Embedded
+from server.bans import MAX_REASON, Bans, network_of
+from server.state import Network, StateError
+from server.state.embedded import FILE, Embedded
 
 Options = argparse.Namespace
 
@@ -29,6 +29,13 @@ class UsageError(Exception):
 
 @contextmanager
 def ban_list(config: Config) -> Iterator[Bans]:
+    """The list that the server reads; a new one in a folder named by mistake would keep out nobody."""
+    place = config.site.state_dir / FILE
+    if not place.exists():
+        raise StateError(
+            f"{place}: there is no ban list; point site.state_dir (--config) at the server's, or start calln "
+            "serve once, which makes it"
+        )
     state = Embedded(config.site.state_dir)
     try:
         yield Bans(state)
@@ -44,13 +51,13 @@ def add(config: Config, options: Options) -> int:
     if options.report:
         return add_reported(config.site.state_dir, options, seconds)
     with ban_list(config) as bans:
-        ban = bans.add(network(options.address), time.time(), seconds, options.reason)
+        ban = bans.add(network(options.address), time.time(), seconds, note(options.reason))
     print(f"Banned {ban.network} {until(ban.until)}.")
     return 0
 
 
 def add_reported(state_dir: Path, options: Options, seconds: int | None) -> int:
-    wish = {"code": options.report.upper(), "seconds": seconds, "reason": options.reason}
+    wish = {"code": options.report.upper(), "seconds": seconds, "reason": note(options.reason)}
     ban = ask(state_dir, "POST", "/bans", wish)
     print(f"Banned whom report {wish['code']} speaks of {until(ban['until'])}.")
     return 0
@@ -74,7 +81,7 @@ def list_all(config: Config, _: Options) -> int:
         print("Nobody is banned.")
     width = max((len(str(ban.network)) for ban in rows), default=0)
     for ban in rows:
-        print(f"{ban.network!s:<{width}}  {until(ban.until):<22}  {ban.reason}".rstrip())
+        print(f"{ban.network!s:<{width}}  {until(ban.until):<22}  {one_line(ban.reason)}".rstrip())
     return 0
 
 
@@ -103,6 +110,11 @@ def network(text: str) -> Network:
         return network_of(text)
     except ValueError as wrong:
         raise UsageError(str(wrong)) from None
+
+
+def note(reason: str) -> str:
+    """A reason as it is kept, however it was typed."""
+    return " ".join(one_line(reason).split())[:MAX_REASON]
 
 
 def until(end: int | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from config import Config, turn_secret
+from config import Config, lacks_secret, turn_secret
 from deploy.ice import relay_host
 from server.config import Listen
 from server.geo import open_database
@@ -15,8 +15,9 @@ SMALLEST_ALLOCATE = 28  # what Chromium's first Allocate weighs, the smallest a 
 
 
 def run(config: Config) -> int:
-    """Print the report. Raises ConfigError or GeoError for what cannot be used."""
-    turn_secret(config)
+    """Print the report; nothing is made. Raises ConfigError or GeoError for what cannot be used."""
+    if not lacks_secret(config):
+        turn_secret(config)
     for name, value in facts(config):
         print(f"  {name:<10} {value}")
     for warning in warnings(config):
@@ -33,7 +34,7 @@ def facts(config: Config) -> Iterator[tuple[str, str]]:
     yield "relay", f"{host}, listening at {', '.join(str(address) for address in turn.listen)}"
     yield "ports", f"udp {turn.relay_ports.low}-{turn.relay_ports.high} for relayed addresses"
     yield "countries", countries(config)
-    yield "state", str(config.site.state_dir)
+    yield "state", state(config)
 
 
 def page(config: Config) -> str:
@@ -49,6 +50,13 @@ def countries(config: Config) -> str:
     if config.geo.database is None:
         return "unknown (geo.database is not set); visitors are matched with anybody"
     return f"from {open_database(config.geo.database).path}"
+
+
+def state(config: Config) -> str:
+    """Where it is kept, and what the first start makes there."""
+    folder = config.site.state_dir
+    missing = ["this folder"] * (not folder.exists()) + ["a secret"] * lacks_secret(config)
+    return f"{folder} ({' and '.join(missing)} will be made at the first start)" if missing else str(folder)
 
 
 def warnings(config: Config) -> Iterator[str]:
@@ -67,6 +75,11 @@ def warnings(config: Config) -> Iterator[str]:
         yield f"turn.allow_peers: every visitor can reach {reachable} through the relay"
     if turn.allow_loopback_peers:
         yield "turn.allow_loopback_peers: visitors can reach this machine's own ports; for tests only"
+    if config.site.url is None and any(ip_address(at.host).is_unspecified for at in config.server.listen):
+        yield (
+            "server.listen: everybody reaches this server, but without site.url it answers to 127.0.0.1, "
+            "localhost and [::1] only; other names get 421"
+        )
     if config.site.url and config.site.url.startswith("http://") and not is_loopback(config.site.url):
         yield "site.url: browsers give a microphone to https pages only"
 

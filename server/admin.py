@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
+from urllib.parse import urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -12,11 +13,18 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from server.bans import household
+from server.origins import is_proxy
 from server.sockets import Sockets
 from server.strict import Malformed, maybe, number, parse_object, text
 
 MAX_BODY = 4_096
-LONGEST = 100 * 366 * 86_400  # seconds of the longest ban that ends
+LONGEST = 99_999 * 86_400  # seconds of the longest ban that ends, as the command line writes it
+
+LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
+BEHIND_A_PROXY = (
+    "this visitor came through a reverse proxy that did not say from where: a ban would keep out everybody; "
+    "have the proxy send X-Forwarded-For, and name the proxy in server.trusted_proxies"
+)
 
 FIELDS = {"code": text(1, 32), "seconds": maybe(number(1, LONGEST)), "reason": text(0, 1_000)}
 
@@ -51,8 +59,16 @@ class Admin:
         report = self.sockets.lobby.reports.find(wish["code"], self.sockets.clock())
         if report is None or report.address is None:
             return refusal(404, "there is no such report; calln reports lists those of the last half hour")
+        if self.stands_for_many(report.address):
+            return refusal(409, BEHIND_A_PROXY)
         until = self.keep_out(report.address, wish)
         return JSONResponse({"banned": True, "until": until})
+
+    def stands_for_many(self, address: IPv4Address | IPv6Address) -> bool:
+        """Whether this is a reverse proxy's address, and a ban of it a ban of everybody behind it."""
+        doors = self.sockets.doors
+        elsewhere = any(urlsplit(origin).hostname not in LOCAL_NAMES for origin in doors.origins)
+        return is_proxy(address, doors.proxies) or (address.is_loopback and elsewhere)
 
     def keep_out(self, address: IPv4Address | IPv6Address, wish: dict[str, Any]) -> int | None:
         bans = self.sockets.bans

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from argparse import Namespace
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from config import Config, parse
 from deploy import bans
+from deploy.control import ControlError
+from server.bans import MAX_REASON, Bans
+from server.state import StateError
+from server.state.embedded import Embedded
+from tests.server.serving import serving
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
+    Embedded(tmp_path / "state").close()  # as calln serve makes it
     return parse("site: {state_dir: state}", tmp_path / "config.yaml")
 
 
@@ -62,3 +71,42 @@ def test_words_that_cannot_be_meant(
 ) -> None:
     with pytest.raises(bans.UsageError, match=says):
         add(config, address, report=report)
+
+
+def test_a_folder_named_by_mistake_gets_no_ban_list(tmp_path: Path) -> None:
+    elsewhere = parse("site: {state_dir: elsewhere}", tmp_path / "config.yaml")
+    with pytest.raises(StateError, match=r"there is no ban list; point site\.state_dir"):
+        add(elsewhere, "192.0.2.7")
+    with pytest.raises(StateError, match=r"there is no ban list; point site\.state_dir"):
+        bans.list_all(elsewhere, Namespace())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reason_does_not_move_the_cursor(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(Embedded(config.site.state_dir)) as state:  # as an older version wrote it
+        Bans(state).add(bans.network("192.0.2.7"), time.time(), None, "up\x1b[2Jand\x9bback")
+    assert bans.list_all(config, Namespace()) == 0
+    assert capsys.readouterr().out.endswith("up [2Jand back\n")
+
+
+LONG = "grün\x1b[2J\n" * 200
+ALIKE = [("99999d", "why"), ("ever", LONG), ("1m", "\ud800"), ("7d", "")]
+
+
+@pytest.mark.parametrize(("duration", "reason"), ALIKE)
+async def test_a_report_is_as_good_as_an_address(tmp_path: Path, duration: str, reason: str) -> None:
+    config = parse(f"site: {{state_dir: {tmp_path}}}", tmp_path / "config.yaml")
+    async with serving(tmp_path) as service:
+        sockets = service.house.sockets
+        reported = bans.network("192.0.2.8").network_address
+        code = sockets.lobby.reports.add("call", "me", "spam", reported, sockets.clock()).code
+        for address, report in (("192.0.2.7", None), (None, code)):
+            wish = Namespace(address=address, report=report, reason=reason, duration=duration)
+            assert await asyncio.to_thread(bans.add, config, wish) == 0
+        one, other = sockets.bans.list(time.time())
+        assert one.reason == other.reason == bans.note(reason)
+        assert len(one.reason) <= MAX_REASON
+        assert (one.until is None) == (other.until is None) == (duration == "ever")
+        wish.report = "ABCD-EFGH"
+        with pytest.raises(ControlError, match="there is no such report"):
+            await asyncio.to_thread(bans.add, config, wish)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config import parse
+from config import SECRET_VARIABLE, parse, turn_secret
 from deploy import check
 from server.geo import GeoError
 
@@ -17,6 +17,7 @@ WARNINGS = {
     "turn.external_ip": ", external_ip: 10.0.0.5",
     "turn.allow_peers": ", allow_peers: 10.1.0.0/16",
     "turn.allow_loopback_peers": ", allow_loopback_peers: true",
+    "server.listen": "}\nserver: {listen: '0.0.0.0:8080'",
     "site.url": "}\nsite: {url: 'http://call.example.org'",
 }
 
@@ -34,6 +35,24 @@ def test_plain_configuration_has_nothing_to_look_at(capsys: pytest.CaptureFixtur
     assert "look" not in out
     assert "udp 49152-65535" in out
     assert "0123456789abcdef" not in out
+
+
+def test_a_page_with_a_name_may_listen_everywhere() -> None:
+    text = "turn: {realm: call}\nserver: {listen: '[::]:80'}\nsite: {url: 'https://call.example.org'}"
+    assert not list(check.warnings(parse(text, Path("c"))))
+
+
+def test_looking_makes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SECRET_VARIABLE, raising=False)
+    config = parse("site: {state_dir: state}", tmp_path / "c")
+    assert check.run(config) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert "state (this folder and a secret will be made at the first start)" in capsys.readouterr().out
+    turn_secret(config)
+    assert check.run(config) == 0
+    assert "will be made" not in capsys.readouterr().out
 
 
 def test_realm_of_four_letters_costs_nothing() -> None:

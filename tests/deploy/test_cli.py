@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import COMMANDS, main
+from server.state.embedded import Embedded
 
 WORDS = [command.words for command in COMMANDS]
 
@@ -18,6 +19,7 @@ WORDS = [command.words for command in COMMANDS]
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "config.yaml"
     path.write_text("site: {state_dir: state}\n")
+    Embedded(tmp_path / "state").close()
     return path
 
 

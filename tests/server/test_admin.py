@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from server import admin
+from server.config import Site
 from tests.server.serving import Service, serving
 
 
@@ -43,6 +45,33 @@ async def test_a_report_leads_to_a_ban_and_no_address_is_shown(service: Service)
     assert "127.0.0.3" not in listed.text + banned.text
 
 
+PUBLIC = "https://call.example.org"
+REPORTED = [  # site.url, server.trusted_proxies, the address of whom a report speaks -> status
+    (PUBLIC, (), "127.0.0.1", 409),
+    (PUBLIC, (), "::1", 409),
+    (PUBLIC, (), "192.0.2.7", 200),
+    (PUBLIC, ("10.0.0.0/24",), "10.0.0.5", 409),
+    (PUBLIC, ("10.0.0.0/24",), "10.0.1.5", 200),
+    (None, ("127.0.0.1/32",), "127.0.0.1", 409),
+    (None, (), "127.0.0.1", 200),
+]
+
+
+@pytest.mark.parametrize(("url", "proxies", "address", "status"), REPORTED)
+async def test_a_reverse_proxy_is_not_banned(
+    tmp_path: Path, url: str | None, proxies: tuple[str, ...], address: str, status: int
+) -> None:
+    async with serving(tmp_path, Site(url=url, state_dir=tmp_path), trusted_proxies=proxies) as service:
+        sockets = service.house.sockets
+        report = sockets.lobby.reports.add("call", "me", "spam", ip_address(address), sockets.clock())
+        async with operator(service) as client:
+            answer = await client.post("/bans", json={"code": report.code, "seconds": 60})
+        assert answer.status_code == status
+        assert len(sockets.bans) == (status == 200)
+        assert ("server.trusted_proxies" in answer.text) is (status == 409)
+        assert address not in answer.text
+
+
 async def test_a_report_is_gone_after_half_an_hour(service: Service) -> None:
     one, _ = await service.couple()
     await one.tell("report", reason="spam")
@@ -63,6 +92,8 @@ async def test_a_report_is_gone_after_half_an_hour(service: Service) -> None:
         (b"{}", 400),
         (b'{"code":5}', 400),
         (b'{"code":"K7Q2-M9XD","seconds":0}', 400),
+        (b'{"code":"K7Q2-M9XD","seconds":8639913600}', 404),
+        (b'{"code":"K7Q2-M9XD","seconds":8639913601}', 400),
         (b'{"code":"K7Q2-M9XD","seconds":1e9}', 400),
         (b'{"code":"K7Q2-M9XD","reason":null}', 400),
         (b'{"code":"' + b"x" * 5000 + b'"}', 400),

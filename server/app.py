@@ -40,6 +40,7 @@ log = logging.getLogger("calln.server")
 
 SOCKET = "server.sock"
 NAME_BYTES = 16  # of visitors, calls and resume secrets: nobody guesses 128 bits
+BANS_SECONDS = 60  # how long the address of an ended ban may stay
 TICK_SECONDS = 0.5  # a ban by another process is noticed within a second
 
 
@@ -55,6 +56,11 @@ class House(NamedTuple):
 
     def purge(self) -> None:
         purge(self.state, self.log, self.sockets.wall())
+
+    def forget_bans(self) -> None:
+        """Those that have ended, from file and memory."""
+        if self.state.forget(calls_before=0, bans_until=int(self.sockets.wall())):
+            self.sockets.bans.load()
 
 
 def build(
@@ -157,7 +163,11 @@ async def serve(house: House, site: Site, server: Server) -> None:
     if server.metrics_listen is not None:
         parts.append((house.watch, [process.listen(server.metrics_listen)]))
     parts.append((house.control, [process.listen_here(place)]))
-    chores = [Chore(TICK_SECONDS, house.sockets.tick), Chore(PURGE_SECONDS, house.purge)]
+    chores = [
+        Chore(TICK_SECONDS, house.sockets.tick),
+        Chore(PURGE_SECONDS, house.purge),
+        Chore(BANS_SECONDS, house.forget_bans),
+    ]
     for host, port in server.listen:
         log.info("serving http://%s:%d", f"[{host}]" if ":" in host else host, port)
     await process.serve(parts, chores, End(), lambda end: drain(house.sockets, end, server.drain_seconds))

@@ -10,6 +10,7 @@ import pytest
 
 from server import app
 from server.app import Unavailable, facts_of
+from server.bans import network_of
 from server.config import Geo, Server, Site
 from server.geo import GeoError
 from server.lobby import GRACE
@@ -50,6 +51,21 @@ async def test_a_call_is_logged_and_forgotten(tmp_path: Path, days: int) -> None
         assert service.house.state.calls() == []
         for call in calls:
             assert call.start.to_bytes(4, "big") not in every_file(tmp_path)
+
+
+async def test_an_ended_ban_is_forgotten_everywhere(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        house, bans = service.house, service.house.sockets.bans
+        bans.add(network_of("192.0.2.7"), house.sockets.wall(), 60, "canary")
+        bans.add(network_of("192.0.2.8"), house.sockets.wall(), 3600, "")
+        bans.add(network_of("192.0.2.9"), house.sockets.wall(), None, "")
+        house.forget_bans()
+        assert len(bans) == 3
+        service.later += 61
+        house.forget_bans()
+        assert len(bans) == len(house.state.bans()) == 2
+        assert b"192.0.2.7" not in every_file(tmp_path)
+        assert b"canary" not in every_file(tmp_path)
 
 
 def every_file(folder: Path) -> bytes:

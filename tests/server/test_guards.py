@@ -16,6 +16,16 @@ from server.guards import HEADERS, Mistakes
 from tests.server.raw import ask
 from tests.server.serving import Service
 
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' blob:",
+    "media-src": "'self' blob:",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+}
 GET = "GET {path} HTTP/1.1\r\nHost: HERE\r\n{more}\r\n"
 
 REQUESTS: list[tuple[str, bytes | str, int]] = [
@@ -86,7 +96,8 @@ async def test_every_answer_has_the_strict_headers(service: Service) -> None:
             headers = (await client.get(path)).headers
             assert {name: headers[name] for name in HEADERS} == HEADERS
             policy = headers["content-security-policy"]
-            assert "default-src 'none'" in policy
+            rules = dict(rule.strip().partition(" ")[::2] for rule in policy.split(";"))
+            assert {name: rules[name] for name in POLICY} == POLICY
             assert f"connect-src 'self' ws://127.0.0.1:{service.port};" in policy
             assert "unsafe" not in policy
             assert "server" not in headers

@@ -130,7 +130,17 @@ def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
         queue.settle(0.0)
         queue.block("me", f"other{number}")
     assert len(queue.recent.ends) == len(queue.recent.order) == 100
-    assert len(queue.blocks.partners["me"]) == min(1000, MAX_BLOCKS_EACH)
+
+
+def test_one_token_blocks_so_many_and_the_oldest_makes_room() -> None:
+    queue = Queue(REMATCH)
+    for number in range(MAX_BLOCKS_EACH + 1):
+        queue.block("me", f"other{number}")
+    assert MAX_BLOCKS_EACH <= 1_000
+    assert len(queue.blocks.partners["me"]) == MAX_BLOCKS_EACH
+    assert ("me", "other0") not in queue.blocks
+    assert ("me", "other1") in queue.blocks
+    assert "other0" not in queue.blocks.partners
 
 
 def test_a_thousand_come_and_go_and_nothing_stays() -> None:

@@ -13,11 +13,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from server import process
 from server.config import Listen
 from server.process import Chore, End, Unavailable
+from tests.server.raw import raw, upgrade
 from tests.server.serving import PATIENCE, Service, free_port
 
 PROGRAM = """
@@ -132,6 +136,40 @@ async def test_one_who_reads_nothing_does_not_hold_the_end(tmp_path: Path) -> No
         one.connection.transport.pause_reading()
         service.process.send_signal(signal.SIGTERM)
         assert await service.ended() == 0
+
+
+async def test_no_line_of_the_log_holds_who_came(tmp_path: Path) -> None:
+    async with elsewhere(tmp_path) as service:
+        for path in ("/", "/nothing"):
+            transport = httpx.AsyncHTTPTransport(local_address="127.0.0.77")
+            async with httpx.AsyncClient(transport=transport, base_url=service.origin) as client:
+                assert (await client.get(path)).status_code in (200, 404)
+        visitor = await service.visitor("127.0.0.77")
+        await visitor.close()
+        with pytest.raises(InvalidStatus):
+            await service.browser("127.0.0.77", origin=Origin("http://evil.example"))
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.ended() == 0
+        assert "ended" in service.log()
+        assert "127.0.0.77" not in service.log()
+
+
+async def test_who_says_to_be_forwarded_is_not_believed(service: Service) -> None:
+    forged = {"X_Forwarded_For": "192.0.2.9", "X_Forwarded_Proto": "https", "X_Real_IP": "192.0.2.9"}
+    async with raw(service) as connection:
+        await connection.send(upgrade(service, **forged))
+        assert await connection.status() == 101
+        await connection.reader.readexactly(2)  # the welcome comes: it is one of the lines
+        [line] = service.house.sockets.lines
+        assert str(line.address) == "127.0.0.1"
+
+
+async def test_nothing_is_compressed(service: Service) -> None:
+    async with raw(service) as connection:
+        await connection.send(upgrade(service, Sec_WebSocket_Extensions="permessage-deflate"))
+        head = await connection.head()
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert b"sec-websocket-extensions" not in head.lower()
 
 
 def test_a_port_that_is_taken_is_one_sentence() -> None:

@@ -236,9 +236,12 @@ async def test_too_much_for_one_who_is_away_ends_the_call(service: Service) -> N
 async def test_silence_and_no_hello_are_4408(service: Service) -> None:
     mute = await service.browser()
     await mute.hear("welcome")
+    [line] = service.house.sockets.lines
+    opened = line.heard
     service.later += HELLO_WITHIN / 2
     await mute.say("ping")
     assert await mute.hear_error() == "wrong_state"
+    assert line.heard == opened
     service.later += HELLO_WITHIN / 2 + 1
     assert await mute.closed() == 4408
     silent, talking = await service.visitor(), await service.visitor()

@@ -48,6 +48,11 @@ def test_calls(state: Embedded) -> None:
     assert state.calls() == [Call(200, 42), Call(300, 42)]
 
 
+def test_what_is_deleted_is_overwritten(state: Embedded) -> None:
+    assert state.rows("PRAGMA secure_delete") == [(1,)]
+    assert state.rows("PRAGMA journal_mode") == [("wal",)]
+
+
 def test_only_the_owner_may_read(state: Embedded) -> None:
     state.add_call(Call(1, 1))
     for path in state.path.parent.iterdir():

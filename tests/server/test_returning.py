@@ -1,0 +1,50 @@
+"""Who was cut off: who is waited for, who counts meanwhile, and from where somebody returns."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_address
+from pathlib import Path
+
+from server.sockets import TOO_SLOW, Sockets
+from tests.server.serving import PATIENCE, Service, serving
+
+
+async def lines(sockets: Sockets, number: int) -> None:
+    """Until so many sockets are open."""
+    async with asyncio.timeout(PATIENCE):
+        while len(sockets.lines) != number:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_idle_page_that_was_cut_off_is_not_waited_for(service: Service) -> None:
+    sockets = service.house.sockets
+    idle = await service.visitor("127.0.0.7")
+    idle.cut()
+    await lines(sockets, 0)
+    assert not sockets.parked
+    assert not sockets.lobby.visitors
+    assert not sockets.homes
+
+
+async def test_who_may_come_back_counts_among_the_visitors(tmp_path: Path) -> None:
+    async with serving(tmp_path, visitors=2) as service:
+        one, other = await service.couple()
+        one.cut()
+        await other.hear("partner")
+        assert len(service.house.sockets.parked) == 1
+        assert await (await service.browser("127.0.0.4")).closed() == TOO_SLOW
+
+
+async def test_a_ban_after_a_return_is_of_the_new_address(service: Service) -> None:
+    one, other = await service.couple()
+    one.cut()
+    await other.hear("partner")
+    again = await service.browser("127.0.0.9")
+    await again.hello(one.token, one.secret)
+    await other.hear("partner")
+    await other.tell("report", reason="spam")
+    code = (await other.hear("reported"))["code"]
+    found = service.house.sockets.lobby.reports.find(code, service.house.sockets.clock())
+    assert found is not None
+    assert found.address == ip_address("127.0.0.9")

@@ -231,7 +231,7 @@ async def test_loopback_peers_are_not_for_a_machine_in_public(
     monkeypatch.setattr(process, "own_addresses", lambda: own)
     told = turn(listen=f"udp://0.0.0.0:{free_port()}", allow_loopback_peers=True)
     with pytest.raises(Unavailable, match=r"turn\.allow_loopback_peers: this machine has a public address"):
-        await process.serve(never, (told, [SECRET]), tmp_path)
+        await asyncio.wait_for(process.serve(never, (told, [SECRET]), tmp_path), PATIENCE)
 
 
 async def test_a_public_address_that_nobody_tells_is_asked_for(

@@ -23,7 +23,8 @@ from turn.own import own_addresses
 def ip(*lines):
     for line in lines:
         run(["ip", *line.split()], check=True)
-ip("link set lo up", "link add here type veth peer name there", "link set here up", "addr add 192.0.2.7/24 dev here")
+ip("link set lo up", "link add here type veth peer name there", "link set here up",
+   "addr add 192.0.2.7/24 dev here")
 own = own_addresses()
 ip("addr add 203.0.113.77/24 dev here", "addr add 2001:db8::77/64 dev here nodad",
    "route add local 198.51.100.0/24 dev lo")

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from server.config import Geo, Server, Site
-from turn.config import Turn, check_secret
+from turn.config import Turn
+from turn.values import check_secret
 
 MAX_BYTES = 1 << 20  # a configuration is a page or two; a larger file was named by mistake
 MAX_DIGITS = 20  # no key has a longer number, and reading thousands of digits is slow

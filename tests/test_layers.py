@@ -11,10 +11,11 @@ ROOT = Path(__file__).parent.parent
 
 # A module, or a package for every module in it -> what of this project it may import. The longest name wins.
 ALLOWED: dict[str, tuple[str, ...]] = {
-    "config": ("server.config", "turn.config"),
+    "config": ("server.config", "turn.config", "turn.values"),
     "turn.errors": ("turn.flows",),
     "turn.flows": (),
-    "turn.config": ("turn.flows", "turn.wire.integrity"),
+    "turn.config": ("turn.flows", "turn.values"),
+    "turn.values": ("turn.flows", "turn.wire.integrity"),
     "turn.credentials": (),
     "turn.policies": ("turn.flows", "turn.errors", "turn.credentials"),
     "turn.wire": ("turn.wire", "turn.flows", "turn.errors"),
@@ -24,7 +25,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "turn.logs": (),
     "turn.systemd": (),
     "turn.metrics": ("turn.core", "turn.flows"),
-    "turn.outside": ("turn.config", "turn.errors", "turn.flows", "turn.wire"),
+    "turn.outside": ("turn.config", "turn.errors", "turn.flows", "turn.values", "turn.wire"),
     "turn.own": ("turn.flows",),
     "turn.service": (
         "turn.config",
@@ -36,6 +37,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "turn.policies",
         "turn.credentials",
         "turn.errors",
+        "turn.values",
     ),
     "turn.control": (
         "turn.config",

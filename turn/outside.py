@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from turn.config import External, Place, Turn
+from turn.config import Turn
 from turn.errors import BadRequest
 from turn.flows import Address
+from turn.values import External, Place
 from turn.wire.attributes import MAPPED_ADDRESS, XOR_MAPPED_ADDRESS
 from turn.wire.stun import BINDING_REQUEST, SUCCESS, WireError, build, parse
 

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Protocol
 
-from turn.config import External, IPNetwork, Turn
+from turn.config import Turn
 from turn.core.effects import Close, Effect, Link, Open, Send, Unlink
 from turn.core.relay import Relay, Settings
 from turn.engines import BadCertificate, CannotListen, Certificate, Engine, Streams
@@ -22,6 +22,7 @@ from turn.flows import Address, Flow, Packet
 from turn.metrics import Tally
 from turn.outside import local_address
 from turn.policies import Accounts, Limits, Network, PeerTable, subscriber
+from turn.values import External, IPNetwork
 
 log = logging.getLogger("calln.relay")
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from turn.config import External, Limits, Place, Ports, Turn, check_secret
+from turn.config import Limits, Turn
 from turn.flows import Address
 from turn.policies import Limits as Policy
+from turn.values import External, Place, Ports
 
 READ: list[tuple[str, Any, Any]] = [
     ("host", "turn1.Example.org", "turn1.Example.org"),
@@ -57,18 +58,6 @@ def test_limits_are_on_unless_switched_off() -> None:
     limits = Limits().model_dump(exclude={"trusted"})
     assert all(limits.values())
     assert not any(Limits.model_validate(dict.fromkeys(limits, 0)).model_dump().values())
-
-
-@pytest.mark.parametrize("secret", ["0123456789abcdef", "sécret of forty bytes"])
-def test_secret_that_is_long_enough(secret: str) -> None:
-    check_secret(secret)
-    assert Turn.model_validate({"secret": secret}).secret.get_secret_value() == secret
-
-
-@pytest.mark.parametrize("secret", ["0123456789abcde", "CHANGEME0123456789", "secret0123456789abcdef"])
-def test_secret_that_is_not(secret: str) -> None:
-    with pytest.raises(ValueError, match="make one with"):
-        check_secret(secret)
 
 
 def test_every_limit_of_the_file_is_one_of_the_core_with_the_same_default() -> None:

@@ -11,9 +11,10 @@ from threading import Thread
 import pytest
 
 from turn import outside
-from turn.config import External, Place, Turn
+from turn.config import Turn
 from turn.flows import Address
 from turn.outside import NoAnswer
+from turn.values import External, Place
 from turn.wire.attributes import MAPPED_ADDRESS, XOR_MAPPED_ADDRESS
 from turn.wire.stun import BINDING_REQUEST, ERROR, SUCCESS, build
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from socket import socket
 from typing import NamedTuple, Protocol
 
 from turn.flows import Address, Flow, Packet, Rule, Traffic
 
 Punt = Callable[[Packet], None]
 Lost = Callable[[Address, Address], None]  # a client of a stream, and the listener that it came in by
+Bind = Callable[[Address], socket]  # a socket that clients are met at; raises OSError
 
 
 class Certificate(NamedTuple):
@@ -56,8 +58,8 @@ class Engine(Protocol):
     A linked flow's media is ChannelData of its number, or a Send indication to its peer of nothing but
     XOR-PEER-ADDRESS, DATA and perhaps FINGERPRINT; whatever else its client sends, malformed frames too, is
     punted. A client that comes over TCP or TLS is one connection, and is lost with it; its frames are cut
-    from the stream and padded in it (RFC 8656 §12.5). The constructor takes the addresses to listen at and
-    what holds for streams, and raises CannotListen and BadCertificate.
+    from the stream and padded in it (RFC 8656 §12.5). The constructor takes the addresses to listen at, what
+    holds for streams and how a socket is bound, and raises CannotListen and BadCertificate.
     """
 
     name: str  # shown in the start-up line and in the metrics

@@ -11,7 +11,7 @@ from functools import partial
 from select import EPOLLIN
 from socket import socket
 
-from turn.engines import CannotListen, Streams, sockets
+from turn.engines import Streams, sockets
 from turn.engines.encrypted import Encrypted
 from turn.engines.epoll import Epoll
 from turn.engines.gather import Transmit
@@ -78,18 +78,19 @@ class Door:
     """A listener for connections, with all that came in by it; see Listener for its verbs."""
 
     def __init__(
-        self, epoll: Epoll, address: Address, tally: Tally, context: ssl.SSLContext | None = None
+        self,
+        epoll: Epoll,
+        address: Address,
+        sock: socket,
+        tally: Tally,
+        context: ssl.SSLContext | None = None,
     ) -> None:
-        """Raises CannotListen."""
         self.epoll = epoll
         self.address = address
+        self.sock = sock
         self.tally = tally
         self.context = context
         self.connections: dict[tuple[Address, Address], Connection] = {}  # by client and our address
-        try:
-            self.sock = sockets.door(address)
-        except OSError as error:
-            raise CannotListen(address, error) from None
         epoll.watch(self.sock, self.drain)
         epoll.crowded.append(self.drain)
         epoll.ticks.append(self.sweep)

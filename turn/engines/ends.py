@@ -7,7 +7,7 @@ from functools import partial
 from socket import socket
 from time import monotonic
 
-from turn.engines import CannotListen, sockets
+from turn.engines import sockets
 from turn.engines.epoll import LAST_START, Epoll
 from turn.engines.framing import LARGEST, ROOM, TAIL
 from turn.engines.gather import Sender, Transmit
@@ -26,14 +26,10 @@ Stray = Callable[[int, SockAddr], None]  # size, source: what a joined socket ca
 class Listener:
     """A shared socket that strangers come in by, and twins of it for clients with a linked flow."""
 
-    def __init__(self, epoll: Epoll, address: Address) -> None:
-        """Raises CannotListen."""
+    def __init__(self, epoll: Epoll, address: Address, sock: socket) -> None:
         self.epoll = epoll
         self.address = address
-        try:
-            self.sock = sockets.listener(address)
-        except OSError as error:
-            raise CannotListen(address, error) from None
+        self.sock = sock
         self.read = self.read_with_local if sockets.is_wildcard(address) else self.read_plain
         self.clients: dict[tuple[SockAddr, bytes], Client] = {}  # with a linked flow, by source and our ip
         self.twins: dict[Client, Joined] = {}

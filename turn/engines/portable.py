@@ -14,16 +14,9 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from socket import socket
+from ssl import SSLContext
 
-from turn.engines import (
-    BadCertificate,
-    CannotListen,
-    Lost,
-    Punt,
-    Streams,
-    TooLarge,
-    sockets,
-)
+from turn.engines import BadCertificate, Bind, CannotListen, Lost, Punt, Streams, TooLarge, sockets
 from turn.engines.doors import Door, Tally
 from turn.engines.ends import Joined, Listener, Relayed
 from turn.engines.epoll import Epoll
@@ -45,7 +38,12 @@ class Portable:
 
     name = "portable"
 
-    def __init__(self, listen: Sequence[Address], streams: Streams = Streams()) -> None:  # noqa: B008  (frozen)
+    def __init__(
+        self,
+        listen: Sequence[Address],
+        streams: Streams = Streams(),  # noqa: B008  (frozen)
+        bind: Bind = sockets.bound,
+    ) -> None:
         """Raises CannotListen and BadCertificate."""
         self.epoll = Epoll()
         self.table = Table()
@@ -55,7 +53,7 @@ class Portable:
         self.legs: dict[Flow, Joined] = {}
         try:
             for address in listen:
-                self.listeners[address] = self.listen(address, streams)
+                self.listeners[address] = self.listen(address, streams, bind)
         except (CannotListen, BadCertificate):
             self.shut()
             raise
@@ -63,15 +61,16 @@ class Portable:
             listener.sock for address, listener in self.listeners.items() if address.transport == "udp"
         )
 
-    def listen(self, address: Address, streams: Streams) -> Listener | Door:
+    def listen(self, address: Address, streams: Streams, bind: Bind) -> Listener | Door:
         """Raises CannotListen and BadCertificate."""
+        context = context_for(address, streams)
+        try:
+            sock = bind(address)
+        except OSError as error:
+            raise CannotListen(address, error) from None
         if address.transport == "udp":
-            return Listener(self.epoll, address)
-        if address.transport == "tcp":
-            return Door(self.epoll, address, self.tally)
-        if streams.certificate is None:
-            raise BadCertificate(f"{address}: TLS needs a certificate")
-        return Door(self.epoll, address, self.tally, server_context(streams.certificate))
+            return Listener(self.epoll, address, sock)
+        return Door(self.epoll, address, sock, self.tally, context)
 
     def adopt(self, streams: Streams) -> None:
         context = server_context(streams.certificate) if streams.certificate else None
@@ -203,6 +202,15 @@ class Portable:
 
     def traffic(self) -> Mapping[Flow, Traffic]:
         return self.table
+
+
+def context_for(address: Address, streams: Streams) -> SSLContext | None:
+    """What TLS is spoken with at this address, if it is. Raises BadCertificate."""
+    if address.transport != "tls":
+        return None
+    if streams.certificate is None:
+        raise BadCertificate(f"{address}: TLS needs a certificate")
+    return server_context(streams.certificate)
 
 
 def warn_of_small_buffers(listening: Iterable[socket]) -> None:

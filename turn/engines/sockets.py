@@ -51,6 +51,11 @@ def family(address: Address) -> socket.AddressFamily:
     return socket.AF_INET if len(address.ip) == 4 else socket.AF_INET6
 
 
+def bound(here: Address) -> socket.socket:
+    """A socket that clients are met at. Raises OSError."""
+    return listener(here) if here.transport == "udp" else door(here)
+
+
 def listener(here: Address) -> socket.socket:
     """A socket that strangers reach and twins may join. Raises OSError."""
     sock = alone(here, LISTENER_BUFFER)

@@ -75,11 +75,16 @@ class Control:
         """Read the configuration anew; names the keys that wait for the next start. Raises ValueError with
         a line for each problem, and then everything is as it was."""
         async with self.one_at_a_time:
-            systemd.reloading()
+            self.unless_ending(systemd.reloading)
             try:
                 return await self.read_anew()
             finally:
-                systemd.notify("READY=1")
+                self.unless_ending(systemd.ready)
+
+    def unless_ending(self, say: Callable[[], None]) -> None:
+        """A service manager that has heard STOPPING=1 hears of no reload after it, least of all READY=1."""
+        if not self.end.once.is_set():
+            say()
 
     async def read_anew(self) -> list[str]:
         try:

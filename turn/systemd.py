@@ -17,6 +17,10 @@ def notify(state: str) -> None:
         sock.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)
 
 
+def ready() -> None:
+    notify("READY=1")
+
+
 def reloading() -> None:
     """To be followed by READY=1; the manager tells this one from earlier reloads by the clock."""
     notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")

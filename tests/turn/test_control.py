@@ -15,7 +15,7 @@ from aioice import stun
 from tests.turn.engines.world import PATIENCE
 from tests.turn.test_outside import server, xored
 from tests.turn.test_service import SECRET, Caller, Running, turn
-from turn import control, outside
+from turn import control, outside, systemd
 from turn.config import Turn
 from turn.control import Control, End, Told, name_of
 from turn.credentials import Credential, mint
@@ -91,6 +91,32 @@ async def test_a_reload_does_not_open_this_machine_to_strangers(monkeypatch: pyt
             ValueError, match=r"turn\.allow_loopback_peers: this machine has a public address"
         ):
             await keeper.reload()
+
+
+async def test_a_reload_while_draining_says_nothing_after_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(systemd, "notify", heard.append)
+    async with Running() as world:
+        await Caller(world, *ALICE).allocate()
+        late: list[Control] = []
+        keeper = controlled(world, lambda: ends_meanwhile(late[0]))
+        late.append(keeper)
+        await keeper.reload()  # the wish to end comes in its middle
+        await asyncio.gather(keeper.ended(), ended_when_told(keeper))
+        assert [state.partition("\n")[0] for state in heard] == ["RELOADING=1", "STOPPING=1"]
+        assert keeper.turn.drain_seconds == 9
+
+
+def ends_meanwhile(keeper: Control) -> Told:
+    keeper.drain()
+    return turn(users=dict([ALICE]), drain_seconds=9), [SECRET]
+
+
+async def ended_when_told(keeper: Control) -> None:
+    while not keeper.service.draining:
+        await asyncio.sleep(0)
+    await keeper.reload()
+    keeper.end.ask()
 
 
 OLD, NEW = b"the old one, long enough", b"the new one, long enough"

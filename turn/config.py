@@ -46,12 +46,12 @@ class Limits(Section):
     """What one user, one address and everybody together may use. 0 means no limit."""
 
     allocations_per_user: Count = Field(
-        48,
-        description="Allocations that one user may hold: for each transport in turn.listen, a browser takes "
-        "up to 8 for a call and 4 per ICE restart.",
+        24,
+        description="Allocations that one user may hold: a browser takes one for each transport in "
+        "turn.listen and network that it is in (Wi-Fi, mobile, VPN), and the same again while ICE restarts.",
     )
     allocations_per_address: Count = Field(
-        400,
+        200,
         description="Allocations that one address (IPv6: one /64) may hold: an office shares one address.",
     )
     allocations: Count = Field(

@@ -142,8 +142,8 @@ class Accounts:
 class Limits:
     """How much; 0 means no limit. `trusted` networks have no limits per address."""
 
-    allocations_per_user: int = 48
-    allocations_per_address: int = 400
+    allocations_per_user: int = 24
+    allocations_per_address: int = 200
     allocations: int = 4000
     packets_per_second: int = 2500
     bits_per_second: int = 10_000_000

@@ -18,10 +18,11 @@ from ssl import SSLContext
 
 from turn.engines import BadCertificate, Bind, CannotListen, Lost, Punt, Streams, TooLarge, sockets
 from turn.engines.doors import Door, Tally
-from turn.engines.ends import Joined, Listener, Relayed
+from turn.engines.ends import Joined, Relayed
 from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM, TAIL
 from turn.engines.gather import Sender, Transmit
+from turn.engines.listener import Listener
 from turn.engines.table import Lane, Table
 from turn.engines.tls import server_context
 from turn.flows import Address, Flow, Packet, Rule, Traffic

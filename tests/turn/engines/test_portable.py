@@ -12,7 +12,6 @@ from contextlib import contextmanager
 import pytest
 
 from tests.turn.engines.world import World, framed, unframed
-from turn.engines.ends import MAX_TWINS, Listener
 from turn.engines.portable import MAX_LEGS, Portable, warn_of_small_buffers
 from turn.flows import Rule
 
@@ -87,21 +86,6 @@ async def test_a_thousand_calls_leave_no_descriptor_behind() -> None:
             flow = world.link(client, peer.address, CHANNEL)
             world.engine.close(flow.relay)
         assert descriptors() == before
-
-
-async def test_a_twin_goes_to_the_client_that_waited_longest() -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    async with World(Portable) as world:
-        peer = world.end()
-        flows = [world.link(world.end(), peer.address, CHANNEL) for _ in range(MAX_TWINS + 2)]
-        listener = engine_of(world).listeners[world.listener]
-        assert isinstance(listener, Listener)
-        assert len(listener.twins) == MAX_TWINS
-        waiting = [client.address for client in listener.shared]
-        assert waiting == [flow.client for flow in flows[-2:]]
-        world.engine.unlink(flows[0])
-        assert len(listener.twins) == MAX_TWINS
-        assert [client.address for client in listener.shared] == waiting[1:]
 
 
 async def test_the_last_socket_is_closed_with_the_engine() -> None:

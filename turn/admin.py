@@ -14,7 +14,6 @@ import socket
 import stat
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -24,8 +23,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from turn.control import Control, name_of
-from turn.core.relay import Session
+from turn.control import Control
 from turn.flows import Address
 from turn.service import Unavailable
 
@@ -43,49 +41,37 @@ class Admin:
         self.control = control
 
     async def metrics(self, request: Request) -> Response:
-        return Response(self.control.metrics.page(), media_type=CONTENT_TYPE_LATEST)
+        return Response((await self.control.crew.metrics()).page(), media_type=CONTENT_TYPE_LATEST)
 
     async def readyz(self, request: Request) -> Response:
         """Ready for new clients; 503 while draining."""
-        draining = self.control.service.draining
+        draining = self.control.crew.draining
         return PlainTextResponse("draining\n" if draining else "ready\n", 503 if draining else 200)
 
     async def sessions(self, request: Request) -> Response:
-        return JSONResponse({"sessions": [row(session) for session in self.control.sessions()]})
+        return JSONResponse({"sessions": await self.control.crew.sessions()})
 
     async def stats(self, request: Request) -> Response:
-        return JSONResponse({"figures": self.control.metrics.figures()})
+        return JSONResponse({"figures": (await self.control.crew.metrics()).figures()})
 
     async def kill(self, request: Request) -> Response:
         wish = await read_wish(request)
         if wish is None:
             return refusal(400, "either an id or a user belongs here")
-        ended = self.control.kill(user=wish.get("user"), name=wish.get("id"))
+        ended = await self.control.crew.kill(user=wish.get("user"), name=wish.get("id"))
         if not ended:
             return refusal(404, "there is no such session; calln relay sessions lists them")
         return JSONResponse({"ended": ended})
 
     async def drain(self, request: Request) -> Response:
         self.control.drain()
-        return JSONResponse({"draining": True, "sessions": len(self.control.sessions())})
+        return JSONResponse({"draining": True, "sessions": await self.control.crew.count()})
 
     async def reload(self, request: Request) -> Response:
         try:
             return JSONResponse({"waiting": await self.control.reload()})
         except ValueError as problems:
             return refusal(422, f"{problems}\nthe relay goes on as it was")
-
-
-def row(session: Session) -> dict[str, Any]:
-    return {
-        "id": name_of(session),
-        "user": session.user,
-        "client": str(session.client),
-        "seconds_left": int(session.seconds_left),
-        "permissions": session.permissions,
-        "channels": session.channels,
-        "flows": session.flows,
-    }
 
 
 async def read_wish(request: Request) -> dict[str, str] | None:

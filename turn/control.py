@@ -13,12 +13,10 @@ from typing import Any
 
 from turn import systemd
 from turn.config import Turn
-from turn.core.relay import Session
-from turn.flows import Address
-from turn.metrics import Metrics
+from turn.crew import Crew
 from turn.outside import NoAnswer, resolved
 from turn.own import own_addresses
-from turn.service import Service, Unavailable, check_loopback_peers, check_relay_addresses, settings
+from turn.service import Unavailable, check_loopback_peers, check_relay_addresses
 
 log = logging.getLogger("calln.relay")
 
@@ -43,29 +41,15 @@ class End:
 class Control:
     """`read` reads the configuration anew, and raises ValueError with a line for each problem."""
 
-    def __init__(
-        self, service: Service, read: Callable[[], Told], told: Told, listeners: Sequence[Address]
-    ) -> None:
-        self.service = service
+    def __init__(self, crew: Crew, read: Callable[[], Told], told: Told) -> None:
+        self.crew = crew
         self.read = read
         self.turn, self.secrets = told
         self.started_with = self.turn
-        self.listeners = listeners
         self.own = own_addresses()
         self.end = End()
         self.one_at_a_time = asyncio.Lock()  # of reloads: what was read last is what holds
         self.reloading: asyncio.Task[None] | None = None
-        self.metrics = Metrics(service, service.engine.name)
-
-    def sessions(self) -> list[Session]:
-        return list(self.service.relay.sessions(time.monotonic()))
-
-    def kill(self, *, user: str | None = None, name: str | None = None) -> int:
-        """End a user's sessions, or one by its name; how many there were."""
-        before = self.sessions()
-        relay = next((session.relay for session in before if name_of(session) == name), None)
-        self.service.apply(self.service.relay.end(user=user, relay=relay))
-        return len(before) - len(self.sessions())
 
     def drain(self) -> None:
         """Take nobody new, and end when the last allocation has ended; like a first SIGTERM."""
@@ -92,21 +76,19 @@ class Control:
             turn, own = await asyncio.to_thread(resolved, turn), own_addresses()
             check_relay_addresses(turn, own)
             check_loopback_peers(turn, own)
-            self.service.present(turn)
-            self.adopt(turn, secrets, own)
+            await self.crew.present(turn)
+            await self.adopt(turn, secrets, own)
         except (Unavailable, NoAnswer) as problem:
             raise ValueError(str(problem)) from None
         waiting = [key for key in FIXED if getattr(turn, key) != getattr(self.started_with, key)]
         log.info("the configuration was read anew; keys that wait for a start: %d", len(waiting))
         return waiting
 
-    def adopt(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
+    async def adopt(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
         """Raises Unavailable."""
         check_relay_addresses(turn, own)
-        told = settings(turn, secrets, self.listeners, own)
-        self.service.apply(self.service.relay.reload(told, time.monotonic()))
         self.turn, self.secrets, self.own = turn, secrets, own
-        self.service.wake_in_time()
+        await self.crew.adopt(turn, secrets, own)
 
     async def hang_up(self) -> None:
         """SIGHUP: as `reload`, where only the log can tell. The problems may quote what it must not hold."""
@@ -119,13 +101,17 @@ class Control:
     def on_hang_up(self) -> None:
         self.reloading = asyncio.create_task(self.hang_up())  # kept, or it may be collected before it ends
 
-    def look_around(self) -> None:
+    async def look_around(self) -> None:
         """Take in what addresses this machine has now: peers at a new one are ourselves."""
         own = own_addresses()
         if own == self.own:
             return
+        async with self.one_at_a_time:
+            await self.take_in(own)
+
+    async def take_in(self, own: frozenset[bytes]) -> None:
         try:
-            self.adopt(self.turn, self.secrets, own)
+            await self.adopt(self.turn, self.secrets, own)
             log.info("this machine's addresses have changed: %d now", len(own))
         except Unavailable:
             self.own = own
@@ -136,22 +122,22 @@ class Control:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                self.look_around()
-            except Exception as mistake:  # such as no descriptor left to ask with: calls go on
-                self.service.note(mistake)
+                await self.look_around()
+            except Exception:  # such as no descriptor left to ask with: calls go on
+                log.exception("a look at this machine's addresses failed")
 
     async def ended(self) -> None:
         """Until it is time to end: asked for, and the last allocation over, the limit reached, or asked for
         again."""
         await self.end.once.wait()
         systemd.notify("STOPPING=1")
-        self.service.drain(self.turn.alternate_server)
+        await self.crew.drain(self.turn.alternate_server)
         seconds = self.turn.drain_seconds
-        log.info("ending; %d allocations go on for up to %d seconds", len(self.sessions()), seconds)
+        log.info("ending; %d allocations go on for up to %d seconds", await self.crew.count(), seconds)
         deadline = time.monotonic() + seconds
-        while self.sessions() and time.monotonic() < deadline and not self.end.twice.is_set():
+        while await self.crew.count() and time.monotonic() < deadline and not self.end.twice.is_set():
             await asyncio.sleep(POLL_SECONDS)
-        log.info("ended; %d allocations were cut off", len(self.sessions()))
+        log.info("ended; %d allocations were cut off", await self.crew.count())
 
     @contextmanager
     def by_signal(self) -> Iterator[None]:
@@ -168,8 +154,3 @@ class Control:
         finally:
             for number in does:
                 loop.remove_signal_handler(number)
-
-
-def name_of(session: Session) -> str:
-    """What an operator calls a session: its relayed address, of which there is one."""
-    return str(session.relay).partition("://")[2]

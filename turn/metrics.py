@@ -87,11 +87,10 @@ class Serving(Protocol):
     draining: bool
 
 
-class Metrics(Collector):
-    """Its own registry: nothing but what stands here is shown."""
+class Shown(Collector):
+    """Figures in a registry of their own: nothing but what they collect is shown."""
 
-    def __init__(self, service: Serving, engine: str) -> None:
-        self.service, self.engine = service, engine
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -106,6 +105,14 @@ class Metrics(Collector):
             for family in self.collect()
             for sample in family.samples
         ]
+
+
+class Metrics(Shown):
+    """Those of the relay in this process."""
+
+    def __init__(self, service: Serving, engine: str) -> None:
+        self.service, self.engine = service, engine
+        super().__init__()
 
     def collect(self) -> Iterator[Metric]:
         service = self.service

@@ -15,6 +15,7 @@ from turn import admin, logs, systemd
 from turn.config import Turn
 from turn.control import Control, Told
 from turn.core.relay import Relay
+from turn.crew import Alone
 from turn.engines import Engine
 from turn.flows import Address
 from turn.outside import NoAnswer, resolved
@@ -60,7 +61,7 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
     check_loopback_peers(turn, own)
     engine, listeners = listen(partial(ENGINES[turn.engine], streams=streams(turn)), turn.listen)
     service = Service(Relay(settings(turn, secrets, listeners, own)), engine)
-    control = Control(service, read, (turn, secrets), listeners)
+    control = Control(Alone(service, listeners), read, (turn, secrets))
     asyncio.get_running_loop().set_exception_handler(on_loop_failure)
     work: list[asyncio.Task[Any]] = [asyncio.create_task(engine.run(service.punt, service.lost))]
     await asyncio.sleep(0)  # it runs now, and closes its sockets whatever comes

@@ -1,0 +1,102 @@
+"""Those that carry the packets, as an operator's wishes reach them: one process, or several of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from turn.config import Turn
+from turn.core.relay import Session
+from turn.flows import Address
+from turn.metrics import Metrics, Shown
+from turn.service import Service, settings
+
+Row = dict[str, Any]  # a session, as an operator reads it; addresses are for a terminal, never for a log
+
+
+class Crew(Protocol):
+    """Whoever holds the sessions. What a process that has just died held is nobody's any more."""
+
+    @property
+    def draining(self) -> bool: ...
+
+    async def sessions(self) -> list[Row]: ...
+
+    async def count(self) -> int:
+        """How many sessions there are."""
+
+    async def kill(self, *, user: str | None = None, name: str | None = None) -> int:
+        """End a user's sessions, or one by its name; how many there were."""
+
+    async def present(self, turn: Turn) -> None:
+        """Let who connects from now on find the certificate and the limits as they are now. Raises
+        Unavailable, and then a certificate that cannot be used is shown to nobody."""
+
+    async def adopt(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
+        """Go by this from now on."""
+
+    async def drain(self, alternate: Address | None) -> None:
+        """Take nobody new; `alternate` is where they are sent instead, if there is one."""
+
+    async def metrics(self) -> Shown:
+        """The figures as they are now."""
+
+
+class Alone:
+    """A crew of one: the service in this process."""
+
+    def __init__(self, service: Service, listeners: Sequence[Address]) -> None:
+        self.service = service
+        self.listeners = listeners
+        self.figures = Metrics(service, service.engine.name)
+
+    @property
+    def draining(self) -> bool:
+        return self.service.draining
+
+    def live(self) -> list[Session]:
+        return list(self.service.relay.sessions(time.monotonic()))
+
+    async def sessions(self) -> list[Row]:
+        return [row(session) for session in self.live()]
+
+    async def count(self) -> int:
+        return len(self.live())
+
+    async def kill(self, *, user: str | None = None, name: str | None = None) -> int:
+        before = self.live()
+        relay = next((session.relay for session in before if name_of(session) == name), None)
+        self.service.apply(self.service.relay.end(user=user, relay=relay))
+        return len(before) - len(self.live())
+
+    async def present(self, turn: Turn) -> None:
+        self.service.present(turn)
+
+    async def adopt(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
+        told = settings(turn, secrets, self.listeners, own)
+        self.service.apply(self.service.relay.reload(told, time.monotonic()))
+        self.service.wake_in_time()
+
+    async def drain(self, alternate: Address | None) -> None:
+        self.service.drain(alternate)
+
+    async def metrics(self) -> Shown:
+        return self.figures
+
+
+def name_of(session: Session) -> str:
+    """What an operator calls a session: its relayed address, of which there is one."""
+    return str(session.relay).partition("://")[2]
+
+
+def row(session: Session) -> Row:
+    return {
+        "id": name_of(session),
+        "user": session.user,
+        "client": str(session.client),
+        "seconds_left": int(session.seconds_left),
+        "permissions": session.permissions,
+        "channels": session.channels,
+        "flows": session.flows,
+    }

@@ -58,10 +58,14 @@ class Limits(Section):
         4000, description="Allocations that the relay holds in all: bounds its memory."
     )
     packets_per_second: Count = Field(
-        2500, description="Packets per second through one allocation: keeps a thief of bandwidth small."
+        2500,
+        description="Packets per second through one allocation, both ways together (burst: twice as many): "
+        "keeps a thief of bandwidth small.",
     )
     bits_per_second: Count = Field(
-        10_000_000, description="Bits per second through one allocation: keeps a thief of bandwidth small."
+        10_000_000,
+        description="Bits per second through one allocation, both ways together (burst: twice as many): "
+        "keeps a thief of bandwidth small.",
     )
     unauthenticated_per_second: Count = Field(
         50,

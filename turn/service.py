@@ -59,6 +59,7 @@ class Service:
         self.engine = engine
         self.timer: asyncio.TimerHandle | None = None
         self.tally = Tally(engine.traffic())
+        relay.watch(engine.traffic())
         self.punted: Counter[tuple[str, int]] = Counter()  # by transport and bytes of the family's addresses
         self.mishaps = 0
         self.draining = False

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from ipaddress import ip_address
 from typing import Protocol
@@ -195,6 +195,35 @@ async def test_indications_are_relayed_and_then_linked() -> None:
             peer.send(data, relay)
             assert unframed(flow, await caller.end.receive()) == data
         assert list(world.engine.traffic()) == [flow]
+
+
+async def test_core_and_engine_have_one_limit_together() -> None:
+    """Half of the packets have an attribute that the engine leaves to the core."""
+    rate, seconds = 50, 2.0
+    async with Running(limits={"packets_per_second": rate}) as world:
+        caller, peer = Caller(world, "alice", "password of hers"), world.end()
+        await caller.allocate()
+        await caller.bind(0x4000, peer.address)
+        begun = time.monotonic()
+        while time.monotonic() - begun < seconds:
+            for data in (b"\x40\0\0\1x", said_oddly(peer.address)):
+                caller.end.send(data, world.listener)
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)
+        passed = sum(flow.packets_out for flow in world.engine.traffic().values())
+        dropped = world.relay.counts["drops.pace"]
+        heard = 0
+        with suppress(TimeoutError):
+            while await asyncio.wait_for(peer.receive(), 0.2):
+                heard += 1
+        assert 0 < passed < heard <= rate * (time.monotonic() - begun + 2)
+        assert dropped > 0
+
+
+def said_oddly(peer: Address) -> bytes:
+    message = stun.Message(message_method=stun.Method.SEND, message_class=stun.Class.INDICATION)
+    message.attributes.update({"SOFTWARE": "x", "XOR-PEER-ADDRESS": (peer.host, peer.port), "DATA": b"x"})
+    return bytes(message)
 
 
 async def test_a_client_is_told_what_was_too_large_to_go_whole() -> None:

@@ -7,9 +7,10 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
-from turn.core.allocations import Allocation, Pace
+from turn.core.allocations import Allocation
 from turn.core.effects import Close, Effect, Open
 from turn.core.exchange import Exchange
+from turn.core.pace import Pace
 from turn.core.ports import pick
 from turn.core.reservations import TOKEN_BYTES, Reservation
 from turn.core.state import State

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from turn.core.deadlines import Deadlines
 from turn.core.effects import Close, Effect, Link, Unlink
-from turn.core.limits import Bucket, Buckets, exceeds
+from turn.core.limits import Buckets, exceeds
+from turn.core.pace import Pace
 from turn.core.reach import Reach
 from turn.core.settings import Settings
 from turn.errors import BadRequest, FamilyMismatch, InsufficientCapacity
-from turn.flows import Address, Flow, Rule
-from turn.policies import Limits
+from turn.flows import Address, Flow, Rule, Traffic
 from turn.wire.integrity import NAMES_NONE
 
 PERMISSION_LIFETIME = 300.0  # RFC 8656 §9
@@ -27,16 +27,6 @@ NEW_PEERS_BURST = (
 class Channel(NamedTuple):
     peer: Address
     ends: float
-
-
-class Pace:
-    """How much the core itself may carry for one allocation."""
-
-    __slots__ = ("bits", "packets")
-
-    def __init__(self, limits: Limits) -> None:
-        self.packets = Bucket(limits.packets_per_second, limits.packets_per_second)
-        self.bits = Bucket(limits.bits_per_second, limits.bits_per_second)
 
 
 @dataclass(slots=True, eq=False)
@@ -92,6 +82,7 @@ class Allocations:
         self._reaching: dict[Address, set[Allocation]] = {}  # whose flows end at one of our relayed addresses
         self._deadlines: Deadlines[Part] = Deadlines()
         self.reach = Reach(settings, self.by_relay)
+        self.carried: Mapping[Flow, Traffic] = {}  # by the engine, where one is told of
 
     def _apply(self, settings: Settings) -> None:
         self._limits = limits = settings.limits
@@ -193,6 +184,11 @@ class Allocations:
             return []
         allocation.spoken_to.add(peer)
         return self.settle(allocation, peer, now)
+
+    def may_carry(self, allocation: Allocation, octets: int, now: float) -> bool:
+        """Whether its client's pace allows another packet."""
+        flows = (flow for one in allocation.both for flow in one.flows.values())
+        return allocation.pace.take(octets, now, flows, self.carried)
 
     def settle(self, allocation: Allocation, peer: Address, now: float) -> list[Effect]:
         """Link, unlink or replace the flow to one peer, as things stand now."""

@@ -23,13 +23,21 @@ class Bucket:
     def take(self, now: float, amount: float = 1.0) -> bool:
         if not self._rate:
             return True
-        if now > self._at:
-            self._level = min(self._burst, self._level + (now - self._at) * self._rate)
-            self._at = now
+        self._fill(now)
         if self._level < amount:
             return False
         self._level -= amount
         return True
+
+    def drain(self, now: float, amount: float) -> None:
+        """Somebody else has taken this much, perhaps more than was there: a burst's worth may be owed."""
+        self._fill(now)
+        self._level = max(self._level - amount, -self._burst)
+
+    def _fill(self, now: float) -> None:
+        if now > self._at:
+            self._level = min(self._burst, self._level + (now - self._at) * self._rate)
+            self._at = now
 
 
 class Buckets:

@@ -53,7 +53,7 @@ def from_client(state: State, packet: Packet, now: float) -> list[Effect]:
     links = state.allocations.speak(allocation, peer, now)
     if links is None:
         raise Drop("new peers")
-    sent = pass_on(allocation, allocation.relay, peer, payload, now)
+    sent = pass_on(state, allocation, allocation.relay, peer, payload, now)
     return [*links, Send(sent.packet._replace(dont_fragment=True)) if whole else sent]
 
 
@@ -92,7 +92,7 @@ def from_channel(state: State, packet: Packet, now: float) -> list[Effect]:
         raise Drop("no channel")
     check_way(state, allocation, channel.peer, now)
     links = state.allocations.settle(allocation, channel.peer, now)
-    return [*links, pass_on(allocation, allocation.relay, channel.peer, payload, now)]
+    return [*links, pass_on(state, allocation, allocation.relay, channel.peer, payload, now)]
 
 
 def from_peer(state: State, allocation: Allocation, packet: Packet, now: float) -> list[Effect]:
@@ -107,7 +107,7 @@ def from_peer(state: State, allocation: Allocation, packet: Packet, now: float) 
         data = data_indication(state.next_transaction(), state.reach.outside(peer), packet.data)
     else:
         data = channel_data(number, packet.data)
-    return [pass_on(allocation, allocation.listener, allocation.client, data, now)]
+    return [pass_on(state, allocation, allocation.listener, allocation.client, data, now)]
 
 
 def from_network(
@@ -125,7 +125,7 @@ def from_network(
     told = (kind, code, data if (kind, code) == TOO_BIG[len(relay.ip)] else NO_DATA)
     pairs: list[tuple[Attribute[Any], Any]] = [(XOR_PEER_ADDRESS, state.reach.outside(peer)), (ICMP, told)]
     message = build(DATA_INDICATION, state.next_transaction(), pairs)
-    return pass_on(allocation, allocation.listener, allocation.client, message, now)
+    return pass_on(state, allocation, allocation.listener, allocation.client, message, now)
 
 
 def check_way(state: State, allocation: Allocation, peer: Address, now: float) -> None:
@@ -135,8 +135,9 @@ def check_way(state: State, allocation: Allocation, peer: Address, now: float) -
         raise Drop("no way")
 
 
-def pass_on(allocation: Allocation, here: Address, there: Address, data: bytes, now: float) -> Send:
-    pace = allocation.pace
-    if not pace.packets.take(now) or not pace.bits.take(now, 8 * len(data)):
+def pass_on(
+    state: State, allocation: Allocation, here: Address, there: Address, data: bytes, now: float
+) -> Send:
+    if not state.allocations.may_carry(allocation, len(data), now):
         raise Drop("pace")
     return Send(Packet(here, there, data))

@@ -14,7 +14,7 @@ from turn.core.requests import METHODS, answer
 from turn.core.settings import Settings
 from turn.core.state import State
 from turn.errors import UnknownAttribute
-from turn.flows import Address, Packet
+from turn.flows import Address, Flow, Packet, Traffic
 from turn.wire.attributes import NONCE, REALM, USERNAME
 from turn.wire.integrity import mark
 from turn.wire.stun import (
@@ -61,6 +61,10 @@ class Relay:
     def counts(self) -> Mapping[str, int]:
         """How many packets were dropped and requests answered, by reason; without addresses and names."""
         return self._state.counts
+
+    def watch(self, carried: Mapping[Flow, Traffic]) -> None:
+        """What the engine has carried, live: one limit holds for what it and the core carry together."""
+        self._state.allocations.carried = carried
 
     def receive(self, packet: Packet, now: float, wall: float) -> list[Effect]:
         """A packet that no flow carried: from a client where it came to a listener, else from a peer."""

@@ -88,3 +88,11 @@ def test_trusted_networks_have_no_limit_by_address() -> None:
     quota.take("one", OTHER)
     with pytest.raises(QuotaReached):
         quota.take("two", OTHER)
+
+
+def test_what_another_took_is_owed_as_far_as_a_burst() -> None:
+    bucket = Bucket(10, 20)
+    bucket.drain(0.0, 15)
+    assert [bucket.take(0.0, 5), bucket.take(0.0)] == [True, False]
+    bucket.drain(0.0, 1000)
+    assert [bucket.take(1.9, 1), bucket.take(2.1, 1)] == [False, True]

@@ -9,7 +9,7 @@ from itertools import count
 
 from turn.core.allocations import Allocation, Allocations
 from turn.core.effects import Effect
-from turn.core.limits import Bucket, Buckets, Quota
+from turn.core.limits import NUMBERS, Buckets, Quota
 from turn.core.lockout import Lockout
 from turn.core.nonce import COOKIE, Nonces
 from turn.core.reservations import Reservations
@@ -21,10 +21,13 @@ from turn.wire.stun import Challenge
 
 Waiting = Callable[[bool], list[Effect]]  # what follows when the engine says whether it got a port
 
-# Where no client can be: a reply would go to a group, or to a service that answers it (RFC 8085 §6 and the
-# usual list of reflectors: echo, chargen, DNS, NTP, SNMP and their like).
+# Where no client can be: a reply would go to a group, or to a service that answers it (RFC 8085 §6), most of
+# them with more than they were sent. The usual list: echo, chargen, DNS, NTP, SNMP, CLDAP, IPMI; SQL browser,
+# SSDP, WS-Discovery, mDNS, CoAP; memcached, VxWorks, games, recorders, BACnet.
 NOBODY = Ranges(networks("0.0.0.0/8 224.0.0.0/4 255.255.255.255/32 ::/128 ff00::/8"))
-REFLECTORS = frozenset((0, 7, 17, 19, 53, 123, 161, 389, 1900, 11211))
+SYSTEM_PORTS = (0, 7, 17, 19, 53, 69, 111, 123, 137, 161, 177, 389, 427, 520, 623)
+USER_PORTS = (1434, 1900, 3283, 3702, 5093, 5353, 5683, 10001, 11211, 17185, 27015, 27960, 37810, 47808)
+REFLECTORS = frozenset((*SYSTEM_PORTS, *USER_PORTS))
 ANY_TIME = 0.0  # on the wall clock: no minted name is over by then
 STRANGERS_BURST = 4  # seconds' worth of replies: an office opens its browsers together
 
@@ -38,7 +41,7 @@ class State:
         self.allocating: set[tuple[Address, Address]] = set()  # client and listener of who waits for one
         self.nonces = Nonces(settings.nonce_key, COOKIE if settings.sha256 else b"")
         self.challenge = Challenge(settings.realm, OFFERED if settings.sha256 else b"")
-        self.quota = Quota(settings.limits)
+        self.quota = Quota(settings.limits, settings.ledger)
         self.draining = False
         self.alternate: Address | None = None  # who takes those that we refuse while draining
         self.counts: Counter[str] = Counter()
@@ -50,9 +53,10 @@ class State:
         self.settings = settings
         self.quota.limits = limits
         rate, in_all = limits.unauthenticated_per_second, limits.unauthenticated_in_all
-        self.strangers = Buckets(rate, rate * STRANGERS_BURST, settings.nonce_key)
-        self.failures = Buckets(rate, rate * STRANGERS_BURST, settings.nonce_key)
-        self.all_strangers = Bucket(in_all, in_all)
+        key, ledger = settings.nonce_key, settings.ledger
+        self.strangers = Buckets(rate, rate * STRANGERS_BURST, key, ledger.levels("strangers", NUMBERS))
+        self.failures = Buckets(rate, rate * STRANGERS_BURST, key, ledger.levels("failures", NUMBERS))
+        self.all_strangers = Buckets(in_all, in_all, key, ledger.levels("all strangers", 2))
         self.lockout = Lockout(limits.wrong_passwords, settings.nonce_key)
         names = settings.keys.names() if settings.sha256 else ()
         self.hashed = {userhash(name, settings.realm): name for name in names}
@@ -60,7 +64,15 @@ class State:
     def adopt(self, settings: Settings, now: float) -> list[Effect]:
         """New settings for what lives and what comes. What clients have learnt already stays as it is."""
         old = self.settings
-        kept = replace(settings, nonce_key=old.nonce_key, realm=old.realm, sha256=old.sha256)
+        kept = replace(
+            settings,
+            nonce_key=old.nonce_key,
+            realm=old.realm,
+            sha256=old.sha256,
+            ledger=old.ledger,
+            others=old.others,
+            several=old.several,
+        )
         self._apply(kept)
         gone = [allocation for allocation in self.allocations if not self._is_known(allocation)]
         ended = [effect for allocation in gone for effect in self.end(allocation)]
@@ -89,7 +101,7 @@ class State:
         if not self.strangers.take(subscriber(source.ip), now):
             self.counts["drops.strangers"] += 1
             return False
-        if not self.all_strangers.take(now):
+        if not self.all_strangers.draw(0, now):
             self.counts["drops.all strangers"] += 1
             return False
         return True

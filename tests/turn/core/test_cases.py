@@ -12,7 +12,7 @@ from tests.turn.network import LISTENER6, PEER, TYPES, Client, Network, compose,
 from turn.flows import Address, Packet
 from turn.policies import Limits
 from turn.wire.attributes import ERROR_CODE, NONCE, REALM, RESERVATION_TOKEN, TABLE, USERNAME
-from turn.wire.stun import CLASS, ERROR, Message, parse
+from turn.wire.stun import CLASS, DATA_INDICATION, ERROR, Message, parse
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "data" / "cases.yaml").read_text())
 BY_NAME = {row.name: row for row in TABLE.values()}
@@ -60,18 +60,35 @@ class Stage:
         """Say one thing; what was said, and what left the machine."""
         self.net.pass_time(step.get("wait", 0))
         client = self.clients[step.get("from", "A")]
+        if "peer" in step or "icmp" in step:
+            return b"", self.from_outside(client, step)
         if step.get("wait") and step.get("nonce") != "first":
             client.nonce = nonce_of(client)
-        data = bytes.fromhex(step["raw"]) if "raw" in step else self.message(client, step)
+        data = self.said(client, step)
         source = address(step["source"]) if "source" in step else client.address
         sent: list[Packet] = []
         for _ in range(step.get("times", 1)):
             sent = self.net.deliver(client.listener, source, data)
         return data, sent
 
+    def from_outside(self, client: Client, step: dict[str, Any]) -> list[Packet]:
+        """What a peer sends to the client's relayed address, or the network says about it."""
+        assert client.relay is not None
+        if "icmp" in step:
+            size = (1500).to_bytes(4, "big")
+            return self.net.run(self.net.relay.failed(client.relay, PEER, *step["icmp"], size, self.net.now))
+        data = bytes(step["zeros"]) if "zeros" in step else bytes.fromhex(step["raw"])
+        return self.net.deliver(client.relay, address(step["peer"]), data)
+
+    def said(self, client: Client, step: dict[str, Any]) -> bytes:
+        if "mirror" in step:
+            return self.last
+        return bytes.fromhex(step["raw"]) if "raw" in step else self.message(client, step)
+
     def message(self, client: Client, step: dict[str, Any]) -> bytes:
         say = step["say"]
         pairs = [self.pair(*pair) for pair in step.get("with", ())]
+        pairs += [(0xFFFE, b"")] * step.get("many", 0)
         sign = step.get("sign", client.user if say in SIGNED else "nobody")
         key = None
         if sign != "nobody":
@@ -138,7 +155,9 @@ def address(text: str) -> Address:
 def shown(value: Any) -> Any:
     if isinstance(value, Address):
         return f"{value.host} {value.port}"
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, bytes):
+        return value.hex()
+    return list(map(shown, value)) if isinstance(value, tuple) else value
 
 
 def code_of(reply: Message) -> int | str:
@@ -166,6 +185,8 @@ def check_outcome(stage: Stage, step: dict[str, Any], said: bytes, sent: list[Pa
     assert sent[0].here == address(step.get("leaves", shown(sent[0].here)))
     if expected == "same" and stage.last:
         assert data == stage.last
+    elif expected == "told":
+        check_indication(step, data)
     elif isinstance(expected, str) and expected not in ("success", "same"):
         assert (sent[0].there, data) == (PEER, bytes.fromhex(expected))
         assert sent[0].dont_fragment is step.get("whole", False)
@@ -174,10 +195,21 @@ def check_outcome(stage: Stage, step: dict[str, Any], said: bytes, sent: list[Pa
     stage.last = data
 
 
+def check_indication(step: dict[str, Any], data: bytes) -> None:
+    message = parse(data)
+    assert message.type == DATA_INDICATION
+    check_contents(step, data, message)
+
+
 def check_reply(stage: Stage, step: dict[str, Any], said: bytes, data: bytes) -> None:
     reply = parse(data)
     assert code_of(reply) == ("success" if step["expect"] == "same" else step["expect"])
     assert data[8:20] == said[8:20]
+    check_contents(step, data, reply)
+    stage.token = reply.raw(RESERVATION_TOKEN) or stage.token
+
+
+def check_contents(step: dict[str, Any], data: bytes, reply: Message) -> None:
     assert len(data) == step.get("size", len(data))
     assert len(data) <= step.get("most", len(data))
     assert {name: shown(reply.get(BY_NAME[name])) for name in step.get("has", {})} == step.get("has", {})
@@ -185,7 +217,6 @@ def check_reply(stage: Stage, step: dict[str, Any], said: bytes, data: bytes) ->
     assert not kinds & {
         BY_NAME[name].type if isinstance(name, str) else name for name in step.get("lacks", ())
     }
-    stage.token = reply.raw(RESERVATION_TOKEN) or stage.token
 
 
 def check_state(net: Network, step: dict[str, Any]) -> None:

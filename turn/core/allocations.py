@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from turn.core.deadlines import Deadlines
 from turn.core.effects import Close, Effect, Link, Unlink
-from turn.core.limits import Buckets, exceeds
+from turn.core.limits import NUMBERS, Buckets, exceeds
 from turn.core.pace import Pace
 from turn.core.reach import Reach
 from turn.core.settings import Settings
@@ -86,7 +86,8 @@ class Allocations:
 
     def _apply(self, settings: Settings) -> None:
         self._limits = limits = settings.limits
-        self._newcomers = Buckets(limits.new_peers_per_second, NEW_PEERS_BURST, settings.nonce_key)
+        levels = settings.ledger.levels("new peers", NUMBERS)
+        self._newcomers = Buckets(limits.new_peers_per_second, NEW_PEERS_BURST, settings.nonce_key, levels)
         self._rule = Rule(None, limits.packets_per_second, limits.bits_per_second)
 
     def __len__(self) -> int:
@@ -202,7 +203,7 @@ class Allocations:
             effects.append(Unlink(have))
         if want:
             allocation.flows[peer] = want
-            if peer in self.by_relay:
+            if self.reach.is_relayed(peer):
                 self._reaching.setdefault(peer, set()).add(allocation)
             effects.append(Link(want, self._rule))
         return effects
@@ -214,6 +215,13 @@ class Allocations:
         if number is None and not (peer in allocation.spoken_to and self.reach.shows_as_is(peer)):
             return None
         return Flow(allocation.client, allocation.listener, number, allocation.relay, peer)
+
+    def look_again(self, now: float) -> Iterator[Effect]:
+        """Flows that end at a relayed address of another process of ours end with it: nobody says when."""
+        over = [peer for peer in self._reaching if not self.reach.leads_to(peer)]
+        for peer in over:
+            for allocation in list(self._reaching[peer]):
+                yield from self.settle(allocation, peer, now)
 
     def _forget_reaching(self, allocation: Allocation, peer: Address) -> None:
         others = self._reaching.get(peer)

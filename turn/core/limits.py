@@ -1,15 +1,20 @@
-"""How much is left: token buckets, a fixed number of them for strangers, and counts of what is held."""
+"""How much is left: token buckets, a fixed number of them for strangers, and counts of what is held.
+
+The memory of both is given: it may be shared with other processes (turn.ledger).
+"""
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
+from collections.abc import MutableSequence
 from hashlib import blake2b
 
 from turn.errors import InsufficientCapacity, QuotaReached
+from turn.ledger import Ledger
 from turn.policies import Limits, subscriber
 
 BUCKETS = 4096  # for everybody together: a flood from everywhere costs no memory
+NUMBERS = 2 * BUCKETS  # that they are kept in
+ALL = b""  # the name of everybody together
 
 
 class Bucket:
@@ -41,52 +46,60 @@ class Bucket:
 
 
 class Buckets:
-    """A bucket for each of many, as far as 4096 go; who shares one, no stranger can tell."""
+    """A bucket for each of many, as far as 4096 go; who shares one, no stranger can tell.
 
-    def __init__(self, rate: float, burst: float, key: bytes) -> None:
-        self._rate, self._burst, self._key = rate, burst, key[:64]
-        self._levels = array("d", [burst]) * BUCKETS
-        self._ats = array("d", [float("-inf")]) * BUCKETS
+    `memory` holds two numbers for each bucket, 0.0 at first: what was taken and has not come back, and when
+    that was so.
+    """
+
+    def __init__(self, rate: float, burst: float, key: bytes, memory: MutableSequence[float]) -> None:
+        self._rate, self._burst, self._key, self._memory = rate, burst, key[:64], memory
 
     def take(self, whose: bytes, now: float, amount: float = 1.0) -> bool:
+        return not self._rate or self.draw(self._slot(whose), now, amount)
+
+    def draw(self, slot: int, now: float, amount: float = 1.0) -> bool:
+        """Take from one bucket, by its number."""
         if not self._rate:
             return True
-        slot = self._slot(whose)
-        level = self._level(slot, now)
-        self._ats[slot] = now
-        granted = level >= amount
-        self._levels[slot] = level - amount if granted else level
+        taken = self._taken(slot, now)
+        granted = taken + amount <= self._burst
+        self._memory[2 * slot] = taken + amount if granted else taken
+        self._memory[2 * slot + 1] = now
         return granted
 
     def has(self, whose: bytes, now: float) -> bool:
         """Whether one could be taken."""
-        return not self._rate or self._level(self._slot(whose), now) >= 1
+        return not self._rate or self._taken(self._slot(whose), now) + 1 <= self._burst
 
     def _slot(self, whose: bytes) -> int:
         return int.from_bytes(blake2b(whose, key=self._key, digest_size=2).digest(), "big") % BUCKETS
 
-    def _level(self, slot: int, now: float) -> float:
-        return min(self._burst, self._levels[slot] + (now - self._ats[slot]) * self._rate)
+    def _taken(self, slot: int, now: float) -> float:
+        passed = max(0.0, now - self._memory[2 * slot + 1])
+        return max(0.0, self._memory[2 * slot] - passed * self._rate)
 
 
 class Quota:
     """Who holds how many relayed addresses."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, ledger: Ledger) -> None:
         self.limits = limits
-        self.total = 0
-        self.by_user: Counter[str] = Counter()
-        self.by_address: Counter[bytes] = Counter()
+        self.by_user, self.by_address = ledger.held("users"), ledger.held("addresses")
+        self.by_all = ledger.held("allocations")
+
+    @property
+    def total(self) -> int:
+        return self.by_all.count(ALL)
 
     def take(self, user: str, ip: bytes, amount: int = 1) -> None:
         """Raises QuotaReached for what the user or the address may not have, InsufficientCapacity for what
         is not there."""
         limits, address = self.limits, subscriber(ip)
-        if exceeds(self.by_user[user] + amount, limits.allocations_per_user):
+        if exceeds(self.by_user.count(user.encode()) + amount, limits.allocations_per_user):
             raise QuotaReached("user")
-        if exceeds(self.by_address[address] + amount, limits.allocations_per_address) and not limits.trusts(
-            ip
-        ):
+        held = self.by_address.count(address)
+        if exceeds(held + amount, limits.allocations_per_address) and not limits.trusts(ip):
             raise QuotaReached("address")
         if exceeds(self.total + amount, limits.allocations):
             raise InsufficientCapacity("total")
@@ -96,13 +109,9 @@ class Quota:
         self._add(user, subscriber(ip), -amount)
 
     def _add(self, user: str, address: bytes, amount: int) -> None:
-        self.total += amount
-        self.by_user[user] += amount
-        self.by_address[address] += amount
-        if not self.by_user[user]:
-            del self.by_user[user]
-        if not self.by_address[address]:
-            del self.by_address[address]
+        self.by_all.add(ALL, amount)
+        self.by_user.add(user.encode(), amount)
+        self.by_address.add(address, amount)
 
 
 def exceeds(count: int, limit: int) -> bool:

@@ -11,7 +11,7 @@ from turn.policies import LOOPBACK
 
 
 class Reach:
-    """`live` holds the relayed addresses that are allocated now."""
+    """`live` holds the relayed addresses that are allocated here now."""
 
     def __init__(self, settings: Settings, live: Container[Address]) -> None:
         self._live = live
@@ -50,7 +50,11 @@ class Reach:
         """Whether data may move to a peer that a permission was granted for."""
         if peer.ip not in self._settings.own or self._is_open_loopback(peer):
             return peer not in self._settings.listeners
-        return peer in self._live
+        return self.is_relayed(peer)
+
+    def is_relayed(self, address: Address) -> bool:
+        """Whether this is a relayed address of ours, or of another process of ours, that lives now."""
+        return address in self._live or address in self._settings.others
 
     def shows_as_is(self, peer: Address) -> bool:
         """Whether client and engine know the peer by the same address."""
@@ -60,7 +64,7 @@ class Reach:
         if peer.ip not in self._settings.own:
             return self._settings.peers.allows(peer.ip)
         if is_loopback(peer.ip) and not self._is_open_loopback(peer):
-            return peer in self._live
+            return self.is_relayed(peer)
         return True
 
     def _is_open_loopback(self, peer: Address) -> bool:

@@ -153,6 +153,10 @@ class Relay:
             effects.append(Close(reservation.relay))
         return effects
 
+    def look_again(self, now: float) -> list[Effect]:
+        """What has ended elsewhere. To be called often, where other processes of ours relay too."""
+        return list(self._state.allocations.look_again(now))
+
     def next_expiry(self) -> float | None:
         """When to call `expire`, at the latest; None while nothing can end."""
         times = (self._state.allocations.next_expiry(), self._state.reservations.next_expiry())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from turn.flows import Address
+from turn.ledger import Ledger, Private
 from turn.policies import Accounts, Keys, Limits, Peers, PeerTable
 
 
@@ -27,3 +28,6 @@ class Settings:
     externals: Mapping[bytes, bytes] = field(default_factory=dict)  # local to public, one to one
     listeners: frozenset[Address] = frozenset()  # concrete: a wildcard is every own address at its port
     own: frozenset[bytes] = frozenset()  # every address of this machine
+    ledger: Ledger = field(default_factory=Private)  # what limits are kept by
+    others: Container[Address] = frozenset()  # relayed addresses that live in other processes of ours
+    several: bool = False  # processes that share the clients: one's packets may come to another

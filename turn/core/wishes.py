@@ -81,6 +81,12 @@ def check_pair(exchange: Exchange) -> None:
         raise BadRequest("a pair and two families")
 
 
+def refuse_pair(exchange: Exchange) -> None:
+    """Whoever shows the token may come to another process of ours, which does not hold the port."""
+    if exchange.message.get(EVEN_PORT) and exchange.state.settings.several:
+        raise InsufficientCapacity("pair")
+
+
 def check_additional_family(exchange: Exchange) -> None:
     family = exchange.message.get(ADDITIONAL_ADDRESS_FAMILY)
     if family is not None and family != IPV6:
@@ -111,6 +117,7 @@ CHECKS = (
     check_pair,
     check_additional_family,
     check_lifetime,
+    refuse_pair,
     refuse_while_draining,
 )
 

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.turn.network import LISTENER, LISTENER6, TYPES, Client, network, settings, unlimited
+from turn.core.state import State
 from turn.flows import Address
+from turn.ledger import Counts, Private
 from turn.policies import Limits
 from turn.wire.attributes import (
     ADDITIONAL_ADDRESS_FAMILY,
@@ -27,6 +29,12 @@ OURS = [
 ]
 PEERS = st.sampled_from(STRANGERS + OURS)
 CHANNELS = st.integers(0x4000, 0x4003)
+
+
+def held(state: State) -> tuple[Counts, Counts]:
+    ledger = state.settings.ledger
+    assert isinstance(ledger, Private)
+    return ledger.held("users"), ledger.held("addresses")
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -111,7 +119,7 @@ class Lifecycle(RuleBasedStateMachine):
         live = {session.relay for session in self.net.relay.sessions(self.net.now)}
         assert live <= self.net.open
         assert len(self.net.open) == len(live) + len(state.reservations) == state.quota.total
-        assert sum(state.quota.by_user.values()) == sum(state.quota.by_address.values()) == state.quota.total
+        assert [sum(counts.values()) for counts in held(state)] == [state.quota.total] * 2
         assert not state.waiting
         assert not state.allocating
         assert {flow for allocation in state.allocations for flow in allocation.flows.values()} == set(
@@ -130,7 +138,7 @@ class Lifecycle(RuleBasedStateMachine):
         state = self.net.relay._state
         assert (self.net.open, self.net.links, state.quota.total, len(state.allocations)) == (set(), {}, 0, 0)
         assert (self.net.relay.next_expiry(), state.allocations._reaching) == (None, {})
-        assert (state.quota.by_user, state.quota.by_address) == ({}, {})
+        assert held(state) == ({}, {})
 
 
 TestLifecycle = Lifecycle.TestCase

@@ -6,10 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turn.core.limits import BUCKETS, Bucket, Buckets, Quota
+from turn.core import limits as core_limits
+from turn.core.limits import NUMBERS, Bucket, Quota
 from turn.errors import InsufficientCapacity, QuotaReached
 from turn.flows import Address
+from turn.ledger import Private
 from turn.policies import Limits, networks, subscriber
+
+
+class Buckets(core_limits.Buckets):
+    """In memory of their own."""
+
+    def __init__(self, rate: float, burst: float, key: bytes) -> None:
+        self.memory = Private().levels("strangers", NUMBERS)
+        super().__init__(rate, burst, key, self.memory)
+
 
 IP, OTHER = Address.of("8.8.8.8", 0).ip, Address.of("8.8.4.4", 0).ip
 
@@ -59,12 +70,13 @@ def test_more_than_one_is_taken_whole_or_not_at_all() -> None:
 def test_a_flood_from_everywhere_costs_no_memory() -> None:
     buckets = Buckets(10, 40, b"key")
     taken = sum(buckets.take(number.to_bytes(4, "big"), 0.0) for number in range(20_000))
-    assert len(buckets._levels) == len(buckets._ats) == BUCKETS
+    assert len(buckets.memory) == NUMBERS
     assert taken == 20_000
 
 
 def test_quota_of_a_user_an_address_and_all() -> None:
-    quota = Quota(Limits(allocations_per_user=2, allocations_per_address=3, allocations=4))
+    ledger = Private()
+    quota = Quota(Limits(allocations_per_user=2, allocations_per_address=3, allocations=4), ledger)
     quota.take("alice", IP, 2)
     with pytest.raises(QuotaReached):
         quota.take("alice", OTHER)
@@ -78,11 +90,11 @@ def test_quota_of_a_user_an_address_and_all() -> None:
     quota.take("dave", OTHER)
     for user, ip in (("bob", IP), ("carol", OTHER), ("dave", OTHER)):
         quota.give(user, ip)
-    assert (quota.total, len(quota.by_user), len(quota.by_address)) == (0, 0, 0)
+    assert (quota.total, ledger.held("users"), ledger.held("addresses")) == (0, {}, {})
 
 
 def test_trusted_networks_have_no_limit_by_address() -> None:
-    quota = Quota(Limits(allocations_per_address=1, trusted=networks("8.8.8.0/24")))
+    quota = Quota(Limits(allocations_per_address=1, trusted=networks("8.8.8.0/24")), Private())
     for number in range(20):
         quota.take(str(number), IP)
     quota.take("one", OTHER)

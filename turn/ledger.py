@@ -1,0 +1,59 @@
+"""What limits are kept by: who holds how much, and the levels of token buckets.
+
+Here in the memory of one process; several that share their limits share them through `turn.shared`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import MutableSequence
+from typing import Protocol
+
+DOUBLE = 8  # bytes
+
+
+class Held(Protocol):
+    """How much of something each one holds, by name. What is given back was taken before."""
+
+    def count(self, name: bytes) -> int:
+        """At least what this one holds; where memory is bounded, perhaps what others hold too."""
+
+    def add(self, name: bytes, amount: int) -> None:
+        """Take so much, or with a negative amount, give it back."""
+
+
+class Ledger(Protocol):
+    """Tables by name; who asks again gets the same one."""
+
+    def levels(self, name: str, number: int) -> MutableSequence[float]:
+        """So many numbers, all 0.0 at first."""
+
+    def held(self, name: str) -> Held: ...
+
+
+class Counts(dict[bytes, int]):
+    """Exact, and as large as what is held."""
+
+    def count(self, name: bytes) -> int:
+        return self.get(name, 0)
+
+    def add(self, name: bytes, amount: int) -> None:
+        left = self.get(name, 0) + amount
+        if left:
+            self[name] = left
+        else:
+            del self[name]
+
+
+class Private:
+    """One process's own."""
+
+    def __init__(self) -> None:
+        self._levels: dict[str, MutableSequence[float]] = {}
+        self._held: dict[str, Counts] = {}
+
+    def levels(self, name: str, number: int) -> MutableSequence[float]:
+        return self._levels.setdefault(name, array("d", bytes(DOUBLE * number)))
+
+    def held(self, name: str) -> Counts:
+        return self._held.setdefault(name, Counts())

@@ -20,6 +20,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "turn.policies": ("turn.flows", "turn.errors", "turn.credentials"),
     "turn.wire": ("turn.wire", "turn.flows", "turn.errors"),
     "turn.ledger": (),
+    "turn.live": ("turn.flows",),
     "turn.shared": ("turn.ledger",),
     "turn.core": (
         "turn.core",

@@ -1,0 +1,197 @@
+"""Which relayed ports of this machine live now, in whichever process: a file that all of them have mapped.
+
+Our own addresses are peers only where a relayed address lives; which they are, workers must know of each
+other, and a new version of an old one that still finishes its calls. For each address there is a byte for
+each port: 0, or the slot of the process that holds it. A process claims a slot under a lock, with its id and
+the time of its start, and then writes bytes of its own slot only. What a dead process left behind is wiped
+out when the next one claims a slot, or by `sweep`. The file does not outlive a boot.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import mmap
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+from turn.flows import Address
+
+FILE = "relayed.map"
+SLOTS = 255  # processes at once: a byte names one of them
+PLACES = 64  # own addresses at once: bounds the file, which has holes where nothing lives
+PORTS = 1 << 16
+
+MAGIC = b"calln relayed 1\0"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+OWNER = Struct("=QQ")  # id of a process, and when it started, in ticks since the boot
+PLACE = Struct("=B16s")  # bytes of an address (0: nobody's place), and the address
+OWNERS = len(MAGIC) + 16
+NAMES = OWNERS + OWNER.size * (SLOTS + 1)
+BYTES = 8192  # before the ports of the first address
+SIZE = BYTES + PLACES * PORTS
+
+
+class Owner(NamedTuple):
+    process: int
+    started: int
+
+
+class Live:
+    """The map, and with `claim` a slot in it. Raises OSError where the file cannot be had."""
+
+    def __init__(self, folder: Path, *, claim: bool = True) -> None:
+        self._descriptor = opened(folder)
+        self._map = mmap(self._descriptor, SIZE)
+        self._places: dict[bytes, int] = {}  # where the ports of an address begin
+        self.slot = 0
+        if claim:
+            with locked(self._descriptor):
+                self._sweep()
+                self._claim()
+
+    def __contains__(self, relay: object) -> bool:
+        """Whether another process relays there now."""
+        if not isinstance(relay, Address):
+            return False
+        place = self._place(relay.ip)
+        return place is not None and self._map[place + relay.port] not in (0, self.slot)
+
+    def open(self, relay: Address) -> None:
+        """It is ours from now on. Where there is no room for its address, the others do not hear of it."""
+        if self.slot:
+            with locked(self._descriptor):  # or its place might become another address's
+                place = self._make_place(relay.ip)
+                if place is not None:
+                    self._map[place + relay.port] = self.slot
+
+    def close(self, relay: Address) -> None:
+        place = self._place(relay.ip)
+        if place is not None and self.slot and self._map[place + relay.port] == self.slot:
+            self._map[place + relay.port] = 0
+
+    def leave(self) -> None:
+        """Give the slot back with all that lives in it, and the file."""
+        with locked(self._descriptor):
+            if self.slot:
+                self._free(self.slot)
+        self._map.close()
+        os.close(self._descriptor)
+
+    def sweep(self) -> None:
+        """Wipe out what dead processes have left."""
+        with locked(self._descriptor):
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for slot, owner in self._owners():
+            if owner.process and started(owner.process) != owner.started:
+                self._free(slot)
+
+    def _claim(self) -> None:
+        """Without a free slot the others do not hear of our ports; nothing else is lost."""
+        self.slot = next((slot for slot, owner in self._owners() if not owner.process), 0)
+        if self.slot:
+            self._own(self.slot, Owner(os.getpid(), started(os.getpid()) or 0))
+
+    def _free(self, slot: int) -> None:
+        for start in filter(self._named, starts()):
+            at = start - 1
+            while (at := self._map.find(slot.to_bytes(), at + 1, start + PORTS)) >= 0:
+                self._map[at] = 0
+        self._own(slot, Owner(0, 0))
+
+    def _owners(self) -> Iterator[tuple[int, Owner]]:
+        for slot in range(1, SLOTS + 1):
+            yield slot, Owner(*OWNER.unpack_from(self._map, OWNERS + OWNER.size * slot))
+
+    def _own(self, slot: int, owner: Owner) -> None:
+        OWNER.pack_into(self._map, OWNERS + OWNER.size * slot, *owner)
+
+    def _place(self, ip: bytes) -> int | None:
+        """Where an address's ports begin. What another process wrote is looked for once more each time."""
+        start = self._places.get(ip)
+        if start is not None and self._named(start) == ip:
+            return start
+        start = next((start for start in starts() if self._named(start) == ip), None)
+        if start is not None:
+            self._places[ip] = start
+        return start
+
+    def _make_place(self, ip: bytes) -> int | None:
+        """A new one, or that of an address where nothing lives any more."""
+        start = self._place(ip)
+        if start is None:
+            start = next((start for start in starts() if self._is_free(start)), None)
+        if start is not None:
+            PLACE.pack_into(self._map, name_at(start), len(ip), ip)
+        return start
+
+    def _is_free(self, start: int) -> bool:
+        return not self._named(start) or not any(self._map[start : start + PORTS])
+
+    def _named(self, start: int) -> bytes:
+        size, ip = PLACE.unpack_from(self._map, name_at(start))
+        return bytes(ip[:size])
+
+
+def starts() -> range:
+    return range(BYTES, SIZE, PORTS)
+
+
+def name_at(start: int) -> int:
+    return NAMES + PLACE.size * ((start - BYTES) // PORTS)
+
+
+def started(process: int) -> int | None:
+    """When a process started, in ticks since the boot; None where there is no such process (proc(5))."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return None
+    state, *rest = text.rpartition(")")[2].split()
+    return None if state in "ZX" else int(rest[18])
+
+
+@contextmanager
+def locked(descriptor: int) -> Iterator[None]:
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def opened(folder: Path) -> int:
+    """The file of this boot; one of an earlier boot, or of another kind, gives way to a new one."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    head = MAGIC + bytes.fromhex(BOOT.read_text().replace("-", ""))
+    while True:
+        descriptor = os.open(folder / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with locked(descriptor):
+            if is_usable(descriptor, head) and is_at(descriptor, folder / FILE):
+                return descriptor
+            if is_at(descriptor, folder / FILE):
+                (folder / FILE).unlink()
+        os.close(descriptor)
+
+
+def is_usable(descriptor: int, head: bytes) -> bool:
+    """Whether this is the map of this boot; an empty file becomes it."""
+    size = os.fstat(descriptor).st_size
+    if not size:
+        os.ftruncate(descriptor, SIZE)
+        os.pwrite(descriptor, head, 0)
+        return True
+    return size == SIZE and os.pread(descriptor, len(head), 0) == head
+
+
+def is_at(descriptor: int, place: Path) -> bool:
+    """Whether the file still has its name: another process may have put a new one there."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), place.stat())
+    except OSError:
+        return False

@@ -9,27 +9,33 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from select import EPOLLIN
-from socket import socket
+from socket import SHUT_RDWR, socket
 
 from turn.engines import Streams, sockets
+from turn.engines.arrivals import Arrival
 from turn.engines.encrypted import Encrypted
 from turn.engines.epoll import Epoll
 from turn.engines.gather import Transmit
+from turn.engines.proxied import BadHeader
 from turn.engines.streams import Connection
 from turn.engines.table import Client
+from turn.engines.trust import Proxies
 from turn.flows import Address
 
 ACCEPTS = 16  # per turn: a flood of connections keeps nobody waiting
 MAX_SILENT = 32  # connections of one address that have not said anything yet
+MAX_UNNAMED = 256  # connections of one proxy whose clients it has not named yet: they come many at once
+HANDSHAKE = 0.8  # seconds in which one that has begun may end; who begins anew waits a second (RFC 6298 §2)
 PAUSE = 0.1  # seconds without accepting, when the system has no descriptor left
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 @dataclass(slots=True)
 class Seat:
-    """One connection in the count: whose it is (None: not counted by address), and whether it has said
+    """One connection in a count: whose it is (None: not counted by address), and whether it has said
     nothing yet."""
 
+    held: Counter[bytes]
     name: bytes | None
     silent: bool = True
 
@@ -42,11 +48,12 @@ class Tally:
         self.total = 0
         self.held: Counter[bytes] = Counter()
         self.silent: Counter[bytes] = Counter()
+        self.unnamed: Counter[bytes] = Counter()
 
     def enter(self, ip: bytes) -> Seat | None:
-        """None: no more from there."""
+        """For a client; None: no more from there."""
         streams, name = self.streams, self.streams.counted_as(ip)
-        if 0 < streams.connections <= self.total:
+        if self.is_full():
             return None
         if name is not None:
             if self.silent[name] >= MAX_SILENT or 0 < streams.per_address <= self.held[name]:
@@ -54,7 +61,18 @@ class Tally:
             self.held[name] += 1
             self.silent[name] += 1
         self.total += 1
-        return Seat(name)
+        return Seat(self.held, name)
+
+    def knock(self, ip: bytes) -> Seat | None:
+        """For a proxy that has not yet said whom it speaks for."""
+        if self.is_full() or self.unnamed[ip] >= MAX_UNNAMED:
+            return None
+        self.unnamed[ip] += 1
+        self.total += 1
+        return Seat(self.unnamed, ip, silent=False)
+
+    def is_full(self) -> bool:
+        return 0 < self.streams.connections <= self.total
 
     def speak(self, seat: Seat) -> None:
         if seat.silent:
@@ -64,7 +82,7 @@ class Tally:
     def leave(self, seat: Seat) -> None:
         self.speak(seat)
         self.total -= 1
-        take_one(self.held, seat.name)
+        take_one(seat.held, seat.name)
 
 
 def take_one(counts: Counter[bytes], name: bytes | None) -> None:
@@ -75,7 +93,8 @@ def take_one(counts: Counter[bytes], name: bytes | None) -> None:
 
 
 class Door:
-    """A listener for connections, with all that came in by it; see Listener for its verbs."""
+    """A listener for connections, with all that came in by it; see Listener for its verbs. With a context
+    it speaks TLS: to everybody where its address says so, else to who begins with it."""
 
     def __init__(
         self,
@@ -84,12 +103,17 @@ class Door:
         sock: socket,
         tally: Tally,
         context: ssl.SSLContext | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self.epoll = epoll
         self.address = address
         self.sock = sock
         self.tally = tally
         self.context = context
+        self.proxies = proxies
+        self.detects = context is not None and address.transport == "tcp"
+        self.admit = self.meet if self.detects or proxies else self.seat
+        self.arrivals: dict[Arrival, Seat | None] = {}
         self.connections: dict[tuple[Address, Address], Connection] = {}  # by client and our address
         epoll.watch(self.sock, self.drain)
         epoll.crowded.append(self.drain)
@@ -106,30 +130,76 @@ class Door:
                     self.pause()
                     return
                 continue  # it has gone again already
-            self.admit(sock, sockets.address(there[:2]))
+            self.admit(sock, sockets.address(there[:2])._replace(transport=self.address.transport))
 
-    def admit(self, sock: socket, there: Address) -> None:
+    def seat(self, sock: socket, there: Address) -> None:
+        """A client that is known by its own address."""
         seat = self.tally.enter(there.ip)
         if seat is None:
             sock.close()
+        else:
+            self.welcome(sock, there, seat)
+
+    def meet(self, sock: socket, there: Address) -> None:
+        """Somebody of whom more must be known."""
+        is_proxied = self.proxies is not None and self.proxies.include(there)
+        if not is_proxied and not self.detects:
+            self.seat(sock, there)
             return
+        seat = self.tally.knock(there.ip) if is_proxied else self.tally.enter(there.ip)
+        if seat is None:
+            sock.close()
+            return
+        arrival = Arrival(self.epoll, sock, there, is_proxied=is_proxied, detects=self.detects)
+        self.arrivals[arrival] = seat
+        arrival.start(self)
+
+    def name(self, arrival: Arrival) -> bool:
+        """See Host."""
+        self.give_back(self.arrivals[arrival])
+        self.arrivals[arrival] = self.tally.enter(arrival.there.ip)
+        return self.arrivals[arrival] is not None
+
+    def settle(self, arrival: Arrival, *, is_tls: bool) -> None:
+        """See Host."""
+        seat = self.arrivals.pop(arrival)
+        assert seat is not None, "who has none was dismissed"
+        there = arrival.there._replace(transport="tls") if is_tls else arrival.there
+        self.welcome(arrival.sock, there, seat, arrival.way)
+
+    def dismiss(self, arrival: Arrival, bad: BadHeader | None) -> None:
+        """See Host."""
+        self.give_back(self.arrivals.pop(arrival))
+        if bad is not None and self.proxies is not None:
+            self.proxies.refuse(bad)
+
+    def give_back(self, seat: Seat | None) -> None:
+        if seat is not None:
+            self.tally.leave(seat)
+
+    def welcome(self, sock: socket, there: Address, seat: Seat, way: bytes = b"") -> None:
+        """A client of ours. One that comes from the same place has lost the connection that it had; but who
+        seems to, and comes another way, is somebody else behind the same NAT, and the first one stays."""
         try:
-            connection = self.connect(sock, there._replace(transport=self.address.transport))
+            connection = self.connect(sock, there)
         except OSError:  # gone already
+            connection = None
+        before = self.connections.get((connection.there, connection.here)) if connection else None
+        if connection is None or (before is not None and before.way != way):
             sock.close()
             self.tally.leave(seat)
             return
-        key = (connection.there, connection.here)
-        if key in self.connections:
-            self.connections[key].close()
-        self.connections[key] = connection
+        if before is not None:
+            before.close()
+        connection.way = way
+        self.connections[connection.there, connection.here] = connection
         connection.start(partial(self.tally.speak, seat), partial(self.leave, seat))
 
     def connect(self, sock: socket, there: Address) -> Connection:
         """Raises OSError."""
         sockets.tune(sock)
         here = sockets.address(sock.getsockname()[:2])._replace(transport=self.address.transport)
-        if self.context is None:
+        if self.context is None or there.transport == "tcp":
             return Connection(self.epoll, sock, here, there)
         return Encrypted(self.epoll, sock, here, there, self.context)
 
@@ -153,6 +223,8 @@ class Door:
         """Close what has taken too long."""
         for connection in [one for one in self.connections.values() if one.is_overdue(now)]:
             connection.close()
+        for arrival in [one for one in self.arrivals if one.is_overdue(now)]:
+            arrival.close()
 
     def greet(self, client: Client) -> None:
         connection = self.connections.get((client.address, client.listener))
@@ -170,11 +242,36 @@ class Door:
         return connection.send if connection else nobody
 
     def close(self) -> None:
+        for arrival in list(self.arrivals):
+            arrival.close()
         for connection in list(self.connections.values()):
             connection.left = lambda _connection: None
             connection.close()
         self.connections.clear()
-        self.epoll.drop(self.sock)
+        self.shut()
+
+    def keep(self, _owner: tuple[Address, Address]) -> None:
+        """A connection comes to us anyway."""
+
+    def release(self, _owner: tuple[Address, Address]) -> None:
+        """And goes on to."""
+
+    def withdraw(self) -> None:
+        """Take no new connections; to close at once would reset those that wait, and those half made."""
+        sockets.no_handshakes(self.sock)
+        get_running_loop().call_later(HANDSHAKE, self.end)
+
+    def end(self) -> None:
+        if self.sock.fileno() >= 0:
+            for _ in range(0, sockets.BACKLOG, ACCEPTS):
+                self.drain(ACCEPTS)
+            self.sock.shutdown(SHUT_RDWR)  # whoever else has it open
+            self.shut()
+
+    def shut(self) -> None:
+        if self.sock.fileno() >= 0:
+            self.epoll.crowded.remove(self.drain)
+            self.epoll.drop(self.sock)
 
 
 def nobody(_data: memoryview) -> None:

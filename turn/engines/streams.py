@@ -40,6 +40,7 @@ class Connection:
         "resuming",
         "sock",
         "there",
+        "way",
         "write_by",
     )
 
@@ -48,6 +49,7 @@ class Connection:
         self.sock = sock
         self.here = here
         self.there = there
+        self.way = b""  # the proxy that it comes by, if it comes by one
         self.client: Client | None = None  # while it has a linked flow
         self.outbox: Outbox | None = None  # while something waits
         self.rest = b""  # of what was read: less than one frame, or more than one turn's

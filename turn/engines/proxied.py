@@ -1,0 +1,97 @@
+"""What a proxy says of a client before it passes on the client's bytes: the PROXY protocol, version 2.
+
+The sections are those of HAProxy's text, proxy-protocol.txt. Version 1 is a line of text whose end has to be
+searched for, and knows no UDP: it is not read.
+"""
+
+from __future__ import annotations
+
+from turn.flows import Address, Transport
+
+SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
+PREFIX = 16  # signature, version and command, family and protocol, length of what follows
+LARGEST = 4096  # a client's certificate may be told too; no proxy has more to say
+LOCAL, PROXY = 0x20, 0x21  # version 2, and the command
+STREAM, DATAGRAM = 1, 2
+SIZES = {1: 4, 2: 16}  # family -> bytes of an address
+CRC32C = 3
+ENTRY = 3  # a type of one byte, a length of two
+MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address within IPv6 (RFC 4291 §2.5.5.2)
+
+
+class BadHeader(Exception):
+    """No header that a client could be known by; the text says why, and quotes nothing of it."""
+
+
+def size_of(start: bytes) -> int:
+    """How long the header is that begins so, as far as it is known: 16 at first. Raises BadHeader."""
+    if start[:12] != SIGNATURE[: len(start)]:
+        is_text = start.startswith(b"PROXY"[: len(start)])
+        raise BadHeader(
+            "the header is of version 1, write send-proxy-v2" if is_text else "there is no header"
+        )
+    if len(start) < PREFIX:
+        return PREFIX
+    size = PREFIX + int.from_bytes(start[14:16])
+    if size > LARGEST:
+        raise BadHeader("the header is too long")
+    return size
+
+
+def client_of(header: bytes, transport: Transport) -> Address | None:
+    """Whom a whole header speaks of; None: of the proxy itself (LOCAL, §2.2). Raises BadHeader.
+
+    The client came to the proxy by `transport`, with TLS or without; which of its own addresses the proxy
+    was reached at is of no use to us.
+    """
+    if header[12] == LOCAL:
+        return None
+    family, protocol = divmod(header[13], 16)
+    size = SIZES.get(family)
+    if header[12] != PROXY:
+        raise BadHeader("the header's version or command is unknown")
+    if size is None or protocol != (DATAGRAM if transport == "udp" else STREAM):
+        raise BadHeader("the header speaks of another protocol")
+    entries = PREFIX + 2 * size + 4
+    if len(header) < entries:
+        raise BadHeader("the header is too short")
+    check(header, entries)
+    ip, port = header[PREFIX : PREFIX + size], int.from_bytes(header[entries - 4 : entries - 2])
+    return somebody(ip.removeprefix(MAPPED) if size == 16 else ip, port, transport)
+
+
+def somebody(ip: bytes, port: int, transport: Transport) -> Address:
+    """Raises BadHeader where no client can be: port 0, nobody's address, a group's."""
+    is_one = 0 < ip[0] < 224 if len(ip) == 4 else any(ip) and ip[0] != 0xFF
+    if not port or not is_one:
+        raise BadHeader("the header names a client that cannot be")
+    return Address(ip, port, transport)
+
+
+def check(header: bytes, at: int) -> None:
+    """Walk the entries behind the addresses; one may be a checksum (§2.2.3). Raises BadHeader."""
+    while at < len(header):
+        start, end = at + ENTRY, at + ENTRY + int.from_bytes(header[at + 1 : at + ENTRY])
+        if start > len(header) or end > len(header):
+            raise BadHeader("an entry of the header is cut off")
+        if header[at] == CRC32C and (
+            end - start != 4 or crc32c(header[:start] + bytes(4) + header[end:]) != header[start:end]
+        ):
+            raise BadHeader("the header's checksum is wrong")
+        at = end
+
+
+def row(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)  # RFC 9260 appendix A: Castagnoli's, reflected
+    return byte
+
+
+ROWS = tuple(map(row, range(256)))
+
+
+def crc32c(data: bytes) -> bytes:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = ROWS[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return (crc ^ 0xFFFFFFFF).to_bytes(4)

@@ -5,11 +5,12 @@ The memory of both is given: it may be shared with other processes (turn.ledger)
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import MutableSequence
 from hashlib import blake2b
 
 from turn.errors import InsufficientCapacity, QuotaReached
-from turn.ledger import Ledger
+from turn.ledger import DOUBLE, Ledger
 from turn.policies import Limits, subscriber
 
 BUCKETS = 4096  # for everybody together: a flood from everywhere costs no memory
@@ -49,11 +50,14 @@ class Buckets:
     """A bucket for each of many, as far as 4096 go; who shares one, no stranger can tell.
 
     `memory` holds two numbers for each bucket, 0.0 at first: what was taken and has not come back, and when
-    that was so.
+    that was so. Without one, these buckets have their own.
     """
 
-    def __init__(self, rate: float, burst: float, key: bytes, memory: MutableSequence[float]) -> None:
-        self._rate, self._burst, self._key, self._memory = rate, burst, key[:64], memory
+    def __init__(
+        self, rate: float, burst: float, key: bytes, memory: MutableSequence[float] | None = None
+    ) -> None:
+        self._rate, self._burst, self._key = rate, burst, key[:64]
+        self._memory = array("d", bytes(DOUBLE * NUMBERS)) if memory is None else memory
 
     def take(self, whose: bytes, now: float, amount: float = 1.0) -> bool:
         return not self._rate or self.draw(self._slot(whose), now, amount)

@@ -6,21 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turn.core import limits as core_limits
-from turn.core.limits import NUMBERS, Bucket, Quota
+from turn.core.limits import NUMBERS, Bucket, Buckets, Quota
 from turn.errors import InsufficientCapacity, QuotaReached
 from turn.flows import Address
 from turn.ledger import Private
 from turn.policies import Limits, networks, subscriber
-
-
-class Buckets(core_limits.Buckets):
-    """In memory of their own."""
-
-    def __init__(self, rate: float, burst: float, key: bytes) -> None:
-        self.memory = Private().levels("strangers", NUMBERS)
-        super().__init__(rate, burst, key, self.memory)
-
 
 IP, OTHER = Address.of("8.8.8.8", 0).ip, Address.of("8.8.4.4", 0).ip
 
@@ -70,7 +60,7 @@ def test_more_than_one_is_taken_whole_or_not_at_all() -> None:
 def test_a_flood_from_everywhere_costs_no_memory() -> None:
     buckets = Buckets(10, 40, b"key")
     taken = sum(buckets.take(number.to_bytes(4, "big"), 0.0) for number in range(20_000))
-    assert len(buckets.memory) == NUMBERS
+    assert len(buckets._memory) == NUMBERS
     assert taken == 20_000
 
 

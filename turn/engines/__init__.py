@@ -59,7 +59,8 @@ class Engine(Protocol):
     XOR-PEER-ADDRESS, DATA and perhaps FINGERPRINT; whatever else its client sends, malformed frames too, is
     punted. A client that comes over TCP or TLS is one connection, and is lost with it; its frames are cut
     from the stream and padded in it (RFC 8656 §12.5). The constructor takes the addresses to listen at, what
-    holds for streams and how a socket is bound, and raises CannotListen and BadCertificate.
+    holds for streams, how a socket is bound, and whether it is alone: False where others listen at the same
+    addresses for good. It raises CannotListen and BadCertificate.
     """
 
     name: str  # shown in the start-up line and in the metrics
@@ -90,6 +91,18 @@ class Engine(Protocol):
 
     def unlink(self, flow: Flow) -> None:
         """Punt this flow's packets again. Of a flow that is not linked: nothing happens."""
+
+    def keep(self, client: Address, listener: Address) -> None:
+        """Others listen at this listener too, or soon: what this client sends goes on coming here, whether it
+        has a linked flow or not. Each may cost a socket, beyond all limits; where the system has none left,
+        the client may be lost to the others."""
+
+    def release(self, client: Address, listener: Address) -> None:
+        """No longer so. Of a client that is not kept: nothing happens."""
+
+    def leave(self) -> None:
+        """Listen no longer, while others do or nobody: who waits is still met, connections and kept clients
+        go on. Again: nothing happens."""
 
     def send(self, batch: Sequence[Packet]) -> Sequence[TooLarge]:
         """Send each packet from `here` to `there`; what the kernel refuses is dropped. A packet to a

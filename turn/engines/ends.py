@@ -133,6 +133,7 @@ class Joined:
 
     def close(self) -> None:
         """Send up what waits, later: a socket closes while the core's answer is being applied."""
+        sockets.turn_away(self.sock)
         self.take = self.keep
         self.stray = self.keep_stray
         self.sort(LAST_WORDS)

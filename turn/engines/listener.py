@@ -1,35 +1,45 @@
-"""A shared socket that strangers come in by, and twins of it for clients with a linked flow."""
+"""A shared socket that strangers come in by, with those of its clients; some have a twin of it."""
 
 from __future__ import annotations
 
-from functools import partial
 from socket import socket
 
 from turn.engines import sockets
-from turn.engines.ends import Joined
 from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM
-from turn.engines.gather import Sender, Transmit
+from turn.engines.gather import Transmit
 from turn.engines.sockets import CONTROL_BYTES, SockAddr
 from turn.engines.table import Client
+from turn.engines.twins import Owner, Twins
 from turn.flows import Address, Packet
 
 MAX_TWINS = 512  # per listener: before Linux 6.13 each packet's look-up walks them all
+CATCH_UP = 1024  # packets read at once where order hangs on it
+EVERYTHING = 1 << 15  # packets: more than the buffer of a listener holds, however small they are
 
 
 class Listener:
-    """A shared socket that strangers come in by, and twins of it for clients with a linked flow."""
+    """`alone`: nobody else listens here for good. A twin joins all that are bound to the same address, and
+    the kernel then shares strangers out anew: under others' eyes there are twins for speed only where they
+    are bound to something else than the listener, which is a wildcard."""
 
-    def __init__(self, epoll: Epoll, address: Address, sock: socket) -> None:
+    def __init__(self, epoll: Epoll, address: Address, sock: socket, *, alone: bool = True) -> None:
         self.epoll = epoll
         self.address = address
         self.sock = sock
-        self.read = self.read_with_local if sockets.is_wildcard(address) else self.read_plain
+        wildcard = sockets.is_wildcard(address)
+        self.read = self.read_with_local if wildcard else self.read_plain
         self.clients: dict[tuple[SockAddr, bytes], Client] = {}  # with a linked flow, by source and our ip
-        self.twins: dict[Client, Joined] = {}
-        self.shared: dict[Client, None] = {}  # those without a twin, longest waiting first
+        self.twins = Twins(
+            epoll,
+            MAX_TWINS if alone or wildcard else 0,
+            self.receive,
+            self.shared_sender,
+            lambda: self.drain(CATCH_UP),
+        )
         epoll.watch(self.sock, self.drain)
         epoll.crowded.append(self.drain)
+        epoll.ticks.append(self.twins.look)
 
     def drain(self, most: int) -> None:
         for _ in range(most):
@@ -60,41 +70,46 @@ class Listener:
     def greet(self, client: Client) -> None:
         """A client with its first linked flow."""
         self.clients[sockets.sockaddr(client.address), client.listener.ip] = client
-        if len(self.twins) >= MAX_TWINS or not self.pair(client):
-            client.send = self.sender(client.listener, client.address)
-            self.shared[client] = None
-
-    def pair(self, client: Client) -> bool:
-        """Give the client a twin; False if the system has none left."""
-        here, there = client.listener, client.address
-        try:
-            twin = Joined(self.epoll, sockets.joined(here, there), here, there)
-        except OSError:
-            return False
-        twin.start(client.carry, partial(self.receive, ip=here.ip))
-        self.twins[client] = twin
-        client.send = Sender(twin.sock, self.epoll.gather)
-        return True
+        self.twins.greet(client)
 
     def part(self, client: Client) -> None:
-        """A client without its last linked flow: its twin goes to the one that has waited longest."""
+        """A client without its last linked flow."""
         del self.clients[sockets.sockaddr(client.address), client.listener.ip]
-        self.shared.pop(client, None)
-        twin = self.twins.pop(client, None)
-        if twin is None:
-            return
-        twin.close()
-        heir = next(iter(self.shared), None)
-        if heir is not None and self.pair(heir):
-            del self.shared[heir]
+        self.twins.part(client)
+
+    def keep(self, owner: Owner) -> None:
+        self.twins.keep(owner)
+
+    def release(self, owner: Owner) -> None:
+        self.twins.release(owner)
 
     def sender(self, here: Address, there: Address) -> Transmit:
         """What sends to one client from the address that it knows us by."""
+        twin = self.twins.held.get((there, here))
+        return twin.sock.send if twin else self.shared_sender(here, there)
+
+    def shared_sender(self, here: Address, there: Address) -> Transmit:
         sock, destination = self.sock, sockets.sockaddr(there)
         if here == self.address:
             return lambda data: sock.sendto(data, destination)
         control = sockets.leave_from(here.ip)
         return lambda data: sock.sendmsg([data], control, 0, destination)
 
+    def withdraw(self) -> None:
+        """Take no more strangers; those whose packets wait are answered, in the loop's next turn."""
+        sockets.turn_away(self.sock)
+        self.epoll.later(self.end)
+
+    def end(self) -> None:
+        if self.sock.fileno() >= 0:
+            self.drain(EVERYTHING)
+            self.shut()
+
+    def shut(self) -> None:
+        if self.sock.fileno() >= 0:
+            self.epoll.crowded.remove(self.drain)
+            self.epoll.drop(self.sock)
+
     def close(self) -> None:
-        self.epoll.drop(self.sock)
+        self.twins.close()
+        self.shut()

@@ -44,8 +44,12 @@ class Portable:
         listen: Sequence[Address],
         streams: Streams = Streams(),  # noqa: B008  (frozen)
         bind: Bind = sockets.bound,
+        *,
+        alone: bool = True,
     ) -> None:
         """Raises CannotListen and BadCertificate."""
+        self.alone = alone
+        self.leaving = False
         self.epoll = Epoll()
         self.table = Table()
         self.tally = Tally(streams)
@@ -70,7 +74,7 @@ class Portable:
         except OSError as error:
             raise CannotListen(address, error) from None
         if address.transport == "udp":
-            return Listener(self.epoll, address, sock)
+            return Listener(self.epoll, address, sock, alone=self.alone)
         return Door(self.epoll, address, sock, self.tally, context)
 
     def adopt(self, streams: Streams) -> None:
@@ -156,6 +160,21 @@ class Portable:
             listener = self.listener_of(flow.listener)
             assert listener is not None, "the flow was linked through it"
             listener.part(lane.client)
+
+    def keep(self, client: Address, listener: Address) -> None:
+        found = self.listener_of(listener)
+        if found is not None:
+            found.keep((client, listener))
+
+    def release(self, client: Address, listener: Address) -> None:
+        found = self.listener_of(listener)
+        if found is not None:
+            found.release((client, listener))
+
+    def leave(self) -> None:
+        leaving, self.leaving = not self.leaving, True
+        for listener in self.listeners.values() if leaving else ():
+            listener.withdraw()
 
     def send(self, batch: Sequence[Packet]) -> Sequence[TooLarge]:
         too_large = []

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import socket
 import struct
+from contextlib import suppress
+from ipaddress import ip_address
 
 from turn.flows import Address
 
@@ -20,6 +24,7 @@ KEEPALIVE = ((socket.TCP_KEEPIDLE, 45), (socket.TCP_KEEPINTVL, 15), (socket.TCP_
 # Numbers from Linux's headers that the socket module does not name.
 IP_PKTINFO, IP_MTU_DISCOVER, IP_MTU, SO_RCVBUFFORCE = 8, 10, 14, 33
 IPV6_MTU_DISCOVER, IPV6_MTU, IPV6_DONTFRAG = 23, 24, 62
+SO_ATTACH_FILTER = 26
 PMTUDISC_DONT, PMTUDISC_PROBE = 0, 3
 LEVEL = {socket.AF_INET: socket.IPPROTO_IP, socket.AF_INET6: socket.IPPROTO_IPV6}
 DONT_FRAGMENT = {  # options and their values; 0 is each one's other value
@@ -29,6 +34,11 @@ DONT_FRAGMENT = {  # options and their values; 0 is each one's other value
 PKTINFO4 = struct.Struct("=I4s4s")
 PKTINFO6 = struct.Struct("=16sI")
 CONTROL_BYTES = 64  # room for one PKTINFO
+LOOPBACK = {4: ip_address("127.0.0.1").packed, 16: ip_address("::1").packed}
+
+# A filter for a TCP listener (bpf(4), classic): of the flags, SYN and not ACK is dropped, all else passes.
+INSTRUCTION = struct.Struct("=HBBI")
+NO_SYN = ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFF))
 
 
 def is_wildcard(address: Address) -> bool:
@@ -51,14 +61,21 @@ def family(address: Address) -> socket.AddressFamily:
     return socket.AF_INET if len(address.ip) == 4 else socket.AF_INET6
 
 
-def bound(here: Address) -> socket.socket:
-    """A socket that clients are met at. Raises OSError."""
-    return listener(here) if here.transport == "udp" else door(here)
+def bound(here: Address, *, beside: bool = False) -> socket.socket:
+    """A socket that clients are met at. Raises OSError; EADDRINUSE means taken. With `beside` it may join
+    others of this account that share the address."""
+    make = listener if here.transport == "udp" else door
+    try:
+        return make(here)
+    except OSError as error:
+        if not beside or error.errno != errno.EADDRINUSE:
+            raise
+    return make(here, beside=True)
 
 
-def listener(here: Address) -> socket.socket:
+def listener(here: Address, *, beside: bool = False) -> socket.socket:
     """A socket that strangers reach and twins may join. Raises OSError."""
-    sock = alone(here, LISTENER_BUFFER)
+    sock = settled(here, LISTENER_BUFFER, beside=beside)
     if is_wildcard(here):
         ask_for_local_address(sock)
     return sock
@@ -66,22 +83,27 @@ def listener(here: Address) -> socket.socket:
 
 def relayed(here: Address) -> socket.socket:
     """A socket at a relayed address that legs may join. Raises OSError; EADDRINUSE means taken."""
-    return alone(here, FLOW_BUFFER)
+    return settled(here, FLOW_BUFFER)
 
 
-def alone(here: Address, buffer: int) -> socket.socket:
-    """A socket at an address that nobody else has.
-
-    It is bound plain, and only then shared with what joins it: else two processes could take one port.
-    """
+def settled(here: Address, buffer: int, *, beside: bool = False) -> socket.socket:
+    """A socket at an address that nobody else has, or `beside` those who have it."""
     sock = plain(here, buffer)
     try:
-        sock.bind(sockaddr(here))
-        share(sock)
+        bind(sock, here, beside=beside)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def bind(sock: socket.socket, here: Address, *, beside: bool) -> None:
+    """Bound plain, and only then shared with what joins it: else two processes could take one port. Raises
+    OSError."""
+    if beside:
+        share(sock)
+    sock.bind(sockaddr(here))
+    share(sock)
 
 
 def joined(here: Address, there: Address) -> socket.socket:
@@ -112,7 +134,7 @@ def plain(here: Address, buffer: int) -> socket.socket:
     return sock
 
 
-def door(here: Address) -> socket.socket:
+def door(here: Address, *, beside: bool = False) -> socket.socket:
     """A TCP socket that clients connect to, and whose buffers theirs inherit. Raises OSError."""
     sock = socket.socket(family(here), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
@@ -121,12 +143,30 @@ def door(here: Address) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last calls of the one before linger
         for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, buffer, STREAM_BUFFER)
-        sock.bind(sockaddr(here))
+        bind(sock, here, beside=beside)
         sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def turn_away(sock: socket.socket) -> None:
+    """From now on what comes goes to others at the same address, if there are any; what waits here stays.
+
+    Connected to itself, the socket is no longer looked up for anybody else.
+    """
+    here = address(sock.getsockname()[:2])
+    with suppress(OSError):  # no way to there: what comes until it is closed is lost
+        sock.connect(sockaddr(here._replace(ip=LOOPBACK[len(here.ip)]) if is_wildcard(here) else here))
+
+
+def no_handshakes(sock: socket.socket) -> None:
+    """New connections find another door, at their second try; those that have begun come to this one."""
+    program = b"".join(INSTRUCTION.pack(*line) for line in NO_SYN)
+    kept = ctypes.create_string_buffer(program)
+    filter_ = struct.pack("HL", len(NO_SYN), ctypes.addressof(kept))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filter_)
 
 
 def tune(sock: socket.socket) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from time import monotonic
 
 from turn.engines.framing import LARGEST, PAIR, ChannelFrame, DataFrame, is_channel, peer_key, read_send
@@ -61,6 +62,11 @@ class Client:
     def set_limits(self, rule: Rule) -> None:
         self.packets, self.bits = rule.packets, rule.bits
         self.bucket = Bucket(rule.packets, rule.bits, monotonic())
+
+    def carried(self) -> int:
+        """How many packets, both ways, by the flows that it has now."""
+        lanes = chain(self.channels.values(), self.peers.values())
+        return sum(lane.packets_out + lane.packets_in for lane in lanes)
 
     def carry(self, view: memoryview, start: int, size: int) -> bool:
         """Carry the client's datagram at `start`; False: it is not media of a linked flow, and goes up."""

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Protocol, Self
 
 from tests.turn.engines.certificates import certificate
-from turn.engines import Engine, Streams
+from turn.engines import Bind, Engine, Streams
 from turn.engines.portable import Portable
 from turn.flows import Address, Flow, Packet, Rule, Transport
 
@@ -25,7 +25,9 @@ NO_LIMITS = Streams()
 
 
 class Maker(Protocol):
-    def __call__(self, listen: Sequence[Address], streams: Streams = ...) -> Engine: ...
+    def __call__(
+        self, listen: Sequence[Address], streams: Streams = ..., bind: Bind = ..., *, alone: bool = ...
+    ) -> Engine: ...
 
 
 ENGINES: dict[str, Maker] = {"portable": Portable}
@@ -130,14 +132,16 @@ class World:
 
     def __init__(
         self,
-        make: Maker,
+        make: Callable[[Sequence[Address], Streams], Engine],
         version: int = 4,
         listen: str | None = None,
         transport: Transport = "udp",
         streams: Streams = NO_LIMITS,
+        at: Address | None = None,
     ) -> None:
+        """`at` is an address to listen at that need not be free."""
         self.host = LOOPBACK[version]
-        self.listener = free(listen or self.host, transport)
+        self.listener = at or free(listen or self.host, transport)
         if transport == "tls" and streams.certificate is None:
             streams = streams._replace(certificate=certificate())
         self.engine = make([self.listener], streams)

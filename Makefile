@@ -11,7 +11,7 @@ SECONDS ?= 600
 # What the tests drive beside our own code: browsers and who they trust, and coturn's clients and server.
 TEST_PACKAGES := chromium firefox-esr coturn iproute2 libnss3-tools openssl
 
-.PHONY: help setup run test check lint format bench fuzz example clean
+.PHONY: help setup run test check lint format bench soak fuzz example clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -39,6 +39,10 @@ bench: $(BIN)/.set-up-tests ## our relay beside coturn in one run, then the serv
 	$(BIN)/python -m tests.bench.core
 	$(BIN)/python -m tests.bench.relay
 	$(BIN)/python -m tests.bench.server
+
+soak: SECONDS = 3600
+soak: $(BIN)/.set-up-tests ## an hour of the relay at work: does it grow, lose or slow down? (root; SECONDS=60)
+	$(BIN)/python -m tests.bench.soak --seconds $(SECONDS)
 
 fuzz: $(BIN)/.set-up-tests ## every parser and the relay's core with made-up input, SECONDS each
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)

@@ -17,10 +17,13 @@ from deploy.control import RELAY, ControlError, ask
 from deploy.ice import relay_host
 from deploy.machine import Finding, Patient, buffers, clock, descriptors
 from deploy.trial import NoEcho, echo, reached_at
+from turn import service
 from turn.credentials import mint
+from turn.engines import BadCertificate
 from turn.flows import Address
 from turn.outside import local_address, seen_outside
 from turn.service import WHAT_TO_DO, translation
+from turn.validity import untimely
 
 Options = argparse.Namespace
 
@@ -186,13 +189,31 @@ def trial(patient: Patient) -> Iterator[Finding]:
 
 
 def certificate(patient: Patient) -> Iterator[Finding]:
-    """Whether a browser would trust what the relay shows."""
+    """Whether the file can be shown, and a browser would trust what the relay shows."""
+    illness = certificate_file(patient.config)
+    if illness is not None:
+        yield illness
+        return
     if patient.figures is None:
         return
     host = relay_host(patient.config)
     for listener in patient.config.turn.listen:
         if listener.transport == "tls":
             yield trusted(reached_at(listener), host)
+
+
+def certificate_file(config: Config) -> Finding | None:
+    files = service.certificate(config.turn)
+    try:
+        wrong = untimely(files) if files else None
+    except BadCertificate as problem:
+        return Finding(
+            False, f"No TLS: {problem}.", "mend turn.certificate and turn.key, then reload the relay"
+        )
+    if files is None or wrong is None:
+        return None
+    advice = "renew it, then calln relay reload; or see whether the clock is right: date -u"
+    return Finding(False, f"The certificate in {files.chain} {wrong}: nobody gets in by TLS.", advice)
 
 
 def trusted(place: tuple[str, int], host: str) -> Finding:

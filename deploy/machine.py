@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import math
 import resource
 import time
 from collections.abc import Iterator
@@ -44,15 +45,25 @@ def buffers(patient: Patient) -> Iterator[Finding]:
 
 
 def descriptors(patient: Patient) -> Iterator[Finding]:
+    """Of the relay that runs, else of one that would be started here."""
     limits = patient.config.turn.limits
     need = limits.allocations * SOCKETS_PER_ALLOCATION + limits.connections + SPARE_SOCKETS
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    unlimited = hard == resource.RLIM_INFINITY
+    may = allowed(patient.figures)
+    who = "A relay started here" if patient.figures is None else "The relay"
     yield Finding(
-        unlimited or hard >= need,
-        f"A process may open {'any number of' if unlimited else hard} files; a full relay takes {need}.",
+        may >= need,
+        f"{who} may open {'any number of' if may == math.inf else int(may)} files; a full one takes {need}.",
         "raise LimitNOFILE (or ulimit -Hn), or lower turn.limits.allocations",
     )
+
+
+def allowed(figures: list[dict[str, Any]] | None) -> float:
+    """Files; a relay without a limit says none."""
+    if figures is not None:
+        said = [figure["value"] for figure in figures if figure["name"] == "calln_relay_files_allowed"]
+        return sum(said) if said else math.inf
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if hard == resource.RLIM_INFINITY else hard
 
 
 def clock(patient: Patient) -> Iterator[Finding]:

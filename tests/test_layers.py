@@ -31,13 +31,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "turn.policies",
         "turn.credentials",
     ),
-    "turn.engines": ("turn.engines", "turn.flows"),
+    "turn.engines": ("turn.engines", "turn.flows", "turn.ledger"),
     "turn.engines.table": ("turn.engines", "turn.flows", "turn.wire.srtp"),
     "turn.logs": (),
     "turn.systemd": (),
     "turn.metrics": ("turn.core", "turn.flows"),
     "turn.outside": ("turn.config", "turn.errors", "turn.flows", "turn.values", "turn.wire"),
     "turn.own": ("turn.flows",),
+    "turn.validity": ("turn.engines",),
     "turn.service": (
         "turn.config",
         "turn.core",
@@ -49,6 +50,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "turn.credentials",
         "turn.errors",
         "turn.values",
+        "turn.validity",
     ),
     "turn.crew": ("turn.config", "turn.core", "turn.flows", "turn.metrics", "turn.service"),
     "turn.control": (

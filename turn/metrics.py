@@ -6,6 +6,7 @@ engine as long as the flow; what is over is added up here, so that no total ever
 
 from __future__ import annotations
 
+import resource
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -126,9 +127,19 @@ class Metrics(Shown):
         yield GaugeMetricFamily(
             "calln_relay_draining", "1 while nobody new is taken.", value=int(service.draining)
         )
+        yield from files_allowed()
         engine = GaugeMetricFamily("calln_relay_engine", "What moves the packets.", labels=("engine",))
         engine.add_metric((self.engine,), 1)
         yield engine
+
+
+def files_allowed() -> Iterator[Metric]:
+    """Nothing where there is no limit."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        yield GaugeMetricFamily(
+            "calln_relay_files_allowed", "Files and sockets that may be open.", value=most
+        )
 
 
 def held(relay: Relay) -> Iterator[Metric]:

@@ -18,6 +18,7 @@ from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import End
 from tests.turn.test_outside import Reply, server, xored
 from tests.turn.test_process import RELAYED, Elsewhere, elsewhere, free_port
+from tests.turn.test_validity import issued
 from turn import outside
 
 Capture = pytest.CaptureFixture[str]
@@ -141,6 +142,15 @@ async def test_a_call_with_a_secret_that_the_relay_does_not_know(running: Elsewh
     told = patient([], listen=str(running.listener), secret="a secret that nobody knows")
     [finding] = await asyncio.to_thread(lambda: list(doctor.trial(told)))
     assert (finding.well, "401" in finding.text) == (False, True)
+
+
+def test_a_certificate_that_is_over_and_files_that_are_none(tmp_path: Path) -> None:
+    old = issued(tmp_path, -9, -2)
+    place = f"tls://127.0.0.1:{free_port()}"
+    for key, words in ((old.key, "has expired: nobody gets in by TLS"), (old.chain, "No TLS")):
+        asked = patient(None, listen=place, certificate=str(old.chain), key=str(key))
+        [finding] = doctor.certificate(asked)
+        assert (finding.well, words in finding.text) == (False, True)
 
 
 async def test_what_browsers_would_say_of_the_certificate(

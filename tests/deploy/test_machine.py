@@ -31,6 +31,22 @@ def test_how_many_files_a_full_relay_takes() -> None:
     assert (enough.well, str(hard) in enough.text or hard == resource.RLIM_INFINITY) == (True, True)
     [few] = machine.descriptors(patient(limits={"allocations": 1 << 40}))
     assert few.well is (hard == resource.RLIM_INFINITY)
+    assert few.text.startswith("A relay started here")
+
+
+ALLOWED = [
+    ([1000.0], False, "1000"),
+    ([20_000.0], True, "20000"),
+    ([9_000.0] * 2, True, "18000"),
+    ([], True, "any number of"),
+]
+
+
+@pytest.mark.parametrize(("said", "well", "words"), ALLOWED)
+def test_how_many_files_the_running_relay_may_have(said: list[float], well: bool, words: str) -> None:
+    figures = [{"name": "calln_relay_files_allowed", "labels": {}, "value": value} for value in said]
+    [finding] = machine.descriptors(patient(figures))
+    assert (finding.well, finding.text.startswith(f"The relay may open {words} files")) == (well, True)
 
 
 class Clock:

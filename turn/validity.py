@@ -1,0 +1,43 @@
+"""Whether a certificate is good at this hour: TLS shows one that is over as readily as any other."""
+
+from __future__ import annotations
+
+import ssl
+
+from turn.engines import Certificate
+from turn.engines.tls import server_context
+
+TIMES = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
+
+
+def untimely(certificate: Certificate) -> str | None:
+    """What is wrong with its time, or None. Raises BadCertificate.
+
+    Shown to somebody who trusts this very certificate and asks for no name, so that only the time is left to
+    complain of: no part of the standard library reads a certificate's dates otherwise.
+    """
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = server_context(certificate).wrap_bio(to_server, to_client, server_side=True)
+    client = trusting(certificate).wrap_bio(to_client, to_server)
+    try:
+        for side in (client, server, client):
+            shake(side)
+    except ssl.SSLCertVerificationError as error:
+        return TIMES.get(error.verify_code)
+    return None
+
+
+def trusting(certificate: Certificate) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(certificate.chain)
+    return context
+
+
+def shake(side: ssl.SSLObject) -> None:
+    """As much of the handshake as is there."""
+    try:
+        side.do_handshake()
+    except ssl.SSLWantReadError:
+        return

@@ -63,7 +63,7 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
     service = Service(Relay(settings(turn, secrets, listeners, own)), engine)
     control = Control(Alone(service, listeners), read, (turn, secrets))
     asyncio.get_running_loop().set_exception_handler(on_loop_failure)
-    work: list[asyncio.Task[Any]] = [asyncio.create_task(engine.run(service.punt, service.lost))]
+    work: list[asyncio.Task[Any]] = [asyncio.create_task(engine.run(service.punt, service.lost, failed=service.failed))]
     await asyncio.sleep(0)  # it runs now, and closes its sockets whatever comes
     try:
         async with admin.serving(control, state_dir):

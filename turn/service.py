@@ -16,7 +16,7 @@ from typing import Protocol
 from turn.config import Turn
 from turn.core.effects import Close, Effect, Link, Open, Send, Unlink
 from turn.core.relay import Relay, Settings
-from turn.engines import BadCertificate, CannotListen, Certificate, Engine, Streams
+from turn.engines import BadCertificate, CannotListen, Certificate, Engine, Failure, Streams
 from turn.engines.portable import Portable
 from turn.flows import Address, Flow, Packet
 from turn.metrics import Tally
@@ -37,8 +37,6 @@ ENGINES: dict[str, Maker] = {"portable": Portable}
 
 NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 MISHAP_SECONDS = 60  # between two log lines about packets that no code expected: they come in floods
-
-TOO_BIG = {4: (3, 4), 16: (2, 0)}  # ICMP type and code by the bytes of the family's addresses
 
 WHAT_TO_DO = {
     errno.EADDRINUSE: "stop what has the port (ss -lntup shows it), or write another in turn.listen",
@@ -87,6 +85,14 @@ class Service:
         except Exception as error:
             self.note(error)
 
+    def failed(self, failure: Failure) -> None:
+        """A packet to a peer did not arrive."""
+        relay, peer, kind, code, mtu = failure
+        try:
+            self.apply(self.relay.failed(relay, peer, kind, code, mtu.to_bytes(4), time.monotonic()))
+        except Exception as error:
+            self.note(error)
+
     def apply(self, effects: Sequence[Effect]) -> None:
         """Do what the core asks; packets leave together, when everything they speak of is done."""
         batch: list[Packet] = []
@@ -95,10 +101,8 @@ class Service:
                 batch.append(effect.packet)
             else:
                 self.verbs[type(effect)](effect)
-        for packet, mtu in self.engine.send(batch) if batch else ():
-            kind, code = TOO_BIG[len(packet.here.ip)]
-            now, data = time.monotonic(), mtu.to_bytes(4)
-            self.apply(self.relay.failed(packet.here, packet.there, kind, code, data, now))
+        if batch:
+            self.engine.send(batch)
 
     def open(self, effect: Open) -> None:
         ours = self.engine.open(effect.relay)

@@ -21,7 +21,7 @@ from turn import service
 from turn.config import Turn
 from turn.core.effects import Effect, Send
 from turn.core.relay import Relay
-from turn.engines import CannotListen
+from turn.engines import CannotListen, Failure
 from turn.engines.portable import Portable
 from turn.flows import Address, Packet, Transport
 from turn.service import Service, Unavailable
@@ -101,6 +101,9 @@ class Running(World):
 
     def lose(self, client: Address, listener: Address) -> None:
         self.service.lost(client, listener)
+
+    def fail(self, failure: Failure) -> None:
+        self.service.failed(failure)
 
 
 @pytest.mark.parametrize("version", [4, 6])

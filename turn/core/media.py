@@ -122,6 +122,8 @@ def from_network(
         raise Drop("icmp")
     if not allocation.permits(peer.ip, now):
         raise Drop("no permission")
+    if not state.failures_told.take(relay.ip + relay.port.to_bytes(2), now):
+        raise Drop("icmp pace")
     told = (kind, code, data if (kind, code) == TOO_BIG[len(relay.ip)] else NO_DATA)
     pairs: list[tuple[Attribute[Any], Any]] = [(XOR_PEER_ADDRESS, state.reach.outside(peer)), (ICMP, told)]
     message = build(DATA_INDICATION, state.next_transaction(), pairs)

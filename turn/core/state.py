@@ -29,6 +29,7 @@ SYSTEM_PORTS = (0, 7, 17, 19, 53, 69, 111, 123, 137, 161, 177, 389, 427, 520, 62
 USER_PORTS = (1434, 1900, 3283, 3702, 5093, 5353, 5683, 10001, 11211, 17185, 27015, 27960, 37810, 47808)
 REFLECTORS = frozenset((*SYSTEM_PORTS, *USER_PORTS))
 ANY_TIME = 0.0  # on the wall clock: no minted name is over by then
+FAILURES_TOLD = 10  # a second, to each client: a peer that refuses a call's packets is known after the first
 STRANGERS_BURST = 4  # seconds' worth of replies: an office opens its browsers together
 
 
@@ -42,6 +43,7 @@ class State:
         self.nonces = Nonces(settings.nonce_key, COOKIE if settings.sha256 else b"")
         self.challenge = Challenge(settings.realm, OFFERED if settings.sha256 else b"")
         self.quota = Quota(settings.limits, settings.ledger)
+        self.failures_told = Buckets(FAILURES_TOLD, FAILURES_TOLD, settings.nonce_key)
         self.draining = False
         self.alternate: Address | None = None  # who takes those that we refuse while draining
         self.counts: Counter[str] = Counter()

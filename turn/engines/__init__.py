@@ -35,11 +35,18 @@ class Streams(NamedTuple):
     certificate: Certificate | None = None
 
 
-class TooLarge(NamedTuple):
-    """A packet that did not leave, and the size of an IP packet that would have (RFC 8656 §14)."""
+class Failure(NamedTuple):
+    """What came back for a packet that went, or should have gone, from a relayed address to a peer: ICMP type
+    and code (RFC 8656 §11.5), and how large an IP packet may be where this one was too large, else 0."""
 
-    packet: Packet
+    relay: Address
+    peer: Address
+    kind: int
+    code: int
     mtu: int
+
+
+Failed = Callable[[Failure], None]
 
 
 class CannotListen(Exception):
@@ -65,10 +72,11 @@ class Engine(Protocol):
 
     name: str  # shown in the start-up line and in the metrics
 
-    async def run(self, punt: Punt, lost: Lost | None = None) -> None:
+    async def run(self, punt: Punt, lost: Lost | None = None, failed: Failed | None = None) -> None:
         """Move packets until cancelled; what no flow claims is punted: from a client, `packet.here` is a
         listener's concrete address; from a peer, a relayed address. Who ends a connection, or has it ended,
-        is lost. Cancelled: every socket is closed."""
+        is lost. Packets to peers that the network gives back have failed, also those that were sent long
+        ago. Cancelled: every socket is closed."""
 
     def adopt(self, streams: Streams) -> None:
         """Let this hold for who connects from now on; calls go on. Raises BadCertificate: nothing changes."""
@@ -104,10 +112,10 @@ class Engine(Protocol):
         """Listen no longer, while others do or nobody: who waits is still met, connections and kept clients
         go on. Again: nothing happens."""
 
-    def send(self, batch: Sequence[Packet]) -> Sequence[TooLarge]:
+    def send(self, batch: Sequence[Packet]) -> None:
         """Send each packet from `here` to `there`; what the kernel refuses is dropped. A packet to a
         relayed address of this engine is handed over inside: through a flow that claims it, else punted.
-        Told are those that were not to be fragmented and are too large for their path."""
+        One that must not be fragmented and is too large has failed; that is told in the loop's next turn."""
 
     def traffic(self) -> Mapping[Flow, Traffic]:
         """A live view of what each linked flow has carried."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from socket import socket
 from time import monotonic
 
-from turn.engines import sockets
+from turn.engines import icmp, sockets
 from turn.engines.epoll import LAST_START, Epoll
 from turn.engines.framing import LARGEST, ROOM, TAIL
 from turn.engines.gather import Transmit
@@ -31,6 +31,7 @@ class Relayed:
         self.address = address
         self.sock = sockets.relayed(address)
         epoll.watch(self.sock, self.drain)
+        icmp.hear(epoll, self.sock, address)
 
     def drain(self, most: int) -> None:
         for _ in range(most):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
-from turn.engines import Lost, Punt
+from turn.engines import Failed, Failure, Lost, Punt
 from turn.engines.framing import LARGEST, ROOM, TAIL
 from turn.engines.gather import Gather
 from turn.flows import Address, Packet
@@ -43,17 +43,19 @@ class Epoll:
         self.left = 0.0
         self.body = self.view[ROOM : ROOM + LARGEST]
         self.drains: dict[int, Drain] = {}
+        self.errors: dict[int, Drain] = {}  # of sockets whose error queue is read
         self.crowded: list[Drain] = []
         self.epoll = select.epoll()
         self.waiting: list[Callable[[], object]] = []
         self.ticks: list[Callable[[float], None]] = []
         self.punt: Punt | None = None
         self.lost: Lost | None = None
+        self.failed: Failed | None = None
 
-    async def run(self, punt: Punt, lost: Lost | None = None) -> None:
+    async def run(self, punt: Punt, lost: Lost | None = None, failed: Failed | None = None) -> None:
         """Serve until cancelled."""
         loop = asyncio.get_running_loop()
-        self.punt, self.lost = punt, lost
+        self.punt, self.lost, self.failed = punt, lost, failed
         loop.add_reader(self.epoll.fileno(), self.serve)
         try:
             while self.ticks:
@@ -63,7 +65,7 @@ class Epoll:
             await loop.create_future()
         finally:
             loop.remove_reader(self.epoll.fileno())
-            self.punt = self.lost = None
+            self.punt = self.lost = self.failed = None
 
     def close(self) -> None:
         self.epoll.close()
@@ -72,6 +74,10 @@ class Epoll:
         self.drains[sock.fileno()] = drain
         self.epoll.register(sock, select.EPOLLIN)
 
+    def watch_errors(self, sock: socket.socket, read: Drain) -> None:
+        """Of a socket that is watched, read the error queue too; else epoll would not stop telling of it."""
+        self.errors[sock.fileno()] = read
+
     def heed(self, sock: socket.socket, events: int) -> None:
         """Wake up for these events from now on."""
         self.epoll.modify(sock, events)
@@ -79,6 +85,7 @@ class Epoll:
     def drop(self, sock: socket.socket) -> None:
         """Watch it no longer, and close it."""
         del self.drains[sock.fileno()]
+        self.errors.pop(sock.fileno(), None)
         self.epoll.unregister(sock)
         sock.close()
 
@@ -99,7 +106,9 @@ class Epoll:
     def round(self, patience: float, most: int) -> bool:
         """Drain each socket that is ready; False if none was."""
         ready = self.epoll.poll(patience, READY)
-        for descriptor, _ in ready:
+        for descriptor, events in ready:
+            if events & select.EPOLLERR and descriptor in self.errors:
+                self.errors[descriptor](most)
             drain = self.drains.get(descriptor)  # an earlier one may have closed it
             if drain is not None:
                 drain(most)
@@ -116,6 +125,15 @@ class Epoll:
     def up_later(self, packet: Packet) -> None:
         """The same in the loop's next turn: for packets met while the core's last answer is being applied."""
         self.later(partial(self.up, packet))
+
+    def fail(self, failure: Failure) -> None:
+        """A packet to a peer did not arrive."""
+        if self.failed is not None:
+            self.failed(failure)
+
+    def fail_later(self, failure: Failure) -> None:
+        """The same in the loop's next turn: for what the core's own answer met."""
+        self.later(partial(self.fail, failure))
 
     def lose_later(self, client: Address, listener: Address) -> None:
         """A client's connection is no more; said in the loop's next turn, for the same reason."""

@@ -21,14 +21,14 @@ Transmit = Callable[[memoryview], object]  # sends one datagram on one leg; may 
 
 
 def push(send: Transmit, data: memoryview) -> None:
-    """Send. A refusal speaks of an earlier packet (RFC 1122 §4.1.3.3): once more. Anything else: dropped."""
+    """Send. An error may speak of an earlier packet (RFC 1122 §4.1.3): once more. Else dropped."""
     try:
         send(data)
-    except ConnectionRefusedError:
+    except BlockingIOError:
+        return
+    except OSError:
         with suppress(OSError):
             send(data)
-    except OSError:
-        return
 
 
 class Gather:

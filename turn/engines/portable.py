@@ -16,12 +16,12 @@ from contextlib import suppress
 from socket import socket
 from ssl import SSLContext
 
-from turn.engines import BadCertificate, Bind, CannotListen, Lost, Punt, Streams, TooLarge, sockets
+from turn.engines import BadCertificate, Bind, CannotListen, Failed, Lost, Punt, Streams, icmp, sockets
 from turn.engines.doors import Door, Tally
 from turn.engines.ends import Joined, Relayed
 from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM, TAIL
-from turn.engines.gather import Sender, Transmit
+from turn.engines.gather import Sender, Transmit, push
 from turn.engines.listener import Listener
 from turn.engines.table import Lane, Table
 from turn.engines.tls import server_context
@@ -84,9 +84,9 @@ class Portable:
             if isinstance(listener, Door) and listener.context is not None:
                 listener.context = context or listener.context
 
-    async def run(self, punt: Punt, lost: Lost | None = None) -> None:
+    async def run(self, punt: Punt, lost: Lost | None = None, failed: Failed | None = None) -> None:
         try:
-            await self.epoll.run(punt, lost)
+            await self.epoll.run(punt, lost, failed)
         finally:
             self.shut()
 
@@ -146,6 +146,7 @@ class Portable:
         except OSError:
             return relayed.sender(peer)
         leg.start(lane.carry_in, relayed.receive)
+        icmp.hear(self.epoll, leg.sock, relay)
         self.legs[lane.flow] = leg
         return Sender(leg.sock, self.epoll.gather)
 
@@ -176,36 +177,34 @@ class Portable:
         for listener in self.listeners.values() if leaving else ():
             listener.withdraw()
 
-    def send(self, batch: Sequence[Packet]) -> Sequence[TooLarge]:
-        too_large = []
+    def send(self, batch: Sequence[Packet]) -> None:
         for packet in batch:
-            try:
-                self.send_one(packet)
-            except OSError as error:  # no route, too long, buffer full: lost, as in any network
-                if packet.dont_fragment and error.errno == errno.EMSGSIZE:
-                    with suppress(OSError):
-                        too_large.append(TooLarge(packet, sockets.path_mtu(packet.here, packet.there)))
-        return too_large
+            relayed = self.relays.get(packet.here)
+            if relayed is None:
+                self.send_to_client(packet)
+            elif packet.there in self.relays:
+                self.hand_over(packet)
+            elif packet.dont_fragment:
+                self.send_whole(relayed, packet)
+            else:
+                push(relayed.sender(packet.there), memoryview(packet.data))
 
-    def send_one(self, packet: Packet) -> None:
-        """Raises OSError."""
-        relayed = self.relays.get(packet.here)
-        if relayed is None:
-            self.send_to_client(packet)
-        elif packet.there in self.relays:
-            self.hand_over(packet)
-        elif packet.dont_fragment:
+    def send_whole(self, relayed: Relayed, packet: Packet) -> None:
+        """In one piece, or not at all."""
+        try:
             sockets.send_whole(relayed.sock, packet.data, packet.there)
-        else:
-            relayed.sock.sendto(packet.data, sockets.sockaddr(packet.there))
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                with suppress(OSError):
+                    self.epoll.fail_later(icmp.too_large(packet.here, packet.there))
 
     def send_to_client(self, packet: Packet) -> None:
         client = self.table.clients.get((packet.there, packet.here))
         listener = self.listener_of(packet.here)
         if client is not None:
-            client.send(memoryview(packet.data))
+            push(client.send, memoryview(packet.data))
         elif listener is not None:
-            listener.sender(packet.here, packet.there)(memoryview(packet.data))
+            push(listener.sender(packet.here, packet.there), memoryview(packet.data))
 
     def hand_over(self, packet: Packet) -> None:
         """From one relayed address of ours to another: to the client behind it, or up as from a peer."""

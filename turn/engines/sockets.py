@@ -179,7 +179,8 @@ def tune(sock: socket.socket) -> None:
 
 
 def send_whole(sock: socket.socket, data: bytes, there: Address) -> None:
-    """Send with Don't Fragment (RFC 8656 §14). Raises OSError; EMSGSIZE means too large for the path."""
+    """Send with Don't Fragment (RFC 8656 §14). Raises OSError; EMSGSIZE means too large for the first link."""
+    sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # what an earlier packet met is not told of this one
     for name, value in DONT_FRAGMENT[sock.family]:
         sock.setsockopt(LEVEL[sock.family], name, value)
     try:

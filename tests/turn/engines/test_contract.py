@@ -30,6 +30,8 @@ from turn.engines import CannotListen
 from turn.flows import Address, Flow, Packet, Rule, Transport
 
 CHANNEL = 0x4001
+TOO_LARGE = {4: (3, 4), 6: (2, 0)}  # ICMP type and code
+REFUSED_THERE = {4: (3, 3), 6: (1, 4)}
 versions = pytest.mark.parametrize("version", [4, 6])
 transports = pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 frames = pytest.mark.parametrize("channel", [CHANNEL, None], ids=["channel", "indication"])
@@ -392,9 +394,41 @@ async def test_what_must_not_be_fragmented_goes_whole_or_is_told(make: Maker, ve
         relay = world.open()
         whole = Packet(relay, peer.address, bytes(1000), dont_fragment=True)
         large = whole._replace(data=bytes(65530))
-        told = world.engine.send([whole, large, large._replace(dont_fragment=False), whole])
-        assert [(packet, mtu >= 1280) for packet, mtu in told] == [(large, True)]
+        world.engine.send([whole, large, large._replace(dont_fragment=False), whole])
+        failure = await world.failure()
+        assert failure[:4] == (relay, peer.address, *TOO_LARGE[version])
+        assert failure.mtu >= 1280
         assert [await peer.receive() for _ in range(2)] == [bytes(1000)] * 2
+        assert world.failed.empty()
+
+
+@versions
+@frames
+async def test_what_a_peer_refuses_has_failed(make: Maker, version: int, channel: int | None) -> None:
+    async with World(make, version) as world:
+        client, peer = world.end(), world.end()
+        flow = world.link(client, peer.address, channel)
+        peer.close()
+        failure = (flow.relay, peer.address, *REFUSED_THERE[version], 0)
+        client.send(framed(flow, b"refused"), world.listener)
+        assert await world.failure() == failure
+        world.engine.send([Packet(flow.relay, peer.address, b"too")])
+        assert await world.failure() == failure
+        assert world.failed.empty()
+
+
+@versions
+async def test_who_refuses_costs_nobody_else_a_packet(make: Maker, version: int) -> None:
+    async with World(make, version) as world:
+        peer, gone = world.end(), world.end()
+        relay = world.open()
+        gone.close()
+        for number in range(10):
+            world.engine.send(
+                [Packet(relay, gone.address, b"refused"), Packet(relay, peer.address, bytes([number]))]
+            )
+            assert await peer.receive() == bytes([number])
+            assert await world.failure() == (relay, gone.address, *REFUSED_THERE[version], 0)
 
 
 REFUSED = {

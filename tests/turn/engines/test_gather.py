@@ -106,7 +106,8 @@ REFUSALS = [  # errors that a leg raises in turn -> how often it is asked
     ([ConnectionRefusedError()], 2),
     ([ConnectionRefusedError(), ConnectionRefusedError()], 2),
     ([BlockingIOError()], 1),
-    ([OSError(90, "Message too long")], 1),
+    ([OSError(90, "Message too long")], 2),
+    ([OSError(113, "No route to host")], 2),
 ]
 
 

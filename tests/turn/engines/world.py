@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Protocol, Self
 
 from tests.turn.engines.certificates import certificate
-from turn.engines import Bind, Engine, Streams
+from turn.engines import Bind, Engine, Failure, Streams
 from turn.engines.portable import Portable
 from turn.flows import Address, Flow, Packet, Rule, Transport
 
@@ -147,6 +147,7 @@ class World:
         self.engine = make([self.listener], streams)
         self.punted: asyncio.Queue[Packet] = asyncio.Queue()
         self.lost: asyncio.Queue[tuple[Address, Address]] = asyncio.Queue()
+        self.failed: asyncio.Queue[Failure] = asyncio.Queue()
         self.ends: list[End] = []
         self.streams: list[StreamEnd] = []
         self.react: Callable[[Packet], object] = lambda packet: None
@@ -158,8 +159,11 @@ class World:
     def lose(self, client: Address, listener: Address) -> None:
         self.lost.put_nowait((client, listener))
 
+    def fail(self, failure: Failure) -> None:
+        self.failed.put_nowait(failure)
+
     async def __aenter__(self) -> Self:
-        self.task = asyncio.ensure_future(self.engine.run(self.receive, self.lose))
+        self.task = asyncio.ensure_future(self.engine.run(self.receive, self.lose, failed=self.fail))
         await asyncio.sleep(0)
         return self
 
@@ -210,6 +214,9 @@ class World:
 
     async def punt(self) -> Packet:
         return await asyncio.wait_for(self.punted.get(), PATIENCE)
+
+    async def failure(self) -> Failure:
+        return await asyncio.wait_for(self.failed.get(), PATIENCE)
 
 
 def framed(flow: Flow, data: bytes, *, fingerprint: bool = False) -> bytes:

@@ -22,6 +22,7 @@ from turn.values import (
     Count,
     External,
     Externals,
+    IPNetwork,
     Listeners,
     Networks,
     Ports,
@@ -127,6 +128,16 @@ class Turn(Section):
         None,
         description="PEM file with the certificate's private key, without a password.",
         examples=["/etc/calln/privkey.pem"],
+    )
+    detect_tls: Switch = Field(
+        False, description="Speak TLS at tcp:// listeners too, to who begins with it; needs a certificate."
+    )
+    proxies: Networks = Field(
+        (),
+        description="Networks of load balancers before the relay. What comes from there must begin with a "
+        "PROXY header of version 2 (over UDP each datagram, or the first from a port), and the client that it "
+        "names is believed.",
+        examples=[["10.0.0.4/32"]],
     )
     relay_addresses: Addresses = Field(
         (),
@@ -248,6 +259,20 @@ class Turn(Section):
         if (key is None) != (info.data.get("certificate", key) is None):
             raise ValueError("certificate and key belong together; name both or none")
         return key
+
+    @field_validator("detect_tls")
+    @classmethod
+    def need_something_to_show(cls, detect: bool, info: ValidationInfo) -> bool:
+        if detect and info.data.get("certificate", True) is None:
+            raise ValueError("TLS needs a certificate; name the PEM files in certificate and key")
+        return detect
+
+    @field_validator("proxies")
+    @classmethod
+    def refuse_everybody(cls, proxies: tuple[IPNetwork, ...]) -> tuple[IPNetwork, ...]:
+        if any(network.prefixlen == 0 for network in proxies):
+            raise ValueError("everybody could name any client then; write the addresses of the proxies")
+        return proxies
 
     @field_validator("external_ip")
     @classmethod

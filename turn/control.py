@@ -24,7 +24,16 @@ Told = tuple[Turn, Sequence[bytes]]  # the relay's section of the file, and the 
 
 POLL_SECONDS = 0.2  # how soon the end of the last allocation is noticed while draining
 LOOK_SECONDS = 5.0  # between two looks at this machine's addresses
-FIXED = ("listen", "realm", "sha256", "engine", "workers", "metrics_listen")  # until the next start
+FIXED = (  # until the next start
+    "listen",
+    "detect_tls",
+    "proxies",
+    "realm",
+    "sha256",
+    "engine",
+    "workers",
+    "metrics_listen",
+)
 
 
 class End:

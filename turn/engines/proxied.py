@@ -27,9 +27,7 @@ def size_of(start: bytes) -> int:
     """How long the header is that begins so, as far as it is known: 16 at first. Raises BadHeader."""
     if start[:12] != SIGNATURE[: len(start)]:
         is_text = start.startswith(b"PROXY"[: len(start)])
-        raise BadHeader(
-            "the header is of version 1, write send-proxy-v2" if is_text else "there is no header"
-        )
+        raise BadHeader("the header is of version 1, not 2" if is_text else "there is no header")
     if len(start) < PREFIX:
         return PREFIX
     size = PREFIX + int.from_bytes(start[14:16])

@@ -1,0 +1,101 @@
+"""Headers of the PROXY protocol: whom they name, and why others are refused; no byte is read too many."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turn.engines.proxied import LARGEST, PREFIX, SIGNATURE, BadHeader, client_of, crc32c, size_of
+from turn.flows import Address, Transport
+
+CASES = yaml.safe_load((Path(__file__).parents[1] / "data" / "proxied.yaml").read_text())
+Case = dict[str, Any]
+
+
+def titles(rows: list[Case]) -> list[str]:
+    return [row["title"] for row in rows]
+
+
+def header_for(client: Address, entries: bytes = b"") -> bytes:
+    """As a proxy writes it that the client reached at an address of nobody."""
+    size = len(client.ip)
+    kind = (1 if size == 4 else 2) << 4 | (2 if client.transport == "udp" else 1)
+    block = client.ip + bytes(size) + struct.pack("!HH", client.port, 3478) + entries
+    return SIGNATURE + struct.pack("!BBH", 0x21, kind, len(block)) + block
+
+
+LOCAL_HEADER = SIGNATURE + bytes((0x20, 0, 0, 0))
+
+
+@pytest.mark.parametrize("case", CASES["read"], ids=titles(CASES["read"]))
+def test_whom_it_names(case: Case) -> None:
+    data = bytes.fromhex(case["bytes"])
+    assert size_of(data + b"what follows") == len(data)
+    client = client_of(data, case["transport"])
+    assert (str(client).partition("://")[2] if client else "") == case["client"]
+    assert client is None or client.transport == case["transport"]
+
+
+@pytest.mark.parametrize("case", CASES["refused"], ids=titles(CASES["refused"]))
+def test_what_names_nobody(case: Case) -> None:
+    data = bytes.fromhex(case["bytes"])
+    with pytest.raises(BadHeader) as bad:  # noqa: PT012  (either of the two may find it)
+        assert size_of(data) == len(data)
+        client_of(data, case["transport"])
+    assert str(bad.value) == case["reason"]
+
+
+@pytest.mark.parametrize("case", CASES["read"], ids=titles(CASES["read"]))
+def test_its_size_is_known_as_soon_as_it_can_be(case: Case) -> None:
+    data = bytes.fromhex(case["bytes"])
+    sizes = [size_of(data[:end]) for end in range(len(data) + 1)]
+    assert sizes == [PREFIX] * PREFIX + [len(data)] * (len(data) + 1 - PREFIX)
+
+
+def test_what_others_say_never_looks_like_it() -> None:
+    for first in set(range(256)) - {SIGNATURE[0]}:
+        with pytest.raises(BadHeader):
+            size_of(bytes([first]))
+
+
+def test_the_largest() -> None:
+    client = Address.of("203.0.113.9", 51000, "tcp")
+    room = LARGEST - len(header_for(client)) - 3
+    largest = header_for(client, b"\x04" + room.to_bytes(2) + bytes(room))
+    assert (size_of(largest), client_of(largest, "tcp")) == (LARGEST, client)
+    with pytest.raises(BadHeader):
+        size_of(header_for(client, b"\x04" + (room + 1).to_bytes(2) + bytes(room + 1)))
+
+
+@given(
+    st.sampled_from([4, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
+    st.integers(0, 65535),
+    st.sampled_from(["udp", "tcp", "tls"]),
+    st.booleans(),
+)
+def test_what_is_written_is_read(ip: bytes, port: int, transport: Transport, checked: bool) -> None:
+    client = Address(ip, port, transport)
+    header = header_for(client, b"\x03\0\4\0\0\0\0" if checked else b"")
+    if checked:
+        header = header[:-4] + crc32c(header)
+    try:
+        found = client_of(header, transport)
+    except BadHeader as bad:
+        assert str(bad) == "the header names a client that cannot be"
+        assert not port or ip[0] in (0, *range(224, 256))
+    else:
+        assert found in (client, client._replace(ip=ip[12:]))
+
+
+@pytest.mark.parametrize(
+    ("text", "crc"), [(b"123456789", "e3069283"), (bytes(32), "8a9136aa"), (b"\xff" * 32, "62a8ab43")]
+)
+def test_the_checksum_is_castagnolis(text: bytes, crc: str) -> None:
+    """The second and third from RFC 3720 §B.4, read as numbers."""
+    assert crc32c(text).hex() == crc

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from turn.config import Turn
-from turn.core.effects import Close, Effect, Link, Open, Send, Unlink
+from turn.core.effects import Close, Effect, Keep, Link, Open, Release, Send, Unlink
 from turn.core.relay import Relay, Settings
 from turn.engines import BadCertificate, CannotListen, Certificate, Engine, Failure, Streams
 from turn.engines.portable import Portable
@@ -36,6 +36,7 @@ class Maker(Protocol):
 ENGINES: dict[str, Maker] = {"portable": Portable}
 
 NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+AT_ONCE = 64  # clients that get a socket, or lose it, while packets wait
 MISHAP_SECONDS = 60  # between two log lines about packets that no code expected: they come in floods
 
 WHAT_TO_DO = {
@@ -61,12 +62,15 @@ class Service:
         self.punted: Counter[tuple[str, int]] = Counter()  # by transport and bytes of the family's addresses
         self.mishaps = 0
         self.draining = False
+        self.sharing = False
         self.quiet_until = 0.0
         self.verbs: Mapping[type[Effect], Callable[..., object]] = {
             Open: self.open,
             Close: lambda effect: engine.close(effect.relay),
             Link: lambda effect: engine.link(effect.flow, effect.rule),
             Unlink: lambda effect: self.unlink(effect.flow),
+            Keep: lambda effect: self.keep(*effect),
+            Release: lambda effect: engine.release(*effect),
         }
 
     def punt(self, packet: Packet) -> None:
@@ -124,6 +128,32 @@ class Service:
         """Take nobody new; `alternate` is where they are sent instead, if there is one."""
         self.draining = True
         self.relay.drain(alternate)
+
+    async def share(self) -> None:
+        """Others are at our listeners, or soon: from now on we keep whoever has an allocation."""
+        self.sharing = True
+        for number, (client, listener) in enumerate(list(self.relay.clients())):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)  # packets must not wait until all are kept
+            if self.relay.holds(client, listener):
+                self.engine.keep(client, listener)
+
+    async def share_no_more(self) -> None:
+        """We are alone again."""
+        self.sharing = False
+        for number, (client, listener) in enumerate(list(self.relay.clients())):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if not self.sharing:
+                self.engine.release(client, listener)
+
+    def keep(self, client: Address, listener: Address) -> None:
+        if self.sharing:
+            self.engine.keep(client, listener)
+
+    def leave(self) -> None:
+        """Strangers go to the others; those that we keep come to us."""
+        self.engine.leave()
 
     def wake_in_time(self) -> None:
         """One timer, for the core's next deadline; too early is harmless."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from turn.core.effects import Close, Effect, Link, Open, Send, Unlink
+from turn.core.effects import Close, Effect, Keep, Link, Open, Release, Send, Unlink
 from turn.core.relay import Relay, Settings
 from turn.flows import Address, Flow, Packet, Rule
 from turn.policies import Accounts, Limits
@@ -81,6 +81,7 @@ class Network:
     wall: float = 1_800_000_000.0
     open: set[Address] = field(default_factory=set)
     links: dict[Flow, Rule] = field(default_factory=dict)
+    kept: set[tuple[Address, Address]] = field(default_factory=set)
     opened: int = 0
 
     def deliver(self, here: Address, there: Address, data: bytes) -> list[Packet]:
@@ -112,6 +113,13 @@ class Network:
                     self.link(flow, rule)
                 case Unlink(flow):
                     del self.links[flow]
+                case Keep(client, listener):
+                    assert self.relay.holds(client, listener)
+                    assert (client, listener) not in self.kept
+                    self.kept.add((client, listener))
+                case Release(client, listener):
+                    assert not self.relay.holds(client, listener)
+                    self.kept.remove((client, listener))
                 case Send(packet):
                     queue.extend(self.send(packet, left))
         assert not [

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from turn.core.allocations import Allocation
-from turn.core.effects import Close, Effect, Open
+from turn.core.effects import Close, Effect, Keep, Open
 from turn.core.exchange import Exchange
 from turn.core.pace import Pace
 from turn.core.ports import pick
@@ -132,7 +132,7 @@ def go_on(opening: Opening) -> list[Effect]:
         opening.tried.clear()
         return ask(opening)
     exchange.state.allocating.discard(exchange.five_tuple)
-    return [finish(opening) if opening.relays else exchange.refusal(InsufficientCapacity("ports"))]
+    return finish(opening) if opening.relays else [exchange.refusal(InsufficientCapacity("ports"))]
 
 
 def fits(opening: Opening, port: int) -> bool:
@@ -175,10 +175,10 @@ def keep(opening: Opening, relay: Address) -> list[Effect]:
     token = make_token(exchange.state)
     reservation = Reservation(relay, exchange.signed.user, exchange.client.ip)
     exchange.state.reservations.add(token, reservation, exchange.now)
-    return [establish(exchange, opening.relays, exchange.client.ip, (RESERVATION_TOKEN, token))]
+    return establish(exchange, opening.relays, exchange.client.ip, (RESERVATION_TOKEN, token))
 
 
-def finish(opening: Opening) -> Effect:
+def finish(opening: Opening) -> list[Effect]:
     codes = [(ADDRESS_ERROR_CODE, refused) for refused in opening.refused.items()]
     return establish(opening.exchange, opening.relays, opening.exchange.client.ip, *codes)
 
@@ -190,12 +190,12 @@ def make_token(state: State) -> bytes:
 def settle_reserved(exchange: Exchange, token: bytes) -> list[Effect]:
     """The port that was kept is open already, and counted already."""
     reservation = exchange.state.reservations.take(token)
-    return [establish(exchange, [reservation.relay], reservation.charged)]
+    return establish(exchange, [reservation.relay], reservation.charged)
 
 
 def establish(
     exchange: Exchange, relays: list[Address], charged: bytes, *more: tuple[Attribute[Any], Any]
-) -> Effect:
+) -> list[Effect]:
     """The allocation exists from here on; its answer is kept for a retransmission of the request."""
     state, lifetime = exchange.state, granted(exchange.message.get(LIFETIME))
     pace = Pace(state.settings.limits)
@@ -211,7 +211,7 @@ def establish(
     )
     for allocation in made:
         allocation.answer = answer.packet.data
-    return answer
+    return [Keep(*exchange.five_tuple), answer]
 
 
 def made_for(exchange: Exchange, relay: Address, charged: bytes, pace: Pace) -> Allocation:

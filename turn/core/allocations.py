@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from turn.core.deadlines import Deadlines
-from turn.core.effects import Close, Effect, Link, Unlink
+from turn.core.effects import Close, Effect, Link, Release, Unlink
 from turn.core.limits import NUMBERS, Buckets, exceeds
 from turn.core.pace import Pace
 from turn.core.reach import Reach
@@ -96,6 +96,10 @@ class Allocations:
     def __iter__(self) -> Iterator[Allocation]:
         return iter(self.by_relay.values())
 
+    def owners(self) -> Iterator[tuple[Address, Address]]:
+        """The clients that have one, each with the listener that it came in by."""
+        return iter(self._by_client)
+
     def find(self, client: Address, listener: Address) -> Allocation | None:
         return self._by_client.get((client, listener))
 
@@ -115,21 +119,22 @@ class Allocations:
         parts: list[bytes | int | None] = [None, *allocation.permissions, *allocation.channels]
         for part in parts:
             self._deadlines.drop((allocation, part))
-        self._leave_client(allocation)
+        left = self._leave_client(allocation)
         del self.by_relay[allocation.relay]
         for peer in allocation.flows:
             self._forget_reaching(allocation, peer)
         others = self._reaching.pop(allocation.relay, set())
         gone: list[Effect] = [Unlink(other.flows.pop(allocation.relay)) for other in others]
         gone += map(Unlink, allocation.flows.values())  # said one by one, so that each can be counted
-        return [*gone, Close(allocation.relay)]
+        return [*gone, Close(allocation.relay), *left]
 
-    def _leave_client(self, allocation: Allocation) -> None:
+    def _leave_client(self, allocation: Allocation) -> list[Effect]:
         owner, sibling = (allocation.client, allocation.listener), allocation.sibling
         if sibling is None:
             del self._by_client[owner]
-        else:
-            self._by_client[owner], sibling.sibling = sibling, None
+            return [Release(*owner)]
+        self._by_client[owner], sibling.sibling = sibling, None
+        return []
 
     def permit(self, allocation: Allocation, ips: set[bytes], now: float) -> list[Effect]:
         """Install or refresh permissions, each with the sibling that has its family. Raises FamilyMismatch

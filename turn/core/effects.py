@@ -32,10 +32,24 @@ class Unlink(NamedTuple):
     flow: Flow
 
 
+class Keep(NamedTuple):
+    """This client has an allocation from now on: what it sends to this listener must come to us."""
+
+    client: Address
+    listener: Address
+
+
+class Release(NamedTuple):
+    """It has none any more: a stranger again."""
+
+    client: Address
+    listener: Address
+
+
 class Send(NamedTuple):
     """Send this packet from `packet.here` to `packet.there`."""
 
     packet: Packet
 
 
-Effect = Open | Close | Link | Unlink | Send
+Effect = Open | Close | Link | Unlink | Keep | Release | Send

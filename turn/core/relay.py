@@ -181,6 +181,14 @@ class Relay:
         gone = allocation.both if allocation else ()
         return [effect for one in gone for effect in self._state.end(one)]
 
+    def clients(self) -> Iterator[tuple[Address, Address]]:
+        """Who has an allocation, each with the listener that it came in by."""
+        return self._state.allocations.owners()
+
+    def holds(self, client: Address, listener: Address) -> bool:
+        """Whether this client has an allocation."""
+        return self._state.allocations.find(client, listener) is not None
+
     def reload(self, settings: Settings, now: float) -> list[Effect]:
         """New settings for what comes and for what lives: allocations whose user or secret is gone end, and
         permissions for peers that are denied now. The realm, the offer of SHA-256 and the nonces' key stay

@@ -8,7 +8,7 @@ import pytest
 
 from tests.turn.network import PEER, TYPES, Client, Network, network, settings, unlimited
 from turn.core.allocations import MAX_SPOKEN_TO
-from turn.core.effects import Close, Unlink
+from turn.core.effects import Close, Release, Unlink
 from turn.flows import Address, Rule
 from turn.policies import Limits
 
@@ -124,7 +124,10 @@ def test_each_flow_is_named_before_its_address_is_given_back() -> None:
     client.send(PEER._replace(port=6000), b"hi")
     flows = list(net.links)
     assert len(flows) == 2
-    assert net.relay.end(user="alice") == [*map(Unlink, flows), Close(flows[0].relay)]
+    owner = flows[0].client, flows[0].listener
+    assert list(net.relay.clients()) == [owner]
+    assert net.relay.end(user="alice") == [*map(Unlink, flows), Close(flows[0].relay), Release(*owner)]
+    assert not list(net.relay.clients())
 
 
 def test_refreshing_goes_on_for_ever() -> None:

@@ -1,4 +1,8 @@
-"""Every fuzzed function, how long its inputs may be, and where it begins: one row each."""
+"""Every fuzzed function, how long its inputs may be, and where it begins: one row each.
+
+For a new parser: a function of bytes in wire.py or texts.py that asserts what always holds, a row in TARGETS,
+a file corpus/NAME.txt (empty at first), and its own tests' cases as what is `known`.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,11 @@ def frames() -> Iterable[bytes]:
         yield from (bytes.fromhex(row["bytes"]) for row in yaml.safe_load((data / name).read_text()))
 
 
+def headers() -> Iterable[bytes]:
+    for rows in yaml.safe_load((TESTS / "turn" / "data" / "proxied.yaml").read_text()).values():
+        yield from (bytes.fromhex(row["bytes"]) for row in rows)
+
+
 def configurations() -> Iterable[bytes]:
     rows = yaml.safe_load((TESTS / "data" / "bad_configs.yaml").read_text())
     yield from (row["text"].encode() for row in rows)
@@ -42,6 +51,7 @@ TARGETS: dict[str, Target] = {
     "attributes": Target(wire.attributes, 600),
     "classic": Target(wire.classic, 200, frames),
     "stream": Target(wire.stream, 4000, frames),
+    "proxied": Target(wire.proxied, 300, headers),
     "core": Target(core.core, 400),
     "messages": Target(texts.messages, 4000),
     "descriptions": Target(texts.descriptions, 4000),

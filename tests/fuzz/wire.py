@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 from turn.engines.framing import ROOM, TAIL, BadStream, frame_size, peer_key, read_send
+from turn.engines.proxied import LARGEST, PREFIX, BadHeader, client_of, size_of
 from turn.errors import BadRequest
+from turn.flows import Transport
 from turn.wire.attributes import DATA, ERROR_CODE, TABLE, XOR_PEER_ADDRESS
 from turn.wire.classic import parse_classic
 from turn.wire.stun import (
@@ -20,6 +22,7 @@ from turn.wire.stun import (
 )
 
 KEY = b"a key that nobody has"
+CARRIED: tuple[Transport, ...] = ("udp", "tcp", "tls")
 
 
 def messages(data: bytes) -> None:
@@ -90,3 +93,21 @@ def check_media(data: bytes) -> None:
     assert message.type == SEND_INDICATION
     assert peer is not None
     assert (peer_key(peer), payload) == (key, bytes(buffer[start : start + length]))
+
+
+def proxied(data: bytes) -> None:
+    """A header is as long as its beginning says, however little of it is there, and names a client that can
+    be, the same one for whatever follows it."""
+    with suppress(BadHeader):
+        size = size_of(data)
+        assert PREFIX <= size <= LARGEST
+        assert all(size_of(data[:end]) in (PREFIX, size) for end in range(min(len(data), PREFIX + 1)))
+        for transport in CARRIED if len(data) >= size else ():
+            check_client(data[:size], transport)
+
+
+def check_client(header: bytes, transport: Transport) -> None:
+    with suppress(BadHeader):
+        client = client_of(header, transport)
+        assert client is None or (client.transport == transport and client.port > 0)
+        assert client is None or (len(client.ip) in (4, 16) and any(client.ip))

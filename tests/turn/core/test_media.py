@@ -6,6 +6,7 @@ import pytest
 
 from tests.turn.network import LISTENER, PEER, TYPES, Client, Network, compose, network, settings, unlimited
 from turn.core.media import MAX_PAYLOAD
+from turn.core.state import FAILURES_TOLD
 from turn.flows import Address
 from turn.policies import Limits
 from turn.wire.attributes import DATA, ICMP, REQUESTED_ADDRESS_FAMILY, XOR_PEER_ADDRESS
@@ -156,6 +157,15 @@ def test_icmp_errors(
     expected = [] if told is None else [(told[0], told[1], bytes.fromhex(told[2]))]
     assert [message.get(ICMP) for message in messages] == expected
     assert not any(message.has(DATA) for message in messages)
+
+
+def test_a_client_is_told_of_errors_at_a_pace() -> None:
+    client = prepared()
+    assert client.relay is not None
+    for seconds, told in ((0.0, FAILURES_TOLD), (0.5, FAILURES_TOLD // 2), (100.0, FAILURES_TOLD)):
+        heard = [client.net.relay.failed(client.relay, PEER, 3, 3, bytes(4), seconds) for _ in range(1000)]
+        assert len([effects for effects in heard if effects]) == told
+    assert client.net.relay.counts["drops.icmp pace"] == 3000 - 2.5 * FAILURES_TOLD
 
 
 def test_an_icmp_error_needs_an_allocation_and_a_permission() -> None:

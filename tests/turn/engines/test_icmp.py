@@ -11,17 +11,19 @@ import pytest
 
 from tests.turn.engines import land
 from tests.turn.engines.land import NARROW
-from tests.turn.engines.world import End, World, framed
-from turn.engines import Failure
+from tests.turn.engines.world import PATIENCE, End, World, framed
+from turn.engines import Failure, icmp, sockets
+from turn.engines.epoll import ROUNDS, Epoll
+from turn.engines.gather import push
 from turn.engines.portable import Portable
 from turn.flows import Address, Flow, Packet, Rule
-
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
 CHANNEL = 0x4001
 WIDE = bytes(NARROW)  # with its headers, more than fits between the routers
 PORT = 9999  # nobody is there
+FLOOD = 300  # packets that are refused
 versions = pytest.mark.parametrize("version", [4, 6])
+abroad = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
 # Where a packet goes, and the ICMP type and code that come back, by the version of IP.
 ROADS = {
@@ -53,6 +55,7 @@ class Abroad(World):
         return free
 
 
+@abroad
 @versions
 @pytest.mark.parametrize("is_linked", [False, True], ids=["sent", "carried"])
 @pytest.mark.parametrize("road", ROADS)
@@ -72,6 +75,7 @@ async def test_what_does_not_arrive_has_failed(
         assert await world.failure() == Failure(flow.relay, peer, *told[version], 0)
 
 
+@abroad
 @versions
 async def test_several_that_fail_on_one_socket_are_told_apart(
     places: dict[str, land.Place], version: int
@@ -90,9 +94,10 @@ async def test_several_that_fail_on_one_socket_are_told_apart(
         assert {await world.failure() for _ in failures} == failures
 
 
+@abroad
 @versions
 @pytest.mark.parametrize("is_linked", [False, True], ids=["sent", "carried"])
-async def test_what_is_too_large_on_the_way_has_failed_with_the_size_that_is_not(
+async def test_what_is_too_large_on_the_way_has_failed_with_the_size_that_fits(
     places: dict[str, land.Place], version: int, is_linked: bool
 ) -> None:
     """A linked flow has a socket of its own, which the router's word goes to."""
@@ -120,3 +125,52 @@ async def arrives_in_pieces(world: Abroad, flow: Flow, client: End, peer: End) -
     client.send(framed(flow, WIDE), world.listener)
     packets = [peer.receive() for _ in range(1 + (flow in world.engine.traffic()))]
     assert set(await asyncio.gather(*packets)) == {WIDE}
+
+
+@versions
+async def test_whoever_refuses_wakes_nobody_up_afterwards(version: int) -> None:
+    """Neither a peer, linked or not, nor a client, whose errors nobody asks for."""
+    async with World(Portable, version) as world:
+        assert isinstance(world.engine, Portable)
+        client, gone, peer = world.end(), world.end(), world.end()
+        flow = world.link(client, gone.address, CHANNEL)
+        back = world.flow(client, peer.address, CHANNEL + 1, flow.relay)
+        world.engine.link(back, Rule())
+        gone.close()
+        for _ in range(FLOOD):
+            client.send(framed(flow, b"refused"), world.listener)
+            world.engine.send([Packet(flow.relay, gone.address, b"too")])
+            await asyncio.sleep(0)
+        client.close()
+        for _ in range(FLOOD):
+            peer.send(b"refused", flow.relay)
+            world.engine.send([Packet(world.listener, client.address, b"too")])
+            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            while world.engine.traffic()[back].packets_in < FLOOD:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert world.engine.epoll.epoll.poll(0) == []
+        assert 0 < world.failed.qsize() <= 2 * FLOOD
+        assert {world.failed.get_nowait()[:2] for _ in range(world.failed.qsize())} == {
+            (flow.relay, gone.address)
+        }
+
+
+async def test_a_wake_up_reads_a_bounded_number_of_errors() -> None:
+    told: list[Failure] = []
+    epoll = Epoll()
+    epoll.failed = told.append
+    with closing(End()) as gone:
+        peer = gone.address
+    sock = sockets.relayed(Address.of("127.0.0.1", 0))
+    here = sockets.address(sock.getsockname()[:2])
+    epoll.watch(sock, lambda most: None)
+    icmp.hear(epoll, sock, here)
+    for _ in range(FLOOD):
+        push(lambda data: sock.sendto(data, sockets.sockaddr(peer)), memoryview(b"refused"))
+    epoll.serve()
+    assert told == [Failure(here, peer, 3, 3, 0)] * sum(ROUNDS)
+    epoll.drop(sock)
+    assert not epoll.errors
+    epoll.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from turn.engines.framing import DATA_INDICATION, is_channel
 
 MEDIA_BYTES = 64 << 10  # six seconds of voice: whatever waits longer is not worth hearing
+PACKET_BYTES = 48  # of memory for each packet, whatever it holds: 16,000 empty ones are no 64 KiB
 ANSWER_BYTES = 16 << 10  # a hundred answers that nobody reads: who asks on is no client
 DATA_HEAD = DATA_INDICATION.to_bytes(2)
 
@@ -35,9 +36,9 @@ class Outbox:
         """Raises Overflow."""
         if is_channel(packet[0]) or packet.startswith(DATA_HEAD):
             self.media.append(packet)
-            self.media_size += len(packet)
+            self.media_size += len(packet) + PACKET_BYTES
             while self.media_size > MEDIA_BYTES:
-                self.media_size -= len(self.media.popleft())
+                self.media_size -= len(self.media.popleft()) + PACKET_BYTES
         else:
             self.answers.append(packet)
             self.answers_size += len(packet)
@@ -52,5 +53,5 @@ class Outbox:
             self.answers_size -= len(self.answers.popleft())
         elif not self.head and self.media:
             self.head = memoryview(self.seal(self.media[0]))
-            self.media_size -= len(self.media.popleft())
+            self.media_size -= len(self.media.popleft()) + PACKET_BYTES
         return bool(self.head)

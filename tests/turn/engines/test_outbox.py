@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turn.engines.outbox import ANSWER_BYTES, MEDIA_BYTES, Outbox, Overflow
+from turn.engines.outbox import ANSWER_BYTES, MEDIA_BYTES, PACKET_BYTES, Outbox, Overflow
 
+MOST_BYTES = 96 << 10  # for media, which may be 64 KiB, with all that holds them
 ANSWER, VOICE, DATA = b"\1\1 answer", b"\x40\1 voice", b"\0\x17 data"
 
 
@@ -34,8 +37,21 @@ def test_the_newest_media_stay_and_are_whole(sizes: list[int]) -> None:
     for number, size in enumerate(sizes):
         put.append(b"\x40" + bytes([number]) * size)
         box.put(put[-1])
-        assert sum(map(len, box.media)) == box.media_size <= MEDIA_BYTES
+        assert sum(len(packet) + PACKET_BYTES for packet in box.media) == box.media_size <= MEDIA_BYTES
     assert list(box.media) == put[len(put) - len(box.media) :]
+
+
+@pytest.mark.parametrize("size", [0, 1, 160, 1200, 16_000, 65_507])
+def test_what_waits_for_one_reader_takes_little_memory(size: int) -> None:
+    tracemalloc.start()
+    try:
+        box = Outbox(b"half")
+        for number in range(20_000):
+            box.put(b"\x40" + bytes([number % 256]) + size.to_bytes(2) + bytes(size))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken <= MOST_BYTES
 
 
 def test_nobody_leaves_so_many_answers_unread() -> None:

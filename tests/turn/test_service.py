@@ -251,9 +251,8 @@ async def test_a_client_is_told_what_was_too_large_to_go_whole() -> None:
         assert int.from_bytes(told[0x8004][4:]) >= 1280
 
 
-@pytest.mark.parametrize(("version", "icmp"), [(4, "0000 0303 00000000"), (6, "0000 0104 00000000")])
-async def test_a_client_is_told_of_a_peer_that_is_not_there(version: int, icmp: str) -> None:
-    async with Running(version) as world:
+async def test_a_client_is_told_of_a_peer_that_is_not_there() -> None:
+    async with Running() as world:
         caller, peer = Caller(world, "alice", "password of hers"), world.end()
         relay = await caller.allocate()
         assert await caller.bind(0x4000, peer.address) is stun.Class.RESPONSE
@@ -262,9 +261,11 @@ async def test_a_client_is_told_of_a_peer_that_is_not_there(version: int, icmp: 
         for _ in range(3):
             caller.end.send(framed(flow, b"anybody?"), world.listener)
             message = await caller.end.receive()
-            told = dict(attributes(message))
             assert message[:2] == b"\0\x17"
-            assert told == {0x0012: xored(peer.address, message[8:20]), 0x8004: bytes.fromhex(icmp)}
+            assert dict(attributes(message)) == {
+                0x0012: xored(peer.address, message[8:20]),
+                0x8004: b"\0\0\x03\x03" + bytes(4),
+            }
         assert await ended(caller) is stun.Class.RESPONSE  # and nothing else was told before
 
 

@@ -8,9 +8,11 @@ from socket import socket
 from typing import NamedTuple, Protocol
 
 from turn.flows import Address, Flow, Packet, Rule, Traffic
+from turn.ledger import Ledger
 
 Punt = Callable[[Packet], None]
 Lost = Callable[[Address, Address], None]  # a client of a stream, and the listener that it came in by
+Holds = Callable[[Address, Address], bool]  # whether a client has something at a listener that is to stay
 Bind = Callable[[Address], socket]  # a socket that clients are met at; raises OSError
 
 
@@ -27,12 +29,17 @@ class BadCertificate(Exception):
 
 class Streams(NamedTuple):
     """What holds for clients that come over TCP and TLS: how many connections in all and of one address (0:
-    no limit), what an address counts as (None: not at all), and what TLS shows."""
+    no limit), what an address counts as (None: not at all), and what TLS shows. From the start on, and for
+    UDP too: who is a proxy (None: nobody), whether TLS is spoken to who begins with it over TCP, and where
+    connections are counted (None: by each engine for itself)."""
 
     connections: int = 0
     per_address: int = 0
     counted_as: Callable[[bytes], bytes | None] = lambda ip: ip
     certificate: Certificate | None = None
+    is_proxy: Callable[[bytes], bool] | None = None
+    detect_tls: bool = False
+    ledger: Ledger | None = None
 
 
 class Failure(NamedTuple):
@@ -72,11 +79,18 @@ class Engine(Protocol):
 
     name: str  # shown in the start-up line and in the metrics
 
-    async def run(self, punt: Punt, lost: Lost | None = None, failed: Failed | None = None) -> None:
+    async def run(
+        self,
+        punt: Punt,
+        lost: Lost | None = None,
+        holds: Holds | None = None,
+        failed: Failed | None = None,
+    ) -> None:
         """Move packets until cancelled; what no flow claims is punted: from a client, `packet.here` is a
         listener's concrete address; from a peer, a relayed address. Who ends a connection, or has it ended,
-        is lost. Packets to peers that the network gives back have failed, also those that were sent long
-        ago. Cancelled: every socket is closed."""
+        is lost; so is a client of a proxy that gives its port to another. Of clients that hold something it
+        is not forgotten by which proxy they come. Packets to peers that the network gives back have failed,
+        also those that were sent long ago. Cancelled: every socket is closed."""
 
     def adopt(self, streams: Streams) -> None:
         """Let this hold for who connects from now on; calls go on. Raises BadCertificate: nothing changes."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
-from turn.engines import Failed, Failure, Lost, Punt
+from turn.engines import Failed, Failure, Holds, Lost, Punt
 from turn.engines.framing import LARGEST, ROOM, TAIL
 from turn.engines.gather import Gather
 from turn.flows import Address, Packet
@@ -51,11 +51,18 @@ class Epoll:
         self.punt: Punt | None = None
         self.lost: Lost | None = None
         self.failed: Failed | None = None
+        self.keeps: Holds | None = None
 
-    async def run(self, punt: Punt, lost: Lost | None = None, failed: Failed | None = None) -> None:
+    async def run(
+        self,
+        punt: Punt,
+        lost: Lost | None = None,
+        holds: Holds | None = None,
+        failed: Failed | None = None,
+    ) -> None:
         """Serve until cancelled."""
         loop = asyncio.get_running_loop()
-        self.punt, self.lost, self.failed = punt, lost, failed
+        self.punt, self.lost, self.keeps, self.failed = punt, lost, holds, failed
         loop.add_reader(self.epoll.fileno(), self.serve)
         try:
             while self.ticks:
@@ -65,7 +72,7 @@ class Epoll:
             await loop.create_future()
         finally:
             loop.remove_reader(self.epoll.fileno())
-            self.punt = self.lost = self.failed = None
+            self.punt = self.lost = self.keeps = self.failed = None
 
     def close(self) -> None:
         self.epoll.close()
@@ -82,11 +89,15 @@ class Epoll:
         """Wake up for these events from now on."""
         self.epoll.modify(sock, events)
 
-    def drop(self, sock: socket.socket) -> None:
-        """Watch it no longer, and close it."""
+    def release(self, sock: socket.socket) -> None:
+        """Watch it no longer."""
         del self.drains[sock.fileno()]
         self.errors.pop(sock.fileno(), None)
         self.epoll.unregister(sock)
+
+    def drop(self, sock: socket.socket) -> None:
+        """Watch it no longer, and close it."""
+        self.release(sock)
         sock.close()
 
     def serve(self) -> None:
@@ -142,6 +153,10 @@ class Epoll:
     def lose(self, client: Address, listener: Address) -> None:
         if self.lost is not None:
             self.lost(client, listener)
+
+    def holds(self, client: Address, listener: Address) -> bool:
+        """Whether a client has something here that outlasts its packets."""
+        return self.keeps is not None and self.keeps(client, listener)
 
     def later(self, work: Callable[[], object]) -> None:
         """Do this in the loop's next turn."""

@@ -16,15 +16,17 @@ from contextlib import suppress
 from socket import socket
 from ssl import SSLContext
 
-from turn.engines import BadCertificate, Bind, CannotListen, Failed, Lost, Punt, Streams, icmp, sockets
+from turn.engines import BadCertificate, Bind, CannotListen, Failed, Holds, Lost, Punt, Streams, icmp, sockets
 from turn.engines.doors import Door, Tally
 from turn.engines.ends import Joined, Relayed
 from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM, TAIL
+from turn.engines.fronted import Fronted
 from turn.engines.gather import Sender, Transmit, push
 from turn.engines.listener import Listener
 from turn.engines.table import Lane, Table
 from turn.engines.tls import server_context
+from turn.engines.trust import Proxies
 from turn.flows import Address, Flow, Packet, Rule, Traffic
 
 log = logging.getLogger("calln.relay")
@@ -53,6 +55,7 @@ class Portable:
         self.epoll = Epoll()
         self.table = Table()
         self.tally = Tally(streams)
+        self.proxies = Proxies(streams.is_proxy) if streams.is_proxy else None
         self.listeners: dict[Address, Listener | Door] = {}
         self.relays: dict[Address, Relayed] = {}
         self.legs: dict[Flow, Joined] = {}
@@ -73,9 +76,11 @@ class Portable:
             sock = bind(address)
         except OSError as error:
             raise CannotListen(address, error) from None
-        if address.transport == "udp":
-            return Listener(self.epoll, address, sock, alone=self.alone)
-        return Door(self.epoll, address, sock, self.tally, context)
+        if address.transport != "udp":
+            return Door(self.epoll, address, sock, self.tally, context, self.proxies)
+        if self.proxies is not None:
+            return Fronted(self.epoll, address, sock, self.proxies, alone=self.alone)
+        return Listener(self.epoll, address, sock, alone=self.alone)
 
     def adopt(self, streams: Streams) -> None:
         context = server_context(streams.certificate) if streams.certificate else None
@@ -84,9 +89,15 @@ class Portable:
             if isinstance(listener, Door) and listener.context is not None:
                 listener.context = context or listener.context
 
-    async def run(self, punt: Punt, lost: Lost | None = None, failed: Failed | None = None) -> None:
+    async def run(
+        self,
+        punt: Punt,
+        lost: Lost | None = None,
+        holds: Holds | None = None,
+        failed: Failed | None = None,
+    ) -> None:
         try:
-            await self.epoll.run(punt, lost, failed)
+            await self.epoll.run(punt, lost, holds, failed)
         finally:
             self.shut()
 
@@ -225,7 +236,7 @@ class Portable:
 
 def context_for(address: Address, streams: Streams) -> SSLContext | None:
     """What TLS is spoken with at this address, if it is. Raises BadCertificate."""
-    if address.transport != "tls":
+    if address.transport != "tls" and not (address.transport == "tcp" and streams.detect_tls):
         return None
     if streams.certificate is None:
         raise BadCertificate(f"{address}: TLS needs a certificate")

@@ -147,6 +147,7 @@ class World:
         self.engine = make([self.listener], streams)
         self.punted: asyncio.Queue[Packet] = asyncio.Queue()
         self.lost: asyncio.Queue[tuple[Address, Address]] = asyncio.Queue()
+        self.holding: set[tuple[Address, Address]] = set()  # clients with an allocation, at a listener
         self.failed: asyncio.Queue[Failure] = asyncio.Queue()
         self.ends: list[End] = []
         self.streams: list[StreamEnd] = []
@@ -163,7 +164,9 @@ class World:
         self.failed.put_nowait(failure)
 
     async def __aenter__(self) -> Self:
-        self.task = asyncio.ensure_future(self.engine.run(self.receive, self.lose, failed=self.fail))
+        self.task = asyncio.ensure_future(
+            self.engine.run(self.receive, self.lose, lambda *owner: owner in self.holding, self.fail)
+        )
         await asyncio.sleep(0)
         return self
 

@@ -227,7 +227,9 @@ class Turn(Section):
         "portable", description="What moves the packets. Only portable is available yet."
     )
     workers: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(
-        1, description="Processes that share the work. Only 1 is available yet."
+        1,
+        description="Processes that share the clients, at most one for each core. They share all limits but "
+        "wrong_passwords, which each counts for itself; the death of one ends its own calls only.",
     )
     limits: Limits = Limits()
 
@@ -338,10 +340,3 @@ class Turn(Section):
         if engine != "portable":
             raise ValueError(f"{engine} is not available yet; write portable")
         return engine
-
-    @field_validator("workers")
-    @classmethod
-    def only_one(cls, workers: int) -> int:
-        if workers != 1:
-            raise ValueError("more than one worker is not available yet; write 1")
-        return workers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -12,6 +13,8 @@ from turn.flows import Address
 from turn.metrics import Metrics, Shown
 from turn.service import Service, settings
 
+LOOK_SECONDS = 0.25  # how soon the end of a relayed address in another process of ours is noticed
+
 Row = dict[str, Any]  # a session, as an operator reads it; addresses are for a terminal, never for a log
 
 
@@ -20,6 +23,19 @@ class Crew(Protocol):
 
     @property
     def draining(self) -> bool: ...
+
+    @property
+    def name(self) -> str:
+        """What carries the packets, for the start-up line."""
+
+    @property
+    def listeners(self) -> Sequence[Address]: ...
+
+    def is_well(self) -> bool:
+        """Whether all that should answer do."""
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Serve clients, until cancelled; it is `ready` when it does. Raises Unavailable."""
 
     async def sessions(self) -> list[Row]: ...
 
@@ -39,6 +55,15 @@ class Crew(Protocol):
     async def drain(self, alternate: Address | None) -> None:
         """Take nobody new; `alternate` is where they are sent instead, if there is one."""
 
+    async def share(self) -> None:
+        """Another version is at our listeners too, or soon: whoever holds a session goes on coming to us."""
+
+    async def share_no_more(self) -> None:
+        """We are alone again."""
+
+    async def leave(self) -> None:
+        """Be at the listeners no longer; sessions go on."""
+
     async def metrics(self) -> Shown:
         """The figures as they are now."""
 
@@ -49,11 +74,29 @@ class Alone:
     def __init__(self, service: Service, listeners: Sequence[Address]) -> None:
         self.service = service
         self.listeners = listeners
+        self.name = f"engine {service.engine.name}"
         self.figures = Metrics(service, service.engine.name)
 
     @property
     def draining(self) -> bool:
         return self.service.draining
+
+    def is_well(self) -> bool:
+        return True
+
+    async def run(self, ready: asyncio.Event) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.service.run())
+                tasks.create_task(self.look_again())
+                ready.set()
+        finally:
+            self.service.live.leave()
+
+    async def look_again(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self.service.look_again()
 
     def live(self) -> list[Session]:
         return list(self.service.relay.sessions(time.monotonic()))
@@ -80,6 +123,15 @@ class Alone:
 
     async def drain(self, alternate: Address | None) -> None:
         self.service.drain(alternate)
+
+    async def share(self) -> None:
+        await self.service.share()
+
+    async def share_no_more(self) -> None:
+        await self.service.share_no_more()
+
+    async def leave(self) -> None:
+        self.service.leave()
 
     async def metrics(self) -> Shown:
         return self.figures

@@ -40,6 +40,22 @@ class Owner(NamedTuple):
     started: int
 
 
+class Unheard:
+    """Nobody else is here, and nobody hears of our ports."""
+
+    def __contains__(self, relay: object) -> bool:
+        return False
+
+    def open(self, relay: Address) -> None:
+        pass
+
+    def close(self, relay: Address) -> None:
+        pass
+
+    def leave(self) -> None:
+        pass
+
+
 class Live:
     """The map, and with `claim` a slot in it. Raises OSError where the file cannot be had."""
 
@@ -126,9 +142,18 @@ class Live:
         start = self._place(ip)
         if start is None:
             start = next((start for start in starts() if self._is_free(start)), None)
-        if start is not None:
+            if start is None or not self._is_written(start):
+                return None
             PLACE.pack_into(self._map, name_at(start), len(ip), ip)
         return start
+
+    def _is_written(self, start: int) -> bool:
+        """Whether the disk has room for a place: what a mapped file has no room for ends the process."""
+        try:
+            os.posix_fallocate(self._descriptor, start, PORTS)
+        except OSError:
+            return False
+        return True
 
     def _is_free(self, start: int) -> bool:
         return not self._named(start) or not any(self._map[start : start + PORTS])
@@ -183,6 +208,7 @@ def is_usable(descriptor: int, head: bytes) -> bool:
     """Whether this is the map of this boot; an empty file becomes it."""
     size = os.fstat(descriptor).st_size
     if not size:
+        os.posix_fallocate(descriptor, 0, BYTES)
         os.ftruncate(descriptor, SIZE)
         os.pwrite(descriptor, head, 0)
         return True

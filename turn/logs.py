@@ -6,12 +6,14 @@ of those only the kind and the place are written down.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 PLACES = 4  # the innermost frames: enough to find it
 
@@ -44,6 +46,11 @@ def places(trace: TracebackType | None) -> str:
         found.append(f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}")
         trace = trace.tb_next
     return " < ".join(found[: -PLACES - 1 : -1])
+
+
+def on_loop_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """asyncio's own words may name sockets, and with them addresses."""
+    logging.getLogger("calln.relay").error("a mistake between packets", exc_info=context.get("exception"))
 
 
 def last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

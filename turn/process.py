@@ -7,6 +7,7 @@ import logging
 import resource
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from turn import admin, logs, systemd
 from turn.config import Turn
 from turn.control import Control, Told
 from turn.core.relay import Relay
-from turn.crew import Alone
-from turn.engines import Engine
-from turn.flows import Address
+from turn.crew import Alone, Crew
+from turn.engines.groups import Groups
+from turn.live import FILE, Live
 from turn.outside import NoAnswer, resolved
 from turn.own import own_addresses
 from turn.service import (
@@ -30,6 +31,7 @@ from turn.service import (
     settings,
     streams,
 )
+from turn.team import Team
 
 __all__ = ["Unavailable", "run", "serve"]
 
@@ -59,19 +61,18 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
     own = own_addresses()
     check_relay_addresses(turn, own)
     check_loopback_peers(turn, own)
-    engine, listeners = listen(partial(ENGINES[turn.engine], streams=streams(turn)), turn.listen)
-    service = Service(Relay(settings(turn, secrets, listeners, own)), engine)
-    control = Control(Alone(service, listeners), read, (turn, secrets))
-    asyncio.get_running_loop().set_exception_handler(on_loop_failure)
-    work: list[asyncio.Task[Any]] = [asyncio.create_task(engine.run(service.punt, service.lost, failed=service.failed))]
-    await asyncio.sleep(0)  # it runs now, and closes its sockets whatever comes
+    asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
+    make = alone if turn.workers == 1 else together
+    crew = make((turn, secrets), own, state_dir)
+    control, ready = Control(crew, read, (turn, secrets)), asyncio.Event()
+    work: list[asyncio.Task[Any]] = [asyncio.create_task(crew.run(ready))]
     try:
+        await either(work[0], ready)
         async with admin.serving(control, state_dir):
             with control.by_signal():
-                work += map(
-                    asyncio.create_task, (control.ended(), control.watch_addresses(), systemd.say_alive())
-                )
-                print(start_line(engine, listeners, turn), flush=True)
+                also = (control.ended(), control.watch_addresses(), systemd.say_alive(crew.is_well))
+                work += map(asyncio.create_task, also)
+                print(start_line(crew, turn), flush=True)
                 systemd.notify("READY=1")
                 done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -81,6 +82,48 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
         await cancel(work)
 
 
+def alone(told: Told, own: frozenset[bytes], state_dir: Path) -> Crew:
+    """This process carries the packets. Raises Unavailable."""
+    turn, secrets = told
+    live = opened(state_dir)
+    try:
+        engine, listeners = listen(partial(ENGINES[turn.engine], streams=streams(turn)), turn.listen)
+    except Unavailable:
+        live.leave()
+        raise
+    known = replace(settings(turn, secrets, listeners, own), others=live)
+    return Alone(Service(Relay(known), engine, live), listeners)
+
+
+def together(told: Told, own: frozenset[bytes], state_dir: Path) -> Crew:
+    """Others carry them. Raises Unavailable."""
+    turn, live = told[0], opened(state_dir, claim=False)
+    try:
+        groups, listeners = listen(partial(Groups, members=turn.workers), turn.listen)
+    except Unavailable:
+        live.leave()
+        raise
+    return Team(told, own, groups, listeners, live, state_dir)
+
+
+def opened(state_dir: Path, *, claim: bool = True) -> Live:
+    """Raises Unavailable."""
+    try:
+        return Live(state_dir, claim=claim)
+    except OSError as error:
+        place = state_dir / FILE
+        raise Unavailable(f"{place}: {error.strerror or error}; point site.state_dir elsewhere") from None
+
+
+async def either(task: asyncio.Task[Any], event: asyncio.Event) -> None:
+    """Wait for the event, or raise what ended the task before it."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done():
+        task.result()
+
+
 async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
@@ -88,15 +131,10 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
             await task
 
 
-def on_loop_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """asyncio's own words may name sockets, and with them addresses."""
-    log.error("a mistake between packets", exc_info=context.get("exception"))
-
-
-def start_line(engine: Engine, listeners: Iterable[Address], turn: Turn) -> str:
-    places = ", ".join(str(address) for address in listeners)
+def start_line(crew: Crew, turn: Turn) -> str:
+    places = ", ".join(str(address) for address in crew.listeners)
     low, high = turn.relay_ports
-    return f"calln relay: engine {engine.name}, listening at {places}, relaying at ports {low}-{high}"
+    return f"calln relay: {crew.name}, listening at {places}, relaying at ports {low}-{high}"
 
 
 def raise_descriptor_limit(allocations: int, connections: int = 0) -> None:

@@ -11,14 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from turn.config import Turn
 from turn.core.effects import Close, Effect, Keep, Link, Open, Release, Send, Unlink
 from turn.core.relay import Relay, Settings
-from turn.engines import BadCertificate, CannotListen, Certificate, Engine, Failure, Streams
+from turn.engines import BadCertificate, Bind, CannotListen, Certificate, Engine, Failure, Streams
 from turn.engines.portable import Portable
+from turn.engines.sockets import bound
 from turn.flows import Address, Flow, Packet
+from turn.live import Live, Unheard
 from turn.metrics import Tally
 from turn.outside import local_address
 from turn.policies import Accounts, Limits, Network, PeerTable, subscriber
@@ -27,10 +29,15 @@ from turn.values import External, IPNetwork
 log = logging.getLogger("calln.relay")
 
 
+T = TypeVar("T")
+
+
 class Maker(Protocol):
     """How an engine is made."""
 
-    def __call__(self, listen: Sequence[Address], streams: Streams) -> Engine: ...
+    def __call__(
+        self, listen: Sequence[Address], streams: Streams, bind: Bind = bound, *, alone: bool = True
+    ) -> Engine: ...
 
 
 ENGINES: dict[str, Maker] = {"portable": Portable}
@@ -53,8 +60,9 @@ class Unavailable(Exception):
 class Service:
     """The core's effects, applied; the core's deadlines, kept. Beside them it only counts."""
 
-    def __init__(self, relay: Relay, engine: Engine) -> None:
+    def __init__(self, relay: Relay, engine: Engine, live: Live | Unheard = Unheard()) -> None:  # noqa: B008  (empty)
         self.relay = relay
+        self.live = live
         self.engine = engine
         self.timer: asyncio.TimerHandle | None = None
         self.tally = Tally(engine.traffic())
@@ -66,12 +74,23 @@ class Service:
         self.quiet_until = 0.0
         self.verbs: Mapping[type[Effect], Callable[..., object]] = {
             Open: self.open,
-            Close: lambda effect: engine.close(effect.relay),
+            Close: lambda effect: self.close(effect.relay),
             Link: lambda effect: engine.link(effect.flow, effect.rule),
             Unlink: lambda effect: self.unlink(effect.flow),
             Keep: lambda effect: self.keep(*effect),
             Release: lambda effect: engine.release(*effect),
         }
+
+    async def run(self) -> None:
+        """Move packets, until cancelled."""
+        await self.engine.run(self.punt, self.lost, self.relay.holds, failed=self.failed)
+
+    def look_again(self) -> None:
+        """To be called often: what other processes of ours relay at may have ended."""
+        try:
+            self.apply(self.relay.look_again(time.monotonic()))
+        except Exception as error:
+            self.note(error)
 
     def punt(self, packet: Packet) -> None:
         """A packet that no flow claims. It may be anything: nothing that it does ends the relay."""
@@ -110,7 +129,13 @@ class Service:
 
     def open(self, effect: Open) -> None:
         ours = self.engine.open(effect.relay)
+        if ours:
+            self.live.open(effect.relay)
         self.apply(self.relay.opened(effect.relay, ours, time.monotonic()))
+
+    def close(self, relay: Address) -> None:
+        self.live.close(relay)
+        self.engine.close(relay)
 
     def unlink(self, flow: Flow) -> None:
         self.tally.keep(flow)
@@ -196,7 +221,20 @@ def streams(turn: Turn) -> Streams:
     def counted_as(ip: bytes) -> bytes | None:
         return None if any(ip in network for network in trusted) else subscriber(ip)
 
-    return Streams(limits.connections, limits.connections_per_address, counted_as, certificate(turn))
+    return Streams(
+        limits.connections,
+        limits.connections_per_address,
+        counted_as,
+        certificate(turn),
+        is_proxy(turn),
+        turn.detect_tls,
+    )
+
+
+def is_proxy(turn: Turn) -> Callable[[bytes], bool] | None:
+    """Who is believed when it names a client; None: nobody is."""
+    proxies = networks(turn.proxies)
+    return (lambda ip: any(ip in network for network in proxies)) if proxies else None
 
 
 def certificate(turn: Turn) -> Certificate | None:
@@ -204,9 +242,10 @@ def certificate(turn: Turn) -> Certificate | None:
 
 
 def listen(
-    make: Callable[[Sequence[Address]], Engine], wanted: Sequence[Address]
-) -> tuple[Engine, tuple[Address, ...]]:
-    """An engine at these addresses, or at those of IPv4 where the machine has no IPv6. Raises Unavailable."""
+    make: Callable[[Sequence[Address]], T], wanted: Sequence[Address]
+) -> tuple[T, tuple[Address, ...]]:
+    """What is made at these addresses, or at those of IPv4 where the machine has no IPv6. Raises
+    Unavailable."""
     left = tuple(wanted)
     while left:
         try:

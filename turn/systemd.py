@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 
@@ -34,10 +35,10 @@ def watchdog_seconds() -> float | None:
     return int(asked) / 2e6
 
 
-async def say_alive() -> None:
+async def say_alive(is_well: Callable[[], bool] = lambda: True) -> None:
     """In the loop that moves the packets, so that one that hangs falls silent. Until cancelled."""
     seconds = watchdog_seconds()
     while True:
-        if seconds is not None:
+        if seconds is not None and is_well():
             notify("WATCHDOG=1")
         await asyncio.sleep(seconds or 3600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import subprocess
@@ -54,3 +55,9 @@ def test_a_mistake_is_told_by_kind_and_place_alone() -> None:
 def test_an_interrupt_from_the_keyboard_is_no_mistake(caplog: pytest.LogCaptureFixture) -> None:
     logs.last_words(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert not caplog.records
+
+
+async def test_asyncios_own_words_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    logs.on_loop_failure(asyncio.get_running_loop(), {"message": "lost 192.0.2.66"})
+    assert "192.0.2.66" not in caplog.text
+    assert caplog.records

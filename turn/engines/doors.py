@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import ssl
 from asyncio import get_running_loop
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from select import EPOLLIN
@@ -21,11 +20,13 @@ from turn.engines.streams import Connection
 from turn.engines.table import Client
 from turn.engines.trust import Proxies
 from turn.flows import Address
+from turn.ledger import Held, Private
 
 ACCEPTS = 16  # per turn: a flood of connections keeps nobody waiting
 MAX_SILENT = 32  # connections of one address that have not said anything yet
 MAX_UNNAMED = 256  # connections of one proxy whose clients it has not named yet: they come many at once
 HANDSHAKE = 0.8  # seconds in which one that has begun may end; who begins anew waits a second (RFC 6298 §2)
+ALL = b""  # the name of everybody together
 PAUSE = 0.1  # seconds without accepting, when the system has no descriptor left
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -35,20 +36,23 @@ class Seat:
     """One connection in a count: whose it is (None: not counted by address), and whether it has said
     nothing yet."""
 
-    held: Counter[bytes]
+    held: Held
     name: bytes | None
     silent: bool = True
 
 
 class Tally:
-    """How many connections there are, in all and by address."""
+    """How many connections there are, in all and by address, those of other processes of ours included."""
 
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
-        self.total = 0
-        self.held: Counter[bytes] = Counter()
-        self.silent: Counter[bytes] = Counter()
-        self.unnamed: Counter[bytes] = Counter()
+        ledger = streams.ledger or Private()
+        self.all, self.held = ledger.held("connections"), ledger.held("connected")
+        self.silent, self.unnamed = ledger.held("silent"), ledger.held("unnamed")
+
+    @property
+    def total(self) -> int:
+        return self.all.count(ALL)
 
     def enter(self, ip: bytes) -> Seat | None:
         """For a client; None: no more from there."""
@@ -56,40 +60,34 @@ class Tally:
         if self.is_full():
             return None
         if name is not None:
-            if self.silent[name] >= MAX_SILENT or 0 < streams.per_address <= self.held[name]:
+            if self.silent.count(name) >= MAX_SILENT or 0 < streams.per_address <= self.held.count(name):
                 return None
-            self.held[name] += 1
-            self.silent[name] += 1
-        self.total += 1
+            self.held.add(name, 1)
+            self.silent.add(name, 1)
+        self.all.add(ALL, 1)
         return Seat(self.held, name)
 
     def knock(self, ip: bytes) -> Seat | None:
         """For a proxy that has not yet said whom it speaks for."""
-        if self.is_full() or self.unnamed[ip] >= MAX_UNNAMED:
+        if self.is_full() or self.unnamed.count(ip) >= MAX_UNNAMED:
             return None
-        self.unnamed[ip] += 1
-        self.total += 1
+        self.unnamed.add(ip, 1)
+        self.all.add(ALL, 1)
         return Seat(self.unnamed, ip, silent=False)
 
     def is_full(self) -> bool:
         return 0 < self.streams.connections <= self.total
 
     def speak(self, seat: Seat) -> None:
-        if seat.silent:
-            seat.silent = False
-            take_one(self.silent, seat.name)
+        if seat.silent and seat.name is not None:
+            self.silent.add(seat.name, -1)
+        seat.silent = False
 
     def leave(self, seat: Seat) -> None:
         self.speak(seat)
-        self.total -= 1
-        take_one(seat.held, seat.name)
-
-
-def take_one(counts: Counter[bytes], name: bytes | None) -> None:
-    if name is not None:
-        counts[name] -= 1
-        if not counts[name]:
-            del counts[name]
+        self.all.add(ALL, -1)
+        if seat.name is not None:
+            seat.held.add(seat.name, -1)
 
 
 class Door:

@@ -1,0 +1,102 @@
+"""The place of one worker, seen from the process that starts it: who sits there, and what it has counted."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from turn.line import Line, Refused, Silent
+from turn.sums import Figure, lasting
+from turn.worker import Start
+
+START_SECONDS = 20.0  # for a fresh interpreter on a busy machine
+LAST_SECONDS = 5.0  # from the end of the line to the end of the process
+MISSES = 2  # orders without an answer: then it hangs, and is ended
+
+
+class CannotSit(Exception):
+    """A worker that did not start; the text says why, as far as it told."""
+
+
+class Seat:
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.process: asyncio.subprocess.Process | None = None
+        self.line: Line | None = None
+        self.since = 0.0
+        self.misses = 0
+        self.figures: list[Figure] = []  # as they were told last
+
+    async def sit(self, descriptors: Iterable[int]) -> None:
+        """Start a process: a fresh interpreter rather than a copy of this one, which holds an operator's
+        connections, and threads that a copy would not have. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "turn.worker", str(theirs.fileno())),
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(), *descriptors),
+            start_new_session=True,  # Ctrl-C in a terminal is for the one who asks the others
+        )
+        theirs.close()
+        self.line = await Line.at(ours)
+        self.since, self.misses = time.monotonic(), 0
+
+    async def begin(self, start: Start) -> None:
+        """Raises CannotSit."""
+        try:
+            if self.line is not None:
+                await self.line.ask("start", start, seconds=START_SECONDS)
+        except (Silent, Refused) as problem:
+            self.kill()
+            raise CannotSit(str(problem) or "it does not answer") from None
+
+    async def ask(self, order: str, *values: object) -> Any:
+        """Raises Silent and Refused. One that hangs is ended."""
+        if self.line is None:
+            raise Silent
+        try:
+            answer = await self.line.ask(order, *values)
+        except Silent:
+            self.misses += 1
+            if self.misses >= MISSES:
+                self.kill()
+            raise
+        self.misses = 0
+        return answer
+
+    async def look(self) -> None:
+        """Have it tell its figures. Raises Silent and Refused."""
+        self.figures = await self.ask("figures")
+
+    async def ended(self) -> float:
+        """When its process has ended: how many seconds it lived."""
+        if self.process is not None:
+            await self.process.wait()
+        if self.line is not None:
+            self.line.close()
+            self.line = None
+        return time.monotonic() - self.since
+
+    def bury(self) -> list[Figure]:
+        """What stays of it."""
+        figures, self.figures = self.figures, []
+        return lasting(figures)
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+
+    async def leave(self) -> None:
+        """It ends with its line, or is ended."""
+        if self.line is not None:
+            self.line.close()
+        try:
+            async with asyncio.timeout(LAST_SECONDS):
+                await self.ended()
+        except TimeoutError:
+            self.kill()
+            await self.ended()

@@ -1,0 +1,174 @@
+"""Several processes as one crew. This one carries no packets: it holds every listening socket for all of its
+life, so that each client stays with its worker and waits there while a dead one is replaced; it keeps the
+memory of their limits; and it asks them what an operator wants to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from turn.config import Turn
+from turn.crew import Row
+from turn.engines import BadCertificate
+from turn.engines.groups import Groups
+from turn.engines.tls import server_context
+from turn.flows import Address
+from turn.line import Refused, Silent
+from turn.live import Live
+from turn.metrics import Shown
+from turn.seat import CannotSit, Seat
+from turn.service import Unavailable, certificate
+from turn.shared import Shared, make
+from turn.sums import Figure, Together, added
+from turn.worker import Start
+
+log = logging.getLogger("calln.relay")
+
+KEY_BYTES = 32
+LOOK_SECONDS = 2.0  # between two looks whether all answer
+PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a successor starts; doubled where one soon dies
+STEADY_SECONDS = 60.0  # who lived so long did not die of its start
+
+
+class Team:
+    """See turn.crew.Crew for the verbs. Raises OSError."""
+
+    def __init__(
+        self,
+        told: tuple[Turn, Sequence[bytes]],
+        own: frozenset[bytes],
+        groups: Groups,
+        listeners: Sequence[Address],
+        live: Live,
+        state_dir: Path,
+    ) -> None:
+        turn, known = told
+        key, columns = secrets.token_bytes(KEY_BYTES), turn.workers
+        self.draining = False
+        self.alternate: Address | None = None
+        self.name = f"engine {turn.engine}, {columns} workers"
+        self.groups, self.listeners = groups, listeners
+        self.ledger = make(columns)
+        self.shared = Shared(self.ledger, columns, 0, key)
+        self.live = live
+        self.start = Start(turn, known, own, {}, state_dir, key, self.ledger, columns)
+        self.seats = [Seat(number) for number in range(columns)]
+        self.past: list[Figure] = []  # of the dead
+        self.deaths = 0
+
+    async def run(self, ready: asyncio.Event) -> None:
+        try:
+            await self.begin_all()
+            ready.set()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.look())
+                for seat in self.seats:
+                    tasks.create_task(self.keep(seat))
+        finally:
+            await asyncio.gather(*(seat.leave() for seat in self.seats))
+            self.live.leave()
+            self.groups.close()
+            os.close(self.ledger)
+
+    async def begin_all(self) -> None:
+        """Raises Unavailable."""
+        begun = await asyncio.gather(*map(self.begin, self.seats), return_exceptions=True)
+        for problem in begun:
+            if isinstance(problem, BaseException):
+                raise Unavailable(f"a worker cannot start: {problem}") from problem
+
+    async def begin(self, seat: Seat) -> None:
+        """Raises CannotSit and OSError."""
+        listeners = self.groups.of(seat.number)
+        await seat.sit((*listeners.values(), self.ledger))
+        await seat.begin(self.start._replace(listeners=listeners, column=seat.number))
+        if self.draining:
+            await self.ask_all("drain", self.alternate)
+
+    async def keep(self, seat: Seat) -> None:
+        """Whoever dies has a successor."""
+        pause = PAUSE
+        while True:
+            lived = await seat.ended()
+            self.bury(seat)
+            pause = PAUSE if lived > STEADY_SECONDS else min(pause, LONGEST_PAUSE)
+            log.error("worker %d has died and its calls with it; another in %d s", seat.number, pause)
+            await asyncio.sleep(pause)
+            pause *= 2
+            try:
+                await self.begin(seat)
+            except (CannotSit, OSError) as problem:  # its words may hold addresses
+                log.error("worker %d cannot start: %s", seat.number, type(problem).__name__)
+            else:
+                log.info("worker %d is there again", seat.number)
+
+    def bury(self, seat: Seat) -> None:
+        """Nothing that the dead one held counts any more, but what it has carried."""
+        self.deaths += 1
+        self.past = added([self.past, seat.bury()])
+        self.shared.wipe(seat.number)
+        self.live.sweep()
+
+    async def look(self) -> None:
+        """At all of them, now and then: who hangs is found, and of the dead the figures are known."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.gather(*(seat.look() for seat in self.seats), return_exceptions=True)
+
+    def is_well(self) -> bool:
+        """Whether all that live answer."""
+        return not any(seat.misses for seat in self.seats)
+
+    async def ask_all(self, order: str, *values: object) -> list[Any]:
+        """The answers of those that live. Raises Refused."""
+        asked = (seat.ask(order, *values) for seat in self.seats)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, Silent):
+                raise answer
+        return [answer for answer in answers if not isinstance(answer, Silent)]
+
+    async def sessions(self) -> list[Row]:
+        return [row for rows in await self.ask_all("sessions") for row in rows]
+
+    async def count(self) -> int:
+        return sum(await self.ask_all("count"))
+
+    async def kill(self, *, user: str | None = None, name: str | None = None) -> int:
+        return sum(await self.ask_all("kill", user, name))
+
+    async def present(self, turn: Turn) -> None:
+        """Tried here first, so that what cannot be used reaches nobody."""
+        try:
+            shown = certificate(turn)
+            if shown is not None:
+                server_context(shown)
+            await self.ask_all("present", turn)
+        except (BadCertificate, Refused) as problem:
+            raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
+
+    async def adopt(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
+        self.start = self.start._replace(turn=turn, secrets=secrets, own=own)  # for who starts meanwhile
+        await self.ask_all("adopt", turn, secrets, own)
+
+    async def drain(self, alternate: Address | None) -> None:
+        self.draining, self.alternate = True, alternate
+        await self.ask_all("drain", alternate)
+
+    async def metrics(self) -> Shown:
+        await asyncio.gather(*(seat.look() for seat in self.seats), return_exceptions=True)
+        return Together(added([self.own_figures(), self.past, *(seat.figures for seat in self.seats)]))
+
+    def own_figures(self) -> list[Figure]:
+        living = sum(seat.line is not None for seat in self.seats)
+        name, deaths = "calln_relay_workers", "calln_relay_worker_deaths"
+        return [
+            Figure(name, "Processes that carry packets now.", "gauge", [(name, {}, living)]),
+            Figure(deaths, "Those that have died.", "counter", [(f"{deaths}_total", {}, self.deaths)]),
+        ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 
-from turn.engines import Certificate
+from turn.engines import BadCertificate, Certificate
 from turn.engines.tls import server_context
+
+log = logging.getLogger("calln.relay")
 
 TIMES = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
 
@@ -25,6 +28,16 @@ def untimely(certificate: Certificate) -> str | None:
     except ssl.SSLCertVerificationError as error:
         return TIMES.get(error.verify_code)
     return None
+
+
+def warn(certificate: Certificate | None) -> None:
+    """In the log, without the names of files; the doctor says them."""
+    try:
+        wrong = untimely(certificate) if certificate else None
+    except BadCertificate:
+        wrong = "cannot be used"
+    if wrong is not None:
+        log.warning("the certificate %s: clients refuse TLS; calln doctor says what to do", wrong)
 
 
 def trusting(certificate: Certificate) -> ssl.SSLContext:

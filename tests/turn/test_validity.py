@@ -10,7 +10,7 @@ import pytest
 
 from tests.turn.engines.certificates import certificate
 from turn.engines import BadCertificate, Certificate
-from turn.validity import untimely
+from turn.validity import untimely, warn
 
 DAYS = [  # the first and the last one, counted from today; what is said
     (-1, 1, None),
@@ -55,3 +55,17 @@ def test_a_certificate_has_its_days(
 def test_files_that_are_no_certificate(tmp_path: Path) -> None:
     with pytest.raises(BadCertificate):
         untimely(Certificate(tmp_path / "none", tmp_path / "none"))
+
+
+def test_the_log_says_it_without_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    warn(None)
+    warn(certificate())
+    assert caplog.records == []
+    warn(issued(tmp_path, -9, -2))
+    warn(Certificate(tmp_path / "none", tmp_path / "none"))
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.partition(":")[0] for line in said] == [
+        "the certificate has expired",
+        "the certificate cannot be used",
+    ]
+    assert str(tmp_path) not in caplog.text

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from turn import admin, logs, systemd
+from turn import admin, logs, systemd, validity
 from turn.config import Turn
 from turn.control import Control, Told
 from turn.core.relay import Relay
@@ -25,6 +25,7 @@ from turn.service import (
     ENGINES,
     Service,
     Unavailable,
+    certificate,
     check_loopback_peers,
     check_relay_addresses,
     listen,
@@ -64,6 +65,7 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
     asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
     make = alone if turn.workers == 1 else together
     crew = make((turn, secrets), own, state_dir)
+    validity.warn(certificate(turn))
     control, ready = Control(crew, read, (turn, secrets)), asyncio.Event()
     work: list[asyncio.Task[Any]] = [asyncio.create_task(crew.run(ready))]
     try:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.turn.engines.certificates import certificate
+from tests.turn.test_process import elsewhere, free_port
 from turn.engines import BadCertificate, Certificate
 from turn.validity import untimely, warn
 
+SAID = "the certificate has expired: clients refuse TLS; calln doctor says what to do"
 DAYS = [  # the first and the last one, counted from today; what is said
     (-1, 1, None),
     (-9, -2, "has expired"),
@@ -69,3 +71,16 @@ def test_the_log_says_it_without_names(tmp_path: Path, caplog: pytest.LogCapture
         "the certificate cannot be used",
     ]
     assert str(tmp_path) not in caplog.text
+
+
+async def test_it_is_said_at_the_start_and_at_each_reload(tmp_path: Path) -> None:
+    old, places = issued(tmp_path, -9, -2), f"tls://127.0.0.1:{free_port()}"
+    async with elsewhere(tmp_path, certificate=str(old.chain), key=str(old.key)) as relay:
+        assert [line["text"] for line in relay.log() if "certificate" in line["text"]] == [SAID]
+        async with relay.operator() as operator:
+            assert (await operator.post("/reload")).status_code == 200
+            new = certificate()
+            relay.write(certificate=str(new.chain), key=str(new.key), listen=[str(relay.listener), places])
+            assert (await operator.post("/reload")).status_code == 200
+        assert [line["text"] for line in relay.log() if "certificate" in line["text"]] == [SAID] * 2
+        assert str(tmp_path) not in str(relay.log())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from socket import socket
 from time import monotonic
 
-from turn.engines import icmp, sockets
+from turn.engines import dscp, icmp, sockets
 from turn.engines.epoll import LAST_START, Epoll
 from turn.engines.framing import LARGEST, ROOM, TAIL
 from turn.engines.gather import Transmit
@@ -77,6 +77,7 @@ class Joined:
         """Read from now on: `take` what is from the other end, `stray` what is not."""
         self.take = take
         self.stray = stray
+        dscp.ask(self.sock)
         self.epoll.watch(self.sock, self.settle)
 
     def drain(self, most: int) -> None:
@@ -114,7 +115,23 @@ class Joined:
         over = monotonic() > self.settled
         self.sort(LAST_WORDS if over else most)
         if over and self.sock.fileno() in self.epoll.drains:  # what went up may have closed it
-            self.epoll.drains[self.sock.fileno()] = self.drain
+            self.epoll.watch_now_and_then(self.sock, self.look)
+
+    def look(self, _most: int) -> None:
+        """One packet, and what it leaves by is marked as it is."""
+        epoll, gather = self.epoll, self.epoll.gather
+        epoll.drains[self.sock.fileno()] = self.drain
+        try:
+            size, control, _, _ = self.sock.recvmsg_into([epoll.body], dscp.CONTROL_BYTES)
+        except OSError:
+            return
+        gather.on = True
+        taken = self.take(epoll.view, ROOM, size)
+        for sender in gather.holding:
+            dscp.give(sender.sock, dscp.said(control))
+        gather.end()
+        if not taken:
+            self.up(epoll.body[:size])
 
     def sort(self, most: int) -> None:
         for _ in range(most):

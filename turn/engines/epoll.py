@@ -44,6 +44,7 @@ class Epoll:
         self.body = self.view[ROOM : ROOM + LARGEST]
         self.drains: dict[int, Drain] = {}
         self.errors: dict[int, Drain] = {}  # of sockets whose error queue is read
+        self.looks: dict[int, Drain] = {}  # each for one wake-up per tick, in a drain's place
         self.crowded: list[Drain] = []
         self.epoll = select.epoll()
         self.waiting: list[Callable[[], object]] = []
@@ -85,6 +86,13 @@ class Epoll:
         """Of a socket that is watched, read the error queue too; else epoll would not stop telling of it."""
         self.errors[sock.fileno()] = read
 
+    def watch_now_and_then(self, sock: socket.socket, look: Drain) -> None:
+        """At its next wake-up and once per tick, look; `look` itself puts the drain back."""
+        self.drains[sock.fileno()] = self.looks[sock.fileno()] = look
+
+    def look(self, _now: float) -> None:
+        self.drains.update(self.looks)
+
     def heed(self, sock: socket.socket, events: int) -> None:
         """Wake up for these events from now on."""
         self.epoll.modify(sock, events)
@@ -93,6 +101,7 @@ class Epoll:
         """Watch it no longer."""
         del self.drains[sock.fileno()]
         self.errors.pop(sock.fileno(), None)
+        self.looks.pop(sock.fileno(), None)
         self.epoll.unregister(sock)
 
     def drop(self, sock: socket.socket) -> None:

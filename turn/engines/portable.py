@@ -53,6 +53,7 @@ class Portable:
         self.alone = alone
         self.leaving = False
         self.epoll = Epoll()
+        self.epoll.ticks.append(self.epoll.look)
         self.table = Table()
         self.tally = Tally(streams)
         self.proxies = Proxies(streams.is_proxy) if streams.is_proxy else None

@@ -87,6 +87,8 @@ class Serving(Protocol):
     mishaps: int
     draining: bool
 
+    def refused(self) -> Mapping[str, int]: ...
+
 
 class Shown(Collector):
     """Figures in a registry of their own: nothing but what they collect is shown."""
@@ -121,6 +123,7 @@ class Metrics(Shown):
         yield from carried(service.tally.totals())
         yield punted(service.punted)
         yield from counted(service.relay.counts)
+        yield refused(service.refused())
         yield CounterMetricFamily(
             "calln_relay_mishaps", "Packets that met a mistake of ours.", value=service.mishaps
         )
@@ -179,6 +182,15 @@ def punted(counts: Mapping[Kind, int]) -> Metric:
     )
     for kind, number in counts.items():
         family.add_metric(labels(kind), number)
+    return family
+
+
+def refused(counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(
+        "calln_relay_refused_connections", "Connections not let in, by limit.", labels=("limit",)
+    )
+    for limit, number in counts.items():
+        family.add_metric((limit,), number)
     return family
 
 

@@ -149,6 +149,10 @@ class Service:
         except BadCertificate as problem:
             raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
 
+    def refused(self) -> Mapping[str, int]:
+        """Connections that were not let in, by the limit that they met."""
+        return self.engine.refused()
+
     def drain(self, alternate: Address | None) -> None:
         """Take nobody new; `alternate` is where they are sent instead, if there is one."""
         self.draining = True

@@ -188,6 +188,21 @@ REFUSED = [
         [figure("drops_total", 4, reason="strangers"), figure("drops_total", 1, reason="new peers")],
         ["1 packets to too many new peers", "4 strangers not answered"],
     ),
+    (
+        [
+            figure("refused_connections_total", 2, limit="connections"),
+            figure("refused_connections_total", 3, limit="connections of an address"),
+            figure("events_total", 6, event="locked out"),
+            figure("drops_total", 7, reason="wrong signatures"),
+            figure("drops_total", 8, reason="pace"),
+        ],
+        [
+            "8 packets by no flow dropped as too many",
+            "5 connections not let in",
+            "6 logins after too many wrong passwords",
+            "7 wrongly signed requests",
+        ],
+    ),
 ]
 
 

@@ -6,7 +6,7 @@ import pytest
 from aioice import stun
 
 from tests.turn.engines.world import framed, unframed
-from tests.turn.test_service import Caller, Running
+from tests.turn.test_service import Caller, Running, turn
 from turn.flows import Address, Flow, Traffic
 from turn.metrics import Metrics, Tally
 
@@ -98,3 +98,14 @@ async def test_drops_refusals_and_limits_are_counted_by_reason() -> None:
     shown = {figure["name"] for figure in metrics.figures()}
     assert "calln_relay_drops_total" in shown
     assert not any(str(name).startswith("process_") for name in shown)
+
+
+async def test_connections_that_were_not_let_in_are_counted_by_limit() -> None:
+    async with Running(transport="tcp", limits={"connections_per_address": 2}) as world:
+        world.service.present(turn(limits={"connections_per_address": 2}))
+        metrics = Metrics(world.service, world.engine.name)
+        for _ in range(2):
+            await world.connect()
+        third = await world.connect()
+        assert await third.ended() == b""
+        assert value(metrics, "refused_connections_total", limit="connections of an address") == 1

@@ -133,3 +133,6 @@ class Engine(Protocol):
 
     def traffic(self) -> Mapping[Flow, Traffic]:
         """A live view of what each linked flow has carried."""
+
+    def refused(self) -> Mapping[str, int]:
+        """How many connections were not let in, by the limit that they met."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ssl
 from asyncio import get_running_loop
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from select import EPOLLIN
@@ -49,6 +50,7 @@ class Tally:
         ledger = streams.ledger or Private()
         self.all, self.held = ledger.held("connections"), ledger.held("connected")
         self.silent, self.unnamed = ledger.held("silent"), ledger.held("unnamed")
+        self.refused: Counter[str] = Counter()  # by the limit that was met, in this process
 
     @property
     def total(self) -> int:
@@ -56,20 +58,31 @@ class Tally:
 
     def enter(self, ip: bytes) -> Seat | None:
         """For a client; None: no more from there."""
-        streams, name = self.streams, self.streams.counted_as(ip)
-        if self.is_full():
+        name = self.streams.counted_as(ip)
+        limit = self.limit_for(name)
+        if limit is not None:
+            self.refused[limit] += 1
             return None
         if name is not None:
-            if self.silent.count(name) >= MAX_SILENT or 0 < streams.per_address <= self.held.count(name):
-                return None
             self.held.add(name, 1)
             self.silent.add(name, 1)
         self.all.add(ALL, 1)
         return Seat(self.held, name)
 
+    def limit_for(self, name: bytes | None) -> str | None:
+        """The one that keeps another client out."""
+        if self.is_full():
+            return "connections"
+        if name is not None and self.silent.count(name) >= MAX_SILENT:
+            return "silent connections"
+        if name is not None and 0 < self.streams.per_address <= self.held.count(name):
+            return "connections of an address"
+        return None
+
     def knock(self, ip: bytes) -> Seat | None:
         """For a proxy that has not yet said whom it speaks for."""
         if self.is_full() or self.unnamed.count(ip) >= MAX_UNNAMED:
+            self.refused["connections" if self.is_full() else "connections of a proxy"] += 1
             return None
         self.unnamed.add(ip, 1)
         self.all.add(ALL, 1)

@@ -234,6 +234,9 @@ class Portable:
     def traffic(self) -> Mapping[Flow, Traffic]:
         return self.table
 
+    def refused(self) -> Mapping[str, int]:
+        return self.tally.refused
+
 
 def context_for(address: Address, streams: Streams) -> SSLContext | None:
     """What TLS is spoken with at this address, if it is. Raises BadCertificate."""

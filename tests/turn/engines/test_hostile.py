@@ -136,6 +136,7 @@ async def test_a_flood_of_connections_that_say_nothing(make: Maker, transport: T
         await is_heard(world, client, flow)
         tally = door_of(world).tally
         assert (tally.total, tally.silent.count(b"\x7f\0\0\1")) == (MAX_SILENT + 1, MAX_SILENT)
+        assert world.engine.refused() == {"silent connections": FLOOD - MAX_SILENT}
         for end in ends:
             end.reset()
         await emptied(world)

@@ -99,6 +99,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "turn.control",
         "turn.core",
         "turn.crew",
+        "turn.elders",
         "turn.engines",
         "turn.flows",
         "turn.live",

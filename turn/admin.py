@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
+import secrets
 import socket
 import stat
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -21,13 +22,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from turn.control import Control
+from turn.elders import DOOR, SHARED
 from turn.flows import Address
 from turn.service import Unavailable
 
-SOCKET = "relay.sock"
 MAX_BODY = 4_096  # a wish is a name; bounds what a mistaken program can make us keep
 MAX_CONNECTIONS = 32  # at each door: bounds descriptors
 START_SECONDS = 0.01  # between two looks whether the doors are open
@@ -67,11 +68,46 @@ class Admin:
         self.control.drain()
         return JSONResponse({"draining": True, "sessions": await self.control.crew.count()})
 
+    async def share(self, request: Request) -> Lasting:
+        """A newer version is about to listen where we do; as long as it holds the connection, it is there."""
+        return Lasting(self.control.with_heir(), self.control.left)
+
     async def reload(self, request: Request) -> Response:
         try:
             return JSONResponse({"waiting": await self.control.reload()})
         except ValueError as problems:
             return refusal(422, f"{problems}\nthe relay goes on as it was")
+
+
+class Lasting:
+    """An answer that is given when something has begun, and goes on until it is over, or the asker gone."""
+
+    def __init__(self, what: contextlib.AbstractAsyncContextManager[None], over: asyncio.Event) -> None:
+        self.what = what
+        self.over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/plain")]
+        async with self.what:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": SHARED, "more_body": True})
+            await first(self.over.wait(), gone(receive))
+            await send({"type": "http.response.body", "body": b""})
+
+
+async def gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def first(*waiting: Coroutine[Any, Any, object]) -> None:
+    """Wait for one of them."""
+    tasks = [asyncio.create_task(one) for one in waiting]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def read_wish(request: Request) -> dict[str, str] | None:
@@ -97,7 +133,7 @@ def refusal(status: int, message: str) -> Response:
 def everything(control: Control) -> ASGIApp:
     """For the Unix socket, which only the operator's account can open."""
     admin = Admin(control)
-    acts = {"/kill": admin.kill, "/drain": admin.drain, "/reload": admin.reload}
+    acts = {"/kill": admin.kill, "/drain": admin.drain, "/reload": admin.reload, "/share": admin.share}
     shows = {"/sessions": admin.sessions, "/stats": admin.stats}
     return Starlette(
         routes=[
@@ -144,22 +180,32 @@ def quiet(app: ASGIApp) -> Quiet:
 
 
 @contextlib.asynccontextmanager
-async def serving(control: Control, state_dir: Path) -> AsyncIterator[None]:
-    """The doors are open within. Raises Unavailable."""
-    place = state_dir / SOCKET
+async def serving(control: Control, state_dir: Path, *, beside: bool = False) -> AsyncIterator[None]:
+    """The doors are open within, that of figures until we leave it to a newer version. `beside` an older one
+    they are where it has its own. Raises Unavailable."""
     at = control.turn.metrics_listen
     with contextlib.ExitStack() as sockets:
-        doors = [(quiet(everything(control)), sockets.enter_context(listen_here(place)))]
+        here = sockets.enter_context(listen_here(state_dir))
+        own, doors = Path(here.getsockname()), [(quiet(everything(control)), here)]
         if at is not None:
-            doors.append((quiet(figures_alone(control)), sockets.enter_context(listen(at))))
+            figures = quiet(figures_alone(control))
+            doors.append((figures, sockets.enter_context(listen(at, beside=beside))))
         tasks = [asyncio.create_task(server.serve([sock])) for server, sock in doors]
+        tasks.append(asyncio.create_task(leave([server for server, _ in doors[1:]], control.left)))
         try:
             while not all(server.started for server, _ in doors):
                 await asyncio.sleep(START_SECONDS)
             yield
         finally:
+            control.left.set()
             await close([server for server, _ in doors], tasks)
-            remove(place)
+            remove(own)
+
+
+async def leave(servers: Sequence[Quiet], left: asyncio.Event) -> None:
+    await left.wait()
+    for server in servers:
+        server.should_exit = True
 
 
 async def close(servers: Sequence[Quiet], tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -168,15 +214,18 @@ async def close(servers: Sequence[Quiet], tasks: Sequence[asyncio.Task[None]]) -
     await asyncio.gather(*tasks)
 
 
-def listen_here(place: Path) -> socket.socket:
-    """A Unix socket that only this account may open, in the place of an older one. Raises Unavailable."""
+def listen_here(folder: Path) -> socket.socket:
+    """A Unix socket that only this account may open, in the place of an older one; under a name of its own it
+    is found when a newer one has taken that place. Raises Unavailable."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    draft = place.with_name(f"{place.name}.{os.getpid()}")
+    name = secrets.token_hex(4)
+    place, own, draft = folder / DOOR, folder / f"{DOOR}.{name}", folder / f".{name}"
     try:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft.unlink(missing_ok=True)
-        made.bind(str(draft))
-        draft.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made.bind(str(own))
+        own.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        made.listen()
+        draft.hardlink_to(own)
         draft.rename(place)
     except OSError as error:
         made.close()
@@ -184,22 +233,25 @@ def listen_here(place: Path) -> socket.socket:
     return made
 
 
-def listen(at: Address) -> socket.socket:
+def listen(at: Address, *, beside: bool) -> socket.socket:
     """Raises Unavailable."""
     made = socket.socket(socket.AF_INET6 if len(at.ip) == 16 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if beside:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.bind((at.host, at.port))
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as error:
         made.close()
         raise Unavailable(f"{at}: {error.strerror}; set turn.metrics_listen otherwise") from None
     return made
 
 
-def remove(place: Path) -> None:
-    """The socket's file, unless a newer relay has put its own there."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-        try:
-            asked.connect(str(place))
-        except OSError:
-            place.unlink(missing_ok=True)
+def remove(own: Path) -> None:
+    """The socket's files, but not a newer relay's."""
+    place = own.with_name(DOOR)
+    with contextlib.suppress(OSError):
+        if place.samefile(own):
+            place.unlink()
+    own.unlink(missing_ok=True)

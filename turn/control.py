@@ -7,22 +7,23 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
-from turn import systemd
+from turn import systemd, validity
 from turn.config import Turn
 from turn.crew import Crew
 from turn.outside import NoAnswer, resolved
 from turn.own import own_addresses
-from turn.service import Unavailable, check_loopback_peers, check_relay_addresses
+from turn.service import Unavailable, certificate, check_loopback_peers, check_relay_addresses
 
 log = logging.getLogger("calln.relay")
 
 Told = tuple[Turn, Sequence[bytes]]  # the relay's section of the file, and the secrets
 
 POLL_SECONDS = 0.2  # how soon the end of the last allocation is noticed while draining
+LAST_COMERS_SECONDS = 2.0  # for who was at a door that we leave, and has not got an allocation yet
 LOOK_SECONDS = 5.0  # between two looks at this machine's addresses
 FIXED = (  # until the next start
     "listen",
@@ -59,10 +60,50 @@ class Control:
         self.end = End()
         self.one_at_a_time = asyncio.Lock()  # of reloads: what was read last is what holds
         self.reloading: asyncio.Task[None] | None = None
+        self.one_shares = asyncio.Lock()
+        self.sharers = self.heirs = 0
+        self.left = asyncio.Event()  # our listeners, to a newer version
 
     def drain(self) -> None:
         """Take nobody new, and end when the last allocation has ended; like a first SIGTERM."""
         self.end.once.set()
+
+    @asynccontextmanager
+    async def sharing(self) -> AsyncIterator[None]:
+        """Another version is at our listeners too, within, or soon."""
+        async with self.one_shares:
+            self.sharers += 1
+            if self.sharers == 1:
+                await self.crew.share()
+        try:
+            yield
+        finally:
+            async with self.one_shares:
+                self.sharers -= 1
+                if not self.sharers and not self.left.is_set():
+                    await self.crew.share_no_more()
+
+    async def share_until(self, left: Coroutine[Any, Any, None]) -> None:
+        """With older versions, while they are at our listeners."""
+        async with self.sharing():
+            await left
+
+    @asynccontextmanager
+    async def with_heir(self) -> AsyncIterator[None]:
+        """A newer version is here, within: when we are to end, what is new is its own."""
+        async with self.sharing():
+            self.heirs += 1
+            try:
+                if self.end.once.is_set():
+                    await self.leave()
+                yield
+            finally:
+                self.heirs -= 1
+
+    async def leave(self) -> None:
+        """Strangers are the newer version's from now on."""
+        await self.crew.leave()
+        self.left.set()
 
     async def reload(self) -> list[str]:
         """Read the configuration anew; names the keys that wait for the next start. Raises ValueError with
@@ -86,6 +127,7 @@ class Control:
             check_relay_addresses(turn, own)
             check_loopback_peers(turn, own)
             await self.crew.present(turn)
+            validity.warn(certificate(turn))
             await self.adopt(turn, secrets, own)
         except (Unavailable, NoAnswer) as problem:
             raise ValueError(str(problem)) from None
@@ -140,6 +182,10 @@ class Control:
         again."""
         await self.end.once.wait()
         systemd.notify("STOPPING=1")
+        if self.heirs:
+            await self.leave()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.end.twice.wait(), LAST_COMERS_SECONDS)
         await self.crew.drain(self.turn.alternate_server)
         seconds = self.turn.drain_seconds
         log.info("ending; %d allocations go on for up to %d seconds", await self.crew.count(), seconds)

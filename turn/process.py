@@ -12,12 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from turn import admin, logs, systemd, validity
+from turn import admin, elders, logs, systemd, validity
 from turn.config import Turn
 from turn.control import Control, Told
 from turn.core.relay import Relay
 from turn.crew import Alone, Crew
+from turn.elders import Elders
+from turn.engines import Bind
 from turn.engines.groups import Groups
+from turn.engines.sockets import bound
 from turn.live import FILE, Live
 from turn.outside import NoAnswer, resolved
 from turn.own import own_addresses
@@ -53,7 +56,7 @@ def run(read: Callable[[], Told], state_dir: Path) -> int:
 
 
 async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
-    """Raises Unavailable."""
+    """Beside older versions that still have calls. Raises Unavailable."""
     turn, secrets = told
     try:
         turn = await asyncio.to_thread(resolved, turn)
@@ -64,13 +67,20 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
     check_loopback_peers(turn, own)
     asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
     make = alone if turn.workers == 1 else together
-    crew = make((turn, secrets), own, state_dir)
-    validity.warn(certificate(turn))
-    control, ready = Control(crew, read, (turn, secrets)), asyncio.Event()
+    async with elders.sharing(state_dir) as older:
+        crew = make((turn, secrets), own, state_dir, partial(bound, beside=bool(older)))
+        validity.warn(certificate(turn))
+        await carry(Control(crew, read, (turn, secrets)), older, state_dir)
+
+
+async def carry(control: Control, older: Elders, state_dir: Path) -> None:
+    """Raises Unavailable."""
+    crew, turn, ready = control.crew, control.turn, asyncio.Event()
+    beside = [asyncio.create_task(control.share_until(older.left()))] if older else []
     work: list[asyncio.Task[Any]] = [asyncio.create_task(crew.run(ready))]
     try:
         await either(work[0], ready)
-        async with admin.serving(control, state_dir):
+        async with admin.serving(control, state_dir, beside=bool(older)):
             with control.by_signal():
                 also = (control.ended(), control.watch_addresses(), systemd.say_alive(crew.is_well))
                 work += map(asyncio.create_task, also)
@@ -81,15 +91,16 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
                     task.result()
                 await cancel(work)
     finally:
-        await cancel(work)
+        await cancel([*work, *beside])
 
 
-def alone(told: Told, own: frozenset[bytes], state_dir: Path) -> Crew:
+def alone(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind) -> Crew:
     """This process carries the packets. Raises Unavailable."""
     turn, secrets = told
     live = opened(state_dir)
     try:
-        engine, listeners = listen(partial(ENGINES[turn.engine], streams=streams(turn)), turn.listen)
+        make = partial(ENGINES[turn.engine], streams=streams(turn), bind=bind)
+        engine, listeners = listen(make, turn.listen)
     except Unavailable:
         live.leave()
         raise
@@ -97,11 +108,11 @@ def alone(told: Told, own: frozenset[bytes], state_dir: Path) -> Crew:
     return Alone(Service(Relay(known), engine, live), listeners)
 
 
-def together(told: Told, own: frozenset[bytes], state_dir: Path) -> Crew:
+def together(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind) -> Crew:
     """Others carry them. Raises Unavailable."""
     turn, live = told[0], opened(state_dir, claim=False)
     try:
-        groups, listeners = listen(partial(Groups, members=turn.workers), turn.listen)
+        groups, listeners = listen(partial(Groups, members=turn.workers, bind=bind), turn.listen)
     except Unavailable:
         live.leave()
         raise

@@ -17,6 +17,7 @@ from turn.config import Turn
 from turn.crew import Row
 from turn.engines import BadCertificate
 from turn.engines.groups import Groups
+from turn.engines.sockets import is_wildcard
 from turn.engines.tls import server_context
 from turn.flows import Address
 from turn.line import Refused, Silent
@@ -50,7 +51,7 @@ class Team:
     ) -> None:
         turn, known = told
         key, columns = secrets.token_bytes(KEY_BYTES), turn.workers
-        self.draining = False
+        self.draining = self.sharing = self.left = False
         self.alternate: Address | None = None
         self.name = f"engine {turn.engine}, {columns} workers"
         self.groups, self.listeners = groups, listeners
@@ -88,6 +89,8 @@ class Team:
         listeners = self.groups.of(seat.number)
         await seat.sit((*listeners.values(), self.ledger))
         await seat.begin(self.start._replace(listeners=listeners, column=seat.number))
+        if self.sharing:
+            await seat.ask("share")
         if self.draining:
             await self.ask_all("drain", self.alternate)
 
@@ -97,6 +100,8 @@ class Team:
         while True:
             lived = await seat.ended()
             self.bury(seat)
+            if self.left:
+                return
             pause = PAUSE if lived > STEADY_SECONDS else min(pause, LONGEST_PAUSE)
             log.error("worker %d has died and its calls with it; another in %d s", seat.number, pause)
             await asyncio.sleep(pause)
@@ -160,6 +165,22 @@ class Team:
     async def drain(self, alternate: Address | None) -> None:
         self.draining, self.alternate = True, alternate
         await self.ask_all("drain", alternate)
+
+    async def share(self) -> None:
+        self.sharing = True
+        await self.ask_all("share")
+
+    async def share_no_more(self) -> None:
+        """Twins under a concrete address move strangers between workers: there they stay as they are."""
+        if all(is_wildcard(listener) for listener in self.listeners):
+            self.sharing = False
+            await self.ask_all("share_no_more")
+
+    async def leave(self) -> None:
+        """Who dies from now on has no successor: there is nothing left to meet strangers with."""
+        self.left = True
+        await self.ask_all("leave")
+        self.groups.close()
 
     async def metrics(self) -> Shown:
         await asyncio.gather(*(seat.look() for seat in self.seats), return_exceptions=True)

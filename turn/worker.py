@@ -61,6 +61,9 @@ class Worker:
             "present": self.present,
             "adopt": crew.adopt,
             "drain": crew.drain,
+            "share": crew.share,
+            "share_no_more": crew.share_no_more,
+            "leave": crew.leave,
             "figures": self.figures,
         }
         self.crew.set_result(crew)

@@ -13,7 +13,7 @@ import pytest
 from tests.turn.engines.world import End
 from tests.turn.test_control import ALICE, controlled, raises
 from tests.turn.test_service import Caller, Running, turn
-from turn import admin
+from turn import admin, elders
 from turn.control import Control
 from turn.flows import Address
 from turn.service import Unavailable
@@ -22,19 +22,19 @@ from turn.service import Unavailable
 @asynccontextmanager
 async def door(control: Control, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with admin.serving(control, folder):
-        transport = httpx.AsyncHTTPTransport(uds=str(folder / admin.SOCKET))
+        transport = httpx.AsyncHTTPTransport(uds=str(folder / elders.DOOR))
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as operator:
             yield operator
 
 
 async def test_only_the_owner_may_open_it_and_it_goes_with_the_relay(tmp_path: Path) -> None:
-    place = tmp_path / "new" / admin.SOCKET
+    place = tmp_path / "new" / elders.DOOR
     async with Running() as world, door(controlled(world), place.parent):
         mode = place.stat().st_mode
         assert stat.S_ISSOCK(mode)
         assert stat.S_IMODE(mode) == 0o600
         assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
-    assert not place.exists()
+    assert not list(place.parent.iterdir())
 
 
 async def test_a_newer_relay_takes_the_place(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ async def test_a_newer_relay_takes_the_place(tmp_path: Path) -> None:
             operator = await newer.__aenter__()
         assert (await operator.get("/readyz")).text == "ready\n"
         await newer.__aexit__(None, None, None)
-    assert not (tmp_path / admin.SOCKET).exists()
+    assert not list(tmp_path.iterdir())
 
 
 async def test_sessions_are_shown_and_ended(tmp_path: Path) -> None:
@@ -146,4 +146,4 @@ async def test_numbers_at_an_address_of_their_own_until_the_end(tmp_path: Path) 
 
 def test_an_address_that_cannot_be_had_is_named() -> None:
     with pytest.raises(Unavailable, match=r"turn\.metrics_listen"):
-        admin.listen(Address.of("192.0.2.99", 9642))
+        admin.listen(Address.of("192.0.2.99", 9642), beside=False)

@@ -8,8 +8,8 @@ CONFIG ?=
 PART ?=
 SECONDS ?= 600
 
-# What the tests drive beside our own code: browsers and who they trust, and coturn's clients and server.
-TEST_PACKAGES := chromium firefox-esr coturn iproute2 libnss3-tools openssl
+# What the tests drive beside our own code: browsers and who they trust, coturn's clients and server, a balancer.
+TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools openssl
 
 .PHONY: help setup run test check lint format bench soak fuzz example clean
 

@@ -75,8 +75,8 @@ class Stage:
         """What a peer sends to the client's relayed address, or the network says about it."""
         assert client.relay is not None
         if "icmp" in step:
-            size = (1500).to_bytes(4, "big")
-            return self.net.run(self.net.relay.failed(client.relay, PEER, *step["icmp"], size, self.net.now))
+            (kind, code), size = step["icmp"], (1500).to_bytes(4, "big")
+            return self.net.run(self.net.relay.failed(client.relay, PEER, kind, code, size, self.net.now))
         data = bytes(step["zeros"]) if "zeros" in step else bytes.fromhex(step["raw"])
         return self.net.deliver(client.relay, address(step["peer"]), data)
 

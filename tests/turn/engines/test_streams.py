@@ -104,6 +104,9 @@ BROKEN = {
     "channel data before anything": b"\x40\x01\0\4data",
     "another cookie": b"\0\1\0\0\0\0\0\0",
     "the hello of TLS": bytes.fromhex("1603010200010001fc0303"),
+    "64 KiB of nothing": bytes(64 << 10),
+    "version 1 of the PROXY protocol": b"PROXY TCP4 203.0.113.9 198.51.100.2 51000 3478\r\n",
+    "version 2 of the PROXY protocol": bytes.fromhex("0d0a0d0a000d0a515549540a2000 0000"),
     **{f"length {size}": struct.pack("!HH", 1, size) + HELLO for size in range(65520, 65536, 4)},
 }
 
@@ -117,6 +120,54 @@ async def test_what_is_no_stream_of_frames_is_closed(make: Maker, transport: Tra
         assert await stream.ended() == b""
         assert world.punted.empty()
         assert not door_of(world).connections
+
+
+TOO_LONG = [struct.pack("!HH", CHANNEL, size) for size in range(65529, 65536)]
+
+
+@streams
+@pytest.mark.parametrize("said", TOO_LONG, ids=lambda said: str(int.from_bytes(said[2:])))
+async def test_channel_data_longer_than_any_ends_the_connection(
+    make: Maker, transport: Transport, said: bytes
+) -> None:
+    async with World(make, transport=transport) as world:
+        client = await world.client()
+        assert isinstance(client, StreamEnd)
+        client.writer.write(said + HELLO)
+        assert await client.ended() == b""
+        assert world.punted.empty()
+        assert await world.lost.get() == (client.address, world.listener)
+
+
+@streams
+async def test_channel_data_of_every_length(make: Maker, transport: Transport) -> None:
+    """What no datagram holds goes nowhere, and the stream goes on behind it."""
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
+        flow = world.link(client, peer.address, CHANNEL)
+        for size in (*range(9), 1199, 1200, 16384, 65507, 65508, 65528):
+            client.send(framed(flow, bytes(size)), world.listener)
+            if size <= 65507:
+                assert await peer.receive() == bytes(size)
+        client.send(HELLO, world.listener)
+        assert (await world.punt()).data == HELLO
+        assert world.engine.traffic()[flow].packets_out == 15
+
+
+@streams
+async def test_channel_data_without_its_data_waits_and_is_closed_in_time(
+    make: Maker, transport: Transport
+) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
+        world.link(client, peer.address, CHANNEL)
+        connection = connection_of(world, client)
+        client.send(struct.pack("!HH", CHANNEL, 35510) + b"\1\2\3", world.listener)
+        await settled(connection, 8)
+        door_of(world).sweep(connection.read_by + 0.1)
+        assert await world.lost.get() == (client.address, world.listener)
+        with pytest.raises(BlockingIOError):
+            peer.sock.recv(1)
 
 
 @streams
@@ -155,6 +206,41 @@ async def test_who_leaves_is_lost_once(make: Maker, transport: Transport, name: 
         await asyncio.sleep(0.05)
         assert world.lost.empty()
         assert not door_of(world).connections
+
+
+@streams
+async def test_what_was_said_before_the_end_is_heard(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
+        assert isinstance(client, StreamEnd)
+        flow = world.link(client, peer.address, CHANNEL)
+        wanted = [numbered(number) for number in range(FRAMES * 5)]
+        client.writer.write(b"".join(wanted) + b"\x40\1\0\4last" + HELLO[:7])
+        client.writer.close()
+        assert await punted(world, len(wanted)) == wanted
+        assert await peer.receive() == b"last"
+        assert await world.lost.get() == (flow.client, world.listener)
+        assert world.punted.empty()
+
+
+@streams
+async def test_a_storm_of_resets(make: Maker, transport: Transport) -> None:
+    """Some have gone before they are met, some while they speak; a call over the same door goes on."""
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
+        flow = world.link(client, peer.address, CHANNEL)
+        for number in range(200):
+            with socket.create_connection((world.listener.host, world.listener.port)) as sock:
+                sock.send(HELLO[: number % 20] or b"\x16")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if number % 20 == 0:
+                client.send(framed(flow, b"voice"), world.listener)
+                assert await peer.receive() == b"voice"
+        async with asyncio.timeout(5):
+            while len(door_of(world).connections) > 1:
+                await asyncio.sleep(0.01)
+        assert door_of(world).tally.total == 1
+        assert world.punted.empty()
 
 
 async def test_half_a_close_is_a_whole_one(make: Maker) -> None:

@@ -21,7 +21,6 @@ log = logging.getLogger("calln.relay")
 Does = Mapping[str, Callable[..., Awaitable[object]]]  # an order, and what answers it
 
 LONGEST = 64 << 20  # bytes of a line: all sessions of a full relay, and room
-SECONDS = 4.0  # for an answer: whoever asks through the relay's own socket waits for five
 
 
 class Silent(Exception):
@@ -44,7 +43,7 @@ class Line:
     async def at(cls, sock: socket) -> Line:
         return cls(*await asyncio.open_connection(sock=sock, limit=LONGEST))
 
-    async def ask(self, order: str, *values: object, seconds: float = SECONDS) -> Any:
+    async def ask(self, order: str, *values: object, seconds: float) -> Any:
         """Raises Silent and Refused."""
         async with self._one_at_a_time:
             number = next(self._numbers)

@@ -15,6 +15,7 @@ from turn.worker import Start
 
 START_SECONDS = 20.0  # for a fresh interpreter on a busy machine
 LAST_SECONDS = 5.0  # from the end of the line to the end of the process
+ANSWER_SECONDS = 4.0  # whoever asks through the relay's own socket waits for five
 MISSES = 2  # orders without an answer: then it hangs, and is ended
 
 
@@ -59,7 +60,7 @@ class Seat:
         if self.line is None:
             raise Silent
         try:
-            answer = await self.line.ask(order, *values)
+            answer = await self.line.ask(order, *values, seconds=ANSWER_SECONDS)
         except Silent:
             self.misses += 1
             if self.misses >= MISSES:

@@ -104,11 +104,15 @@ async def work(sock: socket) -> None:
     asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
     worker, line = Worker(), await Line.at(sock)
     tasks = [asyncio.create_task(line.serve(worker.does)), asyncio.create_task(worker.run())]
-    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        task.result()
-    for task in tasks:
-        task.cancel()
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        line.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def main() -> None:

@@ -118,7 +118,8 @@ class Churn:
                 self.guests.popleft().leave()
             self.counts["made"] += 1
         except (OSError, Refused) as error:
-            print(f"an allocation of the churn failed: {error!r}", file=sys.stderr)
+            way = WAYS[self.number % len(WAYS)]
+            print(f"{self.number}, {way.transport} by {way.admit.__name__}: {error!r}", file=sys.stderr)
             self.counts["failed"] += 1
 
     def say(self, **more: int) -> None:

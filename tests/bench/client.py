@@ -149,7 +149,7 @@ class Client:
                 continue
             except ConnectionRefusedError:
                 time.sleep(0.2)
-        raise TimeoutError("the relay does not answer")
+        raise TimeoutError(f"the relay does not answer {message.message_method.name}")
 
     def learn(self, challenge: stun.Message) -> None:
         """Take realm and nonce from a 401 or 438."""

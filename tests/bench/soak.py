@@ -127,7 +127,7 @@ class Soak:
             f"{sums['came']:,} packets came, {sums['under_way']} did not yet, "
             f"p99 {quantile(self.relayed, 0.99):,} µs; "
             f"{sums['made']:,} allocations came and went, {sums['failed'] + sums['silent']} in vain; "
-            f"no room at the relay for {no_room(self.net.server)}; mishaps {self.figure('mishaps_total'):.0f}",
+            f"{no_room(self.net.server)} had no room at the relay; mishaps {self.figure('mishaps_total'):.0f}",
             flush=True,
         )
 

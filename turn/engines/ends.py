@@ -24,6 +24,8 @@ Stray = Callable[[int, SockAddr], None]  # size, source: what a joined socket ca
 class Relayed:
     """A relayed address: peers without a linked flow, and flows that got no socket of their own."""
 
+    __slots__ = ("address", "epoll", "sock", "table")
+
     def __init__(self, epoll: Epoll, table: Table, address: Address) -> None:
         """Raises OSError; EADDRINUSE means taken."""
         self.epoll = epoll

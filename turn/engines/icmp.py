@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from functools import partial
 
 from turn.engines import Failure, sockets
 from turn.engines.epoll import Epoll
@@ -31,18 +30,28 @@ def hear(epoll: Epoll, sock: socket.socket, relay: Address) -> None:
     sock.setsockopt(sockets.LEVEL[sock.family], RECVERR[sock.family], 1)
     if sock.family == socket.AF_INET:
         sock.setsockopt(socket.IPPROTO_IP, sockets.IP_MTU_DISCOVER, PMTUDISC_OMIT)
-    epoll.watch_errors(sock, partial(tell, epoll, sock, relay))
+    epoll.watch_errors(sock, Ear(epoll, sock, relay))
 
 
-def tell(epoll: Epoll, sock: socket.socket, relay: Address, most: int) -> None:
-    """What waits in the queue, so many at most: epoll comes back while anything is left."""
-    for _ in range(most):
-        try:
-            failure = read(sock, relay)
-        except BlockingIOError:
-            return
-        if failure is not None:
-            epoll.fail(failure)
+class Ear:
+    """One socket's error queue. There are two sockets to an allocation: this is as small as can be."""
+
+    __slots__ = ("epoll", "relay", "sock")
+
+    def __init__(self, epoll: Epoll, sock: socket.socket, relay: Address) -> None:
+        self.epoll = epoll
+        self.sock = sock
+        self.relay = relay
+
+    def __call__(self, most: int) -> None:
+        """What waits in the queue, so many at most: epoll comes back while anything is left."""
+        for _ in range(most):
+            try:
+                failure = read(self.sock, self.relay)
+            except BlockingIOError:
+                return
+            if failure is not None:
+                self.epoll.fail(failure)
 
 
 def read(sock: socket.socket, relay: Address) -> Failure | None:

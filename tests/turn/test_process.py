@@ -23,6 +23,7 @@ from turn import outside, process
 from turn.config import Turn
 from turn.control import Told
 from turn.flows import Address
+from turn.live import started
 from turn.service import Unavailable
 
 ROOT = Path(__file__).parents[2]
@@ -121,11 +122,11 @@ async def elsewhere(folder: Path, **keys: object) -> AsyncIterator[Elsewhere]:
             end.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)])
 async def test_it_says_where_it_is_and_ends_when_asked(
-    tmp_path: Path, manager: Manager, number: signal.Signals
+    tmp_path: Path, manager: Manager, number: signal.Signals, workers: int
 ) -> None:
-    async with elsewhere(tmp_path) as relay:
+    async with elsewhere(tmp_path, workers=workers) as relay:
         assert await manager.hears() == "READY=1"
         stranger = relay.end()
         stranger.send(b"\0\1\0\0\x21\x12\xa4\x42transaction!", relay.listener)
@@ -138,8 +139,11 @@ async def test_it_says_where_it_is_and_ends_when_asked(
         assert not (tmp_path / "s" / "relay.sock").exists()
 
 
-async def test_what_lives_goes_on_and_nobody_new_comes(tmp_path: Path, manager: Manager) -> None:
-    async with elsewhere(tmp_path) as relay:
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_what_lives_goes_on_and_nobody_new_comes(
+    tmp_path: Path, manager: Manager, workers: int
+) -> None:
+    async with elsewhere(tmp_path, workers=workers) as relay:
         caller, peer, late = relay.caller(), relay.end(), relay.caller()
         there = await caller.allocate()
         assert await manager.hears() == "READY=1"
@@ -156,7 +160,7 @@ async def test_what_lives_goes_on_and_nobody_new_comes(tmp_path: Path, manager: 
         assert await relay.ended() == 0
 
 
-@pytest.mark.parametrize(("keys", "signals"), [({"drain_seconds": 1}, 1), ({}, 2)])
+@pytest.mark.parametrize(("keys", "signals"), [({"drain_seconds": 1}, 1), ({}, 2), ({"workers": 2}, 2)])
 async def test_the_limit_and_a_second_signal_end_what_lives(
     tmp_path: Path, manager: Manager, keys: dict[str, object], signals: int
 ) -> None:
@@ -173,10 +177,11 @@ async def test_the_limit_and_a_second_signal_end_what_lives(
         assert relay.log()[-1]["text"] == "ended; 1 allocations were cut off"
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 async def test_new_users_after_a_signal_and_a_broken_file_changes_nothing(
-    tmp_path: Path, manager: Manager
+    tmp_path: Path, manager: Manager, workers: int
 ) -> None:
-    async with elsewhere(tmp_path) as relay:
+    async with elsewhere(tmp_path, workers=workers) as relay:
         assert await manager.hears() == "READY=1"
         caller = relay.caller()
         await caller.allocate()
@@ -203,9 +208,45 @@ async def test_figures_over_tcp(tmp_path: Path, manager: Manager) -> None:
         assert "alice" not in page
 
 
-async def test_a_process_that_cannot_listen_says_so(tmp_path: Path) -> None:
+async def test_an_operator_of_several(tmp_path: Path, manager: Manager) -> None:
+    async with elsewhere(tmp_path, workers=3) as relay, relay.operator() as operator:
+        callers = [relay.caller() for _ in range(12)]
+        relays = [await caller.allocate() for caller in callers]
+        shown = (await operator.get("/sessions")).json()["sessions"]
+        ids = sorted(f"{there.host}:{there.port}" for there in relays)
+        assert sorted(session["id"] for session in shown) == ids
+        page = (await operator.get("/metrics")).text
+        assert "calln_relay_workers 3.0" in page
+        assert 'calln_relay_allocations{family="ipv4",transport="udp"} 12.0' in page
+        assert 'calln_relay_refusals_total{code="401"} 12.0' in page
+        assert "process_resident_memory_bytes" in page
+        figures = (await operator.get("/stats")).json()["figures"]
+        assert {"name": "calln_relay_workers", "labels": {}, "value": 3.0} in figures
+        assert (await operator.post("/kill", json={"id": ids[0]})).json() == {"ended": 1}
+        assert (await operator.post("/kill", json={"user": "alice"})).json() == {"ended": 11}
+        relay.write(users={"alice": "short"})
+        assert (await operator.post("/reload")).status_code == 422
+        await relay.caller().allocate()
+        assert (await operator.get("/readyz")).status_code == 200
+        drained = await operator.post("/drain")
+        assert drained.json() == {"draining": True, "sessions": 1}
+
+
+async def test_workers_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    async with elsewhere(tmp_path, workers=2) as relay:
+        place = Path(f"/proc/{relay.process.pid}/task/{relay.process.pid}/children")
+        children = [int(pid) for pid in place.read_text().split()]
+        assert len(children) == 2
+        relay.process.kill()
+        async with asyncio.timeout(PATIENCE):
+            while any(map(started, children)):
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_process_that_cannot_listen_says_so(tmp_path: Path, workers: int) -> None:
     squatter = End()
-    relay = Elsewhere(tmp_path, listen=str(squatter.address))
+    relay = Elsewhere(tmp_path, listen=str(squatter.address), workers=workers)
     started = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "turn", "--config", str(relay.file)), cwd=ROOT, stderr=asyncio.subprocess.PIPE
     )

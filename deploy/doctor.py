@@ -14,10 +14,11 @@ from typing import Any
 
 from config import Config, ConfigError, turn_secrets
 from deploy.control import RELAY, ControlError, ask
-from deploy.ice import relay_host
+from deploy.ice import relay_host, speaks_tls
 from deploy.machine import Finding, Patient, buffers, clock, descriptors
 from deploy.trial import NoEcho, echo, reached_at
 from turn import service
+from turn.config import Turn
 from turn.credentials import mint
 from turn.engines import BadCertificate
 from turn.flows import Address
@@ -188,6 +189,9 @@ def trial(patient: Patient) -> Iterator[Finding]:
         return
     credential = mint(turn_secrets(patient.config)[0], "doctor", int(time.time()) + TRIAL_SECONDS)
     for listener in patient.config.turn.listen:
+        if counts_as_proxy(listener, patient.config.turn):
+            yield Finding(True, f"{listener} believes this machine to be a proxy: try a call through yours.")
+            continue
         try:
             echo(listener, credential)
         except NoEcho as why:
@@ -195,6 +199,12 @@ def trial(patient: Patient) -> Iterator[Finding]:
             yield Finding(False, f"A call in small through {listener} failed: {why}.", advice)
         else:
             yield Finding(True, f"A call in small went through {listener}.")
+
+
+def counts_as_proxy(listener: Address, turn: Turn) -> bool:
+    """Whether what this machine itself says to a listener would have to begin with a proxy's header."""
+    here = ip_address(reached_at(listener)[0])  # who speaks to an own address speaks from it
+    return any(here in network for network in turn.proxies)
 
 
 def certificate(patient: Patient) -> Iterator[Finding]:
@@ -205,9 +215,9 @@ def certificate(patient: Patient) -> Iterator[Finding]:
         return
     if patient.figures is None:
         return
-    host = relay_host(patient.config)
-    for listener in patient.config.turn.listen:
-        if listener.transport == "tls":
+    turn, host = patient.config.turn, relay_host(patient.config)
+    for listener in turn.listen:
+        if speaks_tls(listener, turn) and not counts_as_proxy(listener, turn):
             yield trusted(reached_at(listener), host)
 
 

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from config import Config
 from server.ice import IceSettings
+from turn.config import Turn
+from turn.flows import Address
 
 LOCAL = "127.0.0.1"
 
 
 def ice_settings(config: Config, secret: bytes) -> IceSettings:
     """Where browsers find the relay and what their credentials are made with."""
-    ports = {
-        transport: tuple(
-            dict.fromkeys(here.port for here in config.turn.listen if here.transport == transport)
-        )
-        for transport in ("udp", "tcp", "tls")
-    }
-    seconds = config.turn.credential_seconds
-    return IceSettings(relay_host(config), ports["udp"], secret, seconds, ports["tcp"], ports["tls"])
+    turn = config.turn
+    udp, tcp = (tuple(here for here in turn.listen if here.transport == kind) for kind in ("udp", "tcp"))
+    tls = tuple(here for here in turn.listen if speaks_tls(here, turn))
+    seconds = turn.credential_seconds
+    return IceSettings(relay_host(config), ports(udp), secret, seconds, ports(tcp), ports(tls))
+
+
+def ports(listeners: Iterable[Address]) -> tuple[int, ...]:
+    """Each once."""
+    return tuple(dict.fromkeys(here.port for here in listeners))
+
+
+def speaks_tls(listener: Address, turn: Turn) -> bool:
+    return listener.transport == "tls" or (turn.detect_tls and listener.transport == "tcp")
 
 
 def relay_host(config: Config) -> str:

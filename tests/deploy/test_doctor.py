@@ -144,6 +144,14 @@ async def test_a_call_with_a_secret_that_the_relay_does_not_know(running: Elsewh
     assert (finding.well, "401" in finding.text) == (False, True)
 
 
+def test_a_machine_that_is_a_proxy_makes_no_call_of_its_own() -> None:
+    keys = {"listen": "127.0.0.1:3478", "proxies": "127.0.0.1/32", "secret": "sixteen bytes or more"}
+    told = list(doctor.trial(patient([], **keys)))
+    assert [(finding.well, "try a call through yours" in finding.text) for finding in told] == [
+        (True, True)
+    ] * 2
+
+
 def test_a_certificate_that_is_over_and_files_that_are_none(tmp_path: Path) -> None:
     old = issued(tmp_path, -9, -2)
     place = f"tls://127.0.0.1:{free_port()}"

@@ -37,3 +37,10 @@ def test_each_transport_has_its_ports() -> None:
     config = parse(f"turn: {{listen: {listen}, certificate: c.pem, key: k.pem}}", Path("c"))
     settings = ice_settings(config, b"secret")
     assert (settings.ports, settings.tcp_ports, settings.tls_ports) == ((3478,), (3478, 80), (443,))
+
+
+def test_tls_has_the_ports_of_tcp_where_it_is_detected() -> None:
+    listen = "['tls://0.0.0.0:5349', 'tcp://0.0.0.0:443']"
+    config = parse(f"turn: {{listen: {listen}, certificate: c.pem, key: k.pem, detect_tls: true}}", Path("c"))
+    settings = ice_settings(config, b"secret")
+    assert (settings.ports, settings.tcp_ports, settings.tls_ports) == ((), (443,), (5349, 443))

@@ -379,7 +379,7 @@ async def test_streams_and_datagrams_at_one_port() -> None:
     async with World(ENGINES["portable"], transport="tcp") as world:
         pass
     both = [world.listener, world.listener._replace(transport="udp")]
-    async with World(lambda _, streams=NO_LIMITS: Portable(both, streams)) as pair:
+    async with World(lambda _, streams=NO_LIMITS, *__, **___: Portable(both, streams)) as pair:
         for pair.listener in both:
             client, peer = await pair.client(), pair.end()
             flow: Flow = pair.link(client, peer.address, CHANNEL)

@@ -174,6 +174,11 @@ class Turn(Section):
     credential_seconds: Annotated[int, Strict(), Field(ge=30, le=86400)] = Field(
         600, description="How long a minted credential can open allocations; running ones go on."
     )
+    strict_expiry: Switch = Field(
+        False,
+        description="A running allocation, too, is renewed only as long as its credential lasts: a call "
+        "longer than credential_seconds is cut off.",
+    )
     users: dict[str, SecretStr] = Field(
         {},
         description="Static users for clients other than our page: name and password.",

@@ -303,6 +303,7 @@ def settings(
         sha256=turn.sha256,
         behaviour_discovery=turn.behaviour_discovery,
         classic_stun=turn.classic_stun,
+        strict_expiry=turn.strict_expiry,
         keys=Accounts(
             {name: password.get_secret_value() for name, password in turn.users.items()}, tuple(secrets_)
         ),

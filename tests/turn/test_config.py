@@ -66,8 +66,11 @@ def test_every_limit_of_the_file_is_one_of_the_core_with_the_same_default() -> N
     assert Limits().model_dump() == vars(Policy())
 
 
-@pytest.mark.parametrize("key", ["sha256", "behaviour_discovery", "classic_stun", "allow_loopback_peers"])
-def test_what_makes_replies_larger_or_reaches_further_is_off(key: str) -> None:
+SWITCHES = ["sha256", "behaviour_discovery", "classic_stun", "allow_loopback_peers", "strict_expiry"]
+
+
+@pytest.mark.parametrize("key", SWITCHES)
+def test_what_makes_replies_larger_or_reaches_further_or_cuts_calls_is_off(key: str) -> None:
     assert getattr(Turn(), key) is False
     assert getattr(Turn.model_validate({key: True}), key) is True
 

@@ -68,14 +68,19 @@ def check_realm(state: State, message: Message) -> None:
 
 def prove(exchange: Exchange, username: str, algorithm: bytes) -> Proof:
     """Whose key made the MESSAGE-INTEGRITY. An allocation goes on with the key that it was made with, so that
-    credentials are asked for their time only when one is made."""
+    credentials are asked for their time only when one is made, unless an operator wants it stricter."""
     allocation = exchange.allocation
     if allocation is not None and (allocation.username, allocation.algorithm) == (username, algorithm):
         proof = Proof(username, allocation.user, allocation.key, algorithm)
-        if is_proven(exchange, proof):
+        if is_proven(exchange, proof) and may_go_on(exchange, username):
             return proof
         raise Unauthenticated
     return prove_anew(exchange, username, algorithm)
+
+
+def may_go_on(exchange: Exchange, username: str) -> bool:
+    settings = exchange.state.settings
+    return not settings.strict_expiry or settings.keys.login(username, exchange.wall) is not None
 
 
 def prove_anew(exchange: Exchange, username: str, algorithm: bytes) -> Proof:

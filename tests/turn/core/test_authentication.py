@@ -52,6 +52,25 @@ def test_time_is_asked_for_when_an_allocation_is_made_and_never_again() -> None:
     assert late.code(TYPES["allocate"], UDP) == 401
 
 
+def test_where_it_is_wanted_stricter_an_allocation_is_renewed_only_while_its_credential_lasts() -> None:
+    net = network(settings(keys=Accounts({"alice": "alice's word"}, SECRETS), strict_expiry=True))
+    username, password = mint(SECRETS[0], "r.visitor", int(net.wall) + 5)
+    visitor, alice = Client(net, user=username, password=password), Client(net, port=40001)
+    for client in (visitor, alice):
+        client.allocate()
+        assert client.refresh(600) == client.bind(0x4000, PEER) == 0
+    net.wall += 6
+    assert [visitor.refresh(600), visitor.permit(PEER), visitor.refresh(0), alice.refresh(600)] == [
+        401,
+        401,
+        401,
+        0,
+    ]
+    assert len(visitor.raw(bytes.fromhex("4000 0002 6869"))) == 1
+    net.pass_time(600)
+    assert [session.user for session in net.relay.sessions(net.now)] == []
+
+
 def test_the_wall_clock_ends_no_allocation() -> None:
     net = network()
     client = Client(net)

@@ -73,10 +73,12 @@ def unlimited(**changes: Any) -> Settings:
 
 @dataclass
 class Network:
-    """Runs a relay's effects and asserts what an engine may rely on. `foreign` ports are other programs'."""
+    """Runs a relay's effects and asserts what an engine may rely on. `foreign` ports are other programs',
+    those `elsewhere` other processes' of ours."""
 
     relay: Relay
     foreign: set[Address] = field(default_factory=set)
+    elsewhere: set[Address] = field(default_factory=set)
     now: float = 0.0
     wall: float = 1_800_000_000.0
     open: set[Address] = field(default_factory=set)
@@ -122,9 +124,8 @@ class Network:
                     self.kept.remove((client, listener))
                 case Send(packet):
                     queue.extend(self.send(packet, left))
-        assert not [
-            flow for flow in self.links if flow.peer.ip == flow.relay.ip and flow.peer not in self.open
-        ]
+        live = self.open | self.elsewhere
+        assert not [flow for flow in self.links if flow.peer.ip == flow.relay.ip and flow.peer not in live]
         return left
 
     def take(self, relay: Address) -> bool:

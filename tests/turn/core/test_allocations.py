@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.turn.network import PEER, TYPES, Client, Network, network, settings, unlimited
+from tests.turn.network import LISTENER, PEER, TYPES, Client, Network, network, settings, unlimited
 from turn.core.allocations import MAX_SPOKEN_TO
 from turn.core.effects import Close, Release, Unlink
+from turn.core.relay import Relay
 from turn.flows import Address, Rule
 from turn.policies import Limits
 
@@ -219,3 +220,22 @@ def test_and_begin_anew_where_the_port_is_given_out_again(by_channel: bool) -> N
     heard = alice.raw(bytes.fromhex("4000 0001 68")) if by_channel else alice.send(b, b"x")
     assert [packet.there for packet in heard] == [carol.address]
     assert [flow.channel for flow in net.links] == [0x4000 if by_channel else None]
+
+
+def test_flows_to_a_relayed_address_elsewhere_end_with_it() -> None:
+    elsewhere = {Address(LISTENER.ip, 50001), Address(LISTENER.ip, 50003)}
+    net = Network(Relay(unlimited(others=elsewhere)), elsewhere=elsewhere)
+    client = Client(net)
+    client.allocate()
+    for number, peer in enumerate(sorted(elsewhere)):
+        assert client.bind(0x4000 + number, peer) == 0
+    client.bind(0x4002, PEER)
+    assert net.relay.look_again(net.now) == []
+    kept = elsewhere.pop()
+    net.run(net.relay.look_again(net.now))
+    assert {flow.peer for flow in net.links} == {PEER, *elsewhere}
+    elsewhere.add(kept)
+    client.send(kept, b"there again")
+    assert {flow.peer for flow in net.links} == {PEER, *elsewhere}
+    client.refresh(0)
+    assert (net.relay.look_again(net.now), net.links) == ([], {})

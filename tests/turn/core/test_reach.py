@@ -25,6 +25,8 @@ OPEN = settings(
 )
 SHUT = settings(own=OWN)
 
+ELSEWHERE = settings(own=OWN, others={OURS, LOOP})  # in other processes of ours
+
 # settings, live relayed addresses, peer -> permission granted, channel granted, data moves
 ASKED = [
     (SHUT, [], Address.of("9.9.9.9", 5000), True, True, True),
@@ -32,6 +34,9 @@ ASKED = [
     (SHUT, [], OURS, True, False, False),
     (SHUT, [OURS], OURS, True, True, True),
     (SHUT, [OURS], OURS._replace(port=50001), True, False, False),
+    (ELSEWHERE, [], OURS, True, True, True),
+    (ELSEWHERE, [], OURS._replace(port=50001), True, False, False),
+    (ELSEWHERE, [], LOOP, True, True, True),
     (SHUT, [OURS], LISTENER, True, False, False),
     (SHUT, [], LOOP, False, False, False),
     (SHUT, [LOOP], LOOP, True, True, True),

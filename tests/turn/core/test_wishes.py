@@ -51,6 +51,13 @@ def test_a_wish_and_its_code(code: int, pairs: list[tuple[Any, Any]]) -> None:
     assert bool(net.open) == (code == 0)
 
 
+@pytest.mark.parametrize(("code", "wish"), [(508, True), (0, False)])
+def test_a_pair_is_not_kept_where_its_owner_may_come_to_another(code: int, wish: bool) -> None:
+    net = network(settings(several=True))
+    assert Client(net).code(TYPES["allocate"], UDP, (EVEN_PORT, wish)) == code
+    assert len(net.open) == (not wish)
+
+
 def test_a_family_is_what_was_asked_for_and_else_ipv4() -> None:
     net = network()
     assert len(Client(net).allocate().ip) == 4

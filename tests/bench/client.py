@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from aioice import stun
 from aioice.turn import make_integrity_key
 
+from turn.core.state import USER_PORTS
+
 TRIES = 50
 PATIENCE = 0.5  # seconds before a request is repeated
 LARGEST = 2048  # bytes; nothing that a load sends is longer
@@ -48,8 +50,7 @@ class Datagrams:
     """UDP."""
 
     def __init__(self, account: Account, local: str) -> None:
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind((local, 0))
+        self.sock = endpoint(local)
         self.sock.connect(account.server)
         self.sock.settimeout(PATIENCE)
 
@@ -97,6 +98,17 @@ class Encrypted(Stream):
 
 
 LINES: dict[str, type[Datagrams | Stream]] = {"udp": Datagrams, "tcp": Stream, "tls": Encrypted}
+
+
+def endpoint(local: str) -> socket.socket:
+    """A socket at a port that a relay answers to: two of those that are used for reflection are among the
+    ports that the system gives away."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((local, 0))
+    if sock.getsockname()[1] not in USER_PORTS:
+        return sock
+    with sock:  # is closed after there is another
+        return endpoint(local)
 
 
 def connected(account: Account, local: str) -> socket.socket:

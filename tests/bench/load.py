@@ -16,10 +16,10 @@ from typing import Any
 
 from aioice import stun
 
-from tests.bench.client import Account, Client, framed, request
+from tests.bench.client import Account, Client, endpoint, framed, request
 from tests.bench.gun import Cartridge, Pipe, Shot, dropped, fire, shrink
 from tests.bench.steady import Session as Probe
-from tests.bench.steady import Timed, endpoint
+from tests.bench.steady import Timed
 
 VOICE = bytes(160)  # 20 ms of Opus with its SRTP frame
 FILL = 4  # packets for each socket: more than a tiny buffer holds

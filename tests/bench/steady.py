@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from aioice import stun
 
-from tests.bench.client import CHANNEL, LARGEST, Account, Client, framed
+from tests.bench.client import CHANNEL, LARGEST, Account, Client, endpoint, framed
 
 SO_TIMESTAMPNS = 35  # from Linux's headers; the control message has the same number
 TIMESPEC = struct.Struct("=qq")
@@ -135,12 +135,6 @@ class Session:
             self.peer.fileno(): lambda: self.hear(self.peer),
             self.near.fileno(): lambda: self.hear(self.near),
         }
-
-
-def endpoint(local: str) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind((local, 0))
-    return sock
 
 
 def waiting(sock: socket.socket) -> list[tuple[bytes, int]]:

@@ -33,7 +33,7 @@ class Listener:
         self.twins = Twins(
             epoll,
             MAX_TWINS if alone or wildcard else 0,
-            self.receive,
+            self.receive if alone else self.stray,
             self.shared_sender,
             lambda: self.drain(CATCH_UP),
         )
@@ -66,6 +66,13 @@ class Listener:
         if client is None or not client.carry(self.epoll.view, ROOM, size):
             here = Address(ip, self.address.port)
             self.epoll.up(Packet(here, sockets.address(there), bytes(self.epoll.body[:size])))
+
+    def stray(self, size: int, there: SockAddr, ip: bytes) -> None:
+        """What a new twin caught of somebody else's: who has nothing here may be the others'. Ours would
+        refuse what they have granted; so it is lost, and sent again by whoever sent it."""
+        here = Address(ip, self.address.port)
+        if (there, ip) in self.clients or self.epoll.holds(sockets.address(there), here):
+            self.receive(size, there, ip)
 
     def greet(self, client: Client) -> None:
         """A client with its first linked flow."""

@@ -1,16 +1,19 @@
 """A listener that proxies speak to for their clients; everybody else meets it as any other.
 
 A proxy has a port of its own for each client, begins the first datagram from it with a header, or each, and
-gets the answers back there. Such a client has no twin: the header stands in front of what a twin would carry.
+gets the answers back there. Such a client has a twin, connected to that port, only where it must be kept from
+others who listen here; none for speed, since a header stands in front of what a twin carries.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from socket import socket
 
 from turn.engines import sockets
+from turn.engines.ends import LAST_WORDS, Joined
 from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM
 from turn.engines.gather import Transmit
@@ -31,7 +34,7 @@ Name = tuple[Address, Address]  # a client, and the listener that it reaches
 class Route:
     """A client that comes by a proxy's port, and the way back to it."""
 
-    __slots__ = ("client", "header", "name", "port", "send")
+    __slots__ = ("client", "header", "name", "port", "send", "twin")
 
     def __init__(self, name: Name, port: Port, header: bytes, send: Transmit) -> None:
         self.name = name
@@ -39,6 +42,13 @@ class Route:
         self.header = header  # the last one, which mostly is the next
         self.send = send
         self.client: Client | None = None  # while it has a linked flow
+        self.twin: Joined | None = None  # while it is kept
+
+    def lead(self, send: Transmit) -> None:
+        """From now on this is the way to it."""
+        self.send = send
+        if self.client is not None:
+            self.client.send = send
 
 
 class Routes:
@@ -71,13 +81,11 @@ class Routes:
     def remove(self, route: Route) -> None:
         del self.by_port[route.port], self.by_name[route.name]
 
-    def move(self, route: Route, port: Port, send: Transmit) -> None:
+    def move(self, route: Route, port: Port) -> None:
         """Its proxy sends from another port now."""
         del self.by_port[route.port]
-        route.port, route.send = port, send
+        route.port = port
         self.by_port[port] = route
-        if route.client is not None:
-            route.client.send = send
 
 
 class Fronted(Listener):
@@ -115,27 +123,36 @@ class Fronted(Listener):
 
     def pass_on(self, size: int, port: Port, source: Address, here: Address) -> None:
         """A proxy's datagram."""
+        packet = self.carry(port, source, here, self.epoll.view, ROOM, size)
+        if packet is not None:
+            self.epoll.up(packet)
+
+    def carry(
+        self, port: Port, source: Address, here: Address, view: memoryview, start: int, size: int
+    ) -> Packet | None:
+        """Carry what lies behind the header; or what is to go up, if anything is."""
         try:
-            route, start = self.route(size, port, source, here)
+            route, length = self.route(view[start : start + size], port, source, here)
         except BadHeader as bad:
             self.proxies.refuse(bad)
-            return
-        start, size = ROOM + start, size - start
-        if route.client is None or not route.client.carry(self.epoll.view, start, size):
-            self.epoll.up(Packet(here, route.name[0], bytes(self.epoll.view[start : start + size])))
+            return None
+        start, end = start + length, start + size
+        if route.client is not None and route.client.carry(view, start, end - start):
+            return None
+        return Packet(here, route.name[0], bytes(view[start:end]))
 
-    def route(self, size: int, port: Port, source: Address, here: Address) -> tuple[Route, int]:
+    def route(self, data: memoryview, port: Port, source: Address, here: Address) -> tuple[Route, int]:
         """Whose it is, and how long its header. Raises BadHeader."""
-        body, route = self.epoll.body, self.routes.at(port)
-        if route is not None and len(route.header) <= size and body[: len(route.header)] == route.header:
+        route = self.routes.at(port)
+        if route is not None and data[: len(route.header)] == route.header:
             return route, len(route.header)
-        start = bytes(body[: min(size, PREFIX)])
+        start = bytes(data[:PREFIX])
         if route is not None and not start.startswith(SIGNATURE):
             return route, 0
         length = size_of(start)
-        if length > size:
+        if length > len(data):
             raise BadHeader("the header is cut off")
-        header = bytes(body[:length])
+        header = bytes(data[:length])
         return self.find((client_of(header, "udp") or source, here), port, header), length
 
     def find(self, name: Name, port: Port, header: bytes) -> Route:
@@ -143,24 +160,76 @@ class Fronted(Listener):
         before, route = self.routes.by_port.get(port), self.routes.by_name.get(name)
         if before is not None and before is not route:
             self.forget(before)
-        send = super().sender(name[1], sockets.address(port[0]))
         if route is None:
             if self.routes.holds(name):
                 raise BadHeader("the header names a client that is here without a proxy")
-            route = Route(name, port, header, send)
+            route = Route(name, port, header, self.way(name[1], port))
             self.routes.add(route)
         elif route.port != port:
-            self.routes.move(route, port, send)
+            self.move(route, port)
         route.header = header
         return route
 
+    def way(self, here: Address, port: Port) -> Transmit:
+        return self.shared_sender(here, sockets.address(port[0]))
+
+    def move(self, route: Route, port: Port) -> None:
+        was_kept = route.twin is not None
+        self.unpair(route)
+        self.routes.move(route, port)
+        route.lead(self.way(route.name[1], port))
+        if was_kept:
+            self.pair(route)
+
     def forget(self, route: Route) -> None:
         """The proxy has given the port to another client: like the end of a connection."""
+        self.unpair(route)
         self.routes.remove(route)
-        if route.client is not None:
-            route.client.send = nobody
+        route.lead(nobody)
         if self.routes.holds(route.name):
             self.epoll.lose_later(*route.name)
+
+    def keep(self, owner: Name) -> None:
+        route = self.routes.by_name.get(owner)
+        if route is None:
+            super().keep(owner)
+        elif route.twin is None:
+            self.pair(route)
+
+    def release(self, owner: Name) -> None:
+        route = self.routes.by_name.get(owner)
+        if route is None:
+            super().release(owner)
+        elif route.twin is not None:
+            route.twin.sort(LAST_WORDS)
+            self.unpair(route)
+
+    def pair(self, route: Route) -> None:
+        """A socket that finds what its proxy's port sends, if the system has one left."""
+        here, there = route.name[1], sockets.address(route.port[0])
+        try:
+            twin = Joined(self.epoll, sockets.joined(here, there), here, there)
+        except OSError:
+            return
+        twin.start(partial(self.take, route.port, there, here), partial(self.receive, ip=here.ip))
+        route.twin = twin
+        route.lead(twin.sock.send)
+
+    def take(
+        self, port: Port, there: Address, here: Address, view: memoryview, start: int, size: int
+    ) -> bool:
+        """A datagram in a twin. What goes up goes later: packets before it may wait in the buffer still."""
+        packet = self.carry(port, there, here, view, start, size)
+        if packet is not None:
+            self.epoll.up_later(packet)
+        return True
+
+    def unpair(self, route: Route) -> None:
+        """What waits in the twin is lost: to read it would overwrite what is being read."""
+        twin, route.twin = route.twin, None
+        if twin is not None:
+            self.epoll.drop(twin.sock)
+            route.lead(self.way(route.name[1], route.port))
 
     def greet(self, client: Client) -> None:
         route = self.routes.by_name.get((client.address, client.listener))
@@ -177,14 +246,15 @@ class Fronted(Listener):
         elif (sockets.sockaddr(client.address), client.listener.ip) in self.clients:
             super().part(client)
 
-    def keep(self, owner: Name) -> None:
-        """Whoever else listens at this address gets what a proxy sends: no twin would be found by it."""
-        if owner not in self.routes.by_name:
-            super().keep(owner)
-
     def sender(self, here: Address, there: Address) -> Transmit:
         route = self.routes.by_name.get((there, here))
         return super().sender(here, there) if route is None else route.send
+
+    def close(self) -> None:
+        for route in self.routes.by_name.values():
+            if route.twin is not None:
+                self.epoll.drop(route.twin.sock)
+        super().close()
 
 
 def nobody(_data: memoryview) -> None:

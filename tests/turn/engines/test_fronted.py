@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import pytest
 
 from tests.turn.engines.test_arrivals import BEHIND, PROXY
 from tests.turn.engines.test_proxied import CASES, LOCAL_HEADER, header_for, titles
 from tests.turn.engines.test_streams import CHANNEL, HELLO
 from tests.turn.engines.world import End, Maker, World, framed, stun, unframed
+from turn.engines import Engine, Streams, sockets
 from turn.engines.fronted import LOOKS, Fronted, Name, Route, Routes, nobody
 from turn.engines.portable import Portable
 from turn.flows import Address, Flow, Packet, Rule
@@ -201,6 +205,78 @@ async def test_the_proxy_itself_may_ask_whether_we_live(make: Maker) -> None:
     async with fronted(make) as world:
         proxy = world.end(PROXY)
         await speaks_as(world, proxy, proxy.address, LOCAL_HEADER)
+
+
+def beside(make: Maker, before: World) -> World:
+    """A newer one that listens at the same address."""
+
+    def other(listen: Sequence[Address], streams: Streams) -> Engine:
+        return make(listen, streams, partial(sockets.bound, beside=True))
+
+    return World(other, at=before.listener, streams=BEHIND)
+
+
+def keeps(old: World, client: Address, peer: End) -> Flow:
+    """It has an allocation and a linked flow, and is to stay."""
+    flow = linked(old, client, peer, CHANNEL)
+    old.holding.add((client, old.listener))
+    old.engine.keep(client, old.listener)
+    return flow
+
+
+async def test_who_is_kept_comes_here_whoever_else_listens(make: Maker) -> None:
+    async with fronted(make) as old:
+        proxies = {ONE._replace(port=1 + number): old.end(PROXY) for number in range(20)}
+        peer = old.end()
+        flows = {}
+        for client, proxy in proxies.items():
+            await speaks_as(old, proxy, client, header_for(client))
+            flows[client] = keeps(old, client, peer)
+        async with beside(make, old) as new:
+            for _ in range(2):
+                for client, proxy in proxies.items():
+                    for header in (b"", header_for(client)):
+                        proxy.send(header + framed(flows[client], b"out"), old.listener)
+                        assert await peer.receive_from() == (b"out", flows[client].relay)
+                        peer.send(b"back", flows[client].relay)
+                        assert unframed(flows[client], await proxy.receive()) == b"back"
+                    await speaks_as(old, proxy, client, header_for(client))
+                old.engine.leave()
+            assert new.punted.empty()
+            strangers = {TWO._replace(port=60_000 + number): new.end(PROXY) for number in range(20)}
+            for client, proxy in strangers.items():
+                await speaks_as(new, proxy, client, header_for(client))
+
+
+async def test_who_is_kept_no_longer_goes_on_as_before(make: Maker) -> None:
+    async with fronted(make) as world:
+        proxy, peer = world.end(PROXY), world.end()
+        await speaks_as(world, proxy, ONE, header_for(ONE))
+        flow = keeps(world, ONE, peer)
+        world.engine.keep(ONE, world.listener)
+        proxy.send(framed(flow, b"waiting"), world.listener)
+        world.engine.release(ONE, world.listener)
+        world.engine.release(ONE, world.listener)
+        assert await peer.receive() == b"waiting"
+        assert listener_of(world).routes.by_name[ONE, world.listener].twin is None
+        await speaks_as(world, proxy, ONE)
+
+
+async def test_who_is_kept_moves_with_its_port(make: Maker) -> None:
+    async with fronted(make) as world:
+        old, new, peer = world.end(PROXY), world.end(PROXY), world.end()
+        await speaks_as(world, old, ONE, header_for(ONE))
+        flow = keeps(world, ONE, peer)
+        await speaks_as(world, new, ONE, header_for(ONE))
+        peer.send(b"back", flow.relay)
+        assert unframed(flow, await new.receive()) == b"back"
+        await speaks_as(world, new, TWO, header_for(TWO))
+        assert await world.lost.get() == (ONE, world.listener)
+        peer.send(b"for nobody", flow.relay)
+        await speaks_as(world, new, TWO)
+        world.engine.release(ONE, world.listener)
+        world.engine.unlink(flow)
+        await speaks_as(world, old, SIX, header_for(SIX))
 
 
 async def test_ordinary_clients_have_their_twins(make: Maker) -> None:

@@ -126,8 +126,8 @@ class Soak:
             f"{now / MINUTE:4.0f} min: {memory:.2f} MB, {descriptors:.0f} descriptors; "
             f"{sums['came']:,} packets came, {sums['under_way']} did not yet, "
             f"p99 {quantile(self.relayed, 0.99):,} µs; "
-            f"{sums['made']:,} allocations came and went, {sums['failed'] + sums['silent']} in vain; mishaps: "
-            f"{self.figure('mishaps_total'):.0f}; {no_room(self.net.server)} had no room at the relay",
+            f"{sums['made']:,} allocations came and went, {sums['failed'] + sums['silent']} in vain; "
+            f"mishaps: {self.figure('mishaps_total'):.0f}; {no_room(self.net.server)} had no room there",
             flush=True,
         )
 

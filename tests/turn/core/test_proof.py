@@ -1,0 +1,436 @@
+"""The gate before recorded calls: no packet of an encrypted one is dropped, and none of a plain one gets
+far."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.turn.call import (
+    OTHER_PEER,
+    OTHER_RELAY,
+    PEER,
+    RELAY,
+    VOICE,
+    Call,
+    client_hello,
+    hello,
+    noise,
+    request,
+    rtp,
+    server_hello,
+    srtcp,
+    stun,
+    unified,
+)
+from tests.turn.captures import Seen, load
+from turn.core.pairs import CONSENT, MAX_PAIRS
+from turn.core.proof import Mode, Proof, is_vouched
+from turn.core.sessions import SESSION_LIFETIME, TOLD_LIFETIME
+from turn.flows import Address
+from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO
+from turn.wire.srtp import INWARD, NOTHING, RTCP, stream_of
+from turn.wire.stun import BINDING_REQUEST, COOKIE_BYTES
+
+ENCRYPTED = ("chr12", "chrgping", "chrrestart", "chrsped", "ff", "ff12", "turn_chr", "turn_ff")
+PLAIN = ("chrplain", "turn_plain")
+MODES: tuple[Mode, ...] = ("enforce", "compat")
+KIBIBYTE = 1024
+
+recorded = lru_cache(maxsize=None)(load)
+
+
+def relay(number: int) -> Address:
+    return Address(bytes((192, 0, 2, number)), 50000)
+
+
+def peer(number: int) -> Address:
+    return Address(bytes((9, 9, 9, number)), 5000)
+
+
+def is_media(payload: bytes) -> bool:
+    return bool(payload) and payload[0] & 0xC0 == 0x80
+
+
+def is_stun(payload: bytes) -> bool:
+    return payload[4:8] == COOKIE_BYTES
+
+
+class Replay:
+    """A recorded call before a gate; what an engine would carry by itself never comes to it."""
+
+    def __init__(self, mode: Mode = "enforce", *, linked: bool = False, user: str = "alice") -> None:
+        self.proof = Proof(mode)
+        self.user, self.linked = user, linked
+        self.rules: dict[tuple[Address, Address], frozenset[int]] = {}
+        self.dropped: Counter[str] = Counter()
+        self.media_passed = self.carried = 0
+
+    def play(self, call: Iterable[Seen], start: float = 0.0) -> Replay:
+        admitted: set[int] = set()
+        for seen in call:
+            if seen.relay not in admitted:
+                self.proof.admit(relay(seen.relay), self.user)
+                admitted.add(seen.relay)
+            self.take(seen, start + seen.at)
+        return self
+
+    def take(self, seen: Seen, now: float) -> None:
+        way = relay(seen.relay), peer(seen.peer)
+        for ended in self.proof.expire(now):
+            self.rules[ended] = self.proof.media(*ended) or frozenset()
+        stream = stream_of(seen.payload, 0, len(seen.payload))
+        both = stream if seen.outward else stream | INWARD
+        if self.linked and stream != NOTHING and both in self.rules.get(way, ()):
+            self.carried += 1
+            return
+        verdict = self.proof.judge(*way, seen.outward, seen.payload, now)
+        if verdict.changed:
+            self.rules[way] = self.proof.media(*way) or frozenset()
+        self.media_passed += verdict.passes and is_media(seen.payload)
+        if not verdict.passes:
+            self.dropped[verdict.reason] += 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ENCRYPTED)
+def test_of_an_encrypted_call_nothing_is_dropped(name: str, mode: Mode) -> None:
+    replay = Replay(mode).play(recorded(name))
+    assert not replay.dropped
+    assert replay.media_passed > 1000
+
+
+@pytest.mark.parametrize("name", ENCRYPTED)
+def test_an_engine_carries_nearly_all_of_its_media(name: str) -> None:
+    replay = Replay(linked=True).play(recorded(name))
+    media = sum(is_media(seen.payload) for seen in recorded(name))
+    assert not replay.dropped
+    assert replay.carried > 0.6 * media
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_of_a_plain_call_no_media_passes(name: str) -> None:
+    replay = Replay().play(recorded(name))
+    assert replay.media_passed == 0
+    assert not any(replay.rules.values())
+
+
+@pytest.mark.parametrize(("name", "most"), [("chrplain", 40), ("turn_plain", 60)])
+def test_where_calls_may_come_late_the_first_bytes_stop_a_plain_one(name: str, most: int) -> None:
+    replay = Replay("compat").play(recorded(name))
+    assert 0 < replay.media_passed <= most
+    assert not any(replay.rules.values())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_handshake_without_encryption_ends_at_its_choice(mode: Mode) -> None:
+    one = Call(Proof(mode), relay=relay(0), peer=peer(0))
+    one.consent()
+    call = recorded("null")
+    reasons = [(one.say if seen.outward else one.hear)(seen.payload).reason for seen in call]
+    assert reasons[:4] == ["dtls", "dtls", "dtls", "cipher suite"]
+    beyond = [
+        reason for seen, reason in zip(call, reasons, strict=True) if b"\xfe\xfd\0\1" in seen.payload[:64]
+    ]
+    assert beyond == ["no handshake"] * 4
+
+
+def joined_late(name: str) -> list[Seen]:
+    """The relay sees only the checks of the first third, and then everything."""
+    call = recorded(name)
+    third = call[-1].at * 0.3
+    return [seen for seen in call if seen.at > third or is_stun(seen.payload)]
+
+
+@pytest.mark.parametrize("name", [name for name in ENCRYPTED if name != "chrrestart"])
+def test_a_call_that_joins_late_goes_on_where_that_is_allowed(name: str) -> None:
+    call = joined_late(name)
+    assert not Replay("compat").play(call).dropped
+    strict = Replay("enforce").play(call)
+    assert strict.media_passed == 0
+    assert strict.dropped["no handshake"] > 1000
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_call_that_joins_late_does_not_get_far(name: str) -> None:
+    assert Replay("compat").play(joined_late(name)).media_passed <= 60
+    assert Replay("enforce").play(joined_late(name)).media_passed == 0
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_call_after_an_encrypted_one_of_the_same_user_inherits_nothing(name: str) -> None:
+    replay = Replay().play(recorded("chr12"))
+    before, later = replay.media_passed, recorded("chr12")[-1].at + 1
+    replay.play([seen._replace(relay=seen.relay + 100) for seen in recorded(name)], later)
+    assert replay.media_passed == before
+
+
+def outside_of_handshake(call: list[Seen]) -> Iterator[int]:
+    """The packets that may come doubled, late or never without another one missing for it: media after the
+    first second of what an end has heard."""
+    opened = next(seen.at for seen in call if is_media(seen.payload)) + 1.0
+    return (number for number, seen in enumerate(call) if seen.at > opened and is_media(seen.payload))
+
+
+@given(seed=st.integers(0, 2**32), name=st.sampled_from([name for name in ENCRYPTED if name != "chrrestart"]))
+@settings(max_examples=20, deadline=None)
+def test_loss_doubles_and_disorder_drop_nothing(seed: int, name: str) -> None:
+    """A tenth lost, one of fifty doubled, each up to 60 ms late: as bytes of a seed say."""
+    call = recorded(name)
+    chance = noise(seed, 2 * len(call))
+    may_suffer = set(outside_of_handshake(call))
+    impaired: list[Seen] = []
+    for number, seen in enumerate(call):
+        fate, late = chance[2 * number : 2 * number + 2]
+        if number not in may_suffer:
+            impaired.append(seen)
+        elif fate >= 26:
+            impaired.append(seen._replace(at=seen.at + late / 255 * 0.06))
+        if number in may_suffer and fate >= 250:
+            impaired.append(seen._replace(at=seen.at + 0.06))
+    assert not Replay(linked=bool(seed & 1)).play(sorted(impaired, key=lambda seen: seen.at)).dropped
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=10, deadline=None)
+def test_whatever_order_a_plain_call_comes_in_no_media_passes(seed: int) -> None:
+    call = recorded("chrplain")
+    chance = noise(seed, len(call))
+    late = [
+        seen._replace(at=seen.at + byte / 64) for seen, byte in zip(call, chance, strict=True) if byte >= 26
+    ]
+    assert Replay().play(sorted(late, key=lambda seen: seen.at)).media_passed == 0
+
+
+def test_an_ice_restart_goes_on_by_its_streams() -> None:
+    one = Call()
+    one.open()
+    one.talk(3)
+    again = Call(one.proof, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
+    again.consent()
+    assert again.say(srtcp(1)).reason == "no handshake"
+    assert again.say(rtp(VOICE + 1, 1)).reason == "no handshake"
+    assert again.say(rtp(VOICE, 4)).passes
+    assert again.say(srtcp(1)).passes
+    assert again.say(rtp(VOICE + 1, 1)).passes
+
+
+def test_an_ice_restart_of_data_channels_goes_on() -> None:
+    one = Call()
+    one.consent()
+    one.shake_hands(srtp=False)
+    again = Call(one.proof, relay=OTHER_RELAY, ufrags=(b"new", b"newer"))
+    again.consent()
+    assert again.say(unified()).passes
+    assert again.say(rtp(VOICE, 1)).reason == "no handshake"
+    one.proof.forget(RELAY)
+    assert again.check()[1].passes
+    list(one.proof.expire(SESSION_LIFETIME - 1))
+    assert again.check()[1].passes
+    again.now = SESSION_LIFETIME + 5
+    assert again.check()[1].passes
+    assert again.say(unified()).passes
+
+
+def test_two_users_do_not_inherit_from_each_other() -> None:
+    one = Call()
+    one.open()
+    assert one.say(rtp(VOICE, 1)).passes
+    other = Call(one.proof, relay=OTHER_RELAY, user="bob")
+    other.consent()
+    for payload in (rtp(VOICE, 2), srtcp(1), unified()):
+        assert other.say(payload).reason == "no handshake"
+
+
+def test_both_ends_of_a_call_may_have_one_user() -> None:
+    """Each hello comes by twice, once for each allocation, and still is one end's."""
+    proof = Proof()
+    caller = Call(proof, relay=RELAY, peer=OTHER_RELAY)
+    called = Call(proof, relay=OTHER_RELAY, peer=RELAY, ufrags=caller.ufrags[::-1])
+    for one in (caller, called):
+        one.consent()
+    for payload, kind in ((client_hello(), CLIENT_HELLO), (server_hello(), SERVER_HELLO)):
+        first, second = (caller, called) if kind == CLIENT_HELLO else (called, caller)
+        assert first.say(hello(kind, payload)).passes
+        assert second.hear(hello(kind, payload)).passes
+    assert all(verdict.passes for verdict in caller.talk(5))
+    assert len(proof.sessions) == 1
+
+
+def test_media_may_go_another_way_than_the_handshake() -> None:
+    one = Call()
+    one.open()
+    other = Call(one.proof, peer=OTHER_PEER, admit=False)
+    assert other.say(rtp(VOICE, 1)).reason == "no consent"
+    other.numbers = one.numbers
+    other.consent()
+    assert other.say(rtp(VOICE, 1)).passes
+
+
+def test_a_peer_cannot_move_a_pair_to_another_session() -> None:
+    one = Call()
+    one.open()
+    assert one.hear(request(bytes(12), b"forged", b"")).reason == "malformed check"
+    assert one.hear(request(bytes(12), b"forged", b"ufrags")).passes
+    assert one.say(rtp(VOICE, 1)).passes
+
+
+def test_a_stream_may_be_carried_once_it_is_tested_and_until_consent_ends() -> None:
+    one = Call()
+    one.open()
+    changes = [verdict.changed for verdict in one.talk(64)]
+    assert changes == [False] * 63 + [True]
+    for number in range(64):
+        one.hear(rtp(7, number))
+        one.say(srtcp(number))
+    media = one.proof.media(RELAY, PEER)
+    assert media == frozenset((VOICE, 7 | INWARD, RTCP))
+    assert one.proof.next_expiry() == CONSENT
+    assert list(one.proof.expire(CONSENT)) == [(RELAY, PEER)]
+    assert one.proof.media(RELAY, PEER) == frozenset()
+    one.now = CONSENT
+    assert [verdict.changed for verdict in one.check()] == [False, True]
+    assert one.proof.media(RELAY, PEER) == media
+
+
+def test_what_came_late_may_be_carried_while_both_ends_answer() -> None:
+    one = Call(vouched=True)
+    one.consent()
+    assert one.talk(64)[-1].changed
+    one.now = 20.0
+    one.check()
+    assert list(one.proof.expire(CONSENT)) == [(RELAY, PEER)]
+    assert one.say(rtp(VOICE, 65), wait=CONSENT - 20).reason == "no handshake"
+
+
+def test_off_asks_nothing_and_lets_everything_be_carried() -> None:
+    one = Call(Proof("off"))
+    assert one.say(b"GET / HTTP/1.1").passes
+    assert one.proof.media(RELAY, PEER) is None
+    one.proof.mode = "enforce"
+    assert one.say(b"GET / HTTP/1.1").reason == "other"
+    assert one.proof.media(RELAY, PEER) == frozenset()
+
+
+def test_what_an_allocation_had_is_gone_with_it() -> None:
+    one = Call()
+    one.open()
+    one.proof.forget(RELAY)
+    one.proof.forget(RELAY)
+    assert one.proof.media(RELAY, PEER) == frozenset()
+    one.proof.admit(RELAY, "alice")
+    assert one.say(rtp(VOICE, 1)).reason == "no consent"
+    one.proof.forget(RELAY)
+    list(one.proof.expire(SESSION_LIFETIME + 1))
+    assert (len(one.proof.sessions), one.proof.next_expiry()) == (0, None)
+
+
+def test_the_next_relay_believes_what_this_one_has_proved() -> None:
+    one = Call()
+    one.open()
+    one.talk(3)
+    kept = one.proof.remember()
+    for after, reason in ((TOLD_LIFETIME - 1, "media"), (TOLD_LIFETIME + 1, "no handshake")):
+        following = Proof()
+        for proven in kept:
+            following.learn(proven, 0.0)
+        list(following.expire(after))
+        again = Call(following, relay=OTHER_RELAY, ufrags=(b"new", b"newer"))
+        again.now = after
+        again.consent()
+        assert again.say(rtp(VOICE, 9)).reason == reason
+
+
+def test_what_one_worker_has_proved_another_one_knows() -> None:
+    """A handshake and its media may come to different workers."""
+    one, other = Call(), Call()
+    one.consent()
+    other.consent()
+    assert one.proof.news() == []
+    one.shake_hands()
+    for proven in one.proof.news():
+        other.proof.learn(proven, 1.0)
+    assert (one.proof.news(), other.proof.news()) == ([], [])
+    assert other.say(rtp(VOICE, 1)).passes
+    assert [proven.ssrcs for proven in other.proof.news()] == [(VOICE,)]
+
+
+@pytest.mark.parametrize(
+    ("username", "user", "vouched"),
+    [
+        ("1700000000:c.x", "c.x", True),
+        ("1700000000:r.x", "r.x", False),
+        ("1700000000:visitor", "visitor", False),
+        ("c.x", "c.x", False),
+    ],
+)
+def test_only_minted_names_are_vouched_for(username: str, user: str, vouched: bool) -> None:
+    assert is_vouched(username, user) is vouched
+
+
+def flood(one: Call) -> None:
+    """All that a client and its peers can make the gate remember of one allocation."""
+    for place in range(3 * MAX_PAIRS):
+        one.peer = Address(PEER.ip, 5000 + place)
+        for outward in (True, False):
+            for _ in range(64):
+                transaction = noise(f"{place} {outward} {next(one.numbers)}", 12)
+                ufrags = noise(transaction.hex(), 60).hex().encode()
+                ask = one.say if outward else one.hear
+                ask(request(transaction, ufrags[:60], ufrags[60:]))
+    one.now += 10  # the pace of checks
+    one.consent()
+    for number in range(6):
+        for start in range(0, 3900, 130):
+            piece = noise(f"{number} {start}", 120)
+            body = bytes(start) + piece + bytes(4000 - start - 120)
+            for act in (one.say, one.hear):
+                act(hello(CLIENT_HELLO, body, start=start, end=start + 120, number=number))
+    one.now += 90  # what may be said in clear, and what contradicts
+    one.consent()
+    one.shake_hands()
+    for number in range(63):
+        for stream in range(40):
+            one.say(rtp(stream, number))
+
+
+def test_memory_is_bounded() -> None:
+    """At most 64 KiB for an allocation, whoever tries."""
+    one = Call()
+    flood(one)  # what is made once and for all
+    tracemalloc.start()
+    try:
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        fresh = Call()
+        flood(fresh)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown <= 64 * KIBIBYTE
+
+
+def test_a_peer_floods_in_vain() -> None:
+    """Pairs with consent stay, whatever comes from other ports."""
+    one = Call()
+    one.open()
+    for place in range(3 * MAX_PAIRS):
+        intruder = Call(one.proof, peer=Address(PEER.ip, 6000 + place), admit=False)
+        intruder.hear(request(place.to_bytes(12, "big"), b"a", str(place).encode()))
+    assert one.say(rtp(VOICE, 1)).passes
+    assert one.check()[1].passes
+
+
+def test_a_stun_message_that_is_no_check_begins_nothing() -> None:
+    one = Call()
+    assert one.say(stun(BINDING_REQUEST, [], bytes(12))).reason == "malformed check"
+    assert one.say(stun(0x0011, [], bytes(12))).reason == "no consent"
+    assert one.proof.media(RELAY, PEER) == frozenset()

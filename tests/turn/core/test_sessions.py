@@ -1,0 +1,162 @@
+"""Sessions: whose they are, how many, how long, and what they hand on."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from tests.turn.call import client_hello, server_hello
+from turn.core.sessions import (
+    MAX_STREAMS,
+    SESSION_LIFETIME,
+    SPARE,
+    TOLD_LIFETIME,
+    Proven,
+    Session,
+    Sessions,
+)
+from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO, Fragment
+
+NAMES = [(b"a%03d" % number, b"b%03d" % number) for number in range(100)]
+
+
+def holding(*users: str) -> Sessions:
+    sessions = Sessions()
+    for user in users:
+        sessions.hold(user)
+    return sessions
+
+
+def shake(sessions: Sessions, session: Session, *, srtp: bool = True) -> None:
+    bodies = (CLIENT_HELLO, client_hello(profiles=(7,) if srtp else None)), (SERVER_HELLO, server_hello())
+    for speaker, (kind, body) in enumerate(bodies):
+        sessions.hear(session, speaker, Fragment(kind, 0, len(body), 0, body), 0.0)
+
+
+def opened(sessions: Sessions, user: str = "alice", name: int = 0, *, srtp: bool = True) -> Session:
+    session = sessions.enter(user, NAMES[name], 0.0)
+    shake(sessions, session, srtp=srtp)
+    return session
+
+
+def test_the_same_ufrags_are_the_same_session_of_one_user() -> None:
+    sessions = holding("alice", "bob")
+    one = sessions.enter("alice", NAMES[0], 0.0)
+    assert sessions.enter("alice", NAMES[0], 1.0) is one
+    assert sessions.enter("bob", NAMES[0], 1.0) is not one
+    assert len(sessions) == 2
+
+
+def test_a_session_ends_when_nobody_checks_it_any_more() -> None:
+    sessions = holding("alice")
+    sessions.enter("alice", NAMES[0], 0.0)
+    sessions.enter("alice", NAMES[0], 50.0)
+    sessions.expire(SESSION_LIFETIME)
+    assert len(sessions) == 1
+    assert sessions.next_expiry() == 50.0 + SESSION_LIFETIME
+    sessions.expire(50.0 + SESSION_LIFETIME)
+    assert (len(sessions), sessions.next_expiry()) == (0, None)
+
+
+def test_a_user_has_one_session_for_each_allocation_and_one_more() -> None:
+    sessions = holding("alice", "alice", "bob")
+    sessions.enter("bob", NAMES[0], 0.0)
+    for name in NAMES:
+        sessions.enter("alice", name, 0.0)
+    assert [session.ufrags for session in sessions if session.user == "alice"] == NAMES[-2 - SPARE :]
+    for _ in range(2):
+        sessions.release("alice")
+    assert len([session for session in sessions if session.user == "alice"]) == SPARE
+
+
+def test_open_sessions_go_last() -> None:
+    sessions = holding("alice")
+    kept = opened(sessions)
+    for name in NAMES[1:]:
+        sessions.enter("alice", name, 0.0)
+    assert kept in list(sessions)
+    assert sessions.enter("alice", NAMES[0], 0.0) is kept
+
+
+def test_who_is_forgotten_for_lack_of_room_goes_on_as_it_was() -> None:
+    sessions = holding("alice")
+    first = opened(sessions)
+    sessions.note(first, 7)
+    for name in range(1, 4):
+        opened(sessions, name=name)
+    assert first not in list(sessions)
+    assert sessions.enter("alice", NAMES[0], 0.0, first) is first
+    again = sessions.enter("alice", NAMES[9], 0.0)
+    assert sessions.adopt(again, 7)
+
+
+def test_streams_lead_to_the_session_before() -> None:
+    sessions = holding("alice", "alice", "bob")
+    before = opened(sessions)
+    sessions.note(before, 7)
+    sessions.note(before, 8)
+    after, stranger = sessions.enter("alice", NAMES[1], 0.0), sessions.enter("bob", NAMES[1], 0.0)
+    assert not sessions.adopt(after, 9)
+    assert not sessions.adopt(stranger, 7)
+    assert sessions.adopt(after, 7)
+    assert (after.open, after.srtp, after.unified, list(after.ssrcs)) == (True, True, True, [7, 8])
+    third = sessions.enter("alice", NAMES[2], 0.0)
+    assert sessions.adopt(third, 8)
+
+
+def test_ciphertext_inherits_by_user_and_opens_no_way_for_media() -> None:
+    sessions = holding("alice", "alice", "bob")
+    after = sessions.enter("alice", NAMES[1], 0.0)
+    assert not sessions.inherit(after, unified=True)
+    opened(sessions)
+    assert not sessions.inherit(sessions.enter("bob", NAMES[1], 0.0), unified=True)
+    assert sessions.inherit(after, unified=True)
+    assert (after.open, after.srtp) == (True, None)
+
+
+def test_a_sessions_streams_are_bounded_and_the_oldest_goes() -> None:
+    sessions = holding("alice")
+    session = opened(sessions)
+    for ssrc in range(1000):
+        sessions.note(session, ssrc)
+    assert list(session.ssrcs) == list(range(1000 - MAX_STREAMS, 1000))
+    after = sessions.enter("alice", NAMES[1], 0.0)
+    assert not sessions.adopt(after, 0)
+    assert sessions.adopt(after, 999)
+
+
+def test_news_tell_each_change_once() -> None:
+    sessions = holding("alice")
+    session = opened(sessions)
+    assert sessions.news() == [Proven("alice", NAMES[0], unified=True, srtp=True)]
+    assert sessions.news() == []
+    sessions.note(session, 7)
+    sessions.note(session, 7)
+    assert [proven.ssrcs for proven in sessions.news()] == [(7,)]
+
+
+def test_what_is_told_is_believed_for_a_minute_or_as_long_as_it_is_used() -> None:
+    told = [Proven(user, name, True, True, (7,)) for user in ("alice", "bob") for name in NAMES[:5]]
+    sessions = holding("alice")
+    for proven in told:
+        sessions.learn(proven, 0.0)
+        sessions.learn(proven, 0.0)
+    assert (len(sessions), sessions.news()) == (10, [])
+    kept = sessions.enter("alice", NAMES[3], 50.0)
+    for name in NAMES[10:20]:
+        sessions.enter("alice", name, 50.0)
+    assert sum(session.told for session in sessions) == 10
+    sessions.expire(TOLD_LIFETIME)
+    assert [session for session in sessions if session.told] == [kept]
+    assert kept.srtp
+
+
+def test_nothing_is_left_of_who_is_gone() -> None:
+    sessions = holding("alice", "bob")
+    numbers = count()
+    for user in ("alice", "bob"):
+        session = opened(sessions, user)
+        sessions.note(session, next(numbers))
+        sessions.release(user)
+    sessions.expire(SESSION_LIFETIME)
+    assert (len(sessions), sessions._users, sessions._by_number) == (0, {}, {})
+    assert sessions.news() == []

@@ -1,0 +1,194 @@
+"""The gates of the proof, by the first byte of a packet (RFC 7983 §7): checks of ICE, DTLS, and media.
+
+Each is a function of one case that raises Refused or WireError for what may not pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from turn.core.handshake import Refused
+from turn.core.pairs import Pair, Room
+from turn.core.sessions import Session, Sessions
+from turn.wire.dtls import HANDSHAKE, Record, parse_fragments, parse_records
+from turn.wire.ice import ANSWERS, PINGS, REQUESTS, SUCCESSES, Check, parse_check
+from turn.wire.srtp import INWARD, NOTHING, RTCP, sealed_at, stream_of
+
+OUT, IN = 0, 1  # from the client, from the peer
+
+
+class Case(NamedTuple):
+    """One packet before the gate: `way` is where it comes from; a `lenient` one may come late."""
+
+    sessions: Sessions
+    room: Room
+    pair: Pair
+    lenient: bool
+    way: int
+    payload: bytes
+    now: float
+
+    @property
+    def session(self) -> Session:
+        """Raises Refused: a pair without checks has none."""
+        if self.pair.session is None:
+            raise Refused("no consent")
+        return self.pair.session
+
+    @property
+    def speaker(self) -> int:
+        """Which end of the session says this."""
+        return self.pair.client if self.way == OUT else 1 - self.pair.client
+
+
+def may_carry(pair: Pair, lenient: bool, now: float) -> bool:
+    """Whether media may pass: either end has answered the other's checks, and the session encrypts."""
+    session = pair.session
+    if session is None or not pair.has_consent(now):
+        return False
+    return bool(session.srtp) or came_late(pair, session, lenient, now)
+
+
+def came_late(pair: Pair, session: Session, lenient: bool, now: float) -> bool:
+    """Whether the handshake may have gone another way: nothing that was seen speaks against one."""
+    return lenient and session.srtp is None and not session.refused and pair.has_both_consents(now)
+
+
+def check(case: Case) -> None:
+    message = parse_check(case.payload)
+    pair, now = case.pair, case.now
+    if not pair.ways[case.way].pace.take(now):
+        raise Refused("too many checks")
+    if message.kind in PINGS and not pair.has_both_consents(now):
+        raise Refused("no consent")
+    if message.kind in ANSWERS:
+        hear_answer(case, message)
+    elif message.kind in REQUESTS:
+        hear_request(case, message)
+    elif not pair.has_consent(now):
+        raise Refused("no consent")
+
+
+def hear_request(case: Case, message: Check) -> None:
+    pair = case.pair
+    if message.ufrags is not None and (case.way == OUT or pair.session is None):
+        join(case, *message.ufrags)
+    if message.dtls:
+        read_dtls(case, message.dtls)
+    pair.ways[case.way].add(message.transaction, case.now)
+
+
+def join(case: Case, sender: bytes, receiver: bytes) -> None:
+    """The client's own checks say which session a pair belongs to, a peer's only before there are any."""
+    ufrags = (min(sender, receiver), max(sender, receiver))
+    client = sender if case.way == OUT else receiver
+    session = case.sessions.enter(case.room.user, ufrags, case.now, case.pair.session)
+    case.pair.session, case.pair.client = session, ufrags.index(client)
+
+
+def hear_answer(case: Case, message: Check) -> None:
+    """What nobody asked is no answer."""
+    asker, session = case.pair.ways[1 - case.way], case.session
+    if not asker.has(message.transaction, case.now):
+        raise Refused("unasked answer")
+    if message.dtls:
+        read_dtls(case, message.dtls)
+    if message.kind in SUCCESSES:
+        asker.answered = case.now
+        case.pair.session = case.sessions.enter(session.user, session.ufrags, case.now, session)
+
+
+def dtls(case: Case) -> None:
+    if not case.pair.has_consent(case.now):
+        raise Refused("no consent")
+    read_dtls(case, case.payload)
+
+
+def read_dtls(case: Case, datagram: bytes) -> None:
+    """Record by record, since the first may open the session for the next."""
+    for record in parse_records(datagram):
+        if record.encrypted:
+            check_ciphertext(case, record)
+        elif record.kind == HANDSHAKE:
+            hear_handshake(case, record)
+
+
+def hear_handshake(case: Case, record: Record) -> None:
+    pair, session = case.pair, case.session
+    pair.session = session = case.sessions.enter(session.user, session.ufrags, case.now, session)
+    for fragment in parse_fragments(record.content):
+        case.sessions.hear(session, case.speaker, fragment, case.now)
+
+
+def check_ciphertext(case: Case, record: Record) -> None:
+    session = case.session
+    if session.open and (session.unified or not record.unified):
+        return
+    if not session.refused and case.sessions.inherit(session, unified=record.unified):
+        return
+    if not came_late(case.pair, session, case.lenient, case.now):
+        raise Refused("no handshake")
+
+
+def media(case: Case) -> None:
+    payload, session = case.payload, case.session
+    stream = stream_of(payload, 0, len(payload))
+    at = sealed_at(payload, stream) if stream != NOTHING else None
+    if stream == NOTHING or (at is None and stream != RTCP):
+        raise Refused("media in clear")
+    if not session.srtp and stream != RTCP:
+        case.sessions.adopt(session, stream)
+    if not may_carry(case.pair, case.lenient, case.now):
+        raise Refused(why_not(case))
+    if at is not None:
+        sample(case, stream, payload[at])
+    if session.srtp and stream != RTCP:
+        case.sessions.note(session, stream)
+
+
+def why_not(case: Case) -> str:
+    if not case.pair.has_consent(case.now):
+        return "no consent"
+    return "no handshake" if case.session.srtp is None else "no srtp"
+
+
+def sample(case: Case, stream: int, first: int) -> None:
+    """Streams that there is no room to test pass where a handshake was seen."""
+    both = stream | INWARD if case.way == IN else stream
+    passes = case.room.sample(case.pair, both, first, case.now)
+    if passes is None and not case.session.srtp:
+        raise Refused("too many streams")
+    if passes is False:
+        raise Refused("looks plain")
+
+
+def other(case: Case) -> None:
+    raise Refused("other")
+
+
+class Gate(NamedTuple):
+    """What passes here is counted under this name."""
+
+    name: str
+    act: Callable[[Case], None]
+
+
+CHECK, DTLS, MEDIA, OTHER = (
+    Gate("check", check),
+    Gate("dtls", dtls),
+    Gate("media", media),
+    Gate("other", other),
+)
+
+
+def gate_for(first: int) -> Gate:
+    """The ranges that are not named are ZRTP's, TURN's channels, QUIC's and nobody's."""
+    if first < 4:
+        return CHECK
+    if 20 <= first < 64:
+        return DTLS
+    return MEDIA if 128 <= first < 192 else OTHER
+
+
+GATES = tuple(map(gate_for, range(256)))

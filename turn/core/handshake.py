@@ -1,0 +1,191 @@
+"""What the two ends of a DTLS handshake say in clear: hellos put together from fragments, and what they agree
+on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from turn.core.limits import Bucket
+from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO, Fragment
+from turn.wire.hello import (
+    NULL_PROFILES,
+    PROFILES,
+    SUITES_12,
+    SUITES_13,
+    ClientHello,
+    ServerHello,
+    parse_client_hello,
+    parse_server_hello,
+)
+
+HELLOS = frozenset((CLIENT_HELLO, SERVER_HELLO))
+MAX_HELLO = 4096  # bytes of one: post-quantum ones have 1,500, and with a second key share 3,000
+MAX_FRAGMENTS = 16  # of one hello
+MAX_ASSEMBLIES = 4  # of each end: bounds memory; the oldest goes first, so that a forged one blocks nothing
+MAX_BUFFERED = MAX_HELLO  # bytes of each end's fragments together: the same
+PATIENCE = 4.0  # seconds until what conflicts begins anew: a forged fragment keeps nobody out for long
+
+# Certificates and the like pass unread, so an end may say so much in clear and no more. It fills up again, or
+# what is forged in an end's name would use it up for good.
+CLEAR_BURST, CLEAR_PER_SECOND = 65536.0, 1024.0
+
+
+class Refused(Exception):  # no error: it is what the gate is for
+    """What may not pass; its text is the name that it is counted under."""
+
+
+class Unencrypted(Refused):
+    """A handshake that agrees on something else than encryption."""
+
+
+class Agreement(NamedTuple):
+    """Both hellos were seen: whether records have DTLS 1.3's header, and whether SRTP was agreed on."""
+
+    unified: bool
+    srtp: bool
+
+
+class Assembly:
+    """The fragments of one hello. Complete ones are kept, too: whatever repeats a part is judged with the
+    whole."""
+
+    __slots__ = ("began", "length", "parts")
+
+    def __init__(self, length: int, began: float) -> None:
+        self.length, self.began = length, began
+        self.parts: dict[int, bytes] = {}
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.parts.values()))
+
+    def fits(self, fragment: Fragment) -> bool:
+        return fragment.length == self.length and all(
+            agrees(fragment.offset, fragment.data, offset, part) for offset, part in self.parts.items()
+        )
+
+    def is_over(self, now: float) -> bool:
+        """Whether another hello of the same number may take its place: another association's."""
+        return now - self.began > PATIENCE or self.whole() is not None
+
+    def add(self, offset: int, data: bytes) -> None:
+        """Raises Refused, and then changes nothing."""
+        parts = {**self.parts, offset: max(self.parts.get(offset, b""), data, key=len)}
+        merged = merge(parts)
+        if len(merged) > MAX_FRAGMENTS:
+            raise Refused("too many fragments")
+        self.parts = merged
+
+    def whole(self) -> bytes | None:
+        body = self.parts.get(0, b"")
+        return body if len(body) == self.length else None
+
+
+def merge(parts: dict[int, bytes]) -> dict[int, bytes]:
+    """The same without gaps that are none, and without overlaps: it never holds more than the whole has."""
+    merged: dict[int, bytes] = {}
+    start = end = -1
+    for offset in sorted(parts):
+        if offset > end:
+            start, merged[offset] = offset, parts[offset]
+        else:
+            merged[start] += parts[offset][end - offset :]
+        end = start + len(merged[start])
+    return merged
+
+
+def agrees(offset: int, data: bytes, other: int, part: bytes) -> bool:
+    """Whether two parts say the same where they overlap."""
+    first, last = max(offset, other), min(offset + len(data), other + len(part))
+    return first >= last or data[first - offset : last - offset] == part[first - other : last - other]
+
+
+class End:
+    """One end of a session."""
+
+    __slots__ = ("_assemblies", "_clear", "offer")
+
+    def __init__(self) -> None:
+        self._assemblies: dict[tuple[int, int], Assembly] = {}
+        self._clear = Bucket(CLEAR_PER_SECOND, CLEAR_BURST)
+        self.offer: ClientHello | None = None  # the last complete one
+
+    def take(self, fragment: Fragment, now: float) -> bytes | None:
+        """A hello that is whole now. Raises Refused."""
+        if not self._clear.take(now, len(fragment.data)):
+            raise Refused("too much in clear")
+        if fragment.kind not in HELLOS:
+            return None
+        if not 0 < fragment.length <= MAX_HELLO:
+            raise Refused("hello too long")
+        assembly = self._assembly(fragment, now)
+        assembly.add(fragment.offset, fragment.data)
+        self._shrink(assembly)
+        return assembly.whole()
+
+    def _assembly(self, fragment: Fragment, now: float) -> Assembly:
+        key = (fragment.kind, fragment.number)
+        assembly = self._assemblies.get(key)
+        if assembly is None or not assembly.fits(fragment):
+            if assembly is not None and not assembly.is_over(now):
+                raise Refused("conflicting fragments")
+            assembly = self._assemblies[key] = Assembly(fragment.length, now)
+        return assembly
+
+    def _shrink(self, latest: Assembly) -> None:
+        while len(self._assemblies) > MAX_ASSEMBLIES or self.buffered > MAX_BUFFERED:
+            del self._assemblies[next(key for key, one in self._assemblies.items() if one is not latest)]
+
+    @property
+    def buffered(self) -> int:
+        return sum(assembly.size for assembly in self._assemblies.values())
+
+
+class Handshake:
+    """What was said between two ends; who speaks is 0 or 1."""
+
+    __slots__ = ("ends",)
+
+    def __init__(self) -> None:
+        self.ends = (End(), End())
+
+    def hear(self, speaker: int, fragment: Fragment, now: float) -> Agreement | None:
+        """What this fragment settles, if it does. Raises Refused and WireError."""
+        body = self.ends[speaker].take(fragment, now)
+        if body is None:
+            return None
+        if fragment.kind == CLIENT_HELLO:
+            self.ends[speaker].offer = parse_client_hello(body)
+            return None
+        return agree(self.ends[1 - speaker].offer, parse_server_hello(body))
+
+    def has_offer_for(self, speaker: int) -> bool:
+        """Whether the other end has offered something to this one."""
+        return self.ends[1 - speaker].offer is not None
+
+
+def agree(offer: ClientHello | None, choice: ServerHello) -> Agreement | None:
+    """What a ServerHello settles for who sent the other end's ClientHello: nothing where there is none.
+    Raises Unencrypted for what does not encrypt, and for what was not offered."""
+    if choice.suite not in (SUITES_13 if choice.version_13 else SUITES_12):
+        raise Unencrypted("cipher suite")
+    if choice.profile is not None and choice.profile not in PROFILES:
+        raise Unencrypted("srtp profile")
+    if choice.retry or offer is None:
+        return None
+    if choice.suite not in offer.suites:
+        raise Unencrypted("cipher suite")
+    return Agreement(choice.version_13, is_srtp(offer, choice))
+
+
+def is_srtp(offer: ClientHello, choice: ServerHello) -> bool:
+    """DTLS 1.3 encrypts the choice of a profile: there, the whole offer must be good (RFC 9147 §5.1)."""
+    if choice.version_13:
+        if offer.profiles and offer.profiles & NULL_PROFILES:
+            raise Unencrypted("srtp profile")
+        return bool(offer.profiles)
+    if choice.profile is None:
+        return False
+    if offer.profiles is None or choice.profile not in offer.profiles:
+        raise Unencrypted("srtp profile")
+    return True

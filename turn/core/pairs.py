@@ -1,0 +1,130 @@
+"""What the gate remembers of one allocation: its peers, the checks between them, and their streams."""
+
+from __future__ import annotations
+
+from turn.core.limits import Bucket
+from turn.core.sessions import Session
+from turn.flows import Address
+from turn.wire.srtp import SAMPLE, looks_plain
+
+CONSENT = 30.0  # seconds that an answered check counts (RFC 7675 §5.1)
+TRANSACTION = 40.0  # seconds that an answer may take: a request is repeated for so long (RFC 8489 §6.2.1)
+MAX_TRANSACTIONS = 16  # of a pair and direction: what browsers ask a silent peer in less than a second
+CHECKS_PER_SECOND, CHECKS_BURST = 50.0, 100.0  # of a pair and direction: STUN is no way to carry data
+MAX_PAIRS = 16  # of an allocation: bounds memory; the oldest without consent goes first
+MAX_STREAMS = 24  # of an allocation that are tested, passed or blocked: the same; a call has about ten
+BLOCKED = 60.0  # seconds until a stream that looked plain is tested anew
+
+TESTED: float = 0.0  # of a stream: it looks encrypted
+ID = 12  # bytes of a transaction id
+ENTRY = ID + 4  # and of the time in tenths of a second behind it
+WRAP = 1 << 32
+
+
+class Transactions:
+    """The ids of the latest requests, in one piece of memory: most of what the gate remembers are these."""
+
+    __slots__ = ("_at", "_ring")
+
+    def __init__(self) -> None:
+        self._ring = bytearray()
+        self._at = 0
+
+    def add(self, transaction: bytes, now: float) -> None:
+        self._ring[self._at : self._at + ENTRY] = transaction + tenths(now).to_bytes(4, "big")
+        self._at = (self._at + ENTRY) % (ENTRY * MAX_TRANSACTIONS)
+
+    def has(self, transaction: bytes, now: float) -> bool:
+        at = self._ring.rfind(transaction)
+        while at > 0 and at % ENTRY:
+            at = self._ring.rfind(transaction, 0, at + ID - 1)
+        if at < 0:
+            return False
+        then = int.from_bytes(self._ring[at + ID : at + ENTRY], "big")
+        return (tenths(now) - then) % WRAP <= TRANSACTION * 10
+
+
+def tenths(now: float) -> int:
+    return int(now * 10) % WRAP
+
+
+class Direction(Transactions):
+    """One of the two directions of a pair: from the client (0) or from the peer (1)."""
+
+    __slots__ = ("answered", "pace")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered = float("-inf")  # when the other end last answered one of these with a success
+        self.pace = Bucket(CHECKS_PER_SECOND, CHECKS_BURST)
+
+
+class Pair:
+    """`client` is which end of its session the client is, 0 or 1. `media` is what an engine may carry of it
+    by itself, as the core was last told."""
+
+    __slots__ = ("client", "media", "session", "streams", "ways")
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.client = 0
+        self.ways = (Direction(), Direction())
+        self.streams: dict[int, bytearray | float] = {}  # first bytes, TESTED, or blocked until then
+        self.media: frozenset[int] = frozenset()
+
+    def has_consent(self, now: float) -> bool:
+        """In either direction: one end may be a server that never asks (RFC 8445 §2.5)."""
+        return any(now - way.answered < CONSENT for way in self.ways)
+
+    def has_both_consents(self, now: float) -> bool:
+        return all(now - way.answered < CONSENT for way in self.ways)
+
+    def next_end(self, now: float) -> float | None:
+        """When the next of the two consents ends."""
+        return min((end for way in self.ways if (end := way.answered + CONSENT) > now), default=None)
+
+    def tested(self) -> frozenset[int]:
+        return frozenset(stream for stream, state in self.streams.items() if state == TESTED)
+
+
+class Room:
+    """One allocation's pairs. Whether `vouched`: our own signalling knows both ends."""
+
+    __slots__ = ("pairs", "streams", "user", "vouched")
+
+    def __init__(self, user: str, vouched: bool) -> None:
+        self.user, self.vouched = user, vouched
+        self.pairs: dict[Address, Pair] = {}
+        self.streams = 0
+
+    def begin(self, peer: Address, now: float) -> Pair | None:
+        """A new pair; None where there are too many that live."""
+        if len(self.pairs) >= MAX_PAIRS:
+            dead = (other for other, pair in self.pairs.items() if not (pair.media or pair.has_consent(now)))
+            oldest = next(dead, None)
+            if oldest is None:
+                return None
+            self.streams -= len(self.pairs.pop(oldest).streams)
+        pair = self.pairs[peer] = Pair()
+        return pair
+
+    def sample(self, pair: Pair, stream: int, first: int, now: float) -> bool | None:
+        """Whether a stream with one more first byte of a payload passes; None: there is no room to test
+        it."""
+        state = pair.streams.get(stream)
+        if state is None:
+            if self.streams >= MAX_STREAMS:
+                return None
+            self.streams += 1
+            state = pair.streams[stream] = bytearray()
+        if isinstance(state, float):
+            if state == TESTED or now < state:
+                return state == TESTED
+            state = pair.streams[stream] = bytearray()
+        state.append(first)
+        if looks_plain(state):
+            pair.streams[stream] = now + BLOCKED
+            return False
+        if len(state) >= SAMPLE:
+            pair.streams[stream] = TESTED
+        return True

@@ -1,0 +1,147 @@
+"""Has this path shown that it is encrypted? Every packet between a client and its peers is judged here.
+
+Nothing but a check of ICE and its answer passes before the peer has answered one; DTLS only where it
+encrypts; media only in a session whose handshake was seen, and only while the first bytes of its payloads
+look as encrypted ones do. Where a call may have come here in its middle (`compat`), a handshake that nobody
+saw is done without. Evidence against content drops packets of one stream for a while, and nothing more: what
+can be forged never ends a call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from turn.core.deadlines import Deadlines
+from turn.core.gates import CHECK, GATES, IN, OTHER, OUT, Case, Gate, may_carry
+from turn.core.handshake import Refused
+from turn.core.pairs import Pair, Room
+from turn.core.sessions import Proven, Sessions
+from turn.flows import Address
+from turn.wire.stun import WireError
+
+Mode = Literal["off", "observe", "compat", "enforce"]
+Way = tuple[Address, Address]  # a relayed address and a peer
+
+VOUCHED = "c."  # how a user begins whose call our own signalling has checked
+NOTHING: frozenset[int] = frozenset()
+
+
+class Verdict(NamedTuple):
+    """`reason` is what passed, or why it does not. `changed`: an engine may carry something else of this pair
+    by itself now; `Proof.media` says what."""
+
+    passes: bool
+    reason: str
+    changed: bool = False
+
+
+def is_vouched(username: str, user: str) -> bool:
+    """Whether our own signalling made this name for a call whose descriptions it has checked: by its first
+    letters, and only of minted names, whose user is but a part of them."""
+    return user != username and user.startswith(VOUCHED)
+
+
+class Proof:
+    """`mode` may change at any time. `counts` goes by the rule that held, enforce or compat, and the
+    reason."""
+
+    def __init__(self, mode: Mode = "enforce") -> None:
+        self.mode: Mode = mode
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.sessions = Sessions()
+        self._rooms: dict[Address, Room] = {}
+        self._deadlines: Deadlines[Way] = Deadlines()
+
+    def admit(self, relay: Address, user: str, *, vouched: bool = False) -> None:
+        """An allocation begins."""
+        self._rooms[relay] = Room(user, vouched)
+        self.sessions.hold(user)
+
+    def forget(self, relay: Address) -> None:
+        """An allocation has ended; its sessions may go on in others. Of an unknown one: nothing happens."""
+        room = self._rooms.pop(relay, None)
+        if room is not None:
+            for peer in room.pairs:
+                self._deadlines.drop((relay, peer))
+            self.sessions.release(room.user)
+
+    def judge(self, relay: Address, peer: Address, outward: bool, payload: bytes, now: float) -> Verdict:
+        """Whether this may go from the client to the peer, or else the other way. The relayed address must be
+        admitted."""
+        if self.mode == "off":
+            return Verdict(True, "off")
+        room = self._rooms[relay]
+        gate = GATES[payload[0]] if payload else OTHER
+        lenient = self._is_lenient(room)
+        passes, reason = True, gate.name
+        try:
+            pair = room.pairs.get(peer) or begin(room, peer, gate, now)
+            gate.act(Case(self.sessions, room, pair, lenient, OUT if outward else IN, payload, now))
+        except WireError:
+            passes, reason = False, f"malformed {gate.name}"
+        except Refused as why:
+            passes, reason = False, str(why)
+        self.counts["compat" if lenient else "enforce", reason] += 1
+        return Verdict(passes or self.mode == "observe", reason, self._settle((relay, peer), now))
+
+    def media(self, relay: Address, peer: Address) -> frozenset[int] | None:
+        """The streams of this pair that an engine may carry by itself, those from the peer with INWARD: None
+        is all and everything."""
+        if self.mode == "off":
+            return None
+        pair = self._pair((relay, peer))
+        return pair.media if pair else NOTHING
+
+    def expire(self, now: float) -> Iterator[Way]:
+        """What ends by now: the pairs whose `media` is another for it."""
+        self.sessions.expire(now)
+        for way in list(self._deadlines.due(now)):
+            if self._settle(way, now):
+                yield way
+
+    def next_expiry(self) -> float | None:
+        times = (self._deadlines.next(), self.sessions.next_expiry())
+        return min((time for time in times if time is not None), default=None)
+
+    def learn(self, proven: Proven, now: float) -> None:
+        """Believe another relay of ours, which saw this session's handshake."""
+        self.sessions.learn(proven, now)
+
+    def news(self) -> list[Proven]:
+        """What was proved here since the last call, for the workers beside us."""
+        return self.sessions.news()
+
+    def remember(self) -> list[Proven]:
+        """All that is proved now, for the relay that follows this one."""
+        return [session.proven() for session in self.sessions if session.srtp is not None]
+
+    def _is_lenient(self, room: Room) -> bool:
+        return room.vouched or self.mode == "compat"
+
+    def _pair(self, way: Way) -> Pair | None:
+        room = self._rooms.get(way[0])
+        return room.pairs.get(way[1]) if room else None
+
+    def _settle(self, way: Way, now: float) -> bool:
+        """Whether what an engine may carry has changed; also notes when that may happen by itself."""
+        pair = self._pair(way)
+        if pair is None:
+            return False
+        end = pair.next_end(now)
+        if end is not None:
+            self._deadlines.set(way, end)
+        media = pair.tested() if may_carry(pair, self._is_lenient(self._rooms[way[0]]), now) else NOTHING
+        changed, pair.media = media != pair.media, media
+        return changed
+
+
+def begin(room: Room, peer: Address, gate: Gate, now: float) -> Pair:
+    """A new pair, for a check. Raises Refused: what else comes first has no consent."""
+    if gate is not CHECK:
+        raise Refused("no consent" if gate is not OTHER else "other")
+    pair = room.begin(peer, now)
+    if pair is None:
+        raise Refused("too many pairs")
+    return pair

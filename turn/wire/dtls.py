@@ -1,0 +1,130 @@
+"""DTLS from outside: the records of a datagram, and the handshake fragments in those that are in clear."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+from turn.wire.stun import WireError
+
+CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA, ACK = 20, 21, 22, 23, 26
+VERSIONS = (0xFEFF, 0xFEFD)  # of a record; the first ClientHello still says DTLS 1.0 (RFC 9147 §5.3)
+
+RECORD = Struct("!BHH6xH")  # type, version, epoch, (sequence number), length (RFC 6347 §4.1)
+FRAGMENT = Struct("!B3sH3s3s")  # type, length, message_seq, offset, length of the fragment (RFC 6347 §4.2.2)
+MOST_RECORDS = 16  # in one datagram; a flight of a handshake has about five
+SHORTEST_CIPHERTEXT = 17  # a byte of content type and a tag of 16 (RFC 9147 §4)
+MOST_ACKED = 32  # records that one ACK names, at 16 bytes each (RFC 9147 §7)
+
+# What stays in clear of a handshake: hellos, HelloVerifyRequest, NewSessionTicket, certificates and their kin
+# (RFC 5246 §7.4, RFC 6066 §8). Finished and what DTLS 1.3 encrypts is not among them.
+CLIENT_HELLO, SERVER_HELLO = 1, 2
+IN_CLEAR = frozenset((CLIENT_HELLO, SERVER_HELLO, 3, 4, 11, 12, 13, 14, 15, 16, 22))
+
+
+class Record(NamedTuple):
+    """One record. `epoch` 0 is in clear; of a `unified` header, DTLS 1.3's, only its low bits are seen."""
+
+    kind: int
+    epoch: int
+    content: bytes
+    unified: bool = False
+
+    @property
+    def encrypted(self) -> bool:
+        return self.unified or self.epoch > 0
+
+
+class Fragment(NamedTuple):
+    """A part of a handshake message; `length` is the whole message's."""
+
+    kind: int
+    number: int
+    length: int
+    offset: int
+    data: bytes
+
+
+def parse_records(datagram: bytes) -> list[Record]:
+    """Raises WireError unless they fill the datagram exactly and each is one that WebRTC uses."""
+    records: list[Record] = []
+    at = 0
+    while at < len(datagram):
+        if len(records) == MOST_RECORDS:
+            raise WireError("too many records")
+        read = read_unified if datagram[at] & 0xE0 == 0x20 else read_plain
+        record, at = read(datagram, at)
+        records.append(record)
+    return records
+
+
+def read_plain(datagram: bytes, at: int) -> tuple[Record, int]:
+    """A record with the header of DTLS 1.2, and where the next one begins."""
+    if len(datagram) - at < RECORD.size:
+        raise WireError("shorter than a header")
+    kind, version, epoch, length = RECORD.unpack_from(datagram, at)
+    start = at + RECORD.size
+    content = datagram[start : start + length]
+    if version not in VERSIONS or not length or len(content) != length:
+        raise WireError("no record")
+    if kind not in (SHAPES if epoch == 0 else ENCRYPTED):
+        raise WireError("no record of this type")
+    if not (SHAPES[kind](content) if epoch == 0 else length >= SHORTEST_CIPHERTEXT):
+        raise WireError("no record of this size")
+    return Record(kind, epoch, content), start + length
+
+
+def read_unified(datagram: bytes, at: int) -> tuple[Record, int]:
+    """A record with the header of DTLS 1.3 (RFC 9147 §4): 001CSLEE, sequence number, perhaps a length."""
+    first = datagram[at]
+    if first & 0x10:
+        raise WireError("a connection id, which WebRTC does not use")
+    start = at + (3 if first & 0x08 else 2)
+    if first & 0x04:
+        end = start + 2 + int.from_bytes(datagram[start : start + 2], "big")
+        start += 2
+    else:
+        end = len(datagram)
+    if end > len(datagram) or end - start < SHORTEST_CIPHERTEXT:
+        raise WireError("no record of this size")
+    return Record(DATA, first & 0x03, datagram[start:end], unified=True), end
+
+
+def is_change(content: bytes) -> bool:
+    return content == b"\x01"
+
+
+def is_alert(content: bytes) -> bool:
+    return len(content) == 2
+
+
+def is_ack(content: bytes) -> bool:
+    size = len(content) - 2
+    return 0 <= size <= 16 * MOST_ACKED and size % 16 == 0 and int.from_bytes(content[:2], "big") == size
+
+
+def is_handshake(content: bytes) -> bool:
+    return bool(parse_fragments(content))
+
+
+SHAPES = {CHANGE_CIPHER_SPEC: is_change, ALERT: is_alert, HANDSHAKE: is_handshake, ACK: is_ack}
+ENCRYPTED = frozenset((CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA))
+
+
+def parse_fragments(content: bytes) -> list[Fragment]:
+    """Of a record in clear. Raises WireError unless they fill it exactly."""
+    fragments: list[Fragment] = []
+    at = 0
+    while at < len(content):
+        if len(content) - at < FRAGMENT.size:
+            raise WireError("shorter than a header")
+        kind, *numbers = FRAGMENT.unpack_from(content, at)
+        length, number, offset, size = (
+            each if isinstance(each, int) else int.from_bytes(each, "big") for each in numbers
+        )
+        start = at + FRAGMENT.size
+        at = start + size
+        if kind not in IN_CLEAR or offset + size > length or at > len(content) or (not size and length):
+            raise WireError("no fragment of a handshake in clear")
+        fragments.append(Fragment(kind, number, length, offset, content[start:at]))
+    return fragments

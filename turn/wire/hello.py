@@ -1,0 +1,137 @@
+"""The two hellos of a DTLS handshake: what is offered, what is chosen, and whether that encrypts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from turn.wire.stun import WireError
+
+VERSION_12, VERSION_13 = 0xFEFD, b"\xfe\xfc"
+RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")  # RFC 8446 §4.1.3
+USE_SRTP, SUPPORTED_VERSIONS = 14, 43
+MOST_EXTENSIONS = 64  # in one hello; browsers send about fifteen
+
+# Cipher suites that encrypt with an AEAD and agree on keys anew, by version: browsers choose no other. What
+# is not listed is refused, so that suites without encryption need no list of their own (RFC 8827 §6.5).
+SUITES_13 = frozenset((0x1301, 0x1302, 0x1303))
+SUITES_12 = frozenset((0xC02B, 0xC02C, 0xC02F, 0xC030, 0xCCA8, 0xCCA9))
+
+# SRTP protection profiles (RFC 5764 §4.1.2, RFC 7714 §14.2).
+PROFILES = frozenset((0x0001, 0x0002, 0x0007, 0x0008))
+NULL_PROFILES = frozenset((0x0005, 0x0006))
+KEPT = PROFILES | NULL_PROFILES  # of an offer: bounds the memory that a hello of 4,000 made-up ones takes
+
+
+class ClientHello(NamedTuple):
+    """`suites` are the allowed ones of those it offers; `profiles` the known ones, None: it offers no
+    SRTP."""
+
+    suites: frozenset[int]
+    profiles: frozenset[int] | None
+
+
+class ServerHello(NamedTuple):
+    """`profile` None: none is chosen, or DTLS 1.3 hides it. `retry`: it only asks for another ClientHello."""
+
+    suite: int
+    version_13: bool
+    profile: int | None
+    retry: bool
+
+
+class Cursor:
+    """Reads vectors as TLS writes them (RFC 8446 §3.4). Every verb raises WireError at the end of the
+    bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._data)
+
+    def take(self, size: int) -> bytes:
+        value = self._data[self._at : self._at + size]
+        if len(value) != size:
+            raise WireError("a hello that ends early")
+        self._at += size
+        return value
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def vector(self, size: int) -> bytes:
+        """With a length of `size` bytes in front."""
+        return self.take(self.number(size))
+
+    def end(self) -> None:
+        if self:
+            raise WireError("bytes behind the end")
+
+
+def parse_client_hello(body: bytes) -> ClientHello:
+    """Raises WireError."""
+    cursor = Cursor(body)
+    check_version(cursor)
+    cursor.take(32)
+    cursor.vector(1)  # session
+    cursor.vector(1)  # cookie
+    offered = numbers(cursor.vector(2))
+    cursor.vector(1)  # compression
+    extensions = read_extensions(cursor)
+    profiles = read_profiles(extensions)
+    return ClientHello(offered & (SUITES_12 | SUITES_13), profiles[0] & KEPT if profiles else None)
+
+
+def parse_server_hello(body: bytes) -> ServerHello:
+    """Raises WireError, for more than one profile and for a master key identifier too (RFC 8827 §6.5)."""
+    cursor = Cursor(body)
+    check_version(cursor)
+    random = cursor.take(32)
+    cursor.vector(1)  # session
+    suite = cursor.number(2)
+    if cursor.number(1):
+        raise WireError("compression")
+    extensions = read_extensions(cursor)
+    profiles = read_profiles(extensions)
+    if profiles and (len(profiles[0]) != 1 or profiles[1]):
+        raise WireError("no single profile")
+    version_13 = extensions.get(SUPPORTED_VERSIONS) == VERSION_13
+    return ServerHello(suite, version_13, min(profiles[0]) if profiles else None, random == RETRY)
+
+
+def check_version(cursor: Cursor) -> None:
+    """DTLS 1.3 says 1.2 here as well; less is not allowed (RFC 8827 §6.5)."""
+    if cursor.number(2) != VERSION_12:
+        raise WireError("another version")
+
+
+def numbers(vector: bytes) -> frozenset[int]:
+    if len(vector) % 2:
+        raise WireError("half a number")
+    return frozenset(int.from_bytes(vector[at : at + 2], "big") for at in range(0, len(vector), 2))
+
+
+def read_extensions(cursor: Cursor) -> dict[int, bytes]:
+    """To the end of the hello; each at most once (RFC 8446 §4.2). A hello of DTLS 1.2 may have none."""
+    if not cursor:
+        return {}
+    inner = Cursor(cursor.vector(2))
+    cursor.end()
+    extensions: dict[int, bytes] = {}
+    while inner:
+        kind = inner.number(2)
+        if kind in extensions or len(extensions) == MOST_EXTENSIONS:
+            raise WireError("too many extensions")
+        extensions[kind] = inner.vector(2)
+    return extensions
+
+
+def read_profiles(extensions: dict[int, bytes]) -> tuple[frozenset[int], bytes] | None:
+    """The profiles of use_srtp, and the master key identifier (RFC 5764 §4.1.1)."""
+    value = extensions.get(USE_SRTP)
+    if value is None:
+        return None
+    cursor = Cursor(value)
+    profiles, identifier = numbers(cursor.vector(2)), cursor.vector(1)
+    cursor.end()
+    return profiles, identifier

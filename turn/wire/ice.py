@@ -1,0 +1,123 @@
+"""ICE's own STUN messages, as a relay sees them in the data that it carries: so strict that nothing hides in
+one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from turn.wire.attributes import (
+    ERROR_CODE,
+    FINGERPRINT,
+    MESSAGE_INTEGRITY,
+    MESSAGE_INTEGRITY_SHA256,
+    UNKNOWN_ATTRIBUTES,
+    USERNAME,
+    XOR_MAPPED_ADDRESS,
+)
+from turn.wire.stun import BINDING_REQUEST, WireError, check_fingerprint, parse_header, walk
+
+LONGEST = 1280  # bytes: requests that carry a DTLS flight have a thousand
+MAX_UNKNOWN = 8  # attributes that are in no row below
+MAX_UNKNOWN_BYTES = 64  # of their values together: else anything could travel in them
+
+BINDING_INDICATION, BINDING_SUCCESS, BINDING_ERROR = 0x0011, 0x0101, 0x0111
+PING_REQUEST, PING_SUCCESS, PING_ERROR = 0x0200, 0x0300, 0x0310  # GOOG_PING, Chromium's short check
+REQUESTS = frozenset((BINDING_REQUEST, PING_REQUEST))
+ANSWERS = {
+    BINDING_SUCCESS: BINDING_REQUEST,
+    BINDING_ERROR: BINDING_REQUEST,
+    PING_SUCCESS: PING_REQUEST,
+    PING_ERROR: PING_REQUEST,
+}
+SUCCESSES = frozenset((BINDING_SUCCESS, PING_SUCCESS))
+PINGS = frozenset((PING_REQUEST, PING_SUCCESS, PING_ERROR))
+
+PRIORITY, USE_CANDIDATE, CONTROLLED, CONTROLLING = 0x0024, 0x0025, 0x8029, 0x802A  # RFC 8445 §16.1
+SHORT_INTEGRITY = 0xC060  # MESSAGE-INTEGRITY-32, of GOOG_PING
+DTLS, DTLS_ACKS = (
+    0xC070,
+    0xC071,
+)  # a DTLS datagram within a check, and which ones came (draft-hancke-webrtc-sped)
+
+# What a message must hold (RFC 8445 §7.1, §7.3), beside FINGERPRINT where MARKED names it.
+NEEDED: dict[int, frozenset[int]] = {
+    BINDING_REQUEST: frozenset((USERNAME.type, MESSAGE_INTEGRITY.type)),
+    BINDING_INDICATION: frozenset(),
+    BINDING_SUCCESS: frozenset((XOR_MAPPED_ADDRESS.type, MESSAGE_INTEGRITY.type)),
+    BINDING_ERROR: frozenset((ERROR_CODE.type,)),
+    PING_REQUEST: frozenset((SHORT_INTEGRITY,)),
+    PING_SUCCESS: frozenset((SHORT_INTEGRITY,)),
+    PING_ERROR: frozenset((SHORT_INTEGRITY,)),
+}
+MARKED = frozenset((BINDING_REQUEST, BINDING_SUCCESS, BINDING_ERROR))
+
+# The fewest and most bytes of each known attribute. Two ufrags may have 513 (RFC 8445 §5.3), but those of
+# clients have 8 to 65, and data could travel in the rest.
+SIZES: dict[int, tuple[int, int]] = {
+    USERNAME.type: (3, 128),
+    MESSAGE_INTEGRITY.type: (20, 20),
+    MESSAGE_INTEGRITY_SHA256.type: (32, 32),
+    ERROR_CODE.type: (4, 64),
+    UNKNOWN_ATTRIBUTES.type: (0, 16),
+    XOR_MAPPED_ADDRESS.type: (8, 20),
+    PRIORITY: (4, 4),
+    USE_CANDIDATE: (0, 0),
+    CONTROLLED: (8, 8),
+    CONTROLLING: (8, 8),
+    FINGERPRINT.type: (4, 4),
+    SHORT_INTEGRITY: (4, 4),
+    DTLS: (0, LONGEST),
+    DTLS_ACKS: (0, 16),
+}
+INTEGRITIES = frozenset((MESSAGE_INTEGRITY.type, MESSAGE_INTEGRITY_SHA256.type, SHORT_INTEGRITY))
+BEHIND_INTEGRITY = INTEGRITIES | {FINGERPRINT.type}
+
+
+class Check(NamedTuple):
+    """One message of ICE. `ufrags` of a Binding request are its sender's and its receiver's; `dtls` is what
+    travels within it, to be judged as a datagram of its own."""
+
+    kind: int
+    transaction: bytes
+    ufrags: tuple[bytes, bytes] | None = None
+    dtls: bytes = b""
+
+
+def parse_check(data: bytes) -> Check:
+    """Raises WireError for everything else, TURN's own messages too."""
+    kind, transaction = parse_header(data)
+    needed = NEEDED.get(kind)
+    if needed is None or len(data) > LONGEST:
+        raise WireError("no message of ICE")
+    values = read_values(data)
+    if not needed <= values.keys() or (kind in MARKED and FINGERPRINT.type not in values):
+        raise WireError("an attribute is missing")
+    ufrags = read_ufrags(values[USERNAME.type]) if kind == BINDING_REQUEST else None
+    return Check(kind, transaction, ufrags, values.get(DTLS, b""))
+
+
+def read_values(data: bytes) -> dict[int, bytes]:
+    """Each attribute once, and behind the integrity nothing that it does not cover (RFC 8489 §14.5)."""
+    values: dict[int, bytes] = {}
+    unknown: list[int] = []
+    for at, number, value in walk(data):
+        if number in values or (values.keys() & INTEGRITIES and number not in BEHIND_INTEGRITY):
+            raise WireError("an attribute that nobody reads")
+        if number not in SIZES:
+            unknown.append(len(value))
+        elif not SIZES[number][0] <= len(value) <= SIZES[number][1]:
+            raise WireError("an attribute of a wrong size")
+        if number == FINGERPRINT.type:
+            check_fingerprint(data, at, value)
+        values[number] = value
+    if len(unknown) > MAX_UNKNOWN or sum(unknown) > MAX_UNKNOWN_BYTES:
+        raise WireError("too much that nobody knows")
+    return values
+
+
+def read_ufrags(username: bytes) -> tuple[bytes, bytes]:
+    """The sender's and the receiver's; the receiver's stands first (RFC 8445 §7.2.2)."""
+    receiver, _, sender = username.partition(b":")
+    if not receiver or not sender:
+        raise WireError("no two ufrags")
+    return sender, receiver

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from aioice import stun
 
 from tests.turn.core.test_floods import FLOODS
-from tests.turn.test_process import Elsewhere, elsewhere
+from tests.turn.engines.world import End, StreamEnd
+from tests.turn.test_process import ALICE, Elsewhere, elsewhere, free_port
+from tests.turn.test_service import Caller
+from turn.flows import Address
 
 SOURCES = 10_000
 MOST_KILOBYTES = 1024
 NO_LIMITS = {"unauthenticated_per_second": 0, "unauthenticated_in_all": 0}
+STUCK = 5  # readers
+MOST_KILOBYTES_EACH = 256
 AT_ONCE = 200  # packets, before the relay is asked whether it has read them
 
 
@@ -62,3 +69,40 @@ async def test_strangers_cost_no_memory(tmp_path: Path, limits: dict[str, int]) 
             figures = (await operator.get("/stats")).json()["figures"]
     read = [figure["value"] for figure in figures if figure["name"] == "calln_relay_punted_packets_total"]
     assert sum(read) >= (1000 + SOURCES) * len(datagrams)
+
+
+async def stuck_reader(relay: Elsewhere, door: Address, peer: End) -> tuple[StreamEnd, Address]:
+    """A client over TCP with a channel to the peer, that reads nothing any more; and its relayed address."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # before it connects, or it grows to megabytes
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, (door.host, door.port))
+    stream = StreamEnd(*await asyncio.open_connection(sock=sock), door)
+    caller = Caller(relay, *ALICE, stream)
+    caller.listener = door
+    there = await caller.allocate()
+    assert await caller.bind(0x4000, peer.address) is stun.Class.RESPONSE
+    stream.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    return stream, there
+
+
+@pytest.mark.parametrize(("size", "packets"), [(0, 18_000), (160, 3000), (1200, 1000)])
+async def test_who_reads_nothing_costs_little_memory(tmp_path: Path, size: int, packets: int) -> None:
+    """Far more comes for each than any buffer holds."""
+    place, door = (Address.of("127.0.0.1", free_port(), kind) for kind in ("udp", "tcp"))
+    limits = {"packets_per_second": 0, "bits_per_second": 0, "trusted": ["127.0.0.1/32"]}
+    async with elsewhere(tmp_path, limits=limits, listen=[str(place), str(door)]) as relay:
+        relay.listener, peer, honest = place, relay.end(), relay.end()
+        stuck = [await stuck_reader(relay, door, peer) for _ in range(STUCK)]
+        before = kilobytes(relay)
+        for number in range(packets):
+            for _, there in stuck:
+                peer.send(bytes(size), there)
+            if number % 10 == 0:
+                honest.send(FLOODS["Binding"], relay.listener)
+                assert len(await honest.receive()) == 32
+        assert kilobytes(relay) - before <= STUCK * MOST_KILOBYTES_EACH
+        for stream, _ in stuck:
+            stream.close()
+            with suppress(OSError):
+                await stream.writer.wait_closed()

@@ -144,6 +144,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 PURE = (
     "turn.wire",
     "turn.core",
+    "turn.engines.proxied",
     "turn.flows",
     "turn.ledger",
     "server.strict",

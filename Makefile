@@ -9,7 +9,7 @@ PART ?=
 SECONDS ?= 600
 
 # What the tests drive beside our own code: browsers and who they trust, coturn's clients and server, a balancer.
-TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools openssl
+TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssl
 
 .PHONY: help setup run test check lint format bench soak fuzz example clean
 

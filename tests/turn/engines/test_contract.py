@@ -418,15 +418,15 @@ async def test_what_a_peer_refuses_has_failed(make: Maker, version: int, channel
 
 
 @versions
-async def test_who_refuses_costs_nobody_else_a_packet(make: Maker, version: int) -> None:
+@pytest.mark.parametrize("dont_fragment", [False, True], ids=["plain", "whole"])
+async def test_who_refuses_costs_nobody_else_a_packet(make: Maker, version: int, dont_fragment: bool) -> None:
     async with World(make, version) as world:
         peer, gone = world.end(), world.end()
         relay = world.open()
         gone.close()
         for number in range(10):
-            world.engine.send(
-                [Packet(relay, gone.address, b"refused"), Packet(relay, peer.address, bytes([number]))]
-            )
+            refused = Packet(relay, gone.address, b"refused", dont_fragment)
+            world.engine.send([refused, Packet(relay, peer.address, bytes([number]), dont_fragment)])
             assert await peer.receive() == bytes([number])
             assert await world.failure() == (relay, gone.address, *REFUSED_THERE[version], 0)
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import ssl
 from asyncio import get_running_loop
-from collections import Counter
-from dataclasses import dataclass
 from functools import partial
 from select import EPOLLIN
 from socket import SHUT_RDWR, socket
 
-from turn.engines import Streams, sockets
+from turn.engines import sockets
 from turn.engines.arrivals import Arrival
 from turn.engines.encrypted import Encrypted
 from turn.engines.epoll import Epoll
@@ -19,88 +17,14 @@ from turn.engines.gather import Transmit
 from turn.engines.proxied import BadHeader
 from turn.engines.streams import Connection
 from turn.engines.table import Client
+from turn.engines.tally import Seat, Tally
 from turn.engines.trust import Proxies
 from turn.flows import Address
-from turn.ledger import Held, Private
 
 ACCEPTS = 16  # per turn: a flood of connections keeps nobody waiting
-MAX_SILENT = 32  # connections of one address that have not said anything yet
-MAX_UNNAMED = 256  # connections of one proxy whose clients it has not named yet: they come many at once
 HANDSHAKE = 0.8  # seconds in which one that has begun may end; who begins anew waits a second (RFC 6298 §2)
-ALL = b""  # the name of everybody together
 PAUSE = 0.1  # seconds without accepting, when the system has no descriptor left
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-
-@dataclass(slots=True)
-class Seat:
-    """One connection in a count: whose it is (None: not counted by address), and whether it has said
-    nothing yet."""
-
-    held: Held
-    name: bytes | None
-    silent: bool = True
-
-
-class Tally:
-    """How many connections there are, in all and by address, those of other processes of ours included."""
-
-    def __init__(self, streams: Streams) -> None:
-        self.streams = streams
-        ledger = streams.ledger or Private()
-        self.all, self.held = ledger.held("connections"), ledger.held("connected")
-        self.silent, self.unnamed = ledger.held("silent"), ledger.held("unnamed")
-        self.refused: Counter[str] = Counter()  # by the limit that was met, in this process
-
-    @property
-    def total(self) -> int:
-        return self.all.count(ALL)
-
-    def enter(self, ip: bytes) -> Seat | None:
-        """For a client; None: no more from there."""
-        name = self.streams.counted_as(ip)
-        limit = self.limit_for(name)
-        if limit is not None:
-            self.refused[limit] += 1
-            return None
-        if name is not None:
-            self.held.add(name, 1)
-            self.silent.add(name, 1)
-        self.all.add(ALL, 1)
-        return Seat(self.held, name)
-
-    def limit_for(self, name: bytes | None) -> str | None:
-        """The one that keeps another client out."""
-        if self.is_full():
-            return "connections"
-        if name is not None and self.silent.count(name) >= MAX_SILENT:
-            return "silent connections"
-        if name is not None and 0 < self.streams.per_address <= self.held.count(name):
-            return "connections of an address"
-        return None
-
-    def knock(self, ip: bytes) -> Seat | None:
-        """For a proxy that has not yet said whom it speaks for."""
-        if self.is_full() or self.unnamed.count(ip) >= MAX_UNNAMED:
-            self.refused["connections" if self.is_full() else "connections of a proxy"] += 1
-            return None
-        self.unnamed.add(ip, 1)
-        self.all.add(ALL, 1)
-        return Seat(self.unnamed, ip, silent=False)
-
-    def is_full(self) -> bool:
-        return 0 < self.streams.connections <= self.total
-
-    def speak(self, seat: Seat) -> None:
-        if seat.silent and seat.name is not None:
-            self.silent.add(seat.name, -1)
-        seat.silent = False
-
-    def leave(self, seat: Seat) -> None:
-        self.speak(seat)
-        self.all.add(ALL, -1)
-        if seat.name is not None:
-            seat.held.add(seat.name, -1)
 
 
 class Door:

@@ -17,7 +17,7 @@ from socket import socket
 from ssl import SSLContext
 
 from turn.engines import BadCertificate, Bind, CannotListen, Failed, Holds, Lost, Punt, Streams, icmp, sockets
-from turn.engines.doors import Door, Tally
+from turn.engines.doors import Door
 from turn.engines.ends import Joined, Relayed
 from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM, TAIL
@@ -25,6 +25,7 @@ from turn.engines.fronted import Fronted
 from turn.engines.gather import Sender, Transmit, push
 from turn.engines.listener import Listener
 from turn.engines.table import Lane, Table
+from turn.engines.tally import Tally
 from turn.engines.tls import server_context
 from turn.engines.trust import Proxies
 from turn.flows import Address, Flow, Packet, Rule, Traffic

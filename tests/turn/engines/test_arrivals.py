@@ -16,8 +16,8 @@ from tests.turn.engines.world import PATIENCE, Maker, StreamEnd, World, framed, 
 from turn.engines import Streams
 from turn.engines.arrivals import PATIENCE as ARRIVAL
 from turn.engines.arrivals import Arrival
-from turn.engines.doors import MAX_SILENT, MAX_UNNAMED
 from turn.engines.proxied import LARGEST, SIGNATURE
+from turn.engines.tally import MAX_SILENT, MAX_UNNAMED
 from turn.flows import Address, Packet, Transport
 
 PROXY = "127.0.0.2"

@@ -14,44 +14,11 @@ from tests.turn.engines.certificates import certificate
 from tests.turn.engines.test_streams import door_of, streams
 from tests.turn.engines.world import Maker, StreamEnd, World, free, stun
 from turn.engines import BadCertificate, CannotListen, Certificate, Streams
-from turn.engines.doors import MAX_SILENT, Tally
 from turn.engines.encrypted import HANDSHAKE
 from turn.engines.portable import Portable
 from turn.flows import Address, Transport
 
 HELLO = stun(0x0001, b"")
-IP = bytes(4)
-
-
-def test_what_one_address_may_have() -> None:
-    tally = Tally(Streams(per_address=MAX_SILENT + 2))
-    seats = [tally.enter(IP) for _ in range(MAX_SILENT + 1)]
-    assert [seat is not None for seat in seats] == [True] * MAX_SILENT + [False]
-    for seat in seats[:3]:
-        assert seat is not None
-        tally.speak(seat)
-    assert [tally.enter(IP) is not None for _ in range(3)] == [True, True, False]
-    assert tally.enter(b"\1\2\3\4")
-    assert seats[0] is not None
-    tally.leave(seats[0])
-    assert [tally.enter(IP) is not None for _ in range(2)] == [True, False]
-
-
-def test_what_all_may_have() -> None:
-    tally = Tally(Streams(connections=2, counted_as=lambda ip: None if ip == IP else ip))
-    assert [tally.enter(ip) is not None for ip in (b"1", IP, b"2", IP)] == [True, True, False, False]
-
-
-def test_counts_come_back_to_nothing() -> None:
-    tally = Tally(Streams(per_address=3, counted_as=lambda ip: ip[:1]))
-    seats = [seat for seat in map(tally.enter, (b"aa", b"ab", b"ba")) if seat]
-    assert len(seats) == 3
-    tally.speak(seats[1])
-    tally.streams = Streams(counted_as=lambda ip: None)  # who is in goes as one came
-    for seat in seats:
-        tally.leave(seat)
-    assert tally.total == 0
-    assert not any(counts.count(name) for counts in (tally.held, tally.silent) for name in (b"a", b"b"))
 
 
 @streams

@@ -14,8 +14,8 @@ import pytest
 from tests.turn.engines.test_streams import CHANNEL, HELLO, door_of, streams
 from tests.turn.engines.world import PATIENCE, Client, Maker, StreamEnd, World, framed
 from turn.engines import Streams
-from turn.engines.doors import MAX_SILENT
 from turn.engines.encrypted import FRUITLESS, HANDSHAKE
+from turn.engines.tally import MAX_SILENT
 from turn.flows import Flow, Transport
 
 FLOOD = (

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import yaml
 
-from tests.fuzz import core, texts, wire
+from tests.fuzz import core, gate, texts, wire
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent
@@ -53,6 +53,10 @@ TARGETS: dict[str, Target] = {
     "stream": Target(wire.stream, 4000, frames),
     "proxied": Target(wire.proxied, 300, headers),
     "core": Target(core.core, 400),
+    "checks": Target(gate.checks, 1300, gate.recorded_checks),
+    "dtls": Target(gate.dtls, 1500, gate.recorded_flights),
+    "media": Target(gate.media, 300, gate.some_media),
+    "proof": Target(gate.proof, 400),
     "messages": Target(texts.messages, 4000),
     "descriptions": Target(texts.descriptions, 4000),
     "configuration": Target(texts.configuration, 8000, configurations),

@@ -171,7 +171,8 @@ class Team:
         await self.ask_all("share")
 
     async def share_no_more(self) -> None:
-        """Twins under a concrete address move strangers between workers: there they stay as they are."""
+        """Who is kept stays so, or might be given to another worker: the kernel shares clients out among the
+        sockets that there are now. Under a concrete address twins count among those: there all are kept."""
         if all(is_wildcard(listener) for listener in self.listeners):
             self.sharing = False
             await self.ask_all("share_no_more")

@@ -62,7 +62,7 @@ class Worker:
             "adopt": crew.adopt,
             "drain": crew.drain,
             "share": crew.share,
-            "share_no_more": crew.share_no_more,
+            "share_no_more": self.share_no_more,
             "leave": crew.leave,
             "figures": self.figures,
         }
@@ -74,6 +74,10 @@ class Worker:
             await (await self.crew).present(turn)
         except Unavailable as problem:
             raise Refused(str(problem)) from None
+
+    async def share_no_more(self) -> None:
+        """Who is kept stays so."""
+        (await self.crew).service.sharing = False
 
     async def figures(self) -> list[Figure]:
         return plain((await self.crew).figures.collect())

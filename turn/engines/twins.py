@@ -83,12 +83,19 @@ class Twins:
             self.lend(owner)
 
     def release(self, owner: Owner) -> None:
-        """They need not any more: the client has a twin only if it has a linked flow and there is room."""
-        self.kept.discard(owner)
-        if owner in self.held and owner not in self.linked:
+        """They need not any more: the client has a twin only if it has a linked flow and there is room. That
+        is done in the loop's next turn: until then the answer to its last request leaves by the twin."""
+        if owner in self.kept:
+            self.kept.discard(owner)
+            self.epoll.later(lambda: self.reconsider(owner))
+
+    def reconsider(self, owner: Owner) -> None:
+        if owner not in self.held or owner in self.kept:
+            return
+        if owner not in self.linked:
             self.held.pop(owner).close()
             self.pass_on()
-        elif owner in self.held and len(self.held) > self.most:
+        elif len(self.held) > self.most:
             self.retire(owner)
 
     def pair(self, owner: Owner) -> bool:

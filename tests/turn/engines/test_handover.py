@@ -125,9 +125,25 @@ async def test_who_is_released_is_a_stranger_again(make: Maker, place: str) -> N
             old.engine.release(client.address, there)
             old.engine.release(client.address, there)
         old.engine.leave()
+        await asyncio.sleep(0.05)
         for client in clients:
             client.send(HELLO, there)
         assert len(await punts(new, 10)) == 10
+
+
+@places
+async def test_the_last_answer_leaves_though_the_listener_is_gone(make: Maker, place: str) -> None:
+    async with older(make, place) as old, newer(make, old) as new:
+        client, there = old.end(), place_of(old)
+        old.engine.keep(client.address, there)
+        old.engine.leave()
+        await asyncio.sleep(0.05)
+        old.engine.release(client.address, there)
+        old.engine.send([Packet(there, client.address, b"goodbye")])
+        assert await client.receive_from() == (b"goodbye", there)
+        await asyncio.sleep(0.05)
+        client.send(HELLO, there)
+        assert (await new.punt()).there == client.address
 
 
 async def test_many_are_kept(make: Maker) -> None:

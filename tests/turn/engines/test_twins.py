@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Sequence
 
@@ -134,6 +135,7 @@ async def test_kept_clients_are_beyond_the_limit_and_leave_nothing() -> None:
         for client in (*crowd.clients, *strangers):
             for _ in range(2):
                 world.engine.release(*crowd.owner(client))
+        await asyncio.sleep(0.05)
         assert len(crowd.held()) == len(crowd.twins.waiting) == 2
         assert descriptors() == before
         await crowd.speak(1, 1, 1, 1)
@@ -165,6 +167,7 @@ async def test_without_descriptors_the_shared_socket_serves() -> None:
         assert crowd.held() == [1]
         await speak_of(crowd)
         world.engine.release(*crowd.owner(crowd.clients[3]))
+        await asyncio.sleep(0.05)
         assert crowd.held() == [1]
 
 

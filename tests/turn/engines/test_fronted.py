@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.turn.engines.test_arrivals import BEHIND, PROXY
 from tests.turn.engines.test_proxied import CASES, LOCAL_HEADER, header_for, titles
@@ -14,6 +17,7 @@ from tests.turn.engines.world import End, Maker, World, framed, stun, unframed
 from turn.engines import Engine, Streams, sockets
 from turn.engines.fronted import LOOKS, Fronted, Name, Route, Routes, nobody
 from turn.engines.portable import Portable
+from turn.engines.sockets import SockAddr
 from turn.flows import Address, Flow, Packet, Rule
 
 ONE, TWO = Address.of("203.0.113.9", 51000), Address.of("203.0.113.9", 51001)
@@ -288,6 +292,84 @@ async def test_ordinary_clients_have_their_twins(make: Maker) -> None:
         assert await peer.receive() == b"voice"
         world.engine.unlink(flow)
         await speaks_as(world, client, client.address)
+
+
+CLIENTS = [Address.of(f"127.0.0.{4 + number}", 51000) for number in range(3)]
+PORTS = [("127.0.0.2", 6000 + number) for number in range(3)]
+Operation = tuple[str, SockAddr, Address]
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["named", "named", "unnamed", "direct", "hold", "let go", "keep"]),
+        st.sampled_from(PORTS),
+        st.sampled_from(CLIENTS),
+    ),
+    max_size=40,
+)
+
+
+class Model:
+    """Who is heard: by which port each client of a proxy comes, and who holds something."""
+
+    def __init__(self) -> None:
+        self.ways: dict[Address, SockAddr] = {}
+        self.holding: set[Address] = set()
+
+    def named(self, port: SockAddr, client: Address) -> Address | None:
+        for before in [one for one, way in self.ways.items() if way == port and one != client]:
+            del self.ways[before]
+            self.holding.discard(before)  # lost with its port
+        if client not in self.ways and client in self.holding:  # it came by itself
+            return None
+        self.ways[client] = port
+        return client
+
+    def unnamed(self, port: SockAddr, _: Address) -> Address | None:
+        return next((one for one, way in self.ways.items() if way == port), None)
+
+    def direct(self, _: SockAddr, client: Address) -> Address | None:
+        if client in self.ways and client in self.holding:
+            return None
+        self.ways.pop(client, None)
+        return client
+
+
+@given(OPERATIONS)
+def test_nobody_is_ever_taken_for_another(operations: list[Operation]) -> None:
+    asyncio.run(run(operations))
+
+
+async def run(operations: list[Operation]) -> None:
+    async with World(Portable, streams=BEHIND) as world:
+        listener, here, model = listener_of(world), world.listener, Model()
+        for what, port, client in operations:
+            if what in ("named", "unnamed", "direct"):
+                data = (header_for(client) if what == "named" else b"") + HELLO
+                listener.epoll.body[: len(data)] = data
+                source = sockets.sockaddr(client) if what == "direct" else port
+                listener.receive(len(data), source, here.ip)
+                heard = getattr(model, what)(port, client)
+                assert drained(world) == ([Packet(here, heard, HELLO)] if heard else [])
+            else:
+                change(world, model, what, client)
+            await asyncio.sleep(0)
+            world.holding = {(one, here) for one in model.holding}
+            routes = listener.routes
+            assert {name[0]: one.port[0] for name, one in routes.by_name.items()} == model.ways
+            assert set(routes.by_port.values()) == set(routes.by_name.values())
+
+
+def change(world: World, model: Model, what: str, client: Address) -> None:
+    if what == "hold":
+        model.holding.add(client)
+    elif what == "let go":
+        model.holding.discard(client)
+        world.engine.release(client, world.listener)
+    elif client in model.holding:
+        world.engine.keep(client, world.listener)
+
+
+def drained(world: World) -> list[Packet]:
+    return [world.punted.get_nowait() for _ in range(world.punted.qsize())]
 
 
 def route(number: int) -> Route:

@@ -13,7 +13,6 @@ from turn.flows import Address
 IP_RECVERR, IPV6_RECVERR = 11, 25
 RECVERR = {socket.AF_INET: IP_RECVERR, socket.AF_INET6: IPV6_RECVERR}
 ORIGIN = {socket.AF_INET: 2, socket.AF_INET6: 3}  # of an error that came as ICMP or ICMPv6
-PMTUDISC_OMIT = 5
 
 TOO_LARGE = {4: (3, 4), 16: (2, 0)}  # type and code by the bytes of the family's addresses
 EXTENDED = struct.Struct("=IBBBxII")  # sock_extended_err: errno, origin, type, code, info, data
@@ -29,7 +28,7 @@ def hear(epoll: Epoll, sock: socket.socket, relay: Address) -> None:
     """
     sock.setsockopt(sockets.LEVEL[sock.family], RECVERR[sock.family], 1)
     if sock.family == socket.AF_INET:
-        sock.setsockopt(socket.IPPROTO_IP, sockets.IP_MTU_DISCOVER, PMTUDISC_OMIT)
+        sock.setsockopt(socket.IPPROTO_IP, sockets.IP_MTU_DISCOVER, sockets.PMTUDISC_OMIT)
     epoll.watch_errors(sock, Ear(epoll, sock, relay))
 
 

@@ -25,11 +25,11 @@ KEEPALIVE = ((socket.TCP_KEEPIDLE, 45), (socket.TCP_KEEPINTVL, 15), (socket.TCP_
 IP_PKTINFO, IP_MTU_DISCOVER, IP_MTU, SO_RCVBUFFORCE = 8, 10, 14, 33
 IPV6_MTU_DISCOVER, IPV6_MTU, IPV6_DONTFRAG = 23, 24, 62
 SO_ATTACH_FILTER = 26
-PMTUDISC_DONT, PMTUDISC_PROBE = 0, 3
+PMTUDISC_DONT, PMTUDISC_PROBE, PMTUDISC_OMIT = 0, 3, 5
 LEVEL = {socket.AF_INET: socket.IPPROTO_IP, socket.AF_INET6: socket.IPPROTO_IPV6}
-DONT_FRAGMENT = {  # options and their values; 0 is each one's other value
-    socket.AF_INET: ((IP_MTU_DISCOVER, PMTUDISC_PROBE),),
-    socket.AF_INET6: ((IPV6_MTU_DISCOVER, PMTUDISC_PROBE), (IPV6_DONTFRAG, 1)),
+DONT_FRAGMENT = {  # options, their values for such a packet, and for all others of a relayed address
+    socket.AF_INET: ((IP_MTU_DISCOVER, PMTUDISC_PROBE, PMTUDISC_OMIT),),
+    socket.AF_INET6: ((IPV6_MTU_DISCOVER, PMTUDISC_PROBE, PMTUDISC_DONT), (IPV6_DONTFRAG, 1, 0)),
 }
 PKTINFO4 = struct.Struct("=I4s4s")
 PKTINFO6 = struct.Struct("=16sI")
@@ -179,15 +179,15 @@ def tune(sock: socket.socket) -> None:
 
 
 def send_whole(sock: socket.socket, data: bytes, there: Address) -> None:
-    """Send with Don't Fragment (RFC 8656 §14). Raises OSError; EMSGSIZE means too large for the first link."""
+    """Send with Don't Fragment (RFC 8656 §14). Raises OSError; EMSGSIZE: too large for the first link."""
     sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # what an earlier packet met is not told of this one
-    for name, value in DONT_FRAGMENT[sock.family]:
+    for name, value, _ in DONT_FRAGMENT[sock.family]:
         sock.setsockopt(LEVEL[sock.family], name, value)
     try:
         sock.sendto(data, sockaddr(there))
     finally:
-        for name, _ in DONT_FRAGMENT[sock.family]:
-            sock.setsockopt(LEVEL[sock.family], name, PMTUDISC_DONT)
+        for name, _, usual in DONT_FRAGMENT[sock.family]:
+            sock.setsockopt(LEVEL[sock.family], name, usual)
 
 
 def path_mtu(here: Address, there: Address) -> int:

@@ -110,6 +110,18 @@ def lay(places: dict[str, Place], one: str, other: str, number: int, mtu: int) -
             ip(f"link set {towards} mtu {mtu} up")
 
 
+@contextmanager
+def slow(place: Place, link: str) -> Iterator[None]:
+    """Meanwhile, what leaves by this link waits its turn: 20 ms for each ICMP error and more."""
+    with place.inside():
+        subprocess.run(f"tc qdisc add dev {link} root tbf rate 200kbit burst 1400 latency 2s".split(), check=True)
+    try:
+        yield
+    finally:
+        with place.inside():
+            subprocess.run(f"tc qdisc del dev {link} root".split(), check=True)
+
+
 def wait_for_the_roads(places: dict[str, Place]) -> None:
     """A link that is up is used a moment later."""
     for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):

@@ -119,6 +119,19 @@ async def test_what_is_too_large_on_the_way_has_failed_with_the_size_that_fits(
         await arrives_in_pieces(world, flow, client, peer)
 
 
+@abroad
+@versions
+async def test_what_comes_back_late_is_heard_too(places: dict[str, land.Place], version: int) -> None:
+    async with Abroad(version) as world:
+        relay, peer = world.open(), Address.of(land.THERE[version], PORT)
+        whole = Packet(relay, peer, WIDE, dont_fragment=True)
+        with land.slow(places["near"], "relay"):
+            for _ in range(4):  # the link takes two at once, of IPv6 one
+                world.engine.send([whole])
+            failures = [await world.failure() for _ in range(4)]
+        assert failures == [Failure(relay, peer, *TOO_LARGE[version], NARROW)] * 4
+
+
 async def arrives_in_pieces(world: Abroad, flow: Flow, client: End, peer: End) -> None:
     """What may be fragmented is, by a router or, in IPv6, by the relay when it has been told."""
     world.engine.send([Packet(flow.relay, peer.address, WIDE)])

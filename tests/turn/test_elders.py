@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from aioice import stun
 
-from tests.turn.versions import WHOLE, Call, Succession, Talker, own_network
+from tests.turn.engines.certificates import certificate
+from tests.turn.engines.world import framed, free
+from tests.turn.versions import CHANNEL, LONG, WHOLE, Call, Succession, Talker, own_network
+from turn import elders
+from turn.flows import Flow
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a network namespace")
 
@@ -86,3 +92,123 @@ async def test_calls_go_on_and_strangers_come_to_the_new_one(
             for talker in [*idle, *both, *(call.talker for call in calls)]:
                 assert await talker.refresh(0) is stun.Class.RESPONSE
             assert await old.ended() == 0
+
+
+async def test_callers_of_both_versions_meet(tmp_path: Path) -> None:
+    async with Succession(tmp_path) as world, world.version() as old:
+        one = await world.caller()
+        first = await one.allocate()
+        async with world.version() as new:
+            old.terminate()
+            await asyncio.sleep(0.5)
+            two = await world.caller()
+            second = await two.allocate()
+            assert [await old.allocations(), await new.allocations()] == [1, 1]
+            for talker, there in ((one, second), (two, first)):
+                assert await talker.bind(CHANNEL, there) is stun.Class.RESPONSE
+            for talker, relay, there in ((one, first, second), (two, second, first)):
+                flow = Flow(talker.end.address, talker.listener, CHANNEL, relay, there)
+                talker.end.send(framed(flow, b"hello"), talker.listener)
+            async with asyncio.timeout(LONG):
+                while not (one.sorted.heard and two.sorted.heard):
+                    await asyncio.sleep(0.01)
+            assert one.sorted.heard == two.sorted.heard == [b"hello"]
+
+
+async def test_a_new_one_that_cannot_start_changes_nothing(tmp_path: Path) -> None:
+    async with Succession(tmp_path) as world, world.version() as old:
+        call, [idle] = await world.call("udp"), await newcomers(world, 1)
+        world.config.write(key=str(certificate("another").key))
+        process = await world.start()
+        async with asyncio.timeout(LONG):
+            await process.communicate()
+        assert process.returncode == os.EX_UNAVAILABLE
+        assert "another certificate" in (tmp_path / "log").read_text()
+        await newcomers(world, 3)
+        await call.renew()
+        assert await idle.refresh() is stun.Class.RESPONSE
+        assert await call.stop() == WHOLE
+        assert await old.allocations() == 5
+
+
+async def test_one_that_is_ending_already_gives_its_strangers_to_the_new_one(tmp_path: Path) -> None:
+    async with Succession(tmp_path) as world, world.version() as old:
+        call = await world.call("udp")
+        old.terminate()
+        async with asyncio.timeout(LONG):
+            while not (await old.figures())["draining"]:
+                await asyncio.sleep(0.05)
+        async with world.version() as new:
+            await newcomers(world, 8)
+            assert [await old.allocations(), await new.allocations()] == [1, 8]
+            await call.renew()
+            assert await call.stop() == WHOLE
+
+
+async def test_a_third_one_finds_the_first_when_the_second_has_died(tmp_path: Path) -> None:
+    port = free("127.0.0.1", "tcp").port
+    async with Succession(tmp_path, "0.0.0.0", metrics_listen=f"127.0.0.1:{port}") as world:
+        async with world.version() as old:
+            call = await world.call("udp")
+            async with world.version():
+                old.terminate()
+                await asyncio.sleep(0.5)
+            async with world.version() as third:
+                await newcomers(world, 4)
+                assert [await old.allocations(), await third.allocations()] == [1, 4]
+                await call.renew()
+                assert await call.stop() == WHOLE
+                async with httpx.AsyncClient() as anybody:
+                    page = (await anybody.get(f"http://127.0.0.1:{port}/metrics")).text
+                assert 'calln_relay_allocations{family="ipv4",transport="udp"} 4.0' in page
+
+
+async def test_a_relay_of_another_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    async with Succession(tmp_path) as world, world.version() as old:
+        stranger = Succession(tmp_path / "other")
+        stranger.config.write(listen=world.config.keys["listen"])
+        process = await stranger.start()
+        async with asyncio.timeout(LONG):
+            await process.communicate()
+        assert process.returncode == os.EX_UNAVAILABLE
+        assert "cannot listen at" in (tmp_path / "other" / "log").read_text()
+        await newcomers(world, 3)
+        assert await old.allocations() == 3
+
+
+ANSWERS = {  # what comes of asking; does it share?
+    "shares": (b"HTTP/1.1 200 OK\r\n\r\nshared\n", True),
+    "an older version": (b"HTTP/1.1 404 Not Found\r\n\r\n", False),
+    "something else": (b"HTTP/1.1 200 OK\r\n\r\nhello\n", False),
+    "no answer": (b"", False),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_who_shares_and_who_does_not(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer, shares = ANSWERS[name]
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readuntil(b"\r\n\r\n") == elders.WISH
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_unix_server(reply, tmp_path / f"{elders.DOOR}.1")
+    async with server, elders.sharing(tmp_path) as older:
+        assert bool(older) is shares
+        await asyncio.wait_for(older.left(), LONG)
+    assert caplog.messages == ([] if shares else ["an older relay of this machine does not share its ports"])
+
+
+async def test_a_door_that_nobody_is_behind_is_taken_away(tmp_path: Path) -> None:
+    stale = tmp_path / f"{elders.DOOR}.1"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(stale))
+    async with elders.sharing(tmp_path) as older:
+        assert not older
+    assert not stale.exists()
+    async with elders.sharing(tmp_path / "nowhere") as older:
+        assert not older

@@ -84,7 +84,7 @@ def join(case: Case, sender: bytes, receiver: bytes) -> None:
     ufrags = (min(sender, receiver), max(sender, receiver))
     client = sender if case.way == OUT else receiver
     session = case.sessions.enter(case.room.user, ufrags, case.now, case.pair.session)
-    case.pair.session, case.pair.client = session, ufrags.index(client)
+    case.pair.join(session, ufrags.index(client))
 
 
 def hear_answer(case: Case, message: Check) -> None:
@@ -96,7 +96,13 @@ def hear_answer(case: Case, message: Check) -> None:
         read_dtls(case, message.dtls)
     if message.kind in SUCCESSES:
         asker.answered = case.now
-        case.pair.session = case.sessions.enter(session.user, session.ufrags, case.now, session)
+        renew(case, session)
+
+
+def renew(case: Case, session: Session) -> Session:
+    session = case.sessions.enter(session.user, session.ufrags, case.now, session)
+    case.pair.join(session, case.pair.client)
+    return session
 
 
 def dtls(case: Case) -> None:
@@ -115,8 +121,7 @@ def read_dtls(case: Case, datagram: bytes) -> None:
 
 
 def hear_handshake(case: Case, record: Record) -> None:
-    pair, session = case.pair, case.session
-    pair.session = session = case.sessions.enter(session.user, session.ufrags, case.now, session)
+    session = renew(case, case.session)
     for fragment in parse_fragments(record.content):
         case.sessions.hear(session, case.speaker, fragment, case.now)
 
@@ -132,14 +137,14 @@ def check_ciphertext(case: Case, record: Record) -> None:
 
 
 def media(case: Case) -> None:
-    payload, session = case.payload, case.session
+    payload, pair, session = case.payload, case.pair, case.session
     stream = stream_of(payload, 0, len(payload))
     at = sealed_at(payload, stream) if stream != NOTHING else None
     if stream == NOTHING or (at is None and stream != RTCP):
         raise Refused("media in clear")
     if not session.srtp and stream != RTCP:
-        case.sessions.adopt(session, stream)
-    if not may_carry(case.pair, case.lenient, case.now):
+        pair.stale |= case.sessions.adopt(session, stream)
+    if not may_carry(pair, case.lenient, case.now):
         raise Refused(why_not(case))
     if at is not None:
         sample(case, stream, payload[at])

@@ -61,9 +61,9 @@ class Direction(Transactions):
 
 class Pair:
     """`client` is which end of its session the client is, 0 or 1. `media` is what an engine may carry of it
-    by itself, as the core was last told."""
+    by itself, as the core was last told; `stale`: that may have changed."""
 
-    __slots__ = ("client", "media", "session", "streams", "ways")
+    __slots__ = ("client", "media", "session", "stale", "streams", "ways")
 
     def __init__(self) -> None:
         self.session: Session | None = None
@@ -71,13 +71,19 @@ class Pair:
         self.ways = (Direction(), Direction())
         self.streams: dict[int, bytearray | float] = {}  # first bytes, TESTED, or blocked until then
         self.media: frozenset[int] = frozenset()
+        self.stale = False
+
+    def join(self, session: Session, client: int) -> None:
+        self.session, self.client, self.stale = session, client, True
 
     def has_consent(self, now: float) -> bool:
         """In either direction: one end may be a server that never asks (RFC 8445 §2.5)."""
-        return any(now - way.answered < CONSENT for way in self.ways)
+        there, back = self.ways
+        return now - there.answered < CONSENT or now - back.answered < CONSENT
 
     def has_both_consents(self, now: float) -> bool:
-        return all(now - way.answered < CONSENT for way in self.ways)
+        there, back = self.ways
+        return now - there.answered < CONSENT and now - back.answered < CONSENT
 
     def next_end(self, now: float) -> float | None:
         """When the next of the two consents ends."""
@@ -127,4 +133,5 @@ class Room:
             return False
         if len(state) >= SAMPLE:
             pair.streams[stream] = TESTED
+            pair.stale = True
         return True

@@ -44,7 +44,7 @@ def is_vouched(username: str, user: str) -> bool:
 
 
 class Proof:
-    """`mode` may change at any time. `counts` goes by the rule that held, enforce or compat, and the
+    """`counts` goes by the rule that held, enforce or compat, and the
     reason."""
 
     def __init__(self, mode: Mode = "enforce") -> None:
@@ -75,16 +75,17 @@ class Proof:
         room = self._rooms[relay]
         gate = GATES[payload[0]] if payload else OTHER
         lenient = self._is_lenient(room)
-        passes, reason = True, gate.name
+        passes, reason, pair = True, gate.name, room.pairs.get(peer)
         try:
-            pair = room.pairs.get(peer) or begin(room, peer, gate, now)
+            pair = pair or begin(room, peer, gate, now)
             gate.act(Case(self.sessions, room, pair, lenient, OUT if outward else IN, payload, now))
         except WireError:
             passes, reason = False, f"malformed {gate.name}"
         except Refused as why:
             passes, reason = False, str(why)
         self.counts["compat" if lenient else "enforce", reason] += 1
-        return Verdict(passes or self.mode == "observe", reason, self._settle((relay, peer), now))
+        changed = pair is not None and pair.stale and self._settle((relay, peer), pair, now)
+        return Verdict(passes or self.mode == "observe", reason, changed)
 
     def media(self, relay: Address, peer: Address) -> frozenset[int] | None:
         """The streams of this pair that an engine may carry by itself, those from the peer with INWARD: None
@@ -98,8 +99,16 @@ class Proof:
         """What ends by now: the pairs whose `media` is another for it."""
         self.sessions.expire(now)
         for way in list(self._deadlines.due(now)):
-            if self._settle(way, now):
+            pair = self._pair(way)
+            if pair is not None and self._settle(way, pair, now):
                 yield way
+
+    def adopt(self, mode: Mode, now: float) -> list[Way]:
+        """From now on this mode; these are the pairs whose `media` is another for it. From `off` and to it,
+        all pairs are."""
+        self.mode = mode
+        ways = ((relay, peer) for relay, room in self._rooms.items() for peer in room.pairs)
+        return [way for way in ways if self._settle(way, self._rooms[way[0]].pairs[way[1]], now)]
 
     def next_expiry(self) -> float | None:
         times = (self._deadlines.next(), self.sessions.next_expiry())
@@ -124,11 +133,9 @@ class Proof:
         room = self._rooms.get(way[0])
         return room.pairs.get(way[1]) if room else None
 
-    def _settle(self, way: Way, now: float) -> bool:
+    def _settle(self, way: Way, pair: Pair, now: float) -> bool:
         """Whether what an engine may carry has changed; also notes when that may happen by itself."""
-        pair = self._pair(way)
-        if pair is None:
-            return False
+        pair.stale = False
         end = pair.next_end(now)
         if end is not None:
             self._deadlines.set(way, end)

@@ -7,16 +7,19 @@ them: four cost 1.4 µs each instead of 3.8. What arrives are the same packets.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from socket import IPPROTO_UDP, socket
+
+from turn.engines import dscp
 
 UDP_SEGMENT = 103  # from Linux's headers
 SEGMENT = struct.Struct("=H")
 LARGEST_SEGMENT = 1232  # what fits any path (RFC 8200 §5: 1280, less its header and UDP's): never fragmented
 
 
+Control = tuple[int, int, bytes]  # level, kind and value of a control message
 Transmit = Callable[[memoryview], object]  # sends one datagram on one leg; may raise OSError
 
 
@@ -58,7 +61,7 @@ class Sender:
     def __init__(self, sock: socket, gather: Gather) -> None:
         self.gather = gather
         self.sock = sock
-        self.send = sock.send
+        self.send: Transmit = sock.send
         self.held: list[memoryview] = []
 
     def __call__(self, data: memoryview) -> None:
@@ -69,6 +72,10 @@ class Sender:
         if not self.held:
             self.gather.holding.append(self)
         self.held.append(data)
+
+    def mark(self, mark: int) -> None:
+        """What leaves from now on, the held included, is marked so (see turn.engines.dscp)."""
+        dscp.give(self.sock, mark)
 
     def flush(self) -> None:
         held, self.held = self.held, []
@@ -81,6 +88,33 @@ class Sender:
         """One call for all; False where the path or the device cannot, or an earlier packet was refused."""
         try:
             self.sock.sendmsg(run, [(IPPROTO_UDP, UDP_SEGMENT, SEGMENT.pack(len(run[0])))])
+        except OSError:
+            return False
+        return True
+
+
+class Addressed(Sender):
+    """The same to one end of a socket that many share; `control` says what else the system is told."""
+
+    __slots__ = ("control", "there")
+
+    def __init__(
+        self, sock: socket, gather: Gather, there: tuple[str, int], control: Sequence[Control] = ()
+    ) -> None:
+        super().__init__(sock, gather)
+        self.there, self.control = there, control
+        if control:
+            self.send = lambda data: sock.sendmsg([data], control, 0, there)
+        else:
+            self.send = lambda data: sock.sendto(data, there)
+
+    def mark(self, mark: int) -> None:
+        """Others' packets leave by the same socket: best effort."""
+
+    def together(self, run: list[memoryview]) -> bool:
+        size = (IPPROTO_UDP, UDP_SEGMENT, SEGMENT.pack(len(run[0])))
+        try:
+            self.sock.sendmsg(run, [*self.control, size], 0, self.there)
         except OSError:
             return False
         return True

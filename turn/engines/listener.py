@@ -7,7 +7,7 @@ from socket import socket
 from turn.engines import sockets
 from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM
-from turn.engines.gather import Transmit
+from turn.engines.gather import Addressed, Transmit
 from turn.engines.sockets import CONTROL_BYTES, SockAddr
 from turn.engines.table import Client
 from turn.engines.twins import Owner, Twins
@@ -96,11 +96,8 @@ class Listener:
         return twin.sock.send if twin else self.shared_sender(here, there)
 
     def shared_sender(self, here: Address, there: Address) -> Transmit:
-        sock, destination = self.sock, sockets.sockaddr(there)
-        if here == self.address:
-            return lambda data: sock.sendto(data, destination)
-        control = sockets.leave_from(here.ip)
-        return lambda data: sock.sendmsg([data], control, 0, destination)
+        control = () if here == self.address else sockets.leave_from(here.ip)
+        return Addressed(self.sock, self.epoll.gather, sockets.sockaddr(there), control)
 
     def withdraw(self) -> None:
         """Take no more strangers; those whose packets wait are answered, in the loop's next turn."""

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from turn.engines.gather import LARGEST_SEGMENT, Gather, Sender, push, runs
+from turn.engines import sockets
+from turn.engines.gather import LARGEST_SEGMENT, Addressed, Gather, Sender, push, runs
 
 BURSTS = {
     "nothing": [],
@@ -26,15 +27,20 @@ BURSTS = {
 class Line:
     """A sender, and the end that it sends to."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
         self.here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         for sock in (self.here, self.there):
             sock.bind(("127.0.0.1", 0))
             sock.setblocking(False)
-        self.here.connect(self.there.getsockname())
         self.gather = Gather()
-        self.sender = Sender(self.here, self.gather)
+        place = self.there.getsockname()
+        if kind == "connected":
+            self.here.connect(place)
+            self.sender = Sender(self.here, self.gather)
+        else:
+            control = sockets.leave_from(b"\x7f\0\0\1") if kind == "leaving from" else ()
+            self.sender = Addressed(self.here, self.gather, place, control)
 
     def arrived(self) -> list[bytes]:
         data = []
@@ -48,9 +54,9 @@ class Line:
         self.there.close()
 
 
-@pytest.fixture
-def line() -> Iterator[Line]:
-    line = Line()
+@pytest.fixture(params=["connected", "addressed", "leaving from"])
+def line(request: pytest.FixtureRequest) -> Iterator[Line]:
+    line = Line(request.param)
     yield line
     line.close()
 

@@ -130,7 +130,7 @@ class Joined:
         gather.on = True
         taken = self.take(epoll.view, ROOM, size)
         for sender in gather.holding:
-            dscp.give(sender.sock, dscp.said(control))
+            sender.mark(dscp.said(control))
         gather.end()
         if not taken:
             self.up(epoll.body[:size])

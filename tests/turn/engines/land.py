@@ -114,7 +114,9 @@ def lay(places: dict[str, Place], one: str, other: str, number: int, mtu: int) -
 def slow(place: Place, link: str) -> Iterator[None]:
     """Meanwhile, what leaves by this link waits its turn: 20 ms for each ICMP error and more."""
     with place.inside():
-        subprocess.run(f"tc qdisc add dev {link} root tbf rate 200kbit burst 1400 latency 2s".split(), check=True)
+        subprocess.run(
+            f"tc qdisc add dev {link} root tbf rate 200kbit burst 1400 latency 2s".split(), check=True
+        )
     try:
         yield
     finally:

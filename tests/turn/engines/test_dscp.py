@@ -152,6 +152,18 @@ async def test_what_no_flow_carries_is_best_effort() -> None:
             assert await comes_marked(sent, peer, BEST_EFFORT) == {BEST_EFFORT}
 
 
+async def test_clients_that_share_a_socket_send_and_get_best_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turn.engines.listener.MAX_TWINS", 0)
+    async with Road() as world:
+        client, peer = world.marked(EXPEDITED), world.marked(ASSURED)
+        flow = world.link(client, peer.address, CHANNEL)
+        out = partial(client.send, framed(flow, b"voice"), world.listener)
+        back = partial(peer.send, b"voice", flow.relay)
+        for _ in range(20):
+            assert await comes_marked(out, peer, BEST_EFFORT) == {BEST_EFFORT}
+            assert await comes_marked(back, client, BEST_EFFORT) == {BEST_EFFORT}
+
+
 async def test_a_stream_has_no_marks() -> None:
     async with Road(transport="tcp") as world:
         client, peer = await world.client(), world.marked(EXPEDITED)

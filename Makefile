@@ -7,11 +7,18 @@ BIN := $(VENV)/bin
 CONFIG ?=
 PART ?=
 SECONDS ?= 600
+TABLE ?=
+
+# What `make interop` drives beside that; NodeSource's nodejs brings npm along, Debian's does not.
+INTEROP := .cache/interop
+INTEROP_PACKAGES := golang-go golang-github-pion-turn.v2-dev libnice10 nodejs
+PION := GO111MODULE=off CGO_ENABLED=0 GOPATH=/usr/share/gocode GOCACHE=$(abspath $(INTEROP))/go go build
+PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 
 # What the tests drive beside our own code: browsers and who they trust, coturn's clients and server, a balancer.
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssl
 
-.PHONY: help setup run test check lint format bench soak fuzz example clean
+.PHONY: help setup run test check lint format bench soak fuzz interop example clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -47,6 +54,9 @@ soak: $(BIN)/.set-up-tests ## an hour of the relay at work: does it grow, lose o
 fuzz: $(BIN)/.set-up-tests ## every parser and the relay's core with made-up input, SECONDS each
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
+interop: $(INTEROP)/.set-up ## other people's TURN clients against the relay (TABLE=yes: the table into the README)
+	$(BIN)/python -m tests.interop $(if $(TABLE),--table)
+
 example: setup ## write config.example.yaml anew from the models
 	$(BIN)/python -m deploy.manual > config.example.yaml
 
@@ -65,4 +75,16 @@ $(BIN)/.set-up-tests: pyproject.toml .ci/packages $(BIN)/.set-up
 	@.ci/packages $(TEST_PACKAGES)
 	@echo "Adding what the tests need to $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+$(INTEROP)/.set-up: $(BIN)/.set-up-tests $(wildcard tests/interop/clients/*.*s tests/interop/clients/*.json)
+	@.ci/packages $(INTEROP_PACKAGES)
+	@command -v npm >/dev/null || .ci/packages npm
+	@echo "Fetching and building the foreign clients ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[interop]'
+	@mkdir -p $(INTEROP)
+	@cp tests/interop/clients/*.*s tests/interop/clients/*.json $(INTEROP)
+	@cd $(INTEROP) && npm ci --no-fund --no-audit --loglevel=error
+	@$(PION) -o $(INTEROP)/pion-udp $(PION_CLIENT)/udp
+	@$(PION) -o $(INTEROP)/pion-tcp $(PION_CLIENT)/tcp
 	@touch $@

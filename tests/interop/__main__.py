@@ -1,0 +1,90 @@
+"""Other people's TURN clients against our relay: `python -m tests.interop`, or `make interop`.
+
+    python -m tests.interop [--client WORD] [--table]
+
+One process per cell of the table in rows.py; a line as each ends, the table at the end, and exit code 1 where
+something else came of a cell than has to. `--table` puts the table into the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from tests.interop.cases import Case, cases
+from tests.interop.relay import HOSTS, KINDS, Relay, free_port, running
+from tests.interop.rows import ROWS
+from tests.interop.run import run
+from tests.interop.table import plain, write
+from tests.interop.versions import sentence
+
+AT_ONCE = 8  # clients that mostly sleep
+HEAVY_AT_ONCE = 1  # browsers and encoders: more of them only wait for the processors
+SHOWN = 2000  # characters of what a client printed that failed
+
+
+class Floor:
+    """The running relays, an echoing peer, and room for so many clients at once."""
+
+    def __init__(self, relays: Mapping[str, Relay], peer: int, total: int) -> None:
+        self.relays, self.peer, self.total, self.done = relays, peer, total, 0
+        self.room = {False: asyncio.Semaphore(AT_ONCE), True: asyncio.Semaphore(HEAVY_AT_ONCE)}
+
+    async def take(self, case: Case) -> str:
+        async with self.room[case.row.heavy]:
+            begun = time.monotonic()
+            outcome, said = await run(case, self.relays[case.row.kind], self.peer)
+        self.done += 1
+        seconds = time.monotonic() - begun
+        told = outcome if outcome == case.wanted else f"{outcome.upper()}, not {case.wanted}"
+        name = f"{case.row.client}: {case.row.what} ({case.name})"
+        print(f"{self.done:>4}/{self.total}  {seconds:>4.0f} s  {name}: {told}", flush=True)
+        if outcome != case.wanted:
+            print(said[-SHOWN:], flush=True)
+        return outcome
+
+
+@asynccontextmanager
+async def floor(total: int) -> AsyncIterator[Floor]:
+    async with AsyncExitStack() as stack:
+        relays = {}
+        for kind in KINDS:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="calln-interop-")))
+            relays[kind] = await stack.enter_async_context(running(kind, folder))
+        peer = free_port()
+        listen = [word for host in HOSTS.values() for word in ("-L", host)]
+        quiet = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(
+            "turnutils_peer", *listen, "-p", str(peer), stdout=quiet, stderr=quiet
+        )
+        try:
+            yield Floor(relays, peer, total)
+        finally:
+            process.kill()
+            await process.wait()
+
+
+async def main(word: str, *, table: bool) -> int:
+    chosen = [case for case in cases(ROWS) if word.lower() in case.row.client.lower()]
+    async with floor(len(chosen)) as here:
+        outcomes = dict(zip(chosen, await asyncio.gather(*map(here.take, chosen)), strict=True))
+    print(f"\n{plain(outcomes)}\n")
+    wrong = sum(outcome != case.wanted for case, outcome in outcomes.items())
+    if table and not wrong and not word:
+        write(outcomes, sentence())
+    print(f"interop: {len(chosen) - wrong} passed, {wrong} failed")
+    return 1 if wrong or not chosen else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("python -m tests.interop")
+    parser.add_argument("--client", default="", metavar="WORD", help="only clients with this in their name")
+    parser.add_argument("--table", action="store_true", help="put the table of a whole run into the README")
+    wish = parser.parse_args()
+    sys.exit(asyncio.run(main(wish.client, table=wish.table)))

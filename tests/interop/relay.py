@@ -1,0 +1,122 @@
+"""The relay that the foreign clients meet: a real process on loopback, as it is or with every option on."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import secrets
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from tests.interop.certificates import make
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 20.0  # seconds for the relay to begin on a busy machine
+USER, PASSWORD = "alice", "password of hers"
+SECRET = "a secret for foreign clients"
+CREDENTIAL_SECONDS = 600
+RELAY_PORTS = 2000  # each relay's; clients that do not say good-bye keep theirs for ten minutes
+FIRST_RELAY_PORT = 28000  # below the ports that the system gives out
+HOSTS = {"IPv4": "127.0.0.1", "IPv6": "::1"}
+SECOND = "127.0.0.2"  # RFC 5780 needs another address, and another port
+
+# What each relay has beside the ports and accounts that both have.
+KINDS: dict[str, Mapping[str, Any]] = {
+    "as it is": {},
+    "every option": {"sha256": True, "behaviour_discovery": True, "classic_stun": True},
+}
+# Many clients share loopback and one user here.
+NO_LIMITS = dict.fromkeys(
+    ("allocations_per_user", "allocations_per_address", "new_peers_per_second", "unauthenticated_per_second"),
+    0,
+)
+
+
+class Relay(NamedTuple):
+    """Where it listens, and the file that whoever speaks TLS with it has to trust."""
+
+    port: int  # UDP and TCP
+    second: int
+    tls: int
+    trust: Path
+
+
+@asynccontextmanager
+async def running(kind: str, folder: Path) -> AsyncIterator[Relay]:
+    """A relay of this kind until the caller is done."""
+    files = make(folder)
+    relay = Relay(free_port(), free_port(), free_port(), files.trust)
+    low = FIRST_RELAY_PORT + RELAY_PORTS * list(KINDS).index(kind)
+    turn = {
+        "listen": places(relay),
+        "certificate": str(files.chain),
+        "key": str(files.key),
+        "relay_ports": f"{low}-{low + RELAY_PORTS - 1}",
+        "users": {USER: PASSWORD},
+        "secret": SECRET,
+        "allow_loopback_peers": True,
+        "limits": NO_LIMITS,
+        **KINDS[kind],
+    }
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump({"site": {"state_dir": str(folder)}, "turn": turn}))
+    process = await begin(file)
+    try:
+        yield relay
+    finally:
+        process.kill()  # told to end, it would let what lives go on
+        await process.communicate()
+
+
+def places(relay: Relay) -> list[str]:
+    hosts = [host if "." in host else f"[{host}]" for host in HOSTS.values()]
+    plain = [f"{host}:{relay.port}" for host in hosts]
+    corners = [
+        f"udp://{host}:{port}" for host in (HOSTS["IPv4"], SECOND) for port in (relay.port, relay.second)
+    ]
+    return [*plain, *corners[1:], *(f"tls://{host}:{relay.tls}" for host in hosts)]
+
+
+async def begin(file: Path) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy.cli", "relay", "--config", str(file)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout
+    line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+    if not line.startswith(b"calln relay: "):
+        raise RuntimeError(f"the relay did not begin: {line.decode(errors='replace')}")
+    return process
+
+
+def free_port() -> int:
+    """A port that UDP and TCP have free in both families."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as tcp,
+        ):
+            udp.bind(("::", 0))
+            try:
+                tcp.bind(udp.getsockname())
+            except OSError:
+                continue
+            return int(tcp.getsockname()[1])
+
+
+def time_limited(name: str = "bob") -> tuple[str, str]:
+    """A name and a password as a service would hand out that shares the relay's secret."""
+    user = f"{int(time.time()) + CREDENTIAL_SECONDS}:{name}-{secrets.token_hex(4)}"
+    digest = hmac.digest(SECRET.encode(), user.encode(), hashlib.sha1)
+    return user, base64.b64encode(digest).decode()

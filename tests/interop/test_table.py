@@ -1,0 +1,56 @@
+"""The table of foreign clients in the README is the one that the rows make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.interop import table
+from tests.interop.cases import WAYS, Case, Row, cases
+from tests.interop.relay import Relay
+from tests.interop.rows import ROWS
+
+RELAY = Relay(1, 2, 3, Path("trust.pem"))
+SMALL = Row("a client", "words", ("client", "{url}"), {"UDP": "ok", "TLS": "442"}, "heard", "of a reason")
+
+
+def test_the_readme_lists_exactly_the_rows() -> None:
+    assert table.read().endswith(f"\n\n{table.markdown(table.wanted())}")
+
+
+def test_no_two_rows_have_one_name() -> None:
+    names = [(row.client, row.what) for row in ROWS]
+    assert len(set(names)) == len(names)
+
+
+def test_whatever_does_not_go_has_a_reason() -> None:
+    silent = {(row.client, row.what) for row in ROWS if set(row.cells.values()) != {"ok"} and not row.reason}
+    assert silent == {(row.client, row.what) for row in ROWS if row.hostile}
+
+
+@pytest.mark.parametrize(
+    "case", [*cases(ROWS)], ids=lambda case: f"{case.row.client}-{case.row.what}-{case.name}"
+)
+def test_every_command_has_what_it_asks_for(case: Case) -> None:
+    assert case.name in WAYS
+    assert not [word for word in case.words(RELAY, 4) if "{" in word]
+
+
+def test_a_row_is_a_line_and_a_way_that_was_not_tried_is_empty() -> None:
+    outcomes = table.wanted((SMALL,))
+    line = "| a client | words | ✓ |  |  |  | 442 |  | of a reason |\n"
+    assert table.markdown(outcomes).endswith(line)
+    assert table.plain(outcomes).splitlines()[1].replace(" ", "") == "aclientwords✓442ofareason"
+
+
+def test_writing_changes_the_place_in_the_readme_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    monkeypatch.setattr(table, "README", readme)
+    table.write(table.wanted((SMALL,)), "Versions.")
+    wanted = f"\nVersions.\n\n{table.markdown(table.wanted((SMALL,)))}"
+    assert table.read() == wanted
+    assert readme.read_text() == f"before\n{table.BEGIN}\n{wanted}{table.END}\nafter\n"

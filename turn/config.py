@@ -234,7 +234,8 @@ class Turn(Section):
     workers: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(
         1,
         description="Processes that share the clients, at most one for each core. They share all limits but "
-        "wrong_passwords, which each counts for itself; the death of one ends its own calls only.",
+        "wrong_passwords, which each counts for itself; the death of one ends its own calls only. With more "
+        "than one nobody gets a pair of ports (EVEN-PORT with its reservation).",
     )
     limits: Limits = Limits()
 

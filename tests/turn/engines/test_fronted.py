@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.turn.engines.test_arrivals import BEHIND, PROXY
 from tests.turn.engines.test_proxied import CASES, LOCAL_HEADER, header_for, titles
 from tests.turn.engines.test_streams import CHANNEL, HELLO
-from tests.turn.engines.world import End, Maker, World, framed, stun, unframed
+from tests.turn.engines.world import PATIENCE, End, Maker, World, framed, stun, unframed
 from turn.engines import Engine, Streams, sockets
 from turn.engines.fronted import LOOKS, Fronted, Name, Route, Routes, nobody
 from turn.engines.portable import Portable
@@ -184,7 +184,7 @@ async def test_a_port_that_is_another_clients_now(make: Maker) -> None:
         flow = linked(world, ONE, peer, CHANNEL)
         world.holding.add((ONE, world.listener))
         await speaks_as(world, proxy, TWO, header_for(TWO))
-        assert await world.lost.get() == (ONE, world.listener)
+        assert await asyncio.wait_for(world.lost.get(), PATIENCE) == (ONE, world.listener)
         peer.send(b"for nobody", flow.relay)
         await speaks_as(world, proxy, TWO)
         world.engine.unlink(flow)
@@ -272,10 +272,13 @@ async def test_who_is_kept_moves_with_its_port(make: Maker) -> None:
         await speaks_as(world, old, ONE, header_for(ONE))
         flow = keeps(world, ONE, peer)
         await speaks_as(world, new, ONE, header_for(ONE))
+        twin = listener_of(world).routes.by_name[ONE, world.listener].twin
+        assert twin is not None
+        assert twin.there == new.address
         peer.send(b"back", flow.relay)
         assert unframed(flow, await new.receive()) == b"back"
         await speaks_as(world, new, TWO, header_for(TWO))
-        assert await world.lost.get() == (ONE, world.listener)
+        assert await asyncio.wait_for(world.lost.get(), PATIENCE) == (ONE, world.listener)
         peer.send(b"for nobody", flow.relay)
         await speaks_as(world, new, TWO)
         world.engine.release(ONE, world.listener)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.turn.engines.world import End
+from tests.turn.engines.world import PATIENCE, End, free
 from tests.turn.test_control import ALICE, controlled, raises
 from tests.turn.test_service import Caller, Running, turn
 from turn import admin, elders
@@ -147,3 +149,35 @@ async def test_numbers_at_an_address_of_their_own_until_the_end(tmp_path: Path) 
 def test_an_address_that_cannot_be_had_is_named() -> None:
     with pytest.raises(Unavailable, match=r"turn\.metrics_listen"):
         admin.listen(Address.of("192.0.2.99", 9642), beside=False)
+
+
+async def test_a_newer_version_shares_as_long_as_it_holds_the_line(tmp_path: Path) -> None:
+    async with Running() as world:
+        control = controlled(world)
+        async with door(control, tmp_path) as newer, newer.stream("POST", "/share") as line:
+            assert await anext(line.aiter_text()) == elders.SHARED.decode()
+            assert (control.heirs, world.service.sharing) == (1, True)
+            await line.aclose()
+            async with asyncio.timeout(PATIENCE):
+                while control.heirs or world.service.sharing:
+                    await asyncio.sleep(0.01)
+            assert not control.left.is_set()
+
+
+async def test_the_line_ends_when_we_have_left(tmp_path: Path) -> None:
+    place = free("127.0.0.1", "tcp")
+    async with Running() as world:
+        control = controlled(world, started_with=turn(metrics_listen=f"{place.host}:{place.port}"))
+        async with door(control, tmp_path) as newer, newer.stream("POST", "/share") as line:
+            said = line.aiter_text()
+            assert await anext(said) == elders.SHARED.decode()
+            await control.leave()
+            assert [part async for part in said] == []
+            async with asyncio.timeout(PATIENCE):
+                while figures_are_at(place):
+                    await asyncio.sleep(0.05)
+
+
+def figures_are_at(place: Address) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex((place.host, place.port)) == 0

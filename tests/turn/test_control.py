@@ -229,3 +229,28 @@ def test_the_wish_to_end_is_said_once_or_twice() -> None:
         end.ask()
         said.append((end.once.is_set(), end.twice.is_set()))
     assert said == [(True, False), (True, True), (True, True)]
+
+
+async def test_we_share_while_anybody_is_at_our_listeners_too() -> None:
+    async with Running() as world:
+        control, left = controlled(world), asyncio.Event()
+
+        async def leaves() -> None:
+            await left.wait()
+
+        sharing = asyncio.create_task(control.share_until(leaves()))
+        await asyncio.sleep(0)
+        async with control.with_heir():
+            left.set()
+            await sharing
+            assert world.service.sharing
+        assert not world.service.sharing
+
+
+async def test_who_is_ending_leaves_when_an_heir_comes() -> None:
+    async with Running() as world:
+        control = controlled(world)
+        control.drain()
+        async with control.with_heir():
+            assert control.left.is_set()
+        assert world.service.sharing  # what it has, it keeps to its end

@@ -6,13 +6,13 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 
 from turn.engines import sockets
-from turn.flows import Address
+from turn.flows import Address, Transport
 
 HERE = {"v4": Address.of("127.0.0.1", 0), "v6": Address.of("::1", 0)}
 ANY = {"v4": Address.of("0.0.0.0", 0), "v6": Address.of("::", 0)}
@@ -122,3 +122,64 @@ def test_a_door_opens_again_at_once_where_calls_lingered() -> None:
         door.accept()[0].close()
         client.close()
     sockets.door(Address.of(here[0], here[1], "tcp")).close()
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@families
+def test_beside_another_of_ours_only_where_that_is_wished(
+    family: str, transport: Transport, stack: ExitStack
+) -> None:
+    first = stack.enter_context(closing(sockets.bound(HERE[family]._replace(transport=transport))))
+    here = bound(first)._replace(transport=transport)
+    with pytest.raises(OSError, match="in use"):
+        sockets.bound(here)
+    second = stack.enter_context(closing(sockets.bound(here, beside=True)))
+    assert bound(second) == bound(first)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_beside_a_foreign_socket_nothing_is_bound(transport: Transport, stack: ExitStack) -> None:
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    foreign = stack.enter_context(socket.socket(socket.AF_INET, kind))
+    foreign.bind(("127.0.0.1", 0))
+    if transport == "tcp":
+        foreign.listen()
+    with pytest.raises(OSError, match="in use"):
+        sockets.bound(bound(foreign)._replace(transport=transport), beside=True)
+
+
+@pytest.mark.parametrize("here", [*HERE.values(), *ANY.values()], ids=str)
+def test_who_is_turned_away_comes_to_the_other(here: Address, stack: ExitStack) -> None:
+    first = stack.enter_context(closing(sockets.bound(here)))
+    second = stack.enter_context(closing(sockets.bound(bound(first), beside=True)))
+    host = "::1" if len(here.ip) == 16 else "127.0.0.1"
+    strangers = [stack.enter_context(socket.socket(first.family, socket.SOCK_DGRAM)) for _ in range(40)]
+    for words in (b"before", b"after"):
+        for stranger in strangers:
+            stranger.sendto(words, (host, bound(first).port))
+        sockets.turn_away(first)
+    at_first, at_second = list(waiting(first)), list(waiting(second))
+    assert at_first == [b"before"] * len(at_first)
+    assert sorted(at_first + at_second) == [b"after"] * 40 + [b"before"] * 40
+
+
+def waiting(sock: socket.socket) -> Iterator[bytes]:
+    with suppress(BlockingIOError):
+        while True:
+            yield sock.recv(100)
+
+
+@families
+def test_no_new_handshakes_and_those_begun_are_kept(family: str, stack: ExitStack) -> None:
+    first = stack.enter_context(closing(sockets.door(HERE[family])))
+    early = stack.enter_context(socket.create_connection(bound_pair(first)))
+    sockets.no_handshakes(first)
+    with pytest.raises(TimeoutError):
+        socket.create_connection(bound_pair(first), timeout=0.3)
+    accepted = stack.enter_context(first.accept()[0])
+    early.sendall(b"hello")
+    assert accepted.recv(100) == b"hello"
+
+
+def bound_pair(sock: socket.socket) -> tuple[str, int]:
+    return sockets.sockaddr(bound(sock))

@@ -26,7 +26,7 @@ def test_ports_are_drawn_evenly() -> None:
 
 
 def test_no_port_tells_the_next() -> None:
-    """Of 10,000 draws over a whole range, five in a row one after the other: less than once in ten billion runs."""
+    """Of 10,000 draws five in a row, one after the other: less than once in ten billion runs."""
     drawn = [pick(49152, 65535, lambda port: True, secrets.randbelow) or 0 for _ in range(10_000)]
     steps = [after - before for before, after in pairwise(drawn)]
     for step in (1, -1, 2):

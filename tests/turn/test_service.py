@@ -162,6 +162,9 @@ async def test_a_loss_that_no_code_expected_is_counted() -> None:
         assert world.service.mishaps == 1
 
 
+TLS = {"certificate": "chain.pem", "key": "key.pem"}
+
+
 def test_connections_are_counted_by_household_and_not_where_trusted() -> None:
     limits = {"connections": 5, "connections_per_address": 2, "trusted": ["192.0.2.0/24"]}
     told = service.streams(turn(limits=limits))
@@ -169,6 +172,15 @@ def test_connections_are_counted_by_household_and_not_where_trusted() -> None:
     assert told.certificate is None
     ips = [Address.of(text, 0).ip for text in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8::ffff")]
     assert list(map(told.counted_as, ips)) == [None, ips[1], ips[2][:8], ips[2][:8]]
+
+
+def test_only_the_networks_named_are_proxies() -> None:
+    assert service.streams(turn()).is_proxy is None
+    told = service.streams(turn(proxies=["192.0.2.4/31", "2001:db8::/64"], **TLS, detect_tls=True))
+    assert told.detect_tls
+    assert told.is_proxy is not None
+    texts = ("192.0.2.4", "192.0.2.6", "2001:db8::9", "2001:db8:0:1::9", "::ffff:192.0.2.4")
+    assert [told.is_proxy(Address.of(text, 0).ip) for text in texts] == [True, False, True, False, False]
 
 
 def test_a_certificate_that_cannot_be_used_is_no_start_and_no_reload() -> None:

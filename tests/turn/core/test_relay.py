@@ -159,9 +159,12 @@ def test_a_client_of_a_stream_holds_what_it_has_until_its_connection_ends(transp
     assert sent == Packet(relay, PEER, b"h")
     (heard,) = net.deliver(relay, PEER, b"hello")
     assert (heard.here, heard.there) == (door, client.address)
+    assert net.relay.holds(client.address, door)
+    assert not net.relay.holds(other.address, door)
     assert net.run(net.relay.lost(other.address, door)) == []
     assert len(net.open) == 2
     assert net.run(net.relay.lost(client.address, door)) == []
+    assert not net.relay.holds(client.address, door)
     assert net.open == {other.relay}
     assert {flow.client for flow in net.links} == {other.address}
     assert net.relay.lost(client.address, door) == []

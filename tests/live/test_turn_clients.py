@@ -96,7 +96,7 @@ async def relay(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay
 
 
 async def begin_relay(
-    relay: Relay, folder: Path, files: Certificate | None = None
+    relay: Relay, folder: Path, files: Certificate | None = None, **keys: object
 ) -> asyncio.subprocess.Process:
     chain, key = files or certificate()
     limits = dict.fromkeys(("allocations_per_user", "allocations_per_address", "new_peers_per_second"), 0)
@@ -112,6 +112,7 @@ async def begin_relay(
         "users": {USER: PASSWORD},
         "allow_loopback_peers": True,
         "limits": limits,
+        **keys,
     }
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump({"site": {"state_dir": str(folder)}, "turn": turn}))
@@ -156,7 +157,10 @@ async def uclient(relay: Relay, row: str, family: str) -> str:
 @pytest.mark.parametrize("family", HOSTS)
 @pytest.mark.parametrize("row", ROWS)
 async def test_uclient_loses_nothing(relay: Relay, row: str, family: str) -> None:
-    said = await relay.said[row, family]
+    check_totals(await relay.said[row, family])
+
+
+def check_totals(said: str) -> None:
     assert said.endswith("exit code 0"), said
     totals = re.findall(r"tot_send_msgs=(\d+), tot_recv_msgs=(\d+)", said)
     assert totals, said
@@ -308,14 +312,18 @@ TALK = """async ([url, username, credential]) => {
 async def test_chromium_talks_through_the_relay_alone(
     relay: Relay, playwright: Playwright, tmp_path: Path, over: str
 ) -> None:
-    trust_in(tmp_path)
+    await talk(relay, playwright, tmp_path, over)
+
+
+async def talk(relay: Relay, playwright: Playwright, home: Path, over: str) -> None:
+    trust_in(home)
     url = {
         "udp": f"turn:127.0.0.1:{relay.port}?transport=udp",
         "tcp": f"turn:127.0.0.1:{relay.port}?transport=tcp",
         "tls": f"turns:127.0.0.1:{relay.tls}?transport=tcp",
     }[over]
     browser = await playwright.chromium.launch(
-        executable_path="/usr/bin/chromium", args=[*CHROMIUM], env={"HOME": str(tmp_path)}
+        executable_path="/usr/bin/chromium", args=[*CHROMIUM], env={"HOME": str(home)}
     )
     page = await browser.new_page()
     async with asyncio.timeout(PATIENCE):

@@ -29,7 +29,6 @@ ENDLESS = {4: "10.66.6.2", 6: "fd66:6::2"}
 SETTINGS = {
     "net/ipv4/ip_forward": "1",
     "net/ipv4/icmp_ratelimit": "0",
-    "net/ipv4/icmp_msgs_per_sec": "100000",
     "net/ipv6/conf/all/forwarding": "1",
     "net/ipv6/conf/default/accept_dad": "0",
     "net/ipv6/icmp/ratelimit": "0",

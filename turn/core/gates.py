@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from turn.core.handshake import Refused
-from turn.core.pairs import Pair, Room
+from turn.core.pairs import CIPHERTEXT, Pair, Room
 from turn.core.sessions import Session, Sessions
-from turn.wire.dtls import HANDSHAKE, Record, parse_fragments, parse_records
+from turn.wire.dtls import HANDSHAKE, HANDSHAKE_EPOCH, Record, parse_fragments, parse_records
 from turn.wire.ice import ANSWERS, PINGS, REQUESTS, SUCCESSES, Check, parse_check
 from turn.wire.srtp import INWARD, NOTHING, RTCP, sealed_at, stream_of
 
+EXPLICIT_NONCE = (
+    8  # bytes before the ciphertext of AES-GCM in DTLS 1.2, which need not be random (RFC 5288 §3)
+)
 OUT, IN = 0, 1  # from the client, from the peer
 
 
@@ -132,8 +135,18 @@ def check_ciphertext(case: Case, record: Record) -> None:
         return
     if not session.refused and case.sessions.inherit(session, unified=record.unified):
         return
-    if not came_late(case.pair, session, case.lenient, case.now):
+    if came_late(case.pair, session, case.lenient, case.now):
+        sample(case, CIPHERTEXT, record.content[EXPLICIT_NONCE])
+    elif not overtakes(case, record):
         raise Refused("no handshake")
+
+
+def overtakes(case: Case, record: Record) -> bool:
+    """Whether the ServerHello may still be on its way."""
+    handshake = case.session.handshake
+    if handshake is None or not record.unified or record.epoch != HANDSHAKE_EPOCH:
+        return False
+    return handshake.may_overtake(case.speaker, len(record.content), case.now)
 
 
 def media(case: Case) -> None:
@@ -144,12 +157,21 @@ def media(case: Case) -> None:
         raise Refused("media in clear")
     if not session.srtp and stream != RTCP:
         pair.stale |= case.sessions.adopt(session, stream)
-    if not may_carry(pair, case.lenient, case.now):
+    if not may_carry(pair, case.lenient, case.now) and not (stream == RTCP and may_report(case)):
         raise Refused(why_not(case))
     if at is not None:
         sample(case, stream, payload[at])
     if session.srtp and stream != RTCP:
         case.sessions.note(session, stream)
+
+
+def may_report(case: Case) -> bool:
+    """After an ICE restart, SRTCP may come before the RTP that its session is known by: then any session of
+    the user will do. RTCP in clear is dropped by its structure anyway."""
+    session = case.session
+    if session.srtp is not None or session.refused or not case.pair.has_consent(case.now):
+        return False
+    return case.sessions.has_srtp(session.user)
 
 
 def why_not(case: Case) -> str:

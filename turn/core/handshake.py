@@ -112,7 +112,7 @@ class End:
 
     def take(self, fragment: Fragment, now: float) -> bytes | None:
         """A hello that is whole now. Raises Refused."""
-        if not self._clear.take(now, len(fragment.data)):
+        if not self.may_say(len(fragment.data), now):
             raise Refused("too much in clear")
         if fragment.kind not in HELLOS:
             return None
@@ -122,6 +122,10 @@ class End:
         assembly.add(fragment.offset, fragment.data)
         self._shrink(assembly)
         return assembly.whole()
+
+    def may_say(self, size: int, now: float) -> bool:
+        """Whether so much more may pass before the session is open."""
+        return self._clear.take(now, size)
 
     def _assembly(self, fragment: Fragment, now: float) -> Assembly:
         key = (fragment.kind, fragment.number)
@@ -158,6 +162,11 @@ class Handshake:
             self.ends[speaker].offer = parse_client_hello(body)
             return None
         return agree(self.ends[1 - speaker].offer, parse_server_hello(body))
+
+    def may_overtake(self, speaker: int, size: int, now: float) -> bool:
+        """Whether so much of what DTLS 1.3 encrypts of a handshake may come before the ServerHello that it
+        follows: on some ways packets overtake each other."""
+        return self.has_offer_for(speaker) and self.ends[speaker].may_say(size, now)
 
     def has_offer_for(self, speaker: int) -> bool:
         """Whether the other end has offered something to this one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from turn.core.limits import Bucket
 from turn.core.sessions import Session
 from turn.flows import Address
-from turn.wire.srtp import SAMPLE, looks_plain
+from turn.wire.srtp import INWARD, RTCP, SAMPLE, looks_plain
 
 CONSENT = 30.0  # seconds that an answered check counts (RFC 7675 §5.1)
 TRANSACTION = 40.0  # seconds that an answer may take: a request is repeated for so long (RFC 8489 §6.2.1)
@@ -14,6 +14,7 @@ CHECKS_PER_SECOND, CHECKS_BURST = 50.0, 100.0  # of a pair and direction: STUN i
 MAX_PAIRS = 16  # of an allocation: bounds memory; the oldest without consent goes first
 MAX_STREAMS = 24  # of an allocation that are tested, passed or blocked: the same; a call has about ten
 BLOCKED = 60.0  # seconds until a stream that looked plain is tested anew
+CIPHERTEXT = RTCP + 1  # stands for the records of DTLS, where those are tested
 
 TESTED: float = 0.0  # of a stream: it looks encrypted
 ID = 12  # bytes of a transaction id
@@ -31,13 +32,21 @@ class Transactions:
         self._at = 0
 
     def add(self, transaction: bytes, now: float) -> None:
-        self._ring[self._at : self._at + ENTRY] = transaction + tenths(now).to_bytes(4, "big")
-        self._at = (self._at + ENTRY) % (ENTRY * MAX_TRANSACTIONS)
+        """Repeated, it takes no more room."""
+        known = self._find(transaction)
+        at = self._at if known < 0 else known
+        self._ring[at : at + ENTRY] = transaction + tenths(now).to_bytes(4, "big")
+        if known < 0:
+            self._at = (at + ENTRY) % (ENTRY * MAX_TRANSACTIONS)
 
-    def has(self, transaction: bytes, now: float) -> bool:
+    def _find(self, transaction: bytes) -> int:
         at = self._ring.rfind(transaction)
         while at > 0 and at % ENTRY:
             at = self._ring.rfind(transaction, 0, at + ID - 1)
+        return at
+
+    def has(self, transaction: bytes, now: float) -> bool:
+        at = self._find(transaction)
         if at < 0:
             return False
         then = int.from_bytes(self._ring[at + ID : at + ENTRY], "big")
@@ -90,18 +99,21 @@ class Pair:
         return min((end for way in self.ways if (end := way.answered + CONSENT) > now), default=None)
 
     def tested(self) -> frozenset[int]:
-        return frozenset(stream for stream, state in self.streams.items() if state == TESTED)
+        """Streams of media, those from the peer with INWARD."""
+        passed = (stream for stream, state in self.streams.items() if state == TESTED)
+        return frozenset(stream for stream in passed if stream & ~INWARD != CIPHERTEXT)
 
 
 class Room:
     """One allocation's pairs. Whether `vouched`: our own signalling knows both ends."""
 
-    __slots__ = ("pairs", "streams", "user", "vouched")
+    __slots__ = ("_swept", "pairs", "streams", "user", "vouched")
 
     def __init__(self, user: str, vouched: bool) -> None:
         self.user, self.vouched = user, vouched
         self.pairs: dict[Address, Pair] = {}
         self.streams = 0
+        self._swept: float | None = None
 
     def begin(self, peer: Address, now: float) -> Pair | None:
         """A new pair; None where there are too many that live."""
@@ -119,13 +131,13 @@ class Room:
         it."""
         state = pair.streams.get(stream)
         if state is None:
+            self._sweep(now)
             if self.streams >= MAX_STREAMS:
                 return None
             self.streams += 1
-            state = pair.streams[stream] = bytearray()
-        if isinstance(state, float):
-            if state == TESTED or now < state:
-                return state == TESTED
+        elif isinstance(state, float) and (state == TESTED or now < state):
+            return state == TESTED
+        if not isinstance(state, bytearray):
             state = pair.streams[stream] = bytearray()
         state.append(first)
         if looks_plain(state):
@@ -135,3 +147,19 @@ class Room:
             pair.streams[stream] = TESTED
             pair.stale = True
         return True
+
+    def _sweep(self, now: float) -> None:
+        """Once a minute, the tests that are not through begin anew: forged streams must not take all the
+        room."""
+        since = self._swept
+        if since is not None and now - since < BLOCKED:
+            return
+        self._swept = now
+        for pair in self.pairs.values():
+            kept: dict[int, bytearray | float] = {
+                stream: state
+                for stream, state in pair.streams.items()
+                if isinstance(state, float) and (state == TESTED or now < state)
+            }
+            self.streams -= len(pair.streams) - len(kept)
+            pair.streams = kept

@@ -19,6 +19,7 @@ from turn.core.handshake import Refused
 from turn.core.pairs import Pair, Room
 from turn.core.sessions import Proven, Sessions
 from turn.flows import Address
+from turn.wire.ice import parse_check
 from turn.wire.stun import WireError
 
 Mode = Literal["off", "observe", "compat", "enforce"]
@@ -77,7 +78,7 @@ class Proof:
         lenient = self._is_lenient(room)
         passes, reason, pair = True, gate.name, room.pairs.get(peer)
         try:
-            pair = pair or begin(room, peer, gate, now)
+            pair = pair or begin(room, peer, gate, payload, now)
             gate.act(Case(self.sessions, room, pair, lenient, OUT if outward else IN, payload, now))
         except WireError:
             passes, reason = False, f"malformed {gate.name}"
@@ -144,10 +145,12 @@ class Proof:
         return changed
 
 
-def begin(room: Room, peer: Address, gate: Gate, now: float) -> Pair:
-    """A new pair, for a check. Raises Refused: what else comes first has no consent."""
-    if gate is not CHECK:
-        raise Refused("no consent" if gate is not OTHER else "other")
+def begin(room: Room, peer: Address, gate: Gate, payload: bytes, now: float) -> Pair:
+    """A new pair, for a check. Raises Refused and WireError: what else comes first has no consent."""
+    if gate is OTHER:
+        raise Refused("other")
+    if gate is not CHECK or parse_check(payload).ufrags is None:
+        raise Refused("no consent")
     pair = room.begin(peer, now)
     if pair is None:
         raise Refused("too many pairs")

@@ -91,6 +91,9 @@ class User:
         opened = (one for one in self.sessions.values() if one.open and (one.unified or not unified))
         return next(opened, None)
 
+    def has_srtp(self) -> bool:
+        return any(session.srtp for session in self.sessions.values())
+
 
 class Sessions:
     def __init__(self) -> None:
@@ -178,6 +181,11 @@ class Sessions:
         session.open = True
         session.unified |= before.unified
         return True
+
+    def has_srtp(self, user: str) -> bool:
+        """Whether any session of this user has it."""
+        holder = self._users.get(user)
+        return holder is not None and holder.has_srtp()
 
     def learn(self, proven: Proven, now: float) -> None:
         """Believe what another relay of ours has seen."""

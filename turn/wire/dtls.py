@@ -13,6 +13,7 @@ VERSIONS = (0xFEFF, 0xFEFD)  # of a record; the first ClientHello still says DTL
 RECORD = Struct("!BHH6xH")  # type, version, epoch, (sequence number), length (RFC 6347 §4.1)
 FRAGMENT = Struct("!B3sH3s3s")  # type, length, message_seq, offset, length of the fragment (RFC 6347 §4.2.2)
 MOST_RECORDS = 16  # in one datagram; a flight of a handshake has about five
+HANDSHAKE_EPOCH = 2  # of DTLS 1.3: what follows the ServerHello (RFC 9147 §6.1)
 SHORTEST_CIPHERTEXT = 17  # a byte of content type and a tag of 16 (RFC 9147 §4)
 MOST_ACKED = 32  # records that one ACK names, at 16 bytes each (RFC 9147 §7)
 

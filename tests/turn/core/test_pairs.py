@@ -28,9 +28,11 @@ IDS = [noise(number, 12) for number in range(100)]
 @given(numbers=st.lists(st.integers(0, 99), max_size=60))
 def test_the_latest_requests_are_known(numbers: list[int]) -> None:
     asked = Transactions()
+    latest: list[int] = []
     for number in numbers:
         asked.add(IDS[number], 0.0)
-    latest = set(numbers[-MAX_TRANSACTIONS:])
+        latest += [] if number in latest else [number]
+        del latest[:-MAX_TRANSACTIONS]
     assert [number for number in range(100) if asked.has(IDS[number], 1.0)] == sorted(latest)
     assert len(asked._ring) <= ENTRY * MAX_TRANSACTIONS
 
@@ -110,3 +112,19 @@ def test_streams_are_bounded_and_go_with_their_pair(packets: int) -> None:
         room.begin(Address(PEER.ip, 6000 + number), 0.0)
     other = room.pairs[PEER._replace(port=6000)]
     assert room.sample(other, 1, 0, 0.0) is True
+
+
+def test_tests_that_are_not_through_begin_anew_once_a_minute() -> None:
+    room = Room("alice", vouched=False)
+    pair = room.begin(PEER, 0.0)
+    assert pair is not None
+    for first in noise("tested", SAMPLE):
+        room.sample(pair, 0, first, 0.0)
+    for _ in range(8):
+        room.sample(pair, 1, 0, BLOCKED - 1)
+    for stream in range(2, MAX_STREAMS):
+        room.sample(pair, stream, 0, 1.0)
+    assert room.sample(pair, MAX_STREAMS, 0, BLOCKED - 0.1) is None
+    assert room.sample(pair, MAX_STREAMS, 0, BLOCKED) is True
+    assert set(pair.streams) == {0, 1, MAX_STREAMS}
+    assert room.streams == 3

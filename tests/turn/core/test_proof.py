@@ -215,7 +215,7 @@ def test_an_ice_restart_goes_on_by_its_streams() -> None:
     one.talk(3)
     again = Call(one.proof, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
     again.consent()
-    assert again.say(srtcp(1)).reason == "no handshake"
+    assert again.say(srtcp(1)).passes
     assert again.say(rtp(VOICE + 1, 1)).reason == "no handshake"
     assert again.say(rtp(VOICE, 4)).passes
     assert again.say(srtcp(1)).passes

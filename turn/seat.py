@@ -36,14 +36,14 @@ class Seat:
         """Start a process: a fresh interpreter rather than a copy of this one, which holds an operator's
         connections, and threads that a copy would not have. Raises OSError."""
         ours, theirs = socket.socketpair()
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "turn.worker", str(theirs.fileno())),
-            stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(), *descriptors),
-            start_new_session=True,  # Ctrl-C in a terminal is for the one who asks the others
-        )
-        theirs.close()
-        self.line = await Line.at(ours)
+        with theirs:
+            self.line = await Line.at(ours)
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "turn.worker", str(theirs.fileno())),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), *descriptors),
+                start_new_session=True,  # Ctrl-C in a terminal is for the one who asks the others
+            )
         self.since, self.misses = time.monotonic(), 0
 
     async def begin(self, start: Start) -> None:
@@ -69,9 +69,18 @@ class Seat:
         self.misses = 0
         return answer
 
+    async def tell(self, order: str, *values: object) -> Any:
+        """The same for who can do without an answer: what is wrong is returned."""
+        try:
+            return await self.ask(order, *values)
+        except (Silent, Refused) as wrong:
+            return wrong
+
     async def look(self) -> None:
-        """Have it tell its figures. Raises Silent and Refused."""
-        self.figures = await self.ask("figures")
+        """Have it tell its figures; else those that it told last stay."""
+        told = await self.tell("figures")
+        if not isinstance(told, Silent | Refused):
+            self.figures = told
 
     async def ended(self) -> float:
         """When its process has ended: how many seconds it lived."""

@@ -33,6 +33,7 @@ log = logging.getLogger("calln.relay")
 
 KEY_BYTES = 32
 LOOK_SECONDS = 2.0  # between two looks whether all answer
+LOOKS = 10  # before the next one at their figures, which cost each some milliseconds
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a successor starts; doubled where one soon dies
 STEADY_SECONDS = 60.0  # who lived so long did not die of its start
 
@@ -90,9 +91,9 @@ class Team:
         await seat.sit((*listeners.values(), self.ledger))
         await seat.begin(self.start._replace(listeners=listeners, column=seat.number))
         if self.sharing:
-            await seat.ask("share")
+            await seat.tell("share")
         if self.draining:
-            await self.ask_all("drain", self.alternate)
+            await seat.tell("drain", self.alternate)
 
     async def keep(self, seat: Seat) -> None:
         """Whoever dies has a successor."""
@@ -123,21 +124,23 @@ class Team:
     async def look(self) -> None:
         """At all of them, now and then: who hangs is found, and of the dead the figures are known."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.gather(*(seat.look() for seat in self.seats), return_exceptions=True)
+            for _ in range(LOOKS):
+                await asyncio.sleep(LOOK_SECONDS)
+                await self.ask_all("answer")
+            await self.count_all()
+
+    async def count_all(self) -> None:
+        """Who does not answer has counted what it told last."""
+        await asyncio.gather(*(seat.look() for seat in self.seats))
 
     def is_well(self) -> bool:
         """Whether all that live answer."""
         return not any(seat.misses for seat in self.seats)
 
     async def ask_all(self, order: str, *values: object) -> list[Any]:
-        """The answers of those that live. Raises Refused."""
-        asked = (seat.ask(order, *values) for seat in self.seats)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException) and not isinstance(answer, Silent):
-                raise answer
-        return [answer for answer in answers if not isinstance(answer, Silent)]
+        """The answers of those that live and can."""
+        answers = await asyncio.gather(*(seat.tell(order, *values) for seat in self.seats))
+        return [answer for answer in answers if not isinstance(answer, Silent | Refused)]
 
     async def sessions(self) -> list[Row]:
         return [row for rows in await self.ask_all("sessions") for row in rows]
@@ -154,9 +157,11 @@ class Team:
             shown = certificate(turn)
             if shown is not None:
                 server_context(shown)
-            await self.ask_all("present", turn)
-        except (BadCertificate, Refused) as problem:
+        except BadCertificate as problem:
             raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
+        for told in await asyncio.gather(*(seat.tell("present", turn) for seat in self.seats)):
+            if isinstance(told, Refused):
+                raise Unavailable(str(told))
 
     async def adopt(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
         self.start = self.start._replace(turn=turn, secrets=secrets, own=own)  # for who starts meanwhile
@@ -184,7 +189,7 @@ class Team:
         self.groups.close()
 
     async def metrics(self) -> Shown:
-        await asyncio.gather(*(seat.look() for seat in self.seats), return_exceptions=True)
+        await self.count_all()
         return Together(added([self.own_figures(), self.past, *(seat.figures for seat in self.seats)]))
 
     def own_figures(self) -> list[Figure]:

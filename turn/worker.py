@@ -55,6 +55,7 @@ class Worker:
         except (Unavailable, OSError) as problem:
             raise Refused(str(problem)) from None
         self.does |= {
+            "answer": self.answer,
             "sessions": crew.sessions,
             "count": crew.count,
             "kill": lambda user, name: crew.kill(user=user, name=name),
@@ -78,6 +79,9 @@ class Worker:
     async def share_no_more(self) -> None:
         """Who is kept stays so."""
         (await self.crew).service.sharing = False
+
+    async def answer(self) -> None:
+        """That it does not hang."""
 
     async def figures(self) -> list[Figure]:
         return plain((await self.crew).figures.collect())

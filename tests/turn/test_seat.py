@@ -46,10 +46,14 @@ async def test_it_starts_answers_and_leaves(tmp_path: Path) -> None:
         assert seat.figures == []
         with pytest.raises(Refused, match="TypeError"):
             await seat.ask("kill", "one", "two", "three")
+        assert isinstance(await seat.tell("kill", "one", "two", "three"), Refused)
         await seat.leave()
         assert not is_alive(pid_of(seat))
         with pytest.raises(Silent):
             await seat.ask("count")
+        assert isinstance(await seat.tell("count"), Silent)
+        await seat.look()
+        assert seat.figures == []
 
 
 async def test_it_outlives_signals_that_are_not_for_it(tmp_path: Path) -> None:

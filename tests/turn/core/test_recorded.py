@@ -1,4 +1,4 @@
-"""The gate before recorded calls: no packet of an encrypted one is dropped, and none of a plain one gets far."""
+"""The gate before recorded calls: of an encrypted one nothing is dropped, and a plain one does not get far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate before recorded calls: of an encrypted one nothing is dropped, and a plain one does not get far."""
+"""The gate before recorded calls: of an encrypted one nothing is dropped, and a plain one gets not far."""
 
 from __future__ import annotations
 

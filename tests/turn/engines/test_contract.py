@@ -600,7 +600,7 @@ async def test_several_listeners(make: Maker) -> None:
     listen = [probe.address for probe in probes]
     for probe in probes:
         probe.close()
-    world = World(lambda _, streams=NO_LIMITS: make(listen, streams))
+    world = World(lambda _, streams=NO_LIMITS, *__, **___: make(listen, streams))
     async with world:
         for address in listen:
             client = world.end(address.host)

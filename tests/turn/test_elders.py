@@ -22,7 +22,7 @@ from turn.flows import Flow
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a network namespace")
 
 PLACES = [("127.0.0.1", 1), ("::", 1), ("0.0.0.0", 2), ("::1", 2)]  # and how many workers
-IDLE = 150  # clients that hold an allocation and say nothing
+IDLE = 60  # clients that hold an allocation and say nothing
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from turn.engines.sockets import SockAddr
 from turn.engines.table import Client
 from turn.flows import Address
 
-LOOK = 512  # clients weighed per tick (1 µs each), so that thousands keep no packet waiting
+LOOK = 256  # clients weighed per tick (2 µs each), so that thousands keep no packet waiting
 SWAPS = 16  # changes of place per round through all clients: each opens and closes a socket
 CLEARLY = 2.0  # times as busy, and
 MORE = 10.0  # packets a second beyond that: else two alike would change places for ever

@@ -84,6 +84,12 @@ class Service:
         await self.end("relay")
         await self.begin("relay", self.relay_answers)
 
+    async def upgrade_relay(self) -> None:
+        """A second one beside the first, which then is to end with its last call."""
+        older = self.processes["older relay"] = self.processes.pop("relay")
+        await self.begin("relay", lambda: len(list(self.state.glob("relay.sock.*"))) == 2)
+        older.send_signal(signal.SIGTERM)
+
     def log(self, word: str) -> str:
         return (self.folder / f"{word}.log").read_text(errors="replace")
 

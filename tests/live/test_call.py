@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import pytest
 from playwright.async_api import Playwright
 
 from tests.live.conftest import Visit
-from tests.live.service import Service
+from tests.live.service import PATIENCE, Service
 from tests.live.visitors import Visitor, open_doomed, open_firefox, start, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -285,6 +286,25 @@ async def test_a_restart_of_the_relay_interrupts_a_call_and_does_not_end_it(
         await visitor.hears()
         assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
     assert len(one.said("ice")) + len(other.said("ice")) >= 2  # both gathered with fresh credentials
+
+
+async def test_a_new_version_of_the_relay_takes_over_and_no_call_notices(
+    service: Service, visit: Visit
+) -> None:
+    one, other = await visit("?relay=1"), await visit("?relay=1")
+    await talk(one, other)
+    await one.hears()
+    await service.upgrade_relay()
+    await asyncio.sleep(3.0)  # the older one is at no listener any more
+    late, later = await visit("?relay=1"), await visit("?relay=1")
+    await talk(late, later)
+    for visitor in (one, other, late, later):
+        await visitor.hears()
+        assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
+    assert service.processes["older relay"].returncode is None
+    await one.press("Stop")
+    async with asyncio.timeout(PATIENCE):
+        assert await service.processes["older relay"].wait() == 0
 
 
 async def test_an_unreachable_relay_is_named(service: Service, visit: Visit) -> None:

@@ -17,6 +17,8 @@ import yaml
 from aioice.turn import create_turn_endpoint
 from playwright.async_api import Playwright
 
+from config import load
+from deploy.relay import look
 from tests.live.test_turn_clients import (
     PASSWORD,
     PATIENCE,
@@ -56,12 +58,10 @@ class Relay(NamedTuple):
     port: int
     file: Path
 
-    async def sessions(self) -> list[str]:
-        """The lines that an operator is shown."""
-        calln = Path(sys.executable).with_name("calln")
-        shown = await begin(str(calln), "relay", "sessions", "--config", str(self.file))
-        said, _ = await asyncio.wait_for(shown.communicate(), PATIENCE)
-        return [line for line in said.decode().splitlines() if USER in line]
+    async def clients(self) -> list[str]:
+        """Who holds a relayed address, as `calln relay sessions` shows it."""
+        found = await asyncio.to_thread(look, load(self.file), "/sessions")
+        return [session["client"] for session in found["sessions"]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -134,13 +134,14 @@ async def test_uclient_by_haproxy_is_known_by_its_own_address(
     async with balanced(relay, tmp_path, more) as front:
         words = ["-u", USER, "-w", PASSWORD, "-y", "-c", "-n", "150", "-m", "1", "-p", str(front)]
         uclient = await begin("turnutils_uclient", *flags, *words, "-L", "127.0.0.9", HERE)
-        lines: list[str] = []
-        async with asyncio.timeout(PATIENCE):
-            while not lines:
-                lines = await relay.sessions()
+        clients: list[str] = []
+        async with asyncio.timeout(2 * PATIENCE):
+            while not clients:
+                await asyncio.sleep(0.05)
+                clients = await relay.clients()
             said, _ = await uclient.communicate()
-        client = "tls" if "-S" in flags else "tcp"
-        assert all(f" {client}://127.0.0.9:" in line for line in lines), lines
+        scheme = "tls" if "-S" in flags else "tcp"
+        assert all(client.startswith(f"{scheme}://127.0.0.9:") for client in clients), clients
         assert re.findall(rb"Total lost packets (\d+)", said) == [b"0"], said
         assert uclient.returncode == 0
 
@@ -247,10 +248,10 @@ async def test_clients_by_a_udp_proxy(relay: Relay, each: bool) -> None:
     port = front.get_extra_info("sockname")[1]
     clients = [await turn_client(port, "udp") for _ in range(2)]
     await asyncio.gather(*(hears_its_echo(*client) for client in clients))
-    shown = "\n".join(await relay.sessions())
-    assert all(f" udp://{host}:{port} " in shown for host, port in forwarder.ways)
+    assert set(await relay.clients()) == {f"udp://{host}:{port}" for host, port in forwarder.ways}
     for client, _ in clients:
         client.close()
-    await asyncio.sleep(0.2)  # aioice gives its allocation back in a task of its own
-    assert await relay.sessions() == []
+    async with asyncio.timeout(PATIENCE):
+        while await relay.clients():  # aioice gives its allocation back in a task of its own
+            await asyncio.sleep(0.05)
     forwarder.close()

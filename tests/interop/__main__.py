@@ -1,6 +1,6 @@
 """Other people's TURN clients against our relay: `python -m tests.interop`, or `make interop`.
 
-    python -m tests.interop [--client WORD] [--table]
+    python -m tests.interop [--only WORDS] [--table]
 
 One process per cell of the table in rows.py; a line as each ends, the table at the end, and exit code 1 where
 something else came of a cell than has to. `--table` puts the table into the README.
@@ -43,11 +43,14 @@ class Floor:
         self.done += 1
         seconds = time.monotonic() - begun
         told = outcome if outcome == case.wanted else f"{outcome.upper()}, not {case.wanted}"
-        name = f"{case.row.client}: {case.row.what} ({case.name})"
-        print(f"{self.done:>4}/{self.total}  {seconds:>4.0f} s  {name}: {told}", flush=True)
+        print(f"{self.done:>4}/{self.total}  {seconds:>4.0f} s  {title(case)}: {told}", flush=True)
         if outcome != case.wanted:
             print(said[-SHOWN:], flush=True)
         return outcome
+
+
+def title(case: Case) -> str:
+    return f"{case.row.client}: {case.row.what} ({case.name})"
 
 
 @asynccontextmanager
@@ -71,7 +74,7 @@ async def floor(total: int) -> AsyncIterator[Floor]:
 
 
 async def main(word: str, *, table: bool) -> int:
-    chosen = [case for case in cases(ROWS) if word.lower() in case.row.client.lower()]
+    chosen = [case for case in cases(ROWS) if word.lower() in title(case).lower()]
     async with floor(len(chosen)) as here:
         outcomes = dict(zip(chosen, await asyncio.gather(*map(here.take, chosen)), strict=True))
     print(f"\n{plain(outcomes)}\n")
@@ -84,7 +87,7 @@ async def main(word: str, *, table: bool) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m tests.interop")
-    parser.add_argument("--client", default="", metavar="WORD", help="only clients with this in their name")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only the cells with these in their name")
     parser.add_argument("--table", action="store_true", help="put the table of a whole run into the README")
     wish = parser.parse_args()
-    sys.exit(asyncio.run(main(wish.client, table=wish.table)))
+    sys.exit(asyncio.run(main(wish.only, table=wish.table)))

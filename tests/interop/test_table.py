@@ -26,7 +26,7 @@ def test_no_two_rows_have_one_name() -> None:
 
 def test_whatever_does_not_go_has_a_reason() -> None:
     silent = {(row.client, row.what) for row in ROWS if set(row.cells.values()) != {"ok"} and not row.reason}
-    assert silent == {(row.client, row.what) for row in ROWS if row.hostile}
+    assert silent <= {(row.client, row.what) for row in ROWS if row.hostile}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import textwrap
 from importlib.metadata import version
 
 from tests.interop.relay import ROOT
@@ -18,6 +19,7 @@ DEBIAN = {
 }
 PYTHON = ("aioice", "aiortc", "pystun3")
 NODE = {"libjuice in node-datachannel": "node-datachannel", "werift": "werift", "turn-js": "turn-js"}
+WIDTH = 118  # of the README's lines
 PINNED = ROOT / "tests/interop/clients/package.json"
 
 
@@ -28,7 +30,7 @@ def sentence() -> str:
         *(f"{name} {version(name)}" for name in PYTHON),
         *(f"{name} {pinned[package]}" for name, package in NODE.items()),
     ]
-    return f"The clients of the last run: {', '.join(found)}."
+    return textwrap.fill(f"The clients of the last run: {', '.join(found)}.", WIDTH)
 
 
 def debian(package: str) -> str:

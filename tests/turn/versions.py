@@ -56,7 +56,7 @@ class Version:
         return sums
 
     async def allocations(self) -> int:
-        return int((await self.figures())["allocations"])
+        return int((await self.figures()).get("allocations", 0))
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)

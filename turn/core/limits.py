@@ -66,22 +66,25 @@ class Buckets:
         """Take from one bucket, by its number."""
         if not self._rate:
             return True
-        taken = self._taken(slot, now)
-        granted = taken + amount <= self._burst
-        self._memory[2 * slot] = taken + amount if granted else taken
-        self._memory[2 * slot + 1] = now
-        return granted
+        memory, at = self._memory, 2 * slot
+        taken = memory[at] - (now - memory[at + 1]) * self._rate
+        if taken < 0.0:
+            taken = 0.0
+        memory[at + 1] = now
+        if taken + amount > self._burst:
+            memory[at] = taken
+            return False
+        memory[at] = taken + amount
+        return True
 
     def has(self, whose: bytes, now: float) -> bool:
         """Whether one could be taken."""
-        return not self._rate or self._taken(self._slot(whose), now) + 1 <= self._burst
+        at = 2 * self._slot(whose)
+        taken = self._memory[at] - (now - self._memory[at + 1]) * self._rate
+        return not self._rate or max(0.0, taken) + 1 <= self._burst
 
     def _slot(self, whose: bytes) -> int:
         return int.from_bytes(blake2b(whose, key=self._key, digest_size=2).digest(), "big") % BUCKETS
-
-    def _taken(self, slot: int, now: float) -> float:
-        passed = max(0.0, now - self._memory[2 * slot + 1])
-        return max(0.0, self._memory[2 * slot] - passed * self._rate)
 
 
 class Quota:

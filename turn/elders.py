@@ -8,7 +8,9 @@ the connection, and ends it when it has left its listeners; then we are alone.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import os
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +21,8 @@ log = logging.getLogger("calln.relay")
 DOOR = "relay.sock"  # in site.state_dir: the newest one's; each has a name of its own that begins so, too
 WISH = b"POST /share HTTP/1.0\r\n\r\n"
 SHARED = b"shared\n"
+LOCK = "relay.lock"  # who holds it starts, the others wait: two at once would not know of each other
+START_SECONDS, LOOK_SECONDS = 20.0, 0.05  # how long they wait, and how often they look
 PATIENCE = 10.0  # seconds for an answer: thousands of clients get a socket first
 
 
@@ -31,6 +35,7 @@ class Elders:
 
     def __init__(self) -> None:
         self.lines: list[tuple[StreamReader, StreamWriter]] = []
+        self.turn: int | None = None  # to start, while it is ours
 
     def __bool__(self) -> bool:
         return bool(self.lines)
@@ -49,6 +54,12 @@ class Elders:
                 await share(*line)
         except (OSError, EOFError, TimeoutError):
             raise Refused from None
+
+    def begun(self) -> None:
+        """We can be asked ourselves: it is the next one's turn."""
+        if self.turn is not None:
+            os.close(self.turn)
+            self.turn = None
 
     async def left(self) -> None:
         """Until none of them listens any more."""
@@ -79,6 +90,7 @@ def doors(folder: Path) -> Iterable[Path]:
 async def sharing(folder: Path) -> AsyncIterator[Elders]:
     """Those that share with us within. One that does not is as good as another program: the port is taken."""
     elders = Elders()
+    elders.turn = await turn_of(folder)
     try:
         for place in doors(folder):
             try:
@@ -90,3 +102,20 @@ async def sharing(folder: Path) -> AsyncIterator[Elders]:
         yield elders
     finally:
         elders.let_go()
+        elders.begun()
+
+
+async def turn_of(folder: Path) -> int | None:
+    """Our turn to start. None: the folder cannot be had, which others tell of, or somebody hangs."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
+    for _ in range(int(START_SECONDS / LOOK_SECONDS)):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        await asyncio.sleep(LOOK_SECONDS)
+    os.close(descriptor)
+    return None

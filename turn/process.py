@@ -81,6 +81,7 @@ async def carry(control: Control, older: Elders, state_dir: Path) -> None:
     try:
         await either(work[0], ready)
         async with admin.serving(control, state_dir, beside=bool(older)):
+            older.begun()
             with control.by_signal():
                 also = (control.ended(), control.watch_addresses(), systemd.say_alive(crew.is_well))
                 work += map(asyncio.create_task, also)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from aioice import stun
 
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import framed, free
-from tests.turn.versions import CHANNEL, LONG, WHOLE, Call, Succession, Talker, own_network
+from tests.turn.versions import CHANNEL, LONG, WHOLE, Call, Succession, Talker, Version, own_network
 from turn import elders
 from turn.flows import Flow
 
@@ -160,6 +162,45 @@ async def test_a_third_one_finds_the_first_when_the_second_has_died(tmp_path: Pa
             async with httpx.AsyncClient() as anybody:
                 page = (await anybody.get(f"http://127.0.0.1:{port}/metrics")).text
             assert 'calln_relay_allocations{family="ipv4",transport="udp"} 4.0' in page
+
+
+async def test_two_that_start_at_once_know_of_each_other(tmp_path: Path) -> None:
+    async with Succession(tmp_path) as world:
+        both = [await world.start() for _ in range(2)]
+        try:
+            for process in both:
+                assert process.stdout
+                await asyncio.wait_for(process.stdout.readline(), LONG)
+            [newest] = [door for door in world.doors() if door.samefile(tmp_path / "s" / elders.DOOR)]
+            [first] = [door for door in world.doors() if door != newest]
+            os.kill(process_behind(first), signal.SIGTERM)
+            await asyncio.sleep(1.0)
+            await newcomers(world, 6)
+            assert await Version(both[0], newest).allocations() == 6
+        finally:
+            for process in both:
+                if process.returncode is None:
+                    process.kill()
+                await process.communicate()
+
+
+def process_behind(door: Path) -> int:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(door))
+        process, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return int(process)
+
+
+async def test_who_hangs_at_its_start_keeps_nobody_waiting_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elders, "START_SECONDS", 0.2)
+    async with elders.sharing(tmp_path) as hanging:
+        async with elders.sharing(tmp_path) as waiting:
+            assert (hanging.turn is None, waiting.turn is None) == (False, True)
+        hanging.begun()
+        async with elders.sharing(tmp_path) as other:
+            assert other.turn is not None
 
 
 async def test_a_relay_of_another_folder_is_refused(tmp_path: Path) -> None:

@@ -90,6 +90,18 @@ def test_both_ends_of_a_call_may_have_one_user() -> None:
     assert len(proof.sessions) == 1
 
 
+def test_one_end_alone_opens_nothing_though_both_allocations_see_it() -> None:
+    proof = Proof()
+    caller = Call(proof, relay=RELAY, peer=OTHER_RELAY)
+    called = Call(proof, relay=OTHER_RELAY, peer=RELAY, ufrags=caller.ufrags[::-1])
+    for one in (caller, called):
+        one.consent()
+    for payload in (hello(CLIENT_HELLO, client_hello()), hello(SERVER_HELLO, server_hello())):
+        assert caller.say(payload).passes
+        assert called.hear(payload).passes
+    assert caller.say(rtp(VOICE, 1)).reason == "no handshake"
+
+
 def test_media_may_go_another_way_than_the_handshake() -> None:
     one = Call()
     one.open()
@@ -145,11 +157,23 @@ def test_off_asks_nothing_and_lets_everything_be_carried() -> None:
     assert one.proof.media(RELAY, PEER) == frozenset()
 
 
+def test_another_mode_names_the_pairs_that_it_changes() -> None:
+    one = Call(Proof("compat"))
+    one.consent()
+    one.talk(64)
+    assert one.proof.adopt("enforce", 0.0) == [(RELAY, PEER)]
+    assert one.proof.media(RELAY, PEER) == frozenset()
+    assert one.proof.adopt("observe", 0.0) == []
+    assert one.proof.adopt("compat", 0.0) == [(RELAY, PEER)]
+    assert one.proof.media(RELAY, PEER) == frozenset((VOICE,))
+
+
 def test_what_an_allocation_had_is_gone_with_it() -> None:
     one = Call()
     one.open()
     one.proof.forget(RELAY)
     one.proof.forget(RELAY)
+    assert one.proof.next_expiry() == SESSION_LIFETIME
     assert one.proof.media(RELAY, PEER) == frozenset()
     one.proof.admit(RELAY, "alice")
     assert one.say(rtp(VOICE, 1)).reason == "no consent"

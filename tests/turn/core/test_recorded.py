@@ -1,4 +1,4 @@
-"""The gate before recorded calls: of an encrypted one nothing is dropped, and a plain one gets not far."""
+"""The gate before recorded calls: of encrypted ones nothing is dropped, and plain ones do not get far."""
 
 from __future__ import annotations
 

@@ -150,6 +150,16 @@ def test_what_is_told_is_believed_for_a_minute_or_as_long_as_it_is_used() -> Non
     assert kept.srtp
 
 
+def test_a_told_session_without_srtp_hands_no_media_on() -> None:
+    sessions = holding("alice")
+    sessions.learn(Proven("alice", NAMES[0], unified=True, srtp=False, ssrcs=(7,)), 0.0)
+    after = sessions.enter("alice", NAMES[1], 0.0)
+    assert not sessions.adopt(after, 7)
+    assert not sessions.has_srtp("alice")
+    assert not sessions.has_srtp("bob")
+    assert sessions.inherit(after, unified=True)
+
+
 def test_nothing_is_left_of_who_is_gone() -> None:
     sessions = holding("alice", "bob")
     numbers = count()

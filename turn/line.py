@@ -12,6 +12,7 @@ import logging
 import pickle
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from itertools import count
 from socket import socket
 from typing import Any
@@ -69,10 +70,11 @@ class Line:
 
     async def serve(self, does: Does) -> None:
         """Do what is ordered, until the other end is closed."""
-        while (line := await self._reader.readline()).endswith(b"\n"):
-            wish = json.loads(line)
-            answer = await answered(does[wish["order"]], unpacked(wish["values"]))
-            self._write({"number": wish["number"], **answer})
+        with suppress(OSError):  # it ended before it had read our last answer
+            while (line := await self._reader.readline()).endswith(b"\n"):
+                wish = json.loads(line)
+                answer = await answered(does[wish["order"]], unpacked(wish["values"]))
+                self._write({"number": wish["number"], **answer})
 
     def _write(self, message: dict[str, Any]) -> None:
         self._writer.write(json.dumps(message).encode() + b"\n")

@@ -28,6 +28,7 @@ class Seat:
         self.number = number
         self.process: asyncio.subprocess.Process | None = None
         self.line: Line | None = None
+        self.serves = False
         self.since = 0.0
         self.misses = 0
         self.figures: list[Figure] = []  # as they were told last
@@ -51,6 +52,7 @@ class Seat:
         try:
             if self.line is not None:
                 await self.line.ask("start", start, seconds=START_SECONDS)
+                self.serves = True
         except (Silent, Refused) as problem:
             self.kill()
             raise CannotSit(str(problem) or "it does not answer") from None
@@ -86,6 +88,7 @@ class Seat:
         """When its process has ended: how many seconds it lived."""
         if self.process is not None:
             await self.process.wait()
+        self.serves = False
         if self.line is not None:
             self.line.close()
             self.line = None

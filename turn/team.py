@@ -53,7 +53,6 @@ class Team:
         turn, known = told
         key, columns = secrets.token_bytes(KEY_BYTES), turn.workers
         self.draining = self.sharing = self.left = False
-        self.alternate: Address | None = None
         self.name = f"engine {turn.engine}, {columns} workers"
         self.groups, self.listeners = groups, listeners
         self.ledger = make(columns)
@@ -92,8 +91,6 @@ class Team:
         await seat.begin(self.start._replace(listeners=listeners, column=seat.number))
         if self.sharing:
             await seat.tell("share")
-        if self.draining:
-            await seat.tell("drain", self.alternate)
 
     async def keep(self, seat: Seat) -> None:
         """Whoever dies has a successor."""
@@ -168,7 +165,8 @@ class Team:
         await self.ask_all("adopt", turn, secrets, own)
 
     async def drain(self, alternate: Address | None) -> None:
-        self.draining, self.alternate = True, alternate
+        self.draining = True
+        self.start = self.start._replace(draining=True, alternate=alternate)
         await self.ask_all("drain", alternate)
 
     async def share(self) -> None:
@@ -193,7 +191,7 @@ class Team:
         return Together(added([self.own_figures(), self.past, *(seat.figures for seat in self.seats)]))
 
     def own_figures(self) -> list[Figure]:
-        living = sum(seat.line is not None for seat in self.seats)
+        living = sum(seat.serves for seat in self.seats)
         name, deaths = "calln_relay_workers", "calln_relay_worker_deaths"
         return [
             Figure(name, "Processes that carry packets now.", "gauge", [(name, {}, living)]),

@@ -39,6 +39,8 @@ class Start(NamedTuple):
     ledger: int
     columns: int
     column: int = 0
+    draining: bool = False
+    alternate: Address | None = None
 
 
 class Worker:
@@ -54,6 +56,8 @@ class Worker:
             crew = made(start)
         except (Unavailable, OSError) as problem:
             raise Refused(str(problem)) from None
+        if start.draining:
+            await crew.drain(start.alternate)
         self.does |= {
             "answer": self.answer,
             "sessions": crew.sessions,

@@ -44,6 +44,7 @@ format: $(BIN)/.set-up-tests ## put every file into its form
 
 bench: $(BIN)/.set-up-tests ## our relay beside coturn in one run, then the server (root)
 	$(BIN)/python -m tests.bench.core
+	$(BIN)/python -m tests.bench.gate
 	$(BIN)/python -m tests.bench.relay
 	$(BIN)/python -m tests.bench.server
 

@@ -167,7 +167,7 @@ class Sorted:
 
     async def pump(self) -> None:
         """Until the connection ends, where there is one."""
-        with suppress(asyncio.IncompleteReadError):
+        with suppress(asyncio.IncompleteReadError, ConnectionResetError):
             while True:
                 with suppress(TimeoutError):
                     self.sort(await self.end.receive())
@@ -253,7 +253,10 @@ class Call:
     async def stop(self) -> dict[str, Any]:
         """What was lost, and whether all came in its order."""
         self.over = True
-        await asyncio.sleep(0.5)
+        with suppress(TimeoutError):  # then something was lost
+            async with asyncio.timeout(PATIENCE):
+                while min(len(self.heard), len(self.talker.sorted.heard)) < self.sent:
+                    await asyncio.sleep(0.05)
         sent = [b"%d" % number for number in range(self.sent)]
         return {
             "out": [*{*sent} - {*self.heard}],

@@ -60,7 +60,8 @@ class Flow(NamedTuple):
 class Rule(NamedTuple):
     """What a linked flow may carry, and how fast.
 
-    `media`: None for anything, or the SSRCs that passed the proof. `packets` and `bits` are per second and
+    `media`: None for anything, or the streams that passed the proof, by SSRC and direction as turn.wire.srtp
+    names them: all else comes up. `packets` and `bits` are per second and
     shared by all flows of one allocation, which is (client, listener); 0 means no limit.
     """
 

@@ -192,6 +192,6 @@ def check_books(net: Network) -> None:
     assert len(net.open) == len(state.allocations) + len(state.reservations) == state.quota.total
     assert not state.waiting
     assert not state.allocating
-    assert {flow for one in state.allocations for flow in one.flows.values()} == net.links.keys()
+    assert {link.flow: link.rule for one in state.allocations for link in one.links.values()} == net.links
     for flow in net.links:
         assert state.allocations.by_relay[flow.relay].permits(flow.peer.ip, net.now)

@@ -54,8 +54,9 @@ Pairs = Iterable[tuple[Attribute[Any] | int, Any]]
 
 
 def settings(**changes: Any) -> Settings:
-    """A relay at LISTENER and LISTENER6 that knows alice and bob."""
+    """A relay at LISTENER and LISTENER6 that knows alice and bob, and carries whatever they say."""
     given: dict[str, Any] = {
+        "encrypted_only": "off",
         "nonce_key": b"k" * 32,
         "choose": secrets.randbelow,
         "keys": Accounts(USERS),

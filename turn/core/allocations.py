@@ -10,6 +10,7 @@ from turn.core.deadlines import Deadlines
 from turn.core.effects import Close, Effect, Link, Release, Unlink
 from turn.core.limits import NUMBERS, Buckets, exceeds
 from turn.core.pace import Pace
+from turn.core.proof import Proof, is_vouched
 from turn.core.reach import Reach
 from turn.core.settings import Settings
 from turn.errors import BadRequest, FamilyMismatch, InsufficientCapacity
@@ -51,7 +52,7 @@ class Allocation:
     channels: dict[int, Channel] = field(default_factory=dict)
     numbers: dict[Address, int] = field(default_factory=dict)
     spoken_to: set[Address] = field(default_factory=set)  # by Send indications
-    flows: dict[Address, Flow] = field(default_factory=dict)  # linked now
+    links: dict[Address, Link] = field(default_factory=dict)  # that hold now
     sibling: Allocation | None = None
 
     @property
@@ -82,6 +83,7 @@ class Allocations:
         self._reaching: dict[Address, set[Allocation]] = {}  # whose flows end at one of our relayed addresses
         self._deadlines: Deadlines[Part] = Deadlines()
         self.reach = Reach(settings, self.by_relay)
+        self.proof = Proof(settings.encrypted_only)
         self.carried: Mapping[Flow, Traffic] = {}  # by the engine, where one is told of
 
     def _apply(self, settings: Settings) -> None:
@@ -109,6 +111,8 @@ class Allocations:
         if first is not allocation:
             first.sibling, allocation.sibling = allocation, first
         self.by_relay[allocation.relay] = allocation
+        vouched = is_vouched(allocation.username, allocation.user)
+        self.proof.admit(allocation.relay, allocation.user, vouched=vouched)
 
     def renew(self, allocation: Allocation, ends: float) -> None:
         allocation.ends = ends
@@ -121,11 +125,12 @@ class Allocations:
             self._deadlines.drop((allocation, part))
         left = self._leave_client(allocation)
         del self.by_relay[allocation.relay]
-        for peer in allocation.flows:
+        self.proof.forget(allocation.relay)
+        for peer in allocation.links:
             self._forget_reaching(allocation, peer)
         others = self._reaching.pop(allocation.relay, set())
-        gone: list[Effect] = [Unlink(other.flows.pop(allocation.relay)) for other in others]
-        gone += map(Unlink, allocation.flows.values())  # said one by one, so that each can be counted
+        gone: list[Effect] = [Unlink(other.links.pop(allocation.relay).flow) for other in others]
+        gone += (Unlink(link.flow) for link in allocation.links.values())  # said one by one, so that each can be counted
         return [*gone, Close(allocation.relay), *left]
 
     def _leave_client(self, allocation: Allocation) -> list[Effect]:
@@ -157,7 +162,7 @@ class Allocations:
 
     def _wake_channels(self, allocation: Allocation, ips: set[bytes], now: float) -> Iterator[Effect]:
         """The flows of channels whose permission had ended before they did."""
-        idle = [peer for peer in allocation.numbers if peer.ip in ips and peer not in allocation.flows]
+        idle = [peer for peer in allocation.numbers if peer.ip in ips and peer not in allocation.links]
         for peer in idle:
             yield from self.settle(allocation, peer, now)
 
@@ -180,7 +185,7 @@ class Allocations:
 
     def speak(self, allocation: Allocation, peer: Address, now: float) -> list[Effect] | None:
         """A Send indication goes to this peer; None where it must not, for there are too many new ones."""
-        if peer in allocation.flows:
+        if peer in allocation.links:
             return []
         if peer in allocation.spoken_to or peer in allocation.numbers:
             return self.settle(allocation, peer, now)
@@ -193,27 +198,32 @@ class Allocations:
 
     def may_carry(self, allocation: Allocation, octets: int, now: float) -> bool:
         """Whether its client's pace allows another packet."""
-        flows = (flow for one in allocation.both for flow in one.flows.values())
+        flows = (link.flow for one in allocation.both for link in one.links.values())
         return allocation.pace.take(octets, now, flows, self.carried)
 
     def settle(self, allocation: Allocation, peer: Address, now: float) -> list[Effect]:
         """Link, unlink or replace the flow to one peer, as things stand now."""
-        have, want = allocation.flows.get(peer), self._wanted(allocation, peer, now)
+        have, want = allocation.links.get(peer), self._wanted(allocation, peer, now)
         if have == want:
             return []
         effects: list[Effect] = []
-        if have:
-            del allocation.flows[peer]
+        if have and not (want and want.flow == have.flow):
+            del allocation.links[peer]
             self._forget_reaching(allocation, peer)
-            effects.append(Unlink(have))
+            effects.append(Unlink(have.flow))
         if want:
-            allocation.flows[peer] = want
+            allocation.links[peer] = want
             if self.reach.is_relayed(peer):
                 self._reaching.setdefault(peer, set()).add(allocation)
-            effects.append(Link(want, self._rule))
+            effects.append(want)
         return effects
 
-    def _wanted(self, allocation: Allocation, peer: Address, now: float) -> Flow | None:
+    def _wanted(self, allocation: Allocation, peer: Address, now: float) -> Link | None:
+        media = self.proof.media(allocation.relay, peer)
+        flow = self._way(allocation, peer, now) if media is None or media else None
+        return Link(flow, self._rule._replace(media=media)) if flow else None
+
+    def _way(self, allocation: Allocation, peer: Address, now: float) -> Flow | None:
         if not allocation.permits(peer.ip, now) or not self.reach.leads_to(peer):
             return None
         number = allocation.numbers.get(peer)
@@ -237,6 +247,8 @@ class Allocations:
 
     def expire(self, now: float) -> Iterator[Effect | Allocation]:
         """What follows from the time: effects, and each allocation that is over, for its owner to remove."""
+        for relay, peer in self.proof.expire(now):
+            yield from self.settle(self.by_relay[relay], peer, now)
         for allocation, part in self._deadlines.due(now):
             if part is None:
                 yield allocation
@@ -250,28 +262,29 @@ class Allocations:
     def _end_permission(self, allocation: Allocation, ip: bytes, now: float) -> Iterator[Effect]:
         del allocation.permissions[ip]
         allocation.spoken_to = {peer for peer in allocation.spoken_to if peer.ip != ip}
-        for peer in [peer for peer in allocation.flows if peer.ip == ip]:
+        for peer in [peer for peer in allocation.links if peer.ip == ip]:
             yield from self.settle(allocation, peer, now)
 
     def adopt(self, settings: Settings, now: float) -> list[Effect]:
         """From now on these settings: what they deny ends, what goes on has the new limits."""
         self._apply(settings)
         self.reach.adopt(settings)
+        self.proof.adopt(settings.encrypted_only, now)
         paces: dict[tuple[Address, Address], Pace] = {}
         effects: list[Effect] = []
         for allocation in self.by_relay.values():
             owner = (allocation.client, allocation.listener)
             allocation.pace = paces.setdefault(owner, Pace(settings.limits))
             effects += self._withdraw(allocation, now)
-            effects += [Link(flow, self._rule) for flow in allocation.flows.values()]
         return effects
 
     def _withdraw(self, allocation: Allocation, now: float) -> Iterator[Effect]:
         for ip in [ip for ip in allocation.permissions if not self.reach.keeps(ip)]:
             self._deadlines.drop((allocation, ip))
             yield from self._end_permission(allocation, ip, now)
-        for peer in list(allocation.flows):
+        for peer in {*allocation.links, *allocation.numbers, *allocation.spoken_to}:
             yield from self.settle(allocation, peer, now)
 
     def next_expiry(self) -> float | None:
-        return self._deadlines.next()
+        times = (self._deadlines.next(), self.proof.next_expiry())
+        return min((time for time in times if time is not None), default=None)

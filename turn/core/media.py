@@ -50,11 +50,14 @@ def from_client(state: State, packet: Packet, now: float) -> list[Effect]:
     if len(peer.ip) != len(allocation.relay.ip):
         allocation = sibling_for(allocation, peer)
     check_way(state, allocation, peer, now)
+    passes, changes = judge(state, allocation, peer, payload, now, outward=True)
+    if not passes:
+        return changes
     links = state.allocations.speak(allocation, peer, now)
     if links is None:
         raise Drop("new peers")
     sent = pass_on(state, allocation, allocation.relay, peer, payload, now)
-    return [*links, Send(sent.packet._replace(dont_fragment=True)) if whole else sent]
+    return [*changes, *links, Send(sent.packet._replace(dont_fragment=True)) if whole else sent]
 
 
 def sibling_for(allocation: Allocation, peer: Address) -> Allocation:
@@ -91,8 +94,11 @@ def from_channel(state: State, packet: Packet, now: float) -> list[Effect]:
     if channel is None:
         raise Drop("no channel")
     check_way(state, allocation, channel.peer, now)
+    passes, changes = judge(state, allocation, channel.peer, payload, now, outward=True)
+    if not passes:
+        return changes
     links = state.allocations.settle(allocation, channel.peer, now)
-    return [*links, pass_on(state, allocation, allocation.relay, channel.peer, payload, now)]
+    return [*changes, *links, pass_on(state, allocation, allocation.relay, channel.peer, payload, now)]
 
 
 def from_peer(state: State, allocation: Allocation, packet: Packet, now: float) -> list[Effect]:
@@ -102,12 +108,15 @@ def from_peer(state: State, allocation: Allocation, packet: Packet, now: float) 
         raise Drop("no permission")
     if len(packet.data) > MAX_PAYLOAD:
         raise Drop("too large")
+    passes, changes = judge(state, allocation, peer, packet.data, now, outward=False)
+    if not passes:
+        return changes
     number = allocation.numbers.get(peer)
     if number is None:
         data = data_indication(state.next_transaction(), state.reach.outside(peer), packet.data)
     else:
         data = channel_data(number, packet.data)
-    return [pass_on(state, allocation, allocation.listener, allocation.client, data, now)]
+    return [*changes, pass_on(state, allocation, allocation.listener, allocation.client, data, now)]
 
 
 def from_network(
@@ -135,6 +144,16 @@ def check_way(state: State, allocation: Allocation, peer: Address, now: float) -
         raise Drop("no permission")
     if not peer.port or not state.reach.leads_to(peer):
         raise Drop("no way")
+
+
+def judge(
+    state: State, allocation: Allocation, peer: Address, payload: bytes, now: float, *, outward: bool
+) -> tuple[bool, list[Effect]]:
+    """Whether it looks encrypted enough to go on; and what an engine is to know of that, in either case."""
+    verdict = state.allocations.proof.judge(allocation.relay, peer, outward, payload, now)
+    if not verdict.passes:
+        state.counts["drops.not encrypted"] += 1
+    return verdict.passes, state.allocations.settle(allocation, peer, now) if verdict.changed else []
 
 
 def pass_on(

@@ -205,5 +205,5 @@ class Relay:
                 allocation.ends - now,
                 len(allocation.permissions),
                 len(allocation.channels),
-                len(allocation.flows),
+                len(allocation.links),
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
+from turn.core.proof import Mode
 from turn.flows import Address
 from turn.ledger import Ledger, Private
 from turn.policies import Accounts, Keys, Limits, Peers, PeerTable
@@ -19,6 +20,7 @@ class Settings:
     realm: str = "call"
     sha256: bool = False  # offer stronger passwords and signatures (RFC 8489 §9.2)
     behaviour_discovery: bool = False  # answer as RFC 5780 says
+    encrypted_only: Mode = "enforce"
     classic_stun: bool = False  # answer clients of RFC 3489
     strict_expiry: bool = False  # who is no longer known keeps an allocation no longer than it was asked for
     keys: Keys = field(default_factory=Accounts)

@@ -122,9 +122,9 @@ class Lifecycle(RuleBasedStateMachine):
         assert [sum(counts.values()) for counts in held(state)] == [state.quota.total] * 2
         assert not state.waiting
         assert not state.allocating
-        assert {flow for allocation in state.allocations for flow in allocation.flows.values()} == set(
-            self.net.links
-        )
+        assert self.net.links == {
+            link.flow: link.rule for allocation in state.allocations for link in allocation.links.values()
+        }
         for allocation in state.allocations:
             assert all(one.sibling in (None, allocation) for one in allocation.both if one is not allocation)
             assert state.allocations.find(allocation.client, allocation.listener) in allocation.both

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from turn.core.gates import PASSING
 from turn.core.relay import Relay
 from turn.flows import Address, Flow, Traffic
 
@@ -123,6 +124,7 @@ class Metrics(Shown):
         yield from carried(service.tally.totals())
         yield punted(service.punted)
         yield from counted(service.relay.counts)
+        yield judged(service.relay.judged)
         yield refused(service.refused())
         yield CounterMetricFamily(
             "calln_relay_mishaps", "Packets that met a mistake of ours.", value=service.mishaps
@@ -182,6 +184,18 @@ def punted(counts: Mapping[Kind, int]) -> Metric:
     )
     for kind, number in counts.items():
         family.add_metric(labels(kind), number)
+    return family
+
+
+def judged(counts: Mapping[tuple[str, str], int]) -> Metric:
+    family = CounterMetricFamily(
+        "calln_relay_gate_packets",
+        "Packets that were asked whether they are encrypted, by the rule that held, what it says and why. "
+        "Where it only observes, refused ones pass.",
+        labels=("rule", "verdict", "reason"),
+    )
+    for (rule, reason), number in counts.items():
+        family.add_metric((rule, "passed" if reason in PASSING else "refused", reason), number)
     return family
 
 

@@ -302,6 +302,7 @@ def settings(
         realm=turn.realm,
         sha256=turn.sha256,
         behaviour_discovery=turn.behaviour_discovery,
+        encrypted_only=turn.encrypted_only,
         classic_stun=turn.classic_stun,
         strict_expiry=turn.strict_expiry,
         keys=Accounts(

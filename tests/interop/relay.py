@@ -64,6 +64,7 @@ async def running(kind: str, folder: Path) -> AsyncIterator[Relay]:
         "users": {USER: PASSWORD},
         "secret": SECRET,
         "allow_loopback_peers": True,
+        "encrypted_only": "off",  # plain words are said here
         "limits": NO_LIMITS,
         **KINDS[kind],
     }

@@ -78,6 +78,7 @@ async def relay(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay
         "relay_ports": RELAY_PORTS,
         "users": {USER: PASSWORD},
         "allow_loopback_peers": True,
+        "encrypted_only": "off",  # plain words are said here
         "limits": limits,
     }
     relay.file.write_text(yaml.safe_dump({"site": {"state_dir": str(folder)}, "turn": turn}))

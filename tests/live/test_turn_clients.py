@@ -111,6 +111,7 @@ async def begin_relay(
         "secret": SECRET,
         "users": {USER: PASSWORD},
         "allow_loopback_peers": True,
+        "encrypted_only": "off",  # plain words are said here
         "limits": limits,
         **keys,
     }

@@ -53,6 +53,7 @@ class Elsewhere:
             "relay_ports": RELAYED,
             "users": dict([ALICE]),
             "allow_loopback_peers": True,
+            "encrypted_only": "off",  # plain words are said here
             **keys,
         }
         self.file = folder / "config.yaml"

@@ -130,7 +130,7 @@ class Allocations:
             self._forget_reaching(allocation, peer)
         others = self._reaching.pop(allocation.relay, set())
         gone: list[Effect] = [Unlink(other.links.pop(allocation.relay).flow) for other in others]
-        gone += (Unlink(link.flow) for link in allocation.links.values())  # said one by one, so that each can be counted
+        gone += (Unlink(link.flow) for link in allocation.links.values())  # each is said, to be counted
         return [*gone, Close(allocation.relay), *left]
 
     def _leave_client(self, allocation: Allocation) -> list[Effect]:

@@ -219,3 +219,4 @@ def gate_for(first: int) -> Gate:
 
 
 GATES = tuple(map(gate_for, range(256)))
+PASSING = frozenset(gate.name for gate in (CHECK, DTLS, MEDIA))

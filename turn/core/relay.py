@@ -62,6 +62,11 @@ class Relay:
         """How many packets were dropped and requests answered, by reason; without addresses and names."""
         return self._state.counts
 
+    @property
+    def judged(self) -> Mapping[tuple[str, str], int]:
+        """How many packets the gate has passed and refused, by the rule that held and the reason."""
+        return self._state.allocations.proof.counts
+
     def watch(self, carried: Mapping[Flow, Traffic]) -> None:
         """What the engine has carried, live: one limit holds for what it and the core carry together."""
         self._state.allocations.carried = carried

@@ -20,7 +20,7 @@ class Settings:
     realm: str = "call"
     sha256: bool = False  # offer stronger passwords and signatures (RFC 8489 §9.2)
     behaviour_discovery: bool = False  # answer as RFC 5780 says
-    encrypted_only: Mode = "enforce"
+    encrypted_only: Mode = "enforce"  # what may be carried
     classic_stun: bool = False  # answer clients of RFC 3489
     strict_expiry: bool = False  # who is no longer known keeps an allocation no longer than it was asked for
     keys: Keys = field(default_factory=Accounts)

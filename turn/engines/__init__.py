@@ -106,7 +106,9 @@ class Engine(Protocol):
         """Carry this flow both ways without asking. Again: the new rule, nothing else changes.
 
         A flow of the same relayed address and peer, or of the same client and channel, is unlinked for it. A
-        rule that the engine cannot keep, or a relayed address that is not open: the flow stays punted.
+        rule that the engine cannot keep, or a relayed address that is not open: the flow stays punted. What
+        the rule's media does not name is punted by itself: where two flows meet, both rules are asked, and
+        the sender's frame is punted.
         Where the peer is itself a relayed address of this engine, packets go from client to client in one
         hop as soon as both directions are linked, and never through the kernel.
         """

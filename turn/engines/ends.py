@@ -49,10 +49,8 @@ class Relayed:
         """A datagram in the buffer, from this source."""
         peer = sockets.address(there)
         lane = self.table.between(self.address, peer)
-        if lane is None:
+        if lane is None or not lane.carry_in(self.epoll.view, ROOM, size):
             self.epoll.up(Packet(self.address, peer, bytes(self.epoll.body[:size])))
-        else:
-            lane.carry_in(self.epoll.view, ROOM, size)
 
     def sender(self, there: Address) -> Transmit:
         """What sends to one peer."""

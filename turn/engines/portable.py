@@ -135,9 +135,11 @@ class Portable:
         lane = self.table.lanes.get(flow)
         if lane is not None:
             self.table.change(lane, rule)
+            if flow in self.legs:
+                self.legs[flow].take = lane.carry_in  # another kind of lane, perhaps
             return
         relayed, listener = self.relays.get(flow.relay), self.listener_of(flow.listener)
-        if relayed is None or listener is None or rule.media is not None:  # the core goes on carrying these
+        if relayed is None or listener is None:
             return
         for rival in self.table.rivals(flow):
             self.unlink(rival)
@@ -224,8 +226,9 @@ class Portable:
         lane = self.table.between(packet.there, packet.here)
         if lane is not None:
             view = memoryview(bytearray(ROOM) + packet.data + bytes(TAIL))
-            lane.carry_in(view, ROOM, len(packet.data))
-        elif packet.there in self.relays:
+            if lane.carry_in(view, ROOM, len(packet.data)):
+                return
+        if packet.there in self.relays:
             self.epoll.up_later(Packet(packet.there, packet.here, packet.data))
 
     def listener_of(self, here: Address) -> Listener | Door | None:

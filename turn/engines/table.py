@@ -15,6 +15,7 @@ from time import monotonic
 from turn.engines.framing import LARGEST, PAIR, ChannelFrame, DataFrame, is_channel, peer_key, read_send
 from turn.engines.gather import Transmit, push
 from turn.flows import Address, Flow, Rule, Traffic
+from turn.wire.srtp import stream_of, streams
 
 
 def nowhere(_data: memoryview) -> None:
@@ -94,6 +95,8 @@ class Lane:
         "flow",
         "frame",
         "mate",
+        "media_in",
+        "media_out",
         "packets_in",
         "packets_out",
         "rule",
@@ -110,6 +113,8 @@ class Lane:
             else ChannelFrame(flow.channel)
         )
         self.mate: Lane | None = None  # the flow that comes the other way, when both ends are ours
+        self.media_out: frozenset[int] | None = None  # what may go to the peer, in a lane that asks
+        self.media_in: frozenset[int] | None = None  # and to the client
         self.send: Transmit = nowhere
         self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = self.dropped = 0
 
@@ -124,13 +129,13 @@ class Lane:
         self.packets_out += 1
         self.bytes_out += length
         if self.mate is not None:
-            return self.mate.carry_in(view, start, length)
+            return Lane.carry_in(self.mate, view, start, length)  # what it may carry was asked before
         data = view[start : start + length]
         push(self.send, data)
         return True
 
     def carry_in(self, view: memoryview, start: int, length: int) -> bool:
-        """The peer's data to the client. Always True: what a rule drops is dealt with."""
+        """The peer's data to the client; False: it goes up. What a limit drops is dealt with."""
         bucket = self.client.bucket
         bucket.packets -= 1
         bucket.octets -= length
@@ -143,8 +148,49 @@ class Lane:
         push(self.client.send, frame)
         return True
 
+    def screen(self) -> None:
+        """Know which streams may pass: where two flows meet, those of both rules."""
+        mate, media = self.mate, self.rule.media
+        self.media_out = allowed(media, inward=False)
+        self.media_in = allowed(media, inward=True)
+        if mate is not None:
+            self.media_out = both(self.media_out, allowed(mate.rule.media, inward=True))
+        anything = self.media_out is None and self.media_in is None
+        self.__class__ = Lane if anything else Screened
+
     def traffic(self) -> Traffic:
         return Traffic(self.packets_out, self.bytes_out, self.packets_in, self.bytes_in, self.dropped)
+
+
+class Screened(Lane):
+    """A lane that carries streams which passed the proof and sends up all else. What a lane is, is decided
+    when a rule comes: who may carry anything is asked nothing per packet."""
+
+    __slots__ = ()
+
+    def carry_out(self, view: memoryview, start: int, length: int) -> bool:
+        media = self.media_out
+        if media is not None and stream_of(view, start, length) not in media:
+            return False
+        return Lane.carry_out(self, view, start, length)
+
+    def carry_in(self, view: memoryview, start: int, length: int) -> bool:
+        media = self.media_in
+        if media is not None and stream_of(view, start, length) not in media:
+            return False
+        return Lane.carry_in(self, view, start, length)
+
+
+def allowed(media: frozenset[int] | None, *, inward: bool) -> frozenset[int] | None:
+    """The streams of one direction; None for anything."""
+    return None if media is None else streams(media, inward=inward)
+
+
+def both(one: frozenset[int] | None, other: frozenset[int] | None) -> frozenset[int] | None:
+    """What is allowed by either."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
 
 
 class Table(Mapping[Flow, Traffic]):
@@ -197,6 +243,9 @@ class Table(Mapping[Flow, Traffic]):
     def change(self, lane: Lane, rule: Rule) -> None:
         """Let the new rule hold; an allocation whose limits stay keeps what it has used of them."""
         lane.rule = rule
+        for one in (lane, lane.mate):
+            if one is not None:
+                one.screen()
         client = lane.client
         if (client.packets, client.bits) != (rule.packets, rule.bits):
             client.set_limits(rule)
@@ -211,7 +260,8 @@ class Table(Mapping[Flow, Traffic]):
         if not lanes:
             del self.through[flow.relay]
         if lane.mate is not None:
-            lane.mate.mate = None
+            mate, lane.mate.mate, lane.mate = lane.mate, None, None
+            mate.screen()
         client = lane.client
         if flow.channel is None:
             del client.peers[peer_key(flow.peer)]

@@ -135,8 +135,8 @@ class Turn(Section):
     proxies: Networks = Field(
         (),
         description="Networks of load balancers before the relay. What comes from there must begin with a "
-        "PROXY header of version 2 (over UDP each datagram, or the first from a port), and the client that it "
-        "names is believed.",
+        "PROXY header of version 2 (over UDP each datagram, or the first from a port), and the client that "
+        "it names is believed.",
         examples=[["10.0.0.4/32"]],
     )
     relay_addresses: Addresses = Field(

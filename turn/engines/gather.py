@@ -14,8 +14,6 @@ from socket import IPPROTO_UDP, socket
 
 from turn.engines import dscp
 
-from turn.engines import dscp
-
 UDP_SEGMENT = 103  # from Linux's headers
 SEGMENT = struct.Struct("=H")
 LARGEST_SEGMENT = 1232  # what fits any path (RFC 8200 §5: 1280, less its header and UDP's): never fragmented
@@ -74,10 +72,6 @@ class Sender:
         if not self.held:
             self.gather.holding.append(self)
         self.held.append(data)
-
-    def mark(self, mark: int) -> None:
-        """What leaves from now on, the held included, is marked so (see turn.engines.dscp)."""
-        dscp.give(self.sock, mark)
 
     def mark(self, mark: int) -> None:
         """What leaves from now on, the held included, is marked so (see turn.engines.dscp)."""

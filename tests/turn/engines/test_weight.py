@@ -24,8 +24,8 @@ IDLE, STUCK = 200, 40  # connections: enough that one's weight shows, from as ma
 PER_ADDRESS = 20
 KIB = 1024
 
-# Bytes of one connection, and what is added where it is stuck with a full queue; without the kernel's buffers,
-# which hold 128 KiB each way at most. Measured: 1.1 and 62 KiB over TCP, 17 and 72 KiB over TLS.
+# Bytes of one connection, and what is added where it is stuck with a full queue; without the kernel's
+# buffers, which hold 128 KiB each way at most. Measured: 1.1 and 62 KiB over TCP, 17 and 72 KiB over TLS.
 BOUNDS: dict[Transport, tuple[int, int]] = {"tcp": (4 * KIB, 96 * KIB), "tls": (32 * KIB, 112 * KIB)}
 
 

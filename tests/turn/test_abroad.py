@@ -84,6 +84,7 @@ class Abroad(World):
                 "relay_addresses": [HERE],
                 "relay_ports": RELAYED,
                 "allow_peers": ["10.66.0.0/16"],
+                "encrypted_only": "off",  # plain words are said here
                 "users": {"alice": "password of hers"},
                 **keys,
             }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.turn.call import VIDEO, VOICE, rtp
 from tests.turn.engines.world import (
     LOOPBACK,
     NO_LIMITS,
@@ -28,6 +29,7 @@ from tests.turn.engines.world import (
 )
 from turn.engines import CannotListen
 from turn.flows import Address, Flow, Packet, Rule, Transport
+from turn.wire.srtp import INWARD
 
 CHANNEL = 0x4001
 TOO_LARGE = {4: (3, 4), 6: (2, 0)}  # ICMP type and code
@@ -300,6 +302,52 @@ async def test_only_media_passes_and_all_else_is_punted(make: Maker, name: str) 
             assert await (bound if frame[0] == 0x40 else unbound).receive() == b"voice"
         else:
             assert await world.punt() == Packet(world.listener, client.address, frame)
+
+
+@frames
+@transports
+async def test_a_rule_may_name_the_streams_and_all_else_is_punted(
+    make: Maker, channel: int | None, transport: Transport
+) -> None:
+    """From the first packet on, in the middle, and no longer."""
+    voice, video = rtp(VOICE, 1), rtp(VIDEO, 1)
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
+        flow = world.link(client, peer.address, channel, Rule(frozenset({VOICE, VIDEO | INWARD})))
+        for _ in range(2):
+            client.send(framed(flow, video), world.listener)
+            assert (await world.punt()).here == world.listener
+            client.send(framed(flow, voice), world.listener)
+            assert await peer.receive() == voice
+            peer.send(voice, flow.relay)
+            assert await world.punt() == Packet(flow.relay, peer.address, voice)
+            peer.send(video, flow.relay)
+            assert unframed(flow, await client.receive()) == video
+            world.engine.link(flow, Rule())
+            peer.send(b"anything", flow.relay)
+            assert unframed(flow, await client.receive()) == b"anything"
+            client.send(framed(flow, b"anything"), world.listener)
+            assert await peer.receive() == b"anything"
+            world.engine.link(flow, Rule(frozenset({VOICE, VIDEO | INWARD})))
+        assert world.engine.traffic()[flow].packets_out == 4
+
+
+@transports
+async def test_what_a_mirroring_flow_may_not_carry_is_handed_over_and_punted(
+    make: Maker, transport: Transport
+) -> None:
+    """The sender's frame first, and what the core then sends as from a peer."""
+    voice = rtp(VOICE, 1)
+    async with World(make, transport=transport) as world:
+        one, two = await world.client(), await world.client()
+        here, there = world.open(), world.open()
+        forth, back = world.flow(one, there, CHANNEL, here), world.flow(two, here, CHANNEL, there)
+        world.engine.link(forth, Rule())
+        world.engine.link(back, Rule(frozenset({VIDEO | INWARD})))
+        one.send(framed(forth, voice), world.listener)
+        assert (await world.punt()).here == world.listener
+        world.engine.send([Packet(here, there, voice)])
+        assert await world.punt() == Packet(there, here, voice)
 
 
 @versions

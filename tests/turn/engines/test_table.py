@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.turn.call import VIDEO, VOICE, rtcp, rtp, srtcp
 from tests.turn.engines.world import framed, unframed
 from turn.engines.framing import ROOM, TAIL
 from turn.engines.gather import Transmit
 from turn.engines.table import Bucket, Lane, Table
 from turn.flows import Address, Flow, Rule
+from turn.wire.srtp import INWARD, RTCP
 
 CLIENT, OTHER = Address.of("192.0.2.1", 1), Address.of("192.0.2.2", 2)
 LISTENER, RELAY, SECOND = (Address.of("198.51.100.1", port) for port in (3478, 50000, 50001))
@@ -77,6 +79,65 @@ def test_a_flow_may_lead_back_to_its_own_relayed_address() -> None:
     assert legs.from_client(lane, framed(flow, b"echo"))
     assert unframed(flow, legs.sent[CLIENT][0]) == b"echo"
     assert legs.table.remove(flow) is lane
+
+
+MEDIA = frozenset({VOICE, RTCP, VIDEO | INWARD})
+SCREENED = [  # packet, what of it passes where the streams are named: to the peer, to the client
+    (rtp(VOICE, 1), True, False),
+    (rtp(VIDEO, 1), False, True),
+    (rtp(VOICE + 1, 1), False, False),
+    (srtcp(1), True, False),
+    (rtcp(), False, False),
+    (b"words", False, False),
+    (b"", False, False),
+]
+
+
+@pytest.mark.parametrize(("packet", "out", "into"), SCREENED)
+@pytest.mark.parametrize("channel", [0x4000, None])
+def test_of_named_streams_all_else_comes_up(
+    packet: bytes, out: bool, into: bool, channel: int | None
+) -> None:
+    legs, flow = Legs(), FLOW._replace(channel=channel)
+    lane = legs.add(flow, Rule(MEDIA, packets=10))
+    for _ in range(20):  # what comes up counts for no limit
+        assert legs.from_client(lane, framed(flow, b"")) is legs.from_peer(lane, b"") is False
+    assert legs.from_client(lane, framed(flow, packet)) is out
+    assert legs.from_peer(lane, packet) is into
+    assert (legs.table[flow].packets_out, legs.table[flow].packets_in) == (out, into)
+    legs.table.change(lane, Rule())
+    assert legs.from_client(lane, framed(flow, packet))
+    assert legs.from_peer(lane, packet)
+    legs.table.change(lane, Rule(frozenset()))
+    assert legs.from_client(lane, framed(flow, packet)) is legs.from_peer(lane, packet) is False
+
+
+MEETING = [  # what the sender's rule lets out, what the other's lets in, whether it passes
+    (None, None, True),
+    (frozenset({VOICE}), frozenset({VOICE | INWARD}), True),
+    (frozenset({VOICE}), frozenset({VOICE}), False),
+    (frozenset({VOICE}), None, True),
+    (None, frozenset({VOICE | INWARD}), True),
+    (None, frozenset({VOICE}), False),
+    (frozenset({VIDEO}), frozenset({VOICE | INWARD}), False),
+]
+
+
+@pytest.mark.parametrize(("out", "into", "passes"), MEETING)
+def test_where_two_flows_meet_both_rules_are_asked(
+    out: frozenset[int] | None, into: frozenset[int] | None, passes: bool
+) -> None:
+    there, back = FLOW._replace(peer=SECOND), Flow(OTHER, LISTENER, 0x4001, SECOND, RELAY)
+    for first, second in (((there, out), (back, into)), ((back, into), (there, out))):
+        legs = Legs()
+        lanes = {flow: legs.add(flow, Rule(media)) for flow, media in (first, second)}
+        assert legs.from_client(lanes[there], framed(there, rtp(VOICE, 1))) is passes
+        assert len(legs.sent[OTHER]) == legs.table[there].packets_out == passes
+        legs.table.change(lanes[back], Rule(frozenset()))
+        assert not legs.from_client(lanes[there], framed(there, rtp(VOICE, 1)))
+        legs.table.remove(back)
+        alone = out is None or VOICE in out
+        assert legs.from_client(lanes[there], framed(there, rtp(VOICE, 1))) is alone
 
 
 def test_what_was_removed_leaves_nothing_behind() -> None:

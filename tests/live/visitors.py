@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -129,8 +130,11 @@ class Visitor:
         await self.page.get_by_role("button", name=name, exact=True).click(timeout=PATIENCE)
 
     async def until(self, condition: str, argument: object = None) -> None:
-        """Wait until a JavaScript function says yes."""
-        await self.page.wait_for_function(condition, arg=argument, timeout=PATIENCE, polling=50)
+        """Wait until a JavaScript function says yes, also one that makes a promise: Playwright's own
+        wait takes the promise itself for a yes."""
+        async with asyncio.timeout(PATIENCE / 1000):
+            while not await self.page.evaluate(condition, argument):
+                await asyncio.sleep(0.05)
 
     async def until_state(self, state: str) -> None:
         await self.until("(state) => document.body.dataset.state === state", state)

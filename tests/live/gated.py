@@ -1,0 +1,71 @@
+"""A relay in a process of its own whose gate is watched: where it listens, and what it refused."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from config import load
+from deploy.relay import look
+from tests.interop.certificates import make
+from tests.live.test_turn_clients import SECRET, Relay, begin_relay, free_port
+from turn.credentials import Credential, mint
+from turn.engines import Certificate
+
+SECONDS = 600
+PASSED = frozenset(("check", "dtls", "media"))  # what the gate counts of what it let through
+
+# Of what a network repeats, delays or loses the gate may refuse a few: media that overtake the answer of a
+# check, or an answer that comes when its request is forgotten. Nothing else is ever refused of a real call.
+NETWORK = frozenset(("no consent", "unasked answer"))
+
+
+class Gated(NamedTuple):
+    relay: Relay
+    folder: Path
+    trust: Path  # the file that a browser must trust
+
+    def url(self, over: str, port: int | None = None) -> str:
+        """Firefox speaks TLS with names only."""
+        udp = port or self.relay.port
+        return {
+            "udp": f"turn:127.0.0.1:{udp}?transport=udp",
+            "tcp": f"turn:127.0.0.1:{self.relay.port}?transport=tcp",
+            "tls": f"turns:localhost:{self.relay.tls}?transport=tcp",
+        }[over]
+
+    async def figures(self) -> Counter[str]:
+        """What came to the gate until now, by reason."""
+        stats = await asyncio.to_thread(look, load(self.folder / "config.yaml"), "/stats")
+        counts: Counter[str] = Counter()
+        for figure in stats["figures"]:
+            if figure["name"] == "calln_relay_gate_packets_total":
+                counts[figure["labels"]["reason"]] += int(figure["value"])
+        return counts
+
+    async def refused(self, before: Counter[str]) -> dict[str, int]:
+        """What the gate refused since then, by reason."""
+        return {why: count for why, count in (await self.figures() - before).items() if why not in PASSED}
+
+
+def account(letter: str = "r") -> Credential:
+    """As the server hands out: `c` for a room whose descriptions it checks, `r` for a relay-only one."""
+    return mint(SECRET.encode(), f"{letter}.{secrets.token_hex(8)}", int(time.time()) + SECONDS)
+
+
+@asynccontextmanager
+async def gated(folder: Path, mode: str = "enforce", **keys: object) -> AsyncIterator[Gated]:
+    files = make(folder)
+    relay = Relay(free_port(), free_port(), free_port(), {})
+    process = await begin_relay(
+        relay, folder, Certificate(files.chain, files.key), encrypted_only=mode, **keys
+    )
+    yield Gated(relay, folder, files.trust)
+    process.kill()
+    await process.communicate()

@@ -1,0 +1,120 @@
+"""The relay's gate before real browsers: each encrypted call goes through whole, nothing of one in clear."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import BrowserContext, Playwright
+
+from tests.interop.clients.browser import BROWSERS
+from tests.live.gated import NETWORK, Gated, account, gated
+from tests.live.impairment import Impairment
+from tests.live.pairs import Pair, bare, heard
+from tests.live.visitors import CHROMIUM
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CALLS = [
+    (pair, over)
+    for pair in (("chromium", "chromium"), ("chromium", "firefox"), ("firefox", "firefox"))
+    for over in ("udp", "tcp", "tls")
+]
+BAD_NETWORK = [pair for pair, over in CALLS if over == "udp"]
+MOST_IN_CLEAR = {"enforce": 0, "compat": 100}  # packets that a call in clear may get through
+Open = dict[str, BrowserContext]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def relay(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gated]:
+    async with gated(tmp_path_factory.mktemp("relay")) as relay:
+        yield relay
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browsers(
+    playwright: Playwright, relay: Gated, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Open]:
+    home = tmp_path_factory.mktemp("browsers")
+    opened = {
+        name: await begin(playwright, home / name, str(relay.trust)) for name, begin in BROWSERS.items()
+    }
+    yield opened
+    for context in opened.values():
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def pair_of(browsers: Open, names: tuple[str, str], stack: AsyncExitStack) -> Pair:
+    one, other = [await bare(browsers[name]) for name in names]
+    pair = Pair(one, other)
+    stack.push_async_callback(pair.close)
+    return pair
+
+
+@pytest.mark.parametrize(("names", "over"), CALLS)
+async def test_a_call_and_its_ice_restart_go_through_whole(
+    relay: Gated, browsers: Open, stack: AsyncExitStack, names: tuple[str, str], over: str
+) -> None:
+    before = await relay.figures()
+    pair = await pair_of(browsers, names, stack)
+    await pair.open(relay.url(over), (account(), account()))
+    await pair.meet()
+    await pair.hears(way=f"relay {over}")
+    await pair.restart()
+    await pair.hears(way=f"relay {over}")
+    assert await relay.refused(before) == {}
+    assert (await relay.figures() - before)["media"] > 100
+
+
+@pytest.mark.parametrize("names", BAD_NETWORK)
+async def test_a_bad_network_is_no_reason_to_refuse_anything(
+    relay: Gated, browsers: Open, stack: AsyncExitStack, names: tuple[str, str]
+) -> None:
+    """A tenth is lost, a fiftieth comes twice, and packets overtake each other."""
+    impairment = Impairment(relay.relay.port, "-".join(names))
+    before = await relay.figures()
+    port = await impairment.open()
+    stack.push_async_callback(impairment.close)
+    pair = await pair_of(browsers, names, stack)
+    await pair.open(relay.url("udp", port), (account(), account()))
+    await pair.meet()
+    await pair.hears()
+    await pair.restart()
+    await pair.hears()
+    refused = await relay.refused(before)
+    assert {why: count for why, count in refused.items() if why not in NETWORK} == {}
+    assert sum(refused.values()) < 5
+    assert impairment.fates[0] > 100
+    assert impairment.fates[2] > 10
+
+
+@pytest.mark.parametrize("mode", ["enforce", "compat", "off"])
+async def test_a_browser_that_does_not_encrypt(
+    playwright: Playwright, stack: AsyncExitStack, tmp_path: Path, mode: str
+) -> None:
+    """It connects. Where the gate insists, nobody hears a thing; where it is off, they do."""
+    relay = await stack.enter_async_context(gated(tmp_path, mode))
+    browser = await playwright.chromium.launch(
+        executable_path="/usr/bin/chromium", args=[*CHROMIUM, "--disable-webrtc-encryption"]
+    )
+    stack.push_async_callback(browser.close)
+    pair = await pair_of({"chromium": await browser.new_context()}, ("chromium", "chromium"), stack)
+    await pair.open(relay.url("udp"), (account(), account()), words=False)
+    await pair.meet()
+    await pair.until_connected()
+    if mode == "off":
+        await pair.hears({"audio": 50, "video": 10})
+        return
+    await pair.until_sent(200)
+    arrived = sum(end["audio"] + end["video"] for end in [await heard(page) for page in pair.ends])
+    assert arrived <= MOST_IN_CLEAR[mode]
+    assert (await relay.figures())["media"] <= 2 * MOST_IN_CLEAR[mode]

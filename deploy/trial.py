@@ -1,4 +1,8 @@
-"""A call in small through the running relay, with a TURN client that is not ours: aioice's."""
+"""A call in small through the running relay, with a TURN client that is not ours: aioice's.
+
+The two ends say what calls begin with, checks of ICE and their answers (RFC 8445 §7): a relay that forwards
+only what is encrypted lets these through as well.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import asyncio
 import os
 import ssl
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from aioice.stun import TransactionError
+from aioice.stun import Class, Message, Method, TransactionError
 from aioice.turn import TurnTransport, create_turn_endpoint
 
 from turn.credentials import Credential
@@ -17,7 +22,9 @@ from turn.outside import FAR, source_towards
 PATIENCE = 8.0  # seconds for all of it; on one machine it takes a tenth of one
 AGAIN_SECONDS = 0.2
 CLOSING_SECONDS = 0.25  # TLS says goodbye after the ear was told, and a refused client closes unheard
-WORDS = b"does it echo?"
+UFRAGS = ("does", "echo")  # of the two ends
+PASSWORDS = (b"the first end's password", b"and that of the second")
+FIRST_PRIORITY = 0x7EFFFFFF  # of a peer-reflexive candidate (RFC 8445 §5.1.2.1)
 LOOPBACK = {4: "127.0.0.1", 16: "::1"}
 
 
@@ -25,15 +32,39 @@ class NoEcho(Exception):
     """What went wrong on the way, in a few words."""
 
 
-class Ear(asyncio.DatagramProtocol):
-    """One of the two ends."""
+class Words(NamedTuple):
+    """What one end asks, and what the other answers."""
 
-    def __init__(self) -> None:
+    question: bytes
+    answer: bytes
+
+
+def words(which: int) -> Words:
+    """A check of ICE from one of the two ends, and its answer."""
+    other = 1 - which
+    asked = Message(Method.BINDING, Class.REQUEST)
+    asked.attributes["USERNAME"] = f"{UFRAGS[other]}:{UFRAGS[which]}"
+    asked.attributes["PRIORITY"] = FIRST_PRIORITY
+    answered = Message(Method.BINDING, Class.RESPONSE, transaction_id=asked.transaction_id)
+    answered.attributes["XOR-MAPPED-ADDRESS"] = (LOOPBACK[4], 1)  # where to is of no matter here
+    for message in (asked, answered):
+        message.add_message_integrity(PASSWORDS[other])
+    return Words(bytes(asked), bytes(answered))
+
+
+class Ear(asyncio.DatagramProtocol):
+    """One of the two ends: answers what the other asks, and hears what it answers."""
+
+    def __init__(self, asks: Words, hears: Words) -> None:
+        self.asks, self.hears = asks, hears
         self.heard = asyncio.Event()
         self.closed = asyncio.Event()
+        self.transport: TurnTransport | None = None  # what it answers by
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if data == WORDS:
+        if data == self.hears.question and self.transport is not None:
+            self.transport.sendto(self.hears.answer, addr)
+        if data == self.asks.answer:
             self.heard.set()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -50,7 +81,7 @@ def reached_at(listener: Address) -> tuple[str, int]:
 
 
 def echo(listener: Address, credential: Credential) -> None:
-    """Two allocations, and words through both in both directions. Raises NoEcho."""
+    """Two allocations, and through both a question and its answer in both directions. Raises NoEcho."""
     try:
         asyncio.run(asyncio.wait_for(talk(listener, credential), PATIENCE))
     except TransactionError as error:
@@ -63,10 +94,12 @@ def echo(listener: Address, credential: Credential) -> None:
 
 async def talk(listener: Address, credential: Credential) -> None:
     transports: list[TurnTransport] = []
-    ears = [Ear(), Ear()]
+    said = words(0), words(1)
+    ears = [Ear(*said), Ear(*said[::-1])]
     try:
         for ear in ears:
-            transports.append(await allocate(listener, credential, ear))
+            ear.transport = await allocate(listener, credential, ear)
+            transports.append(ear.transport)
         await asyncio.gather(*(speak(transports, ears, which) for which in (0, 1)))
     finally:
         for transport in transports:
@@ -95,8 +128,8 @@ def unverified() -> ssl.SSLContext:
 
 
 async def speak(transports: Sequence[TurnTransport], ears: Sequence[Ear], which: int) -> None:
-    """To the other's relayed address, until the other has heard: the first words may come too early."""
+    """To the other's relayed address, until the answer is heard: the first words may come too early."""
     there = transports[1 - which].get_extra_info("sockname")
-    while not ears[1 - which].heard.is_set():
-        transports[which].sendto(WORDS, there)
+    while not ears[which].heard.is_set():
+        transports[which].sendto(ears[which].asks.question, there)
         await asyncio.sleep(AGAIN_SECONDS)

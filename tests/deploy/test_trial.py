@@ -20,13 +20,16 @@ GOOD = mint(SECRET, "doctor", int(time.time()) + 600)
 WRONG = mint(b"another secret of theirs", "doctor", int(time.time()) + 600)
 
 
-async def test_words_get_through_by_each_transport_and_both_families(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["enforce", "off"])
+async def test_words_get_through_by_each_transport_and_both_families(tmp_path: Path, mode: str) -> None:
     shown = certificate()
     schemes: tuple[Transport, ...] = ("udp", "tcp", "tls")
     places = [Address.of(ip, free_port(), scheme) for ip in ("127.0.0.1", "::1") for scheme in schemes]
     files = {"certificate": str(shown.chain), "key": str(shown.key)}
     listen = [str(place) for place in places]
-    async with elsewhere(tmp_path, secret=SECRET.decode(), listen=listen, **files) as relay:
+    async with elsewhere(
+        tmp_path, secret=SECRET.decode(), listen=listen, encrypted_only=mode, **files
+    ) as relay:
         for place in places:
             await asyncio.to_thread(trial.echo, place, GOOD)
             with pytest.raises(NoEcho, match=r"401"):

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from turn.config import Turn
 from turn.core.relay import Session
 from turn.flows import Address
+from turn.herald import Herald
+from turn.memory import Memory
 from turn.metrics import Metrics, Shown
 from turn.service import Service, settings
 
@@ -71,8 +73,9 @@ class Crew(Protocol):
 class Alone:
     """A crew of one: the service in this process."""
 
-    def __init__(self, service: Service, listeners: Sequence[Address]) -> None:
+    def __init__(self, service: Service, listeners: Sequence[Address], herald: Herald | None = None) -> None:
         self.service = service
+        self.herald = herald
         self.listeners = listeners
         self.name = f"engine {service.engine.name}"
         self.figures = Metrics(service, service.engine.name)
@@ -89,6 +92,8 @@ class Alone:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.service.run())
                 tasks.create_task(self.look_again())
+                if self.herald is not None:
+                    tasks.create_task(Memory(self.service, self.herald).run())
                 ready.set()
         finally:
             self.service.live.leave()

@@ -22,6 +22,7 @@ from turn.engines import Bind
 from turn.engines.groups import Groups
 from turn.engines.sockets import bound
 from turn.live import FILE, Live
+from turn.memory import heard
 from turn.outside import NoAnswer, resolved
 from turn.own import own_addresses
 from turn.service import (
@@ -106,7 +107,7 @@ def alone(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind) -> Cre
         live.leave()
         raise
     known = replace(settings(turn, secrets, listeners, own), others=live)
-    return Alone(Service(Relay(known), engine, live), listeners)
+    return Alone(Service(Relay(known), engine, live), listeners, heard(state_dir))
 
 
 def together(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind) -> Crew:

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 from turn.config import Turn
 from turn.core.effects import Close, Effect, Keep, Link, Open, Release, Send, Unlink
 from turn.core.relay import Relay, Settings
+from turn.core.sessions import Proven
 from turn.engines import BadCertificate, Bind, CannotListen, Certificate, Engine, Failure, Streams
 from turn.engines.portable import Portable
 from turn.engines.sockets import bound
@@ -72,6 +73,7 @@ class Service:
         self.draining = False
         self.sharing = False
         self.quiet_until = 0.0
+        self.tell: Callable[[list[Proven]], object] = lambda news: None  # those who relay beside us
         self.verbs: Mapping[type[Effect], Callable[..., object]] = {
             Open: self.open,
             Close: lambda effect: self.close(effect.relay),
@@ -96,7 +98,11 @@ class Service:
         """A packet that no flow claims. It may be anything: nothing that it does ends the relay."""
         self.punted[packet.there.transport, len(packet.here.ip)] += 1
         try:
-            self.apply(self.relay.receive(packet, time.monotonic(), time.time()))
+            effects = self.relay.receive(packet, time.monotonic(), time.time())
+            news = self.relay.news()
+            if news:
+                self.tell(news)
+            self.apply(effects)
         except Exception as error:
             self.note(error)
         self.wake_in_time()

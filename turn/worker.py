@@ -20,6 +20,7 @@ from turn.crew import Alone
 from turn.flows import Address
 from turn.line import Line, Refused
 from turn.live import Live
+from turn.memory import heard
 from turn.service import ENGINES, Service, Unavailable, settings, streams
 from turn.shared import Shared
 from turn.sums import Figure, plain
@@ -108,7 +109,7 @@ def made(start: Start) -> Alone:
     )
     told = settings(start.turn, start.secrets, listeners, start.own)
     shared = replace(told, nonce_key=start.key, ledger=ledger, others=live, several=True)
-    return Alone(Service(Relay(shared), engine, live), listeners)
+    return Alone(Service(Relay(shared), engine, live), listeners, heard(start.state_dir))
 
 
 async def work(sock: socket) -> None:

@@ -124,8 +124,9 @@ class Proof:
         return self.sessions.news()
 
     def remember(self) -> list[Proven]:
-        """All that is proved now, for the relay that follows this one."""
-        return [session.proven() for session in self.sessions if session.srtp is not None]
+        """All sessions of clients here that are proved now, for the relays beside this one and after it."""
+        known = (session for session in self.sessions if session.entered)
+        return [session.proven() for session in known if session.srtp is not None]
 
     def _is_lenient(self, room: Room) -> bool:
         return room.vouched or self.mode == "compat"

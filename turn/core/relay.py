@@ -11,6 +11,7 @@ from turn.core.effects import Close, Effect, Send
 from turn.core.exchange import Exchange
 from turn.core.media import Drop, from_channel, from_client, from_network, from_peer
 from turn.core.requests import METHODS, answer
+from turn.core.sessions import Proven
 from turn.core.settings import Settings
 from turn.core.state import State
 from turn.errors import UnknownAttribute
@@ -66,6 +67,18 @@ class Relay:
     def judged(self) -> Mapping[tuple[str, str], int]:
         """How many packets the gate has passed and refused, by the rule that held and the reason."""
         return self._state.allocations.proof.counts
+
+    def learn(self, proven: Proven, now: float) -> None:
+        """Believe another relay of ours, which saw this session's handshake."""
+        self._state.allocations.proof.learn(proven, now)
+
+    def news(self) -> list[Proven]:
+        """What was proved of sessions since the last call, for the relays beside this one."""
+        return self._state.allocations.proof.news()
+
+    def remember(self) -> list[Proven]:
+        """All sessions that were proved here, for the relays beside this one and after it."""
+        return self._state.allocations.proof.remember()
 
     def watch(self, carried: Mapping[Flow, Traffic]) -> None:
         """What the engine has carried, live: one limit holds for what it and the core carry together."""

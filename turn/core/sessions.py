@@ -40,6 +40,7 @@ class Session:
     encrypt."""
 
     __slots__ = (
+        "entered",
         "handshake",
         "number",
         "open",
@@ -54,6 +55,7 @@ class Session:
 
     def __init__(self, number: int, user: str, ufrags: Ufrags, *, told: bool = False) -> None:
         self.number, self.user, self.ufrags, self.told = number, user, ufrags, told
+        self.entered = False  # by checks of a client of ours
         self.handshake: Handshake | None = None  # made when something is said
         self.open = self.unified = self.refused = False
         self.srtp: bool | None = None
@@ -130,6 +132,7 @@ class Sessions:
                 self._forget(holder.oldest())
             session = before if before and before.ufrags == ufrags else self._make(user, ufrags)
             holder.streams.update(dict.fromkeys(session.ssrcs, session))
+        session.entered = True
         self._keep(holder, session, now + SESSION_LIFETIME)
         return session
 
@@ -188,12 +191,13 @@ class Sessions:
         return holder is not None and holder.has_srtp()
 
     def learn(self, proven: Proven, now: float) -> None:
-        """Believe what another relay of ours has seen."""
+        """Believe what another relay of ours has seen; its word holds for a while, and then anew."""
         holder = self._users.setdefault(proven.user, User())
         session = holder.sessions.get(proven.ufrags)
         if session is None:
             session = self._make(proven.user, proven.ufrags, told=True)
             holder.told += 1
+        if not session.entered:
             self._keep(holder, session, now + TOLD_LIFETIME)
         session.agree(Agreement(proven.unified, proven.srtp))
         for ssrc in proven.ssrcs:

@@ -1,0 +1,77 @@
+"""What a service knows of proved calls, kept in step with the processes beside it, and for the one after it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from turn.core.sessions import Proven
+from turn.herald import Herald
+from turn.service import Service
+
+log = logging.getLogger("calln.relay")
+
+LOOK_SECONDS = 2.0  # how much of what was just proved is lost where a process dies
+AGAIN_SECONDS = 20.0  # between two writings where nothing has changed; a file is valid for a minute
+
+
+def heard(folder: Path) -> Herald | None:
+    """None: the folder cannot be had; then nothing is known of the others, and calls go on."""
+    try:
+        return Herald(folder)
+    except OSError as problem:
+        log.warning("what is proved of calls stays with this process: %s", problem.strerror)
+        return None
+
+
+class Memory:
+    def __init__(self, service: Service, herald: Herald) -> None:
+        self.service, self.herald = service, herald
+        self.changed = False
+        service.tell = self.tell
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self.herald.ear, self.hear)
+        try:
+            while True:
+                self.read()
+                await self.write_in_time()
+        finally:
+            loop.remove_reader(self.herald.ear)
+            self.write()
+            self.herald.close()
+
+    async def write_in_time(self) -> None:
+        for _ in range(int(AGAIN_SECONDS / LOOK_SECONDS)):
+            await asyncio.sleep(LOOK_SECONDS)
+            if self.changed:
+                self.write()
+        self.write()
+
+    def tell(self, news: list[Proven]) -> None:
+        self.changed = True
+        self.herald.tell(news)
+
+    def hear(self) -> None:
+        self.learn(self.herald.hear())
+
+    def read(self) -> None:
+        self.learn(self.herald.read(time.time()))
+
+    def learn(self, told: Iterable[Proven]) -> None:
+        now = time.monotonic()
+        for proven in told:
+            self.service.relay.learn(proven, now)
+        self.service.wake_in_time()
+
+    def write(self) -> None:
+        self.changed = False
+        try:
+            self.herald.write(self.service.relay.remember(), time.time())
+        except OSError as problem:  # a full disk, perhaps
+            log.warning("what is proved of calls could not be written: %s", problem.strerror)

@@ -1,4 +1,4 @@
-"""What a service knows of proved calls, kept in step with the processes beside it, and for the one after it."""
+"""What a service knows of proved calls, in step with the processes beside it and for the one after it."""
 
 from __future__ import annotations
 

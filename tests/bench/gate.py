@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import timeit
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from time import process_time
 
@@ -25,11 +26,13 @@ from tests.turn.call import (
 )
 from tests.turn.network import compose
 from turn.core.pairs import CHECKS_PER_SECOND
+from turn.engines.table import Table
+from turn.flows import Address, Flow, Rule
 from turn.wire.attributes import DATA, XOR_PEER_ADDRESS
 from turn.wire.dtls import CLIENT_HELLO, parse_records
 from turn.wire.ice import parse_check
 from turn.wire.srtp import SAMPLE, is_sealed, stream_of, streams
-from turn.wire.stun import parse_send
+from turn.wire.stun import channel_data, parse_send
 
 Row = tuple[str, Callable[[], object]]
 ROUNDS = 20_000
@@ -55,6 +58,24 @@ def linked() -> list[Row]:
         ("linked SRTCP: stream and look-up", lambda: stream_of(report, 48, sizes[1]) in media),
         ("  of it the walk of a compound", lambda: is_sealed(report, 48, sizes[1])),
     ]
+
+
+def carried() -> list[Row]:
+    """All that is done for a packet between two system calls, without the gate and with it."""
+    flow = Flow(Address.of("192.0.2.8", 40000), Address.of("192.0.2.1", 3478), 0x4000, RELAY, PEER)
+    proved_here = proved().proof.media(RELAY, PEER)
+    frames = {
+        name: channel_data(0x4000, data) for name, data in (("SRTP", rtp(VOICE, 1)), ("SRTCP", srtcp(1)))
+    }
+    rows: list[Row] = []
+    for frame_name, frame in frames.items():
+        for gate, media in (("off", None), ("on", proved_here)):
+            client = Table().add(flow, Rule(media)).client
+            view = memoryview(bytearray(48) + frame + bytes(16))
+            assert client.carry(view, 48, len(frame))
+            act = partial(client.carry, view, 48, len(frame))
+            rows.append((f"carry {frame_name} in a frame, gate {gate}", act))
+    return rows
 
 
 def proved() -> Call:
@@ -99,7 +120,7 @@ def core() -> list[Row]:
 
 def main() -> None:
     print(f"{'operation':38}{'ns':>10}")
-    for name, act in (*linked(), *core()):
+    for name, act in (*carried(), *linked(), *core()):
         print(f"{name:38}{cost(act):10.0f}")
 
 

@@ -55,6 +55,23 @@ def test_privacy_follows_the_configuration(days: int, said: str) -> None:
     assert "turn.example.org" in text
 
 
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("enforce", "SRTP of a call whose handshake the relay saw"),
+        ("compat", "does not ask to have seen the handshake"),
+        ("observe", "but passes them on"),
+        ("off", "does not look at what it carries"),
+    ],
+)
+def test_privacy_promises_what_the_relay_does(mode: str, said: str) -> None:
+    facts = facts_of(Server(), ICE, None, mode)
+    text = pages.render(pages.Context(SITE, [], facts))["privacy.html"]
+    sentences = " ".join(text.split())
+    assert said in sentences
+    assert ("What the relay cannot see" in sentences) == (mode in ("enforce", "compat"))
+
+
 def test_a_proxy_is_said(tmp_path: Path) -> None:
     assert "proxy" in texts(trusted_proxies="127.0.0.1/32")["privacy.html"]
     assert "proxy" not in texts()["privacy.html"]

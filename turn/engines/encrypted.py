@@ -50,6 +50,9 @@ class Encrypted(Connection):
         except OSError:
             self.close()
             return
+        except Exception:
+            self.close()
+            raise
         self.read_by = monotonic() + WHOLE_FRAME
         self.epoll.drains[self.sock.fileno()] = self.drain
         self.drain(most)

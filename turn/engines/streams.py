@@ -74,6 +74,9 @@ class Connection:
                 self.take()
         except (OSError, BadStream):
             self.close()
+        except Exception:
+            self.close()  # what was read is lost, and where the next frame begins
+            raise
 
     def take(self) -> None:
         """Raises OSError and BadStream."""

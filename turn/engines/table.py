@@ -12,7 +12,16 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from time import monotonic
 
-from turn.engines.framing import LARGEST, PAIR, ChannelFrame, DataFrame, is_channel, peer_key, read_send
+from turn.engines.framing import (
+    LARGEST,
+    PAIR,
+    ChannelFrame,
+    DataFrame,
+    is_channel,
+    peer_key,
+    read_send,
+    room_for_frames,
+)
 from turn.engines.gather import Transmit, push
 from turn.flows import Address, Flow, Rule, Traffic
 
@@ -93,6 +102,7 @@ class Lane:
         "dropped",
         "flow",
         "frame",
+        "largest",
         "mate",
         "packets_in",
         "packets_out",
@@ -109,6 +119,7 @@ class Lane:
             if flow.channel is None
             else ChannelFrame(flow.channel)
         )
+        self.largest = self.frame.largest(room_for_frames(flow.client))
         self.mate: Lane | None = None  # the flow that comes the other way, when both ends are ours
         self.send: Transmit = nowhere
         self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = self.dropped = 0
@@ -130,11 +141,14 @@ class Lane:
         return True
 
     def carry_in(self, view: memoryview, start: int, length: int) -> bool:
-        """The peer's data to the client. Always True: what a rule drops is dealt with."""
+        """The peer's data to the client. Always True: what a rule drops, or no frame holds, is dealt with."""
         bucket = self.client.bucket
         bucket.packets -= 1
         bucket.octets -= length
         if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length, monotonic()):
+            self.dropped += 1
+            return True
+        if length > self.largest:
             self.dropped += 1
             return True
         self.packets_in += 1

@@ -15,10 +15,7 @@ from turn.flows import Address
 ROOM = 48  # what is kept free in front of data: the longest header, a Data indication about an IPv6 peer
 TAIL = 4  # and behind it: padding
 LARGEST = 65535  # no UDP payload is longer
-LARGEST_DATAGRAM = {
-    4: 65507,
-    16: 65527,
-}  # payloads, by the bytes of the family's addresses (RFC 8200 §3: 16 bits)
+LARGEST_DATAGRAM = {4: 65507, 16: 65527}  # its payload, by the bytes of the family's addresses
 
 COOKIE = b"\x21\x12\xa4\x42"
 SEND, DATA_INDICATION = 0x0016, 0x0017

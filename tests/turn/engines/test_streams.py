@@ -389,3 +389,23 @@ async def test_streams_and_datagrams_at_one_port() -> None:
 
 def test_patience_is_ten_seconds() -> None:
     assert WHOLE_FRAME == STUCK == 10
+
+
+@streams
+async def test_a_fault_ends_its_connection_and_no_other(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        one, other = await world.client(), await world.client()
+        assert isinstance(one, StreamEnd)
+
+        def fail(packet: Packet) -> None:
+            raise KeyError
+
+        world.react = fail
+        one.send(HELLO, world.listener)
+        assert await one.ended() == b""
+        world.react = lambda packet: None
+        assert [type(error) for error in world.mishaps] == [KeyError]
+        world.mishaps.clear()
+        await punted(world, 1)
+        other.send(HELLO, world.listener)
+        assert (await world.punt()).there == other.address

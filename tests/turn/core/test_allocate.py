@@ -103,7 +103,9 @@ def test_who_ends_an_allocation_and_takes_another_gets_only_so_many_packets_more
     net = network(settings(limits=Limits(allocations_per_user=quota, packets_per_second=pace)))
     client, sent, codes = Client(net), 0, set()
     for _ in range(seconds):
-        while (code := client.code(TYPES["allocate"], UDP)) == 0 and client.permit(PEER) == 0:
+        for _ in range(5 * quota):
+            if (code := client.code(TYPES["allocate"], UDP)) != 0 or client.permit(PEER) != 0:
+                break
             while client.send(PEER, b"x"):
                 sent += 1
             assert client.refresh(0) == 0

@@ -30,8 +30,8 @@ class Encrypted(Connection):
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
         self.fruitless = 0
 
-    def start(self, known: Callable[[], None], left: Callable[[Connection], None]) -> None:
-        self.known, self.left = known, left
+    def start(self, settled: Callable[[], None], left: Callable[[Connection], None]) -> None:
+        self.settled, self.left = settled, left
         self.read_by = monotonic() + HANDSHAKE
         self.epoll.watch(self.sock, self.shake)
 

@@ -85,6 +85,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "turn.control": (
         "turn.config",
         "turn.crew",
+        "turn.engines",
         "turn.outside",
         "turn.own",
         "turn.service",

@@ -302,7 +302,7 @@ async def test_orders_to_one_that_starts_do_not_end_it(
 
 async def test_where_nobody_serves_it_is_not_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with crowd(tmp_path) as world:
-        monkeypatch.setattr(seats.asyncio, "create_subprocess_exec", fails)
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", fails)
         monkeypatch.setattr(teams, "PAUSE", 0.05)
         for seat in world.team.seats:
             os.kill(pid_of(seat), signal.SIGKILL)

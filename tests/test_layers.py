@@ -96,6 +96,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "turn.control": (
         "turn.config",
         "turn.crew",
+        "turn.engines",
         "turn.outside",
         "turn.own",
         "turn.service",

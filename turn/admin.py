@@ -45,9 +45,11 @@ class Admin:
         return Response((await self.control.crew.metrics()).page(), media_type=CONTENT_TYPE_LATEST)
 
     async def readyz(self, request: Request) -> Response:
-        """Ready for new clients; 503 while draining."""
-        draining = self.control.crew.draining
-        return PlainTextResponse("draining\n" if draining else "ready\n", 503 if draining else 200)
+        """Ready for new clients; 503 while draining, and while no worker serves or one hangs."""
+        crew = self.control.crew
+        if crew.draining:
+            return PlainTextResponse("draining\n", 503)
+        return PlainTextResponse("ready\n") if crew.is_well() else PlainTextResponse("not ready\n", 503)
 
     async def sessions(self, request: Request) -> Response:
         return JSONResponse({"sessions": await self.control.crew.sessions()})

@@ -49,7 +49,8 @@ class Limits(Section):
     allocations_per_user: Count = Field(
         24,
         description="Allocations that one user may hold: a browser takes one for each transport in "
-        "turn.listen and network that it is in (Wi-Fi, mobile, VPN), and the same again while ICE restarts.",
+        "turn.listen and network that it is in (Wi-Fi, mobile, VPN), and the same again while ICE restarts. "
+        "Those that end make room for others; twice as many may be new at once, then so many in 6 seconds.",
     )
     allocations_per_address: Count = Field(
         200,
@@ -71,12 +72,13 @@ class Limits(Section):
     unauthenticated_per_second: Count = Field(
         50,
         description="Replies per second to one source without a valid nonce (burst: 4 times as many): "
-        "a forged source address must not turn the relay into a reflector.",
+        "a forged source address must not turn the relay into a reflector. Over TCP and TLS, where none can "
+        "be forged, it is counted apart.",
     )
     unauthenticated_in_all: Count = Field(
         10_000,
-        description="The same for all sources together: what a flood from forged addresses can make this "
-        "machine send, at about 90 bytes each.",
+        description="The same for all sources over UDP together: what a flood from forged addresses can make "
+        "this machine send, at about 90 bytes each.",
     )
     wrong_passwords: Count = Field(
         5,

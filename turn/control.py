@@ -14,6 +14,7 @@ from typing import Any
 from turn import systemd, validity
 from turn.config import Turn
 from turn.crew import Crew
+from turn.engines import BadCertificate
 from turn.outside import NoAnswer, resolved
 from turn.own import own_addresses
 from turn.service import Unavailable, certificate, check_loopback_peers, check_relay_addresses
@@ -126,10 +127,13 @@ class Control:
             turn, own = await asyncio.to_thread(resolved, turn), own_addresses()
             check_relay_addresses(turn, own)
             check_loopback_peers(turn, own)
+            shown = certificate(turn)
+            if shown is not None:
+                validity.untimely(shown)  # what TLS cannot use is presented to nobody
             await self.crew.present(turn)
             validity.warn(certificate(turn))
             await self.adopt(turn, secrets, own)
-        except (Unavailable, NoAnswer) as problem:
+        except (Unavailable, NoAnswer, BadCertificate) as problem:
             raise ValueError(str(problem)) from None
         waiting = [key for key in FIXED if getattr(turn, key) != getattr(self.started_with, key)]
         log.info("the configuration was read anew; keys that wait for a start: %d", len(waiting))
@@ -148,6 +152,8 @@ class Control:
         except ValueError as problems:
             number = len(str(problems).splitlines())
             log.error("the configuration stays as it was: %d problems, which calln check shows", number)
+        except Exception as problem:  # such as no descriptor left to read the file with
+            log.error("the configuration was not read anew: %s", type(problem).__name__)
 
     def on_hang_up(self) -> None:
         self.reloading = asyncio.create_task(self.hang_up())  # kept, or it may be collected before it ends

@@ -44,9 +44,11 @@ class Elders:
         """Nothing happens where nobody is. Raises Refused."""
         try:
             line = await asyncio.open_unix_connection(str(place))
-        except OSError:  # it ended without cleaning up
-            if place.name != DOOR:
+        except ConnectionRefusedError:  # it ended without cleaning up
+            if place.name != DOOR and place.is_socket():
                 place.unlink(missing_ok=True)
+            return
+        except OSError:  # such as one that is no longer there
             return
         self.lines.append(line)
         try:

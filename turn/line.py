@@ -73,7 +73,8 @@ class Line:
         with suppress(OSError):  # it ended before it had read our last answer
             while (line := await self._reader.readline()).endswith(b"\n"):
                 wish = json.loads(line)
-                answer = await answered(does[wish["order"]], unpacked(wish["values"]))
+                do = does.get(wish["order"], unknown)
+                answer = await answered(do, unpacked(wish["values"]))
                 self._write({"number": wish["number"], **answer})
 
     def _write(self, message: dict[str, Any]) -> None:
@@ -81,6 +82,11 @@ class Line:
 
     def close(self) -> None:
         self._writer.close()
+
+
+async def unknown(*_: object) -> None:
+    """Raises Refused."""
+    raise Refused("there is no such order")
 
 
 async def answered(do: Callable[..., Awaitable[object]], values: tuple[Any, ...]) -> dict[str, object]:

@@ -7,6 +7,7 @@ of the kernel, before anything is sent to it.
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterable
 from time import monotonic
@@ -18,6 +19,16 @@ from turn.flows import Address
 FRESH_SECONDS = 1.0  # how long an answer of the kernel is believed
 MAX_ANSWERS = 4096  # remembered; then all are forgotten: strangers choose what is asked
 DISCARD = 9  # any port: nothing is sent
+NO_WAY = {  # what the kernel says where no packet would go: not to this machine either
+    errno.EACCES,
+    errno.EADDRNOTAVAIL,
+    errno.EAFNOSUPPORT,
+    errno.EHOSTUNREACH,
+    errno.EINVAL,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EPERM,
+}
 
 
 class Own(frozenset[bytes]):
@@ -45,14 +56,15 @@ class Own(frozenset[bytes]):
 
 
 def stays_here(ip: bytes) -> bool:
-    """Whether packets to this address would not leave this machine: then they are sent from it, too."""
+    """Whether packets to this address would not leave this machine: then they are sent from it, too. Who
+    cannot ask, as without a free descriptor, has to take it for its own."""
     family = socket.AF_INET if len(ip) == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.connect((socket.inet_ntop(family, ip), DISCARD))
-        except OSError:
-            return False
-        return socket.inet_pton(family, sock.getsockname()[0]) == ip
+            return socket.inet_pton(family, sock.getsockname()[0]) == ip
+    except OSError as error:
+        return error.errno not in NO_WAY
 
 
 def own_addresses() -> frozenset[bytes]:

@@ -32,10 +32,12 @@ class Seat:
         self.since = 0.0
         self.misses = 0
         self.figures: list[Figure] = []  # as they were told last
+        self.counted = 0  # the sessions that it told last
 
     async def sit(self, descriptors: Iterable[int]) -> None:
         """Start a process: a fresh interpreter rather than a copy of this one, which holds an operator's
         connections, and threads that a copy would not have. Raises OSError."""
+        self.since, self.misses, self.counted = time.monotonic(), 0, 0
         ours, theirs = socket.socketpair()
         with theirs:
             self.line = await Line.at(ours)
@@ -45,7 +47,6 @@ class Seat:
                 pass_fds=(theirs.fileno(), *descriptors),
                 start_new_session=True,  # Ctrl-C in a terminal is for the one who asks the others
             )
-        self.since, self.misses = time.monotonic(), 0
 
     async def begin(self, start: Start) -> None:
         """Raises CannotSit."""
@@ -58,8 +59,8 @@ class Seat:
             raise CannotSit(str(problem) or "it does not answer") from None
 
     async def ask(self, order: str, *values: object) -> Any:
-        """Raises Silent and Refused. One that hangs is ended."""
-        if self.line is None:
+        """Raises Silent and Refused. One that hangs is ended; one that has not started is not asked."""
+        if self.line is None or not self.serves:
             raise Silent
         try:
             answer = await self.line.ask(order, *values, seconds=ANSWER_SECONDS)
@@ -83,6 +84,14 @@ class Seat:
         told = await self.tell("figures")
         if not isinstance(told, Silent | Refused):
             self.figures = told
+
+    async def count(self) -> int:
+        """Its sessions. While it lives and does not answer, there is one at least."""
+        told = await self.tell("count")
+        if not isinstance(told, Silent | Refused):
+            self.counted = told
+            return self.counted
+        return max(self.counted, 1) if self.serves else 0
 
     async def ended(self) -> float:
         """When its process has ended: how many seconds it lived."""

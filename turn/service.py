@@ -85,7 +85,7 @@ class Service:
 
     async def run(self) -> None:
         """Move packets, until cancelled."""
-        await self.engine.run(self.punt, self.lost, self.relay.holds, failed=self.failed)
+        await self.engine.run(self.punt, self.lost, self.relay.holds, failed=self.failed, mishap=self.note)
 
     def look_again(self) -> None:
         """To be called often: what other processes of ours relay at may have ended."""

@@ -21,7 +21,14 @@ from turn.ledger import DOUBLE
 
 ROWS = 8192  # in each of a table's two halves: 4,000 users leave half of the rows empty
 INT = 4  # bytes of a count
-LEVELS = {"strangers": 8192, "failures": 8192, "new peers": 8192, "all strangers": 2}  # two for each bucket
+LEVELS = {  # two for each bucket
+    "strangers": 8192,
+    "connected strangers": 8192,
+    "failures": 8192,
+    "new allocations": 8192,
+    "new peers": 8192,
+    "all strangers": 2,
+}
 HELD = ("users", "addresses", "allocations", "connections", "connected", "silent", "unnamed")
 
 

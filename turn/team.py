@@ -23,7 +23,7 @@ from turn.flows import Address
 from turn.line import Refused, Silent
 from turn.live import Live
 from turn.metrics import Shown
-from turn.seat import CannotSit, Seat
+from turn.seat import Seat
 from turn.service import Unavailable, certificate
 from turn.shared import Shared, make
 from turn.sums import Figure, Together, added
@@ -88,25 +88,41 @@ class Team:
         """Raises CannotSit and OSError."""
         listeners = self.groups.of(seat.number)
         await seat.sit((*listeners.values(), self.ledger))
-        await seat.begin(self.start._replace(listeners=listeners, column=seat.number))
+        told = self.start
+        await seat.begin(told._replace(listeners=listeners, column=seat.number))
+        await self.catch_up(seat, told)
+
+    async def catch_up(self, seat: Seat, told: Start) -> None:
+        """What was ordered while it started has not reached it."""
+        now = self.start
+        if now is not told:
+            await seat.tell("present", now.turn)
+            await seat.tell("adopt", now.turn, now.secrets, now.own)
+        if now.draining and not told.draining:
+            await seat.tell("drain", now.alternate)
         if self.sharing:
             await seat.tell("share")
+        if self.left:
+            await seat.tell("leave")
 
     async def keep(self, seat: Seat) -> None:
         """Whoever dies has a successor."""
         pause = PAUSE
         while True:
-            lived = await seat.ended()
-            self.bury(seat)
+            served, lived = seat.serves, await seat.ended()
+            if served:
+                self.bury(seat)
             if self.left:
                 return
             pause = PAUSE if lived > STEADY_SECONDS else min(pause, LONGEST_PAUSE)
             log.error("worker %d has died and its calls with it; another in %d s", seat.number, pause)
             await asyncio.sleep(pause)
             pause *= 2
+            if self.left:
+                return
             try:
                 await self.begin(seat)
-            except (CannotSit, OSError) as problem:  # its words may hold addresses
+            except Exception as problem:  # whatever it is, the others go on; its words may hold addresses
                 log.error("worker %d cannot start: %s", seat.number, type(problem).__name__)
             else:
                 log.info("worker %d is there again", seat.number)
@@ -131,8 +147,8 @@ class Team:
         await asyncio.gather(*(seat.look() for seat in self.seats))
 
     def is_well(self) -> bool:
-        """Whether all that live answer."""
-        return not any(seat.misses for seat in self.seats)
+        """Whether all that live answer, and one serves."""
+        return any(seat.serves for seat in self.seats) and not any(seat.misses for seat in self.seats)
 
     async def ask_all(self, order: str, *values: object) -> list[Any]:
         """The answers of those that live and can."""
@@ -143,7 +159,8 @@ class Team:
         return [row for rows in await self.ask_all("sessions") for row in rows]
 
     async def count(self) -> int:
-        return sum(await self.ask_all("count"))
+        """Who lives and does not answer counts as what it said last."""
+        return sum(await asyncio.gather(*(seat.count() for seat in self.seats)))
 
     async def kill(self, *, user: str | None = None, name: str | None = None) -> int:
         return sum(await self.ask_all("kill", user, name))

@@ -27,6 +27,8 @@ def untimely(certificate: Certificate) -> str | None:
             shake(side)
     except ssl.SSLCertVerificationError as error:
         return TIMES.get(error.verify_code)
+    except ssl.SSLError as error:  # such as a key of a curve that TLS has not
+        raise BadCertificate(f"{certificate.chain}: TLS cannot use it ({error.reason})") from None
     return None
 
 

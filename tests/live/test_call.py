@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Playwright
 
 from tests.live.conftest import Visit
-from tests.live.service import PATIENCE, Service
+from tests.live.service import Service
 from tests.live.visitors import Visitor, open_doomed, open_firefox, start, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -302,9 +302,7 @@ async def test_a_new_version_of_the_relay_takes_over_and_no_call_notices(
         await visitor.hears()
         assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
     assert service.processes["older relay"].returncode is None
-    await one.press("Stop")
-    async with asyncio.timeout(PATIENCE):
-        assert await service.processes["older relay"].wait() == 0
+    assert await service.end("older relay", signal.SIGTERM) == 0
 
 
 async def test_an_unreachable_relay_is_named(service: Service, visit: Visit) -> None:

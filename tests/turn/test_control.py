@@ -69,6 +69,18 @@ async def test_what_cannot_be_used_changes_nothing(
     assert words not in caplog.text
 
 
+async def test_a_mistake_in_a_reload_is_logged_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    async with Running() as world:
+        keeper = controlled(world, lambda: cannot_read("canary"))
+        await keeper.hang_up()
+    assert "not read anew: PermissionError" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def cannot_read(name: str) -> Told:
+    raise PermissionError(name)
+
+
 async def test_a_reload_does_not_open_this_machine_to_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Running() as world:
         changed = turn(listen="udp://0.0.0.0:3478", allow_loopback_peers=True)

@@ -243,6 +243,14 @@ async def test_who_shares_and_who_does_not(
     assert caplog.messages == ([] if shares else ["an older relay of this machine does not share its ports"])
 
 
+async def test_what_is_no_door_stays(tmp_path: Path) -> None:
+    other = tmp_path / f"{elders.DOOR}.old"
+    other.touch()
+    async with elders.sharing(tmp_path) as older:
+        assert not older
+    assert other.exists()
+
+
 async def test_a_door_that_nobody_is_behind_is_taken_away(tmp_path: Path) -> None:
     stale = tmp_path / f"{elders.DOOR}.1"
     with socket.socket(socket.AF_UNIX) as sock:

@@ -62,6 +62,8 @@ async def test_what_cannot_be_done_is_said_and_the_line_goes_on(caplog: pytest.L
     async with lines(DOES) as (line, _, _):
         with pytest.raises(Refused, match="not today"):
             await line.ask("refuse", seconds=PATIENCE)
+        with pytest.raises(Refused, match="no such order"):
+            await line.ask("fly", 1, seconds=PATIENCE)
         with pytest.raises(Refused, match="KeyError"):
             await line.ask("err", seconds=PATIENCE)
         assert await line.ask("double", 4, seconds=PATIENCE) == 8

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -44,6 +46,19 @@ def test_addresses_that_came_after_the_reading_are_known() -> None:
         check=True,
     )
     assert done.stdout.split() == own
+
+
+@pytest.fixture
+def no_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("no_descriptors")
+def test_who_cannot_ask_takes_everything_for_its_own() -> None:
+    assert ip_address("8.8.8.8").packed in Own([])
 
 
 def test_own_addresses_are_bytes() -> None:

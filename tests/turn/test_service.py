@@ -116,6 +116,9 @@ class Running(World):
     def fail(self, failure: Failure) -> None:
         self.service.failed(failure)
 
+    def note(self, error: Exception) -> None:
+        self.service.note(error)
+
 
 @pytest.mark.parametrize("version", [4, 6])
 async def test_a_call_between_two_clients_of_one_relay(version: int) -> None:

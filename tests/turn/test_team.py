@@ -14,6 +14,7 @@ from tests.turn.crowd import ALICE, Crowd, crowd, is_alive, name, pid_of
 from tests.turn.engines.world import PATIENCE, End, framed, unframed
 from tests.turn.test_service import SECRET, Caller, ended, turn
 from turn import seat as seats
+from turn import team as teams
 from turn.flows import Address, Flow, Transport
 from turn.live import Live
 from turn.own import own_addresses
@@ -251,3 +252,68 @@ async def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
     world.turn = world.turn.model_copy(update={"certificate": world.turn.key})
     with pytest.raises(Unavailable, match="a worker cannot start"):
         await world.start()
+
+
+async def test_who_dies_as_the_relay_leaves_has_no_successor(tmp_path: Path) -> None:
+    async with crowd(tmp_path) as world:
+        first, second = world.team.seats
+        dead = pid_of(first)
+        os.kill(dead, signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE):
+            while first.serves:
+                await asyncio.sleep(0.01)
+        await world.team.leave()
+        await asyncio.sleep(teams.PAUSE + 0.3)
+        assert pid_of(first) == dead
+        assert not world.task.done()
+        assert await second.ask("count") == 0
+
+
+async def test_one_that_does_not_answer_has_the_sessions_that_it_told_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "ANSWER_SECONDS", 0.5)
+    async with crowd(tmp_path) as world:
+        await world.one_each()
+        assert await world.team.count() == 2
+        stuck = pid_of(world.team.seats[0])
+        os.kill(stuck, signal.SIGSTOP)
+        assert await world.team.count() == 2
+        os.kill(stuck, signal.SIGCONT)
+
+
+async def test_orders_to_one_that_starts_do_not_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teams, "PAUSE", 0.05)
+    async with crowd(tmp_path) as world:
+        first = world.team.seats[0]
+        os.kill(pid_of(first), signal.SIGKILL)
+        async with asyncio.timeout(SUCCESSOR_SECONDS):
+            while not world.team.deaths:
+                await asyncio.sleep(0.01)
+            await world.team.drain(None)
+            while not first.serves:
+                await world.team.count()
+                await asyncio.sleep(0.01)
+        assert world.team.deaths == 1
+        assert await first.ask("count") == 0
+
+
+async def test_where_nobody_serves_it_is_not_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with crowd(tmp_path) as world:
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", fails)
+        monkeypatch.setattr(teams, "PAUSE", 0.05)
+        for seat in world.team.seats:
+            os.kill(pid_of(seat), signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE):
+            while any(seat.serves for seat in world.team.seats):
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)
+        assert not world.team.is_well()
+        assert not world.task.done()
+        assert world.team.deaths == 2
+
+
+async def fails(*_: object, **__: object) -> None:
+    raise RuntimeError

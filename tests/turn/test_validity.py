@@ -59,6 +59,14 @@ def test_files_that_are_no_certificate(tmp_path: Path) -> None:
         untimely(Certificate(tmp_path / "none", tmp_path / "none"))
 
 
+def test_a_curve_that_tls_has_not(tmp_path: Path) -> None:
+    made = Certificate(tmp_path / "some.pem", tmp_path / "some.key")
+    openssl("req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1",
+            "-keyout", made.key, "-out", made.chain, "-subj", "/CN=x")  # fmt: skip
+    with pytest.raises(BadCertificate, match="TLS cannot use it"):
+        untimely(made)
+
+
 def test_the_log_says_it_without_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     warn(None)
     warn(certificate())

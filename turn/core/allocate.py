@@ -91,7 +91,7 @@ def begin(exchange: Exchange) -> list[Effect]:
     ips = choose_ips(exchange)
     wanted = {family: ip for family, ip in ips.items() if ip}
     opening = Opening(exchange, ports, wanted, dict.fromkeys(ips.keys() - wanted, FamilyNotSupported.code))
-    state.quota.take(exchange.signed.user, exchange.client.ip, charge(ports))
+    state.charge(exchange.signed.user, exchange.client.ip, charge(ports), exchange.now)
     state.allocating.add(exchange.five_tuple)
     return ask(opening)
 

@@ -72,7 +72,7 @@ def prove(exchange: Exchange, username: str, algorithm: bytes) -> Proof:
     allocation = exchange.allocation
     if allocation is not None and (allocation.username, allocation.algorithm) == (username, algorithm):
         proof = Proof(username, allocation.user, allocation.key, algorithm)
-        if is_proven(exchange, proof) and may_go_on(exchange, username):
+        if is_proven(exchange, proof.key) and may_go_on(exchange, username):
             return proof
         raise Unauthenticated
     return prove_anew(exchange, username, algorithm)
@@ -90,7 +90,7 @@ def prove_anew(exchange: Exchange, username: str, algorithm: bytes) -> Proof:
         exchange.state.counts["locked out"] += 1
         raise Unauthenticated
     for proof in look_up(exchange, username, algorithm):
-        if is_proven(exchange, proof):
+        if is_proven(exchange, proof.key):
             lockout.forget(ip, username)
             return proof
     if may_be_guessed:
@@ -98,12 +98,12 @@ def prove_anew(exchange: Exchange, username: str, algorithm: bytes) -> Proof:
     raise Unauthenticated
 
 
-def is_proven(exchange: Exchange, proof: Proof) -> bool:
+def is_proven(exchange: Exchange, key: bytes) -> bool:
     """By the stronger of the signatures that are there and that we offer."""
     message = exchange.message
     if message.sha256 and exchange.state.settings.sha256:
-        return message.proves_sha256(proof.key)
-    return message.proves(proof.key)
+        return message.proves_sha256(key)
+    return message.proves(key)
 
 
 def look_up(exchange: Exchange, username: str, algorithm: bytes) -> list[Proof]:

@@ -50,6 +50,7 @@ class Relay:
 
     def __init__(self, settings: Settings) -> None:
         self._state = State(settings)
+        self._ended: list[Effect] = []  # of what has ended before something failed to
         self._apply(settings)
 
     def _apply(self, settings: Settings) -> None:
@@ -162,13 +163,15 @@ class Relay:
             return []
 
     def expire(self, now: float) -> list[Effect]:
-        """What ends by now. May be called early and often."""
-        effects: list[Effect] = []
+        """What ends by now. May be called early and often. Where one thing fails to end, the next call,
+        which is due at once, has what ended before it."""
+        effects = self._ended
         for item in self._state.allocations.expire(now):
             effects += self._state.end(item) if isinstance(item, Allocation) else [item]
         for reservation in self._state.reservations.expire(now):
             self._state.quota.give(reservation.user, reservation.charged)
             effects.append(Close(reservation.relay))
+        self._ended = []
         return effects
 
     def look_again(self, now: float) -> list[Effect]:
@@ -177,6 +180,8 @@ class Relay:
 
     def next_expiry(self) -> float | None:
         """When to call `expire`, at the latest; None while nothing can end."""
+        if self._ended:
+            return 0.0
         times = (self._state.allocations.next_expiry(), self._state.reservations.next_expiry())
         return min((time for time in times if time is not None), default=None)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from turn.core.allocate import allocate, granted
 from turn.core.allocations import Allocation
-from turn.core.authentication import authenticate, holds_nonce
+from turn.core.authentication import authenticate, holds_nonce, is_proven
 from turn.core.effects import Effect
 from turn.core.exchange import Exchange
 from turn.errors import (
@@ -80,24 +80,39 @@ def answer(exchange: Exchange) -> list[Effect]:
         check_attributes(exchange)
         return METHODS[exchange.message.type](exchange)
     except (Unauthenticated, StaleNonce) as error:
-        if exchange.holds_nonce:
-            exchange.state.note_failure(exchange.client, exchange.now)
+        note_failure(exchange)
         return [exchange.challenge(error)]
     except RelayError as error:
+        note_failure(exchange)
         return [exchange.refusal(error)]
+
+
+def note_failure(exchange: Exchange) -> None:
+    """Only what came before any proof; who holds no nonce was counted at the door."""
+    if exchange.proof is None and exchange.holds_nonce:
+        exchange.state.note_failure(exchange.client, exchange.now)
 
 
 def deserves_answer(exchange: Exchange) -> bool:
     """Who has read a reply of ours at its address is heard, unless it keeps being wrong; anybody else seldom,
-    and never a probe. So a flood costs us no key and no digest beyond the nonce's."""
+    and never a probe. So a flood costs us no key and no digest beyond the nonce's, but one where somebody has
+    an allocation, whose own requests are heard whatever others do in its address's name."""
     if is_probe(exchange.message):
         exchange.state.counts["drops.probe"] += 1
         return False
     exchange.holds_nonce = holds_nonce(exchange)
-    if exchange.allocation is not None and exchange.holds_nonce:
+    if is_of_running_call(exchange):
         return True
     may = exchange.state.may_try if exchange.holds_nonce else exchange.state.may_answer
     return may(exchange.client, exchange.now)
+
+
+def is_of_running_call(exchange: Exchange) -> bool:
+    """Whether the key of this five-tuple's allocation signed it: with an old nonce, that is heard seldom."""
+    allocation = exchange.allocation
+    if allocation is None or not is_proven(exchange, allocation.key):
+        return False
+    return exchange.holds_nonce or exchange.state.may_tell_stale(allocation, exchange.now)
 
 
 def is_probe(message: Message) -> bool:

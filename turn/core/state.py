@@ -14,6 +14,7 @@ from turn.core.lockout import Lockout
 from turn.core.nonce import COOKIE, Nonces
 from turn.core.reservations import Reservations
 from turn.core.settings import Settings
+from turn.errors import QuotaReached
 from turn.flows import Address
 from turn.policies import Ranges, networks, subscriber
 from turn.wire.integrity import OFFERED, long_term_key, userhash
@@ -30,7 +31,10 @@ USER_PORTS = (1434, 1900, 3283, 3702, 5093, 5353, 5683, 10001, 11211, 17185, 270
 REFLECTORS = frozenset((*SYSTEM_PORTS, *USER_PORTS))
 ANY_TIME = 0.0  # on the wall clock: no minted name is over by then
 FAILURES_TOLD = 10  # a second, to each client: a peer that refuses a call's packets is known after the first
+STALE_TOLD = 10  # a second, to each client that signs as who allocated, whatever is forged meanwhile
 STRANGERS_BURST = 4  # seconds' worth of replies: an office opens its browsers together
+ANEW_BURST = 2  # quotas of allocations that a user may take at once: one ends while ICE restarts in another
+ANEW_SECONDS = 6.0  # for a quota more: each new allocation has a second's worth of packets to burst with
 
 
 class State:
@@ -44,6 +48,7 @@ class State:
         self.challenge = Challenge(settings.realm, OFFERED if settings.sha256 else b"")
         self.quota = Quota(settings.limits, settings.ledger)
         self.failures_told = Buckets(FAILURES_TOLD, FAILURES_TOLD, settings.nonce_key)
+        self.stale_told = Buckets(STALE_TOLD, STALE_TOLD, settings.nonce_key)
         self.draining = False
         self.alternate: Address | None = None  # who takes those that we refuse while draining
         self.counts: Counter[str] = Counter()
@@ -56,9 +61,13 @@ class State:
         self.quota.limits = limits
         rate, in_all = limits.unauthenticated_per_second, limits.unauthenticated_in_all
         key, ledger = settings.nonce_key, settings.ledger
-        self.strangers = Buckets(rate, rate * STRANGERS_BURST, key, ledger.levels("strangers", NUMBERS))
-        self.failures = Buckets(rate, rate * STRANGERS_BURST, key, ledger.levels("failures", NUMBERS))
+        burst, quota = rate * STRANGERS_BURST, limits.allocations_per_user
+        self.strangers = Buckets(rate, burst, key, ledger.levels("strangers", NUMBERS))
+        self.connected = Buckets(rate, burst, key, ledger.levels("connected strangers", NUMBERS))
+        self.failures = Buckets(rate, burst, key, ledger.levels("failures", NUMBERS))
         self.all_strangers = Buckets(in_all, in_all, key, ledger.levels("all strangers", 2))
+        taken_anew = ledger.levels("new allocations", NUMBERS)
+        self.newcomers = Buckets(quota / ANEW_SECONDS, quota * ANEW_BURST, key, taken_anew)
         self.lockout = Lockout(limits.wrong_passwords, settings.nonce_key)
         names = settings.keys.names() if settings.sha256 else ()
         self.hashed = {userhash(name, settings.realm): name for name in names}
@@ -94,16 +103,20 @@ class State:
         return not (relay in self.allocations.by_relay or relay in self.waiting or relay in self.reservations)
 
     def may_answer(self, source: Address, now: float) -> bool:
-        """Whether who has proved nothing gets a reply: from a place where a client can be, and seldom."""
-        if source.port in REFLECTORS or source.ip in NOBODY or self._is_ours(source):
+        """Whether who has proved nothing gets a reply: from a place where a client can be, and seldom. Who
+        is connected stands at its address: what others forge in that name, or in all names, takes nothing
+        from it."""
+        connected = source.transport != "udp"
+        if source.ip in NOBODY or self._is_ours(source) or (source.port in REFLECTORS and not connected):
             self.counts["drops.source"] += 1
             return False
         if self.settings.limits.trusts(source.ip):
             return True
-        if not self.strangers.take(subscriber(source.ip), now):
+        buckets = self.connected if connected else self.strangers
+        if not buckets.take(subscriber(source.ip), now):
             self.counts["drops.strangers"] += 1
             return False
-        if not self.all_strangers.draw(0, now):
+        if not (connected or self.all_strangers.draw(0, now)):
             self.counts["drops.all strangers"] += 1
             return False
         return True
@@ -116,6 +129,12 @@ class State:
         self.counts["drops.wrong signatures"] += 1
         return False
 
+    def may_tell_stale(self, allocation: Allocation, now: float) -> bool:
+        """Whether a request with an old nonce, signed as the allocation was, is answered at once: a running
+        call learns its next nonce under any flood."""
+        relay = allocation.relay
+        return self.stale_told.take(relay.ip + relay.port.to_bytes(2), now)
+
     def note_failure(self, source: Address, now: float) -> None:
         self.failures.take(subscriber(source.ip), now)
 
@@ -125,6 +144,18 @@ class State:
     def next_transaction(self) -> bytes:
         """The transaction id of an indication, which nobody answers: unique is enough."""
         return (next(self._transactions) & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(12, "big")
+
+    def charge(self, user: str, ip: bytes, amount: int, now: float) -> None:
+        """What a new allocation costs. Raises QuotaReached and InsufficientCapacity, and then takes nothing.
+
+        Each begins with full buckets of packets and bits; without a limit here, who ends and takes them
+        without a rest would have as many as the processor can bear.
+        """
+        self.quota.take(user, ip, amount)
+        if not self.newcomers.take(user.encode(), now, amount):
+            self.quota.give(user, ip, amount)
+            self.counts["allocations too often"] += 1
+            raise QuotaReached("pace")
 
     def end(self, allocation: Allocation) -> list[Effect]:
         """Gone with all that it held."""

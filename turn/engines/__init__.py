@@ -54,6 +54,7 @@ class Failure(NamedTuple):
 
 
 Failed = Callable[[Failure], None]
+Mishap = Callable[[Exception], None]
 
 
 class CannotListen(Exception):
@@ -85,12 +86,14 @@ class Engine(Protocol):
         lost: Lost | None = None,
         holds: Holds | None = None,
         failed: Failed | None = None,
+        mishap: Mishap | None = None,
     ) -> None:
         """Move packets until cancelled; what no flow claims is punted: from a client, `packet.here` is a
         listener's concrete address; from a peer, a relayed address. Who ends a connection, or has it ended,
         is lost; so is a client of a proxy that gives its port to another. Of clients that hold something it
         is not forgotten by which proxy they come. Packets to peers that the network gives back have failed,
-        also those that were sent long ago. Cancelled: every socket is closed."""
+        also those that were sent long ago. An error that no code expected costs the packet that met it, or
+        the connection; it is a mishap, and ends nothing else. Cancelled: every socket is closed."""
 
     def adopt(self, streams: Streams) -> None:
         """Let this hold for who connects from now on; calls go on. Raises BadCertificate: nothing changes."""

@@ -165,6 +165,7 @@ class Door:
         connection = self.connections.get((client.address, client.listener))
         if connection is not None:
             connection.client = client
+            connection.settle()
             client.send = connection.send
 
     def part(self, client: Client) -> None:

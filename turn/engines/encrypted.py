@@ -30,8 +30,8 @@ class Encrypted(Connection):
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
         self.fruitless = 0
 
-    def start(self, known: Callable[[], None], left: Callable[[Connection], None]) -> None:
-        self.known, self.left = known, left
+    def start(self, settled: Callable[[], None], left: Callable[[Connection], None]) -> None:
+        self.settled, self.left = settled, left
         self.read_by = monotonic() + HANDSHAKE
         self.epoll.watch(self.sock, self.shake)
 
@@ -50,6 +50,9 @@ class Encrypted(Connection):
         except OSError:
             self.close()
             return
+        except Exception:
+            self.close()
+            raise
         self.read_by = monotonic() + WHOLE_FRAME
         self.epoll.drains[self.sock.fileno()] = self.drain
         self.drain(most)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
-from turn.engines import Failed, Failure, Holds, Lost, Punt
+from turn.engines import Failed, Failure, Holds, Lost, Mishap, Punt
 from turn.engines.framing import LARGEST, ROOM, TAIL
 from turn.engines.gather import Gather
 from turn.flows import Address, Packet
@@ -53,6 +53,7 @@ class Epoll:
         self.lost: Lost | None = None
         self.failed: Failed | None = None
         self.keeps: Holds | None = None
+        self.mishap: Mishap | None = None
 
     async def run(
         self,
@@ -60,20 +61,21 @@ class Epoll:
         lost: Lost | None = None,
         holds: Holds | None = None,
         failed: Failed | None = None,
+        mishap: Mishap | None = None,
     ) -> None:
         """Serve until cancelled."""
         loop = asyncio.get_running_loop()
-        self.punt, self.lost, self.keeps, self.failed = punt, lost, holds, failed
+        self.punt, self.lost, self.keeps, self.failed, self.mishap = punt, lost, holds, failed, mishap
         loop.add_reader(self.epoll.fileno(), self.serve)
         try:
             while self.ticks:
                 await asyncio.sleep(TICK)
                 for tick in self.ticks:
-                    tick(monotonic())
+                    self.attempt(partial(tick, monotonic()))
             await loop.create_future()
         finally:
             loop.remove_reader(self.epoll.fileno())
-            self.punt = self.lost = self.keeps = self.failed = None
+            self.punt = self.lost = self.keeps = self.failed = self.mishap = None
 
     def close(self) -> None:
         self.epoll.close()
@@ -124,18 +126,35 @@ class Epoll:
             pass
 
     def round(self, patience: float, most: int) -> bool:
-        """Drain each socket that is ready; False if none was."""
+        """Drain each socket that is ready; False if none was. One's fault is none of the others'."""
         ready = self.epoll.poll(patience, READY)
         for descriptor, events in ready:
-            if events & select.EPOLLERR and descriptor in self.errors:
-                self.errors[descriptor](most)
-            drain = self.drains.get(descriptor)  # an earlier one may have closed it
-            if drain is not None:
-                drain(most)
+            try:
+                if events & select.EPOLLERR and descriptor in self.errors:
+                    self.errors[descriptor](most)
+                drain = self.drains.get(descriptor)  # an earlier one may have closed it
+                if drain is not None:
+                    drain(most)
+            except Exception as error:
+                self.survive(error)
         if len(ready) == READY:
             for drain in self.crowded:
-                drain(CROWD * most)
+                self.attempt(partial(drain, CROWD * most))
         return bool(ready)
+
+    def attempt(self, work: Callable[[], object]) -> None:
+        """Do this; what it meets is told and ends nothing else."""
+        try:
+            work()
+        except Exception as error:
+            self.survive(error)
+
+    def survive(self, error: Exception) -> None:
+        """Tell what no code expected. Raises it again where nobody hears of it."""
+        self.gather.discard()
+        if self.mishap is None:
+            raise error
+        self.mishap(error)
 
     def up(self, packet: Packet) -> None:
         """What no flow claims."""
@@ -176,4 +195,4 @@ class Epoll:
     def deliver(self) -> None:
         waiting, self.waiting = self.waiting, []
         for work in waiting:
-            work()
+            self.attempt(work)

@@ -15,6 +15,7 @@ from turn.flows import Address
 ROOM = 48  # what is kept free in front of data: the longest header, a Data indication about an IPv6 peer
 TAIL = 4  # and behind it: padding
 LARGEST = 65535  # no UDP payload is longer
+LARGEST_DATAGRAM = {4: 65507, 16: 65527}  # its payload, by the bytes of the family's addresses
 
 COOKIE = b"\x21\x12\xa4\x42"
 SEND, DATA_INDICATION = 0x0016, 0x0017
@@ -59,6 +60,11 @@ def frame_size(view: memoryview, start: int, end: int) -> int:
     if size > LARGEST_FRAME:
         raise BadStream
     return size
+
+
+def room_for_frames(client: Address) -> int:
+    """How long a frame towards this client may be: what one datagram holds, or what a stream is cut into."""
+    return LARGEST_DATAGRAM[len(client.ip)] if client.transport == "udp" else LARGEST_FRAME
 
 
 def xored(peer: Address, transaction: bytes) -> bytes:
@@ -123,6 +129,10 @@ class ChannelFrame:
     def __init__(self, channel: int) -> None:
         self.channel = channel
 
+    def largest(self, room: int) -> int:
+        """The longest data of which the frame, with its padding in a stream, is no longer than this."""
+        return room - 4
+
     def wrap(self, view: memoryview, start: int, length: int) -> memoryview:
         """The whole frame around the data at `start`."""
         PAIR.pack_into(view, start - 4, self.channel, length)
@@ -143,8 +153,12 @@ class DataFrame:
             + PAIR.pack(DATA, 0)
         )
 
+    def largest(self, room: int) -> int:
+        """The longest data of which the frame, with its padding, is no longer than this."""
+        return (room & ~3) - len(self.head)
+
     def wrap(self, view: memoryview, start: int, length: int) -> memoryview:
-        """The whole frame around the data at `start`."""
+        """The whole frame around the data at `start`, which is no longer than the largest of any room."""
         begin, end = start - len(self.head), start + length
         padding = -length & 3
         view[begin:start] = self.head

@@ -52,6 +52,13 @@ class Gather:
         self.on = False
         self.flush()
 
+    def discard(self) -> None:
+        """Whoever filled the buffer went wrong: what is held must not leave later, out of others' bytes."""
+        self.on = False
+        holding, self.holding = self.holding, []
+        for sender in holding:
+            sender.held.clear()
+
 
 class Sender:
     """Sends on one connected socket: at once, or together with what follows."""

@@ -16,7 +16,19 @@ from contextlib import suppress
 from socket import socket
 from ssl import SSLContext
 
-from turn.engines import BadCertificate, Bind, CannotListen, Failed, Holds, Lost, Punt, Streams, icmp, sockets
+from turn.engines import (
+    BadCertificate,
+    Bind,
+    CannotListen,
+    Failed,
+    Holds,
+    Lost,
+    Mishap,
+    Punt,
+    Streams,
+    icmp,
+    sockets,
+)
 from turn.engines.doors import Door
 from turn.engines.ends import Joined, Relayed
 from turn.engines.epoll import Epoll
@@ -97,9 +109,10 @@ class Portable:
         lost: Lost | None = None,
         holds: Holds | None = None,
         failed: Failed | None = None,
+        mishap: Mishap | None = None,
     ) -> None:
         try:
-            await self.epoll.run(punt, lost, holds, failed)
+            await self.epoll.run(punt, lost, holds, failed, mishap)
         finally:
             self.shut()
 

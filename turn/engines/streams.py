@@ -20,24 +20,27 @@ READ = 16 << 10  # bytes per turn: one record of TLS
 FRAMES = 16  # per turn, so that a stream of tiny ones keeps nobody waiting
 WHOLE_FRAME = 10.0  # seconds for the first frame, and for the rest of any other
 STUCK = 10.0  # seconds in which a client reads nothing of what waits for it
+IDLE = 60.0  # seconds without a frame of a client that holds nothing: who wants to stay asks now and then
 NOT_YET = (BlockingIOError, ssl.SSLWantReadError)
 
 
 class Connection:
-    """`known` is called at its first whole frame, `left` when it has closed."""
+    """`settled` is called when its client first holds an allocation, `left` when it has closed."""
 
     __slots__ = (
         "client",
         "closed",
         "epoll",
+        "heard",
         "here",
         "is_known",
-        "known",
+        "is_settled",
         "left",
         "outbox",
         "read_by",
         "rest",
         "resuming",
+        "settled",
         "sock",
         "there",
         "way",
@@ -53,13 +56,14 @@ class Connection:
         self.client: Client | None = None  # while it has a linked flow
         self.outbox: Outbox | None = None  # while something waits
         self.rest = b""  # of what was read: less than one frame, or more than one turn's
-        self.is_known = self.resuming = self.closed = False
+        self.is_known = self.is_settled = self.resuming = self.closed = False
         self.write_by = math.inf
-        self.known: Callable[[], None]
+        self.heard = 0.0  # when its last frame came that no flow carried
+        self.settled: Callable[[], None]
         self.left: Callable[[Connection], None]
 
-    def start(self, known: Callable[[], None], left: Callable[[Connection], None]) -> None:
-        self.known, self.left = known, left
+    def start(self, settled: Callable[[], None], left: Callable[[Connection], None]) -> None:
+        self.settled, self.left = settled, left
         self.read_by = monotonic() + WHOLE_FRAME
         self.epoll.watch(self.sock, self.drain)
 
@@ -74,6 +78,9 @@ class Connection:
                 self.take()
         except (OSError, BadStream):
             self.close()
+        except Exception:
+            self.close()  # what was read is lost, and where the next frame begins
+            raise
 
     def take(self) -> None:
         """Raises OSError and BadStream."""
@@ -111,12 +118,19 @@ class Connection:
 
     def up(self, frame: bytes) -> None:
         """What no flow carries; a channel's padding belongs to the stream and not to the packet."""
-        if not self.is_known:
-            self.is_known = True
-            self.known()
+        self.is_known = True
+        self.heard = monotonic()
         if is_channel(frame[0]):
             frame = frame[: 4 + int.from_bytes(frame[2:4])]
         self.epoll.up(Packet(self.here, self.there, frame))
+        if not self.is_settled and not self.closed and self.epoll.holds(self.there, self.here):
+            self.settle()
+
+    def settle(self) -> None:
+        """Its client holds something. Again: nothing happens."""
+        if not self.is_settled:
+            self.is_settled = True
+            self.settled()
 
     def keep(self, rest: bytes, *, progress: bool) -> None:
         """What was not used up has its turn later. Raises BadStream."""
@@ -175,7 +189,13 @@ class Connection:
             self.epoll.heed(self.sock, EPOLLIN)
 
     def is_overdue(self, now: float) -> bool:
-        return now > self.read_by or now > self.write_by
+        return now > self.read_by or now > self.write_by or self.is_idle(now)
+
+    def is_idle(self, now: float) -> bool:
+        """Whether nothing was said for long, and nothing is there to stay for."""
+        if not self.is_known or self.client is not None or now <= self.heard + IDLE:
+            return False
+        return not self.epoll.holds(self.there, self.here)
 
     def close(self) -> None:
         """Of one that is closed: nothing happens."""

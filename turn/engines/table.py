@@ -12,7 +12,16 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from time import monotonic
 
-from turn.engines.framing import LARGEST, PAIR, ChannelFrame, DataFrame, is_channel, peer_key, read_send
+from turn.engines.framing import (
+    LARGEST,
+    PAIR,
+    ChannelFrame,
+    DataFrame,
+    is_channel,
+    peer_key,
+    read_send,
+    room_for_frames,
+)
 from turn.engines.gather import Transmit, push
 from turn.flows import Address, Flow, Rule, Traffic
 from turn.wire.srtp import stream_of, streams
@@ -94,6 +103,7 @@ class Lane:
         "dropped",
         "flow",
         "frame",
+        "largest",
         "mate",
         "media_in",
         "media_out",
@@ -112,6 +122,7 @@ class Lane:
             if flow.channel is None
             else ChannelFrame(flow.channel)
         )
+        self.largest = self.frame.largest(room_for_frames(flow.client))
         self.mate: Lane | None = None  # the flow that comes the other way, when both ends are ours
         self.media_out: frozenset[int] | None = None  # what may go to the peer, in a lane that asks
         self.media_in: frozenset[int] | None = None  # and to the client
@@ -135,11 +146,15 @@ class Lane:
         return True
 
     def carry_in(self, view: memoryview, start: int, length: int) -> bool:
-        """The peer's data to the client; False: it goes up. What a limit drops is dealt with."""
+        """The peer's data to the client; False: it goes up. What a limit drops, or no frame holds, is dealt
+        with."""
         bucket = self.client.bucket
         bucket.packets -= 1
         bucket.octets -= length
         if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length, monotonic()):
+            self.dropped += 1
+            return True
+        if length > self.largest:
             self.dropped += 1
             return True
         self.packets_in += 1
@@ -187,7 +202,7 @@ def allowed(media: frozenset[int] | None, *, inward: bool) -> frozenset[int] | N
 
 
 def both(one: frozenset[int] | None, other: frozenset[int] | None) -> frozenset[int] | None:
-    """What is allowed by either."""
+    """What both allow."""
     if one is None or other is None:
         return other if one is None else one
     return one & other

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from turn.engines import Streams
 from turn.ledger import Held, Private
 
-MAX_SILENT = 32  # connections of one address that have not said anything yet
+MAX_SILENT = 32  # connections of one address whose clients never held an allocation: anybody can have these
 MAX_UNNAMED = 256  # connections of one proxy whose clients it has not named yet: they come many at once
 ALL = b""  # the name of everybody together
 
 
 @dataclass(slots=True)
 class Seat:
-    """One connection in a count: whose it is (None: not counted by address), and whether it has said
-    nothing yet."""
+    """One connection in a count: whose it is (None: not counted by address), and whether its client has
+    held nothing yet."""
 
     held: Held
     name: bytes | None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.turn.network import LISTENER, TYPES, Client, network, settings, unlimited
+from tests.turn.network import LISTENER, PEER, TYPES, Client, network, settings, unlimited
 from turn.core.allocate import MAX_TRIES
 from turn.core.effects import Close, Open
+from turn.core.state import ANEW_BURST, ANEW_SECONDS
 from turn.flows import Address, Packet
 from turn.policies import Limits
 from turn.wire.attributes import (
@@ -94,3 +95,29 @@ def test_ports_do_not_leak(pair: bool | None) -> None:
         assert client.refresh(0) == 0
         net.pass_time(30 if pair else 0)
     assert (net.open, net.relay.next_expiry()) == (set(), None)
+
+
+def test_who_ends_an_allocation_and_takes_another_gets_only_so_many_packets_more() -> None:
+    """Each has a second's worth to burst with, and there is a rate for new ones."""
+    quota, pace, seconds = 6, 100, 12
+    net = network(settings(limits=Limits(allocations_per_user=quota, packets_per_second=pace)))
+    client, sent, codes = Client(net), 0, set()
+    for _ in range(seconds):
+        for _ in range(5 * quota):
+            if (code := client.code(TYPES["allocate"], UDP)) != 0 or client.permit(PEER) != 0:
+                break
+            while client.send(PEER, b"x"):
+                sent += 1
+            assert client.refresh(0) == 0
+        codes.add(code)
+        net.pass_time(1)
+    assert codes == {486}
+    assert 0 < sent <= (ANEW_BURST * quota + (seconds - 1) * quota / ANEW_SECONDS) * pace
+    assert (net.open, net.relay._state.quota.total) == (set(), 0)
+
+
+def test_the_same_allocate_again_is_not_a_new_allocation() -> None:
+    client = Client(network(settings(limits=Limits(allocations_per_user=1))))
+    client.code(TYPES["refresh"])
+    asked = client.sign(TYPES["allocate"], (UDP,))
+    assert len({client.raw(asked)[0].data for _ in range(20)}) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -239,3 +240,28 @@ def test_effects_are_plain_values() -> None:
         Packet(LISTENER, PEER, compose(1, transaction=b"t" * 12)), 9.0, 9.0
     )
     assert isinstance(reply[0], Send)
+
+
+def test_what_ended_before_something_failed_is_not_lost() -> None:
+    net = network()
+    gone = Client(net).allocate()
+    Client(net, port=40001).allocate()
+    net.relay._state.quota.give = fails_at_the_second(net.relay._state.quota.give)  # type: ignore[method-assign]
+    with pytest.raises(KeyError):
+        net.relay.expire(600.0)
+    due = net.relay.next_expiry()
+    assert due is not None
+    assert due <= 600.0
+    assert Close(gone) in net.relay.expire(600.0)
+    assert net.relay.expire(600.0) == []
+
+
+def fails_at_the_second(give: Callable[..., None]) -> Callable[..., None]:
+    calls = iter((give,))
+
+    def gives(*charged: object) -> None:
+        for call in calls:
+            return call(*charged)
+        raise KeyError
+
+    return gives

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.turn.network import LISTENER, PEER, TYPES, Client, compose, network, settings, unlimited
 from turn.core.requests import METHODS, is_probe
+from turn.core.state import STALE_TOLD
 from turn.flows import Address
 from turn.policies import Limits
-from turn.wire.attributes import ERROR_CODE, LIFETIME, NONCE, REQUESTED_TRANSPORT, USERNAME, XOR_PEER_ADDRESS
+from turn.wire.attributes import (
+    ERROR_CODE,
+    LIFETIME,
+    NONCE,
+    REALM,
+    REQUESTED_TRANSPORT,
+    USERNAME,
+    XOR_PEER_ADDRESS,
+)
 from turn.wire.stun import parse
 
 UDP = (REQUESTED_TRANSPORT, 17)
@@ -68,6 +79,56 @@ def test_a_flood_of_wrong_signatures_disturbs_nobody_who_has_an_allocation() -> 
     assert net.relay.counts["drops.wrong signatures"] > 50
     assert client.refresh(600) == 0
     assert Client(net, "8.8.4.4").code(TYPES["allocate"], UDP) == 0
+
+
+WITHOUT_PROOF = [  # title, what is said under which name, code
+    ("no name", [(REALM, "call")], 400),
+    ("no realm", [(USERNAME, "alice")], 400),
+    ("a name too long", [(USERNAME, "x" * 509), (REALM, "call")], 400),
+    ("a wrong signature", [(USERNAME, "alice"), (REALM, "call")], 401),
+    ("another name", [(USERNAME, "bob"), (REALM, "call")], 401),
+    ("another realm", [(USERNAME, "alice"), (REALM, "elsewhere")], 401),
+]
+
+
+@pytest.mark.parametrize("allocates", [False, True])
+@pytest.mark.parametrize(("title", "said", "code"), WITHOUT_PROOF, ids=[row[0] for row in WITHOUT_PROOF])
+def test_all_that_proves_nothing_is_counted(
+    title: str, said: list[tuple[Any, Any]], code: int, allocates: bool
+) -> None:
+    """Whoever says it, with a good nonce; what is rightly signed goes on."""
+    net = network(settings(limits=Limits(unauthenticated_per_second=10, wrong_passwords=0)))
+    client = Client(net)
+    assert client.code(TYPES["refresh"]) == 437
+    if allocates:
+        client.allocate()
+    data = compose(TYPES["refresh"], (*said, (NONCE, client.nonce)), key=b"forged")
+    answers = [parse(packet.data).get(ERROR_CODE) for _ in range(100) for packet in client.raw(data)]
+    assert answers == [code] * 40
+    assert net.relay.counts["drops.wrong signatures"] == 60
+    assert client.refresh(600) == (0 if allocates else 408)
+
+
+@pytest.mark.parametrize(("user", "told"), [("alice", STALE_TOLD), ("bob", 0)])
+def test_a_running_call_gets_its_next_nonce_under_any_flood(user: str, told: int) -> None:
+    """Of forged Bindings, in its address's name and in many; who signs with another key is a stranger."""
+    net = network(settings(limits=Limits(unauthenticated_per_second=10, unauthenticated_in_all=100)))
+    client = Client(net)
+    client.allocate()
+    net.pass_time(300)
+    assert client.refresh(3600) == 0
+    net.pass_time(400)
+    for number in range(200):
+        net.deliver(LISTENER, Address((0x08000000 + number).to_bytes(4, "big"), 40000), compose(1))
+    for number in range(100):
+        net.deliver(LISTENER, client.address._replace(port=50000 + number), compose(1))
+    other = Client(net, user=user)
+    other.nonce = client.nonce
+    stale = other.sign(TYPES["refresh"], ((LIFETIME, 600),))
+    answers = [parse(packet.data).get(ERROR_CODE) for _ in range(100) for packet in client.raw(stale)]
+    assert answers == [438] * told
+    net.pass_time(0.1)
+    assert client.refresh(600) == 0
 
 
 @pytest.mark.parametrize("name", ["refresh", "permission", "bind"])

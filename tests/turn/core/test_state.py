@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.turn.network import LISTENER, Client, network, settings
-from turn.core.state import REFLECTORS, State
+from turn.core.state import ANEW_BURST, ANEW_SECONDS, REFLECTORS, State
 from turn.errors import QuotaReached
-from turn.flows import Address
+from turn.flows import Address, Transport
 from turn.policies import Limits, networks
 from turn.wire.attributes import EVEN_PORT
 
@@ -17,6 +17,12 @@ CLIENT = Address.of("8.8.8.8", 40000)
 @pytest.mark.parametrize("port", sorted(REFLECTORS))
 def test_ports_of_services_that_answer_get_no_reply(port: int) -> None:
     assert not State(settings()).may_answer(CLIENT._replace(port=port), 0.0)
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+@pytest.mark.parametrize("port", sorted(REFLECTORS))
+def test_who_is_connected_is_no_such_service(port: int, transport: Transport) -> None:
+    assert State(settings()).may_answer(Address.of("8.8.8.8", port, transport), 0.0)
 
 
 @pytest.mark.parametrize("ip", ["0.0.0.0", "224.0.0.1", "239.1.1.1", "255.255.255.255", "::", "ff02::1"])
@@ -74,6 +80,19 @@ def test_all_strangers_together_have_a_rate() -> None:
     assert state.counts["drops.all strangers"] == 850
 
 
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+@pytest.mark.parametrize("forged", ["in one name", "in all names"])
+def test_a_forged_flood_takes_nothing_from_who_is_connected(forged: str, transport: Transport) -> None:
+    state = State(settings(limits=Limits(unauthenticated_per_second=10, unauthenticated_in_all=100)))
+    for number in range(500):
+        ip = CLIENT.ip if forged == "in one name" else (0x08000000 + number).to_bytes(4, "big")
+        state.may_answer(Address(ip, 40000 + number), 0.0)
+    connected = CLIENT._replace(transport=transport)
+    assert not state.may_answer(CLIENT, 0.0)
+    assert sum(state.may_answer(connected._replace(port=port), 0.0) for port in range(50000, 51000)) == 40
+    assert sum(state.may_answer(connected, 1.0) for _ in range(1000)) == 10
+
+
 def test_what_clients_have_learnt_stays() -> None:
     state = State(settings(sha256=True, realm="call"))
     nonce = state.nonces.make(CLIENT, 0.0)
@@ -89,3 +108,24 @@ def test_new_limits_hold_for_what_is_held_already() -> None:
     with pytest.raises(QuotaReached):
         state.quota.take("alice", CLIENT.ip)
     assert sum(state.may_answer(CLIENT, 0.0) for _ in range(10)) == 4
+
+
+@pytest.mark.parametrize(("quota", "amount"), [(24, 1), (24, 2), (6, 1), (0, 1)])
+def test_a_user_takes_allocations_anew_only_so_fast(quota: int, amount: int) -> None:
+    """What is refused is not held, either; no quota is no limit."""
+    state = State(settings(limits=Limits(allocations_per_user=quota)))
+
+    def taken(now: float) -> int:
+        before = state.counts["allocations too often"]
+        for _ in range(100):
+            try:
+                state.charge("alice", CLIENT.ip, amount, now)
+            except QuotaReached:
+                continue
+            state.quota.give("alice", CLIENT.ip, amount)
+        return 100 - (state.counts["allocations too often"] - before)
+
+    at_once, later = (ANEW_BURST * quota // amount, quota // amount) if quota else (100, 100)
+    assert [taken(0.0), taken(0.0), taken(ANEW_SECONDS)] == [at_once, at_once if not quota else 0, later]
+    state.charge("bob", CLIENT.ip, amount, ANEW_SECONDS)
+    assert state.quota.total == amount

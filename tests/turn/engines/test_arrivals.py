@@ -63,7 +63,7 @@ def nothing_is_left(world: World) -> None:
 
 
 def counts(world: World, ip: bytes) -> tuple[int, int, int, int]:
-    """How many connections there are; of this address, all, those that have said nothing, and those that it
+    """How many connections there are; of this address, all, those that hold nothing, and those that it
     has yet to name a client for."""
     tally = door_of(world).tally
     return tally.total, tally.held.count(ip), tally.silent.count(ip), tally.unnamed.count(ip)
@@ -76,7 +76,7 @@ async def test_a_client_is_whom_the_proxy_names(make: Maker, transport: Transpor
         client = CLIENT._replace(transport=transport)
         stream = await arrive(world, header_for(client), tls=transport == "tls", pieces=pieces)
         await speaks_as(world, stream, client)
-        assert (counts(world, client.ip), counts(world, PROXY_IP)) == ((1, 1, 0, 0), (1, 0, 0, 0))
+        assert (counts(world, client.ip), counts(world, PROXY_IP)) == ((1, 1, 1, 0), (1, 0, 0, 0))
         stream.reset()
         assert await world.lost.get() == (client, world.listener)
         nothing_is_left(world)
@@ -137,7 +137,7 @@ async def test_the_client_counts_and_not_its_proxy(make: Maker) -> None:
         assert await (await arrive(world, header_for(CLIENT._replace(port=2)))).ended() == b""
         other = Address.of("203.0.113.10", 51000, "tcp")
         await speaks_as(world, await arrive(world, header_for(other)), other)
-        assert (counts(world, CLIENT.ip), counts(world, other.ip)) == ((2, 1, 0, 0), (2, 1, 0, 0))
+        assert (counts(world, CLIENT.ip), counts(world, other.ip)) == ((2, 1, 1, 0), (2, 1, 1, 0))
 
 
 async def test_clients_of_a_proxy_that_say_nothing_have_their_limit(make: Maker) -> None:

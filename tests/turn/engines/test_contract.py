@@ -21,6 +21,7 @@ from tests.turn.engines.world import (
     World,
     attribute,
     framed,
+    free,
     send_indication,
     stun,
     unframed,
@@ -690,3 +691,52 @@ async def test_a_flood_of_junk_stops_nothing(make: Maker) -> None:
                 stranger.send(junk, flow.relay)
             client.send(framed(flow, bytes([number])), world.listener)
             assert await peer.receive() == bytes([number])
+
+
+@frames
+async def test_datagrams_of_nearly_every_length_there_is(make: Maker, channel: int | None) -> None:
+    """Where a frame has no room left for them they are lost alone, and counted."""
+    async with World(make, 6) as world:
+        client, peer = world.end(), world.end()
+        flow = world.link(client, peer.address, channel)
+        arrived, lengths = [], range(65480, 65528)
+        for length in lengths:
+            peer.send(bytes(length), flow.relay)
+            peer.send(b"next", flow.relay)
+            while (data := unframed(flow, await client.receive())) != b"next":
+                arrived.append(len(data))
+        assert arrived == [length for length in lengths if channel and length <= 65523]
+        assert world.engine.traffic()[flow].dropped == len(lengths) - len(arrived)
+
+
+@frames
+async def test_a_datagram_too_long_for_its_frame_shows_nobody_others_packets(
+    make: Maker, channel: int | None
+) -> None:
+    async with World(make, 6) as world:
+        client, peer, other, others_peer = (world.end() for _ in range(4))
+        flow = world.link(client, peer.address, channel)
+        others = world.link(other, others_peer.address, CHANNEL)
+        await asyncio.sleep(0.15)  # sockets that are new are read one by one
+        for _ in range(3):
+            for data in (b"a" * 100, b"b" * 100, b"c" * 100, bytes(65527), b"d"):
+                peer.send(data, flow.relay)
+            other.send(framed(others, b"of another call " * 50), world.listener)
+            assert await others_peer.receive() == b"of another call " * 50
+            heard = [unframed(flow, await client.receive()) for _ in range(4)]
+            assert heard == [b"a" * 100, b"b" * 100, b"c" * 100, b"d"]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+async def test_a_frame_may_be_too_long_for_who_hears_it(make: Maker, transport: Transport) -> None:
+    there = free(LOOPBACK[4], "udp")
+    async with World(lambda at, streams: make([*at, there], streams), transport=transport) as world:
+        client, other, relays = await world.client(), world.end(), (world.open(), world.open())
+        flow = Flow(client.address, world.listener, CHANNEL, *relays)
+        back = Flow(other.address, there, None, *relays[::-1])
+        for one in (flow, back):
+            world.engine.link(one, Rule())
+        for data in (b"before", bytes(65528), b"after"):
+            client.send(framed(flow, data), world.listener)
+        assert [unframed(back, await other.receive()) for _ in range(2)] == [b"before", b"after"]
+        assert world.engine.traffic()[back].dropped == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -12,6 +13,7 @@ from tests.turn.engines.world import PATIENCE, End
 from turn.engines import sockets
 from turn.engines.ends import Joined
 from turn.engines.epoll import Epoll
+from turn.engines.gather import Sender
 from turn.flows import Packet
 
 
@@ -152,3 +154,27 @@ async def test_last_words_go_up_later(scene: Scene) -> None:
     assert not scene.taken
     assert not scene.strays
     await stop(task)
+
+
+async def test_what_is_held_leaves_before_the_buffer_is_used_anew(scene: Scene) -> None:
+    """So few that long fit into it."""
+    heard = End()
+    joined = scene.connect([])
+    leg = End()
+    leg.sock.connect(sockets.sockaddr(heard.address))
+    send = Sender(leg.sock, scene.epoll.gather)
+
+    def carry(view: memoryview, start: int, size: int) -> bool:
+        send(view[start : start + size])
+        return True
+
+    joined.take = carry
+    wanted = [bytes([number]) * 60_000 for number in range(3)]
+    heard.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    for data in wanted:
+        scene.own.send(data, scene.here)
+    joined.drain(4)
+    assert [await heard.receive() for _ in wanted] == wanted
+    scene.epoll.drop(joined.sock)
+    for end in (heard, leg):
+        end.close()

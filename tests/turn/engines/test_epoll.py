@@ -152,3 +152,50 @@ async def test_each_turn_hands_on_what_waited_before_it() -> None:
         await task
     await asyncio.sleep(0)
     epoll.close()
+
+
+def fail(_now: float = 0) -> None:
+    raise KeyError("canary")
+
+
+async def test_one_sockets_fault_is_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a drain, in a tick, in what was put off: it is told, and all goes on."""
+    monkeypatch.setattr("turn.engines.epoll.TICK", 0.01)
+    epoll, told, drained, ticked = Epoll(), asyncio.Queue[str](), set[int](), asyncio.Queue[float]()
+    socks = busy_sockets(4, 1)
+    for sock in socks:
+
+        def drain(_most: int, sock: socket.socket = sock) -> None:
+            sock.recv_into(epoll.body)
+            drained.add(sock.fileno())
+            epoll.gather.on = True
+            raise ValueError
+
+        epoll.watch(sock, drain)
+    epoll.ticks += [fail, ticked.put_nowait]
+    task = asyncio.ensure_future(
+        epoll.run(lambda packet: None, mishap=lambda error: told.put_nowait(type(error).__name__))
+    )
+    async with asyncio.timeout(5):
+        assert [await told.get() for _ in socks] == ["ValueError"] * 4
+        assert not epoll.gather.on
+        assert await ticked.get() < await ticked.get()
+        epoll.later(fail)
+        epoll.later(lambda: told.put_nowait("later"))
+        while await told.get() != "later":
+            pass
+    assert len(drained) == 4
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for sock in socks:
+        epoll.drop(sock)
+    epoll.close()
+
+
+def test_a_fault_that_nobody_hears_of_is_raised() -> None:
+    epoll = Epoll()
+    with pytest.raises(KeyError):
+        epoll.attempt(fail)
+    epoll.close()

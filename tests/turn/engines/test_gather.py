@@ -129,3 +129,13 @@ def test_a_refusal_speaks_of_an_earlier_packet(errors: list[OSError], asked: int
 
     push(leg, memoryview(b"x"))
     assert calls == [b"x"] * asked
+
+
+def test_what_is_discarded_never_leaves(line: Line) -> None:
+    line.gather.on = True
+    line.sender(memoryview(b"others' bytes by now"))
+    line.gather.discard()
+    assert not line.gather.on
+    line.gather.flush()
+    line.sender(memoryview(b"later"))
+    assert line.arrived() == [b"later"]

@@ -25,7 +25,8 @@ from tests.turn.engines.world import (
 from turn.engines.doors import Door
 from turn.engines.outbox import ANSWER_BYTES, MEDIA_BYTES
 from turn.engines.portable import Portable
-from turn.engines.streams import FRAMES, STUCK, WHOLE_FRAME, Connection
+from turn.engines.streams import FRAMES, IDLE, STUCK, WHOLE_FRAME, Connection
+from turn.engines.tally import MAX_SILENT
 from turn.flows import Flow, Packet, Transport
 
 CHANNEL = 0x4001
@@ -389,3 +390,57 @@ async def test_streams_and_datagrams_at_one_port() -> None:
 
 def test_patience_is_ten_seconds() -> None:
     assert WHOLE_FRAME == STUCK == 10
+
+
+@streams
+async def test_a_fault_ends_its_connection_and_no_other(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        one, other = await world.client(), await world.client()
+        assert isinstance(one, StreamEnd)
+
+        def fail(packet: Packet) -> None:
+            raise KeyError
+
+        world.react = fail
+        one.send(HELLO, world.listener)
+        assert await one.ended() == b""
+        world.react = lambda packet: None
+        assert [type(error) for error in world.mishaps] == [KeyError]
+        world.mishaps.clear()
+        await punted(world, 1)
+        other.send(HELLO, world.listener)
+        assert (await world.punt()).there == other.address
+
+
+@streams
+async def test_who_holds_nothing_says_something_now_and_then(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        idle, holder, caller = await world.client(), await world.client(), await world.client()
+        assert isinstance(idle, StreamEnd)
+        world.holding.add((holder.address, world.listener))
+        world.link(caller, world.end().address, CHANNEL)
+        door, before = door_of(world), connection_of(world, idle).heard
+        door.sweep(before + IDLE)
+        idle.send(HELLO, world.listener)
+        await punted(world, 1)
+        again = connection_of(world, idle).heard
+        assert again > before
+        for now, left in ((again + IDLE, 3), (again + IDLE + 0.1, 2), (again + 100 * IDLE, 2)):
+            door.sweep(now)
+            assert len(door.connections) == left
+        assert await idle.ended() == b""
+        assert await world.lost.get() == (idle.address, world.listener)
+
+
+@streams
+async def test_who_holds_nothing_counts_as_silent(make: Maker, transport: Transport) -> None:
+    """However much it says: anybody may ask for an address of its own."""
+    async with World(make, transport=transport) as world:
+        clients = [await world.client() for _ in range(MAX_SILENT)]
+        assert await (await world.connect(plain=True)).ended() == b""
+        world.holding.add((clients[0].address, world.listener))
+        clients[0].send(HELLO, world.listener)
+        await punted(world, 1)
+        await world.client()
+        assert await (await world.connect(plain=True)).ended() == b""
+        assert world.engine.refused() == {"silent connections": 2}

@@ -6,15 +6,16 @@ import pytest
 
 from tests.turn.call import VIDEO, VOICE, rtcp, rtp, srtcp
 from tests.turn.engines.world import framed, unframed
-from turn.engines.framing import ROOM, TAIL
+from turn.engines.framing import LARGEST, LARGEST_DATAGRAM, LARGEST_FRAME, ROOM, TAIL
 from turn.engines.gather import Transmit
 from turn.engines.table import Bucket, Lane, Table
-from turn.flows import Address, Flow, Rule
+from turn.flows import Address, Flow, Rule, Transport
 from turn.wire.srtp import INWARD, RTCP
 
 CLIENT, OTHER = Address.of("192.0.2.1", 1), Address.of("192.0.2.2", 2)
 LISTENER, RELAY, SECOND = (Address.of("198.51.100.1", port) for port in (3478, 50000, 50001))
 PEER = Address.of("203.0.113.1", 3)
+SIX = Address.of("2001:db8::1", 1)
 FLOW = Flow(CLIENT, LISTENER, 0x4000, RELAY, PEER)
 
 
@@ -24,7 +25,7 @@ class Legs:
     def __init__(self) -> None:
         self.table = Table()
         self.sent: dict[Address, list[bytes]] = {}
-        self.view = memoryview(bytearray(ROOM + 2000 + TAIL))
+        self.view = memoryview(bytearray(ROOM + LARGEST + TAIL))
 
     def add(self, flow: Flow, rule: Rule = Rule()) -> Lane:  # noqa: B008
         lane = self.table.add(flow, rule)
@@ -198,3 +199,24 @@ def test_one_bucket_for_an_allocation_and_a_new_one_for_new_limits() -> None:
     legs.table.change(lane, Rule())
     legs.from_peer(other, b"in")
     assert lane.dropped + other.dropped == 7
+
+
+@pytest.mark.parametrize("channel", [0x4000, None])
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize(
+    "ends", [(CLIENT, PEER), (Address.of("2001:db8::1", 1), Address.of("2001:db8::2", 2))]
+)
+def test_what_no_frame_holds_is_dropped(
+    ends: tuple[Address, Address], transport: Transport, channel: int | None
+) -> None:
+    legs, client = Legs(), ends[0]._replace(transport=transport)
+    lane = legs.add(FLOW._replace(client=client, channel=channel, peer=ends[1]))
+    room = LARGEST_DATAGRAM[len(client.ip)] if transport == "udp" else LARGEST_FRAME
+    lengths = range(LARGEST - 150, LARGEST + 1)
+    for length in lengths:
+        assert legs.from_peer(lane, bytes(length))
+    frames = legs.sent[client]
+    assert [len(unframed(lane.flow, frame)) for frame in frames] == [*lengths][: len(frames)]
+    assert room - 4 < len(frames[-1]) <= room
+    assert lane.traffic().packets_in == len(frames)
+    assert lane.traffic().dropped == len(lengths) - len(frames)

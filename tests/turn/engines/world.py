@@ -149,6 +149,7 @@ class World:
         self.lost: asyncio.Queue[tuple[Address, Address]] = asyncio.Queue()
         self.holding: set[tuple[Address, Address]] = set()  # clients with an allocation, at a listener
         self.failed: asyncio.Queue[Failure] = asyncio.Queue()
+        self.mishaps: list[Exception] = []
         self.ends: list[End] = []
         self.streams: list[StreamEnd] = []
         self.react: Callable[[Packet], object] = lambda packet: None
@@ -163,9 +164,14 @@ class World:
     def fail(self, failure: Failure) -> None:
         self.failed.put_nowait(failure)
 
+    def note(self, error: Exception) -> None:
+        self.mishaps.append(error)
+
     async def __aenter__(self) -> Self:
         self.task = asyncio.ensure_future(
-            self.engine.run(self.receive, self.lose, lambda *owner: owner in self.holding, self.fail)
+            self.engine.run(
+                self.receive, self.lose, lambda *owner: owner in self.holding, self.fail, self.note
+            )
         )
         await asyncio.sleep(0)
         return self
@@ -180,6 +186,8 @@ class World:
             stream.close()
             with suppress(OSError):
                 await stream.writer.wait_closed()
+        if self.mishaps:
+            raise self.mishaps[0]
 
     def end(self, host: str | None = None) -> End:
         self.ends.append(End(host or self.host))

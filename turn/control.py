@@ -25,7 +25,7 @@ Told = tuple[Turn, Sequence[bytes]]  # the relay's section of the file, and the 
 
 POLL_SECONDS = 0.2  # how soon the end of the last allocation is noticed while draining
 LAST_COMERS_SECONDS = 2.0  # for who was at a door that we leave, and has not got an allocation yet
-LOOK_SECONDS = 5.0  # between two looks at this machine's addresses
+LOOK_SECONDS = 5.0  # between two looks at this machine
 FIXED = (  # until the next start
     "listen",
     "detect_tls",
@@ -88,6 +88,7 @@ class Control:
         """With older versions, while they are at our listeners."""
         async with self.sharing():
             await left
+        self.crew.sweep()
 
     @asynccontextmanager
     async def with_heir(self) -> AsyncIterator[None]:
@@ -159,7 +160,9 @@ class Control:
         self.reloading = asyncio.create_task(self.hang_up())  # kept, or it may be collected before it ends
 
     async def look_around(self) -> None:
-        """Take in what addresses this machine has now: peers at a new one are ourselves."""
+        """Take in what addresses this machine has now: peers at a new one are ourselves. And what has died
+        beside us: peers at its ports are nobody of ours."""
+        self.crew.sweep()
         own = own_addresses()
         if own == self.own:
             return

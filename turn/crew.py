@@ -66,6 +66,9 @@ class Crew(Protocol):
     async def leave(self) -> None:
         """Be at the listeners no longer; sessions go on."""
 
+    def sweep(self) -> None:
+        """Forget the relayed ports of processes that have died: anybody may have them now."""
+
     async def metrics(self) -> Shown:
         """The figures as they are now."""
 
@@ -137,6 +140,9 @@ class Alone:
 
     async def leave(self) -> None:
         self.service.leave()
+
+    def sweep(self) -> None:
+        self.service.live.sweep()
 
     async def metrics(self) -> Shown:
         return self.figures

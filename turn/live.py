@@ -52,6 +52,9 @@ class Unheard:
     def close(self, relay: Address) -> None:
         pass
 
+    def sweep(self) -> None:
+        pass
+
     def leave(self) -> None:
         pass
 

@@ -203,6 +203,9 @@ class Team:
         await self.ask_all("leave")
         self.groups.close()
 
+    def sweep(self) -> None:
+        self.live.sweep()
+
     async def metrics(self) -> Shown:
         await self.count_all()
         return Together(added([self.own_figures(), self.past, *(seat.figures for seat in self.seats)]))

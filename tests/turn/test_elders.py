@@ -116,6 +116,20 @@ async def test_callers_of_both_versions_meet(tmp_path: Path) -> None:
             assert one.sorted.heard == two.sorted.heard == [b"hello"]
 
 
+async def test_at_the_ports_of_one_that_was_killed_nobody_is_ours(tmp_path: Path) -> None:
+    """Any program may have them from then on, and so they are no peers."""
+    async with Succession(tmp_path, allow_loopback_peers=False) as world, world.version() as old:
+        there = await (await world.caller()).allocate()
+        async with world.version():
+            old.process.kill()
+            await old.ended()
+            one = await world.caller()
+            await one.allocate()
+            async with asyncio.timeout(LONG):
+                while await one.bind(CHANNEL, there) is stun.Class.RESPONSE:
+                    await asyncio.sleep(0.5)
+
+
 async def test_a_new_one_that_cannot_start_changes_nothing(tmp_path: Path) -> None:
     async with Succession(tmp_path) as world, world.version() as old:
         call, [idle] = await world.call("udp"), await newcomers(world, 1)

@@ -20,7 +20,6 @@ from turn.crew import Alone, Crew
 from turn.elders import Elders
 from turn.engines import Bind
 from turn.engines.groups import Groups
-from turn.engines.portable import MAX_LEGS
 from turn.engines.sockets import bound
 from turn.live import FILE, Live
 from turn.memory import heard
@@ -43,7 +42,7 @@ __all__ = ["Unavailable", "run", "serve"]
 
 log = logging.getLogger("calln.relay")
 
-SOCKETS_PER_ALLOCATION = 2 + MAX_LEGS  # a twin, a relayed address, and legs: as many as one client can have
+SOCKETS_PER_ALLOCATION = 3  # a twin, a relayed address, a leg; who finds none for more legs shares
 SPARE_SOCKETS = 100
 
 

@@ -19,6 +19,7 @@ from turn.credentials import Credential, mint
 from turn.engines import Certificate
 
 SECONDS = 600
+LIMITS = {"allocations": 500}  # more would want more open files than some machines allow
 PASSED = frozenset(("check", "dtls", "media"))  # what the gate counts of what it let through
 
 # Of what a network repeats, delays or loses the gate may refuse a few: media that overtake the answer of a
@@ -64,7 +65,7 @@ async def gated(folder: Path, mode: str = "enforce", **keys: object) -> AsyncIte
     files = make(folder)
     relay = Relay(free_port(), free_port(), free_port(), {})
     process = await begin_relay(
-        relay, folder, Certificate(files.chain, files.key), encrypted_only=mode, **keys
+        relay, folder, Certificate(files.chain, files.key), encrypted_only=mode, limits=LIMITS, **keys
     )
     yield Gated(relay, folder, files.trust)
     process.kill()

@@ -14,8 +14,6 @@ from typing import Any, NamedTuple, Protocol
 from aioice import stun
 from aioice.turn import make_integrity_key
 
-from turn.core.state import USER_PORTS
-
 TRIES = 50
 PATIENCE = 0.5  # seconds before a request is repeated
 LARGEST = 2048  # bytes; nothing that a load sends is longer
@@ -101,14 +99,10 @@ LINES: dict[str, type[Datagrams | Stream]] = {"udp": Datagrams, "tcp": Stream, "
 
 
 def endpoint(local: str) -> socket.socket:
-    """A socket at a port that a relay answers to: two of those that are used for reflection are among the
-    ports that the system gives away."""
+    """A socket of a client or a peer."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((local, 0))
-    if sock.getsockname()[1] not in USER_PORTS:
-        return sock
-    with sock:  # is closed after there is another
-        return endpoint(local)
+    return sock
 
 
 def connected(account: Account, local: str) -> socket.socket:

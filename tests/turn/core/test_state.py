@@ -12,11 +12,18 @@ from turn.policies import Limits, networks
 from turn.wire.attributes import EVEN_PORT
 
 CLIENT = Address.of("8.8.8.8", 40000)
+FIRST_OF_LINUX = 32768  # of the ports that the system gives away (ip(7), ip_local_port_range)
 
 
 @pytest.mark.parametrize("port", sorted(REFLECTORS))
 def test_ports_of_services_that_answer_get_no_reply(port: int) -> None:
     assert not State(settings()).may_answer(CLIENT._replace(port=port), 0.0)
+
+
+@pytest.mark.parametrize("port", [FIRST_OF_LINUX, 37810, 47808, 65535])
+def test_whatever_port_a_browser_has_it_is_answered(port: int) -> None:
+    assert State(settings()).may_answer(CLIENT._replace(port=port), 0.0)
+    assert max(REFLECTORS) < FIRST_OF_LINUX
 
 
 @pytest.mark.parametrize("transport", ["tcp", "tls"])

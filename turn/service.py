@@ -17,7 +17,7 @@ from turn.config import Turn
 from turn.core.effects import Close, Effect, Keep, Link, Open, Release, Send, Unlink
 from turn.core.relay import Relay, Settings
 from turn.core.sessions import Proven
-from turn.engines import BadCertificate, Bind, CannotListen, Certificate, Engine, Failure, Streams
+from turn.engines import Above, BadCertificate, Bind, CannotListen, Certificate, Engine, Failure, Streams
 from turn.engines.portable import Portable
 from turn.engines.sockets import bound
 from turn.flows import Address, Flow, Packet
@@ -85,7 +85,7 @@ class Service:
 
     async def run(self) -> None:
         """Move packets, until cancelled."""
-        await self.engine.run(self.punt, self.lost, self.relay.holds, failed=self.failed, mishap=self.note)
+        await self.engine.run(Above(self.punt, self.lost, self.relay.holds, self.failed, self.note))
 
     def look_again(self) -> None:
         """To be called often: what other processes of ours relay at may have ended."""

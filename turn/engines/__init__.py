@@ -10,9 +10,6 @@ from typing import NamedTuple, Protocol
 from turn.flows import Address, Flow, Packet, Rule, Traffic
 from turn.ledger import Ledger
 
-Punt = Callable[[Packet], None]
-Lost = Callable[[Address, Address], None]  # a client of a stream, and the listener that it came in by
-Holds = Callable[[Address, Address], bool]  # whether a client has something at a listener that is to stay
 Bind = Callable[[Address], socket]  # a socket that clients are met at; raises OSError
 
 
@@ -53,8 +50,31 @@ class Failure(NamedTuple):
     mtu: int
 
 
-Failed = Callable[[Failure], None]
-Mishap = Callable[[Exception], None]
+def raise_again(error: Exception) -> None:
+    """Where nobody hears of what no code expected."""
+    raise error
+
+
+class Above(NamedTuple):
+    """Whom an engine tells while it runs, and asks.
+
+    `punt`: a packet that no flow claims; from a client, its `here` is a listener's concrete address; from a
+    peer, a relayed address. `lost`: a client and the listener that it came in by; whoever ends a connection,
+    or has it ended, is lost, and so is a client of a proxy that gives its port to another. `holds` asks
+    whether a client has something at a listener: of those who do it is not forgotten by which proxy they
+    come. `failed`: a packet to a peer that the network gives back, perhaps one that was sent long ago.
+    `mishap`: an error that no code expected; it costs the packet that met it, or the connection, and ends
+    nothing else.
+    """
+
+    punt: Callable[[Packet], None]
+    lost: Callable[[Address, Address], None] = lambda client, listener: None
+    holds: Callable[[Address, Address], bool] = lambda client, listener: False
+    failed: Callable[[Failure], None] = lambda failure: None
+    mishap: Callable[[Exception], None] = raise_again
+
+
+NOBODY = Above(lambda packet: None)
 
 
 class CannotListen(Exception):
@@ -80,20 +100,8 @@ class Engine(Protocol):
 
     name: str  # shown in the start-up line and in the metrics
 
-    async def run(
-        self,
-        punt: Punt,
-        lost: Lost | None = None,
-        holds: Holds | None = None,
-        failed: Failed | None = None,
-        mishap: Mishap | None = None,
-    ) -> None:
-        """Move packets until cancelled; what no flow claims is punted: from a client, `packet.here` is a
-        listener's concrete address; from a peer, a relayed address. Who ends a connection, or has it ended,
-        is lost; so is a client of a proxy that gives its port to another. Of clients that hold something it
-        is not forgotten by which proxy they come. Packets to peers that the network gives back have failed,
-        also those that were sent long ago. An error that no code expected costs the packet that met it, or
-        the connection; it is a mishap, and ends nothing else. Cancelled: every socket is closed."""
+    async def run(self, above: Above) -> None:
+        """Move packets until cancelled. Cancelled: every socket is closed."""
 
     def adopt(self, streams: Streams) -> None:
         """Let this hold for who connects from now on; calls go on. Raises BadCertificate: nothing changes."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
-from turn.engines import Failed, Failure, Holds, Lost, Mishap, Punt
+from turn.engines import NOBODY, Above, Failure
 from turn.engines.framing import LARGEST, ROOM, TAIL
 from turn.engines.gather import Gather
 from turn.flows import Address, Packet
@@ -49,23 +49,12 @@ class Epoll:
         self.epoll = select.epoll()
         self.waiting: list[Callable[[], object]] = []
         self.ticks: list[Callable[[float], None]] = []
-        self.punt: Punt | None = None
-        self.lost: Lost | None = None
-        self.failed: Failed | None = None
-        self.keeps: Holds | None = None
-        self.mishap: Mishap | None = None
+        self.above = NOBODY  # before it runs, and afterwards
 
-    async def run(
-        self,
-        punt: Punt,
-        lost: Lost | None = None,
-        holds: Holds | None = None,
-        failed: Failed | None = None,
-        mishap: Mishap | None = None,
-    ) -> None:
+    async def run(self, above: Above) -> None:
         """Serve until cancelled."""
         loop = asyncio.get_running_loop()
-        self.punt, self.lost, self.keeps, self.failed, self.mishap = punt, lost, holds, failed, mishap
+        self.above = above
         loop.add_reader(self.epoll.fileno(), self.serve)
         try:
             while self.ticks:
@@ -75,7 +64,7 @@ class Epoll:
             await loop.create_future()
         finally:
             loop.remove_reader(self.epoll.fileno())
-            self.punt = self.lost = self.keeps = self.failed = self.mishap = None
+            self.above = NOBODY
 
     def close(self) -> None:
         self.epoll.close()
@@ -152,14 +141,11 @@ class Epoll:
     def survive(self, error: Exception) -> None:
         """Tell what no code expected. Raises it again where nobody hears of it."""
         self.gather.discard()
-        if self.mishap is None:
-            raise error
-        self.mishap(error)
+        self.above.mishap(error)
 
     def up(self, packet: Packet) -> None:
         """What no flow claims."""
-        if self.punt is not None:
-            self.punt(packet)
+        self.above.punt(packet)
 
     def up_later(self, packet: Packet) -> None:
         """The same in the loop's next turn: for packets met while the core's last answer is being applied."""
@@ -167,8 +153,7 @@ class Epoll:
 
     def fail(self, failure: Failure) -> None:
         """A packet to a peer did not arrive."""
-        if self.failed is not None:
-            self.failed(failure)
+        self.above.failed(failure)
 
     def fail_later(self, failure: Failure) -> None:
         """The same in the loop's next turn: for what the core's own answer met."""
@@ -179,12 +164,11 @@ class Epoll:
         self.later(partial(self.lose, client, listener))
 
     def lose(self, client: Address, listener: Address) -> None:
-        if self.lost is not None:
-            self.lost(client, listener)
+        self.above.lost(client, listener)
 
     def holds(self, client: Address, listener: Address) -> bool:
         """Whether a client has something here that outlasts its packets."""
-        return self.keeps is not None and self.keeps(client, listener)
+        return self.above.holds(client, listener)
 
     def later(self, work: Callable[[], object]) -> None:
         """Do this in the loop's next turn."""

@@ -16,19 +16,7 @@ from contextlib import suppress
 from socket import socket
 from ssl import SSLContext
 
-from turn.engines import (
-    BadCertificate,
-    Bind,
-    CannotListen,
-    Failed,
-    Holds,
-    Lost,
-    Mishap,
-    Punt,
-    Streams,
-    icmp,
-    sockets,
-)
+from turn.engines import Above, BadCertificate, Bind, CannotListen, Streams, icmp, sockets
 from turn.engines.doors import Door
 from turn.engines.ends import Joined, Relayed
 from turn.engines.epoll import Epoll
@@ -103,16 +91,9 @@ class Portable:
             if isinstance(listener, Door) and listener.context is not None:
                 listener.context = context or listener.context
 
-    async def run(
-        self,
-        punt: Punt,
-        lost: Lost | None = None,
-        holds: Holds | None = None,
-        failed: Failed | None = None,
-        mishap: Mishap | None = None,
-    ) -> None:
+    async def run(self, above: Above) -> None:
         try:
-            await self.epoll.run(punt, lost, holds, failed, mishap)
+            await self.epoll.run(above)
         finally:
             self.shut()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from tests.turn.engines.world import stun
-from turn.engines import Certificate, Streams
+from turn.engines import Above, Certificate, Streams
 from turn.engines.portable import Portable
 from turn.flows import Address, Packet, Transport
 
@@ -30,7 +30,7 @@ def main(port: str, transport: str, chain: str, key: str) -> None:
         engine.send([packet._replace(data=ANSWER)])
 
     print("ready", flush=True)
-    asyncio.run(engine.run(punt))
+    asyncio.run(engine.run(Above(punt)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from tests.turn.engines.world import PATIENCE, End
-from turn.engines import sockets
+from turn.engines import Above, sockets
 from turn.engines.ends import Joined
 from turn.engines.epoll import Epoll
 from turn.engines.gather import Sender
@@ -63,7 +63,7 @@ def scene() -> Iterator[Scene]:
 
 
 async def running(scene: Scene) -> asyncio.Task[None]:
-    task = asyncio.ensure_future(scene.epoll.run(scene.punted.put_nowait))
+    task = asyncio.ensure_future(scene.epoll.run(Above(scene.punted.put_nowait)))
     await asyncio.sleep(0)
     return task
 

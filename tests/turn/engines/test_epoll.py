@@ -9,6 +9,7 @@ from time import monotonic
 
 import pytest
 
+from turn.engines import NOBODY, Above
 from turn.engines.epoll import CROWD, READY, ROUNDS, Epoll
 from turn.flows import Address, Packet
 
@@ -86,7 +87,7 @@ def test_a_socket_closed_by_another_of_the_same_wake_up_is_left_alone() -> None:
 async def test_what_comes_up_later_comes_in_the_next_turn() -> None:
     epoll = Epoll()
     punted: list[Packet] = []
-    task = asyncio.ensure_future(epoll.run(punted.append))
+    task = asyncio.ensure_future(epoll.run(Above(punted.append)))
     await asyncio.sleep(0)
     epoll.up(PACKET)
     assert punted == [PACKET]
@@ -107,7 +108,7 @@ async def test_what_takes_too_long_is_looked_at_now_and_then(monkeypatch: pytest
     monkeypatch.setattr("turn.engines.epoll.TICK", 0.01)
     epoll, looks = Epoll(), asyncio.Queue[float]()
     epoll.ticks.append(looks.put_nowait)
-    task = asyncio.ensure_future(epoll.run(lambda packet: None))
+    task = asyncio.ensure_future(epoll.run(NOBODY))
     async with asyncio.timeout(5):
         assert await looks.get() <= await looks.get() <= monotonic()
     task.cancel()
@@ -118,7 +119,7 @@ async def test_what_takes_too_long_is_looked_at_now_and_then(monkeypatch: pytest
 
 async def test_who_is_lost_is_told_in_the_next_turn() -> None:
     epoll, lost = Epoll(), list[tuple[Address, Address]]()
-    task = asyncio.ensure_future(epoll.run(lambda packet: None, lambda *pair: lost.append(pair)))
+    task = asyncio.ensure_future(epoll.run(NOBODY._replace(lost=lambda *pair: lost.append(pair))))
     await asyncio.sleep(0)
     epoll.lose_later(PACKET.there, PACKET.here)
     assert lost == []
@@ -141,7 +142,7 @@ async def test_each_turn_hands_on_what_waited_before_it() -> None:
         seen += 1
         epoll.up_later(packet)
 
-    task = asyncio.ensure_future(epoll.run(punt))
+    task = asyncio.ensure_future(epoll.run(Above(punt)))
     await asyncio.sleep(0)
     epoll.up_later(PACKET)
     for _ in range(5):
@@ -174,7 +175,7 @@ async def test_one_sockets_fault_is_none_of_the_others(monkeypatch: pytest.Monke
         epoll.watch(sock, drain)
     epoll.ticks += [fail, ticked.put_nowait]
     task = asyncio.ensure_future(
-        epoll.run(lambda packet: None, mishap=lambda error: told.put_nowait(type(error).__name__))
+        epoll.run(NOBODY._replace(mishap=lambda error: told.put_nowait(type(error).__name__)))
     )
     async with asyncio.timeout(5):
         assert [await told.get() for _ in socks] == ["ValueError"] * 4

@@ -12,7 +12,7 @@ import pytest
 from tests.turn.engines import land
 from tests.turn.engines.land import NARROW
 from tests.turn.engines.world import PATIENCE, End, World, framed
-from turn.engines import Failure, icmp, sockets
+from turn.engines import NOBODY, Failure, icmp, sockets
 from turn.engines.epoll import ROUNDS, Epoll
 from turn.engines.gather import push
 from turn.engines.portable import Portable
@@ -173,7 +173,7 @@ async def test_whoever_refuses_wakes_nobody_up_afterwards(version: int) -> None:
 async def test_a_wake_up_reads_a_bounded_number_of_errors() -> None:
     told: list[Failure] = []
     epoll = Epoll()
-    epoll.failed = told.append
+    epoll.above = NOBODY._replace(failed=told.append)
     with closing(End()) as gone:
         peer = gone.address
     sock = sockets.relayed(Address.of("127.0.0.1", 0))

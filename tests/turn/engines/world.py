@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Protocol, Self
 
 from tests.turn.engines.certificates import certificate
-from turn.engines import Bind, Engine, Failure, Streams
+from turn.engines import Above, Bind, Engine, Failure, Streams
 from turn.engines.portable import Portable
 from turn.flows import Address, Flow, Packet, Rule, Transport
 
@@ -170,7 +170,7 @@ class World:
     async def __aenter__(self) -> Self:
         self.task = asyncio.ensure_future(
             self.engine.run(
-                self.receive, self.lose, lambda *owner: owner in self.holding, self.fail, self.note
+                Above(self.receive, self.lose, lambda *owner: owner in self.holding, self.fail, self.note)
             )
         )
         await asyncio.sleep(0)

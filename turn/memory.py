@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from turn.core.sessions import Proven
@@ -14,7 +15,7 @@ from turn.service import Service
 
 log = logging.getLogger("calln.relay")
 
-LOOK_SECONDS = 2.0  # how much of what was just proved is lost where a process dies
+PAUSE = 100  # times as long as a writing took until the next: many calls must not keep us from their packets
 AGAIN_SECONDS = 20.0  # between two writings where nothing has changed; a file is valid for a minute
 
 
@@ -30,7 +31,7 @@ def heard(folder: Path) -> Herald | None:
 class Memory:
     def __init__(self, service: Service, herald: Herald) -> None:
         self.service, self.herald = service, herald
-        self.changed = False
+        self.changed = asyncio.Event()
         service.tell = self.tell
 
     async def run(self) -> None:
@@ -47,14 +48,15 @@ class Memory:
             self.herald.close()
 
     async def write_in_time(self) -> None:
-        for _ in range(int(AGAIN_SECONDS / LOOK_SECONDS)):
-            await asyncio.sleep(LOOK_SECONDS)
-            if self.changed:
-                self.write()
+        """For a while, at once whatever is new: a process may be killed in the first second of a call."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AGAIN_SECONDS):
+                while await self.changed.wait():
+                    await asyncio.sleep(self.write())
         self.write()
 
     def tell(self, news: list[Proven]) -> None:
-        self.changed = True
+        self.changed.set()
         self.herald.tell(news)
 
     def hear(self) -> None:
@@ -69,9 +71,13 @@ class Memory:
             self.service.relay.learn(proven, now)
         self.service.wake_in_time()
 
-    def write(self) -> None:
-        self.changed = False
+    def write(self) -> float:
+        """The seconds until it may be done again."""
+        self.changed.clear()
+        began = time.monotonic()
         try:
             self.herald.write(self.service.relay.remember(), time.time())
         except OSError as problem:  # a full disk, perhaps
             log.warning("what is proved of calls could not be written: %s", problem.strerror)
+            return AGAIN_SECONDS
+        return PAUSE * (time.monotonic() - began)

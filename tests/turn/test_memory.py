@@ -86,6 +86,23 @@ async def test_a_call_goes_on_after_a_restart_of_the_relay(tmp_path: Path, minut
         assert await again.passes(0, rtp(VOICE + 1, 1), 0.2) is (minutes == 0)
 
 
+async def test_a_call_goes_on_also_where_the_relay_was_killed_in_its_first_second(tmp_path: Path) -> None:
+    async with relaying(tmp_path / "one") as (two, _):
+        await two.consent()
+        await two.shake_hands()
+        async with asyncio.timeout(1.0):
+            while not (
+                left := [path for path in tmp_path.glob("one/proved.*") if str(VOICE) in path.read_text()]
+            ):
+                await asyncio.sleep(0.01)
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / left[0].name).write_bytes(left[0].read_bytes())  # as it is now
+    async with relaying(tmp_path / "other") as (again, _):
+        again.ufrags = NEW_UFRAGS
+        await again.consent()
+        assert await again.passes(0, rtp(VOICE, 2), 1.0)
+
+
 async def test_what_was_only_told_is_not_told_on(tmp_path: Path) -> None:
     async with relaying(tmp_path) as (two, one), relaying(tmp_path) as (_, other):
         await two.consent()
@@ -107,7 +124,7 @@ async def test_a_folder_that_cannot_be_had_ends_no_call(
         await two.consent()
         await two.shake_hands()
         assert world.service.mishaps == 0
-    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+    assert list(dict.fromkeys(record.getMessage().partition(":")[0] for record in caplog.records)) == [
         "what is proved of calls stays with this process",
         "what is proved of calls could not be written",
     ]

@@ -20,8 +20,9 @@ from tests.bench.client import Account, Client, endpoint, framed, request
 from tests.bench.gun import Cartridge, Pipe, Shot, dropped, fire, shrink
 from tests.bench.steady import Session as Probe
 from tests.bench.steady import Timed
+from tests.bench.talk import INWARD, OUTWARD, PACKET, open_all
 
-VOICE = bytes(160)  # 20 ms of Opus with its SRTP frame
+VOICE = bytes(PACKET)
 FILL = 4  # packets for each socket: more than a tiny buffer holds
 FILL_RATE = 20_000  # packets a second, which any relay carries
 
@@ -36,6 +37,7 @@ class Load:
         self.pipes: list[Pipe] = []
         self.peers: list[socket.socket] = []
         self.strangers: list[socket.socket] = []
+        self.voices = VOICE, VOICE  # what clients say, and what peers do
         self.timed = Timed()
         self.probes: list[Probe] = []
         self.turn = 0
@@ -64,6 +66,12 @@ class Load:
         else:
             self.pipes.append(Pipe(client.line.sock, framed(VOICE)))
 
+    def call(self, _: Order) -> Order:
+        """All sessions are calls from now on, of encrypted voice."""
+        open_all(self.clients, self.peers)
+        self.voices = OUTWARD, INWARD
+        return {}
+
     def strange(self, order: Order) -> Order:
         """Sockets that the relay does not know."""
         for _ in range(order["count"]):
@@ -87,7 +95,8 @@ class Load:
             self.probes[self.turn // 2 % len(self.probes)].send(self.turn)
 
     def shots(self, batch: int) -> list[Shot]:
-        channel, plain = Cartridge(framed(VOICE), batch), Cartridge(VOICE, batch)
+        said, heard = self.voices
+        channel, plain = Cartridge(framed(said), batch), Cartridge(heard, batch)
         outward: list[Shot] = [partial(pipe.shoot, batch) for pipe in self.pipes] or [
             channel.shot(client.line.sock) for client in self.clients
         ]
@@ -164,7 +173,7 @@ def account(order: Order) -> Account:
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     load = Load()
-    verbs = (load.sessions, load.strange, load.probing, load.fill, load.volley, load.flood)
+    verbs = (load.sessions, load.call, load.strange, load.probing, load.fill, load.volley, load.flood)
     does = {verb.__name__: verb for verb in verbs}
     for line in sys.stdin:
         order = json.loads(line)

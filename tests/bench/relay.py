@@ -47,11 +47,13 @@ NS = 1e9
 class Pair:
     """One server and its load."""
 
-    def __init__(self, net: Net, name: str, stack: ExitStack, transport: str = "udp") -> None:
+    def __init__(
+        self, net: Net, name: str, stack: ExitStack, transport: str = "udp", gate: str = "off"
+    ) -> None:
         self.net = net
         self.place = {"host": SERVER, "port": PORTS[transport], "local": LOAD}
         self.who = {"username": USER, "password": PASSWORD, "transport": transport}
-        self.server = Server(net, name, PRIORITY, stack)
+        self.server = Server(net, name, PRIORITY, stack, gate)
         self.load = Load(net, "load", PRIORITY, stack)
 
     def join(self, count: int, *, peers: bool = True) -> Answer:
@@ -100,6 +102,14 @@ class Bench:
             pair = Pair(self.net, name, stack, transport)
             pair.join(SOME)
             yield from self.carry(pair, f"{SOME} clients, {transport.upper()}")
+
+    def calls(self, name: str, count: int) -> Figures:
+        """Encrypted voice, which our gate has to prove first; each packet is looked at."""
+        with ExitStack() as stack:
+            pair = Pair(self.net, name, stack, gate="enforce")
+            pair.join(count)
+            pair.load.ask(verb="call")
+            yield from self.carry(pair, f"{count:,} encrypted calls, gate on")
 
     def most(self, name: str, _: int) -> Figures:
         """The highest rate of which less than one in a hundred is late or lost, where packets do not come in
@@ -169,6 +179,7 @@ class Measure(NamedTuple):
 
 MEASURES = (
     *(Measure("clients", Bench.clients, count) for count in CLIENTS),
+    Measure("gate", Bench.calls, SOME),
     Measure("most", Bench.most),
     Measure("delay", Bench.delay),
     Measure("strangers", Bench.strangers),

@@ -30,7 +30,7 @@ NO_LIMITS = (
 )
 
 
-def coturn(folder: Path) -> list[str]:
+def coturn(folder: Path, _: str) -> list[str]:
     shown = certificate()
     return [
         "turnserver", "-n", f"--cert={shown.chain}", f"--pkey={shown.key}", "--no-dtls", "--no-cli",
@@ -40,7 +40,7 @@ def coturn(folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def calln(folder: Path) -> list[str]:
+def calln(folder: Path, gate: str) -> list[str]:
     shown = certificate()
     turn = {
         "listen": [f"{transport}://{SERVER}:{port}" for transport, port in PORTS.items()],
@@ -49,24 +49,25 @@ def calln(folder: Path) -> list[str]:
         "users": {USER: PASSWORD},
         "allow_peers": [f"{SERVER}/32", f"{LOAD}/32"],
         "limits": dict.fromkeys(NO_LIMITS, 0),
-        "encrypted_only": "off",  # what is offered is no call; what it costs with one: tests.bench.gate
+        "encrypted_only": gate,
     }
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump({"site": {"state_dir": str(folder)}, "turn": turn}))
     return [sys.executable, "-m", "deploy.cli", "relay", "--config", str(file)]
 
 
-SERVERS: dict[str, Callable[[Path], list[str]]] = {"coturn": coturn, "calln": calln}
+SERVERS: dict[str, Callable[[Path, str], list[str]]] = {"coturn": coturn, "calln": calln}
 
 
 class Server(Watched):
-    """One of them, at work; `folder` holds its configuration and state."""
+    """One of them, at work; `folder` holds its configuration and state. `gate` is what ours does about what
+    is not encrypted: nothing, where what is offered is no call."""
 
-    def __init__(self, net: Net, name: str, priority: int, stack: ExitStack) -> None:
+    def __init__(self, net: Net, name: str, priority: int, stack: ExitStack, gate: str = "off") -> None:
         self.folder = Path(stack.enter_context(TemporaryDirectory(prefix="calln-bench-")))
         quiet = subprocess.DEVNULL
         errors = None if name == "calln" else quiet  # coturn misses SCTP here
-        command = SERVERS[name](self.folder)
+        command = SERVERS[name](self.folder, gate)
         self.process = start(net.server, SERVER_CORE, priority, command, stdout=quiet, stderr=errors)
         stack.callback(end, self.process)
         super().__init__(self.process.pid)

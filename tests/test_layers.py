@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # A module, or a package for every module in it -> what of this project it may import. The longest name wins.
 ALLOWED: dict[str, tuple[str, ...]] = {
-    "config": ("server.config", "turn.config", "turn.values"),
+    "config": ("deploy.config", "server.config", "turn.config", "turn.values"),
     "turn.errors": ("turn.flows",),
     "turn.flows": (),
     "turn.config": ("turn.flows", "turn.values"),
@@ -20,18 +20,20 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "turn.policies": ("turn.flows", "turn.errors", "turn.credentials"),
     "turn.wire": ("turn.wire", "turn.flows", "turn.errors"),
     "turn.ledger": (),
+    "turn.buckets": ("turn.ledger",),
     "turn.live": ("turn.flows",),
     "turn.shared": ("turn.ledger",),
     "turn.core": (
         "turn.core",
         "turn.wire",
+        "turn.buckets",
         "turn.flows",
         "turn.errors",
         "turn.ledger",
         "turn.policies",
         "turn.credentials",
     ),
-    "turn.engines": ("turn.engines", "turn.flows", "turn.ledger"),
+    "turn.engines": ("turn.engines", "turn.buckets", "turn.flows", "turn.ledger"),
     "turn.engines.table": ("turn.engines", "turn.flows", "turn.wire.srtp"),
     "turn.logs": (),
     "turn.systemd": (),
@@ -151,6 +153,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "server.app": ("server", "turn.logs"),
     "server": ("server",),
     "deploy": ("deploy", "config", "server", "turn"),
+    "deploy.config": ("server.config", "turn.policies"),
 }
 
 # What decides has neither clock nor socket: time and randomness come in as arguments.
@@ -158,6 +161,7 @@ PURE = (
     "turn.wire",
     "turn.core",
     "turn.engines.proxied",
+    "turn.buckets",
     "turn.flows",
     "turn.ledger",
     "server.strict",

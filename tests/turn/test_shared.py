@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from turn.core.limits import NUMBERS, Buckets, Quota
+from turn.buckets import NUMBERS, Buckets
+from turn.core.limits import Quota
 from turn.errors import InsufficientCapacity, QuotaReached
 from turn.flows import Address
 from turn.policies import Limits

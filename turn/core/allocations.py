@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from turn.buckets import NUMBERS, Buckets
 from turn.core.deadlines import Deadlines
 from turn.core.effects import Close, Effect, Link, Release, Unlink
-from turn.core.limits import NUMBERS, Buckets, exceeds
+from turn.core.limits import exceeds
 from turn.core.pace import Pace
 from turn.core.proof import Proof, is_vouched
 from turn.core.reach import Reach

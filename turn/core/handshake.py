@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from turn.core.limits import Bucket
+from turn.buckets import Bucket
 from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO, Fragment
 from turn.wire.hello import (
     NULL_PROFILES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from turn.core.limits import Bucket
+from turn.buckets import Bucket
 from turn.flows import Flow, Traffic
 from turn.policies import Limits
 

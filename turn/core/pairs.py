@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turn.core.limits import Bucket
+from turn.buckets import Bucket
 from turn.core.sessions import Session
 from turn.flows import Address
 from turn.wire.srtp import INWARD, RTCP, SAMPLE, looks_plain

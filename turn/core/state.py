@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
+from turn.buckets import NUMBERS, Buckets
 from turn.core.allocations import Allocation, Allocations
 from turn.core.effects import Effect
-from turn.core.limits import NUMBERS, Buckets, Quota
+from turn.core.limits import Quota
 from turn.core.lockout import Lockout
 from turn.core.nonce import COOKIE, Nonces
 from turn.core.reservations import Reservations

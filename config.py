@@ -9,12 +9,13 @@ import secrets
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from deploy.config import Deploy
 from server.config import Geo, Server, Site
 from turn.config import Turn
 from turn.values import check_secret
@@ -50,6 +51,13 @@ class Config(BaseModel):
     server: Server = Server()
     turn: Turn = Turn()
     geo: Geo = Geo()
+    deploy: Deploy = Deploy()
+
+    @model_validator(mode="after")
+    def need_an_https_address(self) -> Config:
+        if self.server.tls_listen and self.site.url and self.site.url.startswith("http://"):
+            raise ValueError("with server.tls_listen, site.url begins with https://")
+        return self
 
 
 # YAML 1.2's core schema: tag, what is read as it, and the characters that it can begin with.
@@ -217,22 +225,26 @@ def sentence(problem: ErrorDetails, loc: Located) -> str:
 
 def model_at(loc: Located) -> type[BaseModel]:
     """The model whose keys stand at a place of the file."""
-    model: type[BaseModel] = Config
+    inner: object = Config
     for part in loc:
-        inner = model.model_fields[part].annotation
-        model = cast(type[BaseModel], inner)
-    return model
+        if get_origin(inner) is tuple:  # a list of them: the part is a number
+            inner = get_args(inner)[0]
+        else:
+            inner = cast(type[BaseModel], inner).model_fields[part].annotation
+    return cast(type[BaseModel], inner)
 
 
 def anchor(config: Config, folder: Path) -> Config:
     """The same with its relative paths taken from the file's own folder."""
-    turn, geo = config.turn, config.geo
+    turn, geo, server = config.turn, config.geo, config.server
     site = config.site.model_copy(update={"state_dir": folder / config.site.state_dir})
     files = {name: getattr(turn, name) for name in ("secret_file", "certificate", "key")}
     turn = turn.model_copy(update={name: folder / path for name, path in files.items() if path})
+    files = {name: getattr(server, name) for name in ("certificate", "key", "acme_dir")}
+    server = server.model_copy(update={name: folder / path for name, path in files.items() if path})
     if geo.database:
         geo = geo.model_copy(update={"database": folder / geo.database})
-    return config.model_copy(update={"site": site, "turn": turn, "geo": geo})
+    return config.model_copy(update={"site": site, "server": server, "turn": turn, "geo": geo})
 
 
 def told_relay(path: Path | None) -> tuple[Turn, list[bytes]]:

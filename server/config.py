@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     PlainValidator,
     Strict,
+    ValidationInfo,
     field_validator,
 )
 
@@ -142,7 +143,32 @@ class Server(Section):
         Field(min_length=1),
     ] = Field(
         ("127.0.0.1:8080",),  # type: ignore[arg-type]  # the default is written as the file writes it
-        description="Addresses that HTTP is served at.",
+        description="Addresses that HTTP is served at; with tls_listen it only leads to HTTPS there.",
+    )
+    tls_listen: Annotated[
+        tuple[Annotated[Listen, PlainValidator(parse_listen)], ...], BeforeValidator(as_list)
+    ] = Field(
+        (),
+        description="Addresses that HTTPS is served at, and TURN over TLS, which goes on to this machine's "
+        "relay. Empty: TLS is a proxy's.",
+        examples=[["0.0.0.0:443", "[::]:443"]],
+    )
+    certificate: Path | None = Field(
+        None,
+        description="PEM file that tls_listen shows: the certificate and what leads to its issuer. Read anew "
+        "on SIGHUP; calls go on. While there is no such file yet, nobody is answered there.",
+        examples=["/etc/calln/fullchain.pem"],
+    )
+    key: Path | None = Field(
+        None,
+        description="PEM file with the certificate's private key, without a password.",
+        examples=["/etc/calln/privkey.pem"],
+    )
+    acme_dir: Path | None = Field(
+        None,
+        description="Folder whose .well-known/acme-challenge is shown over plain HTTP beside tls_listen: "
+        "certbot's --webroot-path.",
+        examples=["/var/lib/calln/acme"],
     )
     trusted_proxies: Networks = Field(
         (), description="Reverse proxies whose X-Forwarded-For is believed.", examples=[["127.0.0.1/32"]]
@@ -167,7 +193,14 @@ class Server(Section):
     )
     visitors: Count = Field(5000, description="Open pages in all: bounds memory. 0 means no limit.")
 
-    @field_validator("listen")
+    @field_validator("certificate", "key")
+    @classmethod
+    def need_both(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is None and info.data.get("tls_listen"):
+            raise ValueError("server.tls_listen needs it; name the PEM files in certificate and key")
+        return path
+
+    @field_validator("listen", "tls_listen")
     @classmethod
     def refuse_doubles(cls, listen: tuple[Listen, ...]) -> tuple[Listen, ...]:
         if len(set(listen)) != len(listen):

@@ -124,7 +124,7 @@ class Control:
 
     async def read_anew(self) -> list[str]:
         try:
-            turn, secrets = self.read()
+            turn, secrets = await asyncio.to_thread(self.read)  # a long file takes a while
             turn, own = await asyncio.to_thread(resolved, turn), own_addresses()
             check_relay_addresses(turn, own)
             check_loopback_peers(turn, own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 import time
@@ -36,13 +37,15 @@ class Seat:
 
     async def sit(self, descriptors: Iterable[int]) -> None:
         """Start a process: a fresh interpreter rather than a copy of this one, which holds an operator's
-        connections, and threads that a copy would not have. Raises OSError."""
+        connections, and threads that a copy would not have. It finds its modules where this one does, and not
+        in the folder that we happen to be in. Raises OSError."""
         self.since, self.misses, self.counted = time.monotonic(), 0, 0
         ours, theirs = socket.socketpair()
         with theirs:
             self.line = await Line.at(ours)
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "turn.worker", str(theirs.fileno())),
+                *(sys.executable, "-P", "-m", "turn.worker", str(theirs.fileno())),
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *descriptors),
                 start_new_session=True,  # Ctrl-C in a terminal is for the one who asks the others

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 
@@ -97,17 +98,16 @@ async def test_a_reload_while_draining_says_nothing_after_stopping(monkeypatch: 
     monkeypatch.setattr(systemd, "notify", heard.append)
     async with Running() as world:
         await Caller(world, *ALICE).allocate()
-        late: list[Control] = []
-        keeper = controlled(world, lambda: ends_meanwhile(late[0]))
-        late.append(keeper)
+        keeper, loop = controlled(world), asyncio.get_running_loop()
+        keeper.read = lambda: ends_meanwhile(keeper, loop)
         await keeper.reload()  # the wish to end comes in its middle
         await asyncio.gather(keeper.ended(), ended_when_told(keeper))
         assert [state.partition("\n")[0] for state in heard] == ["RELOADING=1", "STOPPING=1"]
         assert keeper.turn.drain_seconds == 9
 
 
-def ends_meanwhile(keeper: Control) -> Told:
-    keeper.drain()
+def ends_meanwhile(keeper: Control, loop: asyncio.AbstractEventLoop) -> Told:
+    loop.call_soon_threadsafe(keeper.drain)
     return turn(users=dict([ALICE]), drain_seconds=9), [SECRET]
 
 
@@ -116,6 +116,21 @@ async def ended_when_told(keeper: Control) -> None:
         await asyncio.sleep(0)
     await keeper.reload()
     keeper.end.ask()
+
+
+async def test_clients_are_answered_while_the_file_is_read() -> None:
+    async with Running() as world:
+        answered = threading.Event()
+        keeper = controlled(world, lambda: read_after(answered))
+        reloading = asyncio.create_task(keeper.reload())
+        await Caller(world, *ALICE).allocate()
+        answered.set()
+        assert await reloading == []
+
+
+def read_after(answered: threading.Event) -> Told:
+    assert answered.wait(PATIENCE)
+    return turn(users=dict([ALICE])), [SECRET]
 
 
 OLD, NEW = b"the old one, long enough", b"the new one, long enough"

@@ -76,6 +76,12 @@ class Elsewhere:
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / "log").read_text().splitlines()]
 
+    async def says(self, words: str) -> None:
+        """Until the log begins a line with these words."""
+        async with asyncio.timeout(PATIENCE):
+            while not any(line["text"].startswith(words) for line in self.log()):
+                await asyncio.sleep(0.02)
+
     async def ended(self) -> int:
         return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
@@ -150,6 +156,7 @@ async def test_what_lives_goes_on_and_nobody_new_comes(
         assert await manager.hears() == "READY=1"
         relay.process.send_signal(signal.SIGTERM)
         assert await manager.hears() == "STOPPING=1"
+        await relay.says("ending; 1 allocations go on")  # each worker has been told by then
         await caller.bind(0x4000, peer.address)
         peer.send(b"we go on", there)
         assert (await caller.end.receive())[4:] == b"we go on"

@@ -56,6 +56,30 @@ async def test_it_starts_answers_and_leaves(tmp_path: Path) -> None:
         assert seat.figures == []
 
 
+async def test_a_folder_that_we_happen_to_be_in_is_no_place_for_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the name of one of ours, or of another's that we use."""
+    for name in ("turn", "pydantic"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    async with seated(tmp_path) as (seat, start):
+        await seat.begin(start)
+        assert await seat.ask("count") == 0
+
+
+async def test_a_worker_finds_its_modules_where_we_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release is a folder, and another one for what it needs."""
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'came')!r}, 'w').close()")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    async with seated(tmp_path) as (seat, start):
+        await seat.begin(start)
+        assert (tmp_path / "came").exists()
+
+
 async def test_it_outlives_signals_that_are_not_for_it(tmp_path: Path) -> None:
     async with seated(tmp_path) as (seat, start):
         await seat.begin(start)

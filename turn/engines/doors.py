@@ -19,6 +19,7 @@ from turn.engines.streams import Connection
 from turn.engines.table import Client
 from turn.engines.tally import Seat, Tally
 from turn.engines.trust import Proxies
+from turn.engines.turnstile import Turnstile
 from turn.flows import Address
 
 ACCEPTS = 16  # per turn: a flood of connections keeps nobody waiting
@@ -37,6 +38,7 @@ class Door:
         address: Address,
         sock: socket,
         tally: Tally,
+        turnstile: Turnstile,
         context: ssl.SSLContext | None = None,
         proxies: Proxies | None = None,
     ) -> None:
@@ -44,6 +46,7 @@ class Door:
         self.address = address
         self.sock = sock
         self.tally = tally
+        self.turnstile = turnstile
         self.context = context
         self.proxies = proxies
         self.detects = context is not None and address.transport == "tcp"
@@ -136,7 +139,9 @@ class Door:
         here = sockets.address(sock.getsockname()[:2])._replace(transport=self.address.transport)
         if self.context is None or there.transport == "tcp":
             return Connection(self.epoll, sock, here, there)
-        return Encrypted(self.epoll, sock, here, there, self.context)
+        if not self.tally.may_shake(there.ip):
+            raise ConnectionRefusedError
+        return Encrypted(self.epoll, sock, here, there, self.context, self.turnstile)
 
     def leave(self, seat: Seat, connection: Connection) -> None:
         self.tally.leave(seat)

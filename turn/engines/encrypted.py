@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from select import EPOLLIN, EPOLLONESHOT, EPOLLOUT
 from socket import socket
 from time import monotonic
 
 from turn.engines.epoll import Epoll
 from turn.engines.streams import NOT_YET, WHOLE_FRAME, Connection
+from turn.engines.turnstile import Turnstile
 from turn.flows import Address
 
 HANDSHAKE = 5.0  # seconds
@@ -20,12 +22,19 @@ class Encrypted(Connection):
     """A connection inside TLS. OpenSSL never sees the socket, where records that hold nothing could keep it
     reading for ever."""
 
-    __slots__ = ("fruitless", "incoming", "outgoing", "tls")
+    __slots__ = ("fruitless", "incoming", "outgoing", "tls", "turnstile")
 
     def __init__(
-        self, epoll: Epoll, sock: socket, here: Address, there: Address, context: ssl.SSLContext
+        self,
+        epoll: Epoll,
+        sock: socket,
+        here: Address,
+        there: Address,
+        context: ssl.SSLContext,
+        turnstile: Turnstile,
     ) -> None:
         super().__init__(epoll, sock, here, there)
+        self.turnstile = turnstile
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
         self.fruitless = 0
@@ -33,9 +42,14 @@ class Encrypted(Connection):
     def start(self, settled: Callable[[], None], left: Callable[[Connection], None]) -> None:
         self.settled, self.left = settled, left
         self.read_by = monotonic() + HANDSHAKE
-        self.epoll.watch(self.sock, self.shake)
+        self.epoll.watch(self.sock, self.wait)
 
-    def shake(self, most: int) -> None:
+    def wait(self, _most: int) -> None:
+        """The handshake goes on in its turn; until then epoll need not tell of it again."""
+        if self.turnstile.enter(self.shake):
+            self.epoll.heed(self.sock, EPOLLONESHOT)
+
+    def shake(self) -> None:
         """As much of the handshake as is there."""
         try:
             if self.outbox is not None:
@@ -46,6 +60,7 @@ class Encrypted(Connection):
             finally:
                 self.answer()  # an alert too
         except NOT_YET:
+            self.listen()
             return
         except OSError:
             self.close()
@@ -55,7 +70,11 @@ class Encrypted(Connection):
             raise
         self.read_by = monotonic() + WHOLE_FRAME
         self.epoll.drains[self.sock.fileno()] = self.drain
-        self.drain(most)
+        self.listen()
+        self.drain(1)
+
+    def listen(self) -> None:
+        self.epoll.heed(self.sock, EPOLLIN if self.outbox is None else EPOLLIN | EPOLLOUT)
 
     def fetch(self) -> None:
         """Some of what the client sent, still sealed. Raises OSError, at the stream's end too."""
@@ -99,3 +118,7 @@ class Encrypted(Connection):
 
     def holds_more(self) -> bool:
         return self.tls.pending() > 0 or self.incoming.pending > 0
+
+    def close(self) -> None:
+        self.turnstile.leave(self.shake)
+        super().close()

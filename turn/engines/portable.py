@@ -28,6 +28,7 @@ from turn.engines.table import Lane, Table
 from turn.engines.tally import Tally
 from turn.engines.tls import server_context
 from turn.engines.trust import Proxies
+from turn.engines.turnstile import Turnstile
 from turn.flows import Address, Flow, Packet, Rule, Traffic
 
 log = logging.getLogger("calln.relay")
@@ -57,6 +58,7 @@ class Portable:
         self.epoll.ticks.append(self.epoll.look)
         self.table = Table()
         self.tally = Tally(streams)
+        self.turnstile = Turnstile(self.epoll)
         self.proxies = Proxies(streams.is_proxy) if streams.is_proxy else None
         self.listeners: dict[Address, Listener | Door] = {}
         self.relays: dict[Address, Relayed] = {}
@@ -79,7 +81,7 @@ class Portable:
         except OSError as error:
             raise CannotListen(address, error) from None
         if address.transport != "udp":
-            return Door(self.epoll, address, sock, self.tally, context, self.proxies)
+            return Door(self.epoll, address, sock, self.tally, self.turnstile, context, self.proxies)
         if self.proxies is not None:
             return Fronted(self.epoll, address, sock, self.proxies, alone=self.alone)
         return Listener(self.epoll, address, sock, alone=self.alone)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from dataclasses import dataclass
+from time import monotonic
 
+from turn.buckets import Buckets
 from turn.engines import Streams
 from turn.ledger import Held, Private
 
-MAX_SILENT = 32  # connections of one address whose clients never held an allocation: anybody can have these
+# Connections of one address whose clients never held an allocation. Anybody can have these, and 40 addresses
+# together as many as there may be in all; each weighs 50 KiB at most, half a hello of TLS included. In an
+# office that opens its browsers together, so many are on their way to an allocation at once.
+MAX_SILENT = 128
 MAX_UNNAMED = 256  # connections of one proxy whose clients it has not named yet: they come many at once
+HANDSHAKES = 50  # of TLS per second and address: 2 % of a core
+SHAKEN = 400  # at once: all that one address may have connected come back together when a relay restarts
 ALL = b""  # the name of everybody together
 
 
@@ -31,6 +39,7 @@ class Tally:
         ledger = streams.ledger or Private()
         self.all, self.held = ledger.held("connections"), ledger.held("connected")
         self.silent, self.unnamed = ledger.held("silent"), ledger.held("unnamed")
+        self.handshakes = Buckets(HANDSHAKES, SHAKEN, secrets.token_bytes(16))  # each process guards its core
         self.refused: Counter[str] = Counter()  # by the limit that was met, in this process
 
     @property
@@ -68,6 +77,14 @@ class Tally:
         self.unnamed.add(ip, 1)
         self.all.add(ALL, 1)
         return Seat(self.unnamed, ip, silent=False)
+
+    def may_shake(self, ip: bytes) -> bool:
+        """Whether a handshake of TLS may begin with this client."""
+        name = self.streams.counted_as(ip)
+        if name is None or self.handshakes.take(name, monotonic()):
+            return True
+        self.refused["handshakes of an address"] += 1
+        return False
 
     def is_full(self) -> bool:
         return 0 < self.streams.connections <= self.total

@@ -8,19 +8,23 @@ import ssl
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 
 from tests.turn.engines.test_streams import CHANNEL, HELLO, door_of, streams
 from tests.turn.engines.world import PATIENCE, Client, Maker, StreamEnd, World, framed
 from turn.engines import Streams
+from turn.engines.doors import Door
 from turn.engines.encrypted import FRUITLESS, HANDSHAKE
 from turn.engines.tally import MAX_SILENT
+from turn.engines.turnstile import MOST
 from turn.flows import Flow, Transport
 
 FLOOD = (
     400  # connections at once: more than one address may hold without a word, and little enough for a test
 )
+HELLOS = 10 * MOST  # at once
 NAME = ".".join(["x" * 50] * 4)
 
 
@@ -155,6 +159,71 @@ async def emptied(world: World) -> None:
 
 def files() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+async def test_a_flood_of_hellos_takes_a_few_of_each_turn(make: Maker) -> None:
+    """What the loop's turn costs is counted in handshakes; all of them go on, and calls between them."""
+    async with World(make, transport="tls", streams=Streams(counted_as=lambda ip: None)) as world:
+        client, flow = await call(world)
+        ends = [await world.connect(plain=True) for _ in range(HELLOS)]
+        begun = begun_at(door_of(world))
+        hello = client_hello()
+        for end in ends:
+            end.writer.write(hello)
+        client.send(framed(flow, b"between"), world.listener)
+        turns, carried = [0], [0]
+        async with asyncio.timeout(PATIENCE):
+            while len(begun) < HELLOS:
+                await asyncio.sleep(0)
+                turns.append(len(begun))
+                carried.append(world.engine.traffic()[flow].packets_out)
+        assert max(after - before for before, after in pairwise(turns)) == MOST
+        assert turns[carried.index(1)] < HELLOS
+        for end in ends:
+            assert (await end.reader.read(1)) == b"\x16"
+        for end in ends[: HELLOS // 2]:
+            end.reset()
+        assert not door_of(world).turnstile.waiting
+
+
+async def test_who_leaves_before_its_turn_is_forgotten(make: Maker) -> None:
+    async with World(make, transport="tls", streams=Streams(counted_as=lambda ip: None)) as world:
+        door = door_of(world)
+        ends = [await world.connect(plain=True) for _ in range(HELLOS)]
+        while len(door.connections) < HELLOS:
+            await asyncio.sleep(0)
+        begun, hello = begun_at(door), client_hello()
+        for end in ends:
+            end.writer.write(hello)
+        while not door.turnstile.waiting:
+            await asyncio.sleep(0)
+        for connection in list(door.connections.values()):
+            connection.close()
+        assert not door.turnstile.waiting
+        await asyncio.gather(*(end.ended() for end in ends))
+        assert len(begun) <= MOST
+
+
+def begun_at(door: Door) -> list[object]:
+    """Grows by one with each handshake that begins at a door."""
+    begun: list[object] = []
+    assert door.context is not None
+    door.context.sni_callback = lambda *said: begun.append(said[1])
+    return begun
+
+
+async def test_who_shakes_hands_too_often_waits(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turn.engines.tally.HANDSHAKES", 1 / 1000)
+    monkeypatch.setattr("turn.engines.tally.SHAKEN", 3)
+    async with World(make, transport="tls") as world:
+        for _ in range(3):
+            client = await world.client()
+            client.close()
+            assert await world.lost.get()
+        stream = await world.connect(plain=True)
+        assert await stream.ended() == b""
+        assert world.engine.refused() == {"handshakes of an address": 1}
+        assert door_of(world).tally.total == 0
 
 
 async def test_half_a_handshake_holds_no_more_than_a_little(make: Maker) -> None:

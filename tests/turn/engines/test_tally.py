@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from turn.engines import Streams
-from turn.engines.tally import MAX_SILENT, MAX_UNNAMED, Tally
+from turn.engines.tally import MAX_SILENT, MAX_UNNAMED, SHAKEN, Tally
 
 IP = bytes(4)
 
@@ -37,6 +37,14 @@ def test_counts_come_back_to_nothing() -> None:
         tally.leave(seat)
     assert tally.total == 0
     assert not any(counts.count(name) for counts in (tally.held, tally.silent) for name in (b"a", b"b"))
+
+
+def test_handshakes_of_one_address_are_rationed_and_the_trusted_have_as_many_as_they_like() -> None:
+    tally = Tally(Streams(counted_as=lambda ip: None if ip == b"home" else ip[:1]))
+    assert sum(tally.may_shake(bytes([1, number % 256])) for number in range(2 * SHAKEN)) < 1.5 * SHAKEN
+    assert tally.refused["handshakes of an address"] > 0.5 * SHAKEN
+    assert tally.may_shake(b"2")
+    assert all(tally.may_shake(b"home") for _ in range(2 * SHAKEN))
 
 
 def test_what_a_proxy_may_have_before_it_names_its_clients() -> None:

@@ -244,7 +244,18 @@ def anchor(config: Config, folder: Path) -> Config:
     server = server.model_copy(update={name: folder / path for name, path in files.items() if path})
     if geo.database:
         geo = geo.model_copy(update={"database": folder / geo.database})
-    return config.model_copy(update={"site": site, "server": server, "turn": turn, "geo": geo})
+    sections = {"site": site, "server": server, "turn": turn, "geo": geo}
+    return config.model_copy(update={**sections, "deploy": anchored(config.deploy, folder)})
+
+
+def anchored(deploy: Deploy, folder: Path) -> Deploy:
+    """What lies on the operator's side."""
+    files = {name: getattr(deploy, name) for name in ("certificate", "key")}
+    hosts = tuple(
+        host.model_copy(update={"key": folder / host.key}) if host.key else host for host in deploy.hosts
+    )
+    paths = {name: folder / path for name, path in files.items() if path}
+    return deploy.model_copy(update={**paths, "hosts": hosts})
 
 
 def told_relay(path: Path | None) -> tuple[Turn, list[bytes]]:

@@ -17,13 +17,14 @@ from deploy.control import RELAY, ControlError, ask
 from deploy.ice import relay_host, speaks_tls
 from deploy.machine import Finding, Patient, buffers, clock, descriptors
 from deploy.trial import NoEcho, echo, reached_at
-from turn import service
+from turn import told
 from turn.config import Turn
 from turn.credentials import mint
 from turn.engines import BadCertificate
 from turn.flows import Address
+from turn.machine import WHAT_TO_DO
 from turn.outside import local_address, seen_outside
-from turn.service import WHAT_TO_DO, translation
+from turn.told import translation
 from turn.validity import untimely
 
 Options = argparse.Namespace
@@ -222,7 +223,7 @@ def certificate(patient: Patient) -> Iterator[Finding]:
 
 
 def certificate_file(config: Config) -> Finding | None:
-    files = service.certificate(config.turn)
+    files = told.certificate(config.turn)
     try:
         wrong = untimely(files) if files else None
     except BadCertificate as problem:

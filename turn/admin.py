@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from turn.control import Control
 from turn.elders import DOOR, SHARED
 from turn.flows import Address
-from turn.service import Unavailable
+from turn.machine import Unavailable
 
 MAX_BODY = 4_096  # a wish is a name; bounds what a mistaken program can make us keep
 MAX_CONNECTIONS = 32  # at each door: bounds descriptors

@@ -11,13 +11,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
-from turn import systemd, validity
+from turn import systemd
 from turn.config import Turn
 from turn.crew import Crew
-from turn.engines import BadCertificate
+from turn.machine import Unavailable, check_certificate, check_loopback_peers, check_relay_addresses
 from turn.outside import NoAnswer, resolved
 from turn.own import own_addresses
-from turn.service import Unavailable, certificate, check_loopback_peers, check_relay_addresses
 
 log = logging.getLogger("calln.relay")
 
@@ -128,13 +127,10 @@ class Control:
             turn, own = await asyncio.to_thread(resolved, turn), own_addresses()
             check_relay_addresses(turn, own)
             check_loopback_peers(turn, own)
-            shown = certificate(turn)
-            if shown is not None:
-                validity.untimely(shown)  # what TLS cannot use is presented to nobody
+            check_certificate(turn)
             await self.crew.present(turn)
-            validity.warn(certificate(turn))
             await self.adopt(turn, secrets, own)
-        except (Unavailable, NoAnswer, BadCertificate) as problem:
+        except (Unavailable, NoAnswer) as problem:
             raise ValueError(str(problem)) from None
         waiting = [key for key in FIXED if getattr(turn, key) != getattr(self.started_with, key)]
         log.info("the configuration was read anew; keys that wait for a start: %d", len(waiting))

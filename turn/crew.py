@@ -13,7 +13,8 @@ from turn.flows import Address
 from turn.herald import Herald
 from turn.memory import Memory
 from turn.metrics import Metrics, Shown
-from turn.service import Service, settings
+from turn.service import Service
+from turn.told import settings
 
 LOOK_SECONDS = 0.25  # how soon the end of a relayed address in another process of ours is noticed
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from turn import admin, elders, logs, systemd, validity
+from turn import admin, elders, logs, systemd
 from turn.config import Turn
 from turn.control import Control, Told
 from turn.core.relay import Relay
@@ -22,21 +22,20 @@ from turn.engines import Bind
 from turn.engines.groups import Groups
 from turn.engines.sockets import bound
 from turn.live import FILE, Live
-from turn.memory import heard
-from turn.outside import NoAnswer, resolved
-from turn.own import own_addresses
-from turn.service import (
+from turn.machine import (
     ENGINES,
-    Service,
     Unavailable,
-    certificate,
+    check_certificate,
     check_loopback_peers,
     check_relay_addresses,
     listen,
-    settings,
-    streams,
 )
+from turn.memory import heard
+from turn.outside import NoAnswer, resolved
+from turn.own import own_addresses
+from turn.service import Service
 from turn.team import Team
+from turn.told import settings, streams
 
 __all__ = ["Unavailable", "run", "serve"]
 
@@ -66,11 +65,11 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
     own = own_addresses()
     check_relay_addresses(turn, own)
     check_loopback_peers(turn, own)
+    check_certificate(turn)
     asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
     make = alone if turn.workers == 1 else together
     async with elders.sharing(state_dir) as older:
         crew = make((turn, secrets), own, state_dir, partial(bound, beside=bool(older)))
-        validity.warn(certificate(turn))
         await carry(Control(crew, read, (turn, secrets)), older, state_dir)
 
 

@@ -22,11 +22,12 @@ from turn.engines.tls import server_context
 from turn.flows import Address
 from turn.line import Refused, Silent
 from turn.live import Live
+from turn.machine import Unavailable
 from turn.metrics import Shown
 from turn.seat import Seat
-from turn.service import Unavailable, certificate
 from turn.shared import Shared, make
 from turn.sums import Figure, Together, added
+from turn.told import certificate
 from turn.worker import Start
 
 log = logging.getLogger("calln.relay")

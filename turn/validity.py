@@ -33,11 +33,9 @@ def untimely(certificate: Certificate) -> str | None:
 
 
 def warn(certificate: Certificate | None) -> None:
-    """In the log, without the names of files; the doctor says them."""
-    try:
-        wrong = untimely(certificate) if certificate else None
-    except BadCertificate:
-        wrong = "cannot be used"
+    """In the log, without the names of files; the doctor says them. Raises BadCertificate for one that TLS
+    cannot use at any time: that is to be presented to nobody."""
+    wrong = untimely(certificate) if certificate else None
     if wrong is not None:
         log.warning("the certificate %s: clients refuse TLS; calln doctor says what to do", wrong)
 

@@ -20,10 +20,12 @@ from turn.crew import Alone
 from turn.flows import Address
 from turn.line import Line, Refused
 from turn.live import Live
+from turn.machine import ENGINES, Unavailable
 from turn.memory import heard
-from turn.service import ENGINES, Service, Unavailable, settings, streams
+from turn.service import Service
 from turn.shared import Shared
 from turn.sums import Figure, plain
+from turn.told import settings, streams
 
 NOT_FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # who is to end hears it through the line
 

@@ -26,13 +26,13 @@ from tests.turn.engines.world import (
     stun as message,
 )
 from tests.turn.test_service import RELAYED, SECRET, Caller
-from turn import service
 from turn.config import Turn
 from turn.core.relay import Relay
 from turn.engines import Failure
 from turn.engines.portable import Portable
 from turn.flows import Address, Flow, Packet
 from turn.service import Service
+from turn.told import settings
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
@@ -90,7 +90,7 @@ class Abroad(World):
             }
         )
         own = frozenset((Address.of(HERE, 0).ip, b"\x7f\0\0\1"))
-        relay = Relay(service.settings(told, [SECRET], [self.listener], own))
+        relay = Relay(settings(told, [SECRET], [self.listener], own))
         self.service = Service(relay, self.engine)
 
     def receive(self, packet: Packet) -> None:

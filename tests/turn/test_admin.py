@@ -18,7 +18,7 @@ from tests.turn.test_service import Caller, Running, turn
 from turn import admin, elders
 from turn.control import Control
 from turn.flows import Address
-from turn.service import Unavailable
+from turn.machine import Unavailable
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from turn.config import Turn
 from turn.control import Told
 from turn.flows import Address
 from turn.live import started
-from turn.service import Unavailable
+from turn.machine import Unavailable
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds; only a hang takes so long

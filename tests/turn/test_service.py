@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import time
-from contextlib import closing, suppress
-from functools import partial
-from ipaddress import ip_address
+from contextlib import suppress
 from typing import Protocol
 
 import pytest
 from aioice import stun
 from aioice.turn import make_integrity_key
 
-from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import (
     PATIENCE,
     Client,
@@ -23,18 +18,17 @@ from tests.turn.engines.world import (
     World,
     attributes,
     framed,
-    free,
     unframed,
     xored,
 )
-from turn import service
 from turn.config import Turn
 from turn.core.effects import Effect, Send
 from turn.core.relay import Relay
-from turn.engines import CannotListen, Failure
+from turn.engines import Failure
 from turn.engines.portable import Portable
 from turn.flows import Address, Packet, Transport
-from turn.service import Service, Unavailable
+from turn.service import Service
+from turn.told import settings
 
 LOOPBACK = frozenset((b"\x7f\0\0\1", bytes(15) + b"\1"))
 SECRET = b"sixteen bytes or more"
@@ -103,7 +97,7 @@ class Running(World):
     ) -> None:
         super().__init__(Portable, version, transport=transport)
         keys.setdefault("users", {"alice": "password of hers"})
-        told = service.settings(turn(**keys), [SECRET], [self.listener], LOOPBACK)
+        told = settings(turn(**keys), [SECRET], [self.listener], LOOPBACK)
         self.relay = relay(told)
         self.service = Service(self.relay, self.engine)
 
@@ -164,47 +158,6 @@ async def test_a_loss_that_no_code_expected_is_counted() -> None:
         world.service.relay = None  # type: ignore[assignment]
         world.service.lost(world.listener, world.listener)
         assert world.service.mishaps == 1
-
-
-TLS = {"certificate": "chain.pem", "key": "key.pem"}
-
-
-def test_connections_are_counted_by_household_and_not_where_trusted() -> None:
-    limits = {"connections": 5, "connections_per_address": 2, "trusted": ["192.0.2.0/24"]}
-    told = service.streams(turn(limits=limits))
-    assert told[:2] == (5, 2)
-    assert told.certificate is None
-    ips = [Address.of(text, 0).ip for text in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8::ffff")]
-    assert list(map(told.counted_as, ips)) == [None, ips[1], ips[2][:8], ips[2][:8]]
-
-
-def test_only_the_networks_named_are_proxies() -> None:
-    assert service.streams(turn()).is_proxy is None
-    told = service.streams(turn(proxies=["192.0.2.4/31", "2001:db8::/64"], **TLS, detect_tls=True))
-    assert told.detect_tls
-    assert told.is_proxy is not None
-    texts = ("192.0.2.4", "192.0.2.6", "2001:db8::9", "2001:db8:0:1::9", "::ffff:192.0.2.4")
-    assert [told.is_proxy(Address.of(text, 0).ip) for text in texts] == [True, False, True, False, False]
-
-
-def test_a_certificate_that_cannot_be_used_is_no_start_and_no_reload() -> None:
-    good, other = certificate(), certificate("other")
-    there = free("127.0.0.1", "tls")
-    keys: dict[str, object] = {"listen": str(there), "certificate": good.chain}
-    make = partial(Portable, streams=service.streams(turn(**keys, key=other.key)))
-    with pytest.raises(Unavailable, match=r"turn.certificate, turn.key: .* belongs to another certificate"):
-        service.listen(make, [there])
-    engine, _ = service.listen(
-        partial(Portable, streams=service.streams(turn(**keys, key=good.key))), [there]
-    )
-    assert isinstance(engine, Portable)
-    running = Service(
-        Relay(service.settings(turn(**keys, key=good.key), [SECRET], [there], LOOPBACK)), engine
-    )
-    with pytest.raises(Unavailable, match="belongs to another certificate"):
-        running.present(turn(**keys, key=other.key))
-    running.present(turn(**keys, key=good.key))
-    engine.shut()
 
 
 async def ended(caller: Caller) -> stun.Class:
@@ -357,124 +310,3 @@ async def test_an_earlier_deadline_moves_the_timer() -> None:
         assert moved.when() < timer.when()
         await ended(first)
         moved.cancel()
-
-
-BAD_ADDRESSES = [
-    (Address.of("192.0.2.99", 3478), "no such address"),
-    (Address.of("2001:db8::99", 3478), "no such address"),
-]
-
-
-@pytest.mark.parametrize(("address", "words"), BAD_ADDRESSES)
-def test_an_address_that_is_not_ours_is_named(address: Address, words: str) -> None:
-    with pytest.raises(Unavailable, match=words) as caught:
-        service.listen(Portable, [address])
-    assert str(address) in str(caught.value)
-
-
-def test_a_port_that_is_taken_is_named() -> None:
-    squatter = End()
-    with closing(squatter), pytest.raises(Unavailable, match=r"in use; .*turn\.listen") as caught:
-        service.listen(Portable, [squatter.address])
-    assert str(squatter.address.port) in str(caught.value)
-
-
-class Without6:
-    """What an engine meets on a machine without IPv6."""
-
-    name = "without IPv6"
-
-    def __new__(cls, listen: list[Address]) -> Portable:  # type: ignore[misc]
-        for address in listen:
-            if len(address.ip) == 16:
-                raise CannotListen(address, OSError(errno.EAFNOSUPPORT, "Address family not supported"))
-        return Portable([])
-
-
-def test_no_ipv6_is_a_warning_and_nothing_left_is_an_end(caplog: pytest.LogCaptureFixture) -> None:
-    four, six = Address.of("0.0.0.0", 3478), Address.of("::", 3478)
-    engine, left = service.listen(Without6, [four, six])  # type: ignore[arg-type]
-    engine.close(four)
-    assert left == (four,)
-    assert "no IPv6" in caplog.text
-    with pytest.raises(Unavailable, match="no IPv6"):
-        service.listen(Without6, [six])  # type: ignore[arg-type]
-
-
-LACKING = [
-    ("::", errno.EAFNOSUPPORT, True),
-    ("::", errno.EADDRNOTAVAIL, True),
-    ("::1", errno.EAFNOSUPPORT, True),
-    ("::1", errno.EADDRNOTAVAIL, False),
-    ("::", errno.EADDRINUSE, False),
-    ("0.0.0.0", errno.EADDRNOTAVAIL, False),
-]
-
-
-@pytest.mark.parametrize(("host", "number", "lacking"), LACKING)
-def test_what_speaks_of_a_machine_without_ipv6(host: str, number: int, lacking: bool) -> None:
-    error = CannotListen(Address.of(host, 3478), OSError(number, os.strerror(number)))
-    assert service.lacks_ipv6(error) is lacking
-
-
-def test_the_core_is_told_what_the_file_says() -> None:
-    configured = turn(
-        realm="elsewhere",
-        users={"bob": "password of his"},
-        allow_peers=["10.1.0.0/16"],
-        deny_peers=["198.41.0.0/24"],
-        allow_loopback_peers=False,
-        external_ip=["203.0.113.5/10.0.0.5"],
-        limits={"allocations_per_user": 7, "trusted": ["192.0.2.0/24"]},
-    )
-    listeners = [Address.of("0.0.0.0", 3478), Address.of("127.0.0.1", 3479)]
-    told = service.settings(configured, [SECRET], listeners, LOOPBACK)
-    assert (told.realm, told.ports, told.own) == ("elsewhere", (21000, 21999), LOOPBACK)
-    assert told.listeners == {Address.of("127.0.0.1", 3478), Address.of("127.0.0.1", 3479)}
-    assert told.externals == {Address.of("10.0.0.5", 0).ip: Address.of("203.0.113.5", 0).ip}
-    assert told.limits.allocations_per_user == 7
-    assert told.limits.packets_per_second == 2500
-    assert told.limits.trusts(Address.of("192.0.2.7", 0).ip)
-    assert told.keys.login("bob", 0.0) == ("bob", ("password of his",))
-    assert told.keys.login("9999999999:eve", 0.0) is not None
-    asked = {ip: told.peers.allows(Address.of(ip, 0).ip) for ip in ("10.1.2.3", "198.41.0.4", "127.0.0.1")}
-    assert asked == {"10.1.2.3": True, "198.41.0.4": False, "127.0.0.1": False}
-    assert len(told.nonce_key) == 32
-    assert told.nonce_key != service.settings(configured, [SECRET], listeners, LOOPBACK).nonce_key
-
-
-TRANSLATED = [  # external_ip, relay_addresses, listen -> the local address
-    ("203.0.113.5/10.0.0.5", [], "udp://0.0.0.0:3478", "10.0.0.5"),
-    ("203.0.113.5", ["10.0.0.7"], "udp://10.0.0.6:3478", "10.0.0.7"),
-    ("203.0.113.5", ["2001:db8::7"], "udp://10.0.0.6:3478", "10.0.0.6"),
-    ("2001:db8::5", ["2001:db8::7"], "udp://10.0.0.6:3478", "2001:db8::7"),
-    ("127.0.0.9", [], "udp://0.0.0.0:3478", "127.0.0.1"),  # by route
-]
-
-
-@pytest.mark.parametrize(("external", "relays", "listen", "local"), TRANSLATED)
-def test_which_local_address_nat_maps(external: str, relays: list[str], listen: str, local: str) -> None:
-    configured = turn(external_ip=external, relay_addresses=relays, listen=listen)
-    pairs = [pair for one in configured.external_ip for pair in service.translation(one, configured)]
-    assert pairs == [(Address.of(local, 0).ip, ip_address(external.partition("/")[0]).packed)]
-
-
-@pytest.mark.parametrize(
-    ("own", "listen", "allowed", "refused"),
-    [
-        (["127.0.0.1", "9.9.9.9"], "udp://0.0.0.0:3478", True, True),
-        (["::1", "2600::5"], "[::]:3478", True, True),
-        (["127.0.0.1", "9.9.9.9"], "udp://0.0.0.0:3478", False, False),
-        (["127.0.0.1", "9.9.9.9"], "udp://127.0.0.1:3478", True, False),
-        (["127.0.0.1", "10.0.0.5", "fe80::1"], "udp://0.0.0.0:3478", True, False),
-    ],
-)
-def test_where_loopback_peers_are_refused(own: list[str], listen: str, allowed: bool, refused: bool) -> None:
-    addresses = frozenset(Address.of(ip, 0).ip for ip in own)
-    configured = turn(listen=listen, allow_loopback_peers=allowed)
-    try:
-        service.check_loopback_peers(configured, addresses)
-        told = ""
-    except Unavailable as problem:
-        told = str(problem)
-    assert ("strangers would reach its own ports" in told) is refused

@@ -17,8 +17,8 @@ from turn import seat as seats
 from turn import team as teams
 from turn.flows import Address, Flow, Transport
 from turn.live import Live
+from turn.machine import Unavailable
 from turn.own import own_addresses
-from turn.service import Unavailable
 
 SUCCESSOR_SECONDS = 30.0  # a pause, and an interpreter's start on a busy machine
 BINDING = b"\0\1\0\0\x21\x12\xa4\x42transaction!"

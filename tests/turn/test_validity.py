@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pytest
 
 from tests.turn.engines.certificates import certificate
 from tests.turn.test_process import elsewhere, free_port
+from tests.turn.test_service import turn
+from turn import process
 from turn.engines import BadCertificate, Certificate
+from turn.machine import Unavailable
 from turn.validity import untimely, warn
 
 SAID = "the certificate has expired: clients refuse TLS; calln doctor says what to do"
@@ -41,6 +45,20 @@ def issued(folder: Path, first: int, last: int, *, by: Certificate | None = None
     return made
 
 
+def of_another_curve(folder: Path) -> Certificate:
+    made = Certificate(folder / "some.pem", folder / "some.key")
+    openssl("req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1",
+            "-keyout", made.key, "-out", made.chain, "-subj", "/CN=x")  # fmt: skip
+    return made
+
+
+def not_in_pem(folder: Path) -> Certificate:
+    made = Certificate(folder / "some.pem", folder / "some.key")
+    for file in made:
+        file.write_text("nonsense")
+    return made
+
+
 def openssl(*words: object, folder: Path | None = None) -> None:
     subprocess.run(["openssl", *map(str, words)], cwd=folder, check=True, capture_output=True)
 
@@ -60,11 +78,8 @@ def test_files_that_are_no_certificate(tmp_path: Path) -> None:
 
 
 def test_a_curve_that_tls_has_not(tmp_path: Path) -> None:
-    made = Certificate(tmp_path / "some.pem", tmp_path / "some.key")
-    openssl("req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1",
-            "-keyout", made.key, "-out", made.chain, "-subj", "/CN=x")  # fmt: skip
     with pytest.raises(BadCertificate, match="TLS cannot use it"):
-        untimely(made)
+        untimely(of_another_curve(tmp_path))
 
 
 def test_the_log_says_it_without_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -72,13 +87,24 @@ def test_the_log_says_it_without_names(tmp_path: Path, caplog: pytest.LogCapture
     warn(certificate())
     assert caplog.records == []
     warn(issued(tmp_path, -9, -2))
-    warn(Certificate(tmp_path / "none", tmp_path / "none"))
-    said = [record.getMessage() for record in caplog.records]
-    assert [line.partition(":")[0] for line in said] == [
-        "the certificate has expired",
-        "the certificate cannot be used",
-    ]
+    assert caplog.messages == [SAID]
+    with pytest.raises(BadCertificate):
+        warn(Certificate(tmp_path / "none", tmp_path / "none"))
     assert str(tmp_path) not in caplog.text
+
+
+UNUSABLE = [(not_in_pem, "no certificate and key in PEM"), (of_another_curve, "TLS cannot use it")]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("make", "words"), UNUSABLE)
+async def test_a_relay_that_could_show_it_to_nobody_does_not_start(
+    tmp_path: Path, make: Callable[[Path], Certificate], words: str, workers: int
+) -> None:
+    made = make(tmp_path)
+    told = turn(certificate=made.chain, key=made.key, workers=workers)
+    with pytest.raises(Unavailable, match=rf"^turn\.certificate, turn\.key: {made.chain}.*{words}"):
+        await process.serve(lambda: (told, []), (told, []), tmp_path)
 
 
 async def test_it_is_said_at_the_start_and_at_each_reload(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from socket import socket
 from time import monotonic
 
@@ -153,7 +154,7 @@ class Joined:
         """Send up what waits, later: a socket closes while the core's answer is being applied."""
         sockets.turn_away(self.sock)
         self.take = self.keep
-        self.stray = self.keep_stray
+        self.stray = partial(self.keep_stray, self.stray)
         self.sort(LAST_WORDS)
         self.epoll.drop(self.sock)
 
@@ -161,5 +162,10 @@ class Joined:
         self.epoll.up_later(Packet(self.here, self.there, bytes(self.epoll.body[:size])))
         return True
 
-    def keep_stray(self, size: int, there: SockAddr) -> None:
-        self.epoll.up_later(Packet(self.here, sockets.address(there), bytes(self.epoll.body[:size])))
+    def keep_stray(self, stray: Stray, size: int, there: SockAddr) -> None:
+        self.epoll.later(partial(self.give, stray, bytes(self.epoll.body[:size]), there))
+
+    def give(self, stray: Stray, data: bytes, there: SockAddr) -> None:
+        """Once more in the buffer, as if it had just come."""
+        self.epoll.body[: len(data)] = data
+        stray(len(data), there)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from socket import socket
+from time import monotonic
 
 from turn.engines import sockets
 from turn.engines.ends import LAST_WORDS, Joined
@@ -25,6 +27,7 @@ from turn.engines.trust import Proxies
 from turn.flows import Address, Packet
 
 MAX_ROUTES = 8192  # beside those of allocations: clients of proxies with forged addresses cost no more
+ASKING = 40.0  # seconds that an unanswered request lasts (RFC 8489 §6.2.1): who asks keeps its place so long
 LOOKS = 8  # at the least used routes per new one, so that a flood walks no long list
 
 Port = tuple[SockAddr, bytes]  # a proxy's, and the address of ours that it sends to
@@ -34,7 +37,7 @@ Name = tuple[Address, Address]  # a client, and the listener that it reaches
 class Route:
     """A client that comes by a proxy's port, and the way back to it."""
 
-    __slots__ = ("client", "header", "name", "port", "send", "twin")
+    __slots__ = ("client", "header", "name", "port", "send", "twin", "used")
 
     def __init__(self, name: Name, port: Port, header: bytes, send: Transmit) -> None:
         self.name = name
@@ -43,6 +46,7 @@ class Route:
         self.send = send
         self.client: Client | None = None  # while it has a linked flow
         self.twin: Joined | None = None  # while it is kept
+        self.used = monotonic()
 
     def lead(self, send: Transmit) -> None:
         """From now on this is the way to it."""
@@ -65,6 +69,7 @@ class Routes:
         route = self.by_port.get(port)
         if route is not None:
             self.by_port.move_to_end(port)
+            route.used = monotonic()
         return route
 
     def add(self, route: Route) -> None:
@@ -85,6 +90,7 @@ class Routes:
         """Its proxy sends from another port now."""
         del self.by_port[route.port]
         route.port = port
+        route.used = monotonic()
         self.by_port[port] = route
 
 
@@ -112,14 +118,31 @@ class Fronted(Listener):
 
     def is_itself(self, source: Address, here: Address) -> bool:
         """Whether this comes from whom it seems to. Where a proxy's client with this address holds
-        something, it does not; else the proxy's client has lost its place to who came now."""
+        something, or was here a moment ago, it does not: anybody can forge a datagram in its name. Else the
+        proxy's client has lost its place to who came now."""
         route = self.routes.by_name.get((source, here))
         if route is None:
             return True
-        if self.routes.holds(route.name):
+        if monotonic() < route.used + ASKING or self.routes.holds(route.name):
             return False
         self.routes.remove(route)
         return True
+
+    def stray(self, size: int, there: SockAddr, ip: bytes) -> None:
+        """See Listener. For whom a proxy speaks, its datagram says."""
+        source, here = sockets.address(there), Address(ip, self.address.port)
+        if not self.proxies.include(source):
+            super().stray(size, there, ip)
+            return
+        with suppress(BadHeader):
+            if self.epoll.holds(*self.named(self.epoll.body[:size], (there, ip), source, here)):
+                self.receive(size, there, ip)
+
+    def named(self, data: memoryview, port: Port, source: Address, here: Address) -> Name:
+        """Whose datagram this is; nothing changes. Raises BadHeader."""
+        route = self.routes.by_port.get(port)
+        header = header_of(data, may_lack=route is not None)
+        return route.name if route is not None and not header else (client_of(header, "udp") or source, here)
 
     def pass_on(self, size: int, port: Port, source: Address, here: Address) -> None:
         """A proxy's datagram."""
@@ -146,14 +169,10 @@ class Fronted(Listener):
         route = self.routes.at(port)
         if route is not None and data[: len(route.header)] == route.header:
             return route, len(route.header)
-        start = bytes(data[:PREFIX])
-        if route is not None and not start.startswith(SIGNATURE):
+        header = header_of(data, may_lack=route is not None)
+        if route is not None and not header:
             return route, 0
-        length = size_of(start)
-        if length > len(data):
-            raise BadHeader("the header is cut off")
-        header = bytes(data[:length])
-        return self.find((client_of(header, "udp") or source, here), port, header), length
+        return self.find((client_of(header, "udp") or source, here), port, header), len(header)
 
     def find(self, name: Name, port: Port, header: bytes) -> Route:
         """The client that has this name, at this port from now on. Raises BadHeader."""
@@ -211,7 +230,7 @@ class Fronted(Listener):
             twin = Joined(self.epoll, sockets.joined(here, there), here, there)
         except OSError:
             return
-        twin.start(partial(self.take, route.port, there, here), partial(self.receive, ip=here.ip))
+        twin.start(partial(self.take, route.port, there, here), partial(self.catch, ip=here.ip))
         route.twin = twin
         route.lead(twin.sock.send)
 
@@ -255,6 +274,17 @@ class Fronted(Listener):
             if route.twin is not None:
                 self.epoll.drop(route.twin.sock)
         super().close()
+
+
+def header_of(data: memoryview, *, may_lack: bool) -> bytes:
+    """What a proxy has put before its client's bytes. Raises BadHeader."""
+    start = bytes(data[:PREFIX])
+    if may_lack and not start.startswith(SIGNATURE):
+        return b""
+    length = size_of(start)
+    if length > len(data):
+        raise BadHeader("the header is cut off")
+    return bytes(data[:length])
 
 
 def nobody(_data: memoryview) -> None:

@@ -30,10 +30,11 @@ class Listener:
         wildcard = sockets.is_wildcard(address)
         self.read = self.read_with_local if wildcard else self.read_plain
         self.clients: dict[tuple[SockAddr, bytes], Client] = {}  # with a linked flow, by source and our ip
+        self.catch = self.receive if alone else self.stray  # what a new twin holds of others
         self.twins = Twins(
             epoll,
             MAX_TWINS if alone or wildcard else 0,
-            self.receive if alone else self.stray,
+            self.catch,
             self.shared_sender,
             lambda: self.drain(CATCH_UP),
         )

@@ -12,8 +12,8 @@ from turn.engines import Streams
 from turn.ledger import Held, Private
 
 # Connections of one address whose clients never held an allocation. Anybody can have these, and 40 addresses
-# together as many as there may be in all; each weighs 50 KiB at most, half a hello of TLS included. In an
-# office that opens its browsers together, so many are on their way to an allocation at once.
+# together as many as there may be in all; each weighs 100 KiB at most, with half a frame and what it does not
+# read. In an office that opens its browsers together, so many are on their way to an allocation at once.
 MAX_SILENT = 128
 MAX_UNNAMED = 256  # connections of one proxy whose clients it has not named yet: they come many at once
 HANDSHAKES = 50  # of TLS per second and address: 2 % of a core

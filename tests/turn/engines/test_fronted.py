@@ -15,7 +15,7 @@ from tests.turn.engines.test_proxied import CASES, LOCAL_HEADER, header_for, tit
 from tests.turn.engines.test_streams import CHANNEL, HELLO
 from tests.turn.engines.world import PATIENCE, End, Maker, World, framed, stun, unframed
 from turn.engines import Engine, Streams, sockets
-from turn.engines.fronted import LOOKS, Fronted, Name, Route, Routes, nobody
+from turn.engines.fronted import ASKING, LOOKS, Fronted, Name, Route, Routes, nobody
 from turn.engines.portable import Portable
 from turn.engines.sockets import SockAddr
 from turn.flows import Address, Flow, Packet, Rule
@@ -151,11 +151,16 @@ async def test_who_goes_round_the_proxy_is_not_taken_for_its_client(make: Maker)
         assert await peer.receive() == b"voice"
 
 
-async def test_who_holds_nothing_loses_its_place_to_who_came_last(make: Maker) -> None:
+async def test_who_holds_nothing_soon_loses_its_place_to_who_came_last(make: Maker) -> None:
     async with fronted(make) as world:
         direct, proxy = world.end("127.0.0.1"), world.end(PROXY)
         client = direct.address
         await speaks_as(world, proxy, client, header_for(client))
+        for _ in range(2):
+            await is_not_heard(world, direct, HELLO)
+            listener_of(world).routes.by_name[client, world.listener].used -= ASKING
+            await speaks_as(world, proxy, client)
+        listener_of(world).routes.by_name[client, world.listener].used -= ASKING
         await speaks_as(world, direct, client)
         await is_not_heard(world, proxy, HELLO)
         await speaks_as(world, proxy, client, header_for(client))
@@ -286,6 +291,37 @@ async def test_who_is_kept_moves_with_its_port(make: Maker) -> None:
         await speaks_as(world, old, SIX, header_for(SIX))
 
 
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("is_proxied", [True, False])
+async def test_what_a_new_twin_catches_may_be_for_others(*, is_proxied: bool, alone: bool) -> None:
+    """Whom a proxy speaks for is asked, with a header or without; its own address holds nothing."""
+    async with World(partial(Portable, alone=alone), listen="0.0.0.0", streams=BEHIND) as world:
+        listener = listener_of(world)
+        world.listener = world.listener._replace(ip=Address.of("127.0.0.1", 1).ip)
+        proxy, holder, other, direct = world.end(PROXY), world.end(PROXY), world.end(PROXY), world.end()
+        await speaks_as(world, proxy, ONE, header_for(ONE))
+        await speaks_as(world, holder, TWO, header_for(TWO))
+        kept = ONE if is_proxied else direct.address
+        world.holding = {(client, world.listener) for client in (TWO, kept)}
+        world.engine.keep(kept, world.listener)
+        twin = listener.routes.by_name[ONE, world.listener].twin or listener.twins.held[kept, world.listener]
+        for end, data in [
+            (holder, b"unnamed"),
+            (holder, header_for(TWO) + b"named"),
+            (other, b"no header"),
+            (other, header_for(SIX)[:-1]),
+            (other, header_for(SIX) + b"of others"),
+        ]:
+            listener.epoll.body[: len(data)] = data
+            twin.stray(len(data), sockets.sockaddr(end.address))
+        assert [(packet.there, packet.data) for packet in drained(world)] == [
+            (TWO, b"unnamed"),
+            (TWO, b"named"),
+            *([(SIX, b"of others")] if alone else []),
+        ]
+        assert (SIX in {client for client, _ in listener.routes.by_name}) == alone
+
+
 async def test_ordinary_clients_have_their_twins(make: Maker) -> None:
     async with fronted(make) as world:
         client, peer = world.end("127.0.0.1"), world.end()
@@ -302,7 +338,7 @@ PORTS = [("127.0.0.2", 6000 + number) for number in range(3)]
 Operation = tuple[str, SockAddr, Address]
 OPERATIONS = st.lists(
     st.tuples(
-        st.sampled_from(["named", "named", "unnamed", "direct", "hold", "let go", "keep"]),
+        st.sampled_from(["named", "named", "unnamed", "direct", "hold", "let go", "keep", "time goes by"]),
         st.sampled_from(PORTS),
         st.sampled_from(CLIENTS),
     ),
@@ -316,6 +352,7 @@ class Model:
     def __init__(self) -> None:
         self.ways: dict[Address, SockAddr] = {}
         self.holding: set[Address] = set()
+        self.recent: set[Address] = set()  # clients of proxies that were heard a moment ago
 
     def named(self, port: SockAddr, client: Address) -> Address | None:
         for before in [one for one, way in self.ways.items() if way == port and one != client]:
@@ -324,13 +361,17 @@ class Model:
         if client not in self.ways and client in self.holding:  # it came by itself
             return None
         self.ways[client] = port
+        self.recent.add(client)
         return client
 
     def unnamed(self, port: SockAddr, _: Address) -> Address | None:
-        return next((one for one, way in self.ways.items() if way == port), None)
+        client = next((one for one, way in self.ways.items() if way == port), None)
+        if client is not None:
+            self.recent.add(client)
+        return client
 
     def direct(self, _: SockAddr, client: Address) -> Address | None:
-        if client in self.ways and client in self.holding:
+        if client in self.ways and client in self.holding | self.recent:
             return None
         self.ways.pop(client, None)
         return client
@@ -367,6 +408,10 @@ def change(world: World, model: Model, what: str, client: Address) -> None:
     elif what == "let go":
         model.holding.discard(client)
         world.engine.release(client, world.listener)
+    elif what == "time goes by":
+        model.recent.clear()
+        for one in listener_of(world).routes.by_name.values():
+            one.used -= ASKING
     elif client in model.holding:
         world.engine.keep(client, world.listener)
 

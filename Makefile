@@ -15,8 +15,9 @@ INTEROP_PACKAGES := golang-go golang-github-pion-turn.v2-dev libnice10 nodejs
 PION := GO111MODULE=off CGO_ENABLED=0 GOPATH=/usr/share/gocode GOCACHE=$(abspath $(INTEROP))/go go build
 PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 
-# What the tests drive beside our own code: browsers and who they trust, coturn's clients and server, a balancer.
-TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssl
+# What the tests drive beside our own code: browsers and who they trust, coturn's clients and server, a balancer,
+# machines to deploy to and an authority for their certificates.
+TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl
 
 .PHONY: help setup run test check lint format bench soak fuzz interop example clean
 

@@ -141,7 +141,7 @@ class Fronted(Listener):
     def named(self, data: memoryview, port: Port, source: Address, here: Address) -> Name:
         """Whose datagram this is; nothing changes. Raises BadHeader."""
         route = self.routes.by_port.get(port)
-        header = header_of(data, may_lack=route is not None)
+        header = leading_header(data, may_lack=route is not None)
         return route.name if route is not None and not header else (client_of(header, "udp") or source, here)
 
     def pass_on(self, size: int, port: Port, source: Address, here: Address) -> None:
@@ -169,7 +169,7 @@ class Fronted(Listener):
         route = self.routes.at(port)
         if route is not None and data[: len(route.header)] == route.header:
             return route, len(route.header)
-        header = header_of(data, may_lack=route is not None)
+        header = leading_header(data, may_lack=route is not None)
         if route is not None and not header:
             return route, 0
         return self.find((client_of(header, "udp") or source, here), port, header), len(header)
@@ -276,7 +276,7 @@ class Fronted(Listener):
         super().close()
 
 
-def header_of(data: memoryview, *, may_lack: bool) -> bytes:
+def leading_header(data: memoryview, *, may_lack: bool) -> bytes:
     """What a proxy has put before its client's bytes. Raises BadHeader."""
     start = bytes(data[:PREFIX])
     if may_lack and not start.startswith(SIGNATURE):

@@ -75,8 +75,10 @@ class Client:
 
     def carried(self) -> int:
         """How many packets, both ways, by the flows that it has now."""
-        lanes = chain(self.channels.values(), self.peers.values())
-        return sum(lane.packets_out + lane.packets_in for lane in lanes)
+        return sum(lane.packets_out + lane.packets_in for lane in self.lanes())
+
+    def lanes(self) -> Iterator[Lane]:
+        return chain(self.channels.values(), self.peers.values())
 
     def carry(self, view: memoryview, start: int, size: int) -> bool:
         """Carry the client's datagram at `start`; False: it is not media of a linked flow, and goes up."""
@@ -128,6 +130,11 @@ class Lane:
         self.media_in: frozenset[int] | None = None  # and to the client
         self.send: Transmit = nowhere
         self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = self.dropped = 0
+
+    @property
+    def outward(self) -> Transmit:
+        """What the client's data leaves by."""
+        return self.send if self.mate is None else self.mate.client.send
 
     def carry_out(self, view: memoryview, start: int, length: int) -> bool:
         """The client's data to the peer; in one hop where the peer is another client of ours."""

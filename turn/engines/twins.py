@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from heapq import nlargest, nsmallest
 from itertools import islice
 
-from turn.engines import sockets
+from turn.engines import dscp, sockets
 from turn.engines.ends import Joined
 from turn.engines.epoll import Epoll
 from turn.engines.gather import Sender, Transmit
@@ -116,9 +116,13 @@ class Twins:
         client.send = Sender(twin.sock, self.epoll.gather)
 
     def retire(self, owner: Owner) -> None:
-        """Back to the shared socket; what waits in the twin goes up before what comes there."""
+        """Back to the shared socket; what waits in the twin goes up before what comes there, and how packets
+        are marked is read no more."""
         client = self.linked[owner]
         client.send = self.sender(client.listener, client.address)
+        for lane in client.lanes():
+            if isinstance(lane.outward, Sender):
+                lane.outward.mark(dscp.BEST_EFFORT)
         self.waiting[owner] = None
         self.held.pop(owner).close()
 

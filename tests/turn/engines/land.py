@@ -21,6 +21,7 @@ from typing import Self
 CLONE_NEWNET = 0x40000000
 NARROW = 1300  # bytes of an IP packet that fit between the routers
 HERE = {4: "10.66.1.1", 6: "fd66:1::1"}
+NEAR = {4: "10.66.1.2", 6: "fd66:1::2"}
 THERE = {4: "10.66.3.2", 6: "fd66:3::2"}
 UNREACHABLE = {4: "10.66.4.2", 6: "fd66:4::2"}
 PROHIBITED = {4: "10.66.5.2", 6: "fd66:5::2"}

@@ -14,6 +14,7 @@ from tests.turn.engines.certificates import certificate
 from tests.turn.engines.test_streams import door_of, streams
 from tests.turn.engines.world import Maker, StreamEnd, World, free, stun
 from turn.engines import BadCertificate, CannotListen, Certificate, Streams
+from turn.engines.doors import PAUSE
 from turn.engines.encrypted import HANDSHAKE
 from turn.engines.portable import Portable
 from turn.flows import Address, Transport
@@ -67,18 +68,27 @@ async def test_a_door_without_descriptors_waits_and_goes_on(make: Maker) -> None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with World(make, transport="tcp") as world:
         await world.client()
+        door, loop, tries = door_of(world), asyncio.get_running_loop(), list[int]()
+
+        def drain(most: int) -> None:
+            tries.append(most)
+            door.drain(most)
+
+        door.epoll.drains[door.sock.fileno()] = drain
         with ExitStack() as taken:
             mine = [taken.enter_context(socket.socket()) for _ in range(3)]
             resource.setrlimit(resource.RLIMIT_NOFILE, (mine[-1].fileno() + 1, hard))
+            begun = loop.time()
             try:
                 mine[0].setblocking(False)
                 mine[0].connect_ex((world.listener.host, world.listener.port))
                 await asyncio.sleep(0.25)
-                assert len(door_of(world).connections) == 1
+                assert len(door.connections) == 1
+                assert 1 <= len(tries) <= 1 + (loop.time() - begun) / PAUSE
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             async with asyncio.timeout(5):
-                while len(door_of(world).connections) < 2:
+                while len(door.connections) < 2:
                     await asyncio.sleep(0.01)
 
 

@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 
+from tests.turn.engines.test_listener import listener_of
 from tests.turn.engines.world import LOOPBACK, PATIENCE, End, World, framed, unframed
 from turn.engines import dscp
 from turn.engines.portable import Portable
@@ -162,6 +163,23 @@ async def test_clients_that_share_a_socket_send_and_get_best_effort(monkeypatch:
         for _ in range(20):
             assert await comes_marked(out, peer, BEST_EFFORT) == {BEST_EFFORT}
             assert await comes_marked(back, client, BEST_EFFORT) == {BEST_EFFORT}
+
+
+async def test_who_loses_its_socket_sends_best_effort_from_then_on() -> None:
+    """To a peer, and to another client of ours."""
+    async with Road() as world:
+        client, peer, other = world.marked(EXPEDITED), world.marked(), world.marked()
+        flow = world.link(client, peer.address, CHANNEL)
+        relay = world.open()
+        there = world.flow(client, relay, CHANNEL + 1, flow.relay)
+        for one in (there, world.flow(other, flow.relay, CHANNEL, relay)):
+            world.engine.link(one, Rule())
+        outs = [partial(client.send, framed(one, b"voice"), world.listener) for one in (flow, there)]
+        for out, end in zip(outs, (peer, other), strict=True):
+            await comes_marked(out, end, EXPEDITED)
+        listener_of(world).twins.retire((client.address, world.listener))
+        for out, end in zip(outs, (peer, other), strict=True):
+            assert await comes_marked(out, end, BEST_EFFORT) == {BEST_EFFORT}
 
 
 async def test_a_stream_has_no_marks() -> None:

@@ -20,6 +20,7 @@ from turn.flows import Address, Flow, Packet, Rule
 
 CHANNEL = 0x4001
 WIDE = bytes(NARROW)  # with its headers, more than fits between the routers
+FIRST_LINK = 1500  # bytes that fit on the relay's own
 PORT = 9999  # nobody is there
 FLOOD = 300  # packets that are refused
 versions = pytest.mark.parametrize("version", [4, 6])
@@ -117,6 +118,24 @@ async def test_what_is_too_large_on_the_way_has_failed_with_the_size_that_fits(
         world.engine.send([whole._replace(data=b"small", dont_fragment=True)])
         assert await peer.receive() == b"small"
         await arrives_in_pieces(world, flow, client, peer)
+
+
+@abroad
+@versions
+async def test_what_is_too_large_for_the_first_link_has_failed_once(
+    places: dict[str, land.Place], version: int
+) -> None:
+    """The sender is told at once; what the system puts into the queue about it is no router's word."""
+    async with Abroad(version) as world:
+        relay, peer = world.open(), Address.of(land.NEAR[version], PORT)
+        whole = Packet(relay, peer, bytes(FIRST_LINK), dont_fragment=True)
+        world.engine.send([whole, whole._replace(data=b"to nobody", dont_fragment=False)])
+        failures = {await world.failure() for _ in range(2)}
+        assert failures == {
+            Failure(relay, peer, *TOO_LARGE[version], FIRST_LINK),
+            Failure(relay, peer, *ROADS["a closed port"][1][version], 0),
+        }
+        assert world.failed.empty()
 
 
 @abroad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from turn.engines import sockets
+from turn.engines import icmp, sockets
 from turn.flows import Address, Transport
 
 HERE = {"v4": Address.of("127.0.0.1", 0), "v6": Address.of("::1", 0)}
@@ -86,6 +87,20 @@ def test_only_what_must_not_be_fragmented_says_so(stack: ExitStack) -> None:
         if packet[9] == socket.IPPROTO_UDP and packet[22:24] == here.port.to_bytes(2):
             seen[packet[28:]] = packet[6] & 0x40
     assert seen == {b"whole": 0x40, b"plain": 0}
+
+
+@families
+def test_what_an_earlier_packet_met_keeps_no_whole_one_back(family: str, stack: ExitStack) -> None:
+    relayed = stack.enter_context(closing(sockets.relayed(HERE[family])))
+    relayed.setsockopt(sockets.LEVEL[relayed.family], icmp.RECVERR[relayed.family], 1)
+    peer, gone = (stack.enter_context(closing(sockets.relayed(HERE[family]))) for _ in range(2))
+    nobody = bound(gone)
+    gone.close()
+    relayed.sendto(b"refused", sockets.sockaddr(nobody))
+    assert select.select([relayed], [], [], 5)[0]
+    sockets.send_whole(relayed, b"whole", bound(peer))
+    assert select.select([peer], [], [], 5)[0]
+    assert peer.recv(100) == b"whole"
 
 
 def test_an_unsaid_local_address_is_none() -> None:

@@ -17,7 +17,8 @@ PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 
 # What the tests drive beside our own code: browsers and who they trust, coturn's clients and server, a balancer,
 # machines to deploy to and an authority for their certificates.
-TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl
+TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
+	curl debootstrap openssh-client pebble systemd-container
 
 .PHONY: help setup run test check lint format bench soak fuzz interop example clean
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,10 @@ from turn.crew import Alone, Crew
 from turn.elders import Elders
 from turn.engines import Bind
 from turn.engines.groups import Groups
+from turn.engines.indoor import INDOOR
 from turn.engines.sockets import bound
+from turn.flows import Address
+from turn.hatch import OUR_GROUPS, RELAY, Hatch
 from turn.live import FILE, Live
 from turn.machine import (
     ENGINES,
@@ -43,6 +46,8 @@ log = logging.getLogger("calln.relay")
 
 SOCKETS_PER_ALLOCATION = 3  # a twin, a relayed address, a leg; who finds none for more legs shares
 SPARE_SOCKETS = 100
+
+Listen = Sequence[Address]
 
 
 def run(read: Callable[[], Told], state_dir: Path) -> int:
@@ -69,11 +74,26 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
     asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
     make = alone if turn.workers == 1 else together
     async with elders.sharing(state_dir) as older:
-        crew = make((turn, secrets), own, state_dir, partial(bound, beside=bool(older)))
-        await carry(Control(crew, read, (turn, secrets)), older, state_dir)
+        with closing(hatched(state_dir)) as hatch:
+            crew = make((turn, secrets), own, state_dir, binding(hatch, beside=bool(older)), (INDOOR,))
+            await carry(Control(crew, read, (turn, secrets)), older, state_dir, hatch)
 
 
-async def carry(control: Control, older: Elders, state_dir: Path) -> None:
+def hatched(state_dir: Path) -> Hatch:
+    """Raises Unavailable."""
+    place = state_dir / RELAY
+    try:
+        return Hatch(place, OUR_GROUPS)
+    except OSError as error:
+        raise Unavailable(f"{place}: {error.strerror or error}; point site.state_dir elsewhere") from None
+
+
+def binding(hatch: Hatch, *, beside: bool) -> Bind:
+    """What all have in common is bound already."""
+    return lambda here: hatch.sock.dup() if here == INDOOR else bound(here, beside=beside)
+
+
+async def carry(control: Control, older: Elders, state_dir: Path, hatch: Hatch) -> None:
     """Raises Unavailable."""
     crew, turn, ready = control.crew, control.turn, asyncio.Event()
     beside = [asyncio.create_task(control.share_until(older.left()))] if older else []
@@ -82,6 +102,8 @@ async def carry(control: Control, older: Elders, state_dir: Path) -> None:
         await either(work[0], ready)
         async with admin.serving(control, state_dir, beside=bool(older)):
             older.begun()
+            with suppress(OSError):  # such as a full disk: who came over TCP and UDP has no need of it
+                hatch.take()
             with control.by_signal():
                 also = (control.ended(), control.watch_addresses(), systemd.say_alive(crew.is_well))
                 work += map(asyncio.create_task, also)
@@ -95,13 +117,13 @@ async def carry(control: Control, older: Elders, state_dir: Path) -> None:
         await cancel([*work, *beside])
 
 
-def alone(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind) -> Crew:
-    """This process carries the packets. Raises Unavailable."""
+def alone(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind, also: Listen = ()) -> Crew:
+    """This process carries the packets, of those too who come in `also`. Raises Unavailable."""
     turn, secrets = told
     live = opened(state_dir)
     try:
         make = partial(ENGINES[turn.engine], streams=streams(turn), bind=bind)
-        engine, listeners = listen(make, turn.listen)
+        engine, listeners = listen(lambda here: make((*here, *also)), turn.listen)
     except Unavailable:
         live.leave()
         raise
@@ -109,11 +131,12 @@ def alone(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind) -> Cre
     return Alone(Service(Relay(known), engine, live), listeners, heard(state_dir))
 
 
-def together(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind) -> Crew:
+def together(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind, also: Listen = ()) -> Crew:
     """Others carry them. Raises Unavailable."""
     turn, live = told[0], opened(state_dir, claim=False)
+    make = partial(Groups, members=turn.workers, bind=bind)
     try:
-        groups, listeners = listen(partial(Groups, members=turn.workers, bind=bind), turn.listen)
+        groups, listeners = listen(lambda here: make((*here, *also)), turn.listen)
     except Unavailable:
         live.leave()
         raise

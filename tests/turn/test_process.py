@@ -295,7 +295,7 @@ async def test_a_public_address_that_nobody_tells_is_asked_for(
 async def test_a_folder_that_cannot_be_had_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     told: Turn = turn(listen=f"udp://127.0.0.1:{free_port()}")
-    with pytest.raises(Unavailable, match=r"relayed\.map: .*site\.state_dir"):
+    with pytest.raises(Unavailable, match=r"turn\.sock: .*site\.state_dir"):
         await process.serve(never, (told, [SECRET]), tmp_path / "file")
 
 

@@ -99,7 +99,7 @@ class Relay:
 
     def _from_client(self, packet: Packet, now: float, wall: float) -> list[Effect]:
         data = packet.data
-        if not data or packet.here.port not in self._ports:
+        if not data or (packet.here.port not in self._ports and packet.here.transport == "udp"):
             raise Drop("foreign")
         if data[0] & 0xC0 == 0x40:
             return from_channel(self._state, packet, now)

@@ -68,7 +68,10 @@ class Door:
                     self.pause()
                     return
                 continue  # it has gone again already
-            self.admit(sock, sockets.address(there[:2])._replace(transport=self.address.transport))
+            self.admit(sock, self.caller(there))
+
+    def caller(self, sockaddr: tuple[str, int]) -> Address:
+        return sockets.address(sockaddr[:2])._replace(transport=self.address.transport)
 
     def seat(self, sock: socket, there: Address) -> None:
         """A client that is known by its own address."""

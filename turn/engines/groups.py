@@ -7,9 +7,11 @@ their clients, and what comes for the dead one waits in its socket for the one t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from socket import socket
 
 from turn.engines import Bind, CannotListen, sockets
+from turn.engines.indoor import INDOOR
 from turn.flows import Address
 
 
@@ -29,7 +31,8 @@ class Groups:
         """The first as if it were alone, to learn whether somebody else is there. Raises OSError."""
         made = self._groups.setdefault(address, [])
         made.append(bind(address))
-        made.extend(sockets.bound(address, beside=True) for _ in range(members - 1))
+        join = bind if address == INDOOR else partial(sockets.bound, beside=True)
+        made.extend(join(address) for _ in range(members - 1))
 
     def of(self, member: int) -> Mapping[Address, int]:
         """One process's descriptors."""

@@ -23,6 +23,7 @@ from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM, TAIL
 from turn.engines.fronted import Fronted
 from turn.engines.gather import Sender, Transmit, push
+from turn.engines.indoor import INDOOR, Indoor
 from turn.engines.listener import Listener
 from turn.engines.table import Lane, Table
 from turn.engines.tally import Tally
@@ -75,11 +76,13 @@ class Portable:
 
     def listen(self, address: Address, streams: Streams, bind: Bind) -> Listener | Door:
         """Raises CannotListen and BadCertificate."""
-        context = context_for(address, streams)
+        context = None if address == INDOOR else context_for(address, streams)
         try:
             sock = bind(address)
         except OSError as error:
             raise CannotListen(address, error) from None
+        if address == INDOOR:
+            return Indoor(self.epoll, sock, self.tally, self.turnstile)
         if address.transport != "udp":
             return Door(self.epoll, address, sock, self.tally, self.turnstile, context, self.proxies)
         if self.proxies is not None:
@@ -229,7 +232,8 @@ class Portable:
 
     def listener_of(self, here: Address) -> Listener | Door | None:
         """The listener that a concrete address of ours belongs to."""
-        return self.listeners.get(here) or self.listeners.get(here._replace(ip=bytes(len(here.ip))))
+        found = self.listeners.get(here) or self.listeners.get(here._replace(ip=bytes(len(here.ip))))
+        return found or (self.listeners.get(INDOOR) if here.transport == "tls" else None)
 
     def traffic(self) -> Mapping[Flow, Traffic]:
         return self.table

@@ -58,6 +58,23 @@ def client_of(header: bytes, transport: Transport) -> Address | None:
     return somebody(ip.removeprefix(MAPPED) if size == 16 else ip, port, transport)
 
 
+def reached_at(header: bytes, transport: Transport) -> Address:
+    """Which of the proxy's own addresses a client that is named came to."""
+    size = SIZES[header[13] >> 4]
+    ip, port = (
+        header[PREFIX + size : PREFIX + 2 * size],
+        header[PREFIX + 2 * size + 2 : PREFIX + 2 * size + 4],
+    )
+    return Address(ip.removeprefix(MAPPED) if size == 16 else ip, int.from_bytes(port), transport)
+
+
+def header_of(client: Address, reached: Address) -> bytes:
+    """What a proxy says of a client that came over TCP or TLS, to an address of the same family."""
+    family = next(number for number, size in SIZES.items() if size == len(client.ip))
+    block = client.ip + reached.ip + client.port.to_bytes(2) + reached.port.to_bytes(2)
+    return SIGNATURE + bytes((PROXY, family << 4 | STREAM)) + len(block).to_bytes(2) + block
+
+
 def somebody(ip: bytes, port: int, transport: Transport) -> Address:
     """Raises BadHeader where no client can be: port 0, nobody's address, a group's."""
     is_one = 0 < ip[0] < 224 if len(ip) == 4 else any(ip) and ip[0] != 0xFF

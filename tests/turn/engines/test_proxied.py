@@ -11,7 +11,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turn.engines.proxied import LARGEST, PREFIX, SIGNATURE, BadHeader, client_of, crc32c, size_of
+from turn.engines.proxied import (
+    LARGEST,
+    PREFIX,
+    SIGNATURE,
+    BadHeader,
+    client_of,
+    crc32c,
+    header_of,
+    reached_at,
+    size_of,
+)
 from turn.flows import Address, Transport
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "data" / "proxied.yaml").read_text())
@@ -101,3 +111,24 @@ def test_what_is_written_is_read(ip: bytes, port: int, transport: Transport, che
 def test_the_checksum_is_castagnolis(text: bytes, crc: str) -> None:
     """The second and third from RFC 3720 §B.4, read as numbers."""
     assert crc32c(text).hex() == crc
+
+
+@pytest.mark.parametrize(
+    ("client", "reached"),
+    [
+        (Address.of("192.0.2.7", 50000, "tls"), Address.of("203.0.113.5", 443, "tls")),
+        (Address.of("2001:db8::7", 1, "tls"), Address.of("2001:db8::1", 65535, "tls")),
+    ],
+)
+def test_what_we_say_is_what_is_read(client: Address, reached: Address) -> None:
+    header = header_of(client, reached)
+    assert size_of(header) == len(header)
+    assert client_of(header, "tls") == client
+    assert reached_at(header, "tls") == reached
+
+
+def test_an_address_of_ipv4_within_ipv6_is_the_one_of_ipv4() -> None:
+    mapped = bytes(10) + b"\xff\xff"
+    here = Address.of("203.0.113.5", 443, "tls")
+    header = header_of(Address(mapped + b"\1\2\3\4", 5, "tls"), here._replace(ip=mapped + here.ip))
+    assert reached_at(header, "tls") == here

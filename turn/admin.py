@@ -9,9 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
-import secrets
 import socket
-import stat
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from turn.control import Control
-from turn.elders import DOOR, SHARED
+from turn.doorway import Doorway
+from turn.elders import SHARED
 from turn.flows import Address
 from turn.machine import Unavailable
 
@@ -70,15 +69,30 @@ class Admin:
         self.control.drain()
         return JSONResponse({"draining": True, "sessions": await self.control.crew.count()})
 
-    async def share(self, request: Request) -> Lasting:
-        """A newer version is about to listen where we do; as long as it holds the connection, it is there."""
-        return Lasting(self.control.with_heir(), self.control.left)
-
     async def reload(self, request: Request) -> Response:
         try:
             return JSONResponse({"waiting": await self.control.reload()})
         except ValueError as problems:
             return refusal(422, f"{problems}\nthe relay goes on as it was")
+
+
+class Heirs:
+    """Newer versions, and what becomes of our place when one is gone."""
+
+    def __init__(self, control: Control, doorway: Doorway) -> None:
+        self.control = control
+        self.doorway = doorway
+
+    async def share(self, request: Request) -> Lasting:
+        """A newer version is about to listen where we do; as long as it holds the connection, it is there."""
+        return Lasting(self.heir(), self.control.left)
+
+    @contextlib.asynccontextmanager
+    async def heir(self) -> AsyncIterator[None]:
+        async with self.control.with_heir():
+            yield
+        if not self.control.heirs and not self.control.left.is_set():
+            await self.doorway.take_back()
 
 
 class Lasting:
@@ -132,10 +146,10 @@ def refusal(status: int, message: str) -> Response:
     return JSONResponse({"message": message}, status)
 
 
-def everything(control: Control) -> ASGIApp:
+def everything(control: Control, doorway: Doorway) -> ASGIApp:
     """For the Unix socket, which only the operator's account can open."""
-    admin = Admin(control)
-    acts = {"/kill": admin.kill, "/drain": admin.drain, "/reload": admin.reload, "/share": admin.share}
+    admin, heirs = Admin(control), Heirs(control, doorway)
+    acts = {"/kill": admin.kill, "/drain": admin.drain, "/reload": admin.reload, "/share": heirs.share}
     shows = {"/sessions": admin.sessions, "/stats": admin.stats}
     return Starlette(
         routes=[
@@ -187,8 +201,8 @@ async def serving(control: Control, state_dir: Path, *, beside: bool = False) ->
     they are where it has its own. Raises Unavailable."""
     at = control.turn.metrics_listen
     with contextlib.ExitStack() as sockets:
-        here = sockets.enter_context(listen_here(state_dir))
-        own, doors = Path(here.getsockname()), [(quiet(everything(control)), here)]
+        doorway = sockets.enter_context(contextlib.closing(Doorway(state_dir)))
+        doors = [(quiet(everything(control, doorway)), doorway.sock)]
         if at is not None:
             figures = quiet(figures_alone(control))
             doors.append((figures, sockets.enter_context(listen(at, beside=beside))))
@@ -197,11 +211,11 @@ async def serving(control: Control, state_dir: Path, *, beside: bool = False) ->
         try:
             while not all(server.started for server, _ in doors):
                 await asyncio.sleep(START_SECONDS)
+            doorway.take()
             yield
         finally:
             control.left.set()
             await close([server for server, _ in doors], tasks)
-            remove(own)
 
 
 async def leave(servers: Sequence[Quiet], left: asyncio.Event) -> None:
@@ -214,25 +228,6 @@ async def close(servers: Sequence[Quiet], tasks: Sequence[asyncio.Task[None]]) -
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*tasks)
-
-
-def listen_here(folder: Path) -> socket.socket:
-    """A Unix socket that only this account may open, in the place of an older one; under a name of its own it
-    is found when a newer one has taken that place. Raises Unavailable."""
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    name = secrets.token_hex(4)
-    place, own, draft = folder / DOOR, folder / f"{DOOR}.{name}", folder / f".{name}"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made.bind(str(own))
-        own.chmod(stat.S_IRUSR | stat.S_IWUSR)
-        made.listen()
-        draft.hardlink_to(own)
-        draft.rename(place)
-    except OSError as error:
-        made.close()
-        raise Unavailable(f"{place}: {error.strerror or error}; point site.state_dir elsewhere") from None
-    return made
 
 
 def listen(at: Address, *, beside: bool) -> socket.socket:
@@ -248,12 +243,3 @@ def listen(at: Address, *, beside: bool) -> socket.socket:
         made.close()
         raise Unavailable(f"{at}: {error.strerror}; set turn.metrics_listen otherwise") from None
     return made
-
-
-def remove(own: Path) -> None:
-    """The socket's files, but not a newer relay's."""
-    place = own.with_name(DOOR)
-    with contextlib.suppress(OSError):
-        if place.samefile(own):
-            place.unlink()
-    own.unlink(missing_ok=True)

@@ -62,6 +62,7 @@ class Control:
         self.reloading: asyncio.Task[None] | None = None
         self.one_shares = asyncio.Lock()
         self.sharers = self.heirs = 0
+        self.older = False  # whether older versions are at our listeners
         self.left = asyncio.Event()  # our listeners, to a newer version
 
     def drain(self) -> None:
@@ -86,7 +87,9 @@ class Control:
     async def share_until(self, left: Coroutine[Any, Any, None]) -> None:
         """With older versions, while they are at our listeners."""
         async with self.sharing():
+            self.older = True
             await left
+            self.older = False
         self.crew.sweep()
 
     @asynccontextmanager
@@ -184,10 +187,11 @@ class Control:
 
     async def ended(self) -> None:
         """Until it is time to end: asked for, and the last allocation over, the limit reached, or asked for
-        again."""
+        again. Strangers are left to the version that goes on, be it newer or, where an upgrade is taken back,
+        older."""
         await self.end.once.wait()
         systemd.notify("STOPPING=1")
-        if self.heirs:
+        if self.heirs or self.older:
             await self.leave()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.end.twice.wait(), LAST_COMERS_SECONDS)

@@ -11,10 +11,12 @@ import asyncio
 import fcntl
 import logging
 import os
+import socket
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from struct import Struct
 
 log = logging.getLogger("calln.relay")
 
@@ -22,40 +24,48 @@ DOOR = "relay.sock"  # in site.state_dir: the newest one's; each has a name of i
 WISH = b"POST /share HTTP/1.0\r\n\r\n"
 SHARED = b"shared\n"
 LOCK = "relay.lock"  # who holds it starts, the others wait: two at once would not know of each other
-START_SECONDS, LOOK_SECONDS = 20.0, 0.05  # how long they wait, and how often they look
+START_SECONDS, LOOK_SECONDS = 45.0, 0.05  # how long they wait, and how often they look
 PATIENCE = 10.0  # seconds for an answer: thousands of clients get a socket first
+CREDENTIALS = Struct("3i")  # of a process, its user and its group
 
-
-class Refused(Exception):
-    """An older one that does not share."""
+Line = tuple[StreamReader, StreamWriter]
 
 
 class Elders:
     """Those that share with us."""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[StreamReader, StreamWriter]] = []
+        self.lines: list[Line] = []
         self.turn: int | None = None  # to start, while it is ours
 
     def __bool__(self) -> bool:
         return bool(self.lines)
 
-    async def ask(self, place: Path) -> None:
-        """Nothing happens where nobody is. Raises Refused."""
+    async def ask(self, place: Path) -> bool:
+        """False: whoever is there lives and does not share. One that hangs is left out."""
         try:
             line = await asyncio.open_unix_connection(str(place))
         except ConnectionRefusedError:  # it ended without cleaning up
             if place.name != DOOR and place.is_socket():
                 place.unlink(missing_ok=True)
-            return
+            return True
         except OSError:  # such as one that is no longer there
-            return
+            return True
         self.lines.append(line)
         try:
             async with asyncio.timeout(PATIENCE):
-                await share(*line)
-        except (OSError, EOFError, TimeoutError):
-            raise Refused from None
+                return await share(*line)
+        except TimeoutError:
+            self.leave_out(line)
+            return True
+        except (OSError, EOFError):
+            return False
+
+    def leave_out(self, line: Line) -> None:
+        self.lines.remove(line)
+        line[1].close()
+        hangs = process_behind(line[1].get_extra_info("socket"))
+        log.warning("an older relay hangs: end process %d (kill -9), or it may keep clients waiting", hangs)
 
     def begun(self) -> None:
         """We can be asked ourselves: it is the next one's turn."""
@@ -75,12 +85,17 @@ class Elders:
         self.lines.clear()
 
 
-async def share(reader: StreamReader, writer: StreamWriter) -> None:
-    """Raises OSError, EOFError and Refused."""
+async def share(reader: StreamReader, writer: StreamWriter) -> bool:
+    """Raises OSError and EOFError."""
     writer.write(WISH)
     head = await reader.readuntil(b"\r\n\r\n")
-    if b" 200 " not in head.partition(b"\r\n")[0] or await reader.readline() != SHARED:
-        raise Refused
+    return b" 200 " in head.partition(b"\r\n")[0] and await reader.readline() == SHARED
+
+
+def process_behind(sock: socket.socket) -> int:
+    """The one that opened the door at the other end (unix(7))."""
+    told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    return int(CREDENTIALS.unpack(told)[0])
 
 
 def doors(folder: Path) -> Iterable[Path]:
@@ -94,13 +109,9 @@ async def sharing(folder: Path) -> AsyncIterator[Elders]:
     elders = Elders()
     elders.turn = await turn_of(folder)
     try:
-        for place in doors(folder):
-            try:
-                await elders.ask(place)
-            except Refused:
-                log.warning("an older relay of this machine does not share its ports")
-                elders.let_go()
-                break
+        if not all(await asyncio.gather(*map(elders.ask, doors(folder)))):
+            log.warning("an older relay of this machine does not share its ports")
+            elders.let_go()
         yield elders
     finally:
         elders.let_go()

@@ -151,6 +151,19 @@ def test_an_address_that_cannot_be_had_is_named() -> None:
         admin.listen(Address.of("192.0.2.99", 9642), beside=False)
 
 
+async def test_a_newer_one_that_lacks_a_door_leaves_the_place_alone(tmp_path: Path) -> None:
+    async with Running() as world, door(controlled(world), tmp_path) as operator:
+        before = set(tmp_path.iterdir())
+        with socket.create_server(("127.0.0.1", 0)) as squatter:
+            taken = f"127.0.0.1:{squatter.getsockname()[1]}"
+            newer = controlled(world, started_with=turn(metrics_listen=taken))
+            with pytest.raises(Unavailable, match=r"turn\.metrics_listen"):
+                async with door(newer, tmp_path):
+                    pass
+        assert set(tmp_path.iterdir()) == before
+        assert (await operator.get("/readyz")).text == "ready\n"
+
+
 async def test_a_newer_version_shares_as_long_as_it_holds_the_line(tmp_path: Path) -> None:
     async with Running() as world:
         control = controlled(world)

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from aioice import stun
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import framed, free
 from tests.turn.versions import CHANNEL, LONG, WHOLE, Call, Succession, Talker, Version, own_network
-from turn import elders
+from turn import elders, seat
 from turn.flows import Flow
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a network namespace")
@@ -140,10 +139,60 @@ async def test_a_new_one_that_cannot_start_changes_nothing(tmp_path: Path) -> No
         assert process.returncode == os.EX_UNAVAILABLE
         assert "another certificate" in (tmp_path / "log").read_text()
         await newcomers(world, 3)
+        async with world.config.operator() as operator:
+            assert (await operator.get("/readyz")).text == "ready\n"
         await call.renew()
         assert await idle.refresh() is stun.Class.RESPONSE
         assert await call.stop() == WHOLE
         assert await old.allocations() == 5
+
+
+WAYS_TO_GO = {  # of a new one that is ready: what its process hears
+    "rolled back": signal.SIGTERM,
+    "killed": signal.SIGKILL,
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_GO)
+async def test_when_a_new_one_goes_again_the_old_one_is_found_and_serves(tmp_path: Path, way: str) -> None:
+    async with Succession(tmp_path) as world, world.version() as old:
+        call = await world.call("udp")
+        async with world.version() as new:
+            new.process.send_signal(WAYS_TO_GO[way])
+            async with asyncio.timeout(LONG):
+                while process_at(tmp_path / "s" / elders.DOOR) != old.process.pid:
+                    await asyncio.sleep(0.05)
+        async with world.config.operator() as operator:
+            assert (await operator.get("/readyz")).text == "ready\n"
+        before = await old.allocations()
+        await newcomers(world, 3)
+        assert await old.allocations() == before + 3
+        await call.renew()
+        assert await call.stop() == WHOLE
+
+
+async def test_a_new_one_that_is_to_end_leaves_strangers_to_the_old_one(tmp_path: Path) -> None:
+    async with Succession(tmp_path) as world, world.version() as old, world.version() as new:
+        both = await newcomers(world, 12)
+        at_new = await new.allocations()
+        assert 0 < at_new < 12
+        new.terminate()
+        await asyncio.sleep(0.5)
+        await newcomers(world, 8)
+        assert [await old.allocations(), await new.allocations()] == [20 - at_new, at_new]
+        for talker in both:
+            assert await talker.refresh(0) is stun.Class.RESPONSE
+        assert await new.ended() == 0
+        await newcomers(world, 2)
+        assert await old.allocations() == 10
+
+
+def process_at(door: Path) -> int | None:
+    """Whose it is, if anybody's."""
+    try:
+        return process_behind(door)
+    except OSError:
+        return None
 
 
 async def test_one_that_is_ending_already_gives_its_strangers_to_the_new_one(tmp_path: Path) -> None:
@@ -201,8 +250,7 @@ async def test_two_that_start_at_once_know_of_each_other(tmp_path: Path) -> None
 def process_behind(door: Path) -> int:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(door))
-        process, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        return int(process)
+        return elders.process_behind(sock)
 
 
 async def test_who_hangs_at_its_start_keeps_nobody_waiting_for_ever(
@@ -255,6 +303,35 @@ async def test_who_shares_and_who_does_not(
         assert bool(older) is shares
         await asyncio.wait_for(older.left(), LONG)
     assert caplog.messages == ([] if shares else ["an older relay of this machine does not share its ports"])
+
+
+async def test_one_that_hangs_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(elders, "PATIENCE", 0.3)
+    over = asyncio.Event()
+
+    async def shares(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(ANSWERS["shares"][0])
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        over.set()
+
+    living = await asyncio.start_unix_server(shares, tmp_path / f"{elders.DOOR}.1")
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(tmp_path / f"{elders.DOOR}.0"))
+        hanging.listen()
+        async with living, elders.sharing(tmp_path) as older:
+            assert len(older.lines) == 1
+        await asyncio.wait_for(over.wait(), LONG)
+    assert caplog.messages == [
+        f"an older relay hangs: end process {os.getpid()} (kill -9), or it may keep clients waiting"
+    ]
+
+
+def test_a_start_that_takes_long_is_waited_for() -> None:
+    assert elders.START_SECONDS > elders.PATIENCE + seat.START_SECONDS
 
 
 async def test_what_is_no_door_stays(tmp_path: Path) -> None:

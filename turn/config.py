@@ -181,6 +181,11 @@ class Turn(Section):
         description="A running allocation, too, is renewed only as long as its credential lasts: a call "
         "longer than credential_seconds is cut off.",
     )
+    icmp_to_all: Switch = Field(
+        False,
+        description="Tell every client what ICMP says of its peers, not only those that use DONT-FRAGMENT, "
+        "two address families or SHA-256: clients made with pion break off when they hear it.",
+    )
     users: dict[str, SecretStr] = Field(
         {},
         description="Static users for clients other than our page: name and password.",

@@ -28,6 +28,7 @@ def settings(
         encrypted_only=turn.encrypted_only,
         classic_stun=turn.classic_stun,
         strict_expiry=turn.strict_expiry,
+        icmp_to_all=turn.icmp_to_all,
         keys=Accounts(
             {name: password.get_secret_value() for name, password in turn.users.items()}, tuple(secrets_)
         ),

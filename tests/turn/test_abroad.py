@@ -85,6 +85,7 @@ class Abroad(World):
                 "relay_ports": RELAYED,
                 "allow_peers": ["10.66.0.0/16"],
                 "encrypted_only": "off",  # plain words are said here
+                "icmp_to_all": True,
                 "users": {"alice": "password of hers"},
                 **keys,
             }

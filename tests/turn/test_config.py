@@ -66,7 +66,7 @@ def test_every_limit_of_the_file_is_one_of_the_core_with_the_same_default() -> N
     assert Limits().model_dump() == vars(Policy())
 
 
-SWITCHES = ["sha256", "behaviour_discovery", "classic_stun", "allow_loopback_peers", "strict_expiry"]
+SWITCHES = ["sha256", "behaviour_discovery", "classic_stun", "allow_loopback_peers", "strict_expiry", "icmp_to_all"]
 
 
 @pytest.mark.parametrize("key", SWITCHES)

@@ -18,7 +18,9 @@ from turn.core.wishes import CHECKS, choose_ips
 from turn.errors import FamilyNotSupported, InsufficientCapacity, RelayError
 from turn.flows import Address
 from turn.wire.attributes import (
+    ADDITIONAL_ADDRESS_FAMILY,
     ADDRESS_ERROR_CODE,
+    DONT_FRAGMENT,
     EVEN_PORT,
     LIFETIME,
     RESERVATION_TOKEN,
@@ -26,6 +28,7 @@ from turn.wire.attributes import (
     XOR_RELAYED_ADDRESS,
     Attribute,
 )
+from turn.wire.integrity import NAMES_NONE
 
 DEFAULT_LIFETIME = 600  # RFC 8656 §3.2
 MAX_LIFETIME = 3600  # RFC 8656 §7.2: longer ones keep the ports of clients that crashed
@@ -227,7 +230,17 @@ def made_for(exchange: Exchange, relay: Address, charged: bytes, pace: Pace) -> 
         charged=charged,
         transaction=exchange.message.transaction,
         pace=pace,
+        hears_icmp=exchange.state.settings.icmp_to_all or is_recent(exchange),
     )
+
+
+def is_recent(exchange: Exchange) -> bool:
+    """Whether the client has asked for something that comes with ICMP errors (RFC 8656 §11.5, RFC 8489 §9.2).
+
+    Others are not told of them: pion's client, which many servers are built on, takes a Data indication
+    without DATA for the end of its connection."""
+    message, algorithm = exchange.message, exchange.signed.algorithm
+    return algorithm != NAMES_NONE or message.has(DONT_FRAGMENT) or message.has(ADDITIONAL_ADDRESS_FAMILY)
 
 
 def granted(asked: int | None) -> int:

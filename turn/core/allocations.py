@@ -54,6 +54,7 @@ class Allocation:
     numbers: dict[Address, int] = field(default_factory=dict)
     spoken_to: set[Address] = field(default_factory=set)  # by Send indications
     links: dict[Address, Link] = field(default_factory=dict)  # that hold now
+    hears_icmp: bool = False  # whether its client is told what ICMP says of its peers
     sibling: Allocation | None = None
 
     @property

@@ -57,7 +57,10 @@ def from_client(state: State, packet: Packet, now: float) -> list[Effect]:
     if links is None:
         raise Drop("new peers")
     sent = pass_on(state, allocation, allocation.relay, peer, payload, now)
-    return [*changes, *links, Send(sent.packet._replace(dont_fragment=True)) if whole else sent]
+    if whole:  # its client waits for the error where this does not fit
+        allocation.hears_icmp = True
+        sent = Send(sent.packet._replace(dont_fragment=True))
+    return [*changes, *links, sent]
 
 
 def sibling_for(allocation: Allocation, peer: Address) -> Allocation:
@@ -126,6 +129,8 @@ def from_network(
     allocation = state.allocations.by_relay.get(relay)
     if allocation is None:
         raise Drop("no allocation")
+    if not allocation.hears_icmp:
+        raise Drop("icmp unasked")
     kind, code, data = icmp
     if kind not in TOLD[len(relay.ip)] or len(data) != len(NO_DATA):
         raise Drop("icmp")

@@ -23,6 +23,7 @@ class Settings:
     encrypted_only: Mode = "enforce"  # what may be carried
     classic_stun: bool = False  # answer clients of RFC 3489
     strict_expiry: bool = False  # who is no longer known keeps an allocation no longer than it was asked for
+    icmp_to_all: bool = False  # also clients that show no sign of RFC 8656 hear what ICMP says of their peers
     keys: Keys = field(default_factory=Accounts)
     peers: Peers = field(default_factory=PeerTable)
     limits: Limits = field(default_factory=Limits)

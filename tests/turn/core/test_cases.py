@@ -11,13 +11,14 @@ import yaml
 from tests.turn.network import LISTENER6, PEER, TYPES, Client, Network, compose, network, settings
 from turn.flows import Address, Packet
 from turn.policies import Limits
-from turn.wire.attributes import ERROR_CODE, NONCE, REALM, RESERVATION_TOKEN, TABLE, USERNAME
+from turn.wire.attributes import DONT_FRAGMENT, ERROR_CODE, NONCE, REALM, RESERVATION_TOKEN, TABLE, USERNAME
 from turn.wire.stun import CLASS, DATA_INDICATION, ERROR, Message, parse
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "data" / "cases.yaml").read_text())
 BY_NAME = {row.name: row for row in TABLE.values()}
 GIVEN = {
     "allocation": lambda client: client.allocate(),
+    "allocation for whole packets": lambda client: client.allocate((DONT_FRAGMENT, b"")),
     "permission": lambda client: client.permit(PEER),
     "channel": lambda client: client.bind(0x4001, PEER),
 }

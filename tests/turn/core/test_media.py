@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from tests.turn.network import LISTENER, PEER, TYPES, Client, Network, compose, network, settings, unlimited
@@ -9,7 +12,14 @@ from turn.core.media import MAX_PAYLOAD
 from turn.core.state import FAILURES_TOLD
 from turn.flows import Address
 from turn.policies import Limits
-from turn.wire.attributes import DATA, ICMP, REQUESTED_ADDRESS_FAMILY, XOR_PEER_ADDRESS
+from turn.wire.attributes import (
+    ADDITIONAL_ADDRESS_FAMILY,
+    DATA,
+    DONT_FRAGMENT,
+    ICMP,
+    REQUESTED_ADDRESS_FAMILY,
+    XOR_PEER_ADDRESS,
+)
 from turn.wire.stun import parse, parse_channel_data
 
 
@@ -148,7 +158,7 @@ def test_icmp_errors(
     version6: bool, kind: int, code: int, data: str, told: tuple[int, int, str] | None
 ) -> None:
     client = Client(network(unlimited()))
-    relay = client.allocate((REQUESTED_ADDRESS_FAMILY, 2 if version6 else 1))
+    relay = client.allocate((REQUESTED_ADDRESS_FAMILY, 2 if version6 else 1), (DONT_FRAGMENT, b""))
     peer = Address.of("2606:4700::9", 5000) if version6 else PEER
     client.permit(peer)
     sent = client.net.run(client.net.relay.failed(relay, peer, kind, code, bytes.fromhex(data), 0.0))
@@ -159,8 +169,30 @@ def test_icmp_errors(
     assert not any(message.has(DATA) for message in messages)
 
 
+RECENT = [
+    # in Allocate, in a Send before -> whether the client is told
+    ((), (), False),
+    (((DONT_FRAGMENT, b""),), (), True),
+    (((ADDITIONAL_ADDRESS_FAMILY, 2),), (), True),
+    ((), ((DONT_FRAGMENT, b""),), True),
+    ((), ((0x8022, b"who says so"),), False),
+]
+
+
+@pytest.mark.parametrize(("asked", "sent", "told"), RECENT)
+def test_icmp_errors_reach_who_knows_of_them(
+    asked: Sequence[tuple[Any, Any]], sent: Sequence[tuple[Any, Any]], told: bool
+) -> None:
+    client = Client(network(unlimited()))
+    relay = client.allocate(*asked)
+    client.permit(PEER)
+    client.raw(compose(0x0016, ((XOR_PEER_ADDRESS, PEER), (DATA, b"hi"), *sent)))
+    assert bool(client.net.relay.failed(relay, PEER, 3, 3, bytes(4), 0.0)) is told
+    assert client.net.relay.counts["drops.icmp unasked"] == (not told)
+
+
 def test_a_client_is_told_of_errors_at_a_pace() -> None:
-    client = prepared()
+    client = prepared(network(unlimited(icmp_to_all=True)))
     assert client.relay is not None
     for seconds, told in ((0.0, FAILURES_TOLD), (0.5, FAILURES_TOLD // 2), (100.0, FAILURES_TOLD)):
         heard = [client.net.relay.failed(client.relay, PEER, 3, 3, bytes(4), seconds) for _ in range(1000)]
@@ -169,7 +201,7 @@ def test_a_client_is_told_of_errors_at_a_pace() -> None:
 
 
 def test_an_icmp_error_needs_an_allocation_and_a_permission() -> None:
-    client = prepared()
+    client = prepared(network(unlimited(icmp_to_all=True)))
     assert client.relay is not None
     for relay, peer in ((client.relay._replace(port=1), PEER), (client.relay, Address.of("9.9.9.10", 1))):
         assert client.net.relay.failed(relay, peer, 3, 3, bytes(4), 0.0) == []

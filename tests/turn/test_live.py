@@ -93,6 +93,15 @@ def test_a_place_is_given_on_when_nothing_lives_there(pair: tuple[Live, Live]) -
     assert places[-1] in two
 
 
+def test_a_name_within_others_is_no_name(pair: tuple[Live, Live]) -> None:
+    one, two = pair
+    one.open(SIX._replace(ip=b"\x04" + FOUR.ip + bytes(11)))
+    one.open(SIX)
+    assert FOUR not in two
+    one.open(FOUR)
+    assert FOUR in two
+
+
 def test_more_processes_than_slots_only_stay_unheard_of(tmp_path: Path) -> None:
     crowd = [Live(tmp_path) for _ in range(SLOTS + 1)]
     assert [one.slot for one in crowd] == [*range(1, SLOTS + 1), 0]

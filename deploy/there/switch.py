@@ -1,0 +1,106 @@
+"""From one release to another: the new one starts beside the old one, and only when it is ready does the old
+one end, with its last call. What goes wrong before leaves the old one serving."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.there.units import UNITS, Failed, releases, running, start, state, systemctl, unit
+
+PLACE = Path("/opt/calln/releases")
+CURRENT = Path("/opt/calln/current")
+
+
+def switch(new: str, roles: Sequence[str]) -> None:
+    """Raises Failed; then what served before serves on."""
+    begun: list[str] = []
+    before = {role: releases(role) for role in UNITS}
+    try:
+        for role in UNITS:
+            if role in roles and state(unit(role, new)) != "active":
+                begun.append(role)
+                start(role, new)
+    except Failed:
+        for role in reversed(begun):
+            systemctl("stop", "--no-block", unit(role, new))
+            systemctl("reset-failed", unit(role, new))
+        raise
+    point_to(new)
+    for role, older in before.items():
+        keep_at_boot(role, new if role in roles else None)
+        for release in older:
+            if release != new or role not in roles:
+                systemctl("stop", "--no-block", unit(role, release))
+
+
+def point_to(new: str) -> None:
+    """In one rename: there is always a current release."""
+    draft = CURRENT.with_name(f".{CURRENT.name}")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(PLACE / new)
+    draft.rename(CURRENT)
+
+
+def keep_at_boot(role: str, release: str | None) -> None:
+    """The machine's next start brings up this release of the role, and no other."""
+    said = systemctl(
+        "list-unit-files", "--plain", "--no-legend", "--state=enabled", f"{UNITS[role]}@*"
+    ).stdout
+    for line in said.splitlines():
+        name = line.split()[0]
+        if release is None or name not in (unit(role, release), f"{UNITS[role]}@.service"):
+            systemctl("disable", "--quiet", name)
+    if release is not None:
+        systemctl("enable", "--quiet", unit(role, release))
+
+
+def current() -> str | None:
+    return Path(os.readlink(CURRENT)).name if CURRENT.is_symlink() else None
+
+
+def kept() -> list[str]:
+    """The releases there are, the newest first."""
+    there = [path for path in PLACE.glob("*") if path.is_dir() and not path.name.startswith(".")]
+    return [path.name for path in sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)]
+
+
+def back_to(wanted: str | None) -> str:
+    """The release to go back to: the one named, else the one before. Raises Failed."""
+    now, there = current(), kept()
+    if wanted is None:
+        older = there[there.index(now) + 1 :] if now in there else there
+        wanted = next((name for name in (*older, *there) if name != now), None)
+    if wanted is None:
+        raise Failed("no other release is kept here: there is nothing to go back to")
+    if wanted not in there:
+        raise Failed(f"no release {wanted} is kept here; there are {', '.join(there) or 'none'}")
+    return wanted
+
+
+def rested(name: str) -> str:
+    """One that can be started: a release that still drains cannot, but a copy under another name can."""
+    number, fresh = 2, name
+    while any(state(unit(role, fresh)) == "deactivating" for role in UNITS):
+        fresh, number = f"{name}.{number}", number + 1
+    if fresh != name and not (PLACE / fresh).exists():
+        linked(name, fresh)
+    return fresh
+
+
+def linked(name: str, copy: str) -> None:
+    """The same files under another name, which take no room."""
+    draft = PLACE / f".{copy}"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(PLACE / name, draft, copy_function=os.link)
+    draft.rename(PLACE / copy)
+
+
+def prune(names: Sequence[str]) -> None:
+    """None that runs, drains or is the current one."""
+    spared = running() | {current()}
+    for name in names:
+        if name not in spared:
+            shutil.rmtree(PLACE / name, ignore_errors=True)

@@ -1,0 +1,80 @@
+"""systemd's units of the releases: what runs, how it is, and what it said last."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+UNITS = {"turn": "calln-relay", "server": "calln-server"}  # in the order in which they start
+SOCKETS = {"turn": "relay.sock", "server": "server.sock"}  # where each tells whether it is ready
+STATE = Path("/var/lib/calln")
+NAMESPACE = "calln"
+LAST_LINES = 8
+READY_SECONDS, LOOK_SECONDS, ANSWER_SECONDS = 15.0, 0.1, 2.0
+RUNNING = ("active", "activating", "reloading", "deactivating")
+
+
+class Failed(Exception):
+    """A step did not come off; says why."""
+
+
+def unit(role: str, release: str) -> str:
+    return f"{UNITS[role]}@{release}.service"
+
+
+def systemctl(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemctl", *words], capture_output=True, text=True)  # noqa: S603, S607
+
+
+def state(name: str) -> str:
+    """Such as active, deactivating (it drains) or failed; inactive where there is none."""
+    return systemctl("show", "--property=ActiveState", "--value", name).stdout.strip()
+
+
+def releases(role: str) -> list[str]:
+    """Those of which a process of this role is there, starting and draining ones included."""
+    said = systemctl("list-units", "--all", "--plain", "--no-legend", f"{UNITS[role]}@*.service").stdout
+    rows = [line.split() for line in said.splitlines() if line.strip()]
+    return [row[0].split("@", 1)[1].removesuffix(".service") for row in rows if row[2] in RUNNING]
+
+
+def running() -> set[str]:
+    return {release for role in UNITS for release in releases(role)}
+
+
+def last_words(name: str) -> str:
+    """The end of its journal, which holds no addresses."""
+    command = ["journalctl", f"--namespace={NAMESPACE}", "--unit", name, "--output=cat", "--no-pager"]
+    said = subprocess.run([*command, f"--lines={LAST_LINES}"], capture_output=True, text=True)  # noqa: S603
+    return said.stdout.strip()
+
+
+def start(role: str, release: str) -> None:
+    """Start it and wait until it is ready. Raises Failed."""
+    name = unit(role, release)
+    if systemctl("start", name).returncode:
+        raise Failed(f"{name} does not start; its last words:\n{last_words(name) or 'none'}")
+    end = time.monotonic() + READY_SECONDS
+    while not is_ready(role):
+        if time.monotonic() > end or state(name) not in RUNNING:
+            raise Failed(f"{name} started, but is not ready; its last words:\n{last_words(name) or 'none'}")
+        time.sleep(LOOK_SECONDS)
+
+
+def is_ready(role: str) -> bool:
+    """Whether the newest of them says so at its socket."""
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    line = http.client.HTTPConnection("localhost")
+    line.sock = door
+    try:
+        door.settimeout(ANSWER_SECONDS)
+        door.connect(str(STATE / SOCKETS[role]))
+        line.request("GET", "/readyz")
+        return line.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        line.close()

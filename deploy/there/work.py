@@ -1,0 +1,93 @@
+"""The program that an order is given to. It goes on to its end when nobody listens any more."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from deploy.there import keep, lock, secret, switch, units
+from deploy.there.hands import HANDS
+from deploy.there.units import UNITS, Failed
+
+Order = dict[str, Any]
+
+
+def main(order: Order) -> int:
+    """Do what it says; 1 with a sentence where it did not come off."""
+    for number in (signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    do, alone = ORDERS[order["do"]]
+    try:
+        if not alone:
+            do(order)
+        else:
+            with lock.held(order["who"]):
+                do(order)
+    except (Failed, lock.Held) as problem:
+        say(f"{problem}")
+        return 1
+    except OSError as problem:
+        say(f"{problem.filename or 'the machine'}: {problem.strerror or problem}")
+        return 1
+    return 0
+
+
+def say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except OSError:  # the line is broken; what is half done must not stay so
+        return
+
+
+def apply(order: Order) -> None:
+    """Raises Failed with the step that failed; those before it stand, and the next run begins there."""
+    for step in order["steps"]:
+        begun = time.monotonic()
+        try:
+            HANDS[step["kind"]](step)
+        except Failed as problem:
+            raise Failed(f"FAILED: {step['sentence']}\n{problem}") from None
+        say(f"{step['sentence']} ({time.monotonic() - begun:.1f} s)")
+
+
+def rollback(order: Order) -> None:
+    """Back to a release that is kept. Raises Failed; then what served before serves on."""
+    wanted = switch.rested(switch.back_to(order["to"]))
+    before = switch.current()
+    switch.switch(wanted, order["roles"])
+    say(f"{wanted} serves instead of {before}; calls that run go on to their end.")
+
+
+def status(_: Order) -> None:
+    """In plain words, what serves and what drains."""
+    now = switch.current()
+    say(f"current release: {now or 'none'}")
+    for role, name in UNITS.items():
+        for release in units.releases(role):
+            condition = units.state(units.unit(role, release))
+            words = CONDITIONS.get(condition, condition)
+            ready = ", ready" if condition == "active" and release == now and units.is_ready(role) else ""
+            say(f"{name} {release}: {words}{ready}")
+    say(f"releases to go back to: {', '.join(name for name in switch.kept() if name != now) or 'none'}")
+
+
+def kept(_: Order) -> None:
+    say(json.dumps({"current": switch.current(), "kept": switch.kept()}))
+
+
+CONDITIONS = {"active": "serves", "deactivating": "drains: its calls go on to their end"}
+
+# What an order says in `do` -> the function, and whether it must be alone on the machine.
+ORDERS: dict[str, tuple[Callable[[Order], None], bool]] = {
+    "apply": (apply, True),
+    "rollback": (rollback, True),
+    "status": (status, False),
+    "kept": (kept, False),
+    "backup": (lambda _: say(keep.backup()), False),
+    "restore": (lambda order: keep.restore(order["data"]), True),
+    "secrets": (secret.put, True),
+    "credential": (lambda order: say(json.dumps(secret.credential(order))), False),
+}

@@ -1,0 +1,101 @@
+"""The switch from one release to another: order, failure, and what is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploy.there import switch
+from deploy.there.units import Failed
+from tests.deploy.there.conftest import Machine
+
+BOTH = ("server", "turn")
+
+
+def test_the_first_release_starts_relay_before_server(ready: Machine) -> None:
+    switch.switch("1", BOTH)
+    assert ready.states == {"relay@1": "active", "server@1": "active"}
+    assert switch.current() == "1"
+    begun = [line for line in ready.told if line.startswith(("start", "enable"))]
+    assert begun == [
+        f"{verb} calln-{name}@1.service" for verb in ("start", "enable") for name in ("relay", "server")
+    ]
+
+
+def test_the_old_one_drains_when_the_new_one_serves(ready: Machine) -> None:
+    ready.has(relay__1="active", server__1="active")
+    switch.switch("2", BOTH)
+    drains = {"relay@1": "deactivating", "server@1": "deactivating"}
+    assert ready.states == {**drains, "relay@2": "active", "server@2": "active"}
+    starts = [line.split()[0] for line in ready.told if line.split()[0] in ("start", "stop")]
+    assert starts == ["start", "start", "stop", "stop"]
+
+
+def test_what_does_not_start_leaves_the_old_one_serving(ready: Machine) -> None:
+    ready.has(relay__1="active", server__1="active")
+    switch.point_to("1")
+    with pytest.raises(Failed, match=r"calln-relay@broken\.service does not start; .*\nthe last words"):
+        switch.switch("broken", BOTH)
+    assert {name: state for name, state in ready.states.items() if "@1" in name} == {
+        "relay@1": "active",
+        "server@1": "active",
+    }
+    assert switch.current() == "1"
+    assert "stop calln-relay@broken.service" in ready.told
+
+
+def test_what_never_gets_ready_is_stopped_again(machine: Machine) -> None:
+    machine.has(relay__1="active")
+    with pytest.raises(Failed, match="is not ready"):
+        switch.switch("2", ("turn",))
+    assert machine.states == {"relay@1": "active", "relay@2": "deactivating"}
+
+
+def test_a_second_switch_to_the_same_starts_nothing(ready: Machine) -> None:
+    ready.has(relay__1="active", server__1="active")
+    switch.switch("1", BOTH)
+    assert not any(line.startswith(("start", "stop")) for line in ready.told)
+
+
+def test_a_role_that_is_no_longer_wanted_ends(ready: Machine) -> None:
+    ready.has(relay__1="active", server__1="active")
+    switch.switch("1", ("turn",))
+    assert ready.states == {"relay@1": "active", "server@1": "deactivating"}
+
+
+@pytest.mark.parametrize(
+    ("current", "wanted", "expected"),
+    [("3", None, "2"), ("1", None, "3"), ("3", "1", "1"), ("gone", None, "3")],
+)
+def test_back_to(machine: Machine, current: str, wanted: str | None, expected: str) -> None:
+    machine.keeps("1", "2", "3")
+    switch.point_to(current)
+    assert switch.back_to(wanted) == expected
+
+
+def test_back_to_what_is_not_there_names_what_is(machine: Machine) -> None:
+    machine.keeps("1", "2")
+    with pytest.raises(Failed, match="no release 9 is kept here; there are 2, 1"):
+        switch.back_to("9")
+
+
+def test_nothing_to_go_back_to(machine: Machine) -> None:
+    machine.keeps("1")
+    switch.point_to("1")
+    with pytest.raises(Failed, match="nothing to go back to"):
+        switch.back_to(None)
+
+
+def test_a_release_that_drains_comes_back_as_a_copy(machine: Machine) -> None:
+    machine.keeps("1", "2")
+    machine.has(relay__1="deactivating")
+    assert switch.rested("1") == "1.2"
+    assert (switch.PLACE / "1.2" / "config.py").samefile(switch.PLACE / "1" / "config.py")
+    assert switch.rested("2") == "2"
+
+
+def test_what_runs_is_not_pruned(machine: Machine) -> None:
+    machine.keeps("1", "2", "3", "4")
+    machine.has(relay__1="deactivating", server__2="active")
+    switch.point_to("3")
+    switch.prune(["1", "2", "3", "4"])
+    assert sorted(switch.kept()) == ["1", "2", "3"]

@@ -43,6 +43,7 @@ class Network:
         ip("-n", self.name, "link", "set", port, "master", "bridge", "up")
         ip("-n", namespace, "address", "add", f"{address}/24", "dev", "eth0")
         ip("-n", namespace, "link", "set", "eth0", "up")
+        ip("-n", namespace, "route", "add", "default", "via", OUTSIDE)
         return namespace
 
     def outside(self, *command: str) -> list[str]:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
+from tests.deploy.conftest import NAME
 from tests.deploy.image import ADMIN
-from tests.deploy.network import NETWORK, OUTSIDE, Network
-from tests.deploy.pebble import DIRECTORY, Pebble
+from tests.deploy.network import OUTSIDE
+from tests.deploy.pebble import DIRECTORY
 from tests.deploy.target import Target
-
-NAME = "call.example.test"
-ADDRESS = f"{NETWORK}.10"
-PROGRAMS = ("debootstrap", "systemd-nspawn", "pebble", "ssh-keygen")
-
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root may boot a machine in a namespace"),
-    pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=f"missing one of {', '.join(PROGRAMS)}"),
-]
 
 SEND = f"""
 import socket
@@ -32,39 +18,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
     except PermissionError as error:
         print(error.strerror)
 """
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("target")
-
-
-@pytest.fixture(scope="module")
-def network() -> Iterator[Network]:
-    network = Network()
-    network.open()
-    yield network
-    network.close()
-
-
-@pytest.fixture(scope="module")
-def pebble(network: Network, folder: Path) -> Iterator[Pebble]:
-    pebble = Pebble(network, folder)
-    pebble.open({NAME: ADDRESS})
-    yield pebble
-    pebble.close()
-
-
-@pytest.fixture(scope="module")
-def target(network: Network, folder: Path, pebble: Pebble) -> Iterator[Target]:
-    key = folder / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    target = Target(network, folder, "one", ADDRESS)
-    try:
-        target.boot(key, pebble.trust)
-        yield target
-    finally:
-        target.close()
 
 
 def test_boots_whole(target: Target) -> None:

@@ -33,6 +33,7 @@ SECOND = "127.0.0.2"  # RFC 5780 needs another address, and another port
 KINDS: dict[str, Mapping[str, Any]] = {
     "as it is": {},
     "every option": {"sha256": True, "behaviour_discovery": True, "classic_stun": True},
+    "encrypted only": {"encrypted_only": "enforce"},
 }
 # Many clients share loopback and one user here.
 NO_LIMITS = dict.fromkeys(

@@ -13,6 +13,7 @@ CACHE = ".cache/interop"  # what `make interop` built or fetched; see the Makefi
 BIN = Path(sys.executable).parent
 UCLIENT, STUNCLIENT, NATDISCOVERY = "turnutils_uclient", "turnutils_stunclient", "turnutils_natdiscovery"
 EVERY = "every option"
+GATE = "encrypted only"
 NEW = "SHA-256, RFC 5780, RFC 3489 on"  # at the relay
 IPV4 = fine("UDP", "TCP", "TLS")
 HEARD = rf"heard {COUNT} through relay$"
@@ -102,6 +103,7 @@ TURNUTILS = (
     discovery("hairpinning, padded", "successful hairpinning", "-H", "-P"),
 )
 
+RTC = python("rtc", "{url}", *ACCOUNT)
 ICE = python("ice", "{host}", "{port}", "{transport}", *ACCOUNT)
 NICE = python("libnice", "{host}", "{port}", "{transport}", *ACCOUNT)
 JUICE = ("node", f"{CACHE}/libjuice.cjs", "{host}", "{port}", *ACCOUNT, "{count}")
@@ -115,9 +117,8 @@ TURN_JS = tuple(f"TURN_{key}" for key in ("ADDR={host}", "PORT={port}", "USER={n
 LIBRARIES = (
     pair("aioice", ALL, *ICE),
     pair("aioice", IPV4, *ICE, what=NEW, kind=EVERY),
-    pair(
-        "aiortc", IPV4, *python("rtc", "{url}", *ACCOUNT), what="relay-only call, voice and words", heavy=True
-    ),
+    pair("aiortc", IPV4, *RTC, what="relay-only call, voice and words", heavy=True),
+    pair("aiortc", IPV4, *RTC, what="the same, encrypted packets only", kind=GATE, heavy=True),
     Row("pystun3", "classic STUN (RFC 3489)", PYSTUN, fine("UDP"), "NAT Type: Open Internet", kind=EVERY),
     Row(
         "pion",
@@ -131,6 +132,7 @@ LIBRARIES = (
     pair("libjuice", fine("UDP"), *JUICE),
     pair("libjuice", fine("UDP"), *JUICE, what=NEW, kind=EVERY),
     pair("werift", fine("UDP", "UDP, v6", "TCP", "TCP, v6"), *WERIFT),
+    pair("werift", fine("UDP", "TCP"), *WERIFT, what="encrypted packets only", kind=GATE),
     Row(
         "turn-js",
         "its own tests",
@@ -146,5 +148,6 @@ BROWSERS = (
     browsers("Firefox", "Firefox", fine("UDP", "UDP, v6", "TCP", "TCP, v6", "TLS")),
     browsers("Firefox", "Firefox", IPV4, what=NEW, kind=EVERY),
     browsers("Chromium", "Firefox", IPV4),
+    browsers("Chromium", "Firefox", IPV4, what="encrypted packets only", kind=GATE),
 )
 ROWS = (*TURNUTILS, *LIBRARIES, *BROWSERS)

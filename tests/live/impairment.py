@@ -63,8 +63,8 @@ class Side(asyncio.DatagramProtocol):
 class Impairment:
     """Listens at a port of its own; each client has a socket of its own towards the port behind it."""
 
-    def __init__(self, behind: int, seed: str, network: Network | None = None) -> None:
-        self.behind, self.seed, self.network = behind, seed, network or Network()
+    def __init__(self, behind: int, seed: str, network: Network | None = None, host: str = HERE) -> None:
+        self.behind, self.seed, self.network = (host, behind), seed, network or Network()
         self.fates: Counter[int] = Counter()  # packets, by how many copies went on
         self.sides: dict[Place, asyncio.Task[Side]] = {}
 
@@ -91,5 +91,5 @@ class Impairment:
             return
         if source not in self.sides:
             back = Side(self, f"{self.seed} back {len(self.sides)}", source)
-            self.sides[source] = asyncio.create_task(self.socket(back, remote=(HERE, self.behind)))
+            self.sides[source] = asyncio.create_task(self.socket(back, remote=self.behind))
         self.sides[source].add_done_callback(lambda made: made.result().transport.sendto(data))

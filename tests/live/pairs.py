@@ -11,6 +11,7 @@ from playwright.async_api import BrowserContext, Page, Route
 from turn.credentials import Credential
 
 PATIENCE = 25.0  # seconds for a condition on a busy machine
+Description = dict[str, str]
 PLACE = "http://localhost/"  # a browser gives a microphone to pages of this machine
 
 OPEN = """async ([urls, { username, password: credential }, policy, words]) => {
@@ -78,12 +79,18 @@ async def bare(context: BrowserContext) -> Page:
     return page
 
 
+async def as_it_is(description: Description) -> Description:
+    return description
+
+
 class Pair:
-    """A call between two pages; each end has an account of its own."""
+    """A call between two pages; each end has an account of its own. `carry` brings a description from one to
+    the other."""
 
     def __init__(self, one: Page, other: Page) -> None:
         self.one, self.other = one, other
         self.ends = (one, other)
+        self.carry = as_it_is
 
     async def open(
         self, url: str, accounts: tuple[Credential, Credential], *, policy: str = "relay", words: bool = True
@@ -94,8 +101,8 @@ class Pair:
     async def meet(self) -> None:
         """Offer and answer, the first time or again."""
         take = "(description) => connection.setRemoteDescription(description)"
-        await self.other.evaluate(take, await self.one.evaluate(DESCRIBE))
-        await self.one.evaluate(take, await self.other.evaluate(DESCRIBE))
+        await self.other.evaluate(take, await self.carry(await self.one.evaluate(DESCRIBE)))
+        await self.one.evaluate(take, await self.carry(await self.other.evaluate(DESCRIBE)))
 
     async def restart(self, policy: str | None = None) -> None:
         """New candidates and ports, the same handshake; by another policy, if one is given."""

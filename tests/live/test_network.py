@@ -13,7 +13,7 @@ import pytest_asyncio
 from tests.live.cable import Cable
 from tests.live.conftest import Visit
 from tests.live.service import Service, free_port
-from tests.live.visitors import Visitor, start, talk
+from tests.live.visitors import start, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -60,13 +60,10 @@ async def test_who_waits_waits_on(cable: Cable, visit: Visit) -> None:
     await cable.plug(PLUG)
     await one.until_says("Looking for somebody")
     other = await visit()
-    await talk_on(one, other)
-
-
-async def talk_on(one: Visitor, other: Visitor) -> None:
     await start([other])
     for visitor in (one, other):
         await visitor.until_state("talking")
+        assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
     await one.hears()
 
 
@@ -80,3 +77,4 @@ async def test_the_next_try_is_announced(cable: Cable, visit: Visit) -> None:
     await cable.plug(PLUG)
     await visitor.press("Start")
     await visitor.until_says("Looking for somebody")
+    assert await visitor.states() == ["idle", "waiting", "idle", "waiting"]

@@ -144,6 +144,7 @@ async def test_the_policy_allows_nothing_from_elsewhere(visit: Visit) -> None:
     foreign = "<img src='https://example.org/x'><img src='data:,x'><b onclick='x' style='color:red'></b>"
     await visitor.page.evaluate("(html) => document.body.insertAdjacentHTML('beforeend', html)", foreign)
     await visitor.until("() => watched.violations.length >= 4")
+    assert {*await visitor.page.evaluate("watched.violations")} == {"https://example.org/x", "data", "inline"}
 
 
 async def test_the_wish_is_remembered_and_sent(visit: Visit) -> None:

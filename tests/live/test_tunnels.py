@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ from aioice.turn import TurnTransport
 
 from tests.live.gated import Gated, account, gated
 from tests.live.test_turn_clients import Heard, aioice_client, closed
-from tests.turn.call import noise
+from tests.turn.call import noise, request, success
 from turn.wire.stun import COOKIE_BYTES
 
+UFRAGS = (b"one", b"other", b"outside")
 ROUNDS = 5  # each is said so many times
 END = b"\x00\x00 the end"  # what is said last where nothing is refused
 
@@ -46,6 +49,18 @@ class Two:
         self.places = [transport.get_extra_info("sockname") for transport, _ in ends]
         self.heard = [ends[0][1], ends[1][1], outside]
 
+    async def consent(self) -> None:
+        """A check of ICE and its answer, from everybody to everybody by way of the relay."""
+        speakers = [*(transport for transport, _ in self.ends), self.outside.transport]
+        places = [*self.places, self.outside.transport.get_extra_info("sockname")]
+        for one, other in permutations(range(len(places)), 2):
+            transaction = secrets.token_bytes(12)
+            check = request(transaction, UFRAGS[one], UFRAGS[other])
+            speakers[one].sendto(check, places[other])
+            assert await self.heard[other].next() == check
+            speakers[other].sendto(success(transaction), places[one])
+            assert await self.heard[one].next() == success(transaction)
+
     async def say(self) -> int:
         """All of it, to each other and to the outside; how many packets came out anywhere."""
         outside = self.outside.transport.get_extra_info("sockname")
@@ -74,11 +89,14 @@ async def two(relay: Gated) -> Two:
     return made
 
 
-@pytest.mark.parametrize("mode", ["enforce", "off"])
-async def test_nothing_comes_out(tmp_path: Path, mode: str) -> None:
-    """What is refused goes through where the gate is off."""
+@pytest.mark.parametrize(("mode", "agreed"), [("enforce", False), ("enforce", True), ("off", False)])
+async def test_nothing_comes_out(tmp_path: Path, mode: str, *, agreed: bool) -> None:
+    """Not even once everybody has answered everybody's checks. What is refused goes through where the gate is
+    off."""
     async with gated(tmp_path, mode) as relay:
         ends = await two(relay)
+        if agreed:
+            await ends.consent()
         before = await relay.figures()
         arrived, said = await ends.say(), ROUNDS * (len(TUNNELS) + 1) * 4
         assert arrived == (said if mode == "off" else 0)

@@ -158,16 +158,18 @@ async def uclient(relay: Relay, row: str, family: str) -> str:
 @pytest.mark.parametrize("family", HOSTS)
 @pytest.mark.parametrize("row", ROWS)
 async def test_uclient_loses_nothing(relay: Relay, row: str, family: str) -> None:
-    check_totals(await relay.said[row, family])
+    said = await relay.said[row, family]
+    assert lost(said) == 0, said
 
 
-def check_totals(said: str) -> None:
-    assert said.endswith("exit code 0"), said
+def lost(said: str) -> int | None:
+    """How many messages uclient misses; None where it did not say all, or failed."""
     totals = re.findall(r"tot_send_msgs=(\d+), tot_recv_msgs=(\d+)", said)
-    assert totals, said
-    assert totals[-1][0] == totals[-1][1]
-    assert int(totals[-1][0]) >= MESSAGES * CLIENTS
-    assert re.findall(r"Total lost packets (\d+)", said) == ["0"]
+    missing = re.findall(r"Total lost packets (\d+)", said)
+    if not totals or len(missing) != 1 or not said.endswith("exit code 0"):
+        return None
+    sent, received = map(int, totals[-1])
+    return max(sent - received, int(missing[0])) if sent >= MESSAGES * CLIENTS else None
 
 
 class Heard(asyncio.DatagramProtocol):
@@ -313,10 +315,11 @@ TALK = """async ([url, username, credential]) => {
 async def test_chromium_talks_through_the_relay_alone(
     relay: Relay, playwright: Playwright, tmp_path: Path, over: str
 ) -> None:
-    await talk(relay, playwright, tmp_path, over)
+    assert await talk(relay, playwright, tmp_path, over) == ["there and back", "relay", over]
 
 
-async def talk(relay: Relay, playwright: Playwright, home: Path, over: str) -> None:
+async def talk(relay: Relay, playwright: Playwright, home: Path, over: str) -> list[str]:
+    """What was heard, and by which candidate."""
     trust_in(home)
     url = {
         "udp": f"turn:127.0.0.1:{relay.port}?transport=udp",
@@ -329,8 +332,8 @@ async def talk(relay: Relay, playwright: Playwright, home: Path, over: str) -> N
     page = await browser.new_page()
     async with asyncio.timeout(PATIENCE):
         told = await page.evaluate(TALK, [url, USER, PASSWORD])
-    assert told == ["there and back", "relay", over]
     await browser.close()
+    return list(map(str, told))
 
 
 def trust_in(home: Path) -> None:

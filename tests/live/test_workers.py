@@ -17,8 +17,8 @@ from tests.live.test_turn_clients import (
     Relay,
     begin,
     begin_relay,
-    check_totals,
     free_port,
+    lost,
     talk,
     turnutils,
     uclient,
@@ -47,7 +47,7 @@ async def relay(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay
 async def test_uclient_loses_nothing_at_two_workers(relay: Relay) -> None:
     rows = [(row, family) for row in SINGLE for family in HOSTS]
     for said in await asyncio.gather(*(uclient(relay, *key) for key in rows)):
-        check_totals(said)
+        assert lost(said) == 0, said
 
 
 @pytest.mark.skipif(
@@ -57,4 +57,4 @@ async def test_uclient_loses_nothing_at_two_workers(relay: Relay) -> None:
 async def test_chromium_talks_through_two_workers(
     relay: Relay, playwright: Playwright, tmp_path: Path, over: str
 ) -> None:
-    await talk(relay, playwright, tmp_path, over)
+    assert await talk(relay, playwright, tmp_path, over) == ["there and back", "relay", over]

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -65,8 +65,11 @@ class Herald:
             with suppress(ValueError, TypeError):  # another version speaks otherwise
                 yield unpacked(said)
 
-    def write(self, proved: Iterable[Proven], wall: float) -> None:
-        """All that is proved now, in the place of what was. Raises OSError."""
+    def write(self, proved: Sequence[Proven], wall: float) -> None:
+        """All that is proved now, in the place of what was; where nothing is, no file. Raises OSError."""
+        if not proved:
+            self.memory.unlink(missing_ok=True)
+            return
         draft = self.folder / f"{DRAFT}.{self.name}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
@@ -75,7 +78,9 @@ class Herald:
         draft.rename(self.memory)
 
     def read(self, wall: float) -> Iterator[Proven]:
-        """What others have written, of late; what is too old goes."""
+        """What others have written, of late; what is too old goes, and what was left half written."""
+        for place in self.folder.glob(f"{DRAFT}.*"):
+            remove_late(place, wall)
         for place in self.folder.glob(f"{MEMORY}.*"):
             if place != self.memory:
                 yield from read(place, wall)
@@ -83,6 +88,12 @@ class Herald:
     def close(self) -> None:
         self.ear.close()
         self.place.unlink(missing_ok=True)
+
+
+def remove_late(draft: Path, wall: float) -> None:
+    with suppress(OSError):
+        if wall - draft.stat().st_mtime > VALID_SECONDS:
+            draft.unlink()
 
 
 def read(place: Path, wall: float) -> Iterator[Proven]:

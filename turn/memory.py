@@ -44,6 +44,7 @@ class Memory:
                 await self.write_in_time()
         finally:
             loop.remove_reader(self.herald.ear)
+            self.read()  # so that nothing stays that is too old for whoever comes next
             self.write()
             self.herald.close()
 

@@ -274,6 +274,21 @@ async def test_we_share_while_anybody_is_at_our_listeners_too() -> None:
         assert not world.service.sharing
 
 
+async def test_who_came_just_before_we_leave_to_an_heir_is_still_let_in() -> None:
+    async with Running(transport="tcp") as world:
+        keeper = controlled(world)
+        caller = Caller(world, *ALICE, await world.connect())
+        await caller.challenged()
+        async with keeper.with_heir():
+            keeper.drain()
+            ended = asyncio.create_task(keeper.ended())
+            await asyncio.wait_for(keeper.left.wait(), PATIENCE)
+            answer = await caller.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
+            assert answer.message_class is stun.Class.RESPONSE
+            keeper.end.ask()
+            await asyncio.wait_for(ended, PATIENCE)
+
+
 async def test_who_is_ending_leaves_when_an_heir_comes() -> None:
     async with Running() as world:
         control = controlled(world)

@@ -71,3 +71,22 @@ def test_a_file_is_read_for_a_minute(tmp_path: Path, age: float, valid: bool) ->
     assert list(other.read(5000.0 + age)) == (PROVEN if valid else [])
     assert one.memory.exists() is valid
     other.close()
+
+
+def test_where_nothing_is_proved_no_file_is_left(tmp_path: Path) -> None:
+    one = Herald(tmp_path)
+    one.write([], 5000.0)
+    one.write(PROVEN, 5001.0)
+    assert one.memory.exists()
+    one.write([], 5002.0)
+    one.close()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("age", "stays"), [(0.0, True), (61.0, False)])
+def test_what_a_killed_process_left_half_written_goes(tmp_path: Path, age: float, stays: bool) -> None:
+    one, draft = Herald(tmp_path), tmp_path / "draft.other"
+    draft.touch()
+    assert list(one.read(draft.stat().st_mtime + age)) == []
+    assert draft.exists() is stays
+    one.close()

@@ -86,6 +86,15 @@ async def test_a_call_goes_on_after_a_restart_of_the_relay(tmp_path: Path, minut
         assert await again.passes(0, rtp(VOICE + 1, 1), 0.2) is (minutes == 0)
 
 
+async def test_what_is_too_old_goes_at_the_start_and_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "proved.dead").write_text("1000.0\n")
+    async with relaying(tmp_path) as (two, _):
+        assert not list(tmp_path.glob("proved.*"))
+        (tmp_path / "proved.older").write_text("1000.0\n")
+        await two.consent()
+    assert not list(tmp_path.iterdir())
+
+
 async def test_a_call_goes_on_also_where_the_relay_was_killed_in_its_first_second(tmp_path: Path) -> None:
     async with relaying(tmp_path / "one") as (two, _):
         await two.consent()

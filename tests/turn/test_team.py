@@ -12,9 +12,11 @@ from aioice import stun
 
 from tests.turn.crowd import ALICE, Crowd, crowd, is_alive, name, pid_of
 from tests.turn.engines.world import PATIENCE, End, framed, unframed
+from tests.turn.test_admin import door
 from tests.turn.test_service import SECRET, Caller, ended, turn
 from turn import seat as seats
 from turn import team as teams
+from turn.control import Control
 from turn.flows import Address, Flow, Transport
 from turn.live import Live
 from turn.machine import Unavailable
@@ -300,6 +302,17 @@ async def test_orders_to_one_that_starts_do_not_end_it(
         assert await first.ask("count") == 0
 
 
+@pytest.mark.parametrize(("listen", "goes_on"), [("127.0.0.1", True), ("0.0.0.0", False)])
+async def test_under_a_concrete_address_clients_are_kept_for_good(
+    tmp_path: Path, listen: str, goes_on: bool
+) -> None:
+    """A socket of one client's own would change which worker meets each stranger."""
+    async with crowd(tmp_path, listen=listen) as world:
+        await world.team.share()
+        await world.team.share_no_more()
+        assert world.team.sharing is goes_on
+
+
 async def test_where_nobody_serves_it_is_not_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with crowd(tmp_path) as world:
         monkeypatch.setattr(asyncio, "create_subprocess_exec", fails)
@@ -313,6 +326,20 @@ async def test_where_nobody_serves_it_is_not_well(tmp_path: Path, monkeypatch: p
         assert not world.team.is_well()
         assert not world.task.done()
         assert world.team.deaths == 2
+
+
+async def test_where_one_hangs_it_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "ANSWER_SECONDS", 0.2)
+    async with crowd(tmp_path) as world:
+        control = Control(world.team, lambda: (world.turn, [SECRET]), (world.turn, [SECRET]))
+        async with door(control, tmp_path / "s") as operator:
+            assert (await operator.get("/readyz")).text == "ready\n"
+            stuck = pid_of(world.team.seats[0])
+            os.kill(stuck, signal.SIGSTOP)
+            await world.team.ask_all("answer")
+            answer = await operator.get("/readyz")
+            assert (answer.status_code, answer.text) == (503, "not ready\n")
+            os.kill(stuck, signal.SIGCONT)
 
 
 async def fails(*_: object, **__: object) -> None:

@@ -51,7 +51,8 @@ class Two:
 
     async def consent(self) -> None:
         """A check of ICE and its answer, from everybody to everybody by way of the relay."""
-        speakers = [*(transport for transport, _ in self.ends), self.outside.transport]
+        speakers: list[TurnTransport | asyncio.DatagramTransport] = [transport for transport, _ in self.ends]
+        speakers.append(self.outside.transport)
         places = [*self.places, self.outside.transport.get_extra_info("sockname")]
         for one, other in permutations(range(len(places)), 2):
             transaction = secrets.token_bytes(12)

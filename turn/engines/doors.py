@@ -15,7 +15,7 @@ from turn.engines.encrypted import Encrypted
 from turn.engines.epoll import Epoll
 from turn.engines.gather import Transmit
 from turn.engines.proxied import BadHeader
-from turn.engines.streams import Connection
+from turn.engines.streams import Connection, Together
 from turn.engines.table import Client
 from turn.engines.tally import Seat, Tally
 from turn.engines.trust import Proxies
@@ -174,7 +174,7 @@ class Door:
         if connection is not None:
             connection.client = client
             connection.settle()
-            client.send = connection.send
+            client.send = Together(connection)
 
     def part(self, client: Client) -> None:
         connection = self.connections.get((client.address, client.listener))

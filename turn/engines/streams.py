@@ -12,6 +12,7 @@ from time import monotonic
 
 from turn.engines.epoll import Epoll
 from turn.engines.framing import ROOM, BadStream, frame_size, is_channel
+from turn.engines.gather import Sender
 from turn.engines.outbox import Outbox, Overflow
 from turn.engines.table import Client
 from turn.flows import Address, Packet
@@ -22,6 +23,24 @@ WHOLE_FRAME = 10.0  # seconds for the first frame, and for the rest of any other
 STUCK = 10.0  # seconds in which a client reads nothing of what waits for it
 IDLE = 60.0  # seconds without a frame of a client that holds nothing: who wants to stay asks now and then
 NOT_YET = (BlockingIOError, ssl.SSLWantReadError)
+
+
+class Together(Sender):
+    """Sends to the client of a connection: at once, or together with what follows, of whatever size."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection.sock, connection.epoll.gather)
+        self.connection = connection
+        self.send = connection.send
+
+    def mark(self, mark: int) -> None:
+        """A stream has no marks."""
+
+    def flush(self) -> None:
+        held, self.held = self.held, []
+        self.connection.send_all(held)
 
 
 class Connection:
@@ -77,6 +96,7 @@ class Connection:
             with suppress(*NOT_YET):
                 self.take()
         except (OSError, BadStream):
+            self.epoll.gather.end()
             self.close()
         except Exception:
             self.close()  # what was read is lost, and where the next frame begins
@@ -89,18 +109,23 @@ class Connection:
             end += self.read(view[end : end + READ])
         if not self.is_known and is_channel(view[start]):  # nobody can have a channel yet: "GET " looks so
             raise BadStream
-        frames = 0
+        frames, gather = 0, self.epoll.gather
         while frames < FRAMES and has_frame(view, start, end):
             size = frame_size(view, start, end)
             frames += 1
-            if self.client is not None and self.client.carry(view, start, size):
-                start += size
-                continue
+            if self.client is not None:
+                # Not where a mate's frame around this one would be written over those before.
+                gather.on = not self.client.mates and (frames > 1 or start + size < end)
+                if self.client.carry(view, start, size):
+                    start += size
+                    continue
+                gather.end()
             frame, rest = bytes(view[start : start + size]), bytes(view[start + size : end])
             self.up(frame)
             if self.closed:
                 return
             start, end = ROOM, self.load(rest)  # the core's answer may have used the buffer
+        gather.end()
         self.keep(bytes(view[start:end]), progress=frames > 0)
 
     def load(self, rest: bytes) -> int:
@@ -156,7 +181,7 @@ class Connection:
         if self.closed:
             return
         if len(data) & 3:
-            data = memoryview(bytes(data) + bytes(-len(data) & 3))
+            data = memoryview(padded(data))
         try:
             if self.outbox is None:
                 self.send_now(self.seal(data))
@@ -164,6 +189,14 @@ class Connection:
                 self.outbox.put(bytes(data))
         except (OSError, Overflow):
             self.close()
+
+    def send_all(self, frames: list[memoryview]) -> None:
+        """In one call, where none waits for the client."""
+        if self.outbox is None and len(frames) > 1:
+            self.send(memoryview(b"".join(padded(frame) for frame in frames)))
+            return
+        for frame in frames:
+            self.send(frame)
 
     def seal(self, data: bytes | memoryview) -> bytes | memoryview:
         """What travels for this packet."""
@@ -203,6 +236,11 @@ class Connection:
             self.closed = True
             self.epoll.drop(self.sock)
             self.left(self)
+
+
+def padded(frame: memoryview) -> bytes:
+    """As a stream has it (RFC 8656 §12.5)."""
+    return bytes(frame) + bytes(-len(frame) & 3)
 
 
 def has_frame(view: memoryview, start: int, end: int) -> bool:

@@ -59,7 +59,7 @@ class Bucket:
 class Client:
     """One client at one listener: what its frames may name, and the leg towards it."""
 
-    __slots__ = ("address", "bits", "bucket", "channels", "listener", "packets", "peers", "send")
+    __slots__ = ("address", "bits", "bucket", "channels", "listener", "mates", "packets", "peers", "send")
 
     def __init__(self, address: Address, listener: Address, rule: Rule) -> None:
         self.address = address
@@ -67,6 +67,7 @@ class Client:
         self.set_limits(rule)
         self.channels: dict[int, Lane] = {}
         self.peers: dict[bytes, Lane] = {}
+        self.mates = 0  # lanes whose data is written into another client's frames
         self.send: Transmit = nowhere
 
     def set_limits(self, rule: Rule) -> None:
@@ -259,6 +260,8 @@ class Table(Mapping[Flow, Traffic]):
         lane.mate = self.between(flow.peer, flow.relay)
         if lane.mate is not None:
             lane.mate.mate = lane
+            client.mates += 1
+            lane.mate.client.mates += 1
         self.change(lane, rule)
         return lane
 
@@ -284,6 +287,8 @@ class Table(Mapping[Flow, Traffic]):
         if lane.mate is not None:
             mate, lane.mate.mate, lane.mate = lane.mate, None, None
             mate.screen()
+            mate.client.mates -= 1
+            lane.client.mates -= 1
         client = lane.client
         if flow.channel is None:
             del client.peers[peer_key(flow.peer)]

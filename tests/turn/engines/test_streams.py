@@ -23,11 +23,11 @@ from tests.turn.engines.world import (
     unframed,
 )
 from turn.engines.doors import Door
-from turn.engines.outbox import ANSWER_BYTES, MEDIA_BYTES
+from turn.engines.outbox import ANSWER_BYTES, MEDIA_BYTES, Outbox
 from turn.engines.portable import Portable
-from turn.engines.streams import FRAMES, IDLE, STUCK, WHOLE_FRAME, Connection
+from turn.engines.streams import FRAMES, IDLE, STUCK, WHOLE_FRAME, Connection, padded
 from turn.engines.tally import MAX_SILENT
-from turn.flows import Flow, Packet, Transport
+from turn.flows import Flow, Packet, Rule, Transport
 
 CHANNEL = 0x4001
 HELLO = stun(0x0001, b"")
@@ -85,6 +85,71 @@ async def test_media_and_requests_in_one_segment(make: Maker, transport: Transpo
         assert [await peer.receive() for _ in range(100)] == [bytes([n]) * (n % 7) for n in range(100)]
         assert await punted(world, 100) == [numbered(number) for number in range(100)]
         assert world.lost.empty()
+
+
+@streams
+async def test_a_burst_that_ends_in_nonsense_is_carried_so_far(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
+        assert isinstance(client, StreamEnd)
+        flow = world.link(client, peer.address, CHANNEL)
+        gather = connection_of(world, client).epoll.gather
+        burst = b"".join(framed(flow, b"%4d" % number) for number in range(5))
+        client.writer.write(burst + b"\xff" + burst)
+        assert await client.ended() == b""
+        assert [await peer.receive() for _ in range(5)] == [b"%4d" % number for number in range(5)]
+        assert (gather.on, gather.holding) == (False, [])
+        with pytest.raises(BlockingIOError):
+            peer.sock.recv(1)
+
+
+@streams
+@pytest.mark.parametrize("channel", [CHANNEL, None])
+async def test_a_burst_between_two_clients_stays_whole(
+    make: Maker, transport: Transport, channel: int | None
+) -> None:
+    """However long the other's frames are: they are written around the data where it lies."""
+    async with World(make, transport=transport) as world:
+        one, other = await world.client(), await world.client()
+        assert isinstance(one, StreamEnd)
+        first, second = world.open(), world.open()
+        out, back = world.flow(one, second, CHANNEL, first), world.flow(other, first, channel, second)
+        plain, peer = world.flow(one, (end := world.end()).address, CHANNEL + 1, first), end
+        for flow in (out, back, plain):
+            world.engine.link(flow, Rule())
+        said = [bytes([number]) * (number % 9) for number in range(100)]
+        one.writer.write(
+            b"".join(padded(memoryview(framed(flow, data))) for data in said for flow in (plain, out))
+        )
+        assert [unframed(back, await other.receive()) for _ in said] == said
+        assert [await peer.receive() for _ in said] == said
+        world.engine.unlink(back)
+        world.engine.unlink(out)
+        assert not any(client.mates for client in world.engine.traffic().clients.values())  # type: ignore[attr-defined]
+
+
+@streams
+async def test_what_comes_together_goes_together(make: Maker, transport: Transport) -> None:
+    async with World(make, transport=transport) as world:
+        client, peer = await world.client(), world.end()
+        assert isinstance(client, StreamEnd)
+        world.link(client, peer.address, CHANNEL)
+        connection = connection_of(world, client)
+        assert connection.client is not None
+        gather, send = connection.epoll.gather, connection.client.send
+        for kept in (0, 1):
+            gather.on = True
+            for frame in (b"\x40\x01\0\1a", b"\x40\x01\0\5bcdef"):
+                send(memoryview(frame))
+            assert len(gather.holding) == 1
+            if kept:
+                connection.outbox = box = Outbox(b"")
+            gather.end()
+            if kept:
+                assert [*box.media] == [b"\x40\x01\0\1a\0\0\0", b"\x40\x01\0\5bcdef\0\0\0"]
+                connection.outbox = None
+            else:
+                assert await client.reader.readexactly(20) == b"\x40\x01\0\1a\0\0\0\x40\x01\0\5bcdef\0\0\0"
 
 
 @streams

@@ -213,6 +213,7 @@ class Control:
         }
         for number, act in does.items():
             loop.add_signal_handler(number, act)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, does)
         try:
             yield
         finally:

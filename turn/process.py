@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -53,6 +54,7 @@ Listen = Sequence[Address]
 def run(read: Callable[[], Told], state_dir: Path) -> int:
     """Serve until told to end; the exit code. `read` reads the configuration, at the start and for each
     reload, and raises ValueError with a line for each problem. Raises what `read` raises, and Unavailable."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until it can be heeded; it would end us
     told = read()
     logs.start()
     raise_descriptor_limit(told[0].limits.allocations, told[0].limits.connections)

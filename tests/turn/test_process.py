@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.turn.test_service import SECRET, Caller, turn
 from turn import outside, process
 from turn.config import Turn
 from turn.control import Told
+from turn.elders import LOCK
 from turn.flows import Address
 from turn.live import started
 from turn.machine import Unavailable
@@ -203,6 +205,35 @@ async def test_new_users_after_a_signal_and_a_broken_file_changes_nothing(
         assert texts[-1] == "the configuration was read anew; keys that wait for a start: 0"
         async with relay.operator() as operator:
             assert (await operator.get("/sessions")).json() == {"sessions": []}  # alice is no longer known
+
+
+async def test_a_wish_to_read_anew_may_come_before_it_serves(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    with (tmp_path / "s" / LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another one starts, so it waits
+        hanging_up = asyncio.create_task(hang_up(lock.name))
+        hanging_up.add_done_callback(lambda _: fcntl.flock(lock, fcntl.LOCK_UN))
+        async with elsewhere(tmp_path) as relay:
+            await hanging_up
+            await relay.says("the configuration was read anew")
+
+
+async def hang_up(file: str) -> None:
+    """To the child of ours that has opened this file."""
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            for child in map(int, children.read_text().split()):
+                if file in opened_by(child):
+                    os.kill(child, signal.SIGHUP)
+                    return
+            await asyncio.sleep(0.02)
+
+
+def opened_by(process: int) -> set[str]:
+    with suppress(OSError):
+        return {os.readlink(entry) for entry in Path(f"/proc/{process}/fd").iterdir()}
+    return set()
 
 
 async def test_figures_over_tcp(tmp_path: Path, manager: Manager) -> None:

@@ -25,7 +25,7 @@ class Lockout:
     """`most` wrong passwords within half a minute; 0 is no limit. Names and addresses are kept as digests."""
 
     def __init__(self, most: int, key: bytes) -> None:
-        self._most, self._key = most, key[:64]
+        self.most, self._key = most, key[:64]
         self._failures: dict[bytes, Failures] = {}
 
     def __len__(self) -> int:
@@ -33,13 +33,13 @@ class Lockout:
 
     def holds(self, ip: bytes, name: str, now: float) -> bool:
         """Whether this name is not asked for its password from there now."""
-        if not self._failures:
+        if not self.most or not self._failures:
             return False
         found = self._failures.get(self._tag(ip, name))
-        return found is not None and found.times >= self._most and now < found.until
+        return found is not None and found.times >= self.most and now < found.until
 
     def fail(self, ip: bytes, name: str, now: float) -> None:
-        if not self._most:
+        if not self.most:
             return
         tag = self._tag(ip, name)
         before = self._failures.pop(tag, None)

@@ -55,6 +55,7 @@ class State:
         self.alternate: Address | None = None  # who takes those that we refuse while draining
         self.counts: Counter[str] = Counter()
         self._transactions = count(settings.choose(1 << 64))
+        self.lockout = Lockout(settings.limits.wrong_passwords, settings.nonce_key)
         self._apply(settings)
 
     def _apply(self, settings: Settings) -> None:
@@ -70,7 +71,7 @@ class State:
         self.all_strangers = Buckets(in_all, in_all, key, ledger.levels("all strangers", 2))
         taken_anew = ledger.levels("new allocations", NUMBERS)
         self.newcomers = Buckets(quota / ANEW_SECONDS, quota * ANEW_BURST, key, taken_anew)
-        self.lockout = Lockout(limits.wrong_passwords, settings.nonce_key)
+        self.lockout.most = limits.wrong_passwords
         names = settings.keys.names() if settings.sha256 else ()
         self.hashed = {userhash(name, settings.realm): name for name in names}
 

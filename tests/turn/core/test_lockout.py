@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.turn.network import TYPES, Client, Network, network, settings
 from turn.core.lockout import MAX_ENTRIES, SECONDS, Lockout
 from turn.credentials import mint
@@ -72,6 +74,15 @@ def test_a_guesser_waits_and_then_may_try_again() -> None:
     assert Client(net, "8.8.4.4").code(TYPES["allocate"], UDP) == 0
     net.pass_time(SECONDS)
     alice.allocate()
+
+
+def test_new_settings_give_no_new_guesses() -> None:
+    told = settings(limits=Limits(wrong_passwords=5, unauthenticated_per_second=0))
+    net = network(told)
+    guess(net, 5)
+    for most, code in ((5, 401), (0, 0)):
+        net.relay.reload(replace(told, limits=replace(told.limits, wrong_passwords=most)), net.now)
+        assert Client(net).code(TYPES["allocate"], UDP) == code
 
 
 def test_who_holds_an_allocation_goes_on() -> None:

@@ -50,7 +50,7 @@ class Traits(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What is secret, and the certificate where it does not come from an authority."""
+    """What is secret (nothing: as it is there), and the certificate if no authority is asked for it."""
 
     secret: str
     certificate: str = ""
@@ -83,6 +83,11 @@ ROWS = (
     Row(
         "etc/systemd/system/calln-ports.service",
         lambda config, target, traits: config.deploy.firewall == "nft" and bool(traits.chains),
+    ),
+    Row(
+        "usr/local/sbin/calln-ports",
+        lambda config, target, traits: config.deploy.firewall == "nft" and bool(traits.chains),
+        0o755,
     ),
     Row("etc/ufw/applications.d/calln", lambda config, target, traits: config.deploy.firewall == "ufw"),
     Row(
@@ -130,8 +135,9 @@ def render(wish: Wish, target: Target, contents: Contents, traits: Traits = Trai
 
 
 def secrets(config: Config, contents: Contents) -> Iterator[File]:
-    """For the services' account to read, and nobody else."""
-    yield File(SECRET, contents.secret, 0o640, "root", "calln")
+    """For the services' account to read. Without a secret in `contents`, the one there stays."""
+    if contents.secret:
+        yield File(SECRET, contents.secret, 0o640, "root", "calln")
     if config.deploy.tls != "acme":
         yield File(CERTIFICATE, contents.certificate, 0o640, "root", "calln")
         yield File(KEY, contents.key, 0o640, "root", "calln")

@@ -41,6 +41,7 @@ class Place(NamedTuple):
     tree: str
     like: str | None
     config: File
+    before: str | None = None  # the configuration that serves now
 
     def __str__(self) -> str:
         if self.like:
@@ -134,6 +135,8 @@ def told(step: Step) -> str:
     """What a plan prints: the sentence, and for a file or a release what changes in it."""
     if isinstance(step, Put):
         return f"{step}\n{indented(step.diff())}"
+    if isinstance(step, Place):
+        return f"{step}\n{indented(diff_of(step.config, step.before))}"
     return f"{step}\n"
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from deploy.there import keep, lock, secret, switch, units
+from deploy.there import keep, lock, probe, secret, switch, units
 from deploy.there.hands import HANDS
 from deploy.there.units import UNITS, Failed
 
@@ -86,8 +86,10 @@ ORDERS: dict[str, tuple[Callable[[Order], None], bool]] = {
     "rollback": (rollback, True),
     "status": (status, False),
     "kept": (kept, False),
+    "look": (lambda order: say(json.dumps(probe.look(order))), False),
     "backup": (lambda _: say(keep.backup()), False),
     "restore": (lambda order: keep.restore(order["data"]), True),
     "secrets": (secret.put, True),
+    "secret": (lambda _: say(json.dumps(secret.text())), False),
     "credential": (lambda order: say(json.dumps(secret.credential(order))), False),
 }

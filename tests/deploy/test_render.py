@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -59,7 +58,8 @@ def ran(*command: str | Path) -> str:
 
 @pytest.fixture(params=EACH, ids=lambda pair: named(*pair))
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return settled(*request.param, tmp_path)
+    name, target = request.param
+    return settled(name, target, tmp_path)
 
 
 def units(place: Path) -> list[Path]:
@@ -77,11 +77,10 @@ def test_units_are_as_closed_as_can_be(place: Path) -> None:
 
 
 def test_systemd_understands_each_unit(place: Path) -> None:
-    names = [unit.name.replace("@.", "@0.1.0-x.") for unit in units(place)]
-    for unit, name in zip(units(place), names, strict=True):
-        if name != unit.name:
-            shutil.copy(unit, unit.with_name(name))
-    paths = [place / "etc/systemd/system" / name for name in names]
+    paths = []
+    for unit in units(place):
+        paths.append(unit.with_name(unit.name.replace("@.", "@0.1.0-x.")))
+        paths[-1].write_text(unit.read_text().replace("/usr/local", f"{place}/usr/local"))
     assert ran("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *paths) == ""
 
 
@@ -228,7 +227,7 @@ MODULES = ("mpm_event", "authz_core", "alias", "headers", "proxy", "proxy_http",
 @pytest.mark.parametrize("kind", PROXIES)
 def test_a_web_server_before_ours_takes_what_is_rendered(kind: str, tmp_path: Path) -> None:
     """The real programs read it; the certificate's place alone is another."""
-    made = ["-keyout", tmp_path / "k", "-out", tmp_path / "c", "-subj", "/CN=x", "-days", "1"]
+    made = ["-keyout", f"{tmp_path}/k", "-out", f"{tmp_path}/c", "-subj", "/CN=x", "-days", "1"]
     ran("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *made)
     text = proxy(written("behind a proxy"), kind)
     text = text.replace(CERTIFICATE, str(tmp_path / "c")).replace(KEY, str(tmp_path / "k"))

@@ -1,0 +1,178 @@
+"""Looks at the machine and changes nothing: what a plan must know, as plain values."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import hashlib
+import json
+import os
+import platform
+import pwd
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+RELEASES, CURRENT = Path("/opt/calln/releases"), Path("/opt/calln/current")
+PROC, OS_RELEASE = Path("/proc"), Path("/etc/os-release")
+LISTENING = {
+    "tcp": "0A",
+    "udp": "07",
+}  # states in /proc/net (proc(5)); of UDP, a socket that is not connected
+MOST_BYTES = 1 << 20  # of a file whose text is told
+
+
+def look(order: dict[str, Any]) -> dict[str, Any]:
+    """`paths` are files to be told of, `packages` Debian's names."""
+    system = os_release()
+    return {
+        "system": system.get("ID", ""),
+        "version": system.get("VERSION_ID", ""),
+        "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
+        "arch": platform.machine(),
+        "container": bool(said("systemd-detect-virt", "--container")),
+        "ipv6": (PROC / "net/if_inet6").exists(),
+        "addresses": said("hostname", "-I").split(),
+        "free": shutil.disk_usage("/opt" if Path("/opt").exists() else "/").free,
+        "packages": [name for name in order["packages"] if is_installed(name)],
+        "files": dict(known(order["paths"])),
+        "releases": [path.name for path in newest(RELEASES)],
+        "current": Path(os.readlink(CURRENT)).name if CURRENT.is_symlink() else None,
+        "config": text_of(CURRENT / "config.yaml"),
+        "units": units(),
+        "account": is_account("calln"),
+        "holders": list(holders()),
+        "ufw": "Status: active" in said("ufw", "status"),
+        "chains": chains(said("nft", "-j", "list", "chains")),
+    }
+
+
+def said(*command: str) -> str:
+    """What a command says; nothing where there is no such command."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})  # noqa: S603
+    except OSError:
+        return ""
+    return done.stdout if not done.returncode else ""
+
+
+def os_release() -> dict[str, str]:
+    """os-release(5); the module platform knows it only from Python 3.10 on."""
+    with contextlib.suppress(OSError, ValueError):
+        words = shlex.split(OS_RELEASE.read_text(), comments=True)
+        return dict(word.split("=", 1) for word in words if "=" in word)
+    return {}
+
+
+def is_installed(package: str) -> bool:
+    return "ok installed" in said("dpkg-query", "-W", "-f", "${Status}", package)
+
+
+def is_account(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def known(paths: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The text of a file that everybody may read; of any other a digest alone."""
+    for path in map(Path, paths):
+        if path.is_file():
+            about = path.stat()
+            yield (
+                str(path),
+                {
+                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                    "mode": stat.S_IMODE(about.st_mode),
+                    "owner": name_of(pwd.getpwuid, about.st_uid),
+                    "group": name_of(grp.getgrgid, about.st_gid),
+                    "text": text_of(path),
+                },
+            )
+
+
+def name_of(find: Any, number: int) -> str:
+    try:
+        return str(find(number)[0])
+    except KeyError:
+        return str(number)
+
+
+def text_of(path: Path) -> str | None:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        about = path.stat()
+        if about.st_mode & stat.S_IROTH and about.st_size <= MOST_BYTES:
+            return path.read_text("utf-8")
+    return None
+
+
+def newest(folder: Path) -> list[Path]:
+    there = [path for path in folder.glob("*") if path.is_dir() and not path.name.startswith(".")]
+    return sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def units() -> dict[str, str]:
+    """Ours and certbot's timer, and how each is: active, deactivating, failed."""
+    rows = said("systemctl", "list-units", "--all", "--plain", "--no-legend", "calln*", "certbot.timer")
+    fields = [line.split() for line in rows.splitlines() if line.strip()]
+    return {row[0]: row[2] for row in fields if len(row) > 2}
+
+
+def holders() -> Iterator[dict[str, Any]]:
+    """Each port that somebody listens at, and the unit or the program that does."""
+    owners = sockets()
+    for protocol, state in LISTENING.items():
+        ports = {}
+        for table in (PROC / "net" / protocol, PROC / "net" / f"{protocol}6"):
+            for row in rows_of(table):
+                if row[3] == state:
+                    ports[int(row[1].rpartition(":")[2], 16)] = owners.get(row[9], "")
+        yield from ({"protocol": protocol, "port": port, "who": who} for port, who in sorted(ports.items()))
+
+
+def rows_of(table: Path) -> list[list[str]]:
+    with contextlib.suppress(OSError):
+        return [line.split() for line in table.read_text().splitlines()[1:]]
+    return []
+
+
+def sockets() -> dict[str, str]:
+    """A socket's inode -> who has it; systemd itself counts last, since it passes its sockets on."""
+    found: dict[str, str] = {}
+    numbers = sorted((int(path.name) for path in PROC.glob("[0-9]*")), reverse=True)
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            for link in (PROC / str(number) / "fd").iterdir():
+                inode = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link))
+                if inode and inode[1] not in found:
+                    found[inode[1]] = who(number)
+    return found
+
+
+def who(process: int) -> str:
+    """A service's unit, else the program's name."""
+    folder = PROC / str(process)
+    with contextlib.suppress(OSError):
+        unit = re.search(r"/([^/]+\.service)\s*$", (folder / "cgroup").read_text())
+        return unit[1] if unit else (folder / "comm").read_text().strip()
+    return ""
+
+
+def chains(text: str) -> list[str]:
+    """Those that drop what comes in and that they do not know."""
+    with contextlib.suppress(ValueError):
+        found = [entry["chain"] for entry in json.loads(text or "{}").get("nftables", []) if "chain" in entry]
+        return [
+            f"{chain['family']} {chain['table']} {chain['name']}"
+            for chain in found
+            if chain.get("hook") == "input" and chain.get("policy") == "drop"
+        ]
+    return []

@@ -1,0 +1,100 @@
+"""A machine in the mind: what it would say of itself, and what becomes of it when steps are carried out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from deploy.facts import Facts, Known, facts_of
+from deploy.hosts import Target
+from deploy.planning import Plan, plan
+from deploy.render import CERTIFICATE, KEY
+from deploy.steps import File, Install, Issue, Place, Prune, Put, Remove, Run, Step, Switch
+from tests.deploy.wishes import CONTENTS, written
+
+TREE = "0.1.0-abcdef0123"
+FRESH: dict[str, Any] = {
+    "system": "debian",
+    "version": "12",
+    "python": "3.11",
+    "arch": "x86_64",
+    "container": False,
+    "ipv6": True,
+    "addresses": ["198.41.0.4"],
+    "free": 8 << 30,
+    "packages": [],
+    "files": {},
+    "releases": [],
+    "current": None,
+    "config": None,
+    "units": {},
+    "account": False,
+    "holders": [],
+    "ufw": False,
+    "chains": [],
+}
+
+
+def machine(**what: Any) -> Facts:
+    """A fresh Debian, but for `what`."""
+    return facts_of({**FRESH, **what})
+
+
+def planned(name: str, target: Target, facts: Facts, tree: str = TREE) -> Plan:
+    return plan(written(name), target, CONTENTS, facts, tree)
+
+
+def known(file: File) -> Known:
+    digest = hashlib.sha256(file.text.encode()).hexdigest()
+    return Known(digest, file.mode, file.owner, file.group, None if file.is_secret else file.text)
+
+
+def after(facts: Facts, steps: Iterable[Step]) -> Facts:
+    for step in steps:
+        facts = after_one(facts, step)
+    return facts
+
+
+def after_one(facts: Facts, step: Step) -> Facts:
+    change: dict[str, Any] = {}
+    match step:
+        case Install(packages):
+            change = {"packages": facts.packages | set(packages)}
+        case Put(file):
+            change = {"files": {**facts.files, file.path: known(file)}}
+        case Issue():
+            made = (File(path, "x", 0o640, "root", "calln") for path in (CERTIFICATE, KEY))
+            change = {"files": {**facts.files, **{file.path: known(file) for file in made}}}
+        case Remove(path):
+            kept = {name: file for name, file in facts.files.items() if not f"{name}/".startswith(f"{path}/")}
+            change = {"files": kept, "releases": () if path == "/opt/calln" else facts.releases}
+        case Place(name, _, _, config):
+            change = {"releases": (name, *facts.releases), "config": config.text}
+        case Prune(releases):
+            change = {"releases": tuple(one for one in facts.releases if one not in releases)}
+        case Switch():
+            change = switched(facts, step)
+        case Run(argv):
+            change = ran(facts, argv)
+    return facts._replace(**change)
+
+
+def switched(facts: Facts, step: Switch) -> dict[str, Any]:
+    names = {"turn": "calln-relay", "server": "calln-server"}
+    units = {f"{names[role]}@{step.new}.service": "active" for role in step.roles}
+    older = {name: "deactivating" for name in facts.units if "@" in name and name not in units}
+    return {"current": step.new, "units": {**facts.units, **older, **units}}
+
+
+def ran(facts: Facts, argv: tuple[str, ...]) -> dict[str, Any]:
+    words = set(argv)
+    if argv[0] == "systemd-sysusers":
+        return {"account": True}
+    if argv[:2] == ("userdel", "calln"):
+        return {"account": False}
+    if argv[0] == "systemctl" and words & {"disable", "stop"} and "--no-block" not in words:
+        return {"units": {name: how for name, how in facts.units.items() if name not in words}}
+    if argv[0] == "systemctl" and words & {"--now", "restart"}:
+        return {"units": {**facts.units, **{unit: "active" for unit in argv if "." in unit}}}
+    return {}

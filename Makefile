@@ -18,7 +18,7 @@ PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 # What the tests drive beside our own code: browsers and who they trust, coturn's clients and server, a balancer,
 # machines to deploy to and an authority for their certificates.
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
-	curl debootstrap openssh-client pebble systemd-container
+	apache2 caddy curl debootstrap nginx-light openssh-client pebble shellcheck systemd-container yamllint
 
 .PHONY: help setup run test check lint format bench soak fuzz interop example clean
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from turn.config import Limits, Turn
+from turn.config import Turn
 from turn.flows import Address
+from turn.limits import Limits
 from turn.policies import Limits as Policy
 from turn.values import External, Place, Ports
 
@@ -66,7 +67,14 @@ def test_every_limit_of_the_file_is_one_of_the_core_with_the_same_default() -> N
     assert Limits().model_dump() == vars(Policy())
 
 
-SWITCHES = ["sha256", "behaviour_discovery", "classic_stun", "allow_loopback_peers", "strict_expiry", "icmp_to_all"]
+SWITCHES = [
+    "sha256",
+    "behaviour_discovery",
+    "classic_stun",
+    "allow_loopback_peers",
+    "strict_expiry",
+    "icmp_to_all",
+]
 
 
 @pytest.mark.parametrize("key", SWITCHES)

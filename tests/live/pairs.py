@@ -105,7 +105,8 @@ class Pair:
         await self.one.evaluate(take, await self.carry(await self.other.evaluate(DESCRIBE)))
 
     async def restart(self, policy: str | None = None) -> None:
-        """New candidates and ports, the same handshake; by another policy, if one is given."""
+        """New candidates and ports, the same handshake; by another policy, if one is given. The first end
+        offers it: Firefox, where only one is, since it hears no more after one that Chromium offers."""
         change = """(policy) => connection.setConfiguration(
           { ...connection.getConfiguration(), iceTransportPolicy: policy })"""
         for page in self.ends if policy else ():

@@ -209,7 +209,7 @@ def said_oddly(peer: Address) -> bytes:
 
 
 async def test_a_client_is_told_what_was_too_large_to_go_whole() -> None:
-    async with Running() as world:
+    async with Running(icmp_to_all=True) as world:
         caller, peer = Caller(world, "alice", "password of hers"), world.end()
         relay = await caller.allocate()
         there = (peer.address.host, peer.address.port)
@@ -221,7 +221,7 @@ async def test_a_client_is_told_what_was_too_large_to_go_whole() -> None:
 
 
 async def test_a_client_is_told_of_a_peer_that_is_not_there() -> None:
-    async with Running() as world:
+    async with Running(icmp_to_all=True) as world:
         caller, peer = Caller(world, "alice", "password of hers"), world.end()
         relay = await caller.allocate()
         assert await caller.bind(0x4000, peer.address) is stun.Class.RESPONSE

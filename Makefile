@@ -8,6 +8,12 @@ CONFIG ?=
 PART ?=
 SECONDS ?= 600
 TABLE ?=
+ARGS ?=
+
+# `calln deploy …` as targets; where the words differ, they stand beside.
+DEPLOYS := deploy plan init status doctor logs rollback rotate backup restore destroy
+WORDS_OF_deploy := apply
+WORDS_OF_rotate := secrets rotate
 
 # What `make interop` drives beside that; NodeSource's nodejs brings npm along, Debian's does not.
 INTEROP := .cache/interop
@@ -20,7 +26,7 @@ PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
 	apache2 caddy curl debootstrap nginx-light openssh-client pebble shellcheck systemd-container yamllint
 
-.PHONY: help setup run test check lint format bench soak fuzz interop example clean
+.PHONY: help setup run test check lint format bench soak fuzz interop example clean $(DEPLOYS)
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -63,6 +69,21 @@ interop: $(INTEROP)/.set-up ## other people's TURN clients against the relay (TA
 example: setup ## write config.example.yaml anew from the models
 	$(BIN)/python -m deploy.manual > config.example.yaml
 
+deploy: ## put Calln on your machines, or bring them up to date (CONFIG=config.yaml, ARGS=--accept-host-key)
+plan: ## what `make deploy` would change there
+init: ## six questions, whose answers make config.yaml
+status: ## which release serves on your machines
+doctor: ## try everything from here and on your machines
+logs: ## what the services there said (ARGS=--follow)
+rollback: ## back to the release before (ARGS=VERSION)
+rotate: ## a new secret for server and relay there
+backup: ## fetch configuration, secrets and bans from there
+restore: ## put a backup there (ARGS=FILE)
+destroy: ## take Calln off your machines
+
+$(DEPLOYS): $(BIN)/.set-up-deploy
+	@exec $(BIN)/calln deploy $(or $(WORDS_OF_$@),$@) $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
+
 clean: ## forget the virtual environment and the caches
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
@@ -72,6 +93,11 @@ $(BIN)/.set-up: pyproject.toml
 	@echo "Setting up $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(BIN)/.set-up-deploy: pyproject.toml $(BIN)/.set-up
+	@echo "Adding what deploying needs to $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[deploy]'
 	@touch $@
 
 $(BIN)/.set-up-tests: pyproject.toml .ci/packages $(BIN)/.set-up

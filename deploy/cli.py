@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from deploy import bans, check, doctor, together
 from deploy import relay as relays
 from deploy.control import ControlError
 from deploy.ice import ice_settings
+from deploy.orders import Halt
 from server import app
 from server.geo import GeoError
 from server.state import StateError
@@ -28,6 +30,7 @@ ENDS: tuple[tuple[type[Exception], int], ...] = (
     (GeoError, EX_CONFIG),
     (StateError, EX_UNAVAILABLE),
     (ControlError, EX_UNAVAILABLE),
+    (Halt, EX_UNAVAILABLE),
     (process.Unavailable, EX_UNAVAILABLE),
     (app.Unavailable, EX_UNAVAILABLE),
 )
@@ -49,6 +52,7 @@ class Command(NamedTuple):
     sentence: str
     run: Callable[[Config, Options], int]
     options: tuple[Option, ...] = ()
+    reads: bool = True  # the file that --config names, before it runs
 
 
 def run_both(config: Config, options: Options) -> int:
@@ -57,9 +61,21 @@ def run_both(config: Config, options: Options) -> int:
     return together.run(options.config)
 
 
-def serve(config: Config, _: Options) -> int:
-    ice = ice_settings(config, turn_secret(config))
-    return app.run(config.site, config.server, config.geo, ice, encrypted_only=config.turn.encrypted_only)
+def serve(config: Config, options: Options) -> int:
+    server, ice = told_server(config)
+    return app.run(
+        config.site,
+        server,
+        config.geo,
+        ice,
+        encrypted_only=config.turn.encrypted_only,
+        read=lambda: told_server(load(options.config)),
+    )
+
+
+def told_server(config: Config) -> app.Told:
+    """What a server is told, at its start and again at each reload. Raises ConfigError."""
+    return config.server, ice_settings(config, turn_secret(config))
 
 
 def relay(config: Config, options: Options) -> int:
@@ -70,8 +86,31 @@ def run_check(config: Config, _: Options) -> int:
     return check.run(config)
 
 
-GROUPS = {"ban": "Ban addresses: add, list, remove."}
+def deploying(config: Config, options: Options) -> int:
+    """What works on other machines is loaded when it is called: a machine that just serves has not what it
+    takes. Raises Halt."""
+    try:
+        commands = importlib.import_module("deploy.commands")
+    except ModuleNotFoundError as missing:
+        raise Halt(
+            f"calln deploy needs {missing.name}; install it with: pip install 'calln[deploy]'"
+        ) from None
+    code: int = commands.COMMANDS[options.words.removeprefix("deploy ")](config, options)
+    return code
+
+
+GROUPS = {
+    "ban": "Ban addresses: add, list, remove.",
+    "deploy": "Put Calln on your machines: init, plan, apply, status, doctor and more.",
+    "deploy secrets": "Change what is secret: rotate.",
+}
 ADDRESS = Option("address", {"help": "an address or a network, such as 192.0.2.7 or 2001:db8::/48"})
+ACCEPT = (
+    Option(
+        "--accept-host-key",
+        {"action": "store_true", "help": "trust a machine's SSH key that is not known yet, and keep it"},
+    ),
+)
 COMMANDS = (
     Command("run", "Serve everything on this machine: server and relay together.", run_both),
     Command("serve", "Serve the page, matching and signalling.", serve),
@@ -109,6 +148,89 @@ COMMANDS = (
     Command("ban list", "List the bans in force.", bans.list_all),
     Command("ban remove", "Lift a ban.", bans.remove, (ADDRESS,)),
     Command("reports", "List what visitors reported in the last half hour.", bans.list_reports),
+    Command("deploy init", "Ask six questions and write the configuration file.", deploying, (), reads=False),
+    Command("deploy plan", "Show what apply would do to each machine; changes nothing.", deploying, ACCEPT),
+    Command("deploy apply", "Bring every machine to what the file says; calls go on.", deploying, ACCEPT),
+    Command(
+        "deploy status", "Show which release serves on each machine, and which drain.", deploying, ACCEPT
+    ),
+    Command(
+        "deploy doctor",
+        "Try everything from here and on each machine, and say what to do.",
+        deploying,
+        ACCEPT,
+    ),
+    Command(
+        "deploy logs",
+        "Show what the services said.",
+        deploying,
+        (
+            *ACCEPT,
+            Option("--lines", {"type": int, "default": 100, "help": "how many (default: 100)"}),
+            Option("--follow", {"action": "store_true", "help": "go on until Ctrl-C"}),
+        ),
+    ),
+    Command(
+        "deploy rollback",
+        "Go back to an earlier release and its configuration; calls go on.",
+        deploying,
+        (
+            *ACCEPT,
+            Option(
+                "version", {"nargs": "?", "help": "as calln deploy status names it (default: the one before)"}
+            ),
+        ),
+    ),
+    Command(
+        "deploy secrets rotate",
+        "Give server and relay a new secret; calls go on.",
+        deploying,
+        (
+            *ACCEPT,
+            Option(
+                "--withdraw-after",
+                {
+                    "type": int,
+                    "default": 86_400,
+                    "metavar": "SECONDS",
+                    "help": "when the old one ends, and calls that began with it and still run (one day)",
+                },
+            ),
+        ),
+    ),
+    Command(
+        "deploy backup",
+        "Fetch each machine's configuration, secrets, certificates and bans.",
+        deploying,
+        (
+            *ACCEPT,
+            Option(
+                "folder", {"type": Path, "nargs": "?", "default": Path(), "help": "where to (default: here)"}
+            ),
+        ),
+    ),
+    Command(
+        "deploy restore",
+        "Put a backup onto a machine.",
+        deploying,
+        (*ACCEPT, Option("file", {"type": Path, "help": "as calln deploy backup wrote it"})),
+    ),
+    Command(
+        "deploy proxy",
+        "Print a site's configuration for a web server in front.",
+        deploying,
+        (Option("kind", {"choices": ("nginx", "caddy", "apache")}),),
+    ),
+    Command(
+        "deploy destroy",
+        "Take Calln off the machines; its data stays unless --purge.",
+        deploying,
+        (
+            *ACCEPT,
+            Option("--purge", {"action": "store_true", "help": "bans, secrets and certificates as well"}),
+            Option("--yes", {"action": "store_true", "help": "do not ask"}),
+        ),
+    ),
 )
 
 
@@ -117,10 +239,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     run: Callable[[Config, Options], int] = options.run
     try:
-        return run(load(options.config), options)
+        return run(load(options.config if options.reads else None), options)
     except tuple(kind for kind, _ in ENDS) as error:
         print(f"calln: {error}", file=sys.stderr)
         return next(code for kind, code in ENDS if isinstance(error, kind))
+
+
+Groups = dict[str, "argparse._SubParsersAction[argparse.ArgumentParser]"]
+
+
+def open_group(group: str, groups: Groups, parsers: dict[str, argparse.ArgumentParser]) -> None:
+    """The words that others stand behind, and those before them."""
+    if group in groups:
+        return
+    outer, _, word = group.rpartition(" ")
+    open_group(outer, groups, parsers)
+    alone = group in parsers  # means something without a further word
+    inner = parsers.get(group) or groups[outer].add_parser(word, help=GROUPS[group])
+    groups[group] = inner.add_subparsers(metavar="COMMAND", required=not alone)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -131,10 +267,7 @@ def parser() -> argparse.ArgumentParser:
     parsers: dict[str, argparse.ArgumentParser] = {}
     for command in COMMANDS:
         group, _, word = command.words.rpartition(" ")
-        if group not in groups:
-            alone = group in parsers  # means something without a further word
-            inner = parsers.get(group) or groups[""].add_parser(group, help=GROUPS[group])
-            groups[group] = inner.add_subparsers(metavar="COMMAND", required=not alone)
+        open_group(group, groups, parsers)
         own = groups[group].add_parser(word, help=command.sentence, description=command.sentence)
         parsers[command.words] = own
         own.add_argument(
@@ -146,7 +279,7 @@ def parser() -> argparse.ArgumentParser:
         )
         for option in command.options:
             own.add_argument(option.name, **option.settings)
-        own.set_defaults(run=command.run)
+        own.set_defaults(run=command.run, reads=command.reads, words=command.words)
     return top
 
 

@@ -23,7 +23,7 @@ from turn.credentials import mint
 from turn.engines import BadCertificate
 from turn.flows import Address
 from turn.machine import WHAT_TO_DO
-from turn.outside import local_address, seen_outside
+from turn.outside import FAR, local_address, seen_outside, source_towards
 from turn.told import translation
 from turn.validity import untimely
 
@@ -189,7 +189,7 @@ def trial(patient: Patient) -> Iterator[Finding]:
     if patient.figures is None:
         return
     credential = mint(turn_secrets(patient.config)[0], "doctor", int(time.time()) + TRIAL_SECONDS)
-    for listener in patient.config.turn.listen:
+    for listener in filter(is_reachable, patient.config.turn.listen):
         if counts_as_proxy(listener, patient.config.turn):
             yield Finding(True, f"{listener} believes this machine to be a proxy: try a call through yours.")
             continue
@@ -200,6 +200,11 @@ def trial(patient: Patient) -> Iterator[Finding]:
             yield Finding(False, f"A call in small through {listener} failed: {why}.", advice)
         else:
             yield Finding(True, f"A call in small went through {listener}.")
+
+
+def is_reachable(listener: Address) -> bool:
+    """Not where every IPv6 address is meant and the machine has none but its loopback."""
+    return any(listener.ip) or len(listener.ip) == 4 or source_towards(FAR[len(listener.ip)]) is not None
 
 
 def counts_as_proxy(listener: Address, turn: Turn) -> bool:
@@ -217,7 +222,7 @@ def certificate(patient: Patient) -> Iterator[Finding]:
     if patient.figures is None:
         return
     turn, host = patient.config.turn, relay_host(patient.config)
-    for listener in turn.listen:
+    for listener in filter(is_reachable, turn.listen):
         if speaks_tls(listener, turn) and not counts_as_proxy(listener, turn):
             yield trusted(reached_at(listener), host)
 

@@ -23,6 +23,8 @@ NOTHING_STARTS = "#!/bin/sh\nexit 101\n"  # what apt asks before it starts a ser
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 APT = ("apt-get", "-qq", "--yes", "-o", "DPkg::Lock::Timeout=120")
 DRAFT = ".calln-new"
+SAYS_NOTHING = ("Saving debug log", "Ask for help")  # certbot, at its end
+LAST_LINES = 6
 
 
 def install(step: Step) -> None:
@@ -116,8 +118,9 @@ def run(argv: Sequence[str]) -> None:
     except OSError as error:
         raise Failed(f"{argv[0]}: {error.strerror}") from None
     if done.returncode:
-        words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-4:]
-        raise Failed(f"{' '.join(argv[:3])} failed:\n" + "\n".join(words))
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        words = [line for line in said if line.strip() and not line.startswith(SAYS_NOTHING)]
+        raise Failed(f"{' '.join(argv[:3])} failed:\n" + "\n".join(words[-LAST_LINES:]))
 
 
 def issue(step: Step) -> None:

@@ -34,12 +34,17 @@ def backup() -> str:
     with tarfile.open(fileobj=whole, mode="w:gz") as tar:
         for folder in FOLDERS:
             if (ROOT / folder).exists():
-                tar.add(ROOT / folder, folder)
+                tar.add(ROOT / folder, folder, filter=but_for_links_away)
         data = json.dumps(bans()).encode()
         about = tarfile.TarInfo(BANS)
         about.size, about.mode = len(data), 0o600
         tar.addfile(about, io.BytesIO(data))
     return base64.b64encode(whole.getvalue()).decode()
+
+
+def but_for_links_away(about: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Such as that to the current release's configuration."""
+    return None if about.issym() and Path(about.linkname).is_absolute() else about
 
 
 def bans() -> list[Any]:
@@ -95,7 +100,7 @@ def content(tar: tarfile.TarFile, about: tarfile.TarInfo) -> bytes:
 
 def owned(path: Path, about: tarfile.TarInfo) -> None:
     """As it was, where its people are known here."""
-    path.chmod(about.mode & 0o755 if about.isdir() else about.mode & 0o644)
+    path.chmod(about.mode & 0o755)
     for name, value in (("user", about.uname), ("group", about.gname)):
         try:
             shutil.chown(path, **{name: value or "root"})

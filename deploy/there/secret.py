@@ -13,7 +13,7 @@ from typing import Any
 from deploy.there import hands
 from deploy.there.units import UNITS, Failed, releases, systemctl, unit
 
-FILE = Path("/etc/calln/secrets/turn")
+FILE = Path("/etc/calln/secrets/turn.secret")
 GROUP = "calln"
 TIMER = "calln-withdraw"
 WITHDRAW = (  # the first line alone, in a file with the same owner and mode, in one rename
@@ -48,6 +48,11 @@ def lines(order: dict[str, Any]) -> list[str]:
     """The new secret before or behind those there are."""
     old = [line for line in current() if line != order["new"]]
     return [order["new"], *old] if order["first"] else [*old, order["new"]]
+
+
+def text() -> str | None:
+    """The file as it is; None where there is none yet."""
+    return FILE.read_text("utf-8") if FILE.exists() else None
 
 
 def current() -> list[str]:

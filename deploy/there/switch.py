@@ -12,6 +12,7 @@ from deploy.there.units import UNITS, Failed, releases, running, start, state, s
 
 PLACE = Path("/opt/calln/releases")
 CURRENT = Path("/opt/calln/current")
+WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 
 
 def switch(new: str, roles: Sequence[str]) -> None:
@@ -30,9 +31,10 @@ def switch(new: str, roles: Sequence[str]) -> None:
         raise
     point_to(new)
     for role, older in before.items():
-        keep_at_boot(role, new if role in roles else None)
+        if role in roles:
+            keep_at_boot(role, new)
         for release in older:
-            if release != new or role not in roles:
+            if release != new and role in roles:
                 systemctl("stop", "--no-block", unit(role, release))
 
 
@@ -44,17 +46,12 @@ def point_to(new: str) -> None:
     draft.rename(CURRENT)
 
 
-def keep_at_boot(role: str, release: str | None) -> None:
+def keep_at_boot(role: str, release: str) -> None:
     """The machine's next start brings up this release of the role, and no other."""
-    said = systemctl(
-        "list-unit-files", "--plain", "--no-legend", "--state=enabled", f"{UNITS[role]}@*"
-    ).stdout
-    for line in said.splitlines():
-        name = line.split()[0]
-        if release is None or name not in (unit(role, release), f"{UNITS[role]}@.service"):
-            systemctl("disable", "--quiet", name)
-    if release is not None:
-        systemctl("enable", "--quiet", unit(role, release))
+    for link in WANTS.glob(f"{UNITS[role]}@*.service"):
+        if link.name != unit(role, release):
+            systemctl("disable", "--quiet", link.name)
+    systemctl("enable", "--quiet", unit(role, release))
 
 
 def current() -> str | None:

@@ -76,6 +76,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setenv("UNITS", str(tmp_path / "units"))
     monkeypatch.setattr(switch, "PLACE", tmp_path / "releases")
     monkeypatch.setattr(switch, "CURRENT", tmp_path / "current")
+    monkeypatch.setattr(switch, "WANTS", tmp_path / "wants")
     monkeypatch.setattr(units, "STATE", tmp_path)
     monkeypatch.setattr(units, "READY_SECONDS", 0.2)
     monkeypatch.setattr(lock.held.__wrapped__, "__defaults__", (tmp_path / "lock",))  # type: ignore[attr-defined]

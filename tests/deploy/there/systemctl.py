@@ -1,4 +1,4 @@
-"""Stands in for systemctl where no systemd runs: keeps each unit's state in a file, and every word it was told.
+"""Stands in for systemctl where no systemd runs: keeps each unit's state in a file, and each word it hears.
 The release `broken` does not start; what is asked to stop drains until it is forgotten."""
 
 from __future__ import annotations

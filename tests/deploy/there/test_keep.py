@@ -32,6 +32,9 @@ def filled(root: Path) -> Path:
     (root / "etc/calln/secrets").mkdir(parents=True)
     (root / "etc/calln/secrets/turn").write_text("a secret\n")
     (root / "etc/calln/secrets/turn").chmod(0o640)
+    (root / "etc/calln/config.yaml").symlink_to("/opt/calln/current/config.yaml")
+    (root / "etc/letsencrypt/live").mkdir(parents=True)
+    (root / "etc/letsencrypt/live/a.pem").symlink_to("../archive/a.pem")
     state = Embedded(root / "var/lib/calln")
     state.add_ban(Ban(ip_network("192.0.2.0/24"), NOW, None, "kept"))
     state.add_ban(Ban(ip_network("198.51.100.0/24"), NOW - 20, NOW - 10, "ended"))
@@ -47,6 +50,7 @@ def test_a_backup_brings_back_files_and_bans_but_no_calls(root: Path) -> None:
         (root / path).unlink()
     keep.restore(data)
     secret = root / "etc/calln/secrets/turn"
+    assert (root / "etc/letsencrypt/live/a.pem").readlink() == Path("../archive/a.pem")
     assert (secret.read_text(), secret.stat().st_mode & 0o777) == ("a secret\n", 0o640)
     with closing(sqlite3.connect(root / "var/lib/calln/calln.sqlite3")) as database:
         assert database.execute("SELECT network FROM bans").fetchall() == [("192.0.2.0/24",)]

@@ -56,10 +56,10 @@ def test_a_second_switch_to_the_same_starts_nothing(ready: Machine) -> None:
     assert not any(line.startswith(("start", "stop")) for line in ready.told)
 
 
-def test_a_role_that_is_no_longer_wanted_ends(ready: Machine) -> None:
+def test_another_role_is_left_alone(ready: Machine) -> None:
     ready.has(relay__1="active", server__1="active")
-    switch.switch("1", ("turn",))
-    assert ready.states == {"relay@1": "active", "server@1": "deactivating"}
+    switch.switch("2", ("server",))
+    assert ready.states == {"relay@1": "active", "server@1": "deactivating", "server@2": "active"}
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,17 @@ def test_what_runs_is_not_pruned(machine: Machine) -> None:
     switch.point_to("3")
     switch.prune(["1", "2", "3", "4"])
     assert sorted(switch.kept()) == ["1", "2", "3"]
+
+
+def test_only_the_new_one_comes_back_with_the_machine(ready: Machine) -> None:
+    switch.WANTS.mkdir()
+    for name in (
+        "calln-relay@1.service",
+        "calln-relay@2.service",
+        "calln-server@1.service",
+        "other@1.service",
+    ):
+        (switch.WANTS / name).touch()
+    switch.switch("2", ("turn",))
+    ended = [line.split()[1] for line in ready.told if line.startswith("disable")]
+    assert ended == ["calln-relay@1.service"]

@@ -1,0 +1,51 @@
+"""What is secret on the machines, and their certificate where no authority is asked for it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+
+from config import SECRET_VARIABLE, Config, turn_secrets
+from deploy import authority
+from deploy.hosts import Target
+from deploy.orders import Halt
+from deploy.render import Contents
+
+SECRET_BYTES = 32
+AUTHORITY = "calln-authority"  # a folder beside the configuration
+
+
+def secret(config: Config, kept: Sequence[str | None]) -> str:
+    """What the operator wrote, else what the machines have, else a new one. Raises ConfigError."""
+    turn = config.turn
+    if os.environ.get(SECRET_VARIABLE) or turn.secret_file or turn.secret.get_secret_value():
+        return "".join(f"{line.decode()}\n" for line in turn_secrets(config))
+    return next((text for text in kept if text), f"{secrets.token_hex(SECRET_BYTES)}\n")
+
+
+def all_of(config: Config, file: Path, targets: Sequence[Target], secret: str) -> Contents:
+    """Raises Halt for a certificate that TLS could not use."""
+    if config.deploy.tls == "internal":
+        names = list(dict.fromkeys(target.name for target in targets))
+        return Contents(secret, *authority.issued(file.parent / AUTHORITY, names))
+    if config.deploy.tls == "files":
+        return Contents(secret, *pair(config.deploy.certificate or Path(), config.deploy.key or Path()))
+    return Contents(secret)
+
+
+def pair(certificate: Path, key: Path) -> tuple[str, str]:
+    """Raises Halt."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        return certificate.read_text("ascii"), key.read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise Halt(f"deploy.certificate, deploy.key: {certificate}, {key}: {why}") from None
+
+
+def root_of(config: Config, file: Path) -> str | None:
+    """The certificate to trust and to hand out; None where browsers trust the authority by themselves."""
+    return str(authority.root(file.parent / AUTHORITY)) if config.deploy.tls == "internal" else None

@@ -162,11 +162,15 @@ def turn_away(sock: socket.socket) -> None:
 
 
 def no_handshakes(sock: socket.socket) -> None:
-    """New connections find another door, at their second try; those that have begun come to this one."""
+    """New connections find another door, at their second try; those that have begun come to this one.
+
+    A kernel may let root alone do this: then connections go on coming here until it is closed.
+    """
     program = b"".join(INSTRUCTION.pack(*line) for line in NO_SYN)
     kept = ctypes.create_string_buffer(program)
     filter_ = struct.pack("HL", len(NO_SYN), ctypes.addressof(kept))
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filter_)
+    with suppress(PermissionError):
+        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filter_)
 
 
 def tune(sock: socket.socket) -> None:

@@ -6,6 +6,8 @@ import errno
 import os
 import select
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from turn.engines import icmp, sockets
 from turn.flows import Address, Transport
 
 HERE = {"v4": Address.of("127.0.0.1", 0), "v6": Address.of("::1", 0)}
+ROOT = Path(__file__).parents[3]
 ANY = {"v4": Address.of("0.0.0.0", 0), "v6": Address.of("::", 0)}
 families = pytest.mark.parametrize("family", HERE)
 
@@ -194,6 +197,28 @@ def test_no_new_handshakes_and_those_begun_are_kept(family: str, stack: ExitStac
     accepted = stack.enter_context(first.accept()[0])
     early.sendall(b"hello")
     assert accepted.recv(100) == b"hello"
+
+
+CLOSE_AS_NOBODY = """
+import os, socket
+from turn.engines import sockets
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+door = sockets.door(sockets.address(("127.0.0.1", 0)))
+early = socket.create_connection(door.getsockname())
+sockets.no_handshakes(door)
+accepted, _ = door.accept()
+early.sendall(b"hello")
+print(accepted.recv(100).decode())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_a_door_closes_for_whoever_may_not_filter() -> None:
+    """There are kernels that refuse it to everybody but root; the relay runs as somebody else."""
+    done = subprocess.run([sys.executable, "-c", CLOSE_AS_NOBODY], capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout.strip(), done.stderr) == ("hello", "")
 
 
 def bound_pair(sock: socket.socket) -> tuple[str, int]:

@@ -200,7 +200,7 @@ def test_no_new_handshakes_and_those_begun_are_kept(family: str, stack: ExitStac
 
 
 CLOSE_AS_NOBODY = """
-import os, socket
+import encodings.idna, os, socket
 from turn.engines import sockets
 os.setgroups([])
 os.setgid(65534)

@@ -12,6 +12,7 @@ from turn.config import Turn
 from turn.flows import Address
 
 LOCAL = "127.0.0.1"
+HTTPS = 443
 
 
 def ice_settings(config: Config, secret: bytes) -> IceSettings:
@@ -19,8 +20,16 @@ def ice_settings(config: Config, secret: bytes) -> IceSettings:
     turn = config.turn
     udp, tcp = (tuple(here for here in turn.listen if here.transport == kind) for kind in ("udp", "tcp"))
     tls = tuple(here for here in turn.listen if speaks_tls(here, turn))
-    seconds = turn.credential_seconds
-    return IceSettings(relay_host(config), ports(udp), secret, seconds, ports(tcp), ports(tls))
+    seconds, through_tls = turn.credential_seconds, tuple(dict.fromkeys((*door_ports(config), *ports(tls))))
+    return IceSettings(relay_host(config), ports(udp), secret, seconds, ports(tcp), through_tls)
+
+
+def door_ports(config: Config) -> tuple[int, ...]:
+    """Where the server takes TURN clients in: the page's own, where the relay has the page's name."""
+    url = urlsplit(config.site.url) if config.site.url else None
+    if not config.server.tls_listen or (config.turn.host and (not url or config.turn.host != url.hostname)):
+        return ()
+    return (url.port or HTTPS,) if url else tuple(dict.fromkeys(at.port for at in config.server.tls_listen))
 
 
 def ports(listeners: Iterable[Address]) -> tuple[int, ...]:

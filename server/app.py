@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
+import socket
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
+import uvloop
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
@@ -20,28 +23,40 @@ from server.bans import Bans
 from server.calls import PURGE_SECONDS, CallLog, purge
 from server.config import Geo, Server, Site
 from server.countries import BY_NAME
+from server.door import Door
 from server.geo import Database, open_database
 from server.guards import Bounds, Headers, Hosts, Mistakes
-from server.ice import IceSettings, ice_servers
+from server.ice import Ice, IceSettings
+from server.inherited import inherited
 from server.lobby import GRACE, Lobby
 from server.matching import Queue
 from server.metrics import Metrics
-from server.origins import hosts_of, origins_of
-from server.process import Chore, End, Unavailable
+from server.origins import hosts_of, local_origins, origins_of
+from server.process import Beside, Chore, End, Unavailable
+from server.redirect import Redirect
 from server.reports import KEPT_SECONDS, LETTERS, Reports
 from server.sockets import Doors, Sockets
 from server.state.embedded import Embedded
+from server.tunnel import Tunnel
 from server.visitors import Means
-from turn import logs
+from turn import logs, systemd
+from turn.engines import BadCertificate, Certificate
+from turn.hatch import RELAY
 
 __all__ = ["Unavailable", "build", "run"]
 
 log = logging.getLogger("calln.server")
 
 SOCKET = "server.sock"
+HTTP, HTTPS = "http", "https"  # what a service manager calls the sockets that it holds for us
+CARRIED = "TURN clients that are handed on to the relay."
 NAME_BYTES = 16  # of visitors, calls and resume secrets: nobody guesses 128 bits
 BANS_SECONDS = 60  # how long the address of an ended ban may stay
 TICK_SECONDS = 0.5  # a ban by another process is noticed within a second
+
+
+Part = tuple[ASGIApp, list[socket.socket]]
+Told = tuple[Server, IceSettings]  # the server's section of the file, and what pages are told of the relay
 
 
 class House(NamedTuple):
@@ -53,6 +68,7 @@ class House(NamedTuple):
     sockets: Sockets
     state: Embedded
     log: CallLog
+    ice: Ice
 
     def purge(self) -> None:
         purge(self.state, self.log, self.sockets.wall())
@@ -75,8 +91,9 @@ def build(
     wall: Callable[[], float] = time.time,
 ) -> House:
     """Everything but the listeners. The clocks are given, so that a test can move them."""
+    current = Ice(ice)
     means = Means(
-        lambda user: ice_servers(ice, user, wall()),
+        lambda user: current.servers(user, wall()),
         fresh_name,
         geo is not None,
     )
@@ -90,7 +107,7 @@ def build(
     facts = facts_of(server, ice, geo, encrypted_only)
     texts = pages.render(pages.Context(site, BY_NAME if geo else [], facts))
     app = compose(texts, sockets, hosts_of(origins))
-    return House(app, admin.control(sockets), admin.watch(sockets), sockets, state, calls)
+    return House(app, admin.control(sockets), admin.watch(sockets), sockets, state, calls, current)
 
 
 def fresh_name() -> str:
@@ -142,8 +159,17 @@ def facts_of(server: Server, ice: IceSettings, geo: Database | None, encrypted_o
     }
 
 
-def run(site: Site, server: Server, geo: Geo, ice: IceSettings, *, encrypted_only: str = "off") -> int:
-    """Serve until told to end; the exit code. Raises GeoError, StateError or Unavailable."""
+def run(
+    site: Site,
+    server: Server,
+    geo: Geo,
+    ice: IceSettings,
+    *,
+    encrypted_only: str = "off",
+    read: Callable[[], Told] | None = None,
+) -> int:
+    """Serve until told to end; the exit code. `read` reads the configuration anew on SIGHUP, and raises
+    ValueError. Raises GeoError, StateError or Unavailable."""
     logs.start()
     process.allow_descriptors()
     database = open_database(geo.database) if geo.database else None
@@ -151,41 +177,110 @@ def run(site: Site, server: Server, geo: Geo, ice: IceSettings, *, encrypted_onl
     try:
         house = build(site, server, ice, state, database, encrypted_only=encrypted_only)
         house.purge()
-        asyncio.run(serve(house, site, server))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop if server.tls_listen else None) as runner:
+            runner.run(serve(house, site, server, read))
     finally:
         state.close()
     return 0
 
 
-async def serve(house: House, site: Site, server: Server) -> None:
-    place = site.state_dir / SOCKET
-    parts = [(house.site, [process.listen(at) for at in server.listen])]
+async def serve(house: House, site: Site, server: Server, read: Callable[[], Told] | None = None) -> None:
+    """Raises Unavailable."""
+    given, metrics = inherited(), house.sockets.metrics
+    tunnel = Tunnel(site.state_dir / RELAY, partial(metrics.count, "connection"))
+    metrics.watch("calln_turn_connections", CARRIED, lambda: len(tunnel.clients))
+    door = made(server, given.get(HTTPS, []), tunnel) if server.tls_listen else None
+    plain = given.get(HTTP) or [process.listen(at) for at in server.listen]
+    parts = parts_of(house, site, server, door, plain)
+    with contextlib.closing(process.hatched(site.state_dir / SOCKET)) as hatch:
+        parts.append((house.control, [hatch.sock]))
+        say_where(server)
+        again = partial(reload, house, door, read) if read else lambda: None
+        beside = Beside(door, hatch.take, again, bool(given))
+        last = partial(drain, house.sockets, seconds=server.drain_seconds, carried=tunnel.clients)
+        await process.serve(parts, chores(house), End(), last, beside)
+    tunnel.close()
+    log.info("ended")
+
+
+def made(server: Server, given: list[socket.socket], tunnel: Tunnel) -> Door:
+    """Raises Unavailable."""
+    sockets = given or [process.listen(at) for at in server.tls_listen]
+    door = Door(sockets, tunnel.carry, tunnel.note)
+    show(door, server)
+    return door
+
+
+def parts_of(
+    house: House, site: Site, server: Server, door: Door | None, plain: list[socket.socket]
+) -> list[Part]:
+    """The site first: a door leads to it. Raises Unavailable."""
+    parts: list[Part] = [(house.site, plain)]
+    if door is not None:
+        main = site.url or local_origins(server.tls_listen, "https")[0]
+        is_open = partial(is_shown, door)
+        redirect = Redirect(house.sockets.doors.origins, main, server.acme_dir, is_open)
+        parts = [(house.site, []), (Mistakes(Bounds(redirect)), plain)]
     if server.metrics_listen is not None:
         parts.append((house.watch, [process.listen(server.metrics_listen)]))
-    parts.append((house.control, [process.listen_here(place)]))
-    chores = [
+    return parts
+
+
+def is_shown(door: Door) -> bool:
+    """Whether it has a certificate."""
+    return door.context is not None
+
+
+def say_where(server: Server) -> None:
+    for scheme, places in (("http", server.listen), ("https", server.tls_listen)):
+        for host, port in places:
+            log.info("serving %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, port)
+
+
+def chores(house: House) -> list[Chore]:
+    return [
         Chore(TICK_SECONDS, house.sockets.tick),
         Chore(PURGE_SECONDS, house.purge),
         Chore(BANS_SECONDS, house.forget_bans),
     ]
-    for host, port in server.listen:
-        log.info("serving http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    await process.serve(parts, chores, End(), lambda end: drain(house.sockets, end, server.drain_seconds))
-    remove(place)
-    log.info("ended")
 
 
-async def drain(sockets: Sockets, end: End, seconds: float) -> None:
-    """Let calls go on until they end, the time is over or the wish to end is repeated."""
+def show(door: Door, server: Server) -> None:
+    """A certificate may come later than the server: from an authority that asks it over HTTP. Raises
+    Unavailable."""
+    assert server.certificate is not None, "the configuration was checked"
+    assert server.key is not None, "the configuration was checked"
+    if not server.certificate.exists():
+        log.warning("server.certificate is not there yet: only HTTP is answered until a reload finds it")
+        return
+    try:
+        door.present(Certificate(server.certificate, server.key))
+    except BadCertificate as problem:
+        raise Unavailable(f"server.certificate, server.key: {problem}") from None
+
+
+def reload(house: House, door: Door | None, read: Callable[[], Told]) -> None:
+    """Take in certificate and secrets as they are now; with a mistake everything stays as it was."""
+    systemd.reloading()
+    try:
+        server, ice = read()
+        if door is not None and server.tls_listen:
+            show(door, server)
+        house.ice.settings = ice
+        log.info("the certificate and the secrets were read anew")
+    except Exception as problem:  # its words may quote what the log must not hold
+        log.error("all stays as it was: %s, which calln check shows", type(problem).__name__)
+    finally:
+        systemd.ready()
+
+
+async def drain(sockets: Sockets, end: End, seconds: float, carried: Collection[object] = ()) -> None:
+    """Let calls go on until they end, the time is over or the wish to end is repeated; also those of others,
+    whose TURN clients are `carried`."""
     sockets.drain()
-    log.info("ending; %d calls go on for up to %d seconds", len(sockets.lobby.rooms), seconds)
+    told = "ending; %d calls and %d TURN clients go on for up to %d seconds"
+    log.info(told, len(sockets.lobby.rooms), len(carried), seconds)
     deadline = sockets.clock() + seconds
-    while sockets.lobby.rooms and sockets.clock() < deadline and not end.twice.is_set():
+    while (sockets.lobby.rooms or carried) and sockets.clock() < deadline and not end.twice.is_set():
         await asyncio.sleep(process.POLL_SECONDS)
     sockets.close()
-
-
-def remove(place: Path) -> None:
-    """The control socket, unless a newer server has put its own there."""
-    if place.is_socket() and process.is_dead(place):
-        place.unlink(missing_ok=True)

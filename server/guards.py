@@ -27,6 +27,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "x-frame-options": "DENY",
 }
+HSTS = "max-age=31536000"  # RFC 6797 §6.1, a year; only where TLS is our own, else it is for the proxy to say
 
 
 class Headers:
@@ -42,6 +43,8 @@ class Headers:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
+                if scope["scheme"] in ("https", "wss"):
+                    headers["strict-transport-security"] = HSTS
                 headers["content-security-policy"] = self.policies.get(host, self.policy)
             await send(message)
 

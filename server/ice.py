@@ -20,6 +20,16 @@ class IceSettings(NamedTuple):
     tls_ports: tuple[int, ...] = ()
 
 
+class Ice:
+    """The settings as they are now: a reload brings new ones."""
+
+    def __init__(self, settings: IceSettings) -> None:
+        self.settings = settings
+
+    def servers(self, user: str, wall: float) -> dict[str, Any]:
+        return ice_servers(self.settings, user, wall)
+
+
 def ice_servers(settings: IceSettings, user: str, wall: float) -> dict[str, Any]:
     """An RTCConfiguration's `iceServers` for one user, good for `expires_in` seconds from `wall`."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

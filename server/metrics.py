@@ -22,6 +22,7 @@ COUNTERS = {
     "message": ("calln_messages_total", "Messages from browsers, by type.", "type"),
     "refused": ("calln_refused_total", "Messages that were refused, by code.", "code"),
     "closed": ("calln_closed_total", "Sockets that the server closed, by code.", "code"),
+    "connection": ("calln_connections_total", "Connections at the TLS door, by what became of them.", "kind"),
     "failure": ("calln_failures_total", "Mistakes of the server itself.", ""),
 }
 

@@ -21,12 +21,12 @@ def origins_of(site: Site, server: Server) -> frozenset[str]:
     """The origins of pages that may connect; without site.url this machine's own at the listening ports."""
     if site.url is not None:
         return frozenset((site.url, *site.more_urls))
-    local = local_origins(server.listen)
+    local = local_origins(server.tls_listen, "https") if server.tls_listen else local_origins(server.listen)
     return frozenset((*local, *site.more_urls))
 
 
-def local_origins(listen: Iterable[Listen]) -> list[str]:
-    return [parse_origin(f"http://{host}:{port}") for _, port in listen for host in LOCAL_HOSTS]
+def local_origins(listen: Iterable[Listen], scheme: str = "http") -> list[str]:
+    return [parse_origin(f"{scheme}://{host}:{port}") for _, port in listen for host in LOCAL_HOSTS]
 
 
 def hosts_of(origins: Iterable[str]) -> dict[str, str]:

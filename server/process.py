@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import resource
 import signal
 import socket
-import stat
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +17,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from server.config import Listen
+from server.door import Door
 from server.failures import Seldom, log_failure
 from server.messages import MAX_MESSAGE
 from server.wire import Http, Wire
+from turn import systemd
+from turn.hatch import Hatch, sweep
 
 log = logging.getLogger("calln.server")
 
@@ -89,45 +91,19 @@ def listen(at: Listen) -> socket.socket:
     return made
 
 
-def listen_here(path: Path) -> socket.socket:
-    """A Unix socket that only this account may open, in the place of an older one. Raises Unavailable."""
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
+def hatched(place: Path) -> Hatch:
+    """A Unix socket that only this account may open. Raises Unavailable."""
     try:
-        draft.unlink(missing_ok=True)
-        made.bind(str(draft))
-        draft.chmod(stat.S_IRUSR | stat.S_IWUSR)
-        draft.rename(path)
+        sweep(place)
+        return Hatch(place)
     except OSError as error:
-        made.close()
-        raise Unavailable(f"{path}: {error.strerror or error}; point site.state_dir elsewhere") from None
-    return made
-
-
-def is_dead(path: Path) -> bool:
-    """Whether nobody listens at a Unix socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-        try:
-            asked.connect(str(path))
-        except OSError:
-            return True
-    return False
+        raise Unavailable(f"{place}: {error.strerror or error}; point site.state_dir elsewhere") from None
 
 
 def allow_descriptors() -> None:
     """Each visitor holds one; the usual soft limit is 1,024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def notify(words: str) -> None:
-    """Tell systemd, if it asked to be told (sd_notify(3))."""
-    path = os.environ.get("NOTIFY_SOCKET")
-    if not path:
-        return
-    address = "\0" + path[1:] if path.startswith("@") else path
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, contextlib.suppress(OSError):
-        told.sendto(words.encode(), address)
 
 
 class End:
@@ -141,11 +117,11 @@ class End:
         (self.twice if self.once.is_set() else self.once).set()
 
     @contextlib.contextmanager
-    def by_signal(self) -> Iterator[None]:
+    def by_signal(self, reload: Callable[[], None]) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        wanted = (signal.SIGTERM, signal.SIGINT)
-        for number in wanted:
-            loop.add_signal_handler(number, self.ask)
+        wanted = {signal.SIGTERM: self.ask, signal.SIGINT: self.ask, signal.SIGHUP: reload}
+        for number, does in wanted.items():
+            loop.add_signal_handler(number, does)
         try:
             yield
         finally:
@@ -163,29 +139,63 @@ async def repeat(chore: Chore) -> None:
             log_failure(failure)
 
 
+class Beside(NamedTuple):
+    """What a service may have beside its listeners: a door that leads to its first application, what is to be
+    done when it is ready and on SIGHUP, and whether a newer version has the same listeners."""
+
+    door: Door | None = None
+    ready: Callable[[], None] = lambda: None
+    reload: Callable[[], None] = lambda: None
+    shared: bool = False
+
+
 async def serve(
     parts: list[tuple[ASGIApp, list[socket.socket]]],
     chores: list[Chore],
     end: End,
     drain: Callable[[End], Awaitable[None]],
+    beside: Beside = Beside(),  # noqa: B008  (frozen)
 ) -> None:
     """Serve each application at its sockets until `end` is asked for and `drain` has returned."""
     servers = [(quiet(app), sockets) for app, sockets in parts]
     tasks = [asyncio.create_task(server.serve(sockets)) for server, sockets in servers]
     doing = [asyncio.create_task(repeat(chore)) for chore in chores]
+    doing.append(asyncio.create_task(systemd.say_alive()))
     asyncio.get_running_loop().set_exception_handler(Seldom())
     try:
         while not all(server.started for server, _ in servers):
             await asyncio.sleep(POLL_SECONDS / 10)
-        notify("READY=1")
-        with end.by_signal():
+        if beside.door is not None:
+            beside.door.open(partial(speaker, servers[0][0]))
+        beside.ready()
+        systemd.ready()
+        with end.by_signal(lambda: None if end.once.is_set() else beside.reload()):
             await end.once.wait()
-            notify("STOPPING=1")
+            systemd.notify("STOPPING=1")
+            if beside.shared:
+                leave([server for server, _ in servers], beside.door)
             await drain(end)
     finally:
+        if beside.door is not None:
+            beside.door.close()
         for task in doing:
             task.cancel()
         for server, _ in servers:
             server.should_exit = True
         await asyncio.gather(*tasks)
         await asyncio.gather(*doing, return_exceptions=True)
+
+
+def speaker(server: Quiet) -> asyncio.Protocol:
+    """HTTP with somebody whom another has let in."""
+    state = server.lifespan.state
+    return Http(config=server.config, server_state=server.server_state, app_state=state)
+
+
+def leave(servers: list[Quiet], door: Door | None) -> None:
+    """Newcomers over TCP are a newer version's; an operator still finds us."""
+    if door is not None:
+        door.leave()
+    for listener in [one for server in servers for one in server.servers]:
+        if any(sock.family != socket.AF_UNIX for sock in listener.sockets):
+            listener.close()

@@ -165,7 +165,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "server.calls": ("server.state",),
     "server.state": ("server.state",),
     "server.app": ("server", "turn.engines", "turn.hatch", "turn.logs", "turn.systemd"),
-    "server.process": ("server", "turn.systemd"),
+    "server.process": ("server", "turn.hatch", "turn.systemd"),
     "server.door": ("server", "turn.engines"),
     "server.tunnel": ("server", "turn.engines.proxied", "turn.flows", "turn.hatch"),
     "server": ("server",),

@@ -16,6 +16,7 @@ export class Call {
   #giveUpTimer = 0;
   #relayTimer = 0;
   #key = null;
+  #withFirefox = false;
 
   // `seat` is the server's `matched` message, `fresh` asks it for new ICE servers,
   // `on` hears remote(stream), connected(), shaky(), lost(why).
@@ -85,6 +86,7 @@ export class Call {
 
   #take(message) {
     if (message.sdp && !this.#sameKey(message.sdp)) return this.on.lost("changed");
+    if (message.sdp) this.#withFirefox = isFirefox(message.sdp); // Chromium keeps no such line of remote descriptions
     return { offer: this.#takeOffer, answer: this.#takeAnswer, candidate: this.#takeCandidate }[message.type].call(this, message);
   }
 
@@ -154,11 +156,17 @@ export class Call {
     if (this.#failed && !this.#restartTimer) this.#restartTimer = setTimeout(() => this.#restart(), 0);
   }
 
-  // Only the impolite side restarts, so that the two never restart against each other.
+  // Only one side restarts, so that the two never restart against each other: the impolite one, or Firefox where
+  // only one is. While the old way still works, it hears nothing any more after a restart that Chromium offers.
+  get #restarts() {
+    const ours = isFirefox(this.pc.localDescription.sdp);
+    return ours === this.#withFirefox ? !this.polite : ours;
+  }
+
   async #restart() {
     clearTimeout(this.#restartTimer);
     this.#restartTimer = setTimeout(() => this.#restart(), AGAIN);
-    if (this.connected || this.polite) return;
+    if (this.connected || !this.#restarts) return;
     await this.#refresh();
     if (this.pc.connectionState !== "closed") this.pc.restartIce();
   }
@@ -179,4 +187,9 @@ export class Call {
     if (this.wasConnected) return "broken";
     return this.relay && !this.#relayed ? "relay" : "unreachable";
   }
+}
+
+// Whoever wrote a description names itself in its second line (RFC 8866 §5.2).
+function isFirefox(sdp) {
+  return /^o=mozilla/m.test(sdp);
 }

@@ -44,3 +44,23 @@ def test_tls_has_the_ports_of_tcp_where_it_is_detected() -> None:
     config = parse(f"turn: {{listen: {listen}, certificate: c.pem, key: k.pem, detect_tls: true}}", Path("c"))
     settings = ice_settings(config, b"secret")
     assert (settings.ports, settings.tcp_ports, settings.tls_ports) == ((), (443,), (5349, 443))
+
+
+DOOR = "tls_listen: '0.0.0.0:443', certificate: c.pem, key: k.pem"
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [
+        (f"site: {{url: 'https://call.example.org'}}\nserver: {{{DOOR}}}", (443,)),
+        (f"site: {{url: 'https://call.example.org:8443'}}\nserver: {{{DOOR}}}", (8443,)),
+        (f"server: {{{DOOR}}}", (443,)),
+        (f"site: {{url: 'https://a.org'}}\nserver: {{{DOOR}}}\nturn: {{host: a.org}}", (443,)),
+        (f"site: {{url: 'https://a.org'}}\nserver: {{{DOOR}}}\nturn: {{host: turn.a.org}}", ()),
+        ("site: {url: 'https://a.org'}", ()),
+    ],
+)
+def test_the_servers_own_door_is_named_where_the_relay_has_its_name(
+    text: str, ports: tuple[int, ...]
+) -> None:
+    assert ice_settings(parse(text, Path("c")), b"secret").tls_ports == ports

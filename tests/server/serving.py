@@ -23,7 +23,7 @@ from server.config import Listen, Server, Site
 from server.geo import Database
 from server.ice import IceSettings
 from server.messages import CHUNK_TAG, PROTOCOL
-from server.process import Chore, End
+from server.process import Beside, Chore, End
 from server.state.embedded import Embedded
 
 PATIENCE = 10.0  # seconds for something that should come at once; other tests share the machine
@@ -169,13 +169,14 @@ async def serving(
     )
     end = End()
     service = Service(house, port, folder, end)
-    sockets = [process.listen(Listen("127.0.0.1", port))]
+    sockets, hatch = [process.listen(Listen("127.0.0.1", port))], process.hatched(folder / app.SOCKET)
     task = asyncio.create_task(
         process.serve(
-            [(house.site, sockets), (house.control, [process.listen_here(folder / app.SOCKET)])],
+            [(house.site, sockets), (house.control, [hatch.sock])],
             [Chore(tick, house.sockets.tick)],
             end,
             lambda end: app.drain(house.sockets, end, settings.drain_seconds),
+            Beside(ready=hatch.take),
         )
     )
     await answering(port, task)
@@ -185,6 +186,7 @@ async def serving(
         end.ask()
         end.ask()
         await task
+        hatch.close()
         for browser in service.browsers:
             browser.cut()
             with suppress(ConnectionClosed):

@@ -186,32 +186,9 @@ def test_both_families_at_one_port() -> None:
             assert four.getsockname()[1] == port
 
 
-def test_the_control_socket_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
-    place = tmp_path / "server.sock"
-    assert process.is_dead(place)
-    with process.listen_here(place) as old:
-        old.listen()
-        with process.listen_here(place) as new:
-            new.listen()
-            assert not process.is_dead(place)
-            assert [path.name for path in tmp_path.iterdir()] == ["server.sock"]
-    assert process.is_dead(place)
-
-
 def test_a_place_where_no_socket_can_be(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"point site\.state_dir elsewhere"):
-        process.listen_here(tmp_path / ("x" * 120))
-
-
-def test_telling_an_abstract_socket(monkeypatch: pytest.MonkeyPatch) -> None:
-    process.notify("nobody listens")
-    name = f"calln-test-{os.getpid()}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        told.bind(f"\0{name}")
-        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
-        process.notify("READY=1")
-        assert told.recv(100) == b"READY=1"
-    process.notify("nobody listens any more")
+        process.hatched(tmp_path / ("x" * 120))
 
 
 async def test_a_chore_that_fails_is_done_again(caplog: pytest.LogCaptureFixture) -> None:

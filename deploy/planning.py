@@ -56,6 +56,12 @@ IN_FORCE = (
     ),
     (SYSTEMD, ("systemctl", "daemon-reload"), "Have systemd read its units."),
 )
+JOURNAL = (
+    *("systemd-journald@calln.socket", "systemd-journald-varlink@calln.socket"),
+    "systemd-journald@calln.service",
+)
+WORDS = "rm -rf /var/log/journal/*.calln /run/log/journal/*.calln"
+FOLDERS = ("/etc/sysusers.d",)  # Debian has it not, or with something in it
 # A service told to end lets its calls go on; told again, it ends.
 ENDING = (
     (("systemctl", "disable", "--quiet"), "Start the services no more."),
@@ -239,6 +245,9 @@ def destroy(facts: Facts, *, purge: bool = False) -> tuple[Step, ...]:
     made += [Remove("/opt/calln")] if facts.releases or STAMP in facts.files else []
     if any(path.startswith(SYSTEMD) for path in ours):
         made.append(Run(("systemctl", "daemon-reload"), "Have systemd forget the units."))
+        made.append(Run(("systemctl", "reset-failed"), "Have it forget how they ended."))
+        made.append(Run(("systemctl", "stop", *JOURNAL), "End their journal."))
+        made.append(Run(("rmdir", "--ignore-fail-on-non-empty", *FOLDERS), "Leave no empty folder."))
     return (*made, *(purged(facts) if purge else ()))
 
 
@@ -247,6 +256,7 @@ def purged(facts: Facts) -> Iterator[Step]:
         argv = ("certbot", "delete", "--non-interactive", "--cert-name", "calln")
         yield Run(argv, "Have certbot forget the certificate.")
     if facts.account:
+        yield Run(("sh", "-c", WORDS), "Remove what the services said.")
         yield Remove("/var/lib/calln")
         yield Remove(ACME)
         yield Remove("/etc/calln")

@@ -65,3 +65,13 @@ def target(network: Network, folder: Path, pebble: Pebble, key: Path) -> Iterato
         yield target
     finally:
         target.close()
+
+
+@pytest.fixture(scope="module")
+def report(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Lines that are printed when the module's tests are through."""
+    lines: list[str] = []
+    yield lines
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    assert terminal is not None
+    terminal.write_line("\n" + "\n".join(lines))

@@ -68,7 +68,7 @@ class Target:
         self.network, self.name, self.address = network, name, address
         self.folder = folder / name
         self.root = self.folder / "root"
-        self.image = image(suite)
+        self.suite, self.image = suite, image(suite)
         self.machine = f"{network.name}-{name}"
         self.groups = [way / self.machine for way in CGROUPS if (way / "cgroup.procs").exists()]
         self.process: subprocess.Popen[bytes] | None = None

@@ -1,0 +1,107 @@
+"""Who deploys: a copy of the tree, a configuration, an SSH key, and the commands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from deploy.wheels import Machine, site
+from tests.deploy.network import Network
+from tests.deploy.target import Target
+
+ROOT = Path(__file__).parents[2]
+TREE = ("config.py", "pyproject.toml", "config.example.yaml", "deploy", "server", "templates", "turn")
+CACHE = ROOT / ".cache/deploy"
+PATIENCE = 240  # seconds for a command on a busy machine
+DEBIANS = {"bookworm": Machine("3.11", "x86_64"), "trixie": Machine("3.13", "x86_64")}
+
+
+class Done(NamedTuple):
+    code: int
+    said: str
+
+
+class Admin:
+    """Works outside of the machines, where no package index is reachable: all that comes from one is here."""
+
+    def __init__(self, network: Network, folder: Path, trust: Path) -> None:
+        self.network, self.folder = network, folder / "admin"
+        self.tree, self.home, self.trust = self.folder / "calln", self.folder / "home", trust
+        self.file = self.tree / "config.yaml"
+        self.times: dict[str, float] = {}  # seconds, by what was done
+
+    def open(self, targets: Iterable[Target], key: Path, config: dict[str, Any]) -> None:
+        self.tree.mkdir(parents=True)
+        for name in TREE:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, self.tree / name)
+        keys = self.home / ".ssh"
+        keys.mkdir(mode=0o700, parents=True)
+        known = [target.known_hosts(self.folder / target.name).read_text() for target in targets]
+        (keys / "known_hosts").write_text("".join(known))
+        for name in ("", ".pub"):
+            shutil.copy(f"{key}{name}", keys / f"id_ed25519{name}")
+        self.file.write_text(yaml.safe_dump(config, sort_keys=False))
+        kept = CACHE / "calln"
+        kept.mkdir(parents=True, exist_ok=True)
+        for suite in {target.suite for target in targets}:
+            site(DEBIANS[suite], CACHE / "calln")
+
+    def change(self, name: str, text: str) -> None:
+        """Add something to a file of the tree, which makes another release of it."""
+        with (self.tree / name).open("a") as file:
+            file.write(text)
+
+    def restore(self, name: str) -> None:
+        shutil.copy(ROOT / name, self.tree / name)
+
+    def do(self, *words: str) -> Done:
+        """`calln deploy` with these words; how long it took is noted."""
+        command = [sys.executable, "-m", "deploy.cli", "deploy", *words, "--config", str(self.file)]
+        env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SSH_")},
+            "HOME": str(self.home),
+            "XDG_CACHE_HOME": str(CACHE),
+            "SSL_CERT_FILE": str(self.trust),
+            "PYTHONPATH": str(self.tree),
+        }
+        begun = time.monotonic()
+        done = subprocess.run(
+            self.network.outside(*command),
+            cwd=self.tree,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+        )
+        self.times[" ".join(words)] = time.monotonic() - begun
+        return Done(done.returncode, done.stdout)
+
+    async def deploy(self, *words: str, named: str = "") -> str:
+        """The same while browsers go on; what it said. It must succeed."""
+        code, said = await asyncio.to_thread(self.do, *words)
+        self.name(words, named)
+        assert code == 0, said
+        return said
+
+    async def fails(self, *words: str, named: str = "") -> str:
+        """It must not succeed; what it said."""
+        code, said = await asyncio.to_thread(self.do, *words)
+        self.name(words, named)
+        assert code != 0, said
+        return said
+
+    def name(self, words: tuple[str, ...], named: str) -> None:
+        seconds = self.times.pop(" ".join(words))
+        self.times[named or " ".join(words)] = seconds

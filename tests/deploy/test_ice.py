@@ -60,7 +60,5 @@ DOOR = "tls_listen: '0.0.0.0:443', certificate: c.pem, key: k.pem"
         ("site: {url: 'https://a.org'}", ()),
     ],
 )
-def test_the_servers_own_door_is_named_where_the_relay_has_its_name(
-    text: str, ports: tuple[int, ...]
-) -> None:
+def test_the_servers_door_is_named_where_the_relay_has_its_name(text: str, ports: tuple[int, ...]) -> None:
     assert ice_settings(parse(text, Path("c")), b"secret").tls_ports == ports

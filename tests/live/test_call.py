@@ -114,6 +114,7 @@ async def test_who_types_too_fast_is_told_which_lines_did_not_go(visit: Visit) -
     await one.page.get_by_text("not sent").first.wait_for()
     await one.until_says("too fast")
     await other.reads("line 5")
+    assert 0 < await one.page.get_by_text("not sent").count() < 25
 
 
 async def test_who_hides_the_address_hides_it_for_both(visit: Visit) -> None:
@@ -247,6 +248,7 @@ async def test_who_loses_a_partner_waits_again_by_itself(playwright: Playwright,
     await start([third])
     await one.until_state("talking")
     await one.hears()
+    assert await one.states() == ["idle", *["waiting", "connecting", "talking"] * 2]
 
 
 async def test_a_restart_throws_nobody_out_of_the_queue(service: Service, visit: Visit) -> None:
@@ -313,6 +315,7 @@ async def test_an_unreachable_relay_is_named(service: Service, visit: Visit) -> 
     await one.until_state("ended")
     await service.begin("relay", service.relay_answers)
     await other.until_state("ended")
+    assert not {"talking"} & {*(await one.states()), *(await other.states())}
 
 
 async def test_who_is_banned_is_told_so_and_not_sent_round_in_circles(service: Service, visit: Visit) -> None:
@@ -347,6 +350,26 @@ async def test_firefox_and_chromium_talk_through_the_relay(playwright: Playwrigh
     await one.write(TYPED)
     await other.reads(TYPED)
     await share(other, one)
+    await browser.close()
+
+
+@pytest.mark.parametrize("polite", ["chromium", "firefox"])
+async def test_firefox_and_chromium_get_over_a_restart_of_the_relay(
+    service: Service, playwright: Playwright, visit: Visit, polite: str
+) -> None:
+    """Whoever of them was to begin."""
+    browser = await open_firefox(playwright)
+    firefox, chromium = await visit("?relay=1", browser=browser), await visit("?relay=1")
+    ends = [firefox, chromium] if polite == "chromium" else [chromium, firefox]
+    await talk(*ends)
+    for visitor in ends:
+        await visitor.hears()
+    await service.restart_relay()
+    await chromium.until_says("Trying to get it back")
+    for visitor in ends:
+        await visitor.until_says("You are talking")
+        await visitor.hears()
+        assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
     await browser.close()
 
 

@@ -31,6 +31,8 @@ def facts(config: Config) -> Iterator[tuple[str, str]]:
     host = relay_host(config)
     yield "page", page(config)
     yield "http", ", ".join(map(place, config.server.listen))
+    if config.server.tls_listen:
+        yield "https", ", ".join(map(place, config.server.tls_listen))
     yield "relay", f"{host}, listening at {', '.join(str(address) for address in turn.listen)}"
     yield "ports", f"udp {turn.relay_ports.low}-{turn.relay_ports.high} for relayed addresses"
     yield "countries", countries(config)
@@ -39,7 +41,9 @@ def facts(config: Config) -> Iterator[tuple[str, str]]:
 
 def page(config: Config) -> str:
     """The address that visitors open."""
-    return config.site.url or f"http://{place(config.server.listen[0])}"
+    secure = config.server.tls_listen
+    own = f"https://{place(secure[0])}" if secure else f"http://{place(config.server.listen[0])}"
+    return config.site.url or own
 
 
 def place(listen: Listen) -> str:

@@ -6,21 +6,27 @@ import asyncio
 import json
 import os
 import resource
+import secrets
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
-from websockets.typing import Origin
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin, Subprotocol
 
 from server import process
 from server.config import Listen
+from server.messages import PROTOCOL
 from server.process import Chore, End, Unavailable
+from tests.interop.certificates import make
 from tests.server.raw import raw, upgrade
 from tests.server.serving import PATIENCE, Service, free_port
 
@@ -234,3 +240,98 @@ async def test_without_descriptors_the_log_does_not_fill(tmp_path: Path) -> None
         await visitor.say("ping")
         await visitor.hear("pong")
         assert service.log().count("OSError in ") == 1
+
+
+SECURE = """
+import os, sys
+os.environ["LISTEN_PID"] = str(os.getpid())
+from pathlib import Path
+from server.app import run
+from server.config import Geo, Server, Site
+from server.ice import IceSettings
+port, folder = sys.argv[1], Path(sys.argv[2])
+ice = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
+files = {"certificate": folder / "chain.pem", "key": folder / "key.pem"}
+server = Server(tls_listen=(f"127.0.0.1:{port}",), acme_dir=folder, **files)
+site = Site(state_dir=folder / "state", url=f"https://localhost:{port}")
+sys.exit(run(site, server, Geo(), ice, read=lambda: (server, ice)))
+"""
+
+
+async def test_sockets_of_a_service_manager_are_left_to_the_next_one(tmp_path: Path) -> None:
+    """Before there is a certificate, with one, and when the first version is to end: over TLS and without."""
+    with socket.create_server(("127.0.0.1", 0)) as http, socket.create_server(("127.0.0.1", 0)) as https:
+        plain, port = http.getsockname()[1], https.getsockname()[1]
+        one = await given(tmp_path, http, https)
+        trust: ssl.SSLContext | bool = False
+        base = f"http://localhost:{plain}"
+        async with httpx.AsyncClient(base_url=base) as asks:
+            assert (await asks.get("/")).status_code == 503
+            files = make(tmp_path)
+            trust = ssl.create_default_context(cafile=str(files.trust))
+            one.process.send_signal(signal.SIGHUP)
+            assert (await one.hear()).startswith(b"RELOADING=1")
+            assert await one.hear() == b"READY=1"
+            led = await asks.get("/privacy")
+            assert (led.status_code, led.headers["location"]) == (308, f"https://localhost:{port}/privacy")
+        async with httpx.AsyncClient(verify=trust) as asks:
+            page = await asks.get(led.headers["location"])
+            assert (page.status_code, page.headers["strict-transport-security"]) == (200, "max-age=31536000")
+        origin = f"https://localhost:{port}"
+        settings = {"origin": Origin(origin), "subprotocols": [Subprotocol(PROTOCOL)], "ssl": trust}
+        async with connect(f"wss://localhost:{port}/ws", **settings) as visitor:  # type: ignore[arg-type]
+            assert json.loads(await visitor.recv())["type"] == "welcome"
+            two = await given(tmp_path, http, https)
+            one.process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(one.process.wait(), PATIENCE) == 0
+            with pytest.raises(ConnectionClosed):
+                await visitor.recv()
+            assert visitor.close_code == 1012
+        async with httpx.AsyncClient(verify=trust) as asks:
+            assert (await asks.get(f"{origin}/healthz")).status_code == 200
+        uds = httpx.AsyncHTTPTransport(uds=str(tmp_path / "state" / "server.sock"))
+        async with httpx.AsyncClient(transport=uds, base_url="http://any") as asks:
+            assert (await asks.get("/readyz")).status_code == 200
+        two.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(two.process.wait(), PATIENCE) == 0
+        logged = (tmp_path / "log").read_text()
+        assert "Traceback" not in logged
+        assert '"error"' not in logged
+        for version in (one, two):
+            version.told.close()
+
+
+class Given(NamedTuple):
+    process: asyncio.subprocess.Process
+    told: socket.socket
+
+    async def hear(self) -> bytes:
+        return await asyncio.to_thread(self.told.recv, 100)
+
+
+async def given(folder: Path, http: socket.socket, https: socket.socket) -> Given:
+    """A version of the server that was handed these, ready."""
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    place = folder / f"told.{secrets.token_hex(4)}"
+    told.bind(str(place))
+    told.settimeout(PATIENCE)
+    # The descriptors move twice, since either may stand where the other has to be.
+    moved = f"import os; os.dup2({http.fileno()}, 100); os.dup2({https.fileno()}, 101)\n"
+    moved += "os.dup2(100, 3); os.dup2(101, 4)\n"
+    with (folder / "log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", moved + SECURE, str(https.getsockname()[1]), str(folder)),
+            env={
+                **os.environ,
+                "NOTIFY_SOCKET": str(place),
+                "LISTEN_FDS": "2",
+                "LISTEN_FDNAMES": "http:https",
+            },
+            cwd=Path(__file__).parents[2],
+            pass_fds=(http.fileno(), https.fileno()),
+            stdout=log,
+            stderr=log,
+        )
+    made = Given(process, told)
+    assert await made.hear() == b"READY=1", (folder / "log").read_text()
+    return made

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 import os
-import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from config import Config, load
-from deploy import abroad, carry, contents, planning, questions, render
+from config import Config
+from deploy import abroad, contents, planning, questions, render
 from deploy import facts as facts_module
 from deploy import release as releases
 from deploy.carry import Line
-from deploy.config import Host
 from deploy.doctor import MARKS, TRIAL_SECONDS
 from deploy.facts import Facts, facts_of
+from deploy.fleet import FILE, Options, give, on_each, reached, told
 from deploy.hosts import targets, wish
 from deploy.machine import Finding
 from deploy.orders import Halt, Unreachable, to_apply, who
@@ -34,64 +30,8 @@ from deploy.steps import told as told_step
 from deploy.wheels import Machine
 from turn.credentials import Credential
 
-Options = argparse.Namespace
-Result = TypeVar("Result")
-
-FILE = Path("config.yaml")
-PREFIX = re.compile(r"^\[[^]]*\] ?")  # the machine's name before each line, which one machine does not need
 SECRET_BYTES = 32
 INSIDE = "calln doctor"
-
-
-def told(config: Config, options: Options) -> Config:
-    """The file that is named, else the one that lies here. Raises Halt and ConfigError."""
-    if options.config is not None:
-        return config
-    if not FILE.exists():
-        raise Halt(f"there is no {FILE} here: make one with calln deploy init, or name yours with --config")
-    return load(FILE)
-
-
-@contextmanager
-def reached(config: Config, options: Options) -> Iterator[list[Line]]:
-    """Lines to all machines, or none. Raises Halt with a line for each machine that cannot be worked on."""
-    hosts = [target.host for target in targets(told(config, options))]
-    carry.say_lines(lambda line: print(PREFIX.sub("", line) if len(hosts) == 1 else line, flush=True))
-    lines = side_by_side(hosts, lambda host: carry.reach(host, accept=options.accept_host_key))
-    try:
-        yield lines
-    finally:
-        for line in lines:
-            line.close()
-
-
-def side_by_side(hosts: Sequence[Host], do: Callable[[Host], Result]) -> list[Result]:
-    """Do it for all at once, except that this machine's part stays in this thread, where processes can be
-    waited for. Raises Halt with what went wrong with each."""
-    results: dict[Host, Result] = {}
-    wrong: list[str] = []
-    with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
-        tasks = {host: pool.submit(do, host) for host in hosts if not host.is_local}
-        for host in hosts:
-            try:
-                results[host] = tasks[host].result() if host in tasks else do(host)
-            except Halt as problem:
-                wrong.append(str(problem))
-    if wrong:
-        raise Halt("\n".join(wrong))
-    return [results[host] for host in hosts]
-
-
-def on_each(lines: Sequence[Line], do: Callable[[Line], Result]) -> list[Result]:
-    """Raises Halt."""
-    by_host = {line.host: line for line in lines}
-    return side_by_side(list(by_host), lambda host: do(by_host[host]))
-
-
-def give(line: Line, order: dict[str, object]) -> None:
-    """Raises Halt."""
-    if not line.order(order, aloud=True)[0]:
-        raise Halt(f"{line}: it was not done; see above. What served there before serves on.")
 
 
 def status(config: Config, options: Options) -> int:
@@ -121,12 +61,17 @@ def rollback(config: Config, options: Options) -> int:
     return 0
 
 
-def going_back(line: Line, version: str | None) -> dict[str, object]:
+def going_back(line: Line, version: str | None) -> dict[str, Any]:
     return {"do": "rollback", "who": who(), "to": version, "roles": line.host.roles}
 
 
 def rotate(config: Config, options: Options) -> int:
     """First every relay takes the new secret beside the old one, then credentials are made with it."""
+    if contents.is_written(told(config, options)):
+        raise Halt(
+            "you keep the secret yourself: write the new one as a further line of turn.secret_file and apply; "
+            "then make it the first line and apply; when old calls have ended, take the old one out and apply"
+        )
     new = secrets.token_hex(SECRET_BYTES)
     order = {"do": "secrets", "who": who(), "new": new}
     with reached(config, options) as lines:
@@ -255,8 +200,14 @@ def carried_out(one: Planned) -> None:
     """Raises Halt."""
     archive = None
     if any(isinstance(step, Place) and not step.like for step in one.steps):
-        archive = one.line.bring(releases.packed(one.release, cache()))
-    give(one.line, to_apply(one.steps, archive))
+        packed = releases.packed(one.release, cache())
+        print(f"{one.line}: sending the release, {packed.stat().st_size >> 20} MiB", flush=True)
+        archive = one.line.bring(packed)
+    try:
+        give(one.line, to_apply(one.steps, archive))
+    finally:
+        if archive:
+            one.line.shell(f"rm -f {archive[0]}")
 
 
 def destroy(config: Config, options: Options) -> int:

@@ -20,10 +20,15 @@ AUTHORITY = "calln-authority"  # a folder beside the configuration
 
 def secret(config: Config, kept: Sequence[str | None]) -> str:
     """What the operator wrote, else what the machines have, else a new one. Raises ConfigError."""
-    turn = config.turn
-    if os.environ.get(SECRET_VARIABLE) or turn.secret_file or turn.secret.get_secret_value():
+    if is_written(config):
         return "".join(f"{line.decode()}\n" for line in turn_secrets(config))
     return next((text for text in kept if text), f"{secrets.token_hex(SECRET_BYTES)}\n")
+
+
+def is_written(config: Config) -> bool:
+    """Whether the operator keeps the secret, and not the machines."""
+    turn = config.turn
+    return bool(os.environ.get(SECRET_VARIABLE) or turn.secret_file or turn.secret.get_secret_value())
 
 
 def all_of(config: Config, file: Path, targets: Sequence[Target], secret: str) -> Contents:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from deploy.orders import Halt
+
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 GLIBC = range(36, 16, -1)  # 2.36 is Debian 12's; wheels for an older one run there too
 OLD_NAMES = ("manylinux2014", "manylinux2010", "manylinux1")  # PEP 599, 571, 513
@@ -26,7 +28,7 @@ class Machine(NamedTuple):
     arch: str
 
 
-class NoWheels(Exception):
+class NoWheels(Halt):
     """Something cannot be had ready-made; says what."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.there import hands
-from deploy.there.units import UNITS, Failed, releases, systemctl, unit
+from deploy.there.units import UNITS, Failed, releases, state, systemctl, unit
 
 FILE = Path("/etc/calln/secrets/turn.secret")
 GROUP = "calln"
@@ -35,7 +35,8 @@ def put(order: dict[str, Any]) -> None:
     }
     hands.write(file, FILE)
     for role in UNITS:
-        for release in releases(role):
+        serving = [release for release in releases(role) if state(unit(role, release)) == "active"]
+        for release in serving:  # one that drains takes nobody new, and keeps whom it knows
             if systemctl("reload", unit(role, release)).returncode:
                 raise Failed(
                     f"{unit(role, release)} did not read the new secret; it goes on with the old one"

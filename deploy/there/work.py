@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import time
@@ -48,9 +49,15 @@ def apply(order: Order) -> None:
         begun = time.monotonic()
         try:
             HANDS[step["kind"]](step)
-        except Failed as problem:
-            raise Failed(f"FAILED: {step['sentence']}\n{problem}") from None
+        except (Failed, OSError, LookupError) as problem:
+            raise Failed(f"FAILED: {step['sentence']}\n{reason(problem)}") from None
         say(f"{step['sentence']} ({time.monotonic() - begun:.1f} s)")
+
+
+def reason(problem: Exception) -> str:
+    if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+        return f"the disk is full ({problem.filename or 'no place named'}); make room and run this again"
+    return str(problem)
 
 
 def rollback(order: Order) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import shutil
 import socket
@@ -119,12 +120,12 @@ def test_an_order_is_carried_out_and_its_lines_come_as_they_are_said(sshd: Serve
     assert [said.split("] ")[1].split(" (")[0] for said in lines] == ["Write it."]
 
 
-def test_a_file_arrives_under_its_own_hash(sshd: Served) -> None:
+def test_a_file_arrives_as_it_is(sshd: Served) -> None:
     (sshd.folder / "file").write_bytes(os.urandom(300_000))
     line = carry.reach(sshd.host(), accept=True)
     place, digest = line.bring(sshd.folder / "file")
     line.close()
-    assert digest[:16] in place
+    assert digest == hashlib.sha256((sshd.folder / "file").read_bytes()).hexdigest()
     assert Path(place).read_bytes() == (sshd.folder / "file").read_bytes()
     Path(place).unlink()
 
@@ -133,3 +134,17 @@ def test_this_machine_needs_no_ssh() -> None:
     line = carry.reach(Host.model_validate({"address": "local"}))
     assert line.ask(LOOK)["kept"] == []
     line.close()
+
+
+def test_who_may_not_become_root_is_told(sshd: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account is root's; what it runs says otherwise."""
+    programs = sshd.folder / "bin"
+    programs.mkdir()
+    for name, code in (("id", "echo 1000"), ("sudo", "echo 'sudo: a password is required' >&2; exit 1")):
+        (programs / name).write_text(f"#!/bin/sh\n{code}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    with Path(os.devnull).open() as nobody:
+        monkeypatch.setattr("sys.stdin", nobody)
+        with pytest.raises(Unreachable, match="may not become root"):
+            carry.reach(Host.model_validate({"address": "local"}))

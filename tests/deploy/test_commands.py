@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 
 import pytest
 
-from config import Config
 from deploy import commands
 from deploy.cli import COMMANDS, main
-from deploy.config import Host
 from deploy.machine import Finding
 from deploy.orders import Halt
-
-ADDRESSES = ("a.example", "b.example", "local")
-HOSTS = [Host.model_validate({"address": address}) for address in ADDRESSES]
 
 
 def test_every_command_of_the_command_line_is_there() -> None:
     words = {row.words.removeprefix("deploy ") for row in COMMANDS if row.words.startswith("deploy ")}
     assert words == set(commands.COMMANDS)
-
-
-def test_answers_come_in_the_order_of_the_machines() -> None:
-    assert commands.side_by_side(HOSTS, lambda host: host.address.address) == list(ADDRESSES)
-
-
-def test_every_machine_is_tried_and_all_that_went_wrong_is_told() -> None:
-    tried: list[str] = []
-
-    def fail(host: Host) -> None:
-        tried.append(host.address.address)
-        if not host.is_local:
-            raise Halt(f"{host.address.address} is gone")
-
-    with pytest.raises(Halt, match=r"a\.example is gone\nb\.example is gone"):
-        commands.side_by_side(HOSTS, fail)
-    assert sorted(tried) == sorted(ADDRESSES)
-
-
-def test_without_a_file_init_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(Halt, match="calln deploy init"):
-        commands.told(Config(), argparse.Namespace(config=None))
-    (tmp_path / "config.yaml").write_text("site: {name: Ours}\n")
-    assert commands.told(Config(), argparse.Namespace(config=None)).site.name == "Ours"
 
 
 def test_what_is_fetched_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -83,3 +52,12 @@ def test_a_proxys_site_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[
     file.write_text("site: {url: 'https://a.example'}\nserver: {trusted_proxies: 127.0.0.1/32}\n")
     assert main(["deploy", "proxy", "nginx", "--config", str(file)]) == 0
     assert "server_name a.example" in capsys.readouterr().out
+
+
+def test_a_secret_that_the_operator_keeps_is_not_changed_behind_his_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("site: {url: 'https://nowhere.invalid'}\nturn: {secret: 0123456789abcdef0123}\n")
+    assert main(["deploy", "secrets", "rotate", "--config", str(file)]) == os.EX_UNAVAILABLE
+    assert "you keep the secret yourself" in capsys.readouterr().err

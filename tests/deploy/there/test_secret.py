@@ -30,7 +30,7 @@ def test_both_are_good_until_the_old_one_is_withdrawn(machine: Machine, file: Pa
     secret.put({"new": "the new one", "first": True, "withdraw": 60})
     assert secret.current() == ["the new one", "the old one"]
     reloads = [line for line in machine.told if line.startswith("reload")]
-    assert reloads[:3] == [f"reload calln-{name}.service" for name in ("relay@1", "relay@0", "server@1")]
+    assert reloads[:3] == [f"reload calln-{name}.service" for name in ("relay@1", "server@1", "relay@1")]
     subprocess.run(["sh", "-c", secret.WITHDRAW.format(file=file)], check=True)
     assert secret.current() == ["the new one"]
     assert file.stat().st_mode & 0o777 == 0o640

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from deploy.there import lock, switch, work
+from deploy.there.hands import HANDS
 from tests.deploy.there.conftest import Machine
 from tests.deploy.there.test_hands import a_file
 
@@ -83,3 +85,24 @@ def test_a_bare_machine_has_no_status(machine: Machine, capsys: Capture) -> None
     assert capsys.readouterr().out.splitlines() == ["current release: none", "releases to go back to: none"]
     assert work.main({"do": "kept"}) == 0
     assert json.loads(capsys.readouterr().out) == {"current": None, "kept": []}
+
+
+@pytest.mark.parametrize(
+    ("problem", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/opt/x"), "the disk is full (/opt/x); make room"),
+        (OSError(errno.EROFS, "Read-only file system", "/opt/x"), "Read-only file system: '/opt/x'"),
+        (LookupError("no such group: 'calln'"), "no such group"),
+    ],
+)
+def test_what_the_machine_refuses_is_told_with_its_step(
+    machine: Machine, capsys: Capture, monkeypatch: pytest.MonkeyPatch, problem: Exception, says: str
+) -> None:
+    def refuse(_: dict[str, Any]) -> None:
+        raise problem
+
+    monkeypatch.setitem(HANDS, "Put", refuse)
+    assert work.main(applying(putting(machine.folder / "a"))) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("FAILED: Write a.\n")
+    assert says in said

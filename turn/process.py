@@ -24,7 +24,7 @@ from turn.engines.groups import Groups
 from turn.engines.indoor import INDOOR
 from turn.engines.sockets import bound
 from turn.flows import Address
-from turn.hatch import OUR_GROUPS, RELAY, Hatch
+from turn.hatch import OUR_GROUPS, RELAY, Hatch, sweep
 from turn.live import FILE, Live
 from turn.machine import (
     ENGINES,
@@ -85,6 +85,7 @@ def hatched(state_dir: Path) -> Hatch:
     """Raises Unavailable."""
     place = state_dir / RELAY
     try:
+        sweep(place)
         return Hatch(place, OUR_GROUPS)
     except OSError as error:
         raise Unavailable(f"{place}: {error.strerror or error}; point site.state_dir elsewhere") from None

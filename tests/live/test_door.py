@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import socket
 import ssl
@@ -16,7 +17,7 @@ from playwright.async_api import Browser, async_playwright
 
 from tests.interop.certificates import Files, make
 from tests.interop.clients.browser import trust_in
-from tests.live.service import Service, free_port
+from tests.live.service import BINDING_REQUEST, Service, free_port
 from tests.live.visitors import CHROMIUM, WATCH, Visitor
 
 CANARY, PLACES = "127.0.0.1", "calln relay: engine"  # what no line holds but that of the listeners
@@ -135,3 +136,41 @@ async def until_shown(service: Secure, files: Files) -> None:
                 return
             except httpx.ConnectError:
                 await asyncio.sleep(0.1)
+
+
+async def test_turn_goes_on_to_whichever_relay_is_there(tmp_path: Path) -> None:
+    """While there is none it is closed and counted; with a newer one, who came before stays with the old."""
+    service = Secure(tmp_path)
+    try:
+        await service.open()
+        before = await turn_client(service)
+        assert await is_answered(*before)
+        await service.upgrade_relay()
+        after = await turn_client(service)
+        for client in (before, after):
+            assert await is_answered(*client)
+            client[1].close()
+        await service.end("relay")
+        await service.end("older relay")
+        reader, writer = await turn_client(service)
+        writer.write(BINDING_REQUEST)
+        assert await reader.read() == b""
+        writer.close()
+        assert await service.figure('calln_connections_total{kind="no relay"}') == 1
+        await service.begin("relay", service.relay_answers)
+        reader, writer = await turn_client(service)
+        assert await is_answered(reader, writer)
+        writer.close()
+        assert "Traceback" not in service.log("serve")
+    finally:
+        await service.close()
+
+
+async def turn_client(service: Secure) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    trust = ssl.create_default_context(cafile=str(service.files.trust))
+    return await asyncio.open_connection("localhost", service.tls, ssl=trust)
+
+
+async def is_answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    writer.write(BINDING_REQUEST + secrets.token_bytes(12))
+    return (await asyncio.wait_for(reader.readexactly(32), 10))[:2] == b"\x01\x01"

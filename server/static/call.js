@@ -159,7 +159,7 @@ export class Call {
   // Only one side restarts, so that the two never restart against each other: the impolite one, or Firefox where
   // only one is. While the old way still works, it hears nothing any more after a restart that Chromium offers.
   get #restarts() {
-    const ours = isFirefox(this.pc.localDescription.sdp);
+    const ours = isFirefox(this.pc.localDescription?.sdp ?? "");
     return ours === this.#withFirefox ? !this.polite : ours;
   }
 

@@ -193,6 +193,11 @@ PURE = (
     "server.reports",
     "server.visitors",
     "server.lobby",
+    "deploy.steps",
+    "deploy.facts",
+    "deploy.planning",
+    "deploy.refusals",
+    "deploy.render",
 )
 IMPURE = {"asyncio", "socket", "time", "threading", "logging", "os", "random"}
 

@@ -69,8 +69,8 @@ def rotate(config: Config, options: Options) -> int:
     """First every relay takes the new secret beside the old one, then credentials are made with it."""
     if contents.is_written(told(config, options)):
         raise Halt(
-            "you keep the secret yourself: write the new one as a further line of turn.secret_file and apply; "
-            "then make it the first line and apply; when old calls have ended, take the old one out and apply"
+            "you keep the secret yourself: write the new one as a further line of turn.secret_file, apply; "
+            "then make it the first line and apply; when old calls have ended, take out the old one and apply"
         )
     new = secrets.token_hex(SECRET_BYTES)
     order = {"do": "secrets", "who": who(), "new": new}

@@ -64,8 +64,8 @@ class Admin:
     def restore(self, name: str) -> None:
         shutil.copy(ROOT / name, self.tree / name)
 
-    def do(self, *words: str) -> Done:
-        """`calln deploy` with these words; how long it took is noted."""
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """`calln deploy` with these words."""
         command = [sys.executable, "-m", "deploy.cli", "deploy", *words, "--config", str(self.file)]
         env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SSH_")},
@@ -74,8 +74,7 @@ class Admin:
             "SSL_CERT_FILE": str(self.trust),
             "PYTHONPATH": str(self.tree),
         }
-        begun = time.monotonic()
-        done = subprocess.run(
+        return subprocess.Popen(
             self.network.outside(*command),
             cwd=self.tree,
             env=env,
@@ -83,10 +82,19 @@ class Admin:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=PATIENCE,
         )
+
+    def do(self, *words: str) -> Done:
+        """The same until it is done; how long it took is noted."""
+        begun = time.monotonic()
+        with self.begin(*words) as process:
+            try:
+                said, _ = process.communicate(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
         self.times[" ".join(words)] = time.monotonic() - begun
-        return Done(done.returncode, done.stdout)
+        return Done(process.returncode, said)
 
     async def deploy(self, *words: str, named: str = "") -> str:
         """The same while browsers go on; what it said. It must succeed."""

@@ -18,6 +18,8 @@ from tests.interop.certificates import Files, make
 from tests.server.serving import PATIENCE
 from turn.engines import BadCertificate, Certificate
 
+LAST_WORDS = 0.2  # seconds for both ends to close, or the collector finds what they left open
+
 FIRST = {  # byte -> who speaks so
     0x00: "turn",  # requests
     0x01: "turn",  # answers
@@ -81,7 +83,7 @@ async def world(files: Files, *, bare: bool = False) -> AsyncIterator[World]:
             yield made
     finally:
         made.door.close()
-        await asyncio.sleep(0)
+        await asyncio.sleep(LAST_WORDS)
 
 
 async def closed(reader: asyncio.StreamReader) -> bool:

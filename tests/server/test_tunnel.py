@@ -17,6 +17,8 @@ from turn.engines.proxied import PREFIX, client_of, reached_at, size_of
 from turn.flows import Address
 from turn.hatch import Hatch
 
+LAST_WORDS = 0.2  # seconds for both ends to close, or the collector finds what they left open
+
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -63,6 +65,7 @@ async def tunnel(folder: Path, notes: list[str]) -> AsyncIterator[tuple[Tunnel, 
     finally:
         made.close()
         server.close()
+        await asyncio.sleep(LAST_WORDS)
 
 
 async def test_a_client_is_known_and_heard_from_its_first_byte(tmp_path: Path) -> None:

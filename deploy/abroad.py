@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from deploy.doctor import RENEW_DAYS
@@ -16,6 +17,7 @@ from deploy.render import HTTP, HTTPS, TURN, TURNS
 from deploy.trial import NoEcho, echo
 from turn.credentials import Credential
 from turn.flows import Address, Transport
+from turn.outside import FAR, source_towards
 
 SECONDS = 5.0
 
@@ -37,7 +39,12 @@ def look(target: Target, credential: Credential | None, root: str | None = None)
             False, f"{target.name} is not in the DNS.", "add an A record (and AAAA) with its address"
         )
         return
-    patient = Patient(target, addresses, credential, ssl.create_default_context(cafile=root))
+    ours = [address for address in addresses if can_be_tried(address)]
+    if len(ours) < len(addresses):
+        yield Finding(True, "No IPv6 here: the machine's IPv6 address was not tried.")
+    if not ours:
+        return
+    patient = Patient(target, ours, credential, ssl.create_default_context(cafile=root))
     for check in CHECKS:
         yield from check(patient)
 
@@ -48,6 +55,12 @@ def resolved(name: str) -> list[str]:
     except OSError:
         return []
     return list(dict.fromkeys(str(row[4][0]) for row in found))
+
+
+def can_be_tried(address: str) -> bool:
+    """Whether this side has a way to addresses of that family."""
+    packed = ip_address(address).packed
+    return len(packed) == 4 or ip_address(packed).is_loopback or source_towards(FAR[len(packed)]) is not None
 
 
 def name(patient: Patient) -> Iterator[Finding]:

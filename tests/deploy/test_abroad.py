@@ -79,3 +79,15 @@ def greet(door: socket.socket, context: ssl.SSLContext) -> None:
 def test_without_a_credential_no_call_is_tried(tmp_path: Path) -> None:
     [finding] = abroad.calls(patient(tmp_path))
     assert "nothing is deployed" in finding.text
+
+
+def test_what_this_side_has_no_way_to_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert abroad.can_be_tried("192.0.2.7")
+    assert abroad.can_be_tried("::1")
+    monkeypatch.setattr(abroad, "source_towards", lambda _: None)
+    assert not abroad.can_be_tried("2001:db8::7")
+    monkeypatch.setattr(abroad, "resolved", lambda _: ["2001:db8::7"])
+    host = Host.model_validate({"address": "a.example"})
+    [finding] = abroad.look(Target(host, "a.example", host.roles), None)
+    assert finding.well
+    assert "was not tried" in finding.text

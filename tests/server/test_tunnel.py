@@ -27,17 +27,22 @@ class Relay:
 
     def __init__(self, folder: Path) -> None:
         self.hatch = Hatch(folder / "turn.sock")
+        self.writers: list[asyncio.StreamWriter] = []
         self.clients: asyncio.Queue[tuple[Address, Address, Streams]] = asyncio.Queue()
 
     async def open(self) -> None:
         self.hatch.take()
         self.server = await asyncio.start_unix_server(self.hear, sock=self.hatch.sock)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        for writer in self.writers:
+            writer.close()
         self.server.close()
         self.hatch.close()
+        await asyncio.sleep(LAST_WORDS)
 
     async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         head = await reader.readexactly(PREFIX)
         head += await reader.readexactly(size_of(head) - PREFIX)
         client = client_of(head, "tls")
@@ -89,7 +94,7 @@ async def test_a_client_is_known_and_heard_from_its_first_byte(tmp_path: Path) -
         while made.clients:
             await asyncio.sleep(0.01)
     assert notes == []
-    relay.close()
+    await relay.close()
 
 
 @pytest.mark.parametrize("resets", [False, True])
@@ -108,7 +113,7 @@ async def test_a_client_that_goes_is_gone_for_the_relay(tmp_path: Path, resets: 
             assert await there.read() == b""
         back.close()
         assert not made.clients
-    relay.close()
+    await relay.close()
 
 
 async def test_without_a_relay_the_client_is_closed_and_counted(tmp_path: Path) -> None:
@@ -133,7 +138,7 @@ async def test_where_the_newest_died_an_older_one_is_found(tmp_path: Path) -> No
         writer.write(b"\0")
         await old.clients.get()
         writer.close()
-    old.close()
+    await old.close()
 
 
 async def test_who_does_not_read_stops_the_other_end(tmp_path: Path) -> None:
@@ -157,4 +162,4 @@ async def test_who_does_not_read_stops_the_other_end(tmp_path: Path) -> None:
                     break
             assert sent < 16 << 20
             back.transport.abort()
-    relay.close()
+    await relay.close()

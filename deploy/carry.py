@@ -38,7 +38,8 @@ THERE = Path(__file__).parent / "there"
 CONNECT_SECONDS = 10
 UPLOADS = "/tmp"  # noqa: S108  # an archive under a name by chance; root reads it once and compares its hash
 START = (  # the program comes as a zip file in one line of standard input, the order in the next
-    "import base64,json,os,sys,tempfile;"
+    "import sys;sys.version_info<(3,9) and sys.exit('its python3 is too old; Debian 12 or 13 is needed');"
+    "import base64,json,tempfile;"
     "f=tempfile.NamedTemporaryFile(suffix='.zip');"
     "f.write(base64.b64decode(sys.stdin.readline()));f.flush();"
     "sys.path.insert(0,f.name);sys.dont_write_bytecode=True;"
@@ -114,7 +115,7 @@ class Line:
         """The answer's JSON. Raises Unreachable."""
         well, said, wrong = self.order(order)
         if not well or not said:
-            raise Unreachable(f"{self}: {wrong[-1] if wrong else 'it gave no answer'}; is python3 installed?")
+            raise Unreachable(f"{self}: {wrong[-1] if wrong else 'it gave no answer; is python3 installed?'}")
         return json.loads(said[-1])
 
     def bring(self, file: Path) -> tuple[str, str]:

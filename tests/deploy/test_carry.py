@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import getpass
 import hashlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -148,3 +150,27 @@ def test_who_may_not_become_root_is_told(sshd: Served, monkeypatch: pytest.Monke
         monkeypatch.setattr("sys.stdin", nobody)
         with pytest.raises(Unreachable, match="may not become root"):
             carry.reach(Host.model_validate({"address": "local"}))
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("python3 -c 'import sys; sys.exit(\"its python3 is too old\")'", "its python3 is too old"),
+        ("exit 127", "is python3 installed?"),
+    ],
+)
+def test_a_machine_that_cannot_run_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, says: str
+) -> None:
+    (tmp_path / "python3").write_text(f"#!/bin/sh\nPATH={os.environ['PATH']}\n{program}\n")
+    (tmp_path / "python3").chmod(0o755)
+    line = carry.reach(Host.model_validate({"address": "local"}))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(Unreachable, match=re.escape(says)):
+        line.ask(LOOK)
+
+
+def test_what_starts_there_is_read_by_old_pythons_too() -> None:
+    first, _, _ = carry.START.partition("import base64")
+    assert "sys.version_info" in first
+    ast.parse(carry.START, feature_version=(3, 4))

@@ -6,9 +6,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import secrets
 import tarfile
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ ROOT = PROJECT.parent
 TREE = ("config.py", "deploy", "server", "templates", "turn")
 SITE = "site"  # beside the tree, in the archive as on the machine
 UNSHIPPED = ("__pycache__", ".mypy_cache")
+KEPT = 4  # archives: machines of several kinds are sent theirs at the same time
 HASH_DIGITS = 10  # 40 bits: two releases of one version never meet by chance
 
 
@@ -65,14 +68,18 @@ def packed(release: Release, cache: Path, root: Path = ROOT) -> Path:
     """The release as one archive, made once."""
     archive = cache / f"{release.name}.tar.gz"
     if not archive.exists():
-        draft = archive.with_name(f".{archive.name}")
+        draft = archive.with_name(f".{archive.name}.{secrets.token_hex(4)}")  # others may pack the same
         with draft.open("wb") as file:
             write(file, root, release.site)
         draft.rename(archive)
-        for older in cache.glob("*.tar.gz"):
-            if older != archive:
-                older.unlink()
+        tidy(cache)
     return archive
+
+
+def tidy(cache: Path) -> None:
+    with suppress(FileNotFoundError):  # somebody else tidies up at the same time
+        for older in sorted(cache.glob("*.tar.gz"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+            older.unlink()
 
 
 def write(file: io.BufferedIOBase, root: Path, folder: Path) -> None:

@@ -51,10 +51,12 @@ class Admin:
         for name in ("", ".pub"):
             shutil.copy(f"{key}{name}", keys / f"id_ed25519{name}")
         self.file.write_text(yaml.safe_dump(config, sort_keys=False))
-        kept = CACHE / "calln"
-        kept.mkdir(parents=True, exist_ok=True)
+        cache = self.home / ".cache/calln"
+        cache.mkdir(parents=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
         for suite in {target.suite for target in targets}:
-            site(DEBIANS[suite], CACHE / "calln")
+            kept = site(DEBIANS[suite], CACHE)
+            (cache / kept.name).symlink_to(kept)
 
     def change(self, name: str, text: str) -> None:
         """Add something to a file of the tree, which makes another release of it."""
@@ -70,7 +72,7 @@ class Admin:
         env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SSH_")},
             "HOME": str(self.home),
-            "XDG_CACHE_HOME": str(CACHE),
+            "XDG_CACHE_HOME": str(self.home / ".cache"),
             "SSL_CERT_FILE": str(self.trust),
             "PYTHONPATH": str(self.tree),
         }

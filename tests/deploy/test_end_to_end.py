@@ -78,7 +78,7 @@ def processes(target: Target) -> str:
 async def test_the_plan_changes_nothing(admin: Admin, target: Target, before: Snapshot) -> None:
     said = await admin.deploy("plan", named="plan of a fresh machine")
     assert "/etc/systemd/system/calln-relay@.service" in said
-    assert before.difference(target.snapshot()) == []
+    assert not before.difference(target.snapshot())
 
 
 async def test_a_fresh_machine_serves(admin: Admin, target: Target) -> None:
@@ -158,4 +158,4 @@ async def test_what_drained_ends_with_the_call(target: Target, call: Call) -> No
 
 async def test_a_machine_is_as_it_was(admin: Admin, target: Target, before: Snapshot) -> None:
     await admin.deploy("destroy", "--purge", "--yes", named="destroy")
-    assert before.difference(target.snapshot()) == []
+    assert "\n".join(before.difference(target.snapshot())) == ""

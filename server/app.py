@@ -42,6 +42,7 @@ from server.visitors import Means
 from turn import logs, systemd
 from turn.engines import BadCertificate, Certificate
 from turn.hatch import RELAY
+from turn.validity import ends
 
 __all__ = ["Unavailable", "build", "run"]
 
@@ -50,6 +51,7 @@ log = logging.getLogger("calln.server")
 SOCKET = "server.sock"
 HTTP, HTTPS = "http", "https"  # what a service manager calls the sockets that it holds for us
 CARRIED = "TURN clients that are handed on to the relay."
+ENDS = "When the certificate is over, in seconds since 1970; 0: there is none that is good now."
 NAME_BYTES = 16  # of visitors, calls and resume secrets: nobody guesses 128 bits
 BANS_SECONDS = 60  # how long the address of an ended ban may stay
 TICK_SECONDS = 0.5  # a ban by another process is noticed within a second
@@ -191,6 +193,8 @@ async def serve(house: House, site: Site, server: Server, read: Callable[[], Tol
     metrics.watch("calln_turn_connections", CARRIED, lambda: len(tunnel.clients))
     door = made(server, given.get(HTTPS, []), tunnel) if server.tls_listen else None
     plain = given.get(HTTP) or [process.listen(at) for at in server.listen]
+    if door is not None:
+        metrics.watch("calln_certificate_ends_seconds", ENDS, lambda: door.ends)
     parts = parts_of(house, site, server, door, plain)
     with contextlib.closing(process.hatched(site.state_dir / SOCKET)) as hatch:
         parts.append((house.control, [hatch.sock]))
@@ -254,7 +258,9 @@ def show(door: Door, server: Server) -> None:
         log.warning("server.certificate is not there yet: only HTTP is answered until a reload finds it")
         return
     try:
-        door.present(Certificate(server.certificate, server.key))
+        certificate = Certificate(server.certificate, server.key)
+        door.present(certificate)
+        door.ends = ends(certificate)
     except BadCertificate as problem:
         raise Unavailable(f"server.certificate, server.key: {problem}") from None
 

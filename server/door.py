@@ -45,6 +45,7 @@ class Door:
         self.carry = carry
         self.note = note
         self.context: ssl.SSLContext | None = None  # until there is a certificate
+        self.ends = 0.0  # when that is over, in seconds since 1970; 0 where it is not good
         self.new: dict[socket.socket, tuple[Network, asyncio.TimerHandle]] = {}  # the oldest first
         self.new_of: Counter[Network] = Counter()
         self.tasks: set[asyncio.Task[None]] = set()

@@ -164,7 +164,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "server.bans": ("server.state",),
     "server.calls": ("server.state",),
     "server.state": ("server.state",),
-    "server.app": ("server", "turn.engines", "turn.hatch", "turn.logs", "turn.systemd"),
+    "server.app": ("server", "turn.engines", "turn.hatch", "turn.logs", "turn.systemd", "turn.validity"),
     "server.process": ("server", "turn.hatch", "turn.systemd"),
     "server.door": ("server", "turn.engines"),
     "server.tunnel": ("server", "turn.engines.proxied", "turn.flows", "turn.hatch"),

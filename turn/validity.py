@@ -19,17 +19,35 @@ def untimely(certificate: Certificate) -> str | None:
     Shown to somebody who trusts this very certificate and asks for no name, so that only the time is left to
     complain of: no part of the standard library reads a certificate's dates otherwise.
     """
+    try:
+        shown(certificate)
+    except ssl.SSLCertVerificationError as error:
+        return TIMES.get(error.verify_code)
+    return None
+
+
+def ends(certificate: Certificate) -> float:
+    """When it is over, in seconds since 1970; 0 where it is not good at this hour. Raises BadCertificate."""
+    try:
+        seen = shown(certificate).getpeercert() or {}
+    except ssl.SSLCertVerificationError:
+        return 0
+    return ssl.cert_time_to_seconds(str(seen["notAfter"]))
+
+
+def shown(certificate: Certificate) -> ssl.SSLObject:
+    """The side that has seen it. Raises BadCertificate, and ssl.SSLCertVerificationError."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = server_context(certificate).wrap_bio(to_server, to_client, server_side=True)
     client = trusting(certificate).wrap_bio(to_client, to_server)
     try:
         for side in (client, server, client):
             shake(side)
-    except ssl.SSLCertVerificationError as error:
-        return TIMES.get(error.verify_code)
+    except ssl.SSLCertVerificationError:
+        raise
     except ssl.SSLError as error:  # such as a key of a curve that TLS has not
         raise BadCertificate(f"{certificate.chain}: TLS cannot use it ({error.reason})") from None
-    return None
+    return client
 
 
 def warn(certificate: Certificate | None) -> None:

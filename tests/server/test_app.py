@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from server import app
 from server.app import Unavailable, facts_of
 from server.bans import network_of
 from server.config import Geo, Server, Site
+from server.door import Door
 from server.geo import GeoError
 from server.lobby import GRACE
 from server.state import StateError
 from server.state.embedded import FILE
 from tests.server.serving import ICE, serving
+from tests.turn.test_validity import issued
 
 
 def test_the_facts_are_the_configurations() -> None:
@@ -111,3 +114,14 @@ def test_a_state_file_that_is_damaged(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"no database" * 1000)
     with pytest.raises(StateError, match=FILE):
         app.run(Site(state_dir=tmp_path), Server(), Geo(), ICE)
+
+
+def test_the_end_of_what_is_shown_is_known(tmp_path: Path) -> None:
+    door = Door([], lambda transport, data: None, lambda kind: None)
+    files = {"certificate": tmp_path / "some.pem", "key": tmp_path / "some.key"}
+    server = Server.model_validate({"tls_listen": "127.0.0.1:8443", **files})
+    app.show(door, server)
+    assert door.ends == 0
+    issued(tmp_path, -1, 30)
+    app.show(door, server)
+    assert round((door.ends - time.time()) / 86_400) == 30

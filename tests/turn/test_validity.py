@@ -15,7 +15,7 @@ from tests.turn.test_service import turn
 from turn import process
 from turn.engines import BadCertificate, Certificate
 from turn.machine import Unavailable
-from turn.validity import untimely, warn
+from turn.validity import ends, untimely, warn
 
 SAID = "the certificate has expired: clients refuse TLS; calln doctor says what to do"
 DAYS = [  # the first and the last one, counted from today; what is said
@@ -118,3 +118,16 @@ async def test_it_is_said_at_the_start_and_at_each_reload(tmp_path: Path) -> Non
             assert (await operator.post("/reload")).status_code == 200
         assert [line["text"] for line in relay.log() if "certificate" in line["text"]] == [SAID] * 2
         assert str(tmp_path) not in str(relay.log())
+
+
+@pytest.mark.parametrize(("first", "last", "wrong"), DAYS)
+def test_the_end_of_one_that_is_good_is_known(
+    tmp_path: Path, first: int, last: int, wrong: str | None
+) -> None:
+    days = (ends(issued(tmp_path, first, last)) - datetime.now(UTC).timestamp()) / 86_400
+    assert (round(days) == last) is (wrong is None)
+
+
+def test_the_end_of_nonsense_is_not(tmp_path: Path) -> None:
+    with pytest.raises(BadCertificate):
+        ends(not_in_pem(tmp_path))

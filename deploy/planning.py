@@ -60,6 +60,11 @@ JOURNAL = (
     *("systemd-journald@calln.socket", "systemd-journald-varlink@calln.socket"),
     "systemd-journald@calln.service",
 )
+FORGET = (  # certbot itself leaves copies of the private key; hooks of others stay
+    'cd /etc/letsencrypt && test -z "$(ls renewal)" || exit 0; '
+    "rm -rf accounts archive csr keys live renewal /var/lib/letsencrypt; "
+    "find renewal-hooks -depth -type d -empty -delete"
+)
 WORDS = "rm -rf /var/log/journal/*.calln /run/log/journal/*.calln"
 FOLDERS = ("/etc/sysusers.d",)  # Debian has it not, or with something in it
 # A service told to end lets its calls go on; told again, it ends.
@@ -255,6 +260,7 @@ def purged(facts: Facts) -> Iterator[Step]:
     if HOOK in facts.files:
         argv = ("certbot", "delete", "--non-interactive", "--cert-name", "calln")
         yield Run(argv, "Have certbot forget the certificate.")
+        yield Run(("sh", "-c", FORGET), "Remove certbot's keys and account if it has no other certificate.")
     if facts.account:
         yield Run(("sh", "-c", WORDS), "Remove what the services said.")
         yield Remove("/var/lib/calln")

@@ -72,6 +72,7 @@ def report(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     """Lines that are printed when the module's tests are through."""
     lines: list[str] = []
     yield lines
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    assert terminal is not None
-    terminal.write_line("\n" + "\n".join(lines))
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+    assert capture is not None
+    with capture.global_and_fixture_disabled():
+        print("", *lines, sep="\n")

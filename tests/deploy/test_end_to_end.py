@@ -37,7 +37,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")
-def admin(target: Target, pebble: Pebble, key: Path, folder: Path, report: list[str]) -> Iterator[Admin]:
+def admin(
+    target: Target, before: Snapshot, pebble: Pebble, key: Path, folder: Path, report: list[str]
+) -> Iterator[Admin]:
+    """Comes when the fresh machine has been looked at."""
     admin = Admin(target.network, folder, pebble.root)
     admin.open([target], key, CONFIG)
     yield admin
@@ -158,4 +161,5 @@ async def test_what_drained_ends_with_the_call(target: Target, call: Call) -> No
 
 async def test_a_machine_is_as_it_was(admin: Admin, target: Target, before: Snapshot) -> None:
     await admin.deploy("destroy", "--purge", "--yes", named="destroy")
-    assert "\n".join(before.difference(target.snapshot())) == ""
+    marks = before.difference(target.snapshot())
+    assert not marks, "\n".join(marks)

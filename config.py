@@ -238,6 +238,8 @@ def anchor(config: Config, folder: Path) -> Config:
     """The same with its relative paths taken from the file's own folder."""
     turn, geo, server = config.turn, config.geo, config.server
     site = config.site.model_copy(update={"state_dir": folder / config.site.state_dir})
+    if site.password_file:
+        site = site.model_copy(update={"password_file": folder / site.password_file})
     files = {name: getattr(turn, name) for name in ("secret_file", "certificate", "key")}
     turn = turn.model_copy(update={name: folder / path for name, path in files.items() if path})
     files = {name: getattr(server, name) for name in ("certificate", "key", "acme_dir")}
@@ -281,7 +283,7 @@ def turn_secrets(config: Config) -> list[bytes]:
         return secrets_from(path)
     if written := config.turn.secret.get_secret_value():
         return [written.encode()]
-    return kept_secret(config.site.state_dir)
+    return kept_secret(kept_at(config.site.state_dir))
 
 
 def lacks_secret(config: Config) -> bool:
@@ -296,18 +298,22 @@ def kept_at(state_dir: Path) -> Path:
 
 
 def secrets_from(path: Path) -> list[bytes]:
+    lines = [line.strip() for line in secret_text(path).splitlines() if line.strip()] or [""]
+    return [checked_secret(line, str(path)) for line in lines]
+
+
+def secret_text(path: Path) -> str:
+    """What a file holds that not everybody may read. Raises ConfigError."""
     try:
         if path.stat().st_mode & stat.S_IROTH:
             raise ConfigError([f"{path}: everybody can read this secret; write: chmod 640 {path}"])
-        text = path.read_text("utf-8")
+        return path.read_text("utf-8")
     except UnicodeDecodeError:
         raise ConfigError(
             [f"{path}: the secret is not UTF-8 text; make one with: openssl rand -hex 32"]
         ) from None
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror or error}"]) from None
-    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
-    return [checked_secret(line, str(path)) for line in lines]
 
 
 def checked_secret(secret: str, where: str) -> bytes:
@@ -318,14 +324,13 @@ def checked_secret(secret: str, where: str) -> bytes:
     return secret.encode()
 
 
-def kept_secret(state_dir: Path) -> list[bytes]:
-    """The generated secret. Written whole under another name and then linked, so that of two processes that
+def kept_secret(path: Path) -> list[bytes]:
+    """A generated secret. Written whole under another name and then linked, so that of two processes that
     start at once both read the same one."""
-    path = kept_at(state_dir)
     try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            draft = state_dir / f"turn.secret.{secrets.token_hex(4)}"
+            draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_hex(32) + "\n")
             try:

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from config import Config, lacks_secret, turn_secret
 from deploy.ice import relay_host
+from deploy.lock import site_password
 from server.config import Listen
 from server.geo import open_database
 
@@ -18,6 +19,7 @@ def run(config: Config) -> int:
     """Print the report; nothing is made. Raises ConfigError or GeoError for what cannot be used."""
     if not lacks_secret(config):
         turn_secret(config)
+    site_password(config)
     for name, value in facts(config):
         print(f"  {name:<10} {value}")
     for warning in warnings(config):

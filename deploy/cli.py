@@ -14,6 +14,7 @@ from deploy import bans, check, doctor, together
 from deploy import relay as relays
 from deploy.control import ControlError
 from deploy.ice import ice_settings
+from deploy.lock import lock_of
 from deploy.orders import Halt
 from server import app
 from server.geo import GeoError
@@ -62,20 +63,21 @@ def run_both(config: Config, options: Options) -> int:
 
 
 def serve(config: Config, options: Options) -> int:
-    server, ice = told_server(config)
+    server, ice, lock = told_server(config)
     return app.run(
         config.site,
         server,
         config.geo,
         ice,
         encrypted_only=config.turn.encrypted_only,
+        lock=lock,
         read=lambda: told_server(load(options.config)),
     )
 
 
 def told_server(config: Config) -> app.Told:
     """What a server is told, at its start and again at each reload. Raises ConfigError."""
-    return config.server, ice_settings(config, turn_secret(config))
+    return config.server, ice_settings(config, turn_secret(config)), lock_of(config)
 
 
 def relay(config: Config, options: Options) -> int:

@@ -29,13 +29,15 @@ from server.guards import Bounds, Headers, Hosts, Mistakes
 from server.ice import Ice, IceSettings
 from server.inherited import inherited
 from server.lobby import GRACE, Lobby
+from server.lock import COOKIE_SECONDS, Lock
 from server.matching import Queue
 from server.metrics import Metrics
 from server.origins import hosts_of, local_origins, origins_of
+from server.porch import ENTRANCE, MAX_FORM, TROUBLES, Porch
 from server.process import Beside, Chore, End, Unavailable
 from server.redirect import Redirect
 from server.reports import KEPT_SECONDS, LETTERS, Reports
-from server.sockets import Doors, Sockets
+from server.sockets import Doors, Sockets, anybody
 from server.state.embedded import Embedded
 from server.tunnel import Tunnel
 from server.visitors import Means
@@ -58,7 +60,8 @@ TICK_SECONDS = 0.5  # a ban by another process is noticed within a second
 
 
 Part = tuple[ASGIApp, list[socket.socket]]
-Told = tuple[Server, IceSettings]  # the server's section of the file, and what pages are told of the relay
+# The server's section of the file, what pages are told of the relay, and the site's password if it has one.
+Told = tuple[Server, IceSettings, Lock | None]
 
 
 class House(NamedTuple):
@@ -71,6 +74,7 @@ class House(NamedTuple):
     state: Embedded
     log: CallLog
     ice: Ice
+    porch: Porch | None
 
     def purge(self) -> None:
         purge(self.state, self.log, self.sockets.wall())
@@ -89,6 +93,7 @@ def build(
     geo: Database | None = None,
     *,
     encrypted_only: str = "off",
+    lock: Lock | None = None,
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
 ) -> House:
@@ -101,28 +106,42 @@ def build(
     )
     lobby = Lobby(means, Queue(server.rematch_seconds), Reports(lambda: secrets.choice(LETTERS)))
     origins = origins_of(site, server)
-    doors = Doors(origins, server.trusted_proxies, server.connections_per_address, server.visitors)
+    context = pages.Context(
+        site, BY_NAME if geo else [], facts_of(server, ice, geo, encrypted_only, lock is not None)
+    )
+    porch = None
+    if lock is not None:
+        texts = pages.forms(context, TROUBLES)
+        porch = Porch(lock, texts, origins, server.trusted_proxies, clock, wall)
+    doors = Doors(
+        origins,
+        server.trusted_proxies,
+        server.connections_per_address,
+        server.visitors,
+        porch.admits if porch else anybody,
+    )
     calls = CallLog(state, server.call_log_days)
     metrics = Metrics()
     sockets = Sockets(lobby, doors, Bans(state), calls, metrics, geo, clock, wall)
     observe(metrics, sockets)
-    facts = facts_of(server, ice, geo, encrypted_only)
-    texts = pages.render(pages.Context(site, BY_NAME if geo else [], facts))
-    app = compose(texts, sockets, hosts_of(origins))
-    return House(app, admin.control(sockets), admin.watch(sockets), sockets, state, calls, current)
+    app = compose(pages.render(context), sockets, hosts_of(origins), porch)
+    return House(app, admin.control(sockets), admin.watch(sockets), sockets, state, calls, current, porch)
 
 
 def fresh_name() -> str:
     return secrets.token_urlsafe(NAME_BYTES)
 
 
-def compose(texts: Mapping[str, str], sockets: Sockets, hosts: Mapping[str, str]) -> Starlette:
+def compose(
+    texts: Mapping[str, str], sockets: Sockets, hosts: Mapping[str, str], porch: Porch | None
+) -> Starlette:
     """What is served, and what stands before it, outermost first."""
-    routes = [*pages.routes(texts), WebSocketRoute("/ws", sockets)]
+    entrance = porch.before(pages.Page(texts["index.html"])) if porch else []
+    routes = [*entrance, *pages.routes(texts), WebSocketRoute("/ws", sockets)]
     guards = [
-        Middleware(Headers, hosts=hosts),
+        Middleware(Headers, hosts=hosts, forms="'self'" if porch else "'none'"),
         Middleware(Mistakes),
-        Middleware(Bounds),
+        Middleware(Bounds, bodies={ENTRANCE: MAX_FORM} if porch else {}),
         Middleware(Hosts, hosts=hosts),
     ]
     return Starlette(
@@ -145,7 +164,9 @@ def observe(metrics: Metrics, sockets: Sockets) -> None:
         metrics.watch(name, text, ask)
 
 
-def facts_of(server: Server, ice: IceSettings, geo: Database | None, encrypted_only: str) -> dict[str, Any]:
+def facts_of(
+    server: Server, ice: IceSettings, geo: Database | None, encrypted_only: str, locked: bool = False
+) -> dict[str, Any]:
     """What this server really does, for the privacy page."""
     return {
         "relay": ice.host,
@@ -158,6 +179,7 @@ def facts_of(server: Server, ice: IceSettings, geo: Database | None, encrypted_o
         "resume_seconds": int(GRACE),
         "geo_attribution": geo.credit if geo else None,
         "proxied": bool(server.trusted_proxies),
+        "cookie_days": COOKIE_SECONDS // 86_400 if locked else 0,
     }
 
 
@@ -168,6 +190,7 @@ def run(
     ice: IceSettings,
     *,
     encrypted_only: str = "off",
+    lock: Lock | None = None,
     read: Callable[[], Told] | None = None,
 ) -> int:
     """Serve until told to end; the exit code. `read` reads the configuration anew on SIGHUP, and raises
@@ -177,7 +200,7 @@ def run(
     database = open_database(geo.database) if geo.database else None
     state = Embedded(site.state_dir)
     try:
-        house = build(site, server, ice, state, database, encrypted_only=encrypted_only)
+        house = build(site, server, ice, state, database, encrypted_only=encrypted_only, lock=lock)
         house.purge()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if server.tls_listen else None) as runner:
             runner.run(serve(house, site, server, read))
@@ -269,10 +292,12 @@ def reload(house: House, door: Door | None, read: Callable[[], Told]) -> None:
     """Take in certificate and secrets as they are now; with a mistake everything stays as it was."""
     systemd.reloading()
     try:
-        server, ice = read()
+        server, ice, lock = read()
         if door is not None and server.tls_listen:
             show(door, server)
         house.ice.settings = ice
+        if house.porch and lock:
+            house.porch.lock = lock
         log.info("the certificate and the secrets were read anew")
     except Exception as problem:  # its words may quote what the log must not hold
         log.error("all stays as it was: %s, which calln check shows", type(problem).__name__)

@@ -129,6 +129,12 @@ class Site(Section):
         description="Links at the foot of the page: label and address.",
         examples=[{"Imprint": "https://example.org/imprint"}],
     )
+    password_file: Path | None = Field(
+        None,
+        description="File with a password, one line, that visitors enter before they get the page and may "
+        "call. Read anew on SIGHUP: a new one is asked of everybody, but calls go on. None: open to all.",
+        examples=["/etc/calln/site.password"],
+    )
     state_dir: Path = Field(
         Path(".state"), description="Folder for the ban list, the call log and a generated secret."
     )

@@ -13,11 +13,12 @@ from server.origins import header
 
 MAX_HEADERS = 64  # a browser sends some twenty
 MAX_HEAD = 16 << 10  # bytes of them all; the HTTP parser bounds only a head that comes in pieces
+NO_BODIES: Mapping[str, int] = {}
 ANYWHERE = "/healthz"  # asked by machines that know only an address
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
-    "connect-src 'self'{sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self'{sockets}; base-uri 'none'; form-action {forms}; frame-ancestors 'none'"
 )
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -33,10 +34,12 @@ HSTS = "max-age=31536000"  # RFC 6797 §6.1, a year; only where TLS is our own, 
 class Headers:
     """Sets the strict headers; older browsers want the WebSocket's origin named beside 'self'."""
 
-    def __init__(self, app: ASGIApp, hosts: Mapping[str, str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: Mapping[str, str], forms: str = "'none'") -> None:
         self.app = app
-        self.policies = {host: POLICY.format(sockets=f" {sockets}") for host, sockets in hosts.items()}
-        self.policy = POLICY.format(sockets="")
+        self.policies = {
+            host: POLICY.format(sockets=f" {sockets}", forms=forms) for host, sockets in hosts.items()
+        }
+        self.policy = POLICY.format(sockets="", forms=forms)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def stamped(message: Message) -> None:
@@ -77,20 +80,21 @@ class Mistakes:
 
 
 class Bounds:
-    """Refuses too many headers and every body: nothing here takes one."""
+    """Refuses too many headers and every body but those that are named: path and bytes at most."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, bodies: Mapping[str, int] = NO_BODIES) -> None:
         self.app = app
+        self.bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        code = refused(scope)
+        code = refused(scope, self.bodies.get(scope["path"], 0))
         if code is None:
             await self.app(scope, receive, send)
         else:
             await refuse(code, scope, receive, send)
 
 
-def refused(scope: Scope) -> int | None:
+def refused(scope: Scope, body: int) -> int | None:
     """The status for a request that is too large or can be read in two ways (RFC 9112 §6.1)."""
     size = sum(len(name) + len(value) for name, value in scope["headers"])
     if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEAD:
@@ -98,7 +102,7 @@ def refused(scope: Scope) -> int | None:
     names = {name for name, _ in scope["headers"]}
     if {b"content-length", b"transfer-encoding"} <= names:
         return 400
-    if b"transfer-encoding" in names or (header(scope, b"content-length") or "0") != "0":
+    if b"transfer-encoding" in names or int(header(scope, b"content-length") or "0") > body:
         return 413
     return None
 
@@ -120,7 +124,7 @@ class Hosts:
 
 SENTENCES = {
     400: "this request can be read in two ways",
-    413: "nothing here takes a body",
+    413: "nothing here takes such a body",
     421: "this is not a name of this server; set site.url if it should be",
     431: "too many headers",
 }

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from server.config import Site
+from server.lock import COOKIE_SECONDS, LONGEST
 
 ROOT = Path(__file__).parent
 TEMPLATES = ROOT.parent / "templates" / "pages"
@@ -98,6 +99,16 @@ def render(context: Context, folder: Path = TEMPLATES) -> dict[str, str]:
     templates = environment(folder)
     names = ("index.html", "privacy.html", "not_found.html")
     return {name: templates.get_template(name).render(context._asdict()) for name in names}
+
+
+def forms(context: Context, troubles: Mapping[int, str], folder: Path = TEMPLATES) -> dict[int, str]:
+    """The form for the site's password by the status that it is shown with."""
+    template = environment(folder).get_template("password.html")
+    more = {"days": COOKIE_SECONDS // 86_400, "longest": LONGEST}
+    return {
+        status: template.render(context._asdict(), trouble=trouble, **more)
+        for status, trouble in troubles.items()
+    }
 
 
 def routes(texts: Mapping[str, str]) -> list[BaseRoute]:

@@ -42,7 +42,15 @@ MAX_MALFORMED = 3  # whoever sends more is no page of ours
 
 # Close codes; in the protocol each says whether to come back.
 MISTAKE, RESTART, TOO_SLOW = 1011, 1012, 1013
-MALFORMED_CODE, BANNED, SUBPROTOCOL, SILENT, ELSEWHERE, TOO_MANY = 4400, 4403, 4406, 4408, 4409, 4429
+MALFORMED_CODE, LOCKED, BANNED, SUBPROTOCOL, SILENT, ELSEWHERE, TOO_MANY = (
+    4400,
+    4401,
+    4403,
+    4406,
+    4408,
+    4409,
+    4429,
+)
 
 # How a socket ended -> what becomes of its visitor. Any other code is one that somebody chose, or earned:
 # left, so that nobody is rid of a report by ending oddly.
@@ -58,6 +66,10 @@ FORBIDDEN: Sequence[Event] = (
 )
 
 
+def anybody(scope: Scope) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Doors:
     """Who may come in, and how many."""
@@ -66,6 +78,7 @@ class Doors:
     proxies: Sequence[Network] = ()
     per_address: int = 0
     in_all: int = 0
+    admits: Callable[[Scope], bool] = anybody  # whether it has entered the site's password
 
 
 class Line:
@@ -136,6 +149,8 @@ class Sockets:
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if fits else None})
         line = Line(scope["state"]["wire"], client_of(scope, self.doors.proxies), self.clock())
         code = self.refusal(line) if fits else SUBPROTOCOL
+        if code is None and not self.doors.admits(scope):
+            code = LOCKED
         if code is not None:
             self.hang_up(line, code)
             return

@@ -1,6 +1,6 @@
 // The WebSocket: greeting, ping, resume after a drop, and when to connect again after which close code.
 
-const FINAL = new Set([1000, 1001, 1007, 1009, 4400, 4403, 4406, 4409]); // the server does not want us back
+const FINAL = new Set([1000, 1001, 1007, 1009, 4400, 4401, 4403, 4406, 4409]); // the server does not want us back
 const FIRST_TRY = { 1011: 2, 1013: 2 }; // the server struggles: begin further up the ladder
 const LONG = { 4429: 30 };
 const LADDER = [0, 0.3, 1.2, 2.7, 4.8, 7]; // seconds; the last one repeats

@@ -16,6 +16,7 @@ export const REFUSED = {
   1007: "The server did not understand this page. Load the page again.",
   1009: "That was too large for the server. Press Start to begin again.",
   4400: "The server did not understand this page. Load the page again, so that it is up to date.",
+  4401: "The password of this site has changed, or was entered too long ago. Load the page again and enter it.",
   4403: "This server does not accept calls from your connection. If you think that this is a mistake, write to its operator.",
   4406: "This page is older than the server. Load the page again.",
   4409: "The call goes on in another tab or window. Press Start to begin a new one here.",

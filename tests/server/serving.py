@@ -22,6 +22,7 @@ from server.app import House
 from server.config import Listen, Server, Site
 from server.geo import Database
 from server.ice import IceSettings
+from server.lock import Lock
 from server.messages import CHUNK_TAG, PROTOCOL
 from server.process import Beside, Chore, End
 from server.state.embedded import Embedded
@@ -147,7 +148,12 @@ class Browser:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, site: Site | None = None, geo: Database | None = None, tick: float = 0.02, **server: Any
+    folder: Path,
+    site: Site | None = None,
+    geo: Database | None = None,
+    tick: float = 0.02,
+    lock: Lock | None = None,
+    **server: Any,
 ) -> AsyncIterator[Service]:
     """A service until the block ends; whoever is still connected is cut off."""
     port = free_port()
@@ -164,6 +170,7 @@ async def serving(
         ICE,
         state,
         geo,
+        lock=lock,
         clock=lambda: time.monotonic() + later(),
         wall=lambda: time.time() + later(),
     )

@@ -35,6 +35,7 @@ def test_the_facts_are_the_configurations() -> None:
         "resume_seconds": int(GRACE),
         "geo_attribution": None,
         "proxied": True,
+        "cookie_days": 0,
     }
 
 

@@ -191,12 +191,16 @@ class Connection:
             self.close()
 
     def send_all(self, frames: list[memoryview]) -> None:
-        """In one call, where none waits for the client."""
-        if self.outbox is None and len(frames) > 1:
-            self.send(memoryview(b"".join(padded(frame) for frame in frames)))
+        """In one call, where none waits for the client. Each is sealed by itself: some clients, coturn's
+        among them, take a record of TLS for one frame."""
+        if self.closed or self.outbox is not None or len(frames) == 1:
+            for frame in frames:
+                self.send(frame)
             return
-        for frame in frames:
-            self.send(frame)
+        try:
+            self.send_now(b"".join(self.seal(padded(frame)) for frame in frames))
+        except OSError:
+            self.close()
 
     def seal(self, data: bytes | memoryview) -> bytes | memoryview:
         """What travels for this packet."""

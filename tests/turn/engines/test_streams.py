@@ -7,6 +7,7 @@ import math
 import socket
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.turn.engines.world import (
     unframed,
 )
 from turn.engines.doors import Door
+from turn.engines.encrypted import Encrypted
 from turn.engines.outbox import ANSWER_BYTES, MEDIA_BYTES, Outbox
 from turn.engines.portable import Portable
 from turn.engines.streams import FRAMES, IDLE, STUCK, WHOLE_FRAME, Connection, padded
@@ -150,6 +152,40 @@ async def test_what_comes_together_goes_together(make: Maker, transport: Transpo
                 connection.outbox = None
             else:
                 assert await client.reader.readexactly(20) == b"\x40\x01\0\1a\0\0\0\x40\x01\0\5bcdef\0\0\0"
+
+
+class Watched:
+    """A connection's TLS, and each record that it was given."""
+
+    def __init__(self, tls: Any) -> None:
+        self.tls = tls
+        self.records: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self.records.append(bytes(data))
+        return int(self.tls.write(data))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tls, name)
+
+
+@pytest.mark.parametrize("make", [Portable])
+async def test_each_frame_is_a_record_of_its_own(make: Maker) -> None:
+    """coturn's client reads a record and takes it for one frame: of two in one, it loses the second."""
+    async with World(make, transport="tls") as world:
+        client, peer = await world.client(), world.end()
+        assert isinstance(client, StreamEnd)
+        world.link(client, peer.address, CHANNEL)
+        connection = connection_of(world, client)
+        assert isinstance(connection, Encrypted)
+        assert connection.client is not None
+        connection.tls = watched = Watched(connection.tls)  # type: ignore[assignment]
+        connection.epoll.gather.on = True
+        for frame in (b"\x40\x01\0\1a", b"\x40\x01\0\5bcdef"):
+            connection.client.send(memoryview(frame))
+        connection.epoll.gather.end()
+        assert await client.reader.readexactly(20) == b"\x40\x01\0\1a\0\0\0\x40\x01\0\5bcdef\0\0\0"
+        assert watched.records == [b"\x40\x01\0\1a\0\0\0", b"\x40\x01\0\5bcdef\0\0\0"]
 
 
 @streams

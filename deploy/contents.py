@@ -11,6 +11,7 @@ from pathlib import Path
 from config import SECRET_VARIABLE, Config, turn_secrets
 from deploy import authority
 from deploy.hosts import Target
+from deploy.lock import site_password
 from deploy.orders import Halt
 from deploy.render import Contents
 
@@ -32,7 +33,14 @@ def is_written(config: Config) -> bool:
 
 
 def all_of(config: Config, file: Path, targets: Sequence[Target], secret: str) -> Contents:
-    """Raises Halt for a certificate that TLS could not use."""
+    """Raises Halt for a certificate that TLS could not use, ConfigError for a password that is none."""
+    password = site_password(config)
+    made = pairs(config, file, targets, secret)
+    return made._replace(password=f"{password}\n" if password else "")
+
+
+def pairs(config: Config, file: Path, targets: Sequence[Target], secret: str) -> Contents:
+    """Secret and certificate. Raises Halt."""
     if config.deploy.tls == "internal":
         names = list(dict.fromkeys(target.name for target in targets))
         return Contents(secret, *authority.issued(file.parent / AUTHORITY, names))

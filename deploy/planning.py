@@ -16,6 +16,7 @@ from deploy.render import (
     ACME,
     CERTIFICATE,
     KEY,
+    PASSWORD,
     ROWS,
     SECRET,
     Contents,
@@ -101,7 +102,7 @@ def plan(wish: Wish, target: Target, contents: Contents, facts: Facts, tree: str
 
 def paths() -> list[str]:
     """What a machine is asked about: every file that might be ours, whatever it is for now."""
-    return [*(f"/{row.path}" for row in ROWS), SECRET, CERTIFICATE, KEY, STAMP]
+    return [*(f"/{row.path}" for row in ROWS), SECRET, PASSWORD, CERTIFICATE, KEY, STAMP]
 
 
 def packages(wish: Wish) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from turn.process import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 STATE, SECRET = "/var/lib/calln", "/etc/calln/secrets/turn.secret"
+PASSWORD = "/etc/calln/secrets/site.password"  # noqa: S105  # where it lies
 CERTIFICATE, KEY = "/etc/calln/tls/fullchain.pem", "/etc/calln/tls/privkey.pem"
 ACME = "/var/lib/calln-acme"
 RELEASES = "/opt/calln/releases"
@@ -50,11 +51,13 @@ class Traits(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What is secret (nothing: as it is there), and the certificate if no authority is asked for it."""
+    """What is secret (nothing: as it is there), the certificate if no authority is asked for it, and the
+    site's password if it has one."""
 
     secret: str
     certificate: str = ""
     key: str = ""
+    password: str = ""
 
 
 class Port(NamedTuple):
@@ -131,13 +134,15 @@ def render(wish: Wish, target: Target, contents: Contents, traits: Traits = Trai
         for row in ROWS
         if row.wanted(config, target, traits)
     )
-    return (*plain, *secrets(config, contents))
+    return (*plain, *secrets(config, target, contents))
 
 
-def secrets(config: Config, contents: Contents) -> Iterator[File]:
+def secrets(config: Config, target: Target, contents: Contents) -> Iterator[File]:
     """For the services' account to read. Without a secret in `contents`, the one there stays."""
     if contents.secret:
         yield File(SECRET, contents.secret, 0o640, "root", "calln")
+    if contents.password and target.serves:
+        yield File(PASSWORD, contents.password, 0o640, "root", "calln")
     if config.deploy.tls != "acme":
         yield File(CERTIFICATE, contents.certificate, 0o640, "root", "calln")
         yield File(KEY, contents.key, 0o640, "root", "calln")
@@ -237,7 +242,10 @@ def machine_values(wish: Wish, target: Target) -> dict[str, dict[str, Any]]:
     values = {name: dict(section) for name, section in copy.deepcopy(dict(wish.values)).items()}
     values.pop("deploy", None)
     turn, server = values.setdefault("turn", {}), values.setdefault("server", {})
-    values.setdefault("site", {})["state_dir"] = STATE
+    site = values.setdefault("site", {})
+    site["state_dir"] = STATE
+    if site.pop("password_file", None) and target.serves:
+        site["password_file"] = PASSWORD
     turn.pop("secret", None)
     relay = next(one for one in targets(wish.config) if one.relays)
     turn |= {"secret_file": SECRET, "certificate": CERTIFICATE, "key": KEY}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config import Config
+from config import Config, ConfigError
 from deploy import authority, contents
 from deploy.hosts import targets
 from deploy.orders import Halt
@@ -43,7 +43,18 @@ def test_files_are_shipped_as_they_are(tmp_path: Path) -> None:
     chain, key = issued(tmp_path)
     config = a_config(tls="files", certificate=str(chain), key=str(key))
     made = contents.all_of(config, tmp_path / "c.yaml", targets(config), "s\n")
-    assert made == ("s\n", chain.read_text(), key.read_text())
+    assert made == ("s\n", chain.read_text(), key.read_text(), "")
+
+
+def test_the_sites_password_is_shipped_as_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "p"
+    file.write_text("  open sesame")
+    file.chmod(0o600)
+    config = Config.model_validate({"site": {"url": "https://call.example.org", "password_file": str(file)}})
+    assert contents.all_of(config, tmp_path / "c.yaml", targets(config), "s\n").password == "open sesame\n"
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match="everybody can read"):
+        contents.all_of(config, tmp_path / "c.yaml", targets(config), "s\n")
 
 
 def test_a_pair_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from config import parse
-from deploy.hosts import Target
+from deploy.hosts import Target, targets, wished
 from deploy.render import (
     CERTIFICATE,
     KEY,
+    PASSWORD,
     PROXIES,
     Traits,
     configuration,
@@ -126,6 +127,18 @@ def test_only_what_holds_a_secret_is_one() -> None:
         own = configuration(written(name), target, "x")
         assert own.is_secret == ("canary" in own.text)
         assert SECRET not in own.text
+
+
+def test_the_sites_password_lies_where_pages_are_served() -> None:
+    text = WISHES["two machines"].replace("site: {", "site: {password_file: /home/me/password, ")
+    wish = wished(text, Path("calln.yaml"))
+    server, relay = targets(wish.config)
+    contents = CONTENTS._replace(password="canary for all\n")
+    shipped = {file.path: file for file in render(wish, server, contents)}[PASSWORD]
+    assert (shipped.text, shipped.mode, shipped.group) == ("canary for all\n", 0o640, "calln")
+    assert PASSWORD not in {file.path for file in render(wish, relay, contents)}
+    own, other = (parse(configuration(wish, one, "x").text, Path("/c.yaml")) for one in (server, relay))
+    assert (own.site.password_file, other.site.password_file) == (Path(PASSWORD), None)
 
 
 def test_ports_80_and_443_belong_to_the_server_or_to_a_proxy() -> None:

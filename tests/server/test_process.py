@@ -254,7 +254,7 @@ ice = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
 files = {"certificate": folder / "chain.pem", "key": folder / "key.pem"}
 server = Server(tls_listen=(f"127.0.0.1:{port}",), acme_dir=folder, **files)
 site = Site(state_dir=folder / "state", url=f"https://localhost:{port}")
-sys.exit(run(site, server, Geo(), ice, read=lambda: (server, ice)))
+sys.exit(run(site, server, Geo(), ice, read=lambda: (server, ice, None)))
 """
 
 

@@ -11,7 +11,15 @@ from typing import NamedTuple
 from turn.core.handshake import Refused
 from turn.core.pairs import CIPHERTEXT, Pair, Room
 from turn.core.sessions import Session, Sessions
-from turn.wire.dtls import HANDSHAKE, HANDSHAKE_EPOCH, Record, parse_fragments, parse_records
+from turn.wire.dtls import (
+    ACK,
+    HANDSHAKE,
+    HANDSHAKE_EPOCH,
+    RECORD,
+    Record,
+    parse_fragments,
+    parse_records,
+)
 from turn.wire.ice import ANSWERS, PINGS, REQUESTS, SUCCESSES, Check, parse_check
 from turn.wire.srtp import INWARD, NOTHING, RTCP, sealed_at, stream_of
 
@@ -119,8 +127,29 @@ def read_dtls(case: Case, datagram: bytes) -> None:
     for record in parse_records(datagram):
         if record.encrypted:
             check_ciphertext(case, record)
-        elif record.kind == HANDSHAKE:
-            hear_handshake(case, record)
+        else:
+            hear_clear(case, record)
+
+
+def hear_clear(case: Case, record: Record) -> None:
+    """Whatever it is, in clear it may carry anything: so all of it counts, its header too."""
+    if not may_say(case, record):
+        raise Refused("too much in clear")
+    if record.kind == HANDSHAKE:
+        hear_handshake(case, record)
+    elif record.kind == ACK and not may_acknowledge(case):
+        raise Refused("no handshake")
+
+
+def may_say(case: Case, record: Record) -> bool:
+    """Whether this much more may pass through the allocation before it is encrypted."""
+    consented = case.pair.has_consent(case.now)
+    return case.room.clear[case.way][consented].take(case.now, RECORD.size + len(record.content))
+
+
+def may_acknowledge(case: Case) -> bool:
+    handshake = case.session.handshake
+    return handshake is not None and handshake.may_acknowledge(case.speaker)
 
 
 def hear_handshake(case: Case, record: Record) -> None:
@@ -146,7 +175,7 @@ def overtakes(case: Case, record: Record) -> bool:
     handshake = case.session.handshake
     if handshake is None or not record.unified or record.epoch != HANDSHAKE_EPOCH:
         return False
-    return handshake.may_overtake(case.speaker, len(record.content), case.now)
+    return handshake.may_overtake(case.speaker, len(record.content), case.now) and may_say(case, record)
 
 
 def media(case: Case) -> None:

@@ -3,10 +3,11 @@ on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from turn.buckets import Bucket
-from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO, Fragment
+from turn.wire.dtls import CLIENT_HELLO, FRAGMENT, SERVER_HELLO, Fragment
 from turn.wire.hello import (
     NULL_PROFILES,
     PROFILES,
@@ -17,16 +18,23 @@ from turn.wire.hello import (
     parse_client_hello,
     parse_server_hello,
 )
+from turn.wire.stun import WireError
 
-HELLOS = frozenset((CLIENT_HELLO, SERVER_HELLO))
+Hello = ClientHello | ServerHello
+
+HELLOS: dict[int, Callable[[bytes], Hello]] = {
+    CLIENT_HELLO: parse_client_hello,
+    SERVER_HELLO: parse_server_hello,
+}
 MAX_HELLO = 4096  # bytes of one: post-quantum ones have 1,500, and with a second key share 3,000
 MAX_FRAGMENTS = 16  # of one hello
 MAX_ASSEMBLIES = 4  # of each end: bounds memory; the oldest goes first, so that a forged one blocks nothing
 MAX_BUFFERED = MAX_HELLO  # bytes of each end's fragments together: the same
 PATIENCE = 4.0  # seconds until what conflicts begins anew: a forged fragment keeps nobody out for long
 
-# Certificates and the like pass unread, so an end may say so much in clear and no more. It fills up again, or
-# what is forged in an end's name would use it up for good.
+# Certificates and the like pass unread, so an end may say so much in clear and no more: in one session, and
+# through one allocation, since sessions are cheap to make. It fills up again, or what is forged in an end's
+# name would use it up for good.
 CLEAR_BURST, CLEAR_PER_SECOND = 65536.0, 1024.0
 
 
@@ -49,11 +57,12 @@ class Assembly:
     """The fragments of one hello. Complete ones are kept, too: whatever repeats a part is judged with the
     whole."""
 
-    __slots__ = ("began", "length", "parts")
+    __slots__ = ("_read", "began", "length", "parts")
 
     def __init__(self, length: int, began: float) -> None:
         self.length, self.began = length, began
         self.parts: dict[int, bytes] = {}
+        self._read: Hello | str | None = None  # or what is wrong with it
 
     @property
     def size(self) -> int:
@@ -70,6 +79,8 @@ class Assembly:
 
     def add(self, offset: int, data: bytes) -> None:
         """Raises Refused, and then changes nothing."""
+        if self.whole() is not None:
+            return
         parts = {**self.parts, offset: max(self.parts.get(offset, b""), data, key=len)}
         merged = merge(parts)
         if len(merged) > MAX_FRAGMENTS:
@@ -79,6 +90,25 @@ class Assembly:
     def whole(self) -> bytes | None:
         body = self.parts.get(0, b"")
         return body if len(body) == self.length else None
+
+    def hello(self, kind: int) -> Hello | None:
+        """The whole, parsed once however often a part is repeated. Raises WireError."""
+        body = self.whole()
+        if body is None:
+            return None
+        if self._read is None:
+            self._read = read_hello(kind, body)
+        if isinstance(self._read, str):
+            raise WireError(self._read)
+        return self._read
+
+
+def read_hello(kind: int, body: bytes) -> Hello | str:
+    """A hello, or why it is none."""
+    try:
+        return HELLOS[kind](body)
+    except WireError as why:
+        return str(why)
 
 
 def merge(parts: dict[int, bytes]) -> dict[int, bytes]:
@@ -110,9 +140,9 @@ class End:
         self._clear = Bucket(CLEAR_PER_SECOND, CLEAR_BURST)
         self.offer: ClientHello | None = None  # the last complete one
 
-    def take(self, fragment: Fragment, now: float) -> bytes | None:
-        """A hello that is whole now. Raises Refused."""
-        if not self.may_say(len(fragment.data), now):
+    def take(self, fragment: Fragment, now: float) -> Hello | None:
+        """A hello that is whole now. Raises Refused and WireError."""
+        if not self.may_say(FRAGMENT.size + len(fragment.data), now):
             raise Refused("too much in clear")
         if fragment.kind not in HELLOS:
             return None
@@ -121,7 +151,12 @@ class End:
         assembly = self._assembly(fragment, now)
         assembly.add(fragment.offset, fragment.data)
         self._shrink(assembly)
-        return assembly.whole()
+        return assembly.hello(fragment.kind)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of a hello was heard."""
+        return bool(self._assemblies)
 
     def may_say(self, size: int, now: float) -> bool:
         """Whether so much more may pass before the session is open."""
@@ -155,18 +190,21 @@ class Handshake:
 
     def hear(self, speaker: int, fragment: Fragment, now: float) -> Agreement | None:
         """What this fragment settles, if it does. Raises Refused and WireError."""
-        body = self.ends[speaker].take(fragment, now)
-        if body is None:
+        hello = self.ends[speaker].take(fragment, now)
+        if isinstance(hello, ClientHello):
+            self.ends[speaker].offer = hello
+        if not isinstance(hello, ServerHello):
             return None
-        if fragment.kind == CLIENT_HELLO:
-            self.ends[speaker].offer = parse_client_hello(body)
-            return None
-        return agree(self.ends[1 - speaker].offer, parse_server_hello(body))
+        return agree(self.ends[1 - speaker].offer, hello)
 
     def may_overtake(self, speaker: int, size: int, now: float) -> bool:
         """Whether so much of what DTLS 1.3 encrypts of a handshake may come before the ServerHello that it
         follows: on some ways packets overtake each other."""
         return self.has_offer_for(speaker) and self.ends[speaker].may_say(size, now)
+
+    def may_acknowledge(self, speaker: int) -> bool:
+        """Whether there is something in clear to acknowledge: even parts of a hello are (RFC 9147 §7.1)."""
+        return self.ends[1 - speaker].has_begun
 
     def has_offer_for(self, speaker: int) -> bool:
         """Whether the other end has offered something to this one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from turn.buckets import Bucket
+from turn.core.handshake import CLEAR_BURST, CLEAR_PER_SECOND
 from turn.core.sessions import Session
 from turn.flows import Address
 from turn.wire.srtp import INWARD, RTCP, SAMPLE, looks_plain
@@ -104,15 +105,22 @@ class Pair:
         return frozenset(stream for stream in passed if stream & ~INWARD != CIPHERTEXT)
 
 
-class Room:
-    """One allocation's pairs. Whether `vouched`: our own signalling knows both ends."""
+def clear_buckets() -> tuple[Bucket, Bucket]:
+    """What is forged from another port of the peer has no consent, and takes nothing from what has."""
+    return Bucket(CLEAR_PER_SECOND, CLEAR_BURST), Bucket(CLEAR_PER_SECOND, CLEAR_BURST)
 
-    __slots__ = ("_swept", "pairs", "streams", "user", "vouched")
+
+class Room:
+    """One allocation's pairs. Whether `vouched`: our own signalling knows both ends. `clear` is what each
+    direction may still say in clear, without consent and with it."""
+
+    __slots__ = ("_swept", "clear", "pairs", "streams", "user", "vouched")
 
     def __init__(self, user: str, vouched: bool) -> None:
         self.user, self.vouched = user, vouched
         self.pairs: dict[Address, Pair] = {}
         self.streams = 0
+        self.clear = (clear_buckets(), clear_buckets())
         self._swept: float | None = None
 
     def begin(self, peer: Address, now: float) -> Pair | None:

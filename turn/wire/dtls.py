@@ -15,12 +15,14 @@ FRAGMENT = Struct("!B3sH3s3s")  # type, length, message_seq, offset, length of t
 MOST_RECORDS = 16  # in one datagram; a flight of a handshake has about five
 HANDSHAKE_EPOCH = 2  # of DTLS 1.3: what follows the ServerHello (RFC 9147 §6.1)
 SHORTEST_CIPHERTEXT = 17  # a byte of content type and a tag of 16 (RFC 9147 §4)
-MOST_ACKED = 32  # records that one ACK names, at 16 bytes each (RFC 9147 §7)
+MOST_FRAGMENTS = 16  # in one record: each costs time, and a flight has five messages
+MOST_ACKED = 8  # records that one ACK in clear names: a hello comes in two or three, and perhaps again
+ACKED = Struct("!QHHL")  # epoch of each, and the sequence number, of 48 bits (RFC 9147 §7)
 
 # What stays in clear of a handshake: hellos, HelloVerifyRequest, NewSessionTicket, certificates and their kin
 # (RFC 5246 §7.4, RFC 6066 §8). Finished and what DTLS 1.3 encrypts is not among them.
-CLIENT_HELLO, SERVER_HELLO = 1, 2
-IN_CLEAR = frozenset((CLIENT_HELLO, SERVER_HELLO, 3, 4, 11, 12, 13, 14, 15, 16, 22))
+CLIENT_HELLO, SERVER_HELLO, HELLO_DONE = 1, 2, 14
+IN_CLEAR = frozenset((CLIENT_HELLO, SERVER_HELLO, 3, 4, 11, 12, 13, HELLO_DONE, 15, 16, 22))
 
 
 class Record(NamedTuple):
@@ -56,6 +58,8 @@ def parse_records(datagram: bytes) -> list[Record]:
         read = read_unified if datagram[at] & 0xE0 == 0x20 else read_plain
         record, at = read(datagram, at)
         records.append(record)
+    if sum(record.kind == ACK for record in records) > 1:
+        raise WireError("too many acknowledgements")
     return records
 
 
@@ -100,8 +104,12 @@ def is_alert(content: bytes) -> bool:
 
 
 def is_ack(content: bytes) -> bool:
+    """Of records in clear (RFC 9147 §7): others are named by ACKs that are encrypted themselves."""
     size = len(content) - 2
-    return 0 <= size <= 16 * MOST_ACKED and size % 16 == 0 and int.from_bytes(content[:2], "big") == size
+    if not 0 <= size <= ACKED.size * MOST_ACKED or size % ACKED.size:
+        return False
+    named = ACKED.iter_unpack(content[2:])
+    return int.from_bytes(content[:2], "big") == size and not any(epoch or high for epoch, high, *_ in named)
 
 
 def is_handshake(content: bytes) -> bool:
@@ -117,15 +125,16 @@ def parse_fragments(content: bytes) -> list[Fragment]:
     fragments: list[Fragment] = []
     at = 0
     while at < len(content):
-        if len(content) - at < FRAGMENT.size:
-            raise WireError("shorter than a header")
+        if len(content) - at < FRAGMENT.size or len(fragments) == MOST_FRAGMENTS:
+            raise WireError("no fragments")
         kind, *numbers = FRAGMENT.unpack_from(content, at)
         length, number, offset, size = (
             each if isinstance(each, int) else int.from_bytes(each, "big") for each in numbers
         )
         start = at + FRAGMENT.size
         at = start + size
-        if kind not in IN_CLEAR or offset + size > length or at > len(content) or (not size and length):
+        idle = length > 0 if kind == HELLO_DONE else not size  # the one message without content
+        if kind not in IN_CLEAR or offset + size > length or at > len(content) or idle:
             raise WireError("no fragment of a handshake in clear")
         fragments.append(Fragment(kind, number, length, offset, content[start:at]))
     return fragments

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import NamedTuple
 
 from turn.wire.stun import WireError
 
+NUMBER = Struct("!H")
 VERSION_12, VERSION_13 = 0xFEFD, b"\xfe\xfc"
 RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")  # RFC 8446 §4.1.3
 USE_SRTP, SUPPORTED_VERSIONS = 14, 43
@@ -108,7 +110,7 @@ def check_version(cursor: Cursor) -> None:
 def numbers(vector: bytes) -> frozenset[int]:
     if len(vector) % 2:
         raise WireError("half a number")
-    return frozenset(int.from_bytes(vector[at : at + 2], "big") for at in range(0, len(vector), 2))
+    return frozenset(number for (number,) in NUMBER.iter_unpack(vector))
 
 
 def read_extensions(cursor: Cursor) -> dict[int, bytes]:

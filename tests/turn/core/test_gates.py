@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.turn import call
-from tests.turn.call import VOICE, Call
+from tests.turn.call import UFRAGS, VOICE, Call
 from turn.core.gates import GATES
 from turn.core.proof import Proof
 from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO
@@ -45,7 +45,8 @@ def build_stun(step: int, how: dict[str, Any]) -> bytes:
 
 
 def build_request(step: int, how: dict[str, Any]) -> bytes:
-    whole = call.request(transaction(step, how), extra=pairs(how.get("extra", [])))
+    sender = how.get("ufrag", UFRAGS[0].decode()).encode()
+    whole = call.request(transaction(step, how), sender, extra=pairs(how.get("extra", [])))
     if how.get("marked", True):
         return whole
     return whole[:2] + (len(whole) - 28).to_bytes(2, "big") + whole[4:-8]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.turn.call import NULL_SUITE, SUITE_12, SUITE_13, client_hello, noise, server_hello
 from turn.core.handshake import (
     CLEAR_BURST,
+    HELLOS,
     MAX_ASSEMBLIES,
     MAX_BUFFERED,
     MAX_FRAGMENTS,
@@ -24,10 +25,12 @@ from turn.core.handshake import (
     agree,
     merge,
 )
-from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO, Fragment
-from turn.wire.hello import ClientHello, ServerHello
+from turn.wire.dtls import CLIENT_HELLO, FRAGMENT, SERVER_HELLO, Fragment
+from turn.wire.hello import ClientHello, ServerHello, parse_client_hello
+from turn.wire.stun import WireError
 
 BODY = client_hello(padding=200)
+HELLO = parse_client_hello(BODY)
 
 
 def part(start: int, end: int, body: bytes = BODY, number: int = 0, kind: int = CLIENT_HELLO) -> Fragment:
@@ -43,8 +46,8 @@ def test_fragments_in_any_order_make_the_whole(cuts: set[int], seed: int) -> Non
     parts = [part(start, end) for start, end in pairwise(edges)]
     parts.sort(key=lambda fragment: noise(f"{seed} {fragment.offset}", 4))
     end = End()
-    assert [end.take(fragment, 0.0) for fragment in parts] == [None] * (len(parts) - 1) + [BODY]
-    assert end.take(parts[0], 1.0) == BODY
+    assert [end.take(fragment, 0.0) for fragment in parts] == [None] * (len(parts) - 1) + [HELLO]
+    assert end.take(parts[0], 1.0) == HELLO
 
 
 def test_parts_that_overlap_and_agree_make_the_whole() -> None:
@@ -52,7 +55,7 @@ def test_parts_that_overlap_and_agree_make_the_whole() -> None:
     assert end.take(part(0, 100), 0.0) is None
     assert end.take(part(50, 150), 0.0) is None
     assert end.take(part(40, 60), 0.0) is None
-    assert end.take(part(140, len(BODY)), 0.0) == BODY
+    assert end.take(part(140, len(BODY)), 0.0) == HELLO
 
 
 def test_merging_leaves_no_overlap() -> None:
@@ -68,14 +71,14 @@ def test_what_contradicts_is_refused_for_a_while() -> None:
         end.take(part(50, 150), PATIENCE)
     with pytest.raises(Refused, match="conflicting"):
         end.take(Fragment(CLIENT_HELLO, 0, len(BODY) + 1, 200, b"x"), PATIENCE)
-    assert end.take(part(0, len(BODY)), PATIENCE + 0.1) == BODY
+    assert end.take(part(0, len(BODY)), PATIENCE + 0.1) == HELLO
 
 
 def test_a_whole_hello_may_be_followed_by_another_of_its_number() -> None:
-    end, other = End(), client_hello(padding=201)
-    assert end.take(part(0, len(BODY)), 0.0) == BODY
+    end, other = End(), client_hello((SUITE_12,), padding=201)
+    assert end.take(part(0, len(BODY)), 0.0) == HELLO
     assert end.take(part(0, 50, other), 0.0) is None
-    assert end.take(part(50, len(other), other), 0.0) == other
+    assert end.take(part(50, len(other), other), 0.0) == parse_client_hello(other) != HELLO
 
 
 @pytest.mark.parametrize(
@@ -107,13 +110,42 @@ def test_the_oldest_goes_first() -> None:
     end = End()
     for number in range(MAX_ASSEMBLIES + 1):
         end.take(part(0, 50, number=number), 0.0)
-    assert end.take(part(50, len(BODY), number=1), 0.0) == BODY
+    assert end.take(part(50, len(BODY), number=1), 0.0) == HELLO
     assert end.take(part(50, len(BODY), number=0), 0.0) is None
+
+
+def test_a_whole_hello_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+
+    def parse(body: bytes) -> ClientHello:
+        parsed.append(body)
+        return parse_client_hello(body)
+
+    monkeypatch.setitem(HELLOS, CLIENT_HELLO, parse)
+    end = End()
+    assert end.take(part(0, len(BODY)), 0.0) == HELLO
+    assert [end.take(part(at, at + 1), 0.0) for at in range(100)] == [HELLO] * 100
+    assert parsed == [BODY]
+
+
+def test_what_is_wrong_with_a_hello_is_said_each_time() -> None:
+    end, body = End(), b"no hello"
+    for start in (0, 0, 3):
+        with pytest.raises(WireError):
+            end.take(part(start, len(body), body), 0.0)
+
+
+def test_headers_count_as_said() -> None:
+    end = End()
+    for _ in range(int(CLEAR_BURST) // (FRAGMENT.size + 1)):
+        end.take(part(0, 1), 0.0)
+    with pytest.raises(Refused, match="too much in clear"):
+        end.take(part(0, 1), 0.0)
 
 
 def test_what_is_said_in_clear_is_bounded_and_comes_back() -> None:
     end = End()
-    certificate = Fragment(11, 0, 10_000, 0, bytes(1000))
+    certificate = Fragment(11, 0, 10_000, 0, bytes(1000 - FRAGMENT.size))
     for _ in range(int(CLEAR_BURST) // 1000):
         assert end.take(certificate, 0.0) is None
     with pytest.raises(Refused, match="too much in clear"):
@@ -160,7 +192,10 @@ def test_agreements(
 def test_only_the_other_end_can_take_an_offer() -> None:
     handshake, answer = Handshake(), server_hello()
     choice = part(0, len(answer), answer, kind=SERVER_HELLO)
-    assert handshake.hear(0, part(0, len(BODY)), 0.0) is None
+    assert not handshake.may_acknowledge(1)
+    assert handshake.hear(0, part(0, 50), 0.0) is None
+    assert (handshake.may_acknowledge(0), handshake.may_acknowledge(1)) == (False, True)
+    assert handshake.hear(0, part(50, len(BODY)), 0.0) is None
     assert (handshake.has_offer_for(0), handshake.has_offer_for(1)) == (False, True)
     assert handshake.hear(0, choice, 0.0) is None
     assert handshake.hear(1, choice, 0.0) == Agreement(unified=True, srtp=True)

@@ -16,7 +16,7 @@ from tests.turn.call import (
 )
 from tests.turn.captures import load
 from turn.core.handshake import End
-from turn.wire.dtls import CLIENT_HELLO, HANDSHAKE, SERVER_HELLO, parse_fragments, parse_records
+from turn.wire.dtls import HANDSHAKE, parse_fragments, parse_records
 from turn.wire.hello import (
     MOST_EXTENSIONS,
     RETRY,
@@ -107,17 +107,18 @@ def test_what_is_no_choice(body: bytes) -> None:
         parse_server_hello(body)
 
 
-def hellos(name: str) -> dict[int, bytes]:
-    """The whole hellos of a recorded call, by their type."""
-    ends, found = {True: End(), False: End()}, {}
+def hellos(name: str) -> tuple[ClientHello | None, ServerHello | None]:
+    """The last of each in a recorded call."""
+    ends = {True: End(), False: End()}
+    offer, choice = None, None
     for seen in load(name):
         for record in parse_records(seen.payload) if 20 <= seen.payload[0] < 64 else []:
             clear = record.kind == HANDSHAKE and not record.encrypted
             for fragment in parse_fragments(record.content) if clear else []:
-                body = ends[seen.outward].take(fragment, 0.0)
-                if body is not None:
-                    found[fragment.kind] = body
-    return found
+                hello = ends[seen.outward].take(fragment, 0.0)
+                offer = hello if isinstance(hello, ClientHello) else offer
+                choice = hello if isinstance(hello, ServerHello) else choice
+    return offer, choice
 
 
 @pytest.mark.parametrize(
@@ -125,8 +126,9 @@ def hellos(name: str) -> dict[int, bytes]:
     [("chr12", {1, 7, 8}, True, None), ("ff", {1, 2, 7, 8}, True, None), ("ff12", {1, 2, 7, 8}, False, 7)],
 )
 def test_recorded_hellos(name: str, profiles: set[int], version_13: bool, profile: int | None) -> None:
-    found = hellos(name)
-    offer, choice = parse_client_hello(found[CLIENT_HELLO]), parse_server_hello(found[SERVER_HELLO])
+    offer, choice = hellos(name)
+    assert offer is not None
+    assert choice is not None
     assert (set(offer.profiles or ()), choice.version_13, choice.profile, choice.retry) == (
         profiles,
         version_13,
@@ -137,5 +139,4 @@ def test_recorded_hellos(name: str, profiles: set[int], version_13: bool, profil
 
 
 def test_the_recorded_hello_without_encryption() -> None:
-    choice = parse_server_hello(hellos("null")[SERVER_HELLO])
-    assert choice == ServerHello(0xC010, False, 1, False)
+    assert hellos("null")[1] == ServerHello(0xC010, False, 1, False)

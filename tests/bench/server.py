@@ -29,7 +29,7 @@ from server.app import run
 from server.config import Geo, Server, Site
 from server.ice import IceSettings
 from server.messages import MAX_CHUNK
-from tests.server.serving import free_port
+from tests.ports import free_port
 from tests.server.test_pictures import HEADS
 from tests.server.test_sdp import HOST, sdp
 

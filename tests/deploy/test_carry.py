@@ -21,7 +21,7 @@ from pyinfra.connectors.sshuserclient.client import get_host_keys
 from deploy import carry
 from deploy.config import Host
 from deploy.orders import Unreachable
-from tests.turn.test_process import free_port
+from tests.ports import free_port
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
 pytestmark = pytest.mark.skipif(SSHD is None or os.geteuid() != 0, reason="needs root and openssh-server")

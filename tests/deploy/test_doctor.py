@@ -14,10 +14,11 @@ from deploy import doctor
 from deploy.cli import main
 from deploy.machine import Finding, Patient
 from tests.deploy.test_relay import running  # noqa: F401  # a fixture
+from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import End
 from tests.turn.test_outside import Reply, server, xored
-from tests.turn.test_process import RELAYED, Elsewhere, elsewhere, free_port
+from tests.turn.test_process import RELAYED, Elsewhere, elsewhere
 from tests.turn.test_validity import issued
 from turn import outside
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.service import free_port
+from tests.ports import free_port
 from tests.turn.engines.world import End
 from tests.turn.test_service import Caller
 from turn.flows import Address
@@ -26,7 +26,7 @@ class Run:
     """One `calln run` with ports of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.http, self.turn = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+        self.http, self.turn = free_port(), free_port()
         file = folder / "config.yaml"
         file.write_text(
             f"site: {{state_dir: state}}\nserver: {{listen: '127.0.0.1:{self.http}'}}\n"

@@ -10,8 +10,9 @@ import pytest
 
 from deploy import trial
 from deploy.trial import NoEcho
+from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
-from tests.turn.test_process import elsewhere, free_port
+from tests.turn.test_process import elsewhere
 from tests.turn.test_service import SECRET
 from turn.credentials import mint
 from turn.flows import Address, Transport

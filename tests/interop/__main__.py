@@ -18,11 +18,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tests.interop.cases import Case, cases
-from tests.interop.relay import HOSTS, KINDS, Relay, free_port, running
+from tests.interop.relay import HOSTS, KINDS, Relay, running
 from tests.interop.rows import ROWS
 from tests.interop.run import run
 from tests.interop.table import plain, write
 from tests.interop.versions import sentence
+from tests.ports import free_port
 
 AT_ONCE = 8  # clients that mostly sleep
 HEAVY_AT_ONCE = 1  # browsers and encoders: more of them only wait for the processors

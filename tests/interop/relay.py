@@ -7,7 +7,6 @@ import base64
 import hashlib
 import hmac
 import secrets
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from tests.interop.certificates import make
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds for the relay to begin on a busy machine
@@ -100,21 +100,6 @@ async def begin(file: Path) -> asyncio.subprocess.Process:
     if not line.startswith(b"calln relay: "):
         raise RuntimeError(f"the relay did not begin: {line.decode(errors='replace')}")
     return process
-
-
-def free_port() -> int:
-    """A port that UDP and TCP have free in both families."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp,
-            socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as tcp,
-        ):
-            udp.bind(("::", 0))
-            try:
-                tcp.bind(udp.getsockname())
-            except OSError:
-                continue
-            return int(tcp.getsockname()[1])
 
 
 def time_limited(name: str = "bob") -> tuple[str, str]:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from config import load
 from deploy.relay import look
 from tests.interop.certificates import make
-from tests.live.test_turn_clients import SECRET, Relay, begin_relay, free_port
+from tests.live.test_turn_clients import SECRET, Relay, begin_relay
+from tests.ports import free_port
 from turn.credentials import Credential, mint
 from turn.engines import Certificate
 

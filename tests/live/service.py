@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds for a process to begin or to end on a busy machine
 BINDING_REQUEST = b"\x00\x01\x00\x00\x21\x12\xa4\x42"  # RFC 8489 §5, without the transaction id
@@ -25,7 +27,7 @@ class Service:
     def __init__(self, folder: Path, sections: Mapping[str, Mapping[str, Any]]) -> None:
         self.folder = folder
         self.state = folder / "state"
-        self.http, self.turn = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+        self.http, self.turn = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.http}/"
         low = 10000 + secrets.randbelow(40) * RELAY_PORTS  # below the ports that the system gives away
         self.file = folder / "config.yaml"
@@ -110,9 +112,3 @@ class Service:
                 return client.recv(512)[:2] == b"\x01\x01"
             except OSError:
                 return False
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,8 +16,9 @@ from playwright.async_api import Browser, async_playwright
 
 from tests.interop.certificates import Files, make
 from tests.interop.clients.browser import trust_in
-from tests.live.service import BINDING_REQUEST, Service, free_port
+from tests.live.service import BINDING_REQUEST, Service
 from tests.live.visitors import CHROMIUM, WATCH, Visitor
+from tests.ports import free_port
 
 CANARY, PLACES = "127.0.0.1", "calln relay: engine"  # what no line holds but that of the listeners
 
@@ -28,7 +28,7 @@ class Secure(Service):
 
     def __init__(self, folder: Path, **server: Any) -> None:
         self.files: Files = make(folder)
-        self.tls = free_port(socket.SOCK_STREAM)
+        self.tls = free_port()
         files = {"certificate": str(self.files.chain), "key": str(self.files.key)}
         place = {"tls_listen": f"127.0.0.1:{self.tls}", **files, **server}
         super().__init__(folder, {"site": {"url": f"https://localhost:{self.tls}"}, "server": place})

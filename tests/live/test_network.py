@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from socket import SOCK_STREAM
 from typing import Any
 
 import pytest
@@ -12,12 +11,13 @@ import pytest_asyncio
 
 from tests.live.cable import Cable
 from tests.live.conftest import Visit
-from tests.live.service import Service, free_port
+from tests.live.service import Service
 from tests.live.visitors import start, talk
+from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PLUG = free_port(SOCK_STREAM)
+PLUG = free_port()
 
 
 def sections(_: Path) -> Mapping[str, Mapping[str, Any]]:

@@ -26,10 +26,10 @@ from tests.live.test_turn_clients import (
     USER,
     Heard,
     begin,
-    free_port,
     trust_in,
 )
 from tests.live.visitors import CHROMIUM
+from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.test_proxied import header_for
 from turn.flows import Address

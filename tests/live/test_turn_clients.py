@@ -6,12 +6,10 @@ import asyncio
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -22,6 +20,7 @@ from aioice.turn import TurnTransport, create_turn_endpoint
 from playwright.async_api import Playwright
 
 from tests.live.visitors import CHROMIUM
+from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.test_doors import shown
 from turn.engines import Certificate
@@ -127,19 +126,6 @@ async def begin_relay(
 async def begin(*command: str) -> asyncio.subprocess.Process:
     pipe, together = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
     return await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe, stderr=together)
-
-
-def free_port() -> int:
-    """A port that both families have free, for UDP and TCP."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp,
-            socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as tcp,
-        ):
-            udp.bind(("::", 0))
-            with suppress(OSError):
-                tcp.bind(udp.getsockname())
-                return int(tcp.getsockname()[1])
 
 
 async def uclient(relay: Relay, row: str, family: str) -> str:

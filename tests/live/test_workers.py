@@ -17,12 +17,12 @@ from tests.live.test_turn_clients import (
     Relay,
     begin,
     begin_relay,
-    free_port,
     lost,
     talk,
     turnutils,
     uclient,
 )
+from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

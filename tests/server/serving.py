@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -26,15 +25,10 @@ from server.lock import Lock
 from server.messages import CHUNK_TAG, PROTOCOL
 from server.process import Beside, Chore, End
 from server.state.embedded import Embedded
+from tests.ports import free_port
 
 PATIENCE = 10.0  # seconds for something that should come at once; other tests share the machine
 ICE = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
-
-
-def free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
 
 
 @dataclass

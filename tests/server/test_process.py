@@ -27,8 +27,9 @@ from server.config import Listen
 from server.messages import PROTOCOL
 from server.process import Chore, End, Unavailable
 from tests.interop.certificates import make
+from tests.ports import free_port
 from tests.server.raw import raw, upgrade
-from tests.server.serving import PATIENCE, Service, free_port
+from tests.server.serving import PATIENCE, Service
 
 PROGRAM = """
 import sys
@@ -273,7 +274,8 @@ async def test_sockets_of_a_service_manager_are_left_to_the_next_one(tmp_path: P
             assert (await one.hear()).startswith(b"RELOADING=1")
             assert await one.hear() == b"READY=1"
             led = await asks.get("/privacy")
-            assert (led.status_code, led.headers["location"]) == (308, f"https://localhost:{port}/privacy")
+            assert led.status_code == 308, (tmp_path / "log").read_text()
+            assert led.headers["location"] == f"https://localhost:{port}/privacy"
         async with httpx.AsyncClient(verify=trust) as asks:
             page = await asks.get(led.headers["location"])
             assert (page.status_code, page.headers["strict-transport-security"]) == (200, "max-age=31536000")

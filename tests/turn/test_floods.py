@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from aioice import stun
 
+from tests.ports import free_port
 from tests.turn.core.test_floods import FLOODS
 from tests.turn.engines.world import End, StreamEnd
-from tests.turn.test_process import ALICE, Elsewhere, elsewhere, free_port
+from tests.turn.test_process import ALICE, Elsewhere, elsewhere
 from tests.turn.test_service import Caller
 from turn.flows import Address
 

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from aioice import stun
 
+from tests.ports import free_port
 from tests.turn.engines.world import End
 from tests.turn.test_service import SECRET, Caller, turn
 from turn import outside, process
@@ -32,12 +33,6 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds; only a hang takes so long
 RELAYED = "21000-21999"  # below the ports that the system gives out
 ALICE = ("alice", "password of hers")
-
-
-def free_port() -> int:
-    probe = End()
-    probe.close()
-    return probe.address.port
 
 
 class Elsewhere:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
-from tests.turn.test_process import elsewhere, free_port
+from tests.turn.test_process import elsewhere
 from tests.turn.test_service import turn
 from turn import process
 from turn.engines import BadCertificate, Certificate

@@ -63,7 +63,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "turn.metrics",
         "turn.told",
     ),
-    "turn.herald": ("turn.core.sessions",),
+    "turn.herald": ("turn.core.sessions", "turn.wire.hello"),
     "turn.memory": ("turn.core.sessions", "turn.herald", "turn.service"),
     "turn.crew": (
         "turn.config",

@@ -1,5 +1,6 @@
-"""What was proved of calls, told among the processes of this relay: to those that live, at once by a socket
-each; to whoever comes after, by a file each. Names of users and sessions are in both, and no address.
+"""What was proved and offered in calls, told among the processes of this relay: to those that live, at once
+by a socket each; what was proved, to whoever comes after too, by a file each. Names of users and sessions are
+in both, and no address.
 
 The files also repair what a full socket has lost: each process reads the others' now and then, which is how
 long calls stay known where only a restart of ICE will lead them.
@@ -15,8 +16,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from turn.core.sessions import Proven
+from turn.core.sessions import News, Offered, Proven, Ufrags
+from turn.wire.hello import ClientHello
 
+OFFER = "offer"  # how what is said of one begins; what is proved has no such word
 EAR, MEMORY, DRAFT = "ear", "proved", "draft"  # in site.state_dir, each followed by a name of its own
 VALID_SECONDS = 60.0  # of a file: who comes later has been away for too long
 LONGEST = 1 << 16  # bytes of what is said of one session; the longest names and all its streams have 4,000
@@ -40,7 +43,7 @@ class Herald:
             self.ear.close()
             raise
 
-    def tell(self, news: Iterable[Proven]) -> None:
+    def tell(self, news: Iterable[News]) -> None:
         """To all that live. Who does not read is left out: the file says it again."""
         others = [place for place in self.folder.glob(f"{EAR}.*") if place != self.place]
         for said in map(packed, news) if others else ():
@@ -55,7 +58,7 @@ class Herald:
         except OSError:
             return
 
-    def hear(self) -> Iterator[Proven]:
+    def hear(self) -> Iterator[News]:
         """What the others have told since."""
         for _ in range(AT_ONCE):
             try:
@@ -77,7 +80,7 @@ class Herald:
             file.writelines(packed(one) + b"\n" for one in proved)
         draft.rename(self.memory)
 
-    def read(self, wall: float) -> Iterator[Proven]:
+    def read(self, wall: float) -> Iterator[News]:
         """What others have written, of late; what is too old goes, and what was left half written."""
         for place in self.folder.glob(f"{DRAFT}.*"):
             remove_late(place, wall)
@@ -96,7 +99,7 @@ def remove_late(draft: Path, wall: float) -> None:
             draft.unlink()
 
 
-def read(place: Path, wall: float) -> Iterator[Proven]:
+def read(place: Path, wall: float) -> Iterator[News]:
     """One file: nothing of what cannot be read, and no more once it is too old."""
     with suppress(OSError, ValueError, TypeError):
         lines = place.read_bytes().splitlines()
@@ -106,16 +109,40 @@ def read(place: Path, wall: float) -> Iterator[Proven]:
         yield from map(unpacked, lines[1:])
 
 
-def packed(proven: Proven) -> bytes:
+def packed(told: News) -> bytes:
     """As JSON; what is no text is written byte by byte."""
-    ufrags = [ufrag.decode("latin-1") for ufrag in proven.ufrags]
-    return json.dumps([proven.user, ufrags, proven.unified, proven.srtp, proven.ssrcs]).encode()
+    ufrags = [ufrag.decode("latin-1") for ufrag in told.ufrags]
+    if isinstance(told, Proven):
+        return json.dumps([told.user, ufrags, told.unified, told.srtp, told.ssrcs]).encode()
+    suites, profiles = told.offer
+    known = None if profiles is None else sorted(profiles)
+    return json.dumps([OFFER, told.user, ufrags, told.speaker, sorted(suites), known]).encode()
 
 
-def unpacked(said: bytes) -> Proven:
+def unpacked(said: bytes) -> News:
     """Raises ValueError and TypeError."""
-    user, (one, other), unified, srtp, ssrcs = json.loads(said)
+    words = json.loads(said)
+    return offered(*words[1:]) if words[:1] == [OFFER] else proven(*words)
+
+
+def proven(
+    user: object, ufrags: Sequence[str], unified: object, srtp: object, ssrcs: Sequence[int]
+) -> Proven:
     if not isinstance(user, str) or not all(isinstance(ssrc, int) for ssrc in ssrcs):
         raise TypeError
-    ufrags = (bytes(one, "latin-1"), bytes(other, "latin-1"))
-    return Proven(user, ufrags, bool(unified), bool(srtp), tuple(ssrcs))
+    return Proven(user, names(ufrags), bool(unified), bool(srtp), tuple(ssrcs))
+
+
+def offered(
+    user: object, ufrags: Sequence[str], speaker: object, suites: Sequence[int], known: Sequence[int] | None
+) -> Offered:
+    numbers = (*suites, *(known or ()))
+    if not isinstance(user, str) or speaker not in (0, 1) or not all(isinstance(one, int) for one in numbers):
+        raise TypeError
+    offer = ClientHello(frozenset(suites), None if known is None else frozenset(known))
+    return Offered(user, names(ufrags), int(bool(speaker)), offer)
+
+
+def names(ufrags: Sequence[str]) -> Ufrags:
+    one, other = ufrags
+    return bytes(one, "latin-1"), bytes(other, "latin-1")

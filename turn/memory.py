@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from turn.core.sessions import Proven
+from turn.core.sessions import News
 from turn.herald import Herald
 from turn.service import Service
 
@@ -56,7 +56,7 @@ class Memory:
                     await asyncio.sleep(self.write())
         self.write()
 
-    def tell(self, news: list[Proven]) -> None:
+    def tell(self, news: list[News]) -> None:
         self.changed.set()
         self.herald.tell(news)
 
@@ -66,10 +66,11 @@ class Memory:
     def read(self) -> None:
         self.learn(self.herald.read(time.time()))
 
-    def learn(self, told: Iterable[Proven]) -> None:
+    def learn(self, told: Iterable[News]) -> None:
         now = time.monotonic()
-        for proven in told:
-            self.service.relay.learn(proven, now)
+        for one in told:
+            self.service.relay.learn(one, now)
+        self.service.spread()  # an offer from there may settle what was chosen here
         self.service.wake_in_time()
 
     def write(self) -> float:

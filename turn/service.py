@@ -12,7 +12,7 @@ from pathlib import Path
 from turn.config import Turn
 from turn.core.effects import Close, Effect, Keep, Link, Open, Release, Send, Unlink
 from turn.core.relay import Relay
-from turn.core.sessions import Proven
+from turn.core.sessions import News
 from turn.engines import Above, BadCertificate, Engine, Failure
 from turn.flows import Address, Flow, Packet
 from turn.live import Live, Unheard
@@ -41,7 +41,7 @@ class Service:
         self.draining = False
         self.sharing = False
         self.quiet_until = 0.0
-        self.tell: Callable[[list[Proven]], object] = lambda news: None  # those who relay beside us
+        self.tell: Callable[[list[News]], object] = lambda news: None  # those who relay beside us
         self.verbs: Mapping[type[Effect], Callable[..., object]] = {
             Open: self.open,
             Close: lambda effect: self.close(effect.relay),
@@ -67,13 +67,17 @@ class Service:
         self.punted[packet.there.transport, len(packet.here.ip)] += 1
         try:
             effects = self.relay.receive(packet, time.monotonic(), time.time())
-            news = self.relay.news()
-            if news:
-                self.tell(news)
+            self.spread()
             self.apply(effects)
         except Exception as error:
             self.note(error)
         self.wake_in_time()
+
+    def spread(self) -> None:
+        """What is new of sessions, before anything that follows from it."""
+        news = self.relay.news()
+        if news:
+            self.tell(news)
 
     def lost(self, client: Address, listener: Address) -> None:
         """A client's connection has ended."""

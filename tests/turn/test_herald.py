@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from turn.core.sessions import Proven
+from turn.core.sessions import News, Offered, Proven
 from turn.herald import AT_ONCE, VALID_SECONDS, Herald
+from turn.wire.hello import ClientHello
 
 PROVEN = [
     Proven("alice", (b"ours", b"theirs"), unified=True, srtp=True, ssrcs=(1, (1 << 32) - 1)),
     Proven("c.visitor \N{SNOWMAN} \ud800", (b'\xff\0"', b"\n"), unified=False, srtp=False),
+]
+NEWS: list[News] = [
+    *PROVEN,
+    Offered("alice", (b"ours", b"theirs"), 1, ClientHello(frozenset((0x1301, 0xC02B)), frozenset((1, 7)))),
+    Offered("\ud800", (b"\xff", b""), 0, ClientHello(frozenset(), None)),
 ]
 BROKEN = [
     b"",
@@ -25,13 +31,23 @@ BROKEN = [
     b'["a", ["x", "y"], 1, 1, [null]]',
     b'[1, ["x", "y"], 1, 1, []]',
     b'["a", ["x", 1], 1, 1, []]',
+    b'["a", ["x", "y", "z"], 1, 1, []]',
+    b'["offer", "a", ["x", "y"], 2, [], []]',
+    b'["offer", "a", ["x", "y"], null, [], []]',
+    b'["offer", 1, ["x", "y"], 1, [], []]',
+    b'["offer", "a", ["x"], 1, [], []]',
+    b'["offer", "a", ["x", "y"], 1, ["1"], []]',
+    b'["offer", "a", ["x", "y"], 1, [], [null]]',
+    b'["offer", "a", ["x", "y"], 1, 7, []]',
+    b'{"offer": 1, "a": 2, "b": 3, "c": 4, "d": 5, "e": 6}',
+    b'["other", "a", ["x", "y"], 1, [], []]',
 ]
 
 
 def test_what_one_tells_all_others_hear(tmp_path: Path) -> None:
     one, *others = (Herald(tmp_path) for _ in range(3))
-    one.tell(PROVEN)
-    assert [list(herald.hear()) for herald in (one, *others)] == [[], PROVEN, PROVEN]
+    one.tell(NEWS)
+    assert [list(herald.hear()) for herald in (one, *others)] == [[], NEWS, NEWS]
     for herald in (one, *others):
         assert herald.place.stat().st_mode & 0o777 == 0o600
         herald.close()

@@ -133,12 +133,13 @@ def agrees(offset: int, data: bytes, other: int, part: bytes) -> bool:
 class End:
     """One end of a session."""
 
-    __slots__ = ("_assemblies", "_clear", "offer")
+    __slots__ = ("_assemblies", "_clear", "choice", "offer")
 
     def __init__(self) -> None:
         self._assemblies: dict[tuple[int, int], Assembly] = {}
         self._clear = Bucket(CLEAR_PER_SECOND, CLEAR_BURST)
         self.offer: ClientHello | None = None  # the last complete one
+        self.choice: ServerHello | None = None  # the same
 
     def take(self, fragment: Fragment, now: float) -> Hello | None:
         """A hello that is whole now. Raises Refused and WireError."""
@@ -155,8 +156,8 @@ class End:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a part of a hello was heard."""
-        return bool(self._assemblies)
+        """Whether a part of a hello was heard, or another process of ours has heard one."""
+        return bool(self._assemblies) or self.offer is not None
 
     def may_say(self, size: int, now: float) -> bool:
         """Whether so much more may pass before the session is open."""
@@ -195,7 +196,15 @@ class Handshake:
             self.ends[speaker].offer = hello
         if not isinstance(hello, ServerHello):
             return None
+        self.ends[speaker].choice = hello
         return agree(self.ends[1 - speaker].offer, hello)
+
+    def believe(self, speaker: int, offer: ClientHello) -> Agreement | None:
+        """What this offer settles, which another process has heard: its answer may be here already. Raises
+        Refused."""
+        self.ends[speaker].offer = offer
+        choice = self.ends[1 - speaker].choice
+        return None if choice is None else agree(offer, choice)
 
     def may_overtake(self, speaker: int, size: int, now: float) -> bool:
         """Whether so much of what DTLS 1.3 encrypts of a handshake may come before the ServerHello that it

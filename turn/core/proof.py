@@ -17,7 +17,7 @@ from turn.core.deadlines import Deadlines
 from turn.core.gates import CHECK, GATES, IN, OTHER, OUT, Case, Gate, may_carry
 from turn.core.handshake import Refused
 from turn.core.pairs import Pair, Room
-from turn.core.sessions import Proven, Sessions
+from turn.core.sessions import News, Proven, Sessions
 from turn.flows import Address
 from turn.wire.ice import parse_check
 from turn.wire.stun import WireError
@@ -115,12 +115,12 @@ class Proof:
         times = (self._deadlines.next(), self.sessions.next_expiry())
         return min((time for time in times if time is not None), default=None)
 
-    def learn(self, proven: Proven, now: float) -> None:
-        """Believe another relay of ours, which saw this session's handshake."""
-        self.sessions.learn(proven, now)
+    def learn(self, told: News, now: float) -> None:
+        """Believe another relay of ours, which saw this session's handshake or one end's part of it."""
+        self.sessions.learn(told, now)
 
-    def news(self) -> list[Proven]:
-        """What was proved here since the last call, for the workers beside us."""
+    def news(self) -> list[News]:
+        """What was proved or offered here since the last call, for the workers beside us."""
         return self.sessions.news()
 
     def remember(self) -> list[Proven]:

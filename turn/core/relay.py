@@ -11,7 +11,7 @@ from turn.core.effects import Close, Effect, Send
 from turn.core.exchange import Exchange
 from turn.core.media import Drop, from_channel, from_client, from_network, from_peer
 from turn.core.requests import METHODS, answer
-from turn.core.sessions import Proven
+from turn.core.sessions import News, Proven
 from turn.core.settings import Settings
 from turn.core.state import State
 from turn.errors import UnknownAttribute
@@ -69,12 +69,12 @@ class Relay:
         """How many packets the gate has passed and refused, by the rule that held and the reason."""
         return self._state.allocations.proof.counts
 
-    def learn(self, proven: Proven, now: float) -> None:
-        """Believe another relay of ours, which saw this session's handshake."""
-        self._state.allocations.proof.learn(proven, now)
+    def learn(self, told: News, now: float) -> None:
+        """Believe another relay of ours, which saw this session's handshake or one end's part of it."""
+        self._state.allocations.proof.learn(told, now)
 
-    def news(self) -> list[Proven]:
-        """What was proved of sessions since the last call, for the relays beside this one."""
+    def news(self) -> list[News]:
+        """What was proved or offered in sessions since the last call, for the relays beside this one."""
         return self._state.allocations.proof.news()
 
     def remember(self) -> list[Proven]:

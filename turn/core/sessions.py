@@ -16,6 +16,7 @@ from typing import NamedTuple
 from turn.core.deadlines import Deadlines
 from turn.core.handshake import Agreement, Handshake, Unencrypted
 from turn.wire.dtls import Fragment
+from turn.wire.hello import ClientHello
 
 Ufrags = tuple[bytes, bytes]  # in order, so that both directions name the same session
 
@@ -23,6 +24,7 @@ SESSION_LIFETIME = 120.0  # seconds without a check of ICE: who lost the network
 TOLD_LIFETIME = 60.0  # of what a relay before us has proved: its clients are back by then, or gone
 MAX_STREAMS = 16  # SSRCs of a session: a call has eight. The oldest is forgotten first
 SPARE = 1  # sessions of a user beyond one for each allocation: the call before this one
+MAX_TOLD = 32  # sessions of a user that others have told of: bounds memory; a user has a few allocations
 
 
 class Proven(NamedTuple):
@@ -33,6 +35,19 @@ class Proven(NamedTuple):
     unified: bool
     srtp: bool
     ssrcs: tuple[int, ...] = ()
+
+
+class Offered(NamedTuple):
+    """What one end of a session has offered: its answer may come to another worker, and means nothing
+    alone."""
+
+    user: str
+    ufrags: Ufrags
+    speaker: int
+    offer: ClientHello
+
+
+News = Proven | Offered
 
 
 class Session:
@@ -60,6 +75,14 @@ class Session:
         self.open = self.unified = self.refused = False
         self.srtp: bool | None = None
         self.ssrcs: dict[int, None] = {}
+
+    def shake(self) -> Handshake:
+        self.handshake = self.handshake or Handshake()
+        return self.handshake
+
+    def refuse(self, speaker: int) -> None:
+        """This end has chosen no encryption. An answer to nothing is anybody's."""
+        self.refused |= self.srtp is None and self.shake().has_offer_for(speaker)
 
     def agree(self, agreement: Agreement) -> None:
         self.open, self.refused = True, False
@@ -89,6 +112,12 @@ class User:
         closed = (session for session in self.sessions.values() if not session.open)
         return next(closed, next(iter(self.sessions.values())))
 
+    def oldest_told(self) -> Session:
+        """Who goes for another that is told of: those that clients here use last, and before them the open
+        ones."""
+        told = (session for session in self.sessions.values() if session.told)
+        return min(told, key=lambda session: (session.entered, session.open))
+
     def an_open_one(self, unified: bool) -> Session | None:
         opened = (one for one in self.sessions.values() if one.open and (one.unified or not unified))
         return next(opened, None)
@@ -104,6 +133,7 @@ class Sessions:
         self._deadlines: Deadlines[int] = Deadlines()  # by number: a heap must not keep what is forgotten
         self._by_number: dict[int, Session] = {}
         self._news: dict[Session, None] = {}
+        self._offers: dict[tuple[Session, int], ClientHello] = {}  # and by whom: what is new of those
 
     def __len__(self) -> int:
         return sum(len(user.sessions) for user in self._users.values())
@@ -138,13 +168,19 @@ class Sessions:
 
     def hear(self, session: Session, speaker: int, fragment: Fragment, now: float) -> None:
         """A part of its handshake; of one that the user holds. Raises Refused and WireError."""
-        if session.handshake is None:
-            session.handshake = Handshake()
+        handshake = session.shake()
+        before = handshake.ends[speaker].offer
         try:
-            agreement = session.handshake.hear(speaker, fragment, now)
+            agreement = handshake.hear(speaker, fragment, now)
         except Unencrypted:
-            session.refused |= session.srtp is None and session.handshake.has_offer_for(speaker)
+            session.refuse(speaker)
             raise
+        offer = handshake.ends[speaker].offer
+        if offer is not None and offer != before and self._knows(session):
+            self._offers[session, speaker] = offer
+        self._settle(session, agreement)
+
+    def _settle(self, session: Session, agreement: Agreement | None) -> None:
         if agreement is not None:
             session.agree(agreement)
             self._tell(session)
@@ -190,25 +226,49 @@ class Sessions:
         holder = self._users.get(user)
         return holder is not None and holder.has_srtp()
 
-    def learn(self, proven: Proven, now: float) -> None:
+    def learn(self, told: News, now: float) -> None:
         """Believe what another relay of ours has seen; its word holds for a while, and then anew."""
-        holder = self._users.setdefault(proven.user, User())
-        session = holder.sessions.get(proven.ufrags)
+        session = self._told(told.user, told.ufrags, now)
+        if isinstance(told, Offered):
+            self._believe(session, told)
+            return
+        is_new = session in self._news
+        session.agree(Agreement(told.unified, told.srtp))
+        for ssrc in told.ssrcs:
+            self.note(session, ssrc)
+        if not is_new:
+            self._news.pop(session, None)
+
+    def _told(self, user: str, ufrags: Ufrags, now: float) -> Session:
+        holder = self._users.setdefault(user, User())
+        session = holder.sessions.get(ufrags)
         if session is None:
-            session = self._make(proven.user, proven.ufrags, told=True)
+            if holder.told >= MAX_TOLD:
+                self._forget(holder.oldest_told())
+            session = self._make(user, ufrags, told=True)
             holder.told += 1
         if not session.entered:
+            holder.sessions.pop(ufrags, None)
             self._keep(holder, session, now + TOLD_LIFETIME)
-        session.agree(Agreement(proven.unified, proven.srtp))
-        for ssrc in proven.ssrcs:
-            self.note(session, ssrc)
-        self._news.pop(session, None)
+        return session
 
-    def news(self) -> list[Proven]:
-        """What was proved since the last call, for the others to learn."""
-        told = [session.proven() for session in self._news]
+    def _believe(self, session: Session, offered: Offered) -> None:
+        """An answer that has come here before may settle it."""
+        try:
+            agreement = session.shake().believe(offered.speaker, offered.offer)
+        except Unencrypted:
+            session.refuse(1 - offered.speaker)
+        else:
+            self._settle(session, agreement)
+
+    def news(self) -> list[News]:
+        """What was proved and offered since the last call, for the others to learn."""
+        offers = self._offers.items()
+        news: list[News] = [Offered(one.user, one.ufrags, end, offer) for (one, end), offer in offers]
+        news += [session.proven() for session in self._news]
+        self._offers.clear()
         self._news.clear()
-        return told
+        return news
 
     def expire(self, now: float) -> None:
         for number in list(self._deadlines.due(now)):
@@ -244,6 +304,8 @@ class Sessions:
         for ssrc in session.ssrcs:
             drop(holder.streams, ssrc, session)
         self._news.pop(session, None)
+        for speaker in (0, 1):
+            self._offers.pop((session, speaker), None)
         self._sweep(session.user)
 
     def _sweep(self, user: str) -> None:

@@ -8,15 +8,19 @@ import tracemalloc
 import pytest
 
 from tests.turn.call import (
+    NULL_SUITE,
     OTHER_PEER,
     OTHER_RELAY,
     PEER,
     RELAY,
+    SUITE_12,
+    UFRAGS,
     VOICE,
     Call,
     client_hello,
     hello,
     noise,
+    record,
     request,
     rtp,
     server_hello,
@@ -26,9 +30,9 @@ from tests.turn.call import (
 )
 from turn.core.pairs import CONSENT, MAX_PAIRS
 from turn.core.proof import Proof, is_vouched
-from turn.core.sessions import SESSION_LIFETIME, TOLD_LIFETIME
+from turn.core.sessions import SESSION_LIFETIME, TOLD_LIFETIME, Proven
 from turn.flows import Address
-from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO
+from turn.wire.dtls import CLIENT_HELLO, HANDSHAKE, SERVER_HELLO
 from turn.wire.srtp import INWARD, RTCP
 from turn.wire.stun import BINDING_REQUEST
 
@@ -205,11 +209,34 @@ def test_what_one_worker_has_proved_another_one_knows() -> None:
     other.consent()
     assert one.proof.news() == []
     one.shake_hands()
-    for proven in one.proof.news():
-        other.proof.learn(proven, 1.0)
+    share(one.proof, other.proof)
     assert (one.proof.news(), other.proof.news()) == ([], [])
     assert other.say(rtp(VOICE, 1)).passes
-    assert [proven.ssrcs for proven in other.proof.news()] == [(VOICE,)]
+    assert other.proof.news() == [Proven("alice", UFRAGS, unified=True, srtp=True, ssrcs=(VOICE,))]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("suite", [SUITE_12, NULL_SUITE])
+def test_the_two_halves_of_a_handshake_may_come_to_different_workers(suite: int, at_once: bool) -> None:
+    """Whichever is known first."""
+    one, other = Call(), Call(relay=OTHER_RELAY)
+    one.consent()
+    other.consent()
+    assert one.say(hello(CLIENT_HELLO, client_hello())).passes
+    if at_once:
+        share(one.proof, other.proof)
+    choice = hello(SERVER_HELLO, server_hello(suite, (7,), version_13=False))
+    assert other.hear(choice).passes is (suite == SUITE_12)
+    share(one.proof, other.proof)
+    share(other.proof, one.proof)
+    finished = record(noise("finished", 40), HANDSHAKE, 1)
+    for call in (one, other):
+        assert call.say(finished).passes is call.hear(rtp(VOICE, 1)).passes is (suite == SUITE_12)
+
+
+def share(one: Proof, other: Proof) -> None:
+    for told in one.news():
+        other.learn(told, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from itertools import count
 
-from tests.turn.call import client_hello, server_hello
+from tests.turn.call import SUITE_12, client_hello, server_hello
 from turn.core.sessions import (
     MAX_STREAMS,
+    MAX_TOLD,
     SESSION_LIFETIME,
     SPARE,
     TOLD_LIFETIME,
+    Offered,
     Proven,
     Session,
     Sessions,
 )
 from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO, Fragment
+from turn.wire.hello import parse_client_hello
 
+OFFER = parse_client_hello(client_hello(profiles=(7,)))
 NAMES = [(b"a%03d" % number, b"b%03d" % number) for number in range(100)]
 
 
@@ -24,6 +28,16 @@ def holding(*users: str) -> Sessions:
     for user in users:
         sessions.hold(user)
     return sessions
+
+
+def offer(sessions: Sessions, session: Session) -> None:
+    body = client_hello(profiles=(7,))
+    sessions.hear(session, 0, Fragment(CLIENT_HELLO, 0, len(body), 0, body), 0.0)
+
+
+def choose(sessions: Sessions, session: Session) -> None:
+    body = server_hello()
+    sessions.hear(session, 1, Fragment(SERVER_HELLO, 0, len(body), 0, body), 0.0)
 
 
 def shake(sessions: Sessions, session: Session, *, srtp: bool = True) -> None:
@@ -127,11 +141,71 @@ def test_a_sessions_streams_are_bounded_and_the_oldest_goes() -> None:
 def test_news_tell_each_change_once() -> None:
     sessions = holding("alice")
     session = opened(sessions)
-    assert sessions.news() == [Proven("alice", NAMES[0], unified=True, srtp=True)]
+    proven = Proven("alice", NAMES[0], unified=True, srtp=True)
+    assert sessions.news() == [Offered("alice", NAMES[0], 0, OFFER), proven]
     assert sessions.news() == []
     sessions.note(session, 7)
     sessions.note(session, 7)
-    assert [proven.ssrcs for proven in sessions.news()] == [(7,)]
+    assert sessions.news() == [proven._replace(ssrcs=(7,))]
+
+
+def test_an_offer_is_told_once_and_means_nothing_alone() -> None:
+    sessions, others = holding("alice"), holding("alice")
+    session = sessions.enter("alice", NAMES[0], 0.0)
+    for _ in range(2):
+        offer(sessions, session)
+    [told] = sessions.news()
+    assert told == Offered("alice", NAMES[0], 0, OFFER)
+    offer(sessions, session)
+    assert sessions.news() == []
+    others.learn(told, 0.0)
+    [learnt] = others
+    assert (learnt.open, learnt.srtp, others.news()) == (False, None, [])
+    choose(others, learnt)
+    assert others.news() == [Proven("alice", NAMES[0], unified=True, srtp=True)]
+
+
+def test_an_offer_settles_what_was_chosen_before_it_was_known() -> None:
+    sessions = holding("alice")
+    session = sessions.enter("alice", NAMES[0], 0.0)
+    choose(sessions, session)
+    assert (session.open, sessions.news()) == (False, [])
+    sessions.learn(Offered("alice", NAMES[0], 0, OFFER), 0.0)
+    assert sessions.news() == [Proven("alice", NAMES[0], unified=True, srtp=True)]
+
+
+def test_an_offer_that_the_choice_is_not_of_opens_nothing() -> None:
+    sessions = holding("alice")
+    session = sessions.enter("alice", NAMES[0], 0.0)
+    choose(sessions, session)
+    sessions.learn(Offered("alice", NAMES[0], 0, OFFER._replace(suites=frozenset((SUITE_12,)))), 0.0)
+    assert (session.open, session.refused, sessions.news()) == (False, True, [])
+
+
+def test_what_is_told_takes_away_no_news() -> None:
+    sessions = holding("alice")
+    session = opened(sessions)
+    sessions.learn(Proven("alice", NAMES[0], unified=False, srtp=True, ssrcs=(7,)), 0.0)
+    assert sessions.news()[-1] == session.proven()
+
+
+def test_what_is_told_of_one_user_is_bounded_and_the_oldest_goes() -> None:
+    """What was only offered goes first, and last what clients here use."""
+    sessions = holding("alice")
+    names = [(b"a", b"%d" % number) for number in range(MAX_TOLD + 40)]
+    for name in names[:MAX_TOLD]:
+        sessions.learn(Proven("alice", name, True, True), 0.0)
+    sessions.learn(Proven("bob", names[0], True, True), 0.0)
+    sessions.learn(Proven("alice", names[1], True, True), 0.0)
+    used = sessions.enter("alice", names[0], 0.0)
+    for name in names[MAX_TOLD:-1]:
+        sessions.learn(Offered("alice", name, 0, OFFER), 0.0)
+    kept = [session.ufrags for session in sessions if session.user == "alice"]
+    assert kept == [*names[3:MAX_TOLD], names[1], used.ufrags, names[-2]]
+    for number in range(1000):
+        sessions.learn(Proven("alice", (b"b", b"%d" % number), True, True), 0.0)
+    assert len(sessions) == MAX_TOLD + 1
+    assert used in list(sessions)
 
 
 def test_what_is_told_is_believed_for_a_minute_or_as_long_as_it_is_used() -> None:

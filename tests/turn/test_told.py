@@ -34,6 +34,7 @@ def test_only_the_networks_named_are_proxies() -> None:
 def test_the_core_is_told_what_the_file_says() -> None:
     configured = turn(
         realm="elsewhere",
+        encrypted_only="observe",
         users={"bob": "password of his"},
         allow_peers=["10.1.0.0/16"],
         deny_peers=["198.41.0.0/24"],
@@ -53,6 +54,7 @@ def test_the_core_is_told_what_the_file_says() -> None:
     assert told.keys.login("9999999999:eve", 0.0) is not None
     asked = {ip: told.peers.allows(Address.of(ip, 0).ip) for ip in ("10.1.2.3", "198.41.0.4", "127.0.0.1")}
     assert asked == {"10.1.2.3": True, "198.41.0.4": False, "127.0.0.1": False}
+    assert (told.encrypted_only, settings(turn(), [], [], LOOPBACK).encrypted_only) == ("observe", "off")
     assert len(told.nonce_key) == 32
     assert told.nonce_key != settings(configured, [SECRET], listeners, LOOPBACK).nonce_key
 

@@ -289,7 +289,7 @@ class Sessions:
         return holder is not None and holder.sessions.get(session.ufrags) is session
 
     def _tell(self, session: Session) -> None:
-        if session.srtp is not None and self._knows(session):
+        if self._knows(session):
             self._news[session] = None
 
     def _forget(self, session: Session) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.turn.call import VIDEO, VOICE, Call, noise, rtcp, rtp, srtcp
+from tests.turn.call import VIDEO, VOICE, Call, noise, record, request, rtcp, rtp, srtcp
 from tests.turn.network import PEER, Client, Network, network, unlimited
 from turn.core.pairs import CONSENT, MAX_PAIRS
 from turn.core.proof import Mode, Verdict
 from turn.credentials import mint
 from turn.flows import Rule
 from turn.policies import Accounts
+from turn.wire.dtls import ACK
 from turn.wire.srtp import INWARD, SAMPLE
 from turn.wire.stun import channel_data
 
@@ -122,6 +123,25 @@ def test_another_mode_holds_at_once(mode: Mode, media: list[frozenset[int] | Non
     back = replace(given, encrypted_only="enforce")
     assert call.net.run(call.net.relay.reload(back, call.net.now)) == []
     assert call.media() == [frozenset({VOICE})]
+
+
+def test_a_call_that_came_late_ends_when_only_what_is_proved_may_pass() -> None:
+    call = calling(mode="compat")
+    call.consent()
+    call.talk(SAMPLE)
+    assert call.media() == [frozenset({VOICE})]
+    assert call.net.run(call.net.relay.reload(unlimited(encrypted_only="enforce"), call.net.now)) == []
+    assert call.media() == []
+
+
+def test_a_packet_that_does_not_pass_may_end_the_flow() -> None:
+    """A check of another session, with DTLS in it (SPED) that acknowledges nothing."""
+    call = calling()
+    call.open()
+    call.talk(SAMPLE)
+    extra = [(0xC070, record(b"\0\0", ACK))]
+    assert not call.say(request(call.transaction(), b"new", b"newer", extra)).passes
+    assert call.media() == []
 
 
 def test_new_limits_are_linked_with_the_streams_as_they_are() -> None:

@@ -32,8 +32,8 @@ from turn.core.pairs import CONSENT, MAX_PAIRS
 from turn.core.proof import Proof, is_vouched
 from turn.core.sessions import SESSION_LIFETIME, TOLD_LIFETIME, Proven
 from turn.flows import Address
-from turn.wire.dtls import CLIENT_HELLO, HANDSHAKE, SERVER_HELLO
-from turn.wire.srtp import INWARD, RTCP
+from turn.wire.dtls import CLIENT_HELLO, DATA, HANDSHAKE, SERVER_HELLO
+from turn.wire.srtp import INWARD, RTCP, SAMPLE
 from turn.wire.stun import BINDING_REQUEST
 
 KIBIBYTE = 1024
@@ -67,6 +67,68 @@ def test_an_ice_restart_of_data_channels_goes_on() -> None:
     again.now = SESSION_LIFETIME + 5
     assert again.check()[1].passes
     assert again.say(unified()).passes
+
+
+def test_who_has_refused_to_encrypt_inherits_nothing() -> None:
+    one = Call()
+    one.open()
+    again = Call(one.proof, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
+    again.consent()
+    assert again.say(hello(CLIENT_HELLO, client_hello())).passes
+    assert again.say(srtcp(1)).passes
+    assert again.hear(hello(SERVER_HELLO, server_hello(NULL_SUITE))).reason == "cipher suite"
+    assert again.say(unified()).reason == "no handshake"
+    assert again.say(srtcp(2)).reason == "no handshake"
+
+
+def test_a_pair_whose_session_was_forgotten_goes_on() -> None:
+    """More ufrags than sessions are remembered: the pair still has its own."""
+    one = Call()
+    one.open()
+    push_out(one)
+    assert all(verdict.passes for verdict in one.check())
+    assert one.say(unified()).passes
+    assert one.say(rtp(VOICE, 1)).passes
+
+
+def test_a_handshake_brings_back_the_session_that_it_opens() -> None:
+    one = Call()
+    one.consent()
+    push_out(one)
+    one.shake_hands()
+    assert one.proof.news()[-1:] == [Proven("alice", UFRAGS, unified=True, srtp=True)]
+
+
+def push_out(one: Call) -> None:
+    """Make the gate forget the session of this pair for others of the same user."""
+    for place in range(4):
+        ufrags = (b"n%d" % place, b"newer")
+        other = Call(one.proof, peer=Address(PEER.ip, 6000 + place), ufrags=ufrags, admit=False)
+        other.numbers = one.numbers
+        other.open()
+    assert UFRAGS not in [session.ufrags for session in one.proof.sessions]
+    one.proof.news()
+
+
+def test_streams_are_known_by_rtp_alone() -> None:
+    """The SSRCs in RTCP are the same in every call."""
+    one = Call()
+    one.open()
+    one.talk(1)
+    assert one.say(srtcp(1)).passes
+    assert [session.proven().ssrcs for session in one.proof.sessions] == [(VOICE,)]
+
+
+def test_ciphertext_is_tested_behind_its_nonce() -> None:
+    """Which may be a counter (RFC 5288 §3)."""
+    one, other = Call(vouched=True), Call(vouched=True)
+    one.consent()
+    other.consent()
+    for number in range(SAMPLE):
+        counter, sealed = number.to_bytes(8, "big"), noise(number, 40)
+        assert one.say(record(counter + sealed, DATA, 1)).passes
+        verdict = other.say(record(sealed[:8] + bytes(32), DATA, 1))
+    assert verdict.reason == "looks plain"
 
 
 def test_two_users_do_not_inherit_from_each_other() -> None:
@@ -200,6 +262,15 @@ def test_the_next_relay_believes_what_this_one_has_proved() -> None:
         again.now = after
         again.consent()
         assert again.say(rtp(VOICE, 9)).reason == reason
+
+
+def test_what_is_only_told_is_not_told_on() -> None:
+    proof = Proof()
+    proof.learn(Proven("alice", UFRAGS, unified=True, srtp=True), 0.0)
+    assert proof.remember() == []
+    one = Call(proof)
+    one.consent()
+    assert proof.remember() == [Proven("alice", UFRAGS, unified=True, srtp=True)]
 
 
 def test_what_one_worker_has_proved_another_one_knows() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from tests.turn.call import SUITE_12, client_hello, server_hello
+from turn.core.handshake import Agreement
 from turn.core.sessions import (
     MAX_STREAMS,
     MAX_TOLD,
@@ -50,6 +51,27 @@ def opened(sessions: Sessions, user: str = "alice", name: int = 0, *, srtp: bool
     session = sessions.enter(user, NAMES[name], 0.0)
     shake(sessions, session, srtp=srtp)
     return session
+
+
+def test_an_agreement_takes_nothing_back() -> None:
+    session = opened(holding("alice"))
+    session.agree(Agreement(unified=False, srtp=False))
+    assert (session.open, session.unified, session.srtp) == (True, True, True)
+
+
+def test_who_agrees_after_all_has_refused_nothing() -> None:
+    sessions = holding("alice")
+    session = sessions.enter("alice", NAMES[0], 0.0)
+    session.refuse(1)
+    assert not session.refused
+    offer(sessions, session)
+    session.refuse(0)
+    assert not session.refused
+    session.refuse(1)
+    assert session.refused
+    choose(sessions, session)
+    session.refuse(1)
+    assert (session.open, session.refused) == (True, False)
 
 
 def test_the_same_ufrags_are_the_same_session_of_one_user() -> None:
@@ -98,6 +120,7 @@ def test_who_is_forgotten_for_lack_of_room_goes_on_as_it_was() -> None:
     for name in range(1, 4):
         opened(sessions, name=name)
     assert first not in list(sessions)
+    assert first.handshake is None
     assert sessions.enter("alice", NAMES[0], 0.0, first) is first
     again = sessions.enter("alice", NAMES[9], 0.0)
     assert sessions.adopt(again, 7)
@@ -216,12 +239,14 @@ def test_what_is_told_is_believed_for_a_minute_or_as_long_as_it_is_used() -> Non
         sessions.learn(proven, 0.0)
     assert (len(sessions), sessions.news()) == (10, [])
     kept = sessions.enter("alice", NAMES[3], 50.0)
+    sessions.learn(told[3], 51.0)
     for name in NAMES[10:20]:
         sessions.enter("alice", name, 50.0)
     assert sum(session.told for session in sessions) == 10
     sessions.expire(TOLD_LIFETIME)
     assert [session for session in sessions if session.told] == [kept]
     assert kept.srtp
+    assert sessions.next_expiry() == 50.0 + SESSION_LIFETIME
 
 
 def test_a_told_session_without_srtp_hands_no_media_on() -> None:

@@ -14,9 +14,12 @@ from tests.turn.call import UFRAGS, VOICE, client_hello, hello, request, rtp, se
 from tests.turn.crowd import Crowd
 from tests.turn.engines.world import PATIENCE
 from tests.turn.test_service import Caller, Running
+from turn.core.sessions import Offered, Proven
 from turn.flows import Address
+from turn.herald import Herald
 from turn.memory import Memory, heard
 from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO
+from turn.wire.hello import parse_client_hello
 from turn.wire.stun import channel_data
 
 CHANNEL = 0x4000
@@ -121,6 +124,22 @@ async def test_what_was_only_told_is_not_told_on(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
         assert [session.user for session in one.relay.remember()] == ["alice"]
         assert other.relay.remember() == other.relay.news() == []
+
+
+async def test_an_offer_told_late_settles_what_was_chosen_here_and_that_is_told_at_once(
+    tmp_path: Path,
+) -> None:
+    beside = Herald(tmp_path)
+    async with relaying(tmp_path) as (two, _):
+        await two.consent()
+        assert await two.passes(1, hello(SERVER_HELLO, server_hello()))
+        beside.tell([Offered("alice", UFRAGS, 0, parse_client_hello(client_hello()))])
+        async with asyncio.timeout(PATIENCE):
+            while not (heard_back := list(beside.hear())):
+                await asyncio.sleep(0.01)
+        assert heard_back == [Proven("alice", UFRAGS, unified=True, srtp=True)]
+        assert await two.passes(0, rtp(VOICE, 1))
+    beside.close()
 
 
 async def test_a_folder_that_cannot_be_had_ends_no_call(

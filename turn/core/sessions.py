@@ -176,7 +176,7 @@ class Sessions:
             session.refuse(speaker)
             raise
         offer = handshake.ends[speaker].offer
-        if offer is not None and offer != before and self._knows(session):
+        if offer is not None and offer != before:
             self._offers[session, speaker] = offer
         self._settle(session, agreement)
 

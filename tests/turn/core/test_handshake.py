@@ -189,6 +189,16 @@ def test_agreements(
         assert agree(offer, choice) == agreement
 
 
+def test_what_another_process_has_heard_may_be_acknowledged_and_chosen_from() -> None:
+    handshake, answer = Handshake(), server_hello()
+    assert handshake.believe(0, HELLO) is None
+    assert (handshake.may_acknowledge(0), handshake.may_acknowledge(1)) == (False, True)
+    choice = part(0, len(answer), answer, kind=SERVER_HELLO)
+    assert handshake.hear(1, choice, 0.0) == Agreement(unified=True, srtp=True)
+    with pytest.raises(Unencrypted):
+        handshake.believe(0, NULL_OFFERED)
+
+
 def test_only_the_other_end_can_take_an_offer() -> None:
     handshake, answer = Handshake(), server_hello()
     choice = part(0, len(answer), answer, kind=SERVER_HELLO)

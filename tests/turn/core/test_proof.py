@@ -69,6 +69,16 @@ def test_an_ice_restart_of_data_channels_goes_on() -> None:
     assert again.say(unified()).passes
 
 
+def test_what_is_forged_from_another_port_takes_nothing_from_what_may_be_said_in_clear() -> None:
+    one = Call()
+    one.consent()
+    intruder = Call(one.proof, peer=OTHER_PEER, admit=False)
+    said = hello(11, bytes(1000))
+    for _ in range(80):
+        intruder.hear(request(intruder.transaction(), *UFRAGS, [(0xC070, said)]))
+    assert one.hear(said).passes
+
+
 def test_who_has_refused_to_encrypt_inherits_nothing() -> None:
     one = Call()
     one.open()
@@ -81,12 +91,13 @@ def test_who_has_refused_to_encrypt_inherits_nothing() -> None:
     assert again.say(srtcp(2)).reason == "no handshake"
 
 
-def test_a_pair_whose_session_was_forgotten_goes_on() -> None:
+@pytest.mark.parametrize("outward", [True, False])
+def test_a_pair_whose_session_was_forgotten_goes_on(outward: bool) -> None:
     """More ufrags than sessions are remembered: the pair still has its own."""
     one = Call()
     one.open()
     push_out(one)
-    assert all(verdict.passes for verdict in one.check())
+    assert all(verdict.passes for verdict in one.check(outward=outward))
     assert one.say(unified()).passes
     assert one.say(rtp(VOICE, 1)).passes
 
@@ -267,6 +278,9 @@ def test_the_next_relay_believes_what_this_one_has_proved() -> None:
 def test_what_is_only_told_is_not_told_on() -> None:
     proof = Proof()
     proof.learn(Proven("alice", UFRAGS, unified=True, srtp=True), 0.0)
+    assert proof.remember() == []
+    other = Call(proof, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
+    other.consent()
     assert proof.remember() == []
     one = Call(proof)
     one.consent()

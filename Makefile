@@ -26,7 +26,7 @@ PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
 	apache2 caddy curl debootstrap nginx-light openssh-client pebble shellcheck systemd-container yamllint
 
-.PHONY: help setup run test check lint format bench soak fuzz interop example clean $(DEPLOYS)
+.PHONY: help setup run test check lint format bench soak fuzz interop example promise clean $(DEPLOYS)
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -68,6 +68,9 @@ interop: $(INTEROP)/.set-up ## other people's TURN clients against the relay (TA
 
 example: setup ## write config.example.yaml anew from the models
 	$(BIN)/python -m deploy.manual > config.example.yaml
+
+promise: setup ## write into the README what the relay promises, as the privacy page says it
+	$(BIN)/python -m server.promise README.md
 
 deploy: ## put Calln on your machines, or bring them up to date (CONFIG=config.yaml, ARGS=--accept-host-key)
 plan: ## what `make deploy` would change there

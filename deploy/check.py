@@ -10,6 +10,7 @@ from deploy.ice import relay_host
 from deploy.lock import site_password
 from server.config import Listen
 from server.geo import open_database
+from server.promise import promises
 
 CHALLENGE_BYTES = 52  # a 401 without its realm: header 20, ERROR-CODE 8, NONCE 20, REALM's own header 4
 SMALLEST_ALLOCATE = 28  # what Chromium's first Allocate weighs, the smallest a stranger sends
@@ -37,6 +38,7 @@ def facts(config: Config) -> Iterator[tuple[str, str]]:
         yield "https", ", ".join(map(place, config.server.tls_listen))
     yield "relay", f"{host}, listening at {', '.join(str(address) for address in turn.listen)}"
     yield "ports", f"udp {turn.relay_ports.low}-{turn.relay_ports.high} for relayed addresses"
+    yield "carries", f"{promises()[turn.encrypted_only].short} (turn.encrypted_only: {turn.encrypted_only})"
     yield "countries", countries(config)
     yield "state", state(config)
 

@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 from server.config import Site
 from server.lock import COOKIE_SECONDS, LONGEST
+from server.promise import promises
 
 ROOT = Path(__file__).parent
 TEMPLATES = ROOT.parent / "templates" / "pages"
@@ -98,7 +99,8 @@ def render(context: Context, folder: Path = TEMPLATES) -> dict[str, str]:
     """The text of every page by its template's name."""
     templates = environment(folder)
     names = ("index.html", "privacy.html", "not_found.html")
-    return {name: templates.get_template(name).render(context._asdict()) for name in names}
+    told = {**context._asdict(), "promise": promises()[context.facts["encrypted_only"]]}
+    return {name: templates.get_template(name).render(told) for name in names}
 
 
 def forms(context: Context, troubles: Mapping[int, str], folder: Path = TEMPLATES) -> dict[int, str]:

@@ -58,7 +58,7 @@ def parse_records(datagram: bytes) -> list[Record]:
         read = read_unified if datagram[at] & 0xE0 == 0x20 else read_plain
         record, at = read(datagram, at)
         records.append(record)
-    if sum(record.kind == ACK for record in records) > 1:
+    if len(records) > 1 and [record.kind for record in records].count(ACK) > 1:
         raise WireError("too many acknowledgements")
     return records
 
@@ -127,10 +127,8 @@ def parse_fragments(content: bytes) -> list[Fragment]:
     while at < len(content):
         if len(content) - at < FRAGMENT.size or len(fragments) == MOST_FRAGMENTS:
             raise WireError("no fragments")
-        kind, *numbers = FRAGMENT.unpack_from(content, at)
-        length, number, offset, size = (
-            each if isinstance(each, int) else int.from_bytes(each, "big") for each in numbers
-        )
+        kind, whole, number, *place = FRAGMENT.unpack_from(content, at)
+        length, offset, size = [int.from_bytes(each, "big") for each in (whole, *place)]
         start = at + FRAGMENT.size
         at = start + size
         idle = length > 0 if kind == HELLO_DONE else not size  # the one message without content

@@ -177,3 +177,21 @@ async def test_a_restart_of_ice_may_lead_to_another_worker(tmp_path: Path) -> No
         assert sum(tried) >= len(tried) - 1, "at once"
     finally:
         await crowd.stop()
+
+
+async def test_the_two_halves_of_a_handshake_may_come_to_two_workers(tmp_path: Path) -> None:
+    crowd = Crowd(tmp_path, encrypted_only="enforce")
+    await crowd.start()
+    try:
+        ends = [await crowd.one_each() for _ in range(2)]
+        here, there = (Two(list(pair)) for pair in zip(*ends, strict=True))
+        for two in (here, there):
+            await two.bind()
+            await two.consent()
+        assert await here.passes(0, hello(CLIENT_HELLO, client_hello()))
+        assert await there.passes(1, hello(SERVER_HELLO, server_hello()))
+        for two in (here, there):
+            tried = [await two.passes(0, rtp(VOICE, number), 0.05) for number in range(10)]
+            assert tried[-1], "it was told"
+    finally:
+        await crowd.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,11 +55,21 @@ def targets(config: Config) -> tuple[Target, ...]:
     site = site_name(config)
     hosts = config.deploy.hosts or (Host(address=Destination("root", site, 22)),)
     made = tuple(Target(host, name_of(host, site), host.roles) for host in hosts)
-    if sum(target.relays for target in made) > 1:
-        raise ConfigError(["deploy.hosts: the page names one relay; give the role turn to one machine"])
+    refuse_doubles(config, made)
     if config.deploy.tls == "acme":
         refuse_addresses(made)
     return made
+
+
+def refuse_doubles(config: Config, made: Sequence[Target]) -> None:
+    """Browsers know relays by their names."""
+    names = [target.name for target in made if target.relays]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            ["deploy.hosts: two relays have one name; with the role server as well, only one may have turn"]
+        )
+    if len(names) > 1 and (config.turn.host or config.turn.more_hosts):
+        raise ConfigError(["turn.host: leave it out; deploy.hosts names the relays"])
 
 
 def site_name(config: Config) -> str:

@@ -21,7 +21,8 @@ def ice_settings(config: Config, secret: bytes) -> IceSettings:
     udp, tcp = (tuple(here for here in turn.listen if here.transport == kind) for kind in ("udp", "tcp"))
     tls = tuple(here for here in turn.listen if speaks_tls(here, turn))
     seconds, through_tls = turn.credential_seconds, tuple(dict.fromkeys((*door_ports(config), *ports(tls))))
-    return IceSettings(relay_host(config), ports(udp), secret, seconds, ports(tcp), through_tls)
+    host, more = relay_host(config), turn.more_hosts
+    return IceSettings(host, ports(udp), secret, seconds, ports(tcp), through_tls, more)
 
 
 def door_ports(config: Config) -> tuple[int, ...]:

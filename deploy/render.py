@@ -247,9 +247,12 @@ def machine_values(wish: Wish, target: Target) -> dict[str, dict[str, Any]]:
     if site.pop("password_file", None) and target.serves:
         site["password_file"] = PASSWORD
     turn.pop("secret", None)
-    relay = next(one for one in targets(wish.config) if one.relays)
+    others = [one for one in targets(wish.config) if one.relays and one.name != target.name]
+    relay, *more = [target, *others] if target.relays else others
     turn |= {"secret_file": SECRET, "certificate": CERTIFICATE, "key": KEY}
     turn.setdefault("host", relay.name)
+    if more and target.serves:
+        turn["more_hosts"] = [one.name for one in more]
     turn.setdefault("listen", relay_places(relay))
     if wish.config.deploy.network == "private":
         turn.setdefault("allow_peers", [str(network) for network in wish.config.deploy.private_networks])

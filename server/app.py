@@ -169,7 +169,7 @@ def facts_of(
 ) -> dict[str, Any]:
     """What this server really does, for the privacy page."""
     return {
-        "relay": ice.host,
+        "relay": ", ".join(ice.hosts),
         "own_stun": True,
         "encrypted_only": encrypted_only,
         "hide_address": True,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from turn.credentials import mint
+
+# Browsers ask every relay in every way: this bounds how long they look for paths, and allocations. Two, for when
+# one is down. But calls may go over to the other, and a relay that has not seen a call's beginning refuses it,
+# unless the room's descriptions were checked here, which the user's name tells.
+CHECKED, RELAYS_OF_CHECKED, RELAYS = "c.", 2, 1
 
 
 class IceSettings(NamedTuple):
@@ -18,6 +24,11 @@ class IceSettings(NamedTuple):
     seconds: int
     tcp_ports: tuple[int, ...] = ()
     tls_ports: tuple[int, ...] = ()
+    more_hosts: tuple[str, ...] = ()  # of further relays with the same ports and the same secret
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return (self.host, *self.more_hosts)
 
 
 class Ice:
@@ -32,19 +43,32 @@ class Ice:
 
 def ice_servers(settings: IceSettings, user: str, wall: float) -> dict[str, Any]:
     """An RTCConfiguration's `iceServers` for one user, good for `expires_in` seconds from `wall`."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     username, password = mint(settings.secret, user, int(wall) + settings.seconds)
-    relay = {"urls": list(relay_urls(settings, host)), "username": username, "credential": password}
-    stun = [f"stun:{host}:{port}" for port in settings.ports]
+    hosts = chosen(settings.hosts, user)
+    relay = {"urls": list(relay_urls(settings, hosts)), "username": username, "credential": password}
+    stun = [f"stun:{place}" for place in places(hosts, settings.ports)]
     servers = [{"urls": stun}, relay] if stun else [relay]
     return {"iceServers": servers, "expires_in": settings.seconds}
 
 
-def relay_urls(settings: IceSettings, host: str) -> Iterator[str]:
+def chosen(hosts: Sequence[str], user: str) -> Sequence[str]:
+    """Users are spread over the relays by their names, so that one user keeps the same ones."""
+    first = crc32(user.encode()) % len(hosts)
+    count = RELAYS_OF_CHECKED if user.startswith(CHECKED) else RELAYS
+    return (*hosts[first:], *hosts[:first])[:count]
+
+
+def relay_urls(settings: IceSettings, hosts: Sequence[str]) -> Iterator[str]:
     """The quickest way first (RFC 7065): TLS is for networks that let nothing else out."""
     for scheme, transport, ports in (
         ("turn", "udp", settings.ports),
         ("turn", "tcp", settings.tcp_ports),
         ("turns", "tcp", settings.tls_ports),
     ):
-        yield from (f"{scheme}:{host}:{port}?transport={transport}" for port in ports)
+        yield from (f"{scheme}:{place}?transport={transport}" for place in places(hosts, ports))
+
+
+def places(hosts: Iterable[str], ports: Iterable[int]) -> Iterator[str]:
+    """Each port at each relay."""
+    for port in ports:
+        yield from (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts)

@@ -21,6 +21,7 @@ from turn.values import (
     Count,
     External,
     Externals,
+    Hosts,
     IPNetwork,
     Listeners,
     Networks,
@@ -43,6 +44,12 @@ class Turn(Section):
         "",
         description="Name or address that browsers reach the relay by. Empty: the host of site.url, else the "
         "first address in turn.listen.",
+    )
+    more_hosts: Hosts = Field(
+        (),
+        description="Further relays that browsers are told of, on machines of their own, with the same ports "
+        "and the same secret. The relay itself has no use for it.",
+        examples=[["turn2.example.org"]],
     )
     relay_ports: Annotated[Ports, PlainValidator(parse_ports)] = Field(
         "49152-65535", description="UDP ports for relayed addresses, first and last."

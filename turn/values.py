@@ -128,6 +128,13 @@ def parse_host(value: object) -> str:
     return text
 
 
+def parse_more_host(value: object) -> str:
+    """The same of a further relay, which has a name."""
+    if not value:
+        raise ValueError("an empty name leads nowhere; leave this line out")
+    return parse_host(value)
+
+
 def parse_ports(value: object) -> Ports:
     low, dash, high = str(value).partition("-")
     if not dash or not low.isdecimal() or not high.isdecimal():
@@ -160,6 +167,7 @@ Externals = Annotated[
     tuple[Annotated[External, PlainValidator(parse_external)], ...], BeforeValidator(as_list)
 ]
 
+Hosts = Annotated[tuple[Annotated[str, PlainValidator(parse_more_host)], ...], BeforeValidator(as_list)]
 Servers = Annotated[tuple[Annotated[Place, PlainValidator(parse_server)], ...], BeforeValidator(as_list)]
 
 

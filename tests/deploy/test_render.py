@@ -11,6 +11,7 @@ import yaml
 
 from config import parse
 from deploy.hosts import Target, targets, wished
+from deploy.ice import ice_settings
 from deploy.render import (
     CERTIFICATE,
     KEY,
@@ -250,3 +251,31 @@ def test_a_web_server_before_ours_takes_what_is_rendered(kind: str, tmp_path: Pa
     whole = AROUND[kind].format(folder=tmp_path, text=text, modules=modules)
     (tmp_path / "conf").write_text(whole)
     ran(*CHECKS[kind], tmp_path / "conf")
+
+
+RELAYS = """
+site: {url: 'https://call.example.org'}
+deploy:
+  hosts:
+  - {address: call.example.org, roles: [ROLES]}
+  - {address: one.example.org, roles: [turn]}
+  - {address: two.example.org, roles: [turn]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("roles", "told"),
+    [
+        ("server", ["one.example.org", "two.example.org"]),
+        ("server, turn", ["call.example.org", "one.example.org", "two.example.org"]),
+    ],
+)
+def test_pages_are_told_of_every_relay(roles: str, told: list[str]) -> None:
+    wish = wished(RELAYS.replace("ROLES", roles), Path("calln.yaml"))
+    own = [parse(configuration(wish, one, "x").text, Path("/c.yaml")) for one in targets(wish.config)]
+    page = ice_settings(own[0], b"secret")
+    assert page.hosts == tuple(told)
+    assert (page.ports, page.tcp_ports, set(page.tls_ports)) == ((3478,), (3478,), {5349, 443})
+    for name, relay in zip(told[-2:], own[1:], strict=True):
+        assert (relay.turn.host, relay.turn.more_hosts) == (name, ())
+        assert {at.port for at in relay.turn.listen} == {3478, 5349, 443}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from config import EX_CONFIG, Config, ConfigError, load, told_relay, turn_secret
 from deploy import bans, check, doctor, together
 from deploy import relay as relays
+from deploy.config import Destination, parse_destination
 from deploy.control import ControlError
 from deploy.ice import ice_settings
 from deploy.lock import lock_of
@@ -99,6 +100,13 @@ def deploying(config: Config, options: Options) -> int:
         ) from None
     code: int = commands.COMMANDS[options.words.removeprefix("deploy ")](config, options)
     return code
+
+
+def destination(text: str) -> Destination:
+    try:
+        return parse_destination(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 GROUPS = {
@@ -229,6 +237,10 @@ COMMANDS = (
         deploying,
         (
             *ACCEPT,
+            Option(
+                "--host",
+                {"type": destination, "metavar": "USER@NAME", "help": "this one alone, listed or not"},
+            ),
             Option("--purge", {"action": "store_true", "help": "bans, secrets and certificates as well"}),
             Option("--yes", {"action": "store_true", "help": "do not ask"}),
         ),

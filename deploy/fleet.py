@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from config import Config, load
 from deploy import carry
 from deploy.carry import Line
-from deploy.config import Host
+from deploy.config import Destination, Host
 from deploy.hosts import targets
 from deploy.orders import Halt
 
@@ -36,7 +36,7 @@ def told(config: Config, options: Options) -> Config:
 @contextmanager
 def reached(config: Config, options: Options) -> Iterator[list[Line]]:
     """Lines to all machines, or none. Raises Halt with a line for each machine that cannot be worked on."""
-    hosts = [target.host for target in targets(told(config, options))]
+    hosts = named(told(config, options), getattr(options, "host", None))
     carry.say_lines(lambda line: print(PREFIX.sub("", line) if len(hosts) == 1 else line, flush=True))
     lines = side_by_side(hosts, lambda host: carry.reach(host, accept=options.accept_host_key))
     try:
@@ -44,6 +44,14 @@ def reached(config: Config, options: Options) -> Iterator[list[Line]]:
     finally:
         for line in lines:
             line.close()
+
+
+def named(config: Config, host: Destination | None) -> list[Host]:
+    """All, or the one that is wanted alone, which the file need not name any more."""
+    hosts = [target.host for target in targets(config)]
+    if host is None:
+        return hosts
+    return [one for one in hosts if one.address == host] or [Host(address=host)]
 
 
 def side_by_side(hosts: Sequence[Host], do: Callable[[Host], Result]) -> list[Result]:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from deploy.config import Role
 from deploy.facts import Facts
 from deploy.hosts import Target, Wish
 from deploy.render import (
@@ -25,7 +26,7 @@ from deploy.render import (
     release_name,
     render,
 )
-from deploy.steps import File, Install, Issue, Place, Prune, Put, Remove, Run, Step, Switch
+from deploy.steps import File, Install, Issue, Place, Prune, Put, Remove, Retire, Run, Step, Switch
 
 UNITS = {"turn": "calln-relay@{}.service", "server": "calln-server@{}.service"}
 SOCKETS = ("calln-http.socket", "calln-https.socket", "calln.service")
@@ -131,9 +132,11 @@ def steps(plan: Plan, facts: Facts) -> tuple[Step, ...]:
                 put for path, put in puts.items() if not path.startswith(tuple(one[0] for one in IN_FORCE))
             ]
             made += placed(plan, facts)
+    made += retired(plan, facts, "server")  # it leaves port 443 to a relay that is alone here
     made += opened(plan, facts)
     switched = tuple(switches(plan, facts))
     made += switched or reloads(puts, facts)
+    made += retired(plan, facts, "turn")  # pages are told of another one by then
     made += pruned(plan, facts)
     if unfinished:
         made.append(Put(stamp(plan), told_stamp(facts), STAMP in facts.files))
@@ -173,6 +176,17 @@ def opened(plan: Plan, facts: Facts) -> Iterator[Run]:
         yield Run(("systemctl", "restart", PORTS), "Open our ports in the firewall.")
     if plan.is_acme and not facts.is_active(TIMER):
         yield Run(("systemctl", "enable", "--quiet", "--now", TIMER), "Renew the certificate in time.")
+
+
+def retired(plan: Plan, facts: Facts, role: Role) -> Iterator[Step]:
+    """A part that was here and is not wanted any more. Its files stay: nothing starts it, and it drains."""
+    if role in plan.target.roles:
+        return
+    if role == "server" and (listening := tuple(name for name in SOCKETS if facts.is_active(name))):
+        yield Run(("systemctl", "disable", "--quiet", "--now", *listening), "Close ports 80 and 443.")
+    begins = UNITS[role].partition("{}")[0]
+    if any(name.startswith(begins) and facts.is_active(name) for name in facts.units):
+        yield Retire((role,))
 
 
 def switches(plan: Plan, facts: Facts) -> Iterator[Step]:

@@ -98,6 +98,16 @@ class Switch(NamedTuple):
         return f"Switch {parts}{from_} to {self.new}; running calls go on."
 
 
+class Retire(NamedTuple):
+    """The end of parts that this machine shall no longer have, with their last calls."""
+
+    roles: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = " and ".join(PARTS[role] for role in self.roles)
+        return f"End {parts}, which the file no longer wants here; running calls go on."
+
+
 class Issue(NamedTuple):
     """The first certificate from an authority, by certbot. `argv` is the command; port 80 answers by then."""
 
@@ -118,7 +128,7 @@ class Prune(NamedTuple):
 
 
 PARTS = {"server": "the server", "turn": "the relay"}
-Step = Install | Put | Place | Remove | Run | Switch | Issue | Prune
+Step = Install | Put | Place | Remove | Run | Switch | Retire | Issue | Prune
 
 
 def diff_of(file: File, before: str | None) -> str:

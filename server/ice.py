@@ -8,9 +8,9 @@ from zlib import crc32
 
 from turn.credentials import mint
 
-# Browsers ask every relay in every way: this bounds how long they look for paths, and allocations. Two, for when
-# one is down. But calls may go over to the other, and a relay that has not seen a call's beginning refuses it,
-# unless the room's descriptions were checked here, which the user's name tells.
+# Browsers ask every relay in every way: this bounds how long they look for paths, and allocations.
+# Two, for when one is down. But calls may go over to the other, and a relay that has not seen the beginning
+# refuses them unless the descriptions were checked here, which the user's name tells.
 CHECKED, RELAYS_OF_CHECKED, RELAYS = "c.", 2, 1
 
 

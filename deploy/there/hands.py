@@ -140,6 +140,7 @@ HANDS: dict[str, Callable[[Step], None]] = {
     "Remove": remove,
     "Run": command,
     "Switch": lambda step: switch.switch(step["new"], step["roles"]),
+    "Retire": lambda step: switch.retire(step["roles"]),
     "Issue": issue,
     "Prune": lambda step: switch.prune(step["releases"]),
 }

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.there.units import UNITS, Failed, releases, running, start, state, systemctl, unit
+from deploy.there.units import UNITS, Failed, releases, running, start, state, systemctl, unit, until_left
 
 PLACE = Path("/opt/calln/releases")
 CURRENT = Path("/opt/calln/current")
@@ -36,6 +36,16 @@ def switch(new: str, roles: Sequence[str]) -> None:
         for release in older:
             if release != new and role in roles:
                 systemctl("stop", "--no-block", unit(role, release))
+
+
+def retire(roles: Sequence[str]) -> None:
+    """They end with their last call, and no start of the machine brings them up. Raises Failed for one that
+    goes on taking newcomers."""
+    for role in roles:
+        for release in releases(role):
+            systemctl("disable", "--quiet", unit(role, release))
+            systemctl("stop", "--no-block", unit(role, release))
+        until_left(role)
 
 
 def point_to(new: str) -> None:

@@ -64,6 +64,15 @@ def start(role: str, release: str) -> None:
         time.sleep(LOOK_SECONDS)
 
 
+def until_left(role: str) -> None:
+    """Wait until none takes newcomers. Raises Failed."""
+    end = time.monotonic() + READY_SECONDS
+    while is_ready(role):
+        if time.monotonic() > end:
+            raise Failed(f"{UNITS[role]} was told to end, and does not; see calln deploy logs")
+        time.sleep(LOOK_SECONDS)
+
+
 def is_ready(role: str) -> bool:
     """Whether the newest of them says so at its socket."""
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -10,7 +10,7 @@ from deploy.facts import Facts, Known, facts_of
 from deploy.hosts import Target
 from deploy.planning import Plan, plan
 from deploy.render import CERTIFICATE, KEY
-from deploy.steps import File, Install, Issue, Place, Prune, Put, Remove, Run, Step, Switch
+from deploy.steps import File, Install, Issue, Place, Prune, Put, Remove, Retire, Run, Step, Switch
 from tests.deploy.wishes import CONTENTS, written
 
 TREE = "0.1.0-abcdef0123"
@@ -75,15 +75,23 @@ def after_one(facts: Facts, step: Step) -> Facts:
             change = {"releases": tuple(one for one in facts.releases if one not in releases)}
         case Switch():
             change = switched(facts, step)
+        case Retire(roles):
+            change = {"units": {**facts.units, **dict.fromkeys(running(facts, roles), "deactivating")}}
         case Run(argv):
             change = ran(facts, argv)
     return facts._replace(**change)
 
 
+NAMES = {"turn": "calln-relay", "server": "calln-server"}
+
+
+def running(facts: Facts, roles: tuple[str, ...]) -> list[str]:
+    return [name for name in facts.units if name.startswith(tuple(f"{NAMES[role]}@" for role in roles))]
+
+
 def switched(facts: Facts, step: Switch) -> dict[str, Any]:
-    names = {"turn": "calln-relay", "server": "calln-server"}
-    units = {f"{names[role]}@{step.new}.service": "active" for role in step.roles}
-    older = {name: "deactivating" for name in facts.units if "@" in name and name not in units}
+    units = {f"{NAMES[role]}@{step.new}.service": "active" for role in step.roles}
+    older = {name: "deactivating" for name in running(facts, step.roles) if name not in units}
     return {"current": step.new, "units": {**facts.units, **older, **units}}
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from config import Config
+from config import Config, parse
 from deploy import fleet
-from deploy.config import Host
+from deploy.config import Host, parse_destination
 from deploy.orders import Halt
 
 ADDRESSES = ("a.example", "b.example", "local")
@@ -31,6 +31,18 @@ def test_every_machine_is_tried_and_all_that_went_wrong_is_told() -> None:
     with pytest.raises(Halt, match=r"a\.example is gone\nb\.example is gone"):
         fleet.side_by_side(HOSTS, fail)
     assert sorted(tried) == sorted(ADDRESSES)
+
+
+def test_one_machine_is_named_whether_the_file_has_it_or_not() -> None:
+    config = parse(
+        "site: {url: 'https://a.example'}\n"
+        "deploy: {hosts: [{address: a.example, roles: server, key: k}, {address: b.example, roles: turn}]}",
+        Path("c.yaml"),
+    )
+    listed, other = parse_destination("a.example"), parse_destination("me@gone.example:2222")
+    assert [host.address.address for host in fleet.named(config, None)] == ["a.example", "b.example"]
+    assert [host.key for host in fleet.named(config, listed)] == [Path("k")]
+    assert [str(host.address) for host in fleet.named(config, other)] == ["me@gone.example:2222"]
 
 
 def test_without_a_file_init_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.config import Role
 from deploy.facts import Facts
 from deploy.hosts import Target
 from deploy.planning import STAMP, Plan, destroy, packages, paths, stays, steps
@@ -95,6 +96,28 @@ def test_a_file_that_somebody_changed_is_put_back_and_shown() -> None:
     facts = facts._replace(files={**facts.files, path: known})
     made = steps(planned("one machine", target, facts), facts)
     assert "    -MaxRetentionSec=1year\n    +MaxRetentionSec=6day\n" in "".join(map(told, made))
+
+
+ENDS = {
+    "server": ["Switch the server from OLD to RELEASE; running calls go on.", "End the relay"],
+    "turn": ["Close ports 80 and 443.", "End the server", "Switch the relay from OLD to RELEASE"],
+}
+
+
+@pytest.mark.parametrize("kept", ["server", "turn"])
+def test_a_part_that_is_not_wanted_any_more_ends(kept: Role) -> None:
+    """A server before a relay that wants its port, a relay when pages are told of another one."""
+    (whole,) = machines("one machine")
+    facts = deployed("one machine", whole)
+    target = whole._replace(roles=(kept,))
+    plan = planned("two machines", target, facts)
+    made = steps(plan, facts)
+    verbs = ("Close", "End", "Switch")
+    said = [word.replace(str(facts.current), "OLD") for word in words(plan, made) if word.startswith(verbs)]
+    assert len(said) == len(ENDS[kept])
+    assert all(word.startswith(begin) for word, begin in zip(said, ENDS[kept], strict=True)), said
+    later = after(facts, made)
+    assert steps(planned("two machines", target, later), later) == ()
 
 
 def test_releases_beyond_those_kept_go_unless_they_run() -> None:

@@ -62,6 +62,20 @@ def test_another_role_is_left_alone(ready: Machine) -> None:
     assert ready.states == {"relay@1": "active", "server@1": "deactivating", "server@2": "active"}
 
 
+def test_a_part_that_is_retired_drains_and_comes_back_with_no_start(machine: Machine) -> None:
+    machine.has(relay__1="active", relay__2="active", server__2="active")
+    switch.retire(["turn"])
+    assert machine.states == {"relay@1": "deactivating", "relay@2": "deactivating", "server@2": "active"}
+    ended = [line.split()[1] for line in machine.told if line.startswith("disable")]
+    assert ended == ["calln-relay@1.service", "calln-relay@2.service"]
+
+
+def test_a_part_that_goes_on_taking_newcomers_is_told(ready: Machine) -> None:
+    ready.has(relay__1="active")
+    with pytest.raises(Failed, match="calln-relay was told to end, and does not"):
+        switch.retire(["turn"])
+
+
 @pytest.mark.parametrize(
     ("current", "wanted", "expected"),
     [("3", None, "2"), ("1", None, "3"), ("3", "1", "1"), ("gone", None, "3")],

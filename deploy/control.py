@@ -8,6 +8,8 @@ import socket
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from turn.hatch import living
+
 PATIENCE = 5.0  # seconds for an answer; they are on this machine
 
 
@@ -37,7 +39,15 @@ class UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(PATIENCE)
-        self.sock.connect(str(self.path))
+        try:
+            self.sock.connect(str(self.path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            older = living(
+                self.path
+            )  # the newest one was killed; who still has calls beside it has them still
+            if not older:
+                raise
+            self.sock.connect(str(older[0]))
 
 
 def ask(state_dir: Path, method: str, path: str, wish: object = None, whom: Whom = SERVER) -> Any:

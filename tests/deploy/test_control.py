@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 
 from deploy.control import RELAY, SERVER, ControlError, ask
+from turn.hatch import Hatch
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -55,6 +56,16 @@ def state_dir(tmp_path: Path) -> Iterator[Path]:
 def test_answers_are_read(state_dir: Path) -> None:
     assert ask(state_dir, "GET", "/good") == {"n": 1}
     assert ask(state_dir, "POST", "/echo", {"code": "K7Q2-M9XD"}) == {"code": "K7Q2-M9XD"}
+
+
+def test_where_the_newest_was_killed_an_older_one_answers(state_dir: Path) -> None:
+    place = state_dir / SERVER.socket
+    place.rename(place.with_name(f"{place.name}.0000"))
+    assert ask(state_dir, "GET", "/good") == {"n": 1}
+    killed = Hatch(place)
+    killed.take()
+    killed.sock.close()
+    assert ask(state_dir, "GET", "/good") == {"n": 1}
 
 
 @pytest.mark.parametrize(("path", "says"), [("/refused", "no such report"), ("/odd", "no server answers")])

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import resource
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -164,11 +164,14 @@ async def either(task: asyncio.Task[Any], event: asyncio.Event) -> None:
         task.result()
 
 
-async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+async def cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """All of them, also where one fails at its end. Raises what the first of them failed of."""
     for task in tasks:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for failure in ends:
+        if isinstance(failure, BaseException) and not isinstance(failure, asyncio.CancelledError):
+            raise failure
 
 
 def start_line(crew: Crew, turn: Turn) -> str:

@@ -330,3 +330,22 @@ def test_too_few_descriptors_are_a_warning(caplog: pytest.LogCaptureFixture) -> 
     assert not caplog.records
     process.raise_descriptor_limit(1 << 40)
     assert "LimitNOFILE" in caplog.text
+
+
+async def test_all_tasks_are_ended_and_the_first_failure_is_told_with_its_place() -> None:
+    async def fails_at_its_end(word: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise KeyError(word)
+
+    async def lasts() -> None:
+        await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(one) for one in (lasts(), fails_at_its_end("a"), fails_at_its_end("b"))]
+    tasks.append(asyncio.create_task(lasts()))
+    await asyncio.sleep(0)
+    with pytest.raises(KeyError, match="a") as problem:
+        await process.cancel(tasks)
+    assert all(task.done() for task in tasks)
+    assert "fails_at_its_end" in {entry.name for entry in problem.traceback}

@@ -140,7 +140,9 @@ class Joined:
                 size, there = self.sock.recvfrom_into(self.epoll.body)
             except BlockingIOError:
                 return
-            except OSError:
+            except OSError:  # an ICMP error; or what went up has closed it
+                if self.sock.fileno() < 0:
+                    return
                 continue
             if there[:2] != self.source:
                 self.stray(size, there[:2])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from playwright.async_api import async_playwright
 
 from tests.deploy.admin import Admin
@@ -15,7 +17,7 @@ from tests.deploy.outside import Call, open_outside, shut_in
 from tests.deploy.pebble import DIRECTORY, Pebble
 from tests.deploy.target import Target
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "site": {"url": f"https://{NAME}"},
     "deploy": {
         "hosts": [
@@ -74,3 +76,55 @@ async def test_strangers_talk_by_port_443_of_the_relay(
         newer = await Call.open(browser, f"https://{NAME}/")
         await newer.close()
         await browser.close()
+
+
+async def test_a_part_is_added_to_a_machine_and_taken_from_it_again(
+    admin: Admin, target: Target, relay: Target
+) -> None:
+    before = admin.file.read_text()
+    wanted = yaml.safe_load(before)
+    wanted["deploy"]["hosts"][0]["roles"].append("turn")
+    admin.file.write_text(yaml.safe_dump(wanted))
+    await admin.deploy("apply", named="a second relay, beside the server")
+    assert (units(target), units(relay)) == ({"calln-server", "calln-relay"}, {"calln-relay"})
+    told = target.run("cat /opt/calln/current/config.yaml")
+    assert yaml.safe_load(told)["turn"]["more_hosts"] == [TURN_NAME]
+    admin.file.write_text(before)
+    assert "End the relay, which the file no longer wants here" in await admin.deploy("plan")
+    await admin.deploy("apply", named="the second relay taken away again")
+    assert (units(target), units(relay)) == ({"calln-server"}, {"calln-relay"})
+    assert "calln-relay" not in target.run("ls /etc/systemd/system/multi-user.target.wants")
+    assert "othing" in await admin.deploy("apply", named="apply that changes nothing, afterwards")
+
+
+async def test_a_machine_that_is_not_listed_is_taken_off_by_its_name(
+    admin: Admin, target: Target, relay: Target
+) -> None:
+    wanted = yaml.safe_load(admin.file.read_text())
+    address = wanted["deploy"]["hosts"].pop()["address"]
+    wanted["deploy"]["hosts"][0]["roles"].append("turn")
+    admin.file.write_text(yaml.safe_dump(wanted))
+    await admin.deploy("destroy", "--host", address, "--yes", named="destroy of a machine not listed")
+    assert units(relay) == set()
+    assert relay.ask("ls /opt") == ""
+    assert units(target) == {"calln-server"}
+    await admin.deploy("apply", named="the one that is left takes both parts")
+    assert units(target) == {"calln-server", "calln-relay"}
+
+
+async def test_a_server_leaves_port_443_to_the_relay_that_takes_its_place(
+    admin: Admin, target: Target, relay: Target
+) -> None:
+    wanted = yaml.safe_load(admin.file.read_text())
+    second = CONFIG["deploy"]["hosts"][1]["address"]
+    wanted["deploy"]["hosts"] = [
+        {**wanted["deploy"]["hosts"][0], "roles": ["turn"], "name": TURN_NAME},
+        {"address": second, "roles": ["server"]},
+    ]
+    wanted["deploy"]["tls"] = "internal"
+    admin.file.write_text(yaml.safe_dump(wanted))
+    await admin.deploy("apply", named="server and relay change places")
+    assert (units(target), units(relay)) == ({"calln-relay"}, {"calln-server"})
+    assert "calln-relay" in await admin.deploy("status")
+    assert target.run("ss -Hltn 'sport = :443'") != ""
+    assert "othing" in await admin.deploy("apply", named="apply that changes nothing, when they have")

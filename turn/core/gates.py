@@ -69,7 +69,7 @@ def came_late(pair: Pair, session: Session, lenient: bool, now: float) -> bool:
 def check(case: Case) -> None:
     message = parse_check(case.payload)
     pair, now = case.pair, case.now
-    if not pair.ways[case.way].pace.take(now):
+    if not case.room.may_check(pair, case.way, now):
         raise Refused("too many checks")
     if message.kind in PINGS and not pair.has_both_consents(now):
         raise Refused("no consent")
@@ -91,10 +91,14 @@ def hear_request(case: Case, message: Check) -> None:
 
 
 def join(case: Case, sender: bytes, receiver: bytes) -> None:
-    """The client's own checks say which session a pair belongs to, a peer's only before there are any."""
+    """The client's own checks say which session a pair belongs to, a peer's only before there are any: those
+    could be forged, and push no other session out."""
     ufrags = (min(sender, receiver), max(sender, receiver))
     client = sender if case.way == OUT else receiver
-    session = case.sessions.enter(case.room.user, ufrags, case.now, case.pair.session)
+    if case.way == OUT:
+        session = case.sessions.enter(case.room.user, ufrags, case.now, case.pair.session)
+    else:
+        session = case.sessions.meet(case.room.user, ufrags)
     case.pair.join(session, ufrags.index(client))
 
 
@@ -153,7 +157,9 @@ def may_acknowledge(case: Case) -> bool:
 
 
 def hear_handshake(case: Case, record: Record) -> None:
-    session = renew(case, case.session)
+    session = case.session
+    if session.entered or case.way == OUT:
+        session = renew(case, session)
     for fragment in parse_fragments(record.content):
         case.sessions.hear(session, case.speaker, fragment, case.now)
 
@@ -165,7 +171,7 @@ def check_ciphertext(case: Case, record: Record) -> None:
     if not session.refused and case.sessions.inherit(session, unified=record.unified):
         return
     if came_late(case.pair, session, case.lenient, case.now):
-        sample(case, CIPHERTEXT, record.content[EXPLICIT_NONCE])
+        sample(case, CIPHERTEXT, record.content, EXPLICIT_NONCE)
     elif not overtakes(case, record):
         raise Refused("no handshake")
 
@@ -189,7 +195,7 @@ def media(case: Case) -> None:
     if not may_carry(pair, case.lenient, case.now) and not (stream == RTCP and may_report(case)):
         raise Refused(why_not(case))
     if at is not None:
-        sample(case, stream, payload[at])
+        sample(case, stream, payload, at)
     if session.srtp and stream != RTCP:
         case.sessions.note(session, stream)
 
@@ -209,10 +215,10 @@ def why_not(case: Case) -> str:
     return "no handshake" if case.session.srtp is None else "no srtp"
 
 
-def sample(case: Case, stream: int, first: int) -> None:
+def sample(case: Case, stream: int, packet: bytes, at: int) -> None:
     """Streams that there is no room to test pass where a handshake was seen."""
     both = stream | INWARD if case.way == IN else stream
-    passes = case.room.sample(case.pair, both, first, case.now)
+    passes = case.room.sample(case.pair, both, packet, at, case.now)
     if passes is None and not case.session.srtp:
         raise Refused("too many streams")
     if passes is False:

@@ -20,6 +20,7 @@ from turn.core.pairs import Pair, Room
 from turn.core.sessions import News, Proven, Sessions
 from turn.flows import Address
 from turn.wire.ice import parse_check
+from turn.wire.srtp import INWARD
 from turn.wire.stun import WireError
 
 Mode = Literal["off", "observe", "compat", "enforce"]
@@ -78,7 +79,7 @@ class Proof:
         lenient = self._is_lenient(room)
         passes, reason, pair = True, gate.name, room.pairs.get(peer)
         try:
-            pair = pair or begin(room, peer, gate, payload, now)
+            pair = pair or begin(room, peer, gate, payload, now, outward=outward)
             gate.act(Case(self.sessions, room, pair, lenient, OUT if outward else IN, payload, now))
         except WireError:
             passes, reason = False, f"malformed {gate.name}"
@@ -142,17 +143,19 @@ class Proof:
         if end is not None:
             self._deadlines.set(way, end)
         media = pair.tested() if may_carry(pair, self._is_lenient(self._rooms[way[0]]), now) else NOTHING
+        if pair.session is not None:
+            self.sessions.keep(pair.session, (stream & ~INWARD for stream in media))
         changed, pair.media = media != pair.media, media
         return changed
 
 
-def begin(room: Room, peer: Address, gate: Gate, payload: bytes, now: float) -> Pair:
+def begin(room: Room, peer: Address, gate: Gate, payload: bytes, now: float, *, outward: bool) -> Pair:
     """A new pair, for a check. Raises Refused and WireError: what else comes first has no consent."""
     if gate is OTHER:
         raise Refused("other")
     if gate is not CHECK or parse_check(payload).ufrags is None:
         raise Refused("no consent")
-    pair = room.begin(peer, now)
+    pair = room.begin(peer, now, outward=outward)
     if pair is None:
         raise Refused("too many pairs")
     return pair

@@ -69,6 +69,21 @@ SIZES: dict[int, tuple[int, int]] = {
     DTLS: (0, LONGEST),
     DTLS_ACKS: (0, 16),
 }
+
+# In which messages the attributes above mean something, where not in all; elsewhere they are unknown ones.
+ERRORS = frozenset((BINDING_ERROR, PING_ERROR))
+KINDS: dict[int, frozenset[int]] = {
+    USERNAME.type: frozenset((BINDING_REQUEST,)),
+    ERROR_CODE.type: ERRORS,
+    UNKNOWN_ATTRIBUTES.type: ERRORS,
+    XOR_MAPPED_ADDRESS.type: frozenset((BINDING_SUCCESS,)),
+    PRIORITY: frozenset((BINDING_REQUEST,)),
+    USE_CANDIDATE: frozenset((BINDING_REQUEST,)),
+    CONTROLLED: frozenset((BINDING_REQUEST,)),
+    CONTROLLING: frozenset((BINDING_REQUEST,)),
+    DTLS: frozenset((BINDING_REQUEST, BINDING_SUCCESS)),
+    DTLS_ACKS: frozenset((BINDING_REQUEST, BINDING_SUCCESS)),
+}
 INTEGRITIES = frozenset((MESSAGE_INTEGRITY.type, MESSAGE_INTEGRITY_SHA256.type, SHORT_INTEGRITY))
 BEHIND_INTEGRITY = INTEGRITIES | {FINGERPRINT.type}
 
@@ -89,21 +104,21 @@ def parse_check(data: bytes) -> Check:
     needed = NEEDED.get(kind)
     if needed is None or len(data) > LONGEST:
         raise WireError("no message of ICE")
-    values = read_values(data)
+    values = read_values(data, kind)
     if not needed <= values.keys() or (kind in MARKED and FINGERPRINT.type not in values):
         raise WireError("an attribute is missing")
     ufrags = read_ufrags(values[USERNAME.type]) if kind == BINDING_REQUEST else None
-    return Check(kind, transaction, ufrags, values.get(DTLS, b""))
+    return Check(kind, transaction, ufrags, values.get(DTLS, b"") if is_known(DTLS, kind) else b"")
 
 
-def read_values(data: bytes) -> dict[int, bytes]:
+def read_values(data: bytes, kind: int) -> dict[int, bytes]:
     """Each attribute once, and behind the integrity nothing that it does not cover (RFC 8489 §14.5)."""
     values: dict[int, bytes] = {}
     unknown: list[int] = []
     for at, number, value in walk(data):
         if number in values or (values.keys() & INTEGRITIES and number not in BEHIND_INTEGRITY):
             raise WireError("an attribute that nobody reads")
-        if number not in SIZES:
+        if not is_known(number, kind):
             unknown.append(len(value))
         elif not SIZES[number][0] <= len(value) <= SIZES[number][1]:
             raise WireError("an attribute of a wrong size")
@@ -113,6 +128,10 @@ def read_values(data: bytes) -> dict[int, bytes]:
     if len(unknown) > MAX_UNKNOWN or sum(unknown) > MAX_UNKNOWN_BYTES:
         raise WireError("too much that nobody knows")
     return values
+
+
+def is_known(number: int, kind: int) -> bool:
+    return number in SIZES and (number not in KINDS or kind in KINDS[number])
 
 
 def read_ufrags(username: bytes) -> tuple[bytes, bytes]:

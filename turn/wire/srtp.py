@@ -18,6 +18,8 @@ RTP_HEADER = 12  # bytes in clear at least (RFC 3711 §3.1)
 SHORTEST_TAG = 4  # AES_CM_128_HMAC_SHA1_32, which Firefox offers (RFC 5764 §4.1.2)
 SHORTEST_RTP = RTP_HEADER + SHORTEST_TAG
 RTCP_IN_CLEAR = 8  # the first header and the sender's SSRC (RFC 3711 §3.4)
+RTCP_SHORTEST_BODY = 28  # header, index and the longest tag: what is longer has something between them
+LONGEST_EXTENSION = 256  # bytes in clear: those of calls have tens, and data could travel in the rest
 RTCP_TRAILER = 14  # index and tag at least: 4 and 10 bytes; 16 and 4 with AES-GCM (RFC 7714 §9)
 MOST_IN_COMPOUND = 16  # packets that are walked in one datagram; browsers send up to five
 
@@ -66,13 +68,17 @@ def is_sealed(packet: bytes | memoryview, start: int, size: int) -> bool:
 
 
 def sealed_at(packet: bytes, stream: int) -> int | None:
-    """Where the encrypted part begins; None where an RTP header passes the end, or SRTCP has no such part. Of
-    RTP the header and its extension are in clear (RFC 3711 §3.1)."""
+    """Where the encrypted part begins; None where an RTP header is too long or passes the end, or SRTCP has
+    no such part. Of RTP the header and its extension are in clear (RFC 3711 §3.1)."""
     if stream == RTCP:
-        return RTCP_IN_CLEAR if packet[2] or packet[3] > 1 else None
+        has_body = packet[2] or packet[3] > 1 or len(packet) > RTCP_SHORTEST_BODY
+        return RTCP_IN_CLEAR if has_body else None
     at = RTP_HEADER + 4 * (packet[0] & 0x0F)
     if packet[0] & 0x10:
-        at += 4 + 4 * int.from_bytes(packet[at + 2 : at + 4], "big")
+        extension = 4 * int.from_bytes(packet[at + 2 : at + 4], "big")
+        if extension > LONGEST_EXTENSION:
+            return None
+        at += 4 + extension
     return at if at + SHORTEST_TAG <= len(packet) else None
 
 

@@ -49,6 +49,7 @@ def is_rtcp(packet: bytes) -> bool:
         (rtcp(7, 3, 12), NOTHING),
         (rtcp(*range(6, 26)), NOTHING),
         (rtcp(7) + b"\x80" + bytes(13), RTCP),
+        (bytes((0x80, 200, 0, 9)) + bytes(20) + b"\x80" + bytes(13), NOTHING),
         (rtcp(7) + bytes(14), NOTHING),
         (bytes((0x80, 200, 0xFF, 0xFF)) + bytes(15) + b"\x80" + bytes(10), NOTHING),
         (b"", NOTHING),
@@ -85,6 +86,10 @@ def test_all_of_recorded_plain_rtcp_is_seen(name: str) -> None:
         (rtp(VOICE, 1, b"\xbe", first=0x90), None),
         (srtcp(1), 8),
         (srtcp(1, body=0), None),
+        (rtcp(1) + bytes(20), None),
+        (rtcp(1) + bytes(21), 8),
+        (rtp(VOICE, 1, b"\xbe\xde\0\x40" + bytes(300), first=0x90), 272),
+        (rtp(VOICE, 1, b"\xbe\xde\0\x41" + bytes(300), first=0x90), None),
     ],
 )
 def test_where_the_encrypted_part_begins(packet: bytes, at: int | None) -> None:
@@ -138,6 +143,16 @@ def first_seen(firsts: bytes) -> int | None:
     return next((size for size in range(1, len(firsts) + 1) if looks_plain(firsts[:size])), None)
 
 
+def spread(size: int, most: int) -> bytes:
+    """So many bytes that make so many pairs, the large groups behind the single ones."""
+    groups: list[int] = []
+    while most:
+        groups.append(next(times for times in range(size, 1, -1) if times * (times - 1) // 2 <= most))
+        most -= groups[-1] * (groups[-1] - 1) // 2
+    repeated = b"".join(bytes((255 - number,)) * times for number, times in enumerate(groups))
+    return bytes(range(size - len(repeated))) + repeated
+
+
 @pytest.mark.parametrize(
     ("firsts", "size"),
     [
@@ -147,7 +162,9 @@ def first_seen(firsts: bytes) -> int | None:
         (bytes(range(8)) * 8, 32),
         (bytes(range(16)) * 4, 64),
         ((b"the quick brown fox jumps over the lazy dog and then some more of it " * 2)[:SAMPLE], 64),
-        (bytes(range(64)), None),
+        (bytes(range(64)), None),  # and the last row's first count of pairs, and one below each of both
+        *((spread(size, most), size) for size, most in MOST_PAIRS.items()),
+        *((spread(size, most - 1), None) for size, most in MOST_PAIRS.items()),
         *((noise(seed, SAMPLE), None) for seed in range(8)),
     ],
 )

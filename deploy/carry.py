@@ -86,13 +86,17 @@ class Line:
         self.as_root = {"_sudo": True}
         if self.shell("sudo -n true >/dev/null 2>&1")[0]:  # silent, or pyinfra would ask for the password
             return
-        if sys.stdin.isatty():
-            self.as_root["_sudo_password"] = getpass.getpass(f"{self}: password for sudo: ")
-            if self.shell("true", **self.as_root)[0]:
-                return
-        raise Unreachable(
-            f"{self}: this account may not become root without a password; log in as root, or let it use sudo"
-        )
+        if not sys.stdin.isatty():
+            raise Unreachable(
+                f"{self}: this account may not become root without a password: log in as root, run this in a "
+                "terminal, which asks for the password, or write NOPASSWD for it in /etc/sudoers.d"
+            )
+        self.as_root["_sudo_password"] = getpass.getpass(f"{self}: password for sudo: ")
+        if not self.shell("true", **self.as_root)[0]:
+            raise Unreachable(
+                f"{self}: sudo did not take that password: is it right, is sudo there, and may this account "
+                "use it? Or log in as root"
+            )
 
     def shell(self, command: str, **how: Any) -> tuple[bool, list[str], list[str]]:
         """Whether it went well, and what it said on both outputs. Raises Unreachable."""

@@ -212,6 +212,7 @@ def carried_out(one: Planned) -> None:
 
 def destroy(config: Config, options: Options) -> int:
     """Everything there is asked about once, by name."""
+    config = told(config, options)
     asked = wish(options.config or FILE)
     question = facts_module.question(planning.paths(), planning.packages(asked))
     with reached(config, options) as lines:

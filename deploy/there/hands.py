@@ -72,15 +72,23 @@ def place(step: Step) -> None:
         return
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
+    try:
+        fill(step, draft, final)
+        draft.rename(final)
+    except (Failed, OSError, LookupError):
+        shutil.rmtree(draft, ignore_errors=True)  # a disk that is full has better use for the room
+        raise
+
+
+def fill(step: Step, draft: Path, final: Path) -> None:
+    """Raises Failed and OSError."""
     if step["like"]:
         shutil.copytree(switch.PLACE / step["like"], draft, copy_function=os.link, dirs_exist_ok=True)
     else:
         unpack(step["archive"], draft)
         run(["python3", "-m", "compileall", "-q", "-j", "0", "-s", str(draft), "-p", str(final), str(draft)])
-    config = draft / Path(step["config"]["path"]).relative_to(final)
-    write(step["config"], config)
+    write(step["config"], draft / Path(step["config"]["path"]).relative_to(final))
     os.utime(draft)
-    draft.rename(final)
 
 
 def unpack(archive: dict[str, str], folder: Path) -> None:

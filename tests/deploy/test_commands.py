@@ -40,6 +40,39 @@ def test_a_machine_that_is_not_there_is_exit_code_69(
     assert "no such name in the DNS" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [
+        (None, os.EX_UNAVAILABLE, "there is no config.yaml here: make one with calln deploy init"),
+        ("site: {url: 'https://a.example'\ndeploy: {}\n", os.EX_CONFIG, "c.yaml:2:1: expected"),
+        (
+            "deploy:\n  host: a.example\n",
+            os.EX_CONFIG,
+            "c.yaml:2:3: deploy.host: unknown key; did you mean hosts?",
+        ),
+        ("deploy: {}\n", os.EX_CONFIG, "site.url: write the address that visitors will open"),
+    ],
+    ids=["no file", "no YAML", "an unknown key", "no address"],
+)
+@pytest.mark.parametrize("word", ["apply", "plan", "destroy"])
+def test_without_a_file_that_can_be_used_no_machine_is_reached(
+    word: str,
+    text: str | None,
+    code: int,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = []
+    if text is not None:
+        (tmp_path / "c.yaml").write_text(text)
+        named = ["--config", "c.yaml"]
+    assert main(["deploy", word, *named]) == code
+    assert says in capsys.readouterr().err
+
+
 def test_nobody_to_answer_is_no_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     with Path(os.devnull).open() as nobody:
         monkeypatch.setattr("sys.stdin", nobody)

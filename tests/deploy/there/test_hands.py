@@ -68,6 +68,14 @@ def test_what_somebody_put_in_its_place_is_refused(machine: Machine) -> None:
     assert not (switch.PLACE / "1").exists()
 
 
+def test_what_a_release_left_that_could_not_be_placed_goes(machine: Machine) -> None:
+    step = placing(machine, "1", a="x = 1\n")
+    step["config"]["owner"] = "nobody-of-this-name"
+    with pytest.raises(LookupError):
+        hands.place(step)
+    assert not list(switch.PLACE.iterdir())
+
+
 def test_remove_takes_files_folders_and_nothing(tmp_path: Path) -> None:
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "file").touch()

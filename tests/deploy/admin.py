@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -66,9 +67,10 @@ class Admin:
     def restore(self, name: str) -> None:
         shutil.copy(ROOT / name, self.tree / name)
 
-    def begin(self, *words: str) -> subprocess.Popen[str]:
-        """`calln deploy` with these words."""
+    def begin(self, *words: str, terminal: bool = False) -> subprocess.Popen[str]:
+        """`calln deploy` with these words; nobody is there to answer, unless at a terminal."""
         command = [sys.executable, "-m", "deploy.cli", "deploy", *words, "--config", str(self.file)]
+        command = ["script", "-qefc", shlex.join(command), "/dev/null"] if terminal else command
         env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SSH_")},
             "HOME": str(self.home),
@@ -80,7 +82,7 @@ class Admin:
             self.network.outside(*command),
             cwd=self.tree,
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if terminal else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

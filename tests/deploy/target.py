@@ -72,6 +72,7 @@ class Target:
         self.machine = f"{network.name}-{name}"
         self.groups = [way / self.machine for way in CGROUPS if (way / "cgroup.procs").exists()]
         self.process: subprocess.Popen[bytes] | None = None
+        self.binds: list[Path] = []  # of this machine, that are there in the same place
 
     def boot(self, key: Path, trust: Path) -> None:
         """With an SSH key that may log in as root and as `admin`, and an authority that is trusted."""
@@ -80,12 +81,17 @@ class Target:
             self.admit(self.root / home, key)
         (self.root / "etc/resolv.conf").write_text(f"nameserver {OUTSIDE}\n")
         self.believe(trust)
-        namespace = self.network.plug(self.name, self.address)
+        self.namespace = self.network.plug(self.name, self.address)
+        self.key = key
+        self.start()
+
+    def start(self) -> None:
         for group in self.groups:
             group.mkdir()
         begin = "".join(f"echo $$ >{group}/cgroup.procs; " for group in self.groups) + 'exec "$@"'
         words = ["--directory", str(self.root), "--machine", self.machine]
-        words += [f"--network-namespace-path=/run/netns/{namespace}"]
+        words += [f"--network-namespace-path=/run/netns/{self.namespace}"]
+        words += [f"--bind={path}" for path in self.binds]
         with (self.folder / "console").open("wb") as console:
             self.process = subprocess.Popen(
                 ["sh", "-c", begin, "sh", *NSPAWN, *words],
@@ -95,8 +101,20 @@ class Target:
                 stderr=console,
                 start_new_session=True,
             )
-        self.key = key
         self.wait()
+
+    def reboot(self) -> None:
+        """As its operator would; nothing but its disk and its network is the same afterwards."""
+        assert self.process is not None
+        self.ask("systemctl reboot")
+        self.process.wait(END_SECONDS)
+        for group in self.groups:
+            end_group(group)
+        self.start()
+
+    def inside(self, *command: str) -> list[str]:
+        """The words that run a program of ours in the machine's own network."""
+        return ["ip", "netns", "exec", self.namespace, *command]
 
     def lay(self) -> None:
         upper, work = self.folder / "upper", self.folder / "work"

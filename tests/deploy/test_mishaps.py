@@ -23,6 +23,7 @@ CONFIG = {
 }
 SECONDS = 90  # for what takes five on a machine that has nothing else to do
 LOOK_SECONDS = 0.1
+ROOM = "2g"  # for releases, on a disk of its own, which can be made smaller
 SERVING = f"curl --silent --insecure --output /dev/null --write-out '%{{http_code}}' https://{NAME}/"
 
 
@@ -30,6 +31,7 @@ SERVING = f"curl --silent --insecure --output /dev/null --write-out '%{{http_cod
 def admin(target: Target, pebble: Pebble, key: Path, folder: Path) -> Admin:
     admin = Admin(target.network, folder, pebble.root)
     admin.open([target], key, CONFIG)
+    target.run(f"mount -t tmpfs -o size={ROOM} releases /opt")
     return admin
 
 
@@ -72,7 +74,33 @@ def test_an_account_that_may_not_become_root_is_told(admin: Admin, target: Targe
     done = admin.do("status")
     admin.file.write_text(admin.file.read_text().replace("guest@", "root@"))
     assert done.code != 0
-    assert "may not become root" in done.said
+    assert "may not become root without a password: log in as root, run this in a terminal" in done.said
+
+
+def test_a_terminal_is_asked_for_the_password_of_sudo(admin: Admin, target: Target) -> None:
+    target.run("echo 'guest ALL=(ALL) ALL' >/etc/sudoers.d/guest && echo guest:sesame | chpasswd")
+    admin.file.write_text(admin.file.read_text().replace("root@", "guest@"))
+    right, wrong = (answered(admin, "status", word) for word in ("sesame", "guess"))
+    admin.file.write_text(admin.file.read_text().replace("guest@", "root@"))
+    assert "current release: none" in right
+    assert "sudo did not take that password" in wrong
+    assert "sesame" not in right
+
+
+def answered(admin: Admin, word: str, password: str) -> str:
+    """What a command says in a terminal, where the password is typed when it asks."""
+    with admin.begin(word, terminal=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = ""
+        while not said.endswith("password for sudo: "):
+            letter = process.stdout.read(1)
+            assert letter, said
+            said += letter
+        process.stdin.write(f"{password}\n")
+        process.stdin.flush()
+        rest, _ = process.communicate(timeout=SECONDS)
+    return said + rest
 
 
 def test_a_line_that_breaks_in_the_middle_leaves_the_machine_to_its_work(
@@ -102,3 +130,52 @@ def test_a_second_deployment_at_the_same_time_is_told_of_the_first(admin: Admin,
     assert process.returncode == 0, said
     assert done.code != 0
     assert "works on this machine; wait until that is done" in done.said
+
+
+def resized(target: Target, disk: str, how: str) -> None:
+    target.run(f"mount -o remount,{how} {disk}")
+
+
+@pytest.mark.parametrize(
+    ("disk", "how", "back", "says"),
+    [
+        (
+            "/opt",
+            "size=$((100 + $(df -m --output=used /opt | tail -1)))m",
+            f"size={ROOM}",
+            "MiB are free below /opt",
+        ),
+        (
+            "/opt",
+            "nr_inodes=$((50 + $(df --output=iused /opt | tail -1)))",
+            "nr_inodes=0",
+            "the disk is full",
+        ),
+        ("/tmp", "size=1m", "size=100m", "is /tmp full?"),
+    ],
+    ids=["too little room", "full while a release is placed", "no room for what is sent"],
+)
+def test_a_full_disk_is_told_and_what_served_serves_on(
+    admin: Admin, target: Target, disk: str, how: str, back: str, says: str
+) -> None:
+    before = current(target)
+    changed(admin)
+    resized(target, disk, how)
+    done = admin.do("apply")
+    resized(target, disk, back)
+    assert done.code != 0
+    assert says in done.said
+    assert (current(target), serves(admin)) == (before, True)
+    assert target.run("find /opt/calln/releases -maxdepth 1 -name '.*'") == ""
+    assert admin.do("apply").code == 0
+    assert (current(target) != before, serves(admin)) == (True, True)
+
+
+def test_a_release_that_was_begun_by_a_run_that_ended_is_placed_anew(admin: Admin, target: Target) -> None:
+    changed(admin)
+    planned = admin.do("plan").said
+    release = planned.partition("Place the release ")[2].partition(".\n")[0].split(":")[0]
+    target.run(f"mkdir -p /opt/calln/releases/.{release} && touch /opt/calln/releases/.{release}/half")
+    assert admin.do("apply").code == 0
+    assert current(target).endswith(release)
+    assert target.run(f"ls -A /opt/calln/releases/{release}/half 2>/dev/null || echo none") == "none"

@@ -1,0 +1,90 @@
+"""The machine itself deploys, from the tree that lies on it: no SSH, and no operator's side elsewhere."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.admin import CACHE, Admin
+from tests.deploy.conftest import ADDRESSES, NAME
+from tests.deploy.network import Network
+from tests.deploy.pebble import DIRECTORY, Pebble
+from tests.deploy.target import Snapshot, Target
+
+CONFIG = {
+    "site": {"url": f"https://{NAME}"},
+    "deploy": {"hosts": "local", "acme_directory": DIRECTORY},
+}
+SERVING = f"curl --silent --output /dev/null --write-out '%{{http_code}}' --cacert ROOT https://{NAME}/"
+
+
+@pytest.fixture(scope="module")
+def target(network: Network, folder: Path, pebble: Pebble, key: Path) -> Iterator[Target]:
+    """It has the tests' Python, as if somebody had run `make setup` there, and the folder of an operator."""
+    target = Target(network, folder, "one", ADDRESSES[NAME])
+    (folder / "admin").mkdir()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    own = {Path(sys.prefix), Path(sys.base_prefix)} - {Path("/usr")}  # Debian's Python the machine has itself
+    target.binds = [folder / "admin", CACHE, *own]
+    try:
+        target.boot(key, pebble.trust)
+        yield target
+    finally:
+        target.close()
+
+
+@pytest.fixture(scope="module")
+def before(target: Target) -> Snapshot:
+    return target.snapshot()
+
+
+@pytest.fixture(scope="module")
+def admin(target: Target, before: Snapshot, pebble: Pebble, key: Path, folder: Path) -> Admin:
+    trust = folder / "admin/trust.pem"
+    shutil.copy(pebble.root, trust)
+    admin = Admin(target.network, folder, trust)
+    admin.open([target], key, CONFIG)
+    return admin
+
+
+def here(admin: Admin, *words: object) -> str:
+    """A line of shell: `calln deploy` on the machine itself."""
+    env = {
+        "HOME": admin.home,
+        "XDG_CACHE_HOME": admin.home / ".cache",
+        "SSL_CERT_FILE": admin.trust,
+        "PYTHONPATH": admin.tree,
+    }
+    command = [sys.executable, "-m", "deploy.cli", "deploy", *words, "--config", admin.file]
+    begin = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in env.items())
+    return f"cd {admin.tree} && {begin} {shlex.join(map(str, command))} 2>&1"
+
+
+def test_a_machine_deploys_to_itself(admin: Admin, target: Target, before: Snapshot) -> None:
+    assert "/etc/systemd/system/calln-relay@.service" in target.run(here(admin, "plan"))
+    assert not before.difference(target.snapshot())
+    target.run(here(admin, "apply"))
+    assert "othing" in target.run(here(admin, "apply"))
+    active = target.run("systemctl list-units --plain --no-legend --state active 'calln-*@*'")
+    assert {line.split("@")[0] for line in active.splitlines()} == {"calln-server", "calln-relay"}
+    asked = target.network.outside("sh", "-c", SERVING.replace("ROOT", str(admin.trust)))
+    assert subprocess.run(asked, capture_output=True, text=True).stdout == "200"
+
+
+def test_the_rest_works_there_too(admin: Admin, target: Target, before: Snapshot) -> None:
+    said = target.ask(here(admin, "doctor"))  # of networks for examples, and of containers, it says no good
+    assert f"A call in small went through tls://{ADDRESSES[NAME]}:443." in said
+    admin.change("server/lobby.py", "# another release\n")
+    target.run(here(admin, "apply"))
+    assert "serves instead of" in target.run(here(admin, "rollback"))
+    assert "ready" in target.run(here(admin, "status"))
+    target.run(here(admin, "backup", str(admin.folder)))
+    target.run(here(admin, "destroy", "--purge", "--yes"))
+    marks = before.difference(target.snapshot())
+    assert not marks, "\n".join(marks)

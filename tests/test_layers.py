@@ -117,7 +117,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "turn.systemd",
     ),
     "turn.elders": (),
-    "turn.doorway": ("turn.elders", "turn.machine"),
+    "turn.doorway": ("turn.elders", "turn.hatch", "turn.machine"),
     "turn.admin": ("turn.control", "turn.doorway", "turn.elders", "turn.flows", "turn.machine"),
     "turn.process": (
         "turn.admin",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from turn import doorway
-from turn.doorway import Doorway, is_answered
-from turn.elders import DOOR
+from turn.doorway import Doorway
+from turn.hatch import is_dead
 from turn.machine import Unavailable
 
 
@@ -36,14 +35,14 @@ def test_it_is_nobodys_before_it_is_taken_and_after_it_is_closed(tmp_path: Path)
         assert stat.S_IMODE(one.own.stat().st_mode) == 0o600
         one.take()
         assert has_place(one)
-        assert is_answered(one.place)
+        assert not is_dead(one.place)
     assert not list(one.place.parent.iterdir())
 
 
 def test_the_newest_has_it_and_the_others_are_found_by_name(tmp_path: Path) -> None:
     with two(tmp_path) as (old, new):
         assert has_place(new)
-        assert is_answered(old.own)
+        assert not is_dead(old.own)
         old.close()
         assert has_place(new)
 
@@ -67,14 +66,6 @@ async def test_it_is_not_taken_from_one_that_lives(tmp_path: Path, monkeypatch: 
     with two(tmp_path) as (old, new):
         await old.take_back()
         assert has_place(new)
-
-
-def test_one_whose_queue_is_full_lives(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as sock, socket.socket(socket.AF_UNIX) as waiting:
-        sock.bind(str(tmp_path / DOOR))
-        sock.listen(0)
-        waiting.connect(str(tmp_path / DOOR))
-        assert is_answered(tmp_path / DOOR)
 
 
 def test_a_folder_that_cannot_be_had_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 from pathlib import Path
 
@@ -56,3 +57,12 @@ def test_a_place_where_no_socket_can_be(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="too long"):
         Hatch(tmp_path / ("x" * 120))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_whose_queue_is_full_lives(tmp_path: Path) -> None:
+    place = tmp_path / "x.sock"
+    with socket.socket(socket.AF_UNIX) as sock, socket.socket(socket.AF_UNIX) as waiting:
+        sock.bind(str(place))
+        sock.listen(0)
+        waiting.connect(str(place))
+        assert not is_dead(place)

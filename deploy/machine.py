@@ -69,6 +69,9 @@ def allowed(figures: list[dict[str, Any]] | None) -> float:
 def clock(patient: Patient) -> Iterator[Finding]:
     """Credentials carry a time: server and relay must agree on it."""
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
+    if state < 0 and ctypes.get_errno() == errno.EPERM:
+        yield Finding(True, "The clock is kept by this container's host.")
+        return
     if state < 0:
         name = errno.errorcode.get(ctypes.get_errno(), "an error")
         yield Finding(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import resource
 from pathlib import Path
 
@@ -52,21 +53,27 @@ def test_how_many_files_the_running_relay_may_have(said: list[float], well: bool
 class Clock:
     """A machine whose clock is in this state."""
 
-    def __init__(self, state: int) -> None:
-        self.state = state
+    def __init__(self, state: int, error: int) -> None:
+        self.state, self.error = state, error
 
     def adjtimex(self, structure: object) -> int:
+        ctypes.set_errno(self.error)
         return self.state
 
 
 @pytest.mark.parametrize(
-    ("state", "well", "words"),
-    [(0, True, "kept right"), (5, False, "set by nobody"), (-1, False, "cannot be read")],
+    ("state", "error", "well", "words"),
+    [
+        (0, 0, True, "kept right"),
+        (5, 0, False, "set by nobody"),
+        (-1, errno.EFAULT, False, "cannot be read"),
+        (-1, errno.EPERM, True, "by this container's host"),
+    ],
 )
 def test_a_clock_that_nobody_sets(
-    state: int, well: bool, words: str, monkeypatch: pytest.MonkeyPatch
+    state: int, error: int, well: bool, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert [finding.text.split()[0] for finding in machine.clock(patient())] == ["The"]
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Clock(state))
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Clock(state, error))
     [finding] = machine.clock(patient())
     assert (finding.well, words in finding.text) == (well, True)

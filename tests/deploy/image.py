@@ -50,6 +50,26 @@ def build(suite: str, root: Path) -> None:
     finish(root)
 
 
+def fetched(suite: str, *packages: str) -> list[Path]:
+    """What apt would fetch for a machine of this image that installs them; fetched once, and kept."""
+    root, folder = image(suite), CACHE / f"{suite}-{'-'.join(packages)}"
+    if not folder.exists():
+        draft = folder.with_name(f".{folder.name}")
+        (draft / "partial").mkdir(parents=True, exist_ok=True)
+        settings = (
+            *(
+                f"Dir={root}",
+                f"Dir::Cache::archives={draft}",
+                f"Dir::State::status={root}/var/lib/dpkg/status",
+            ),
+            *("Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=", "APT::Sandbox::User=root"),
+        )
+        begin = ["apt-get", "-qq", "--yes", *(word for one in settings for word in ("-o", one))]
+        work(*begin, "--download-only", "--no-install-recommends", "install", *packages)
+        draft.rename(folder)
+    return sorted(folder.glob("*.deb"))
+
+
 def finish(root: Path) -> None:
     (root / POLICY).unlink()
     (root / "etc/machine-id").write_text("")  # so each boot has one of its own

@@ -24,10 +24,10 @@ SETTINGS = {
 
 
 class Pebble:
-    """Its own certificate comes from `trust`; those that it issues come from a root that it makes."""
+    """Its certificate comes from `trust`; what it issues, for years or for `days`, from a root of its own."""
 
-    def __init__(self, network: Network, folder: Path) -> None:
-        self.network, self.folder = network, folder
+    def __init__(self, network: Network, folder: Path, days: int | None = None) -> None:
+        self.network, self.folder, self.days = network, folder, days
         self.trust, self.root = folder / "trust.pem", folder / "root.pem"
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -38,6 +38,8 @@ class Pebble:
         own = ("basicConstraints=critical,CA:FALSE", f"subjectAltName=DNS:{NAME}")
         request(NAME, own, chain, key, "-CA", str(self.trust), "-CAkey", str(authority))
         settings = {**SETTINGS, "certificate": str(chain), "privateKey": str(key)}
+        if self.days is not None:
+            settings["certificateValidityPeriod"] = self.days * 86_400
         (self.folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
         none = ("-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", "")
         self.begin(

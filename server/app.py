@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import secrets
 import socket
@@ -202,6 +203,7 @@ def run(
     try:
         house = build(site, server, ice, state, database, encrypted_only=encrypted_only, lock=lock)
         house.purge()
+        gc.freeze()  # what is loaded stays: to look through it for garbage would stop all for 50 ms
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if server.tls_listen else None) as runner:
             runner.run(serve(house, site, server, read))
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import resource
 import signal
@@ -58,6 +59,7 @@ def run(read: Callable[[], Told], state_dir: Path) -> int:
     told = read()
     logs.start()
     raise_descriptor_limit(told[0].limits.allocations, told[0].limits.connections)
+    gc.freeze()  # what is loaded stays: to look through it for garbage would stop all for 50 ms
     asyncio.run(serve(read, told, state_dir))
     return 0
 

@@ -5,6 +5,7 @@ process that started it, with whose end it ends.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -134,6 +135,7 @@ def main() -> None:
     logs.start()
     for number in NOT_FOR_US:
         signal.signal(number, signal.SIG_IGN)
+    gc.freeze()  # what is loaded stays: to look through it for garbage would stop all for 50 ms
     asyncio.run(work(socket(fileno=int(sys.argv[1]))))
 
 

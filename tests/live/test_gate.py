@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Playwright
 
 from tests.interop.clients.browser import BROWSERS
-from tests.live.gated import NETWORK, Gated, account, gated
+from tests.live.gated import Gated, account, gated
 from tests.live.impairment import Impairment
 from tests.live.pairs import Pair, bare, heard
 from tests.live.visitors import CHROMIUM
@@ -90,9 +90,7 @@ async def test_a_bad_network_is_no_reason_to_refuse_anything(
     await pair.hears()
     await pair.restart()
     await pair.hears()
-    refused = await relay.refused(before)
-    assert {why: count for why, count in refused.items() if why not in NETWORK} == {}
-    assert sum(refused.values()) < 5
+    assert await relay.refused(before) == {}
     assert impairment.fates[0] > 100
     assert impairment.fates[2] > 10
 

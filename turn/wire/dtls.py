@@ -16,7 +16,8 @@ MOST_RECORDS = 16  # in one datagram; a flight of a handshake has about five
 HANDSHAKE_EPOCH = 2  # of DTLS 1.3: what follows the ServerHello (RFC 9147 §6.1)
 SHORTEST_CIPHERTEXT = 17  # a byte of content type and a tag of 16 (RFC 9147 §4)
 MOST_FRAGMENTS = 16  # in one record: each costs time, and a flight has five messages
-MOST_ACKED = 8  # records that one ACK in clear names: a hello comes in two or three, and perhaps again
+MOST_ACKED = 16  # records that one ACK in clear names: of a flight, some of them perhaps twice
+EPOCHS = 4  # those of a handshake and the first of what follows it, which is as much as ACKs in clear name
 ACKED = Struct("!QHHL")  # epoch of each, and the sequence number, of 48 bits (RFC 9147 §7)
 
 # What stays in clear of a handshake: hellos, HelloVerifyRequest, NewSessionTicket, certificates and their kin
@@ -104,12 +105,14 @@ def is_alert(content: bytes) -> bool:
 
 
 def is_ack(content: bytes) -> bool:
-    """Of records in clear (RFC 9147 §7): others are named by ACKs that are encrypted themselves."""
+    """In clear (RFC 9147 §7), also by Firefox of encrypted records that came before it could read them."""
     size = len(content) - 2
     if not 0 <= size <= ACKED.size * MOST_ACKED or size % ACKED.size:
         return False
     named = ACKED.iter_unpack(content[2:])
-    return int.from_bytes(content[:2], "big") == size and not any(epoch or high for epoch, high, *_ in named)
+    return int.from_bytes(content[:2], "big") == size and all(
+        epoch < EPOCHS and not high for epoch, high, *_ in named
+    )
 
 
 def is_handshake(content: bytes) -> bool:

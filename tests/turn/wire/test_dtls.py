@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from struct import pack
 
 import pytest
 
@@ -27,6 +28,8 @@ from turn.wire.stun import WireError
 
 ALERTED = record(b"\2\x28", ALERT)
 SEALED = bytes(17)
+# What Firefox acknowledged in clear: its partner's hello, and three records of epoch 2 that came before it.
+NAMED = pack("!H8Q", 64, 0, 0, 2, 0, 2, 1, 2, 2)
 
 
 def ack(records: int) -> bytes:
@@ -40,6 +43,7 @@ def ack(records: int) -> bytes:
         (record(b"\2\x28", ALERT, version=0xFEFF), [Record(ALERT, 0, b"\2\x28")]),
         (record(b"\1", CHANGE_CIPHER_SPEC), [Record(CHANGE_CIPHER_SPEC, 0, b"\1")]),
         (record(ack(MOST_ACKED), ACK), [Record(ACK, 0, ack(MOST_ACKED))]),
+        (record(NAMED, ACK), [Record(ACK, 0, NAMED)]),
         (record(SEALED, DATA, 1), [Record(DATA, 1, SEALED)]),
         (record(SEALED, HANDSHAKE, 65535), [Record(HANDSHAKE, 65535, SEALED)]),
         (ALERTED * MOST_RECORDS, [Record(ALERT, 0, b"\2\x28")] * MOST_RECORDS),
@@ -74,7 +78,8 @@ def test_records(datagram: bytes, records: list[Record]) -> None:
         record(ack(MOST_ACKED + 1), ACK),
         record(b"\0\5hello", ACK),
         record(ack(1), ACK) * 2,
-        record(ack(1).replace(bytes(8), bytes(7) + b"\1", 1), ACK),
+        record(ack(1).replace(bytes(8), bytes(7) + b"\4", 1), ACK),
+        record(ack(1).replace(bytes(8), b"\1" + bytes(7), 1), ACK),
         record(ack(1)[:10] + b"\1" + ack(1)[11:], ACK),
         record(b"\0", ACK),
         record(b"not a handshake"),

@@ -177,8 +177,8 @@ def check_ciphertext(case: Case, record: Record) -> None:
 
 
 def overtakes(case: Case, record: Record) -> bool:
-    """Whether the ServerHello may still be on its way. A server has keys for more than its handshake then, and
-    Firefox uses them to acknowledge a ClientHello that comes again."""
+    """Whether the ServerHello may still be on its way. By then a server has keys for more than its handshake:
+    Firefox acknowledges with them a ClientHello that comes again."""
     handshake = case.session.handshake
     if handshake is None or not record.unified or record.epoch < HANDSHAKE_EPOCH:
         return False

@@ -17,8 +17,9 @@ from tests.turn.test_service import SECRET
 from turn.credentials import mint
 from turn.flows import Address, Transport
 
-GOOD = mint(SECRET, "doctor", int(time.time()) + 600)
-WRONG = mint(b"another secret of theirs", "doctor", int(time.time()) + 600)
+DAY = 86_400  # seconds: a whole run of all tests has to end within
+GOOD = mint(SECRET, "doctor", int(time.time()) + DAY)
+WRONG = mint(b"another secret of theirs", "doctor", int(time.time()) + DAY)
 
 
 @pytest.mark.parametrize("mode", ["enforce", "off"])

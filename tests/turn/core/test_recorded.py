@@ -153,8 +153,8 @@ def test_a_plain_call_after_an_encrypted_one_of_the_same_user_inherits_nothing(n
 
 
 def outside_of_handshake(call: list[Seen]) -> Iterator[int]:
-    """The packets that may come doubled, late or never without another one missing for it: media after the
-    first second of what an end has heard."""
+    """The packets that may come late or never: media after its first second. A recording cannot send a lost
+    check or hello again, as the ends of real calls on a bad network do."""
     opened = next(seen.at for seen in call if is_media(seen.payload)) + 1.0
     return (number for number, seen in enumerate(call) if seen.at > opened and is_media(seen.payload))
 
@@ -162,7 +162,8 @@ def outside_of_handshake(call: list[Seen]) -> Iterator[int]:
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(ENCRYPTED))
 @settings(max_examples=20, deadline=None)
 def test_loss_doubles_and_disorder_drop_nothing(seed: int, name: str) -> None:
-    """A tenth lost, one of fifty doubled, each up to 60 ms late: as bytes of a seed say."""
+    """Of everything one in forty comes again 60 ms later; of media a tenth is lost, and each is up to 60 ms
+    late: as bytes of a seed say."""
     call = recorded(name)
     chance = noise(seed, 2 * len(call))
     may_suffer = set(outside_of_handshake(call))
@@ -173,7 +174,7 @@ def test_loss_doubles_and_disorder_drop_nothing(seed: int, name: str) -> None:
             impaired.append(seen)
         elif fate >= 26:
             impaired.append(seen._replace(at=seen.at + late / 255 * 0.06))
-        if number in may_suffer and fate >= 250:
+        if fate >= 250:
             impaired.append(seen._replace(at=seen.at + 0.06))
     assert not Replay(linked=bool(seed & 1)).play(sorted(impaired, key=lambda seen: seen.at)).dropped
 

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
-SLACK = 64  # entries of the dead that may wait before the heap is swept
+SLACK = 8  # entries of the dead that may wait before the heap is swept
 
 
 class Deadlines(Generic[T]):

@@ -12,7 +12,7 @@ from turn.wire.srtp import INWARD, RTCP, SAMPLE, looks_plain
 
 CONSENT = 30.0  # seconds that an answered check counts (RFC 7675 §5.1)
 TRANSACTION = 40.0  # seconds that an answer may take: a request is repeated for so long (RFC 8489 §6.2.1)
-MAX_TRANSACTIONS = 64  # of a pair and direction: what Chromium asks in three seconds of silence
+MAX_TRANSACTIONS = 32  # of a pair and direction: what Chromium asks in 1.5 seconds of silence
 CHECKS_PER_SECOND, CHECKS_BURST = 50.0, 100.0  # of a pair and direction: STUN is no way to carry data
 ROOM_PER_SECOND, ROOM_BURST = 200.0, 400.0  # of an allocation and direction: 30 candidates at once
 MAX_PAIRS = 16  # of an allocation: bounds memory; the oldest without consent goes first

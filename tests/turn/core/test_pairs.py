@@ -169,7 +169,7 @@ def test_the_checks_of_a_peer_push_out_none_of_the_client() -> None:
 
 def test_answers_count_however_long_the_way_is() -> None:
     """Chromium asks a weak path each 48 ms, with an id of its own each time."""
-    one, late = Call(), 60
+    one, late = Call(), 30
     asked = [one.transaction() for _ in range(2 * late)]
     for number, transaction in enumerate(asked):
         assert one.say(request(transaction), wait=0.048).passes

@@ -366,7 +366,7 @@ def flood(one: Call) -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """At most 80 KiB for an allocation, whoever tries, and however long."""
+    """At most 64 KiB for an allocation, whoever tries, and however long."""
     one = Call()
     flood(one)  # what is made once and for all
     tracemalloc.start()
@@ -379,7 +379,7 @@ def test_memory_is_bounded() -> None:
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert grown <= 80 * KIBIBYTE
+    assert grown <= 64 * KIBIBYTE
 
 
 def test_a_peer_floods_in_vain() -> None:

@@ -288,5 +288,5 @@ def stays(facts: Facts, wish: Wish, *, purge: bool = False) -> tuple[str, ...]:
     """What `destroy` leaves, a sentence each."""
     there = [name for name in packages(wish) if name in facts.packages]
     kept = [] if purge else ["/etc/calln, /var/lib/calln and the account calln stay; --purge removes them."]
-    said = [f"Debian's {', '.join(there)} stay; apt purge removes them."] if there else []
+    said = [f"Still there, from Debian: {', '.join(there)}; apt purge removes it."] if there else []
     return (*kept, *said)

@@ -154,7 +154,7 @@ def test_destroying_nothing_is_no_step() -> None:
 def test_what_stays_is_named() -> None:
     wish = written("one machine")
     facts = machine(packages=["certbot"])
-    assert stays(facts, wish, purge=True) == ("Debian's certbot stay; apt purge removes them.",)
+    assert stays(facts, wish, purge=True) == ("Still there, from Debian: certbot; apt purge removes it.",)
     assert len(stays(facts, wish)) == 2
 
 

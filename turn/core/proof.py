@@ -20,7 +20,6 @@ from turn.core.pairs import Pair, Room
 from turn.core.sessions import News, Proven, Sessions
 from turn.flows import Address
 from turn.wire.ice import parse_check
-from turn.wire.srtp import INWARD
 from turn.wire.stun import WireError
 
 Mode = Literal["off", "observe", "compat", "enforce"]
@@ -143,8 +142,6 @@ class Proof:
         if end is not None:
             self._deadlines.set(way, end)
         media = pair.tested() if may_carry(pair, self._is_lenient(self._rooms[way[0]]), now) else NOTHING
-        if pair.session is not None:
-            self.sessions.keep(pair.session, (stream & ~INWARD for stream in media))
         changed, pair.media = media != pair.media, media
         return changed
 

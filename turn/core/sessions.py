@@ -9,7 +9,7 @@ until it is forgotten, since whatever could close it could be forged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ Ufrags = tuple[bytes, bytes]  # in order, so that both directions name the same 
 
 SESSION_LIFETIME = 120.0  # seconds without a check of ICE: who lost the network restarts ICE sooner
 TOLD_LIFETIME = 60.0  # of what a relay before us has proved: its clients are back by then, or gone
-MAX_STREAMS = 40  # SSRCs of a session: a call has eight, and two more for each screen that it shares.
+MAX_STREAMS = 40  # SSRCs of a session: more than an engine may carry of an allocation without our seeing them
 SPARE = 1  # sessions of a user beyond one for each allocation: the call before this one
 MAX_TOLD = 32  # sessions of a user that others have told of: bounds memory; a user has a few allocations
 
@@ -202,13 +202,6 @@ class Sessions:
         session.ssrcs[ssrc] = None
         streams[ssrc] = session
         self._tell(session)
-
-    def keep(self, session: Session, ssrcs: Iterable[int]) -> None:
-        """These streams go on, perhaps where nobody notes them: others are forgotten before them."""
-        for ssrc in ssrcs:
-            if ssrc in session.ssrcs:
-                del session.ssrcs[ssrc]
-                session.ssrcs[ssrc] = None
 
     def adopt(self, session: Session, ssrc: int) -> bool:
         """Whether this stream belongs to another open session of the user: then this one goes on with it."""

@@ -161,16 +161,6 @@ def test_a_sessions_streams_are_bounded_and_the_oldest_goes() -> None:
     assert sessions.adopt(after, 999)
 
 
-def test_streams_that_are_kept_stay_before_later_ones() -> None:
-    sessions = holding("alice")
-    session = opened(sessions)
-    for ssrc in range(10 * MAX_STREAMS):
-        sessions.note(session, ssrc)
-        sessions.keep(session, (0, 1, 5000))
-    assert {0, 1} < session.ssrcs.keys()
-    assert len(session.ssrcs) == MAX_STREAMS
-
-
 def test_news_tell_each_change_once() -> None:
     sessions = holding("alice")
     session = opened(sessions)

@@ -67,10 +67,10 @@ interop: $(INTEROP)/.set-up ## other people's TURN clients against the relay (TA
 	$(BIN)/python -m tests.interop $(if $(TABLE),--table)
 
 example: setup ## write config.example.yaml anew from the models
-	$(BIN)/python -m deploy.manual > config.example.yaml
+	$(BIN)/python -m config.example > config.example.yaml
 
 promise: setup ## write into the README what the relay promises, as the privacy page says it
-	$(BIN)/python -m server.promise README.md
+	$(BIN)/python -m server.web.promise README.md
 
 deploy: ## put Calln on your machines, or bring them up to date (CONFIG=config.yaml, ARGS=--accept-host-key)
 plan: ## what `make deploy` would change there

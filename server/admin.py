@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from server.bans import household
-from server.origins import is_proxy
-from server.sockets import Sockets
-from server.strict import Malformed, maybe, number, parse_object, text
+from server.signalling.strict_json import Malformed, maybe, number, parse_object, text
+from server.store.bans import household
+from server.web.origins import is_proxy
+from server.web.websocket import Sockets
 
 MAX_BODY = 4_096
 LONGEST = 99_999 * 86_400  # seconds of the longest ban that ends, as the command line writes it

@@ -19,33 +19,34 @@ from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
-from server import admin, pages, process
-from server.bans import Bans
-from server.calls import PURGE_SECONDS, CallLog, purge
-from server.config import Geo, Server, Site
-from server.countries import BY_NAME
-from server.door import Door
-from server.geo import Database, open_database
-from server.guards import Bounds, Headers, Hosts, Mistakes
+from host import logs, systemd
+from host.certificates import ends
+from host.inherited_sockets import inherited
+from host.tls import BadCertificate, Certificate
+from host.unix_socket import RELAY
+from server import admin, process
+from server.config.sections import Geo, Server, Site
 from server.ice import Ice, IceSettings
-from server.inherited import inherited
-from server.lobby import GRACE, Lobby
-from server.lock import COOKIE_SECONDS, Lock
-from server.matching import Queue
-from server.metrics import Metrics
-from server.origins import hosts_of, local_origins, origins_of
-from server.porch import ENTRANCE, MAX_FORM, TROUBLES, Porch
 from server.process import Beside, Chore, End, Unavailable
-from server.redirect import Redirect
-from server.reports import KEPT_SECONDS, LETTERS, Reports
-from server.sockets import Doors, Sockets, anybody
-from server.state.embedded import Embedded
-from server.tunnel import Tunnel
-from server.visitors import Means
-from turn import logs, systemd
-from turn.engines import BadCertificate, Certificate
-from turn.hatch import RELAY
-from turn.validity import ends
+from server.signalling.lobby import GRACE, Lobby
+from server.signalling.matching import Queue
+from server.signalling.reports import KEPT_SECONDS, LETTERS, Reports
+from server.signalling.visitors import Means
+from server.store.bans import Bans
+from server.store.call_log import PURGE_SECONDS, CallLog, purge
+from server.store.countries import BY_NAME
+from server.store.geo import Database, open_database
+from server.store.sqlite import Embedded
+from server.web import pages
+from server.web.login import ENTRANCE, MAX_FORM, TROUBLES, Porch
+from server.web.metrics import Metrics
+from server.web.middleware import Bounds, Headers, Hosts, Mistakes
+from server.web.origins import hosts_of, local_origins, origins_of
+from server.web.password import COOKIE_SECONDS, Lock
+from server.web.redirect import Redirect
+from server.web.tls_listener import Door
+from server.web.turn_proxy import Tunnel
+from server.web.websocket import Doors, Sockets, anybody
 
 __all__ = ["Unavailable", "build", "run"]
 

@@ -16,13 +16,13 @@ from typing import NamedTuple
 import uvicorn
 from starlette.types import ASGIApp
 
-from server.config import Listen
-from server.door import Door
-from server.failures import Seldom, log_failure
-from server.messages import MAX_MESSAGE
-from server.wire import Http, Wire
-from turn import systemd
-from turn.hatch import Hatch, sweep
+from host import systemd
+from host.unix_socket import Hatch, sweep
+from server.config.sections import Listen
+from server.signalling.messages import MAX_MESSAGE
+from server.web.failures import Seldom, log_failure
+from server.web.tls_listener import Door
+from server.web.uvicorn_protocols import Http, Wire
 
 log = logging.getLogger("calln.server")
 

@@ -1,4 +1,4 @@
-"""Imports go down only: the allowed edges, as data. A new edge is a decision, and is written here first."""
+"""The house: folders are its layers, and imports go down only. A new row or arrow is decided here first."""
 
 from __future__ import annotations
 
@@ -8,214 +8,68 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+ROOMS = ("config", "deploy", "host", "server", "turn")
 
-# A module, or a package for every module in it -> what of this project it may import. The longest name wins.
-ALLOWED: dict[str, tuple[str, ...]] = {
-    "config": ("deploy.config", "server.config", "turn.config", "turn.values"),
-    "turn.errors": ("turn.flows",),
-    "turn.flows": (),
-    "turn.config": ("turn.flows", "turn.limits", "turn.values"),
-    "turn.limits": ("turn.values",),
-    "turn.values": ("turn.flows", "turn.wire.integrity"),
-    "turn.credentials": (),
-    "turn.policies": ("turn.flows", "turn.errors", "turn.credentials"),
-    "turn.wire": ("turn.wire", "turn.flows", "turn.errors"),
-    "turn.ledger": (),
-    "turn.buckets": ("turn.ledger",),
-    "turn.live": ("turn.flows",),
-    "turn.shared": ("turn.ledger",),
-    "turn.core": (
-        "turn.core",
-        "turn.wire",
-        "turn.buckets",
-        "turn.flows",
-        "turn.errors",
-        "turn.ledger",
-        "turn.policies",
-        "turn.credentials",
-    ),
-    "turn.engines": ("turn.engines", "turn.buckets", "turn.flows", "turn.ledger"),
-    "turn.engines.table": ("turn.engines", "turn.flows", "turn.wire.srtp"),
-    "turn.logs": (),
-    "turn.systemd": (),
-    "turn.hatch": (),
-    "turn.metrics": ("turn.core", "turn.flows"),
-    "turn.outside": ("turn.config", "turn.errors", "turn.flows", "turn.values", "turn.wire"),
-    "turn.own": ("turn.flows",),
-    "turn.validity": ("turn.engines",),
-    "turn.told": (
-        "turn.config",
-        "turn.core",
-        "turn.engines",
-        "turn.flows",
-        "turn.outside",
-        "turn.policies",
-        "turn.values",
-    ),
-    "turn.machine": ("turn.config", "turn.engines", "turn.flows", "turn.told", "turn.validity"),
-    "turn.service": (
-        "turn.config",
-        "turn.core",
-        "turn.engines",
-        "turn.flows",
-        "turn.live",
-        "turn.machine",
-        "turn.metrics",
-        "turn.told",
-    ),
-    "turn.herald": ("turn.core.sessions", "turn.wire.hello"),
-    "turn.memory": ("turn.core.sessions", "turn.herald", "turn.service"),
-    "turn.crew": (
-        "turn.config",
-        "turn.core",
-        "turn.flows",
-        "turn.herald",
-        "turn.memory",
-        "turn.metrics",
-        "turn.service",
-        "turn.told",
-    ),
-    "turn.line": (),
-    "turn.sums": ("turn.metrics",),
-    "turn.worker": (
-        "turn.config",
-        "turn.core",
-        "turn.crew",
-        "turn.flows",
-        "turn.line",
-        "turn.live",
-        "turn.logs",
-        "turn.machine",
-        "turn.memory",
-        "turn.service",
-        "turn.shared",
-        "turn.sums",
-        "turn.told",
-    ),
-    "turn.seat": ("turn.line", "turn.sums", "turn.worker"),
-    "turn.team": (
-        "turn.config",
-        "turn.crew",
-        "turn.engines",
-        "turn.flows",
-        "turn.line",
-        "turn.live",
-        "turn.machine",
-        "turn.metrics",
-        "turn.seat",
-        "turn.shared",
-        "turn.sums",
-        "turn.told",
-        "turn.worker",
-    ),
-    "turn.control": (
-        "turn.config",
-        "turn.crew",
-        "turn.machine",
-        "turn.outside",
-        "turn.own",
-        "turn.systemd",
-    ),
-    "turn.elders": (),
-    "turn.doorway": ("turn.elders", "turn.hatch", "turn.machine"),
-    "turn.admin": ("turn.control", "turn.doorway", "turn.elders", "turn.flows", "turn.machine"),
-    "turn.process": (
-        "turn.admin",
-        "turn.config",
-        "turn.control",
-        "turn.core",
-        "turn.crew",
-        "turn.elders",
-        "turn.engines",
-        "turn.flows",
-        "turn.hatch",
-        "turn.live",
-        "turn.logs",
-        "turn.machine",
-        "turn.memory",
-        "turn.outside",
-        "turn.own",
-        "turn.service",
-        "turn.systemd",
-        "turn.team",
-        "turn.told",
-    ),
-    "turn.__main__": ("turn", "config"),
-    "server.config": (),
-    "server.strict": (),
-    "server.messages": ("server.strict",),
-    "server.sdp": (),
-    "server.matching": (),
-    "server.pictures": (),
-    "server.lock": (),
-    "server.rates": (),
-    "server.outbox": (),
-    "server.rooms": ("server.messages", "server.sdp", "server.pictures"),
-    "server.reports": (),
-    "server.visitors": ("server.rooms",),
-    "server.lobby": (
-        "server.messages",
-        "server.matching",
-        "server.rooms",
-        "server.reports",
-        "server.visitors",
-    ),
-    "server.ice": ("turn.credentials",),
-    "server.geo": ("server.countries",),
-    "server.bans": ("server.state",),
-    "server.calls": ("server.state",),
-    "server.state": ("server.state",),
-    "server.app": ("server", "turn.engines", "turn.hatch", "turn.logs", "turn.systemd", "turn.validity"),
-    "server.process": ("server", "turn.hatch", "turn.systemd"),
-    "server.door": ("server", "turn.engines"),
-    "server.tunnel": ("server", "turn.engines.proxied", "turn.flows", "turn.hatch"),
-    "server": ("server",),
-    "deploy.there": ("deploy.there",),  # goes to the machine without the rest
-    "deploy": ("deploy", "config", "server", "turn"),
-    "deploy.config": ("server.config", "turn.policies"),
+# A folder -> the folders that its files may import, beside itself. Each stands below the one that names it.
+LAYERS: dict[str, tuple[str, ...]] = {
+    "host": (),
+    "turn": (),
+    "turn/wire": ("turn",),
+    "turn/limits": ("turn",),
+    "turn/gate": ("turn", "turn/limits", "turn/wire"),
+    "turn/core": ("turn", "turn/gate", "turn/limits", "turn/wire"),
+    "turn/engines": ("host", "turn", "turn/limits", "turn/wire"),
+    "turn/engines/loop": ("turn", "turn/engines", "turn/wire"),
+    "turn/engines/udp": ("turn", "turn/engines", "turn/engines/loop", "turn/wire"),
+    "turn/engines/tcp": ("host", "turn", "turn/engines", "turn/engines/loop", "turn/limits", "turn/wire"),
+    "turn/engines/portable": ("host", "turn", "turn/engines", "turn/engines/*"),
+    "turn/config": ("turn", "turn/wire"),
+    "turn/service": ("host", "turn", "turn/*", "turn/engines/*"),
+    "turn/workers": ("host", "turn", "turn/*", "turn/engines/*"),
+    "turn/process": ("host", "turn", "turn/*", "turn/engines/*"),
+    "server/config": (),
+    "server/store": (),
+    "server/signalling": ("host", "turn"),
+    "server/web": ("host", "server/*", "turn", "turn/wire"),
+    "server": ("host", "server/*", "turn"),
+    "config": ("server", "server/*", "turn", "turn/*"),
+    "deploy/agent": (),
+    "deploy/remote": ("config", "server/*", "turn/*", "turn/engines/*"),
+    "deploy/doctor": ("config", "deploy/remote", "host", "turn", "turn/*", "turn/engines/*"),
+    "deploy/cli": ("config", "deploy/*", "host", "server", "server/*", "turn", "turn/*"),
 }
 
-# What decides has neither clock nor socket: time and randomness come in as arguments.
-PURE = (
-    "turn.wire",
-    "turn.core",
-    "turn.engines.proxied",
-    "turn.buckets",
-    "turn.flows",
-    "turn.ledger",
-    "server.strict",
-    "server.messages",
-    "server.sdp",
-    "server.matching",
-    "server.pictures",
-    "server.lock",
-    "server.rates",
-    "server.outbox",
-    "server.rooms",
-    "server.reports",
-    "server.visitors",
-    "server.lobby",
-    "deploy.steps",
-    "deploy.facts",
-    "deploy.planning",
-    "deploy.refusals",
-    "deploy.render",
-)
-IMPURE = {"asyncio", "socket", "time", "threading", "logging", "os", "random"}
+READS_THE_FILE = "turn/__main__.py"  # `python -m turn`, the one exception: it reads the configuration
+
+# What decides has neither clock nor socket nor logger: time and randomness come in as arguments.
+PURE = ("server/signalling", "turn", "turn/core", "turn/gate", "turn/limits", "turn/wire")
+IMPURE = {"asyncio", "logging", "os", "random", "socket", "threading", "time"}
+
+# Nouns, doors and tables: nothing in them decides.
+WITHOUT_TEST = {
+    "turn/__main__.py",
+    "deploy/cli/__main__.py",
+    "turn/core/effects.py",
+    "turn/core/settings.py",
+    "turn/errors.py",
+    "turn/flows.py",
+}
 
 
-def modules() -> dict[str, Path]:
-    files = [*ROOT.glob("*.py")] + [
-        path for room in ("server", "turn", "deploy") for path in (ROOT / room).rglob("*.py")
-    ]
-    return {name_of(path): path for path in files}
+def sources() -> list[Path]:
+    return sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
-def name_of(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+def place(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
-def imports(path: Path) -> set[str]:
+def folder(path: Path) -> str:
+    return place(path.parent)
+
+
+def imported(path: Path) -> set[str]:
+    """Full names, those of what is taken out of a module too."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -226,48 +80,56 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def within(name: str, place: str) -> bool:
-    return name == place or name.startswith(place + ".")
+def folder_of(name: str) -> str | None:
+    """The folder that holds a module of ours, by the name of it or of something in it."""
+    parts = name.split(".")
+    if parts[0] not in ROOMS:
+        return None
+    while not (ROOT.joinpath(*parts).is_dir() or ROOT.joinpath(*parts).with_suffix(".py").is_file()):
+        parts.pop()
+    found = ROOT.joinpath(*parts)
+    return place(found if found.is_dir() else found.parent)
 
 
-def allowed_for(name: str) -> tuple[str, ...]:
-    return ALLOWED[max((place for place in ALLOWED if within(name, place)), key=len, default="")]
+def beneath(name: str) -> set[str]:
+    """The folders that a row allows; `turn/*` are those directly in turn that have an earlier row."""
+    above = list(LAYERS)[: list(LAYERS).index(name)]
+    wide = {row.removesuffix("/*") for row in LAYERS[name] if row.endswith("/*")}
+    return {row for row in above if row in LAYERS[name] or row.rpartition("/")[0] in wide}
 
 
-@pytest.mark.parametrize("name", sorted(name for name in modules() if name != "tests"))
-def test_imports_go_down_only(name: str) -> None:
-    ours = {
-        found
-        for found in imports(modules()[name])
-        if found.split(".")[0] in ("server", "turn", "deploy", "config")
-    }
-    wrong = (
-        {found for found in ours if not any(within(found, place) for place in allowed_for(name))}
-        if ours
-        else set()
-    )
-    assert not wrong, f"{name} imports {sorted(wrong)}"
+@pytest.mark.parametrize("path", sources(), ids=place)
+def test_imports_go_down_only(path: Path) -> None:
+    if place(path) == READS_THE_FILE:
+        return
+    found = {folder_of(name) for name in imported(path)} - {None, folder(path)}
+    wrong = found - (beneath(folder(path)) if found else set())
+    assert not wrong, f"{place(path)} imports from {sorted(map(str, wrong))}"
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name in modules() if any(within(name, place) for place in PURE))
-)
-def test_what_decides_has_no_clock_and_no_socket(name: str) -> None:
-    assert not {found.split(".")[0] for found in imports(modules()[name])} & IMPURE
+def test_rows_are_few_and_name_only_what_stands_in_a_row_before() -> None:
+    assert len(LAYERS) <= 25
+    for name, rows in LAYERS.items():
+        plain = {row for row in rows if not row.endswith("/*")}
+        assert plain <= beneath(name), f"{name} stands below {sorted(plain - beneath(name))}"
+
+
+def test_each_row_is_a_folder_and_each_folder_with_code_has_a_row() -> None:
+    with_code = {folder(path) for path in sources() if path.read_text().strip()}
+    assert with_code == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", [path for path in sources() if folder(path) in PURE], ids=place)
+def test_what_decides_has_no_clock_no_socket_and_no_logger(path: Path) -> None:
+    if place(path) != READS_THE_FILE:
+        assert not {name.split(".")[0] for name in imported(path)} & IMPURE
 
 
 def test_every_module_has_a_test_of_the_same_name() -> None:
-    silent = {
-        "turn.errors",
-        "turn.flows",
-        "turn.core.effects",
-        "turn.core.settings",
-        "turn.__main__",
-    }  # nouns and a door: nothing decides
     missing = [
-        name
-        for name, path in modules().items()
-        if name not in silent
+        place(path)
+        for path in sources()
+        if place(path) not in WITHOUT_TEST
         and path.name != "__init__.py"
         and not (ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.name}")).exists()
     ]

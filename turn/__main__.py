@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from config import EX_CONFIG, ConfigError, load, told_relay
-from turn import process
+from config.file import EX_CONFIG, ConfigError, load, told_relay
+from turn.process import run
 
 
 def main() -> int:
@@ -16,11 +16,11 @@ def main() -> int:
     parser.add_argument("--config", type=Path, metavar="FILE")
     try:
         path: Path | None = parser.parse_args().config
-        return process.run(lambda: told_relay(path), load(path).site.state_dir)
+        return run.run(lambda: told_relay(path), load(path).site.state_dir)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EX_CONFIG
-    except process.Unavailable as error:
+    except run.Unavailable as error:
         print(error, file=sys.stderr)
         return os.EX_UNAVAILABLE
 

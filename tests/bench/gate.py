@@ -25,9 +25,9 @@ from tests.turn.call import (
     unified,
 )
 from tests.turn.network import compose
-from turn.core.pairs import CHECKS_PER_SECOND
 from turn.engines.table import Table
 from turn.flows import Address, Flow, Rule
+from turn.gate.pairs import CHECKS_PER_SECOND
 from turn.wire.attributes import DATA, XOR_PEER_ADDRESS
 from turn.wire.dtls import CLIENT_HELLO, parse_records
 from turn.wire.ice import parse_check

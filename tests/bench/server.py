@@ -24,14 +24,14 @@ from typing import Any, NamedTuple
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from server import rates
 from server.app import run
-from server.config import Geo, Server, Site
+from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
-from server.messages import MAX_CHUNK
+from server.signalling import rates
+from server.signalling.messages import MAX_CHUNK
 from tests.ports import free_port
-from tests.server.test_pictures import HEADS
-from tests.server.test_sdp import HOST, sdp
+from tests.server.signalling.test_pictures import HEADS
+from tests.server.signalling.test_sdp import HOST, sdp
 
 TICKS = os.sysconf("SC_CLK_TCK")
 ICE = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)

@@ -19,7 +19,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from deploy.control import RELAY, ask
+from deploy.doctor.operator_client import RELAY, ask
 from tests.bench.cable import LOAD, SERVER, Answer, Load, Net, no_room
 from tests.bench.churn import ECHOES
 from tests.bench.figures import HOUR, Point, after, quantile, slope

@@ -11,17 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from tests.bench.client import Client, framed
-from tests.turn.call import (
-    VIDEO,
-    VOICE,
-    client_hello,
-    hello,
-    noise,
-    request,
-    rtp,
-    server_hello,
-    success,
-)
+from tests.turn.call import VIDEO, VOICE, client_hello, hello, noise, request, rtp, server_hello, success
 from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO
 from turn.wire.srtp import RTP_HEADER, SAMPLE
 

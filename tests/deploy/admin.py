@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from deploy.wheels import Machine, site
+from deploy.remote.wheels import Machine, site
 from tests.deploy.network import Network
 from tests.deploy.target import Target
 
 ROOT = Path(__file__).parents[2]
-TREE = ("config.py", "pyproject.toml", "config.example.yaml", "deploy", "server", "templates", "turn")
+TREE = ("config", "deploy", "host", "pyproject.toml", "config.example.yaml", "server", "templates", "turn")
 CACHE = ROOT / ".cache/deploy"
 PATIENCE = 240  # seconds for a command on a busy machine
 DEBIANS = {"bookworm": Machine("3.11", "x86_64"), "trixie": Machine("3.13", "x86_64")}

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from deploy.facts import Facts, Known, facts_of
-from deploy.hosts import Target
-from deploy.planning import Plan, plan
-from deploy.render import CERTIFICATE, KEY
-from deploy.steps import File, Install, Issue, Place, Prune, Put, Remove, Retire, Run, Step, Switch
+from deploy.remote.facts import Facts, Known, facts_of
+from deploy.remote.hosts import Target
+from deploy.remote.planning import Plan, plan
+from deploy.remote.render import CERTIFICATE, KEY
+from deploy.remote.steps import File, Install, Issue, Place, Prune, Put, Remove, Retire, Run, Step, Switch
 from tests.deploy.wishes import CONTENTS, written
 
 TREE = "0.1.0-abcdef0123"

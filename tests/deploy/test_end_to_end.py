@@ -31,7 +31,7 @@ import sys
 if "serve" in sys.argv:
     raise SystemExit("broken on purpose")
 """
-CHANGED = "server/lobby.py"
+CHANGED = "server/signalling/lobby.py"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright
 
-from deploy.contents import AUTHORITY
+from deploy.remote.secrets import AUTHORITY
 from tests.deploy.admin import Admin
 from tests.deploy.conftest import ADDRESSES, NAME
 from tests.deploy.network import NETWORK, Network

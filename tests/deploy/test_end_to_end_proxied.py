@@ -11,15 +11,15 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from deploy.contents import AUTHORITY
-from deploy.render import ACME, CERTIFICATE, KEY, PROXIES
+from deploy.remote.render import ACME, CERTIFICATE, KEY, PROXIES
+from deploy.remote.secrets import AUTHORITY
 from tests.deploy.admin import Admin
 from tests.deploy.conftest import ADDRESSES, NAME
 from tests.deploy.network import OUTSIDE
 from tests.deploy.outside import Call, open_outside
 from tests.deploy.pebble import Pebble
+from tests.deploy.remote.test_render import AROUND, MODULES
 from tests.deploy.target import Target
-from tests.deploy.test_render import AROUND, MODULES
 
 URL = f"https://{NAME}/"
 CONFIG = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.render import Traits, render
+from deploy.remote.render import Traits, render
 from tests.deploy.network import NETWORK, OUTSIDE, Network
 from tests.deploy.pebble import Pebble
 from tests.deploy.target import Target

@@ -46,7 +46,7 @@ def current(target: Target) -> str:
 
 def changed(admin: Admin) -> None:
     """Another release."""
-    admin.change("server/lobby.py", f"# {time.monotonic()}\n")
+    admin.change("server/signalling/lobby.py", f"# {time.monotonic()}\n")
 
 
 def until_order(target: Target, word: str) -> None:

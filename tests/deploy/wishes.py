@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.hosts import Target, Wish, targets, wished
-from deploy.render import Contents
+from deploy.remote.hosts import Target, Wish, targets, wished
+from deploy.remote.render import Contents
 
 SECRET = "canary-secret-0123456789abcdef"
 CONTENTS = Contents(f"{SECRET}\n", "canary certificate\n", "canary key\n")

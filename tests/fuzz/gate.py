@@ -8,9 +8,9 @@ from contextlib import suppress
 from tests.fuzz.core import Script
 from tests.turn import call
 from tests.turn.captures import load
-from turn.core.pairs import MAX_PAIRS, MAX_STREAMS, TESTED
-from turn.core.proof import Proof
-from turn.core.sessions import SPARE
+from turn.gate.gate import Proof
+from turn.gate.pairs import MAX_PAIRS, MAX_STREAMS, TESTED
+from turn.gate.sessions import SPARE
 from turn.wire.dtls import CLIENT_HELLO, HANDSHAKE, SERVER_HELLO, parse_fragments, parse_records
 from turn.wire.hello import parse_client_hello, parse_server_hello
 from turn.wire.ice import LONGEST, MAX_UNKNOWN_BYTES, parse_check

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from config import ConfigError, parse
-from server.messages import ERRORS, Message, MessageError, error, parse_chunk
-from server.messages import parse as parse_message
-from server.sdp import SdpError, check, relay_candidate, relay_only
+from config.file import ConfigError, parse
+from server.signalling.messages import ERRORS, Message, MessageError, error, parse_chunk
+from server.signalling.messages import parse as parse_message
+from server.signalling.sdp import SdpError, check, relay_candidate, relay_only
 
 PLACE = Path("/etc/calln/config.yaml")
 

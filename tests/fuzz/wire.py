@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 from turn.engines.framing import ROOM, TAIL, BadStream, frame_size, peer_key, read_send
-from turn.engines.proxied import LARGEST, PREFIX, BadHeader, client_of, size_of
 from turn.errors import BadRequest
 from turn.flows import Transport
 from turn.wire.attributes import DATA, ERROR_CODE, TABLE, XOR_PEER_ADDRESS
 from turn.wire.classic import parse_classic
+from turn.wire.proxy_protocol import LARGEST, PREFIX, BadHeader, client_of, size_of
 from turn.wire.stun import (
     HEADER_BYTES,
     SEND_INDICATION,

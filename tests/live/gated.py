@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from config import load
-from deploy.relay import look
+from config.file import load
+from deploy.cli.relay import look
+from host.tls import Certificate
 from tests.interop.certificates import make
 from tests.live.test_turn_clients import SECRET, Relay, begin_relay
 from tests.ports import free_port
 from turn.credentials import Credential, mint
-from turn.engines import Certificate
 
 SECONDS = 600
 LIMITS = {"allocations": 500}  # more would want more open files than some machines allow

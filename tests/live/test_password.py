@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Playwright
 
-from server.porch import COOKIE
+from server.web.login import COOKIE
 from tests.live.conftest import Visit
 from tests.live.service import Service
 from tests.live.test_page import PHONE, SCHEMES, axe, fits, focused

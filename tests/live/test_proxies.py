@@ -17,21 +17,13 @@ import yaml
 from aioice.turn import create_turn_endpoint
 from playwright.async_api import Playwright
 
-from config import load
-from deploy.relay import look
-from tests.live.test_turn_clients import (
-    PASSWORD,
-    PATIENCE,
-    TALK,
-    USER,
-    Heard,
-    begin,
-    trust_in,
-)
+from config.file import load
+from deploy.cli.relay import look
+from tests.live.test_turn_clients import PASSWORD, PATIENCE, TALK, USER, Heard, begin, trust_in
 from tests.live.visitors import CHROMIUM
 from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
-from tests.turn.engines.test_proxied import header_for
+from tests.turn.wire.test_proxy_protocol import header_for
 from turn.flows import Address
 
 HERE, PROXY = "127.0.0.1", "127.0.0.2"

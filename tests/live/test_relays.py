@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from config import load
-from deploy.relay import look
+from config.file import load
+from deploy.cli.relay import look
 from tests.live.conftest import Visit
 from tests.live.service import Service
 from tests.live.visitors import talk

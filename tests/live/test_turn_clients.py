@@ -19,11 +19,11 @@ import yaml
 from aioice.turn import TurnTransport, create_turn_endpoint
 from playwright.async_api import Playwright
 
+from host.tls import Certificate
 from tests.live.visitors import CHROMIUM
 from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
-from tests.turn.engines.test_doors import shown
-from turn.engines import Certificate
+from tests.turn.engines.tcp.test_acceptor import shown
 from turn.flows import Address
 
 ROOT = Path(__file__).parents[2]

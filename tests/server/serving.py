@@ -18,13 +18,13 @@ from websockets.typing import Origin, Subprotocol
 
 from server import app, process
 from server.app import House
-from server.config import Listen, Server, Site
-from server.geo import Database
+from server.config.sections import Listen, Server, Site
 from server.ice import IceSettings
-from server.lock import Lock
-from server.messages import CHUNK_TAG, PROTOCOL
 from server.process import Beside, Chore, End
-from server.state.embedded import Embedded
+from server.signalling.messages import CHUNK_TAG, PROTOCOL
+from server.store.geo import Database
+from server.store.sqlite import Embedded
+from server.web.password import Lock
 from tests.ports import free_port
 
 PATIENCE = 10.0  # seconds for something that should come at once; other tests share the machine

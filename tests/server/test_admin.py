@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from server import admin
-from server.config import Site
+from server.config.sections import Site
 from tests.server.serving import Service, serving
 
 

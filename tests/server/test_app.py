@@ -11,15 +11,15 @@ import pytest
 
 from server import app
 from server.app import Unavailable, facts_of
-from server.bans import network_of
-from server.config import Geo, Server, Site
-from server.door import Door
-from server.geo import GeoError
-from server.lobby import GRACE
-from server.state import StateError
-from server.state.embedded import FILE
+from server.config.sections import Geo, Server, Site
+from server.signalling.lobby import GRACE
+from server.store import StateError
+from server.store.bans import network_of
+from server.store.geo import GeoError
+from server.store.sqlite import FILE
+from server.web.tls_listener import Door
+from tests.host.test_certificates import issued
 from tests.server.serving import ICE, serving
-from tests.turn.test_validity import issued
 
 
 def test_the_facts_are_the_configurations() -> None:

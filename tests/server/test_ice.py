@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from server.ice import CHECKED, IceSettings, chosen, ice_servers
-from turn.core.proof import VOUCHED
 from turn.credentials import is_live, password_for, user_of
+from turn.gate.gate import VOUCHED
 
 SECRET = b"0123456789abcdef"
 

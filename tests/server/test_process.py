@@ -23,9 +23,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from server import process
-from server.config import Listen
-from server.messages import PROTOCOL
+from server.config.sections import Listen
 from server.process import Chore, End, Unavailable
+from server.signalling.messages import PROTOCOL
 from tests.interop.certificates import make
 from tests.ports import free_port
 from tests.server.raw import raw, upgrade

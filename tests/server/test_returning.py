@@ -6,7 +6,7 @@ import asyncio
 from ipaddress import ip_address
 from pathlib import Path
 
-from server.sockets import TOO_SLOW, Sockets
+from server.web.websocket import TOO_SLOW, Sockets
 from tests.server.serving import PATIENCE, Service, serving
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from turn.core.proof import Proof, Verdict
 from turn.flows import Address
+from turn.gate.gate import Proof, Verdict
 from turn.wire.dtls import CLIENT_HELLO, FRAGMENT, HANDSHAKE, RECORD, SERVER_HELLO
 from turn.wire.ice import BINDING_SUCCESS, PING_REQUEST, PING_SUCCESS, SHORT_INTEGRITY
 from turn.wire.integrity import mark

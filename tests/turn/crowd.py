@@ -11,16 +11,16 @@ from typing import Any
 
 from aioice import stun
 
+from host.tls import Certificate
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import PATIENCE, Client, End, StreamEnd, free
-from tests.turn.test_service import SECRET, Caller, turn
-from turn.engines import Certificate
-from turn.engines.sockets import bound
+from tests.turn.service.test_service import SECRET, Caller, turn
+from turn.engines.loop.sockets import bound
 from turn.flows import Address, Transport
-from turn.own import own_addresses
-from turn.process import together
-from turn.seat import Seat
-from turn.team import Team
+from turn.process.run import together
+from turn.service.own_addresses import own_addresses
+from turn.workers.pool import Team
+from turn.workers.worker_process import Seat
 
 ALICE = ("alice", "password of hers")
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}

@@ -22,17 +22,15 @@ from tests.turn.engines.world import (
     unframed,
     xored,
 )
-from tests.turn.engines.world import (
-    stun as message,
-)
-from tests.turn.test_service import RELAYED, SECRET, Caller
-from turn.config import Turn
+from tests.turn.engines.world import stun as message
+from tests.turn.service.test_service import RELAYED, SECRET, Caller
+from turn.config.section import Turn
 from turn.core.relay import Relay
 from turn.engines import Failure
-from turn.engines.portable import Portable
+from turn.engines.portable.engine import Portable
 from turn.flows import Address, Flow, Packet
-from turn.service import Service
-from turn.told import settings
+from turn.service.from_config import settings
+from turn.service.service import Service
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 

@@ -6,15 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turn.credentials import (
-    Credential,
-    expiry_of,
-    is_live,
-    mint,
-    password_for,
-    passwords_for,
-    user_of,
-)
+from turn.credentials import Credential, expiry_of, is_live, mint, password_for, passwords_for, user_of
 
 SECRETS = (b"an old secret of ours", b"a new secret of ours")
 

@@ -15,8 +15,8 @@ from aioice import stun
 from tests.ports import free_port
 from tests.turn.core.test_floods import FLOODS
 from tests.turn.engines.world import End, StreamEnd
-from tests.turn.test_process import ALICE, Elsewhere, elsewhere
-from tests.turn.test_service import Caller
+from tests.turn.process.test_run import ALICE, Elsewhere, elsewhere
+from tests.turn.service.test_service import Caller
 from turn.flows import Address
 
 SOURCES = 10_000

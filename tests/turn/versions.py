@@ -17,8 +17,8 @@ from aioice import stun
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.land import Place
 from tests.turn.engines.world import PATIENCE, Client, End, StreamEnd, attributes, framed, free
-from tests.turn.test_process import ALICE, RELAYED, ROOT, Elsewhere
-from tests.turn.test_service import Caller
+from tests.turn.process.test_run import ALICE, RELAYED, ROOT, Elsewhere
+from tests.turn.service.test_service import Caller
 from turn.flows import Address, Flow, Transport
 
 LONG = 30.0  # seconds; only a hang takes so long

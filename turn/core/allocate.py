@@ -7,16 +7,16 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
+from turn.core.allocate_checks import CHECKS, choose_ips
 from turn.core.allocations import Allocation
 from turn.core.effects import Close, Effect, Keep, Open
 from turn.core.exchange import Exchange
-from turn.core.pace import Pace
 from turn.core.ports import pick
 from turn.core.reservations import TOKEN_BYTES, Reservation
 from turn.core.state import State
-from turn.core.wishes import CHECKS, choose_ips
 from turn.errors import FamilyNotSupported, InsufficientCapacity, RelayError
 from turn.flows import Address
+from turn.limits.pace import Pace
 from turn.wire.attributes import (
     ADDITIONAL_ADDRESS_FAMILY,
     ADDRESS_ERROR_CODE,

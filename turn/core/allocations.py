@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from turn.buckets import NUMBERS, Buckets
-from turn.core.deadlines import Deadlines
 from turn.core.effects import Close, Effect, Link, Release, Unlink
-from turn.core.limits import exceeds
-from turn.core.pace import Pace
-from turn.core.proof import Proof, is_vouched
-from turn.core.reach import Reach
+from turn.core.peers import Reach
 from turn.core.settings import Settings
+from turn.deadlines import Deadlines
 from turn.errors import BadRequest, FamilyMismatch, InsufficientCapacity
 from turn.flows import Address, Flow, Rule, Traffic
+from turn.gate.gate import Proof, is_vouched
+from turn.limits.buckets import NUMBERS, Buckets
+from turn.limits.pace import Pace
+from turn.limits.quotas import exceeds
 from turn.wire.integrity import NAMES_NONE
 
 PERMISSION_LIFETIME = 300.0  # RFC 8656 §9

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from turn.core.data import Drop
 from turn.core.effects import Effect, Send
 from turn.core.exchange import Exchange
-from turn.core.media import Drop
-from turn.core.reach import is_loopback, rank
+from turn.core.peers import is_loopback, rank
 from turn.core.settings import Settings
 from turn.core.state import State
 from turn.errors import BadRequest, RelayError, UnknownAttribute

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from turn.core.allocations import Allocation
+from turn.core.data import Drop, from_channel, from_client, from_network, from_peer
 from turn.core.discovery import ASKED, classic, discover, others
 from turn.core.effects import Close, Effect, Send
 from turn.core.exchange import Exchange
-from turn.core.media import Drop, from_channel, from_client, from_network, from_peer
 from turn.core.requests import METHODS, answer
-from turn.core.sessions import News, Proven
 from turn.core.settings import Settings
 from turn.core.state import State
 from turn.errors import UnknownAttribute
 from turn.flows import Address, Flow, Packet, Traffic
+from turn.gate.sessions import News, Proven
 from turn.wire.attributes import NONCE, REALM, USERNAME
 from turn.wire.integrity import mark
 from turn.wire.stun import (

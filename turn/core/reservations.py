@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from turn.core.deadlines import Deadlines
+from turn.deadlines import Deadlines
 from turn.errors import InsufficientCapacity
 from turn.flows import Address
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
-from turn.core.proof import Mode
 from turn.flows import Address
-from turn.ledger import Ledger, Private
+from turn.gate.gate import Mode
+from turn.limits.ledger import Ledger, Private
 from turn.policies import Accounts, Keys, Limits, Peers, PeerTable
 
 

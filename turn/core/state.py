@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
-from turn.buckets import NUMBERS, Buckets
 from turn.core.allocations import Allocation, Allocations
 from turn.core.effects import Effect
-from turn.core.limits import Quota
-from turn.core.lockout import Lockout
 from turn.core.nonce import COOKIE, Nonces
 from turn.core.reservations import Reservations
 from turn.core.settings import Settings
 from turn.errors import QuotaReached
 from turn.flows import Address
+from turn.limits.buckets import NUMBERS, Buckets
+from turn.limits.lockout import Lockout
+from turn.limits.quotas import Quota
 from turn.policies import Ranges, networks, subscriber
 from turn.wire.integrity import OFFERED, long_term_key, userhash
 from turn.wire.stun import Challenge

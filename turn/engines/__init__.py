@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from socket import socket
 from typing import NamedTuple, Protocol
 
+from host.tls import Certificate
 from turn.flows import Address, Flow, Packet, Rule, Traffic
-from turn.ledger import Ledger
+from turn.limits.ledger import Ledger
 
 Bind = Callable[[Address], socket]  # a socket that clients are met at; raises OSError
-
-
-class Certificate(NamedTuple):
-    """PEM files: a certificate with what leads to its issuer, and its private key."""
-
-    chain: Path
-    key: Path
-
-
-class BadCertificate(Exception):
-    """Files that no TLS can be spoken with; the text says which and why."""
 
 
 class Streams(NamedTuple):

@@ -22,7 +22,7 @@ from turn.engines.framing import (
     read_send,
     room_for_frames,
 )
-from turn.engines.gather import Transmit, push
+from turn.engines.transmit import Transmit, push
 from turn.flows import Address, Flow, Rule, Traffic
 from turn.wire.srtp import stream_of, streams
 

@@ -10,12 +10,7 @@ from turn.core.effects import Close, Open
 from turn.core.state import ANEW_BURST, ANEW_SECONDS
 from turn.flows import Address, Packet
 from turn.policies import Limits
-from turn.wire.attributes import (
-    EVEN_PORT,
-    REQUESTED_TRANSPORT,
-    RESERVATION_TOKEN,
-    XOR_RELAYED_ADDRESS,
-)
+from turn.wire.attributes import EVEN_PORT, REQUESTED_TRANSPORT, RESERVATION_TOKEN, XOR_RELAYED_ADDRESS
 
 UDP = (REQUESTED_TRANSPORT, 17)
 

@@ -9,8 +9,8 @@ from itertools import count
 import pytest
 
 from tests.turn.network import LISTENER, PEER, TYPES, Client, Network, compose, network, settings
+from turn.config.limits import Limits as Section
 from turn.flows import Address
-from turn.limits import Limits as Section
 from turn.policies import Accounts, Limits
 
 UDP = (0x0019, 17)

@@ -10,10 +10,10 @@ import pytest
 
 from tests.turn.call import VIDEO, VOICE, Call, noise, record, request, rtcp, rtp, srtcp
 from tests.turn.network import PEER, Client, Network, network, unlimited
-from turn.core.pairs import CONSENT, MAX_PAIRS
-from turn.core.proof import Mode, Verdict
 from turn.credentials import mint
 from turn.flows import Rule
+from turn.gate.gate import Mode, Verdict
+from turn.gate.pairs import CONSENT, MAX_PAIRS
 from turn.policies import Accounts
 from turn.wire.dtls import ACK
 from turn.wire.srtp import INWARD, SAMPLE

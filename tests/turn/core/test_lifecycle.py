@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.turn.network import LISTENER, LISTENER6, TYPES, Client, network, settings, unlimited
 from turn.core.state import State
 from turn.flows import Address
-from turn.ledger import Counts, Private
+from turn.limits.ledger import Counts, Private
 from turn.policies import Limits
 from turn.wire.attributes import (
     ADDITIONAL_ADDRESS_FAMILY,

@@ -1,72 +1,111 @@
-"""Every denied and every allowed address by each way that a client has to name a peer."""
+"""Our own addresses as peers, and which of them to relay from."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
-from tests.turn.network import LISTENER, TYPES, Client, Network, network, unlimited
-from tests.turn.test_policies import CARRIERS, PEERS
+from tests.turn.network import LISTENER, LISTENER6, settings
+from turn.core.peers import Reach, relay_ip
+from turn.errors import Forbidden
 from turn.flows import Address
-from turn.policies import SPECIAL
-from turn.wire.attributes import CHANNEL_NUMBER, REQUESTED_ADDRESS_FAMILY, XOR_PEER_ADDRESS
+from turn.policies import PeerTable, networks
 
-CARRIED = [
-    bytes.fromhex(before) + inner + bytes.fromhex(behind)
-    for before, behind in CARRIERS.values()
-    for first, last in SPECIAL
-    if len(first) == 4
-    for inner in (first, last)
+
+def ip(text: str) -> bytes:
+    return Address.of(text, 0).ip
+
+
+OURS = Address(LISTENER.ip, 50000)
+LOOP = Address.of("127.0.0.1", 50000)
+OWN = frozenset((LISTENER.ip, LISTENER6.ip, ip("127.0.0.1"), ip("::1")))
+OPEN = settings(
+    own=OWN, peers=PeerTable(loopback=True), listeners=frozenset((Address(LOOP.ip, 3478), LISTENER))
+)
+SHUT = settings(own=OWN)
+
+ELSEWHERE = settings(own=OWN, others={OURS, LOOP})  # in other processes of ours
+
+# settings, live relayed addresses, peer -> permission granted, channel granted, data moves
+ASKED = [
+    (SHUT, [], Address.of("9.9.9.9", 5000), True, True, True),
+    (SHUT, [], Address.of("10.0.0.1", 5000), False, False, True),
+    (SHUT, [], OURS, True, False, False),
+    (SHUT, [OURS], OURS, True, True, True),
+    (SHUT, [OURS], OURS._replace(port=50001), True, False, False),
+    (ELSEWHERE, [], OURS, True, True, True),
+    (ELSEWHERE, [], OURS._replace(port=50001), True, False, False),
+    (ELSEWHERE, [], LOOP, True, True, True),
+    (SHUT, [OURS], LISTENER, True, False, False),
+    (SHUT, [], LOOP, False, False, False),
+    (SHUT, [LOOP], LOOP, True, True, True),
+    (SHUT, [LOOP], LOOP._replace(port=80), False, False, False),
+    (SHUT, [], Address.of("127.0.0.2", 5000), False, False, True),
+    (OPEN, [], LOOP, True, True, True),
+    (OPEN, [], LOOP._replace(port=3478), True, False, False),
+    (OPEN, [], Address.of("127.0.0.2", 5000), True, True, True),
 ]
-DENIED = [ip_address(text).packed for text in PEERS["denied"]] + CARRIED
-ALLOWED = [ip_address(text).packed for text in PEERS["allowed"]]
-SAYING = {"permission": (), "bind": ((CHANNEL_NUMBER, 0x4000),)}
 
 
-@pytest.fixture(scope="module")
-def clients() -> dict[int, Client]:
-    """One with a relayed address of each family, by the length of its bytes."""
-    net: Network = network(unlimited())
-    both = {4: Client(net), 16: Client(net, port=40001)}
-    for size, client in both.items():
-        client.allocate((REQUESTED_ADDRESS_FAMILY, 1 if size == 4 else 2))
-    return both
+@pytest.mark.parametrize(("given", "live", "peer", "permission", "channel", "data"), ASKED)
+def test_who_may_be_reached(
+    given: Any, live: list[Address], peer: Address, permission: bool, channel: bool, data: bool
+) -> None:
+    reach = Reach(given, live)
+    assert grants(reach.check_permission, peer) is permission
+    assert grants(reach.check_binding, peer) is channel
+    assert reach.leads_to(peer) is data
 
 
-@pytest.mark.parametrize("say", SAYING)
-@pytest.mark.parametrize("ip", DENIED, ids=bytes.hex)
-def test_a_denied_peer_is_refused(clients: dict[int, Client], ip: bytes, say: str) -> None:
-    pairs: list[tuple[Any, Any]] = [*SAYING[say], (XOR_PEER_ADDRESS, Address(ip, 5000))]
-    assert clients[len(ip)].code(TYPES[say], *pairs) == 403
-    assert clients[20 - len(ip)].code(TYPES[say], *pairs) == 443
+def grants(check: Any, peer: Address) -> bool:
+    try:
+        check(peer)
+    except Forbidden:
+        return False
+    return True
 
 
-@pytest.mark.parametrize("ip", DENIED, ids=bytes.hex)
-def test_nothing_is_sent_to_a_denied_peer(clients: dict[int, Client], ip: bytes) -> None:
-    for client in clients.values():
-        assert client.send(Address(ip, 5000), b"hi") == []
-    assert all(flow.peer.ip != ip for flow in clients[4].net.links)
+def test_one_to_one_nat_is_translated_both_ways() -> None:
+    reach = Reach(settings(externals={LISTENER.ip: ip("6.6.6.6")}), [])
+    outer = Address.of("6.6.6.6", 50000)
+    assert reach.outside(OURS) == outer
+    assert reach.inside(outer) == OURS
+    assert reach.inside(OURS) == OURS
+    assert not reach.shows_as_is(OURS)
+    stranger = Address.of("9.9.9.9", 1)
+    assert reach.outside(stranger) == reach.inside(stranger) == stranger
 
 
-@pytest.mark.parametrize("ip", ALLOWED, ids=bytes.hex)
-def test_an_allowed_peer_gets_what_is_sent(ip: bytes) -> None:
-    peer = Address(ip, 5000)
-    client = Client(network(unlimited()))
-    client.allocate((REQUESTED_ADDRESS_FAMILY, 1 if len(ip) == 4 else 2))
-    assert client.send(peer, b"too early") == []
-    assert client.permit(peer) == 0
-    assert [packet.there for packet in client.send(peer, b"hi")] == [peer]
-    assert client.bind(0x4000, peer) == 0
-    assert [packet.there for packet in client.raw(bytes.fromhex("4000 0001 68"))] == [peer]
+LOCAL4, LOCAL6, LOOP4, LOOP6 = ip("10.0.0.5"), ip("2600::5"), ip("127.0.0.1"), ip("::1")
+EVERY = frozenset((LOCAL4, LOCAL6, LOOP4, LOOP6, ip("10.0.0.4"), ip("7.7.7.7")))
+
+# changes of the settings, reached, bytes of the family -> relayed from
+CHOSEN: list[tuple[dict[str, Any], bytes, int, bytes | None]] = [
+    ({}, LISTENER.ip, 4, LISTENER.ip),
+    ({}, LISTENER.ip, 16, LISTENER6.ip),
+    ({"own": EVERY}, LOCAL6, 4, ip("7.7.7.7")),
+    ({"own": EVERY, "externals": {LOCAL4: ip("6.6.6.6")}}, LOCAL6, 4, LOCAL4),
+    ({"own": EVERY}, LOOP6, 4, LOOP4),
+    ({"own": EVERY}, LOOP4, 16, LOOP6),
+    ({"own": frozenset((LOCAL4, LOOP6))}, LOCAL4, 16, None),
+    ({"own": frozenset((LOCAL4, ip("fe80::5")))}, LOCAL4, 16, None),
+    ({"relay_addresses": (LOCAL4, ip("10.0.0.4"))}, LISTENER.ip, 4, LOCAL4),
+    ({"relay_addresses": (LOCAL4, ip("10.0.0.4"))}, ip("10.0.0.4"), 4, ip("10.0.0.4")),
+    ({"relay_addresses": (LOCAL4,)}, LISTENER6.ip, 16, None),
+]
 
 
-def test_a_loop_through_our_own_listener_never_begins() -> None:
-    """A TURN request inside what is relayed reaches no listener of ours (RFC 8656 §21.1.7)."""
-    client = Client(network(unlimited()))
-    client.allocate()
-    assert client.permit(LISTENER) == 0
-    assert client.send(LISTENER, client.sign(TYPES["allocate"])) == []
-    assert client.bind(0x4000, LISTENER) == 403
-    assert len(list(client.net.relay.sessions(0.0))) == 1
+@pytest.mark.parametrize(("changes", "reached", "size", "expected"), CHOSEN)
+def test_where_to_relay_from(
+    changes: dict[str, Any], reached: bytes, size: int, expected: bytes | None
+) -> None:
+    assert relay_ip(settings(**changes), reached, size) == expected
+
+
+def test_an_operators_ranges_hold_for_strangers() -> None:
+    given = settings(peers=PeerTable(allow=networks("10.1.0.0/16"), deny=networks("9.9.9.0/24")))
+    reach = Reach(given, [])
+    reach.check_permission(Address.of("10.1.2.3", 1))
+    with pytest.raises(Forbidden):
+        reach.check_permission(Address.of("9.9.9.9", 1))

@@ -10,13 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.turn.call import (
-    Call,
-    noise,
-)
+from tests.turn.call import Call, noise
 from tests.turn.captures import Seen, load
-from turn.core.proof import Mode, Proof
 from turn.flows import Address
+from turn.gate.gate import Mode, Proof
 from turn.wire.srtp import INWARD, NOTHING, stream_of
 from turn.wire.stun import COOKIE_BYTES
 

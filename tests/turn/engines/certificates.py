@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from turn.engines import Certificate
+from host.tls import Certificate
 
 FOLDER = TemporaryDirectory(prefix="calln-test-certificates-")
 

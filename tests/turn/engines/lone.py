@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import cast
 
+from host.tls import Certificate
 from tests.turn.engines.world import stun
-from turn.engines import Above, Certificate, Streams
-from turn.engines.portable import Portable
+from turn.engines import Above, Streams
+from turn.engines.portable.engine import Portable
 from turn.flows import Address, Packet, Transport
 
 FLOOD = stun(0x0002, b"")

@@ -11,7 +11,8 @@ import pytest
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.test_contract import CHANNEL, need_descriptors
 from tests.turn.engines.world import Client, End, Maker, World, framed, stun, unframed
-from turn.engines import CannotListen, Engine, Streams, sockets
+from turn.engines import CannotListen, Engine, Streams
+from turn.engines.loop import sockets
 from turn.flows import Address, Flow, Packet, Rule, Transport
 
 PLACES = {"v4": (4, "127.0.0.1"), "v6": (6, "::1"), "any v4": (4, "0.0.0.0"), "any v6": (6, "::")}

@@ -12,13 +12,13 @@ from itertools import pairwise
 
 import pytest
 
-from tests.turn.engines.test_streams import CHANNEL, HELLO, door_of, streams
+from tests.turn.engines.tcp.test_connection import CHANNEL, HELLO, door_of, streams
 from tests.turn.engines.world import PATIENCE, Client, Maker, StreamEnd, World, framed
 from turn.engines import Streams
-from turn.engines.doors import Door
-from turn.engines.encrypted import FRUITLESS, HANDSHAKE
-from turn.engines.tally import MAX_SILENT
-from turn.engines.turnstile import MOST
+from turn.engines.tcp.acceptor import Door
+from turn.engines.tcp.connection_limits import MAX_SILENT
+from turn.engines.tcp.handshake_queue import MOST
+from turn.engines.tcp.tls_connection import FRUITLESS, HANDSHAKE
 from turn.flows import Flow, Transport
 
 FLOOD = (
@@ -213,8 +213,8 @@ def begun_at(door: Door) -> list[object]:
 
 
 async def test_who_shakes_hands_too_often_waits(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turn.engines.tally.HANDSHAKES", 1 / 1000)
-    monkeypatch.setattr("turn.engines.tally.SHAKEN", 3)
+    monkeypatch.setattr("turn.engines.tcp.connection_limits.HANDSHAKES", 1 / 1000)
+    monkeypatch.setattr("turn.engines.tcp.connection_limits.SHAKEN", 3)
     async with World(make, transport="tls") as world:
         for _ in range(3):
             client = await world.client()

@@ -7,8 +7,8 @@ import pytest
 from tests.turn.call import VIDEO, VOICE, rtcp, rtp, srtcp
 from tests.turn.engines.world import framed, unframed
 from turn.engines.framing import LARGEST, LARGEST_DATAGRAM, LARGEST_FRAME, ROOM, TAIL
-from turn.engines.gather import Transmit
 from turn.engines.table import Bucket, Lane, Table
+from turn.engines.transmit import Transmit
 from turn.flows import Address, Flow, Rule, Transport
 from turn.wire.srtp import INWARD, RTCP
 

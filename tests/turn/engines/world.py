@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from tests.turn.engines.certificates import certificate
 from turn.engines import Above, Bind, Engine, Failure, Streams
-from turn.engines.portable import Portable
+from turn.engines.portable.engine import Portable
 from turn.flows import Address, Flow, Packet, Rule, Transport
 
 PATIENCE = 5  # seconds before a test that waits has failed

@@ -15,7 +15,7 @@ from tests.turn.call import (
     words,
 )
 from tests.turn.captures import load
-from turn.core.handshake import End
+from turn.gate.handshake import End
 from turn.wire.dtls import HANDSHAKE, parse_fragments, parse_records
 from turn.wire.hello import (
     MOST_EXTENSIONS,

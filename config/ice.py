@@ -1,0 +1,52 @@
+"""What the page is told about the relay, from the relay's section: the one place where the two meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from config.file import Config
+from server.ice import IceSettings
+from turn.config.section import Turn
+from turn.flows import Address
+
+LOCAL = "127.0.0.1"
+HTTPS = 443
+
+
+def ice_settings(config: Config, secret: bytes) -> IceSettings:
+    """Where browsers find the relay and what their credentials are made with."""
+    turn = config.turn
+    udp, tcp = (tuple(here for here in turn.listen if here.transport == kind) for kind in ("udp", "tcp"))
+    tls = tuple(here for here in turn.listen if speaks_tls(here, turn))
+    seconds, through_tls = turn.credential_seconds, tuple(dict.fromkeys((*door_ports(config), *ports(tls))))
+    host, more = relay_host(config), turn.more_hosts
+    return IceSettings(host, ports(udp), secret, seconds, ports(tcp), through_tls, more)
+
+
+def door_ports(config: Config) -> tuple[int, ...]:
+    """Where the server takes TURN clients in: the page's own, where the relay has the page's name."""
+    url = urlsplit(config.site.url) if config.site.url else None
+    if not config.server.tls_listen or (config.turn.host and (not url or config.turn.host != url.hostname)):
+        return ()
+    return (url.port or HTTPS,) if url else tuple(dict.fromkeys(at.port for at in config.server.tls_listen))
+
+
+def ports(listeners: Iterable[Address]) -> tuple[int, ...]:
+    """Each once."""
+    return tuple(dict.fromkeys(here.port for here in listeners))
+
+
+def speaks_tls(listener: Address, turn: Turn) -> bool:
+    return listener.transport == "tls" or (turn.detect_tls and listener.transport == "tcp")
+
+
+def relay_host(config: Config) -> str:
+    """turn.host, else the host of site.url, else the first address that the relay listens at."""
+    if config.turn.host:
+        return config.turn.host
+    if config.site.url:
+        return urlsplit(config.site.url).hostname or LOCAL
+    first = config.turn.listen[0].host
+    return LOCAL if ip_address(first).is_unspecified else first

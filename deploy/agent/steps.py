@@ -1,0 +1,154 @@
+"""What each kind of step does to the machine. A step comes as the JSON of its value."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from deploy.agent import releases
+from deploy.agent.systemd import Failed
+
+Step = dict[str, Any]
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+NOTHING_STARTS = "#!/bin/sh\nexit 101\n"  # what apt asks before it starts a service of a package
+QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+APT = ("apt-get", "-qq", "--yes", "-o", "DPkg::Lock::Timeout=120")
+DRAFT = ".calln-new"
+SAYS_NOTHING = ("Saving debug log", "Ask for help")  # certbot, at its end
+LAST_LINES = 6
+
+
+def install(step: Step) -> None:
+    with nothing_starts():
+        run([*APT, "update"])
+        run([*APT, "--no-install-recommends", "install", *step["packages"]])
+
+
+@contextlib.contextmanager
+def nothing_starts() -> Iterator[None]:
+    if POLICY.exists():  # somebody else's, which stays as it is
+        yield
+        return
+    POLICY.write_text(NOTHING_STARTS)
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
+
+
+def put(step: Step) -> None:
+    write(step["file"], Path(step["file"]["path"]))
+
+
+def write(file: dict[str, Any], path: Path) -> None:
+    """Whole or not at all; nobody reads it before its owner and mode are right."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + DRAFT)
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as made:
+        made.write(file["text"])
+        made.flush()
+        os.fsync(descriptor)
+    shutil.chown(draft, file["owner"], file["group"])
+    draft.chmod(file["mode"])
+    draft.rename(path)
+
+
+def place(step: Step) -> None:
+    """Under another name until all of it is there."""
+    final, draft = releases.PLACE / step["name"], releases.PLACE / f".{step['name']}"
+    if final.exists():
+        return
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        fill(step, draft, final)
+        draft.rename(final)
+    except (Failed, OSError, LookupError):
+        shutil.rmtree(draft, ignore_errors=True)  # a disk that is full has better use for the room
+        raise
+
+
+def fill(step: Step, draft: Path, final: Path) -> None:
+    """Raises Failed and OSError."""
+    if step["like"]:
+        shutil.copytree(releases.PLACE / step["like"], draft, copy_function=os.link, dirs_exist_ok=True)
+    else:
+        unpack(step["archive"], draft)
+        run(["python3", "-m", "compileall", "-q", "-j", "0", "-s", str(draft), "-p", str(final), str(draft)])
+    write(step["config"], draft / Path(step["config"]["path"]).relative_to(final))
+    os.utime(draft)
+
+
+def unpack(archive: dict[str, str], folder: Path) -> None:
+    """Raises Failed for an archive that is not what was sent: anybody may write where it lay."""
+    path = Path(archive["place"])
+    data = path.read_bytes()
+    path.unlink()
+    if hashlib.sha256(data).hexdigest() != archive["sha256"]:
+        raise Failed("what arrived is not the release that was sent; run this again")
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        for about in tar:
+            content = tar.extractfile(about)
+            if content is not None:
+                target = folder / about.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.read())
+
+
+def remove(step: Step) -> None:
+    path = Path(step["path"])
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def command(step: Step) -> None:
+    run(step["argv"])
+
+
+def run(argv: Sequence[str]) -> None:
+    """Raises Failed with the command's last words."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **QUIET})  # noqa: S603
+    except OSError as error:
+        raise Failed(f"{argv[0]}: {error.strerror}") from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        words = [line for line in said if line.strip() and not line.startswith(SAYS_NOTHING)]
+        raise Failed(f"{' '.join(argv[:3])} failed:\n" + "\n".join(words[-LAST_LINES:]))
+
+
+def issue(step: Step) -> None:
+    try:
+        run(step["argv"])
+    except Failed as problem:
+        raise Failed(
+            f"the authority gave no certificate for {step['name']}: does the name lead to this machine, and "
+            f"is its port 80 open from outside? {problem}"
+        ) from None
+
+
+HANDS: dict[str, Callable[[Step], None]] = {
+    "Install": install,
+    "Put": put,
+    "Place": place,
+    "Remove": remove,
+    "Run": command,
+    "Switch": lambda step: releases.switch(step["new"], step["roles"]),
+    "Retire": lambda step: releases.retire(step["roles"]),
+    "Issue": issue,
+    "Prune": lambda step: releases.prune(step["releases"]),
+}

@@ -1,0 +1,125 @@
+"""`calln ban` and `calln reports`: the list on disk, and the reports that only a running server holds."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from config.file import Config, one_line
+from deploy.doctor.operator_client import ask
+from server.store import Network, StateError
+from server.store.bans import MAX_REASON, Bans, network_of
+from server.store.sqlite import FILE, Embedded
+
+Options = argparse.Namespace
+
+UNITS = {"m": 60, "h": 3600, "d": 86400}
+EVER = "ever"
+
+
+class UsageError(Exception):
+    """Words on the command line that cannot be meant; says what to write."""
+
+
+@contextmanager
+def ban_list(config: Config) -> Iterator[Bans]:
+    """The list that the server reads; a new one in a folder named by mistake would keep out nobody."""
+    place = config.site.state_dir / FILE
+    if not place.exists():
+        raise StateError(
+            f"{place}: there is no ban list; point site.state_dir (--config) at the server's, or start calln "
+            "serve once, which makes it"
+        )
+    state = Embedded(config.site.state_dir)
+    try:
+        yield Bans(state)
+    finally:
+        state.close()
+
+
+def add(config: Config, options: Options) -> int:
+    """Ban an address, or whom a report speaks of; running servers see it within a second."""
+    seconds = seconds_of(options.duration)
+    if bool(options.address) == bool(options.report):
+        raise UsageError("name either an address or --report CODE")
+    if options.report:
+        return add_reported(config.site.state_dir, options, seconds)
+    with ban_list(config) as bans:
+        ban = bans.add(network(options.address), time.time(), seconds, note(options.reason))
+    print(f"Banned {ban.network} {until(ban.until)}.")
+    return 0
+
+
+def add_reported(state_dir: Path, options: Options, seconds: int | None) -> int:
+    wish = {"code": options.report.upper(), "seconds": seconds, "reason": note(options.reason)}
+    ban = ask(state_dir, "POST", "/bans", wish)
+    print(f"Banned whom report {wish['code']} speaks of {until(ban['until'])}.")
+    return 0
+
+
+def remove(config: Config, options: Options) -> int:
+    wanted = network(options.address)
+    with ban_list(config) as bans:
+        removed = bans.remove(wanted)
+    if not removed:
+        print(f"calln: {wanted} is not banned; calln ban list shows what is", file=sys.stderr)
+        return 1
+    print(f"Lifted the ban of {wanted}.")
+    return 0
+
+
+def list_all(config: Config, _: Options) -> int:
+    with ban_list(config) as bans:
+        rows = bans.list(time.time())
+    if not rows:
+        print("Nobody is banned.")
+    width = max((len(str(ban.network)) for ban in rows), default=0)
+    for ban in rows:
+        print(f"{ban.network!s:<{width}}  {until(ban.until):<22}  {one_line(ban.reason)}".rstrip())
+    return 0
+
+
+def list_reports(config: Config, _: Options) -> int:
+    """Code, time and reason; never an address."""
+    reports = ask(config.site.state_dir, "GET", "/reports")["reports"]
+    if not reports:
+        print("No reports in the last half hour.")
+    for report in reports:
+        print(f"{report['code']}  {moment(report['time'])}  {report['reason']}")
+    return 0
+
+
+def seconds_of(duration: str) -> int | None:
+    """Seconds in 30m, 12h or 7d; None for ever. Raises UsageError."""
+    if duration == EVER:
+        return None
+    match = re.fullmatch(r"([0-9]{1,5})([mhd])", duration)
+    if not match or not int(match[1]):
+        raise UsageError(f"--for {duration}: write 30m, 12h, 7d or ever")
+    return int(match[1]) * UNITS[match[2]]
+
+
+def network(text: str) -> Network:
+    try:
+        return network_of(text)
+    except ValueError as wrong:
+        raise UsageError(str(wrong)) from None
+
+
+def note(reason: str) -> str:
+    """A reason as it is kept, however it was typed."""
+    return " ".join(one_line(reason).split())[:MAX_REASON]
+
+
+def until(end: int | None) -> str:
+    return "until lifted" if end is None else f"until {moment(end)}"
+
+
+def moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

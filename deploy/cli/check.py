@@ -1,0 +1,100 @@
+"""`calln check`: says what a configuration comes to, and what in it deserves a second look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from config.file import Config, lacks_secret, turn_secret
+from config.ice import relay_host
+from config.password import site_password
+from server.config.sections import Listen
+from server.store.geo import open_database
+from server.web.promise import promises
+
+CHALLENGE_BYTES = 52  # a 401 without its realm: header 20, ERROR-CODE 8, NONCE 20, REALM's own header 4
+SMALLEST_ALLOCATE = 28  # what Chromium's first Allocate weighs, the smallest a stranger sends
+
+
+def run(config: Config) -> int:
+    """Print the report; nothing is made. Raises ConfigError or GeoError for what cannot be used."""
+    if not lacks_secret(config):
+        turn_secret(config)
+    site_password(config)
+    for name, value in facts(config):
+        print(f"  {name:<10} {value}")
+    for warning in warnings(config):
+        print(f"  look       {warning}")
+    print("The configuration can be used.")
+    return 0
+
+
+def facts(config: Config) -> Iterator[tuple[str, str]]:
+    turn = config.turn
+    host = relay_host(config)
+    yield "page", page(config)
+    yield "http", ", ".join(map(place, config.server.listen))
+    if config.server.tls_listen:
+        yield "https", ", ".join(map(place, config.server.tls_listen))
+    yield "relay", f"{host}, listening at {', '.join(str(address) for address in turn.listen)}"
+    yield "ports", f"udp {turn.relay_ports.low}-{turn.relay_ports.high} for relayed addresses"
+    yield "carries", f"{promises()[turn.encrypted_only].short} (turn.encrypted_only: {turn.encrypted_only})"
+    yield "countries", countries(config)
+    yield "state", state(config)
+
+
+def page(config: Config) -> str:
+    """The address that visitors open."""
+    secure = config.server.tls_listen
+    own = f"https://{place(secure[0])}" if secure else f"http://{place(config.server.listen[0])}"
+    return config.site.url or own
+
+
+def place(listen: Listen) -> str:
+    return f"[{listen.host}]:{listen.port}" if ":" in listen.host else f"{listen.host}:{listen.port}"
+
+
+def countries(config: Config) -> str:
+    if config.geo.database is None:
+        return "unknown (geo.database is not set); visitors are matched with anybody"
+    return f"from {open_database(config.geo.database).path}"
+
+
+def state(config: Config) -> str:
+    """Where it is kept, and what the first start makes there."""
+    folder = config.site.state_dir
+    missing = ["this folder"] * (not folder.exists()) + ["a secret"] * lacks_secret(config)
+    return f"{folder} ({' and '.join(missing)} will be made at the first start)" if missing else str(folder)
+
+
+def warnings(config: Config) -> Iterator[str]:
+    turn = config.turn
+    challenge = CHALLENGE_BYTES + -(-len(turn.realm.encode()) // 4) * 4
+    if challenge > 2 * SMALLEST_ALLOCATE:
+        yield (
+            f"turn.realm: with {turn.realm!r} a stranger's {SMALLEST_ALLOCATE} bytes are answered with "
+            f"{challenge}; a realm of 4 letters or fewer keeps that at twice"
+        )
+    for pair in turn.external_ip:
+        if pair.public and not pair.public.is_global:
+            yield f"turn.external_ip: {pair.public} is a private address; browsers elsewhere cannot reach it"
+    if turn.allow_peers:
+        reachable = ", ".join(map(str, turn.allow_peers))
+        yield f"turn.allow_peers: every visitor can reach {reachable} through the relay"
+    if turn.allow_loopback_peers:
+        yield "turn.allow_loopback_peers: visitors can reach this machine's own ports; for tests only"
+    if config.site.url is None and any(ip_address(at.host).is_unspecified for at in config.server.listen):
+        yield (
+            "server.listen: everybody reaches this server, but without site.url it answers to 127.0.0.1, "
+            "localhost and [::1] only; other names get 421"
+        )
+    if config.site.url and config.site.url.startswith("http://") and not is_loopback(config.site.url):
+        yield "site.url: browsers give a microphone to https pages only"
+
+
+def is_loopback(url: str) -> bool:
+    host = url.split("://", 1)[1].split("/")[0].rsplit(":", 1)[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,70 @@
+"""`calln relay …`: what an operator asks of the running relay; addresses appear on the terminal only."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from config.file import Config
+from deploy.cli.bans import UsageError
+from deploy.doctor.operator_client import RELAY, ask
+
+Options = argparse.Namespace
+
+COLUMNS = ("id", "user", "client", "seconds_left", "permissions", "channels", "flows")
+
+
+def tell(config: Config, path: str, wish: object = None) -> Any:
+    return ask(config.site.state_dir, "POST", path, wish, RELAY)
+
+
+def look(config: Config, path: str) -> Any:
+    return ask(config.site.state_dir, "GET", path, whom=RELAY)
+
+
+def sessions(config: Config, _: Options) -> int:
+    found = look(config, "/sessions")["sessions"]
+    if not found:
+        print("Nobody holds a relayed address.")
+        return 0
+    rows = [COLUMNS, *([printable(str(session[column])) for column in COLUMNS] for session in found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+    return 0
+
+
+def printable(cell: str) -> str:
+    """A user's name came from the network: what it holds must not steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in cell)
+
+
+def kill(config: Config, options: Options) -> int:
+    if bool(options.id) == bool(options.user):
+        raise UsageError("name either a session or --user NAME")
+    wish = {"id": options.id} if options.id else {"user": options.user}
+    print(f"Sessions ended: {tell(config, '/kill', wish)['ended']}.")
+    return 0
+
+
+def drain(config: Config, _: Options) -> int:
+    left = tell(config, "/drain")["sessions"]
+    print(f"The relay takes nobody new, and ends with the last of {left} sessions.")
+    return 0
+
+
+def stats(config: Config, _: Options) -> int:
+    for figure in look(config, "/stats")["figures"]:
+        name = figure["name"].removeprefix("calln_relay_").removesuffix("_total").replace("_", " ")
+        print(" ".join([f"{figure['value']:>14.0f}", name, *figure["labels"].values()]))
+    return 0
+
+
+def reload(config: Config, _: Options) -> int:
+    waiting = tell(config, "/reload")["waiting"]
+    print("The relay goes by the new configuration.")
+    if waiting:
+        keys = ", ".join(f"turn.{key}" for key in waiting)
+        print(f"These keys wait for its next start: {keys}", file=sys.stderr)
+    return 0

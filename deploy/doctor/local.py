@@ -1,0 +1,292 @@
+"""`calln doctor`: looks at this machine and the running relay, and says in plain words what to do."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import Any
+
+from config.file import Config, ConfigError, turn_secrets
+from config.ice import relay_host, speaks_tls
+from deploy.doctor.machine import Finding, Patient, buffers, clock, descriptors
+from deploy.doctor.operator_client import RELAY, ControlError, ask
+from deploy.doctor.trial_call import NoEcho, echo, reached_at
+from host.certificates import untimely
+from host.tls import BadCertificate
+from turn.config.section import Turn
+from turn.credentials import mint
+from turn.flows import Address
+from turn.service import from_config
+from turn.service.from_config import translation
+from turn.service.preflight import WHAT_TO_DO
+from turn.service.public_address import FAR, local_address, seen_outside, source_towards
+
+Options = argparse.Namespace
+
+MARKS = {True: "\u2713", False: "\u2717"}
+TRIAL_SECONDS = 60  # how long the credential of the trial is good
+NAT_SECONDS = 30.0  # pystun3 asks up to six times and waits for each answer
+TLS_SECONDS = 5.0
+RENEW_DAYS = 14
+
+# In a process of its own: it waits for answers without an end, and installs a module named `tests`.
+NAT_PROGRAM = """
+import stun, sys
+host, port, source = sys.argv[1:]
+print(stun.get_ip_info(source_ip=source, source_port=0, stun_host=host, stun_port=int(port))[0])
+"""
+PASSABLE = ("Open Internet", "Full Cone")
+
+# A figure of the relay, the label that matters (or none), what it says, and the keys that decide.
+REFUSALS = (
+    ("calln_relay_refusals_total", "486", "allocations refused to a user or an address", "allocations_per_*"),
+    ("calln_relay_refusals_total", "508", "allocations refused for lack of ports or room", "allocations"),
+    ("calln_relay_limited_packets_total", "", "packets dropped as too many", "packets_per_second, bits_*"),
+    (
+        "calln_relay_drops_total",
+        "pace",
+        "packets by no flow dropped as too many",
+        "packets_per_second, bits_*",
+    ),
+    ("calln_relay_refused_connections_total", "", "connections not let in", "connections, connections_per_*"),
+    ("calln_relay_events_total", "locked out", "logins after too many wrong passwords", "wrong_passwords"),
+    ("calln_relay_drops_total", "wrong signatures", "wrongly signed requests", "unauthenticated_per_second"),
+    ("calln_relay_drops_total", "new peers", "packets to too many new peers", "new_peers_per_second"),
+    ("calln_relay_drops_total", "strangers", "strangers not answered", "unauthenticated_per_second"),
+    ("calln_relay_drops_total", "all strangers", "strangers not answered", "unauthenticated_in_all"),
+)
+
+
+def run(config: Config, _: Options) -> int:
+    """Print every finding; 0 where all is well, else 1."""
+    patient = Patient(config, figures_of(config))
+    sound = True
+    for check in CHECKS:
+        for finding in check(patient):
+            sound &= finding.well
+            print(f"{MARKS[finding.well]} {finding.text}", flush=True)
+            if not finding.well:
+                print(f"    {finding.advice}", flush=True)
+    return 0 if sound else 1
+
+
+def figures_of(config: Config) -> list[dict[str, Any]] | None:
+    try:
+        figures: list[dict[str, Any]] = ask(config.site.state_dir, "GET", "/stats", whom=RELAY)["figures"]
+    except ControlError:
+        return None
+    return figures
+
+
+def configuration(patient: Patient) -> Iterator[Finding]:
+    try:
+        turn_secrets(patient.config)
+    except ConfigError as problem:
+        yield Finding(False, str(problem), "mend it; without the secret nobody gets a credential")
+    else:
+        yield Finding(True, "The configuration can be used.")
+
+
+def ports(patient: Patient) -> Iterator[Finding]:
+    listening = patient.config.turn.listen
+    if patient.figures is not None:
+        yield Finding(True, f"The relay runs, at {', '.join(map(str, listening))}.")
+        return
+    place = patient.config.site.state_dir / RELAY.socket
+    yield Finding(
+        False, f"No relay answers at {place}.", "start it (calln run or calln relay), then ask again"
+    )
+    for address in listening:
+        yield port(address)
+
+
+def port(address: Address) -> Finding:
+    kind = socket.SOCK_DGRAM if address.transport == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET6 if len(address.ip) == 16 else socket.AF_INET, kind) as sock:
+        try:
+            if len(address.ip) == 16:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((address.host, address.port))
+        except OSError as error:
+            advice = WHAT_TO_DO.get(error.errno or 0, "write another address in turn.listen")
+            return Finding(False, f"{address} cannot be had: {error.strerror}.", advice)
+    return Finding(True, f"{address} is free.")
+
+
+def outside(patient: Patient) -> Iterator[Finding]:
+    for size in sorted({len(address.ip) for address in patient.config.turn.listen}):
+        local = local_address(patient.config.turn, size)
+        if local is not None:
+            yield address_outside(patient.config, local)
+        elif size == 4:
+            yield Finding(
+                False, "This machine has no way to the IPv4 Internet.", "connect it, or see its routes"
+            )
+        else:
+            yield Finding(True, "No IPv6 here; visitors reach the relay by IPv4.")
+
+
+def address_outside(config: Config, local: bytes) -> Finding:
+    """Whether others reach us at what they are told."""
+    turn, here = config.turn, ip_address(local)
+    if here.is_loopback:
+        return Finding(True, f"The relay is for this machine only ({here}).")
+    if any(external.public is None for external in turn.external_ip):
+        pairs = {}
+    else:
+        pairs = dict(pair for external in turn.external_ip for pair in translation(external, turn))
+    known = ip_address(pairs.get(local, local))
+    seen = seen_outside(turn.stun_servers, len(local))
+    if seen is not None and ip_address(seen) != known and pairs:
+        return Finding(
+            False,
+            f"Others are told {known}, but {ip_address(seen)} is what they see.",
+            "write that into turn.external_ip, or auto",
+        )
+    if known.is_global or seen is not None:
+        return Finding(True, f"Others reach the relay at {ip_address(seen) if seen else known}.")
+    if known.version == 6 and any(len(listener.ip) == 4 for listener in turn.listen):
+        return Finding(True, f"No public IPv6 here ({known}); visitors reach the relay by IPv4.")
+    return Finding(
+        False,
+        f"{known} is a private address: browsers elsewhere cannot reach the relay.",
+        "write the public address into turn.external_ip, or auto and somebody to ask in turn.stun_servers",
+    )
+
+
+def nat(patient: Patient) -> Iterator[Finding]:
+    """The kind of NAT in front; asked only where the file names a server, and of the first one."""
+    turn = patient.config.turn
+    local = local_address(turn, 4)
+    if not turn.stun_servers or local is None:
+        return
+    server = turn.stun_servers[0]
+    command = [sys.executable, "-I", "-c", NAT_PROGRAM, server.host, str(server.port), str(ip_address(local))]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=NAT_SECONDS)  # noqa: S603
+        kind = done.stdout.strip()
+    except subprocess.TimeoutExpired:
+        kind = ""
+    if not kind or kind in ("Blocked", "Meet an error, when do Test1 on Changed IP and Port"):
+        yield Finding(
+            False,
+            f"{server.host} did not say what NAT stands in front.",
+            "that takes a server of RFC 3489 with two addresses; name one first in turn.stun_servers",
+        )
+        return
+    advice = "have it pass turn.listen and turn.relay_ports to this machine, the ports unchanged"
+    yield Finding(kind in PASSABLE, f"In front of this machine: {kind}.", advice)
+
+
+def trial(patient: Patient) -> Iterator[Finding]:
+    """A real allocation and words through it, by each transport and family."""
+    if patient.figures is None:
+        return
+    credential = mint(turn_secrets(patient.config)[0], "doctor", int(time.time()) + TRIAL_SECONDS)
+    for listener in filter(is_reachable, patient.config.turn.listen):
+        if counts_as_proxy(listener, patient.config.turn):
+            yield Finding(True, f"{listener} believes this machine to be a proxy: try a call through yours.")
+            continue
+        try:
+            echo(listener, credential)
+        except NoEcho as why:
+            advice = "is the relay told the same secret, and does a firewall drop this?"
+            yield Finding(False, f"A call in small through {listener} failed: {why}.", advice)
+        else:
+            yield Finding(True, f"A call in small went through {listener}.")
+
+
+def is_reachable(listener: Address) -> bool:
+    """Not where every IPv6 address is meant and the machine has none but its loopback."""
+    return any(listener.ip) or len(listener.ip) == 4 or source_towards(FAR[len(listener.ip)]) is not None
+
+
+def counts_as_proxy(listener: Address, turn: Turn) -> bool:
+    """Whether what this machine itself says to a listener would have to begin with a proxy's header."""
+    here = ip_address(reached_at(listener)[0])  # who speaks to an own address speaks from it
+    return any(here in network for network in turn.proxies)
+
+
+def certificate(patient: Patient) -> Iterator[Finding]:
+    """Whether the file can be shown, and a browser would trust what the relay shows."""
+    illness = certificate_file(patient.config)
+    if illness is not None:
+        yield illness
+        return
+    if patient.figures is None:
+        return
+    turn, host = patient.config.turn, relay_host(patient.config)
+    for listener in filter(is_reachable, turn.listen):
+        if speaks_tls(listener, turn) and not counts_as_proxy(listener, turn):
+            yield trusted(reached_at(listener), host)
+
+
+def certificate_file(config: Config) -> Finding | None:
+    files = from_config.certificate(config.turn)
+    try:
+        wrong = untimely(files) if files else None
+    except BadCertificate as problem:
+        return Finding(
+            False, f"No TLS: {problem}.", "mend turn.certificate and turn.key, then reload the relay"
+        )
+    if files is None or wrong is None:
+        return None
+    advice = "renew it, then calln relay reload; or see whether the clock is right: date -u"
+    return Finding(False, f"The certificate in {files.chain} {wrong}: nobody gets in by TLS.", advice)
+
+
+def trusted(place: tuple[str, int], host: str) -> Finding:
+    context = ssl.create_default_context()
+    try:
+        with (
+            socket.create_connection(place, TLS_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=host) as shown,
+        ):
+            ends = ssl.cert_time_to_seconds(str((shown.getpeercert() or {})["notAfter"]))
+    except ssl.SSLCertVerificationError as error:
+        advice = "get one for turn.host from an authority that browsers trust, and its chain"
+        return Finding(False, f"Browsers refuse the certificate: {error.verify_message}.", advice)
+    except OSError as error:
+        return Finding(
+            False, f"No TLS at port {place[1]}: {error.strerror or error}.", "see turn.certificate"
+        )
+    days = int((ends - time.time()) // 86400)
+    return Finding(days >= RENEW_DAYS, f"The certificate is good for {days} days.", "renew it now")
+
+
+def refusals(patient: Patient) -> Iterator[Finding]:
+    if patient.figures is None:
+        return
+    refused = False
+    for name, label, words, keys in REFUSALS:
+        number = sum(
+            figure["value"]
+            for figure in patient.figures
+            if figure["name"] == name and (not label or label in figure["labels"].values())
+        )
+        if number:
+            refused = True
+            advice = f"more than you expect? See turn.limits.{keys}"
+            yield Finding(False, f"Since the relay's start: {number:.0f} {words}.", advice)
+    if not refused:
+        yield Finding(True, "No limit has refused anybody since the relay's start.")
+
+
+CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
+    configuration,
+    ports,
+    outside,
+    nat,
+    trial,
+    certificate,
+    buffers,
+    descriptors,
+    clock,
+    refusals,
+)

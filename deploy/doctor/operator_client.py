@@ -1,0 +1,69 @@
+"""Asks a running server or relay through its Unix socket: what only its memory holds."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from host.unix_socket import living
+
+PATIENCE = 5.0  # seconds for an answer; they are on this machine
+
+
+class Whom(NamedTuple):
+    """A socket in site.state_dir, and who listens there when which command runs."""
+
+    socket: str
+    name: str
+    command: str
+
+
+SERVER = Whom("server.sock", "server", "calln serve")
+RELAY = Whom("relay.sock", "relay", "calln relay")
+
+
+class ControlError(Exception):
+    """It does not answer, or refuses; says what to do."""
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP to a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=PATIENCE)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(PATIENCE)
+        try:
+            self.sock.connect(str(self.path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            older = living(
+                self.path
+            )  # the newest one was killed; who still has calls beside it has them still
+            if not older:
+                raise
+            self.sock.connect(str(older[0]))
+
+
+def ask(state_dir: Path, method: str, path: str, wish: object = None, whom: Whom = SERVER) -> Any:
+    """The answer's JSON. Raises ControlError."""
+    place = state_dir / whom.socket
+    connection = UnixConnection(place)
+    try:
+        body = None if wish is None else json.dumps(wish)
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ControlError(f"no {whom.name} answers at {place} ({why}); is {whom.command} running?") from None
+    finally:
+        connection.close()
+    if response.status != http.HTTPStatus.OK:
+        raise ControlError(answer.get("message", f"the {whom.name} refused ({response.status})"))
+    return answer

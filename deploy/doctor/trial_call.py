@@ -1,0 +1,135 @@
+"""A call in small through the running relay, with a TURN client that is not ours: aioice's.
+
+The two ends say what calls begin with, checks of ICE and their answers (RFC 8445 §7): a relay that forwards
+only what is encrypted lets these through as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aioice.stun import Class, Message, Method, TransactionError
+from aioice.turn import TurnTransport, create_turn_endpoint
+
+from turn.credentials import Credential
+from turn.flows import Address
+from turn.service.public_address import FAR, source_towards
+
+PATIENCE = 8.0  # seconds for all of it; on one machine it takes a tenth of one
+AGAIN_SECONDS = 0.2
+CLOSING_SECONDS = 0.25  # TLS says goodbye after the ear was told, and a refused client closes unheard
+UFRAGS = ("does", "echo")  # of the two ends
+PASSWORDS = (b"the first end's password", b"and that of the second")
+FIRST_PRIORITY = 0x7EFFFFFF  # of a peer-reflexive candidate (RFC 8445 §5.1.2.1)
+LOOPBACK = {4: "127.0.0.1", 16: "::1"}
+
+
+class NoEcho(Exception):
+    """What went wrong on the way, in a few words."""
+
+
+class Words(NamedTuple):
+    """What one end asks, and what the other answers."""
+
+    question: bytes
+    answer: bytes
+
+
+def words(which: int) -> Words:
+    """A check of ICE from one of the two ends, and its answer."""
+    other = 1 - which
+    asked = Message(Method.BINDING, Class.REQUEST)
+    asked.attributes["USERNAME"] = f"{UFRAGS[other]}:{UFRAGS[which]}"
+    asked.attributes["PRIORITY"] = FIRST_PRIORITY
+    answered = Message(Method.BINDING, Class.RESPONSE, transaction_id=asked.transaction_id)
+    answered.attributes["XOR-MAPPED-ADDRESS"] = (LOOPBACK[4], 1)  # where to is of no matter here
+    for message in (asked, answered):
+        message.add_message_integrity(PASSWORDS[other])
+    return Words(bytes(asked), bytes(answered))
+
+
+class Ear(asyncio.DatagramProtocol):
+    """One of the two ends: answers what the other asks, and hears what it answers."""
+
+    def __init__(self, asks: Words, hears: Words) -> None:
+        self.asks, self.hears = asks, hears
+        self.heard = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.transport: TurnTransport | None = None  # what it answers by
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if data == self.hears.question and self.transport is not None:
+            self.transport.sendto(self.hears.answer, addr)
+        if data == self.asks.answer:
+            self.heard.set()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed.set()
+
+
+def reached_at(listener: Address) -> tuple[str, int]:
+    """Where a client on this machine finds a listener: a wildcard by the address that others see too."""
+    if any(listener.ip):
+        return listener.host, listener.port
+    source = source_towards(FAR[len(listener.ip)])
+    host = listener._replace(ip=source).host if source else LOOPBACK[len(listener.ip)]
+    return host, listener.port
+
+
+def echo(listener: Address, credential: Credential) -> None:
+    """Two allocations, and through both a question and its answer in both directions. Raises NoEcho."""
+    try:
+        asyncio.run(asyncio.wait_for(talk(listener, credential), PATIENCE))
+    except TransactionError as error:
+        raise NoEcho(str(error) or "no answer") from None
+    except ssl.SSLError as error:
+        raise NoEcho(error.reason or "no TLS") from None
+    except (OSError, TimeoutError) as error:
+        raise NoEcho(os.strerror(error.errno) if error.errno else "no answer") from None
+
+
+async def talk(listener: Address, credential: Credential) -> None:
+    transports: list[TurnTransport] = []
+    said = words(0), words(1)
+    ears = [Ear(*said), Ear(*said[::-1])]
+    try:
+        for ear in ears:
+            ear.transport = await allocate(listener, credential, ear)
+            transports.append(ear.transport)
+        await asyncio.gather(*(speak(transports, ears, which) for which in (0, 1)))
+    finally:
+        for transport in transports:
+            transport.close()
+        await asyncio.gather(*(ear.closed.wait() for ear in ears[: len(transports)]))
+        await asyncio.sleep(CLOSING_SECONDS)
+
+
+async def allocate(listener: Address, credential: Credential, ear: Ear) -> TurnTransport:
+    transport, _ = await create_turn_endpoint(
+        lambda: ear,
+        server_addr=reached_at(listener),
+        username=credential.username,
+        password=credential.password,
+        transport="udp" if listener.transport == "udp" else "tcp",
+        ssl=unverified() if listener.transport == "tls" else None,
+    )
+    return transport
+
+
+def unverified() -> ssl.SSLContext:
+    """The way is tried here; whether browsers trust the certificate is a question of its own."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+async def speak(transports: Sequence[TurnTransport], ears: Sequence[Ear], which: int) -> None:
+    """To the other's relayed address, until the answer is heard: the first words may come too early."""
+    there = transports[1 - which].get_extra_info("sockname")
+    while not ears[which].heard.is_set():
+        transports[which].sendto(ears[which].asks.question, there)
+        await asyncio.sleep(AGAIN_SECONDS)

@@ -1,0 +1,81 @@
+"""What a plan knows of one machine: what the machine said of itself, as values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from deploy.remote.render import Traits
+from deploy.remote.steps import File
+
+
+class Known(NamedTuple):
+    """A file that is there. Of a secret the text is not known."""
+
+    sha256: str
+    mode: int
+    owner: str
+    group: str
+    text: str | None
+
+    def is_like(self, file: File) -> bool:
+        same = hashlib.sha256(file.text.encode()).hexdigest() == self.sha256
+        return same and (self.mode, self.owner, self.group) == (file.mode, file.owner, file.group)
+
+
+class Holder(NamedTuple):
+    """Who listens at a port: a unit, else a program."""
+
+    protocol: str
+    port: int
+    who: str
+
+
+class Facts(NamedTuple):
+    """One machine."""
+
+    system: str
+    version: str
+    python: str
+    arch: str
+    container: bool
+    ipv6: bool
+    addresses: frozenset[str]
+    free: int
+    packages: frozenset[str]
+    files: Mapping[str, Known]
+    releases: tuple[str, ...]
+    current: str | None
+    config: str | None
+    units: Mapping[str, str]
+    account: bool
+    holders: tuple[Holder, ...]
+    ufw: bool
+    chains: tuple[str, ...]
+
+    @property
+    def traits(self) -> Traits:
+        """What the machine's files depend on."""
+        return Traits(self.container, self.ipv6, self.chains)
+
+    def is_active(self, unit: str) -> bool:
+        return self.units.get(unit) in ("active", "reloading")
+
+
+def question(paths: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:
+    """What the machine is asked."""
+    return {"do": "look", "paths": list(paths), "packages": list(packages)}
+
+
+def facts_of(answer: Mapping[str, Any]) -> Facts:
+    """From the machine's answer."""
+    made = {
+        "addresses": frozenset(answer["addresses"]),
+        "packages": frozenset(answer["packages"]),
+        "files": {path: Known(**known) for path, known in answer["files"].items()},
+        "releases": tuple(answer["releases"]),
+        "holders": tuple(Holder(**holder) for holder in answer["holders"]),
+        "chains": tuple(answer["chains"]),
+    }
+    return Facts(**{**answer, **made})

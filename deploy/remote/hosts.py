@@ -1,0 +1,107 @@
+"""The machines of a configuration: which part of the service each gets, and the name browsers know it by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from config.deploy import Destination, Host, Role
+from config.file import Config, ConfigError, compose, parse, read
+
+Values = Mapping[str, Mapping[str, Any]]
+
+
+class Wish(NamedTuple):
+    """What the operator wrote: checked, and as plain values, which become a machine's own configuration."""
+
+    config: Config
+    values: Values
+
+
+class Target(NamedTuple):
+    """One machine, and what it is for."""
+
+    host: Host
+    name: str
+    roles: tuple[Role, ...]
+
+    @property
+    def serves(self) -> bool:
+        return "server" in self.roles
+
+    @property
+    def relays(self) -> bool:
+        return "turn" in self.roles
+
+
+def wish(path: Path) -> Wish:
+    """Raises ConfigError."""
+    return wished(read(path), path)
+
+
+def wished(text: str, path: Path) -> Wish:
+    """Raises ConfigError."""
+    config = parse(text, path)
+    _, values = compose(text, path)
+    kept = values if isinstance(values, dict) else {}
+    return Wish(config, {name: section or {} for name, section in kept.items()})
+
+
+def targets(config: Config) -> tuple[Target, ...]:
+    """Raises ConfigError for what no machine could be made of."""
+    site = site_name(config)
+    hosts = config.deploy.hosts or (Host(address=Destination("root", site, 22)),)
+    made = tuple(Target(host, name_of(host, site), host.roles) for host in hosts)
+    refuse_doubles(config, made)
+    if config.deploy.tls == "acme":
+        refuse_addresses(made)
+    return made
+
+
+def refuse_doubles(config: Config, made: Sequence[Target]) -> None:
+    """Browsers know relays by their names."""
+    names = [target.name for target in made if target.relays]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            ["deploy.hosts: two relays have one name; with the role server as well, only one may have turn"]
+        )
+    if len(names) > 1 and (config.turn.host or config.turn.more_hosts):
+        raise ConfigError(["turn.host: leave it out; deploy.hosts names the relays"])
+
+
+def site_name(config: Config) -> str:
+    """The host of site.url. Raises ConfigError."""
+    if not config.site.url or not config.site.url.startswith("https://"):
+        raise ConfigError(["site.url: write the address that visitors will open: https://call.example.org"])
+    parts = urlsplit(config.site.url)
+    if parts.port not in (None, 443) and not config.server.trusted_proxies:
+        raise ConfigError(["site.url: the service is put at port 443; leave the port out"])
+    return parts.hostname or ""
+
+
+def name_of(host: Host, site: str) -> str:
+    """A server is what site.url leads to; a relay alone has a name of its own. Raises ConfigError."""
+    if "server" in host.roles:
+        return site
+    if host.name is None and host.is_local:
+        raise ConfigError(["deploy.hosts: a machine with the relay alone needs a name"])
+    return host.name or host.address.address
+
+
+def refuse_addresses(made: tuple[Target, ...]) -> None:
+    for target in made:
+        if is_address(target.name):
+            raise ConfigError(
+                [f"deploy.hosts: no certificate is to be had for {target.name}; give the machine a name"]
+            )
+
+
+def is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

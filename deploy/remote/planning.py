@@ -1,0 +1,292 @@
+"""From what a machine is to what it shall be: the list of steps, empty where nothing is to be done.
+
+The last file written says that everything before it was carried out. Where it is missing or of another plan,
+an earlier run broke off, and each command that puts a file in force is run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from config.deploy import Role
+from deploy.remote.facts import Facts
+from deploy.remote.hosts import Target, Wish
+from deploy.remote.render import (
+    ACME,
+    CERTIFICATE,
+    KEY,
+    PASSWORD,
+    ROWS,
+    SECRET,
+    Contents,
+    configuration,
+    opens,
+    release_name,
+    render,
+)
+from deploy.remote.steps import File, Install, Issue, Place, Prune, Put, Remove, Retire, Run, Step, Switch
+
+UNITS = {"turn": "calln-relay@{}.service", "server": "calln-server@{}.service"}
+SOCKETS = ("calln-http.socket", "calln-https.socket", "calln.service")
+PORTS = "calln-ports.service"
+TIMER = "certbot.timer"
+STAMP = "/opt/calln/applied"
+COUNTRIES = "/usr/share/tor"  # where tor-geoipdb has them
+FIREWALLS = {"none": (), "ufw": ("ufw",), "nft": ("nftables",)}
+HOOK = "/etc/letsencrypt/renewal-hooks/deploy/calln"
+SYSTEMD, SYSCTL = "/etc/systemd/system/", "/etc/sysctl.d/"
+CHANGED_AT_RELOAD = ("/etc/calln/secrets/", "/etc/calln/tls/")
+
+# What puts files in force, in order: where they lie, the command, and its sentence.
+IN_FORCE = (
+    (
+        "/etc/sysusers.d/",
+        ("systemd-sysusers", "/etc/sysusers.d/calln.conf"),
+        "Make the services' account, calln.",
+    ),
+    (
+        "/etc/tmpfiles.d/",
+        ("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/calln.conf"),
+        "Make the services' folders.",
+    ),
+    (
+        SYSCTL,
+        ("sysctl", "--quiet", "--load", "/etc/sysctl.d/60-calln.conf"),
+        "Reserve the relay's ports and let bursts wait.",
+    ),
+    (SYSTEMD, ("systemctl", "daemon-reload"), "Have systemd read its units."),
+)
+JOURNAL = (
+    *("systemd-journald@calln.socket", "systemd-journald-varlink@calln.socket"),
+    "systemd-journald@calln.service",
+)
+FORGET = (  # certbot itself leaves copies of the private key; hooks of others stay
+    'cd /etc/letsencrypt && test -z "$(ls renewal)" || exit 0; '
+    "rm -rf accounts archive csr keys live renewal /var/lib/letsencrypt; "
+    "find renewal-hooks -depth -type d -empty -delete"
+)
+WORDS = "rm -rf /var/log/journal/*.calln /run/log/journal/*.calln"
+FOLDERS = ("/etc/sysusers.d",)  # Debian has it not, or with something in it
+# A service told to end lets its calls go on; told again, it ends.
+ENDING = (
+    (("systemctl", "disable", "--quiet"), "Start the services no more."),
+    (("systemctl", "stop", "--no-block"), "End the services."),
+    (("systemctl", "kill", "--signal=SIGINT"), "End running calls, too."),
+    (("systemctl", "stop"), "Wait for the services' end."),
+)
+BEFORE_SECRETS = ("/etc/sysusers.d/", "/etc/tmpfiles.d/")
+
+
+class Plan(NamedTuple):
+    """What a machine shall be: its files, and the release of its code and its configuration."""
+
+    wish: Wish
+    target: Target
+    files: tuple[File, ...]
+    release: str
+    tree: str
+    config: File
+
+    @property
+    def is_acme(self) -> bool:
+        return self.wish.config.deploy.tls == "acme"
+
+
+def plan(wish: Wish, target: Target, contents: Contents, facts: Facts, tree: str) -> Plan:
+    """`tree` is the name of the code."""
+    release = release_name(tree, wish, target)
+    files = render(wish, target, contents, facts.traits)
+    return Plan(wish, target, files, release, tree, configuration(wish, target, release))
+
+
+def paths() -> list[str]:
+    """What a machine is asked about: every file that might be ours, whatever it is for now."""
+    return [*(f"/{row.path}" for row in ROWS), SECRET, PASSWORD, CERTIFICATE, KEY, STAMP]
+
+
+def packages(wish: Wish) -> tuple[str, ...]:
+    """Debian's, beside the python3 that every machine has."""
+    deploy, geo = wish.config.deploy, wish.config.geo
+    wanted = [*FIREWALLS[deploy.firewall]]
+    if deploy.tls == "acme":
+        wanted.append("certbot")
+    if geo.database is not None and str(geo.database) == COUNTRIES and deploy.network == "public":
+        wanted.append("tor-geoipdb")
+    return tuple(wanted)
+
+
+def steps(plan: Plan, facts: Facts) -> tuple[Step, ...]:
+    """What leads there, in this order."""
+    puts = {put.file.path: put for put in changed(plan.files, facts)}
+    unfinished = not is_finished(plan, facts)
+    made: list[Step] = [*installs(plan.wish, facts)]
+    for place, argv, sentence in IN_FORCE:
+        ours = [put for path, put in puts.items() if path.startswith(place)]
+        made += ours
+        if ours or (unfinished and any(file.path.startswith(place) for file in plan.files)):
+            made.append(Run(argv, sentence))
+        if place == BEFORE_SECRETS[-1]:
+            made += [
+                put for path, put in puts.items() if not path.startswith(tuple(one[0] for one in IN_FORCE))
+            ]
+            made += placed(plan, facts)
+    made += retired(plan, facts, "server")  # it leaves port 443 to a relay that is alone here
+    made += opened(plan, facts)
+    switched = tuple(switches(plan, facts))
+    made += switched or reloads(puts, facts)
+    made += retired(plan, facts, "turn")  # pages are told of another one by then
+    made += pruned(plan, facts)
+    if unfinished:
+        made.append(Put(stamp(plan), told_stamp(facts), STAMP in facts.files))
+    return tuple(made)
+
+
+def changed(files: Sequence[File], facts: Facts) -> Iterator[Put]:
+    for file in files:
+        known = facts.files.get(file.path)
+        if known is None or not known.is_like(file):
+            yield Put(file, known.text if known else None, known is not None)
+
+
+def installs(wish: Wish, facts: Facts) -> Iterator[Install]:
+    missing = tuple(name for name in packages(wish) if name not in facts.packages)
+    if missing:
+        yield Install(missing)
+
+
+def placed(plan: Plan, facts: Facts) -> Iterator[Place]:
+    if plan.release not in facts.releases:
+        like = next((name for name in facts.releases if name.startswith(f"{plan.tree}-")), None)
+        yield Place(plan.release, plan.tree, like, plan.config, facts.config)
+
+
+def opened(plan: Plan, facts: Facts) -> Iterator[Run]:
+    """Ports, in this machine's own firewall too, and the timer that renews the certificate."""
+    firewall = plan.wish.config.deploy.firewall
+    if opens(plan.wish.config, plan.target) and not all(map(facts.is_active, SOCKETS)):
+        yield Run(("systemctl", "enable", "--quiet", "--now", *SOCKETS), "Open ports 80 and 443.")
+    if firewall == "ufw" and not is_finished(plan, facts):
+        yield Run(("ufw", "allow", "Calln"), "Open our ports in ufw.")
+    if any(file.path.endswith(PORTS) for file in plan.files) and not (
+        facts.is_active(PORTS) and is_finished(plan, facts)
+    ):
+        yield Run(("systemctl", "enable", "--quiet", PORTS), "Open our ports at each start.")
+        yield Run(("systemctl", "restart", PORTS), "Open our ports in the firewall.")
+    if plan.is_acme and not facts.is_active(TIMER):
+        yield Run(("systemctl", "enable", "--quiet", "--now", TIMER), "Renew the certificate in time.")
+
+
+def retired(plan: Plan, facts: Facts, role: Role) -> Iterator[Step]:
+    """A part that was here and is not wanted any more. Its files stay: nothing starts it, and it drains."""
+    if role in plan.target.roles:
+        return
+    if role == "server" and (listening := tuple(name for name in SOCKETS if facts.is_active(name))):
+        yield Run(("systemctl", "disable", "--quiet", "--now", *listening), "Close ports 80 and 443.")
+    begins = UNITS[role].partition("{}")[0]
+    if any(name.startswith(begins) and facts.is_active(name) for name in facts.units):
+        yield Retire((role,))
+
+
+def switches(plan: Plan, facts: Facts) -> Iterator[Step]:
+    """Where the first certificate is yet to come, the server answers the authority, and the relay waits."""
+    roles, server = plan.target.roles, opens(plan.wish.config, plan.target)
+    waits = plan.is_acme and CERTIFICATE not in facts.files
+    if waits and server:
+        yield from switch(plan, facts, ("server",))
+    if waits:
+        yield Issue(plan.target.name, certbot(plan, alone=not plan.target.serves))
+    if not (waits and roles == ("server",)):
+        yield from switch(plan, facts, roles)
+
+
+def switch(plan: Plan, facts: Facts, roles: tuple[str, ...]) -> Iterator[Switch]:
+    runs = all(facts.is_active(UNITS[role].format(plan.release)) for role in roles)
+    if not runs or facts.current != plan.release:
+        yield Switch(facts.current, plan.release, roles)
+
+
+def certbot(plan: Plan, *, alone: bool) -> tuple[str, ...]:
+    """Without a server at port 80, certbot answers there itself."""
+    deploy = plan.wish.config.deploy
+    words = ["certbot", "certonly", "--non-interactive", "--agree-tos", "--cert-name", "calln"]
+    words += ["--domain", plan.target.name, "--server", deploy.acme_directory, "--deploy-hook", HOOK]
+    words += ["--email", deploy.email] if deploy.email else ["--register-unsafely-without-email"]
+    return (*words, *(("--standalone",) if alone else ("--webroot", "--webroot-path", ACME)))
+
+
+def reloads(puts: dict[str, Put], facts: Facts) -> Iterator[Run]:
+    """Secrets and certificates are read anew while calls go on."""
+    runs = any(name.startswith(("calln-relay@", "calln-server@")) for name in facts.units)
+    if runs and any(path.startswith(CHANGED_AT_RELOAD) for path in puts):
+        argv = ("systemctl", "reload", "calln-relay@*.service", "calln-server@*.service")
+        yield Run(argv, "Have the services read secrets and certificates.")
+
+
+def pruned(plan: Plan, facts: Facts) -> Iterator[Prune]:
+    """The newest stay, and whatever runs."""
+    others = [name for name in facts.releases if name != plan.release]
+    busy = [name for name in others if any(f"@{name}.service" in unit for unit in facts.units)]
+    spared = others[: plan.wish.config.deploy.keep - 1]
+    old = tuple(name for name in others if name not in (*spared, *busy, facts.current))
+    if old:
+        yield Prune(old)
+
+
+def stamp(plan: Plan) -> File:
+    """A digest of what commands put in force; a new release or secret needs none of them."""
+    lasting = sorted(
+        file.path + file.text for file in plan.files if not file.path.startswith(CHANGED_AT_RELOAD)
+    )
+    return File(STAMP, hashlib.sha256("".join(lasting).encode()).hexdigest() + "\n")
+
+
+def told_stamp(facts: Facts) -> str | None:
+    return facts.files[STAMP].text if STAMP in facts.files else None
+
+
+def is_finished(plan: Plan, facts: Facts) -> bool:
+    return told_stamp(facts) == stamp(plan).text
+
+
+def destroy(facts: Facts, *, purge: bool = False) -> tuple[Step, ...]:
+    """The way back. Debian's packages stay, and without `purge` what the service has kept."""
+    ours = [path for path in facts.files if path.startswith((SYSTEMD, "/etc/", "/usr/local/"))]
+    made: list[Step] = []
+    releases = sorted(unit for unit in facts.units if "@" in unit)
+    if releases:
+        made += [Run((*argv, *releases), sentence) for argv, sentence in ENDING]
+    if beside := sorted(facts.units.keys() - {TIMER, *releases}):
+        made.append(Run(("systemctl", "disable", "--quiet", "--now", *beside), "Close our ports."))
+    if "/etc/ufw/applications.d/calln" in facts.files:
+        made.append(Run(("ufw", "delete", "allow", "Calln"), "Close our ports in ufw."))
+    made += [Remove(path) for path in ours if not path.startswith("/etc/calln/")]
+    made += [Remove("/opt/calln")] if facts.releases or STAMP in facts.files else []
+    if any(path.startswith(SYSTEMD) for path in ours):
+        made.append(Run(("systemctl", "daemon-reload"), "Have systemd forget the units."))
+        made.append(Run(("systemctl", "reset-failed"), "Have it forget how they ended."))
+        made.append(Run(("systemctl", "stop", *JOURNAL), "End their journal."))
+        made.append(Run(("rmdir", "--ignore-fail-on-non-empty", *FOLDERS), "Leave no empty folder."))
+    return (*made, *(purged(facts) if purge else ()))
+
+
+def purged(facts: Facts) -> Iterator[Step]:
+    if HOOK in facts.files:
+        argv = ("certbot", "delete", "--non-interactive", "--cert-name", "calln")
+        yield Run(argv, "Have certbot forget the certificate.")
+        yield Run(("sh", "-c", FORGET), "Remove certbot's keys and account if it has no other certificate.")
+    if facts.account:
+        yield Run(("sh", "-c", WORDS), "Remove what the services said.")
+        yield Remove("/var/lib/calln")
+        yield Remove(ACME)
+        yield Remove("/etc/calln")
+        yield Run(("userdel", "calln"), "Remove the services' account.")
+
+
+def stays(facts: Facts, wish: Wish, *, purge: bool = False) -> tuple[str, ...]:
+    """What `destroy` leaves, a sentence each."""
+    there = [name for name in packages(wish) if name in facts.packages]
+    kept = [] if purge else ["/etc/calln, /var/lib/calln and the account calln stay; --purge removes them."]
+    said = [f"Still there, from Debian: {', '.join(there)}; apt purge removes it."] if there else []
+    return (*kept, *said)

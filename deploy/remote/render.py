@@ -1,0 +1,292 @@
+"""The files of one machine, from the configuration: templates/ is laid out like the machine it is written to.
+
+What is not known while a template is filled in is an error, never an empty place.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import yaml
+
+from config.example import Dumper
+from config.file import Config
+from deploy.remote.hosts import Target, Wish, targets
+from deploy.remote.steps import File
+from server.config.sections import Listen
+from turn.config.section import Turn
+from turn.engines.loop.sockets import LISTENER_BUFFER
+from turn.process.run import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+STATE, SECRET = "/var/lib/calln", "/etc/calln/secrets/turn.secret"
+PASSWORD = "/etc/calln/secrets/site.password"  # noqa: S105  # where it lies
+CERTIFICATE, KEY = "/etc/calln/tls/fullchain.pem", "/etc/calln/tls/privkey.pem"
+ACME = "/var/lib/calln-acme"
+RELEASES = "/opt/calln/releases"
+EVERY, EVERY6 = "0.0.0.0", "[::]"  # noqa: S104  # a public service
+HTTP, HTTPS, TURN, TURNS = 80, 443, 3478, 5349
+LOWEST = 1024  # below it, a port is for those with a capability
+STOP_SECONDS = 10  # beyond the drain limit, for the last words
+FEWEST_FILES = 65_536
+MOST_FILES = 1_048_576
+CONFIG_DIGITS = 6
+LOOPBACK, LINK = "127.0.0.0/8 ::1/128", "169.254.0.0/16 fe80::/10"
+STUB = "127.0.0.53/32 127.0.0.54/32"  # systemd-resolved's, which answers for the names of STUN servers
+
+
+class Traits(NamedTuple):
+    """What of the machine itself matters: a container's kernel is not ours to set, IPv6 may be off, and
+    `chains` are those of a firewall that drops what it does not know."""
+
+    container: bool = False
+    ipv6: bool = True
+    chains: tuple[str, ...] = ()
+
+
+class Contents(NamedTuple):
+    """What is secret (nothing: as it is there), the certificate if no authority is asked for it, and the
+    site's password if it has one."""
+
+    secret: str
+    certificate: str = ""
+    key: str = ""
+    password: str = ""
+
+
+class Port(NamedTuple):
+    protocol: str
+    range: str
+
+
+class Row(NamedTuple):
+    """A template, and who gets it."""
+
+    path: str
+    wanted: Callable[[Config, Target, Traits], bool]
+    mode: int = 0o644
+
+
+ROWS = (
+    Row("etc/sysusers.d/calln.conf", lambda config, target, traits: True),
+    Row("etc/tmpfiles.d/calln.conf", lambda config, target, traits: True),
+    Row("etc/sysctl.d/60-calln.conf", lambda config, target, traits: target.relays and not traits.container),
+    Row("etc/systemd/journald@calln.conf", lambda config, target, traits: True),
+    Row("etc/systemd/system/calln-relay@.service", lambda config, target, traits: target.relays),
+    Row("etc/systemd/system/calln-server@.service", lambda config, target, traits: target.serves),
+    Row("etc/systemd/system/calln.service", lambda config, target, traits: opens(config, target)),
+    Row("etc/systemd/system/calln-http.socket", lambda config, target, traits: opens(config, target)),
+    Row("etc/systemd/system/calln-https.socket", lambda config, target, traits: opens(config, target)),
+    Row(
+        "etc/systemd/system/calln-ports.service",
+        lambda config, target, traits: config.deploy.firewall == "nft" and bool(traits.chains),
+    ),
+    Row(
+        "usr/local/sbin/calln-ports",
+        lambda config, target, traits: config.deploy.firewall == "nft" and bool(traits.chains),
+        0o755,
+    ),
+    Row("etc/ufw/applications.d/calln", lambda config, target, traits: config.deploy.firewall == "ufw"),
+    Row(
+        "etc/letsencrypt/renewal-hooks/deploy/calln",
+        lambda config, target, traits: config.deploy.tls == "acme",
+        0o755,
+    ),
+    Row("usr/local/bin/calln", lambda config, target, traits: True, 0o755),
+)
+PROXIES = {
+    "nginx": "etc/nginx/sites-available/calln",
+    "caddy": "etc/caddy/Caddyfile",
+    "apache": "etc/apache2/sites-available/calln.conf",
+}
+
+
+def opens(config: Config, target: Target) -> bool:
+    """Whether ports 80 and 443 are ours, and no proxy's."""
+    return target.serves and not config.server.trusted_proxies
+
+
+def engine() -> jinja2.Environment:
+    return jinja2.Environment(  # noqa: S701  # these are no pages
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def render(wish: Wish, target: Target, contents: Contents, traits: Traits = Traits()) -> tuple[File, ...]:  # noqa: B008  # frozen
+    """Every file of a machine but its configuration, which lies in the release."""
+    config, fill = wish.config, engine()
+    plain = tuple(
+        File(
+            f"/{row.path}",
+            fill.get_template(row.path).render(facts(row.path, wish, target, traits)),
+            row.mode,
+        )
+        for row in ROWS
+        if row.wanted(config, target, traits)
+    )
+    return (*plain, *secrets(config, target, contents))
+
+
+def secrets(config: Config, target: Target, contents: Contents) -> Iterator[File]:
+    """For the services' account to read. Without a secret in `contents`, the one there stays."""
+    if contents.secret:
+        yield File(SECRET, contents.secret, 0o640, "root", "calln")
+    if contents.password and target.serves:
+        yield File(PASSWORD, contents.password, 0o640, "root", "calln")
+    if config.deploy.tls != "acme":
+        yield File(CERTIFICATE, contents.certificate, 0o640, "root", "calln")
+        yield File(KEY, contents.key, 0o640, "root", "calln")
+
+
+def facts(path: str, wish: Wish, target: Target, traits: Traits) -> dict[str, Any]:
+    """What a template may name."""
+    machine = own(wish, target)
+    low, high = machine.turn.relay_ports
+    ports = open_ports(wish, target)
+    return {
+        "relay_ports": f"{low}-{high}",
+        "receive_buffer": LISTENER_BUFFER,
+        "ipv6": traits.ipv6,
+        "chains": traits.chains,
+        "ports": ports,
+        "ufw": "|".join(f"{port.range.replace('-', ':')}/{port.protocol}" for port in ports),
+        "proxied": not opens(machine, target),
+        **(relay_unit(machine.turn) if "relay@" in path else server_unit(machine)),
+    }
+
+
+def relay_unit(turn: Turn) -> dict[str, Any]:
+    heard = [turn.metrics_listen] if turn.metrics_listen else []
+    places = [(one.transport, one.port) for one in (*turn.listen, *heard)]
+    binds = dict.fromkeys(f"{'udp' if how == 'udp' else 'tcp'}:{port}" for how, port in places)
+    low, high = turn.relay_ports
+    beside = [ip_address(one.ip).is_loopback for one in (*turn.listen, *heard)]
+    return {
+        "drain": turn.drain_seconds + STOP_SECONDS,
+        "capabilities": "CAP_NET_BIND_SERVICE" if any(port < LOWEST for _, port in places) else "",
+        "denied": LINK if any(beside) else f"{LOOPBACK} {LINK}",
+        "allowed": STUB if turn.stun_servers and not any(beside) else "",
+        "binds": [f"udp:{low}-{high}", *binds],
+        "files": files_of(turn),
+    }
+
+
+def files_of(turn: Turn) -> int:
+    """Open files of a full relay; a limit of 0 is none."""
+    limits = turn.limits
+    if not limits.allocations or not limits.connections:
+        return MOST_FILES
+    need = limits.allocations * SOCKETS_PER_ALLOCATION + limits.connections + SPARE_SOCKETS
+    return min(max(need, FEWEST_FILES), MOST_FILES)
+
+
+def server_unit(config: Config) -> dict[str, Any]:
+    server = config.server
+    heard = [server.metrics_listen] if server.metrics_listen else []
+    proxied = list(server.listen) if server.trusted_proxies else []
+    beside = any(ip_address(one.host).is_loopback for one in (*heard, *proxied))
+    return {
+        "drain": server.drain_seconds + STOP_SECONDS,
+        "capabilities": "",
+        "denied": LINK if beside else f"{LOOPBACK} {LINK}",
+        "allowed": "",
+        "binds": list(dict.fromkeys(f"tcp:{one.port}" for one in (*heard, *proxied))),
+        "files": FEWEST_FILES,
+    }
+
+
+def open_ports(wish: Wish, target: Target) -> tuple[Port, ...]:
+    """What a firewall must let in."""
+    machine, ports = own(wish, target), []
+    if opens(wish.config, target):
+        ports += [Port("tcp", str(HTTP)), Port("tcp", str(HTTPS))]
+    if target.relays:
+        low, high = machine.turn.relay_ports
+        ports += [Port("udp" if at.transport == "udp" else "tcp", str(at.port)) for at in machine.turn.listen]
+        ports.append(Port("udp", f"{low}-{high}"))
+    return tuple(dict.fromkeys(ports))
+
+
+def own(wish: Wish, target: Target) -> Config:
+    """A machine's own configuration, checked."""
+    return Config.model_validate(machine_values(wish, target))
+
+
+def configuration(wish: Wish, target: Target, name: str) -> File:
+    """A machine's own configuration, as it lies in the release `name`. With passwords in it, a secret."""
+    values = machine_values(wish, target)
+    text = yaml.dump(values, Dumper=Dumper, sort_keys=False, width=100, allow_unicode=True)
+    secret = bool(wish.config.turn.users)
+    path = f"{RELEASES}/{name}/config.yaml"
+    return File(path, text, 0o640, "root", "calln") if secret else File(path, text)
+
+
+def release_name(tree: str, wish: Wish, target: Target) -> str:
+    """The code's name and a digest of the configuration: each pair is a release that one can go back to."""
+    text = configuration(wish, target, "").text
+    return f"{tree}-{hashlib.sha256(text.encode()).hexdigest()[:CONFIG_DIGITS]}"
+
+
+def machine_values(wish: Wish, target: Target) -> dict[str, dict[str, Any]]:
+    """What the operator wrote, but for what is decided by where it runs."""
+    values = {name: dict(section) for name, section in copy.deepcopy(dict(wish.values)).items()}
+    values.pop("deploy", None)
+    turn, server = values.setdefault("turn", {}), values.setdefault("server", {})
+    site = values.setdefault("site", {})
+    site["state_dir"] = STATE
+    if site.pop("password_file", None) and target.serves:
+        site["password_file"] = PASSWORD
+    turn.pop("secret", None)
+    others = [one for one in targets(wish.config) if one.relays and one.name != target.name]
+    relay, *more = [target, *others] if target.relays else others
+    turn |= {"secret_file": SECRET, "certificate": CERTIFICATE, "key": KEY}
+    turn.setdefault("host", relay.name)
+    if more and target.serves:
+        turn["more_hosts"] = [one.name for one in more]
+    turn.setdefault("listen", relay_places(relay))
+    if wish.config.deploy.network == "private":
+        turn.setdefault("allow_peers", [str(network) for network in wish.config.deploy.private_networks])
+        values.pop("geo", None)
+    if opens(wish.config, target):
+        server |= {"listen": at_every(HTTP), "tls_listen": at_every(HTTPS)}
+        server |= {"certificate": CERTIFICATE, "key": KEY, "acme_dir": ACME}
+    values["turn"] = turn
+    return {name: section for name, section in values.items() if section}
+
+
+def relay_places(relay: Target) -> list[str]:
+    """Where browsers reach the relay; port 443 is the server's where both are on one machine."""
+    ports = [TURNS] if relay.serves else [TURNS, HTTPS]
+    return [*at_every(TURN), *(f"tls://{place}" for port in ports for place in at_every(port))]
+
+
+def at_every(port: int) -> list[str]:
+    return [f"{EVERY}:{port}", f"{EVERY6}:{port}"]
+
+
+def proxy(wish: Wish, kind: str) -> str:
+    """A site's configuration for somebody's web server before ours."""
+    target = next(one for one in targets(wish.config) if one.serves)
+    listen: Listen = wish.config.server.listen[0]
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    return (
+        engine()
+        .get_template(PROXIES[kind])
+        .render(
+            name=target.name,
+            upstream=f"{host}:{listen.port}",
+            certificate=CERTIFICATE,
+            key=KEY,
+            acme_dir=ACME,
+        )
+    )

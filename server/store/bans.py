@@ -1,0 +1,92 @@
+"""Who is kept out: one address or a whole network, for a while or until lifted."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from server.store import Ban, Network, State
+
+Address = IPv4Address | IPv6Address
+
+HOUSEHOLD = 64  # bits of an IPv6 address that tell households apart; the rest changes daily (RFC 8981)
+MAX_REASON = 200
+
+
+def network_of(text: str) -> Network:
+    """What an operator names: an address alone is itself, an IPv6 one its /64. Raises ValueError."""
+    try:
+        if "/" not in text:
+            return household(ip_address(text.strip("[]")))
+        network = ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text:.60} is no address or network; write 192.0.2.7 or 2001:db8::/48") from None
+    if not network.prefixlen:
+        raise ValueError(f"{network} would ban everybody")
+    return network
+
+
+def household(address: Address) -> Network:
+    """The network that stands for one address: itself, or the /64 of an IPv6 one."""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return ip_network(address.ipv4_mapped)
+        return ip_network((int(address) >> HOUSEHOLD << HOUSEHOLD, HOUSEHOLD))
+    return ip_network(address)
+
+
+class Bans:
+    """The list, kept in memory beside the state so that asking is cheap. Times are seconds since 1970."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.version = state.version()
+        self.load()
+
+    def load(self) -> None:
+        index: dict[tuple[int, int], dict[int, int | None]] = {}
+        for ban in self.state.bans():
+            network = ban.network
+            shift = network.max_prefixlen - network.prefixlen
+            index.setdefault((network.version, shift), {})[int(network.network_address) >> shift] = ban.until
+        self.index = index
+
+    def __len__(self) -> int:
+        return sum(map(len, self.index.values()))
+
+    def refresh(self) -> bool:
+        """Read the list again if another process has changed it; whether it did."""
+        version = self.state.version()
+        changed = version != self.version
+        if changed:
+            self.load()
+            self.version = version
+        return changed
+
+    def covers(self, address: Address, wall: float) -> bool:
+        """Whether this address is kept out now."""
+        if isinstance(address, IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        number = int(address)
+        for (version, shift), untils in self.index.items():
+            if version == address.version and number >> shift in untils:
+                until = untils[number >> shift]
+                if until is None or until > wall:
+                    return True
+        return False
+
+    def add(self, network: Network, wall: float, seconds: int | None, reason: str) -> Ban:
+        """Keep out a network for so many seconds; None: until it is lifted."""
+        until = None if seconds is None else int(wall) + seconds
+        ban = Ban(network, int(wall), until, " ".join(reason.split())[:MAX_REASON])
+        self.state.add_ban(ban)
+        self.load()
+        return ban
+
+    def remove(self, network: Network) -> bool:
+        removed = self.state.remove_ban(network)
+        self.load()
+        return removed
+
+    def list(self, wall: float) -> list[Ban]:
+        """Those in force."""
+        return [ban for ban in self.state.bans() if ban.until is None or ban.until > wall]

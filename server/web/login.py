@@ -1,0 +1,136 @@
+"""Where a site with a password is entered: a form in the page's place, few guesses, and a cookie."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import parse_qs
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Scope
+
+from server.signalling.rates import Bucket, Rate
+from server.store import Network
+from server.store.bans import household
+from server.web.origins import client_of, header, is_allowed
+from server.web.pages import Page
+from server.web.password import COOKIE_SECONDS, Lock
+
+COOKIE = "calln_entered"
+FIELD = "password"
+ENTRANCE = "/password"
+MAX_FORM = 4 << 10  # bytes: the longest password, each character as four escaped bytes, fits
+FORM_SECONDS = 10.0  # for the form's body: one that never comes would hold a connection
+GUESSES = Rate(0.1, 20)  # of one address, wrong ones: an office mistypes, and 8,640 a day find no password
+MAX_GUESSERS = 10_000  # addresses that are remembered; the one that guessed longest ago goes first
+
+WRONG, LATER = 403, 429
+TROUBLES = {
+    200: "",
+    WRONG: "That is not the password. Capitals and small letters differ; spaces within it count.",
+    LATER: "Too many wrong passwords came from your network. Wait a minute, then try again.",
+}
+
+
+class Porch:
+    """Before the page and the WebSocket. `lock` is the one of now: a reload brings another."""
+
+    def __init__(
+        self,
+        lock: Lock,
+        texts: Mapping[int, str],
+        origins: frozenset[str],
+        proxies: Sequence[Network],
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self.lock = lock
+        self.origins, self.proxies = origins, proxies
+        self.clock, self.wall = clock, wall
+        self.forms = {status: Page(text, status) for status, text in texts.items()}
+        self.guessers: dict[Network | None, Bucket] = {}
+
+    def admits(self, scope: Scope) -> bool:
+        """Whether whoever asks has entered the password."""
+        wall = self.wall()
+        return any(self.lock.is_signed(cookie, wall) for cookie in cookies(scope))
+
+    def before(self, page: Page) -> list[BaseRoute]:
+        """The page, for those who have entered."""
+
+        async def front(request: Request) -> Response:
+            return await (page if self.admits(request.scope) else self.forms[200])(request)
+
+        return [
+            Route("/", front),
+            Route(ENTRANCE, self.enter, methods=["POST"]),
+            Route(ENTRANCE, leads_back),
+        ]
+
+    async def enter(self, request: Request) -> Response:
+        """A guess. Only a page of ours may make one: another site's would spend its visitors' guesses."""
+        if not is_allowed(request.scope, self.origins):
+            return PlainTextResponse("This form is not one of this server's.\n", 403, {"connection": "close"})
+        try:
+            async with asyncio.timeout(FORM_SECONDS):
+                guess = guessed(await request.body())
+        except (TimeoutError, ClientDisconnect):
+            return PlainTextResponse("the form did not come\n", 408, {"connection": "close"})
+        status = self.judge(request.scope, guess)
+        return self.welcome(request) if status == 200 else await self.forms[status](request)
+
+    def judge(self, scope: Scope, guess: str) -> int:
+        """200 for the password. Right ones cost nothing, but find nobody in while guesses are used up."""
+        bucket = self.bucket_of(scope)
+        if not bucket.take(self.clock()):
+            return LATER
+        if not self.lock.opens(guess):
+            return WRONG
+        bucket.level += 1
+        return 200
+
+    def bucket_of(self, scope: Scope) -> Bucket:
+        address = client_of(scope, self.proxies)
+        home = household(address) if address else None
+        bucket = self.guessers.pop(home, None) or Bucket(GUESSES, self.clock())
+        self.guessers[home] = bucket
+        if len(self.guessers) > MAX_GUESSERS:
+            del self.guessers[next(iter(self.guessers))]
+        return bucket
+
+    def welcome(self, request: Request) -> Response:
+        """The cookie, and on to the page. What was asked over HTTPS is known by the page's own address: TLS
+        may be a proxy's."""
+        response = RedirectResponse("/", 303)
+        response.set_cookie(
+            COOKIE,
+            self.lock.sign(self.wall()),
+            max_age=COOKIE_SECONDS,
+            secure=(header(request.scope, b"origin") or "").startswith("https:"),
+            httponly=True,
+            samesite="strict",
+        )
+        return response
+
+
+async def leads_back(request: Request) -> Response:
+    """Who loads the answer to a form again."""
+    return RedirectResponse("/", 303)
+
+
+def cookies(scope: Scope) -> list[str]:
+    """Every value under our cookie's name (RFC 6265 §4.2.1): a neighbouring site may have set another."""
+    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
+    pairs = [pair.strip().partition("=") for value in values for pair in value.split(";")]
+    return [value for name, _, value in pairs if name == COOKIE]
+
+
+def guessed(body: bytes) -> str:
+    """The form's one field; nothing where it is another form."""
+    try:
+        fields = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=1)
+    except ValueError:
+        return ""
+    return fields.get(FIELD, [""])[0]

@@ -1,0 +1,69 @@
+"""What an operator may count: how much happens, never who does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from server.signalling.visitors import Called, Count
+
+SECONDS = (1, 5, 15, 60, 300, 900, 3600)
+
+# An event of the lobby -> its counter and what is said of it.
+COUNTERS = {
+    "visitor": ("calln_visitors_total", "Pages that said hello, by country.", "country"),
+    "resumed": ("calln_resumed_total", "Sockets that came back after a loss.", ""),
+    "match": ("calln_matches_total", "Couples that were matched, by the paths they may use.", "paths"),
+    "connected": ("calln_connected_total", "Visitors whose voice flows, by path.", "path"),
+    "ended": ("calln_ended_total", "Calls that ended, by reason.", "reason"),
+    "block": ("calln_blocks_total", "Partners that were blocked.", ""),
+    "report": ("calln_reports_total", "Partners that were reported, by reason.", "reason"),
+    "message": ("calln_messages_total", "Messages from browsers, by type.", "type"),
+    "refused": ("calln_refused_total", "Messages that were refused, by code.", "code"),
+    "closed": ("calln_closed_total", "Sockets that the server closed, by code.", "code"),
+    "connection": ("calln_connections_total", "Connections at the TLS door, by what became of them.", "kind"),
+    "failure": ("calln_failures_total", "Mistakes of the server itself.", ""),
+}
+
+
+class Metrics:
+    """Its own registry: nothing but what stands here is shown."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.counters = {
+            name: Counter(metric, text, (label,) if label else (), registry=self.registry)
+            for name, (metric, text, label) in COUNTERS.items()
+        }
+        self.waits = Histogram(
+            "calln_wait_seconds", "How long visitors waited.", buckets=SECONDS, registry=self.registry
+        )
+        self.calls = Histogram(
+            "calln_call_seconds", "How long calls were.", buckets=SECONDS, registry=self.registry
+        )
+        ProcessCollector(registry=self.registry)
+        self.children: dict[tuple[str, str], Counter] = {}
+
+    def watch(self, name: str, text: str, ask: Callable[[], float]) -> None:
+        """A gauge that asks when somebody looks."""
+        Gauge(name, text, registry=self.registry).set_function(ask)
+
+    def count(self, name: str, label: str = "") -> None:
+        child = self.children.get((name, label))
+        if child is None:
+            counter = self.counters[name]
+            child = self.children[name, label] = counter.labels(label) if COUNTERS[name][2] else counter
+        child.inc()
+
+    def note(self, event: Count | Called) -> None:
+        """Take in an effect of the lobby."""
+        if isinstance(event, Called):
+            self.calls.observe(event.seconds)
+        elif event.name == "wait":
+            self.waits.observe(event.value)
+        else:
+            self.count(event.name, event.label)
+
+    def page(self) -> bytes:
+        return generate_latest(self.registry)

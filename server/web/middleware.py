@@ -1,0 +1,136 @@
+"""What stands before every request: strict headers, our own names, no bodies, mistakes without words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.web.failures import log_failure
+from server.web.origins import header
+
+MAX_HEADERS = 64  # a browser sends some twenty
+MAX_HEAD = 16 << 10  # bytes of them all; the HTTP parser bounds only a head that comes in pieces
+NO_BODIES: Mapping[str, int] = {}
+ANYWHERE = "/healthz"  # asked by machines that know only an address
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
+    "connect-src 'self'{sockets}; base-uri 'none'; form-action {forms}; frame-ancestors 'none'"
+)
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "permissions-policy": "microphone=(self), camera=(), geolocation=(), display-capture=(), usb=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+HSTS = "max-age=31536000"  # RFC 6797 §6.1, a year; only where TLS is our own, else it is for the proxy to say
+
+
+class Headers:
+    """Sets the strict headers; older browsers want the WebSocket's origin named beside 'self'."""
+
+    def __init__(self, app: ASGIApp, hosts: Mapping[str, str], forms: str = "'none'") -> None:
+        self.app = app
+        self.policies = {
+            host: POLICY.format(sockets=f" {sockets}", forms=forms) for host, sockets in hosts.items()
+        }
+        self.policy = POLICY.format(sockets="", forms=forms)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                if scope["scheme"] in ("https", "wss"):
+                    headers["strict-transport-security"] = HSTS
+                headers["content-security-policy"] = self.policies.get(host, self.policy)
+            await send(message)
+
+        host = header(scope, b"host") or ""
+        await self.app(scope, receive, stamped)
+
+
+class Mistakes:
+    """Answers 500 and logs where, not what."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except OSError:
+            return  # the other side is gone
+        except Exception as failure:
+            log_failure(failure)
+            if not begun and scope["type"] == "http":
+                await PlainTextResponse("the server made a mistake\n", 500)(scope, receive, send)
+
+
+class Bounds:
+    """Refuses too many headers and every body but those that are named: path and bytes at most."""
+
+    def __init__(self, app: ASGIApp, bodies: Mapping[str, int] = NO_BODIES) -> None:
+        self.app = app
+        self.bodies = bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        code = refused(scope, self.bodies.get(scope["path"], 0))
+        if code is None:
+            await self.app(scope, receive, send)
+        else:
+            await refuse(code, scope, receive, send)
+
+
+def refused(scope: Scope, body: int) -> int | None:
+    """The status for a request that is too large or can be read in two ways (RFC 9112 §6.1)."""
+    size = sum(len(name) + len(value) for name, value in scope["headers"])
+    if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEAD:
+        return 431
+    names = {name for name, _ in scope["headers"]}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        return 400
+    if b"transfer-encoding" in names or int(header(scope, b"content-length") or "0") > body:
+        return 413
+    return None
+
+
+class Hosts:
+    """Answers only to our own names: another one is a DNS trick, or a mistake of a proxy."""
+
+    def __init__(self, app: ASGIApp, hosts: Mapping[str, str]) -> None:
+        self.app = app
+        self.hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = header(scope, b"host")
+        if scope["path"] == ANYWHERE or (host is not None and host.lower() in self.hosts):
+            await self.app(scope, receive, send)
+        else:
+            await refuse(421, scope, receive, send)
+
+
+SENTENCES = {
+    400: "this request can be read in two ways",
+    413: "nothing here takes such a body",
+    421: "this is not a name of this server; set site.url if it should be",
+    431: "too many headers",
+}
+
+
+async def refuse(code: int, scope: Scope, receive: Receive, send: Send) -> None:
+    """Say why, and close: what is left of the request is not read. Also before a WebSocket is one."""
+    response = PlainTextResponse(f"{SENTENCES[code]}\n", code, {"connection": "close"})
+    await response(scope, receive, send)

@@ -1,0 +1,87 @@
+"""Whose pages may connect, by which names this server answers to, and who really is at the other end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+from starlette.types import Scope
+
+from server.config.sections import Listen, Server, Site, parse_origin
+from server.store import Network
+
+Address = IPv4Address | IPv6Address
+
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+MAX_HOPS = 16  # proxies that can stand in a row; a longer list is forged
+
+
+def origins_of(site: Site, server: Server) -> frozenset[str]:
+    """The origins of pages that may connect; without site.url this machine's own at the listening ports."""
+    if site.url is not None:
+        return frozenset((site.url, *site.more_urls))
+    local = local_origins(server.tls_listen, "https") if server.tls_listen else local_origins(server.listen)
+    return frozenset((*local, *site.more_urls))
+
+
+def local_origins(listen: Iterable[Listen], scheme: str = "http") -> list[str]:
+    return [parse_origin(f"{scheme}://{host}:{port}") for _, port in listen for host in LOCAL_HOSTS]
+
+
+def hosts_of(origins: Iterable[str]) -> dict[str, str]:
+    """Each Host header that is ours -> the WebSocket origins of that host, for the content policy."""
+    hosts: dict[str, str] = {}
+    for origin in sorted(origins):
+        parts = urlsplit(origin)
+        socket = f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}"
+        hosts[parts.netloc] = f"{hosts[parts.netloc]} {socket}" if parts.netloc in hosts else socket
+    return hosts
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The value of a header that may stand once; None where it is absent or stands twice."""
+    values = [value for key, value in scope["headers"] if key == name]
+    return values[0].decode("latin-1") if len(values) == 1 else None
+
+
+def is_allowed(scope: Scope, origins: frozenset[str]) -> bool:
+    """Whether the page that asks is ours: scheme, host and port as a browser writes them (RFC 6454 §6.2)."""
+    return header(scope, b"origin") in origins
+
+
+def client_of(scope: Scope, proxies: Sequence[Network]) -> Address | None:
+    """Who is at the other end: the peer, or what trusted proxies say of it, read from the right."""
+    client = scope.get("client")
+    address = parse_address(client[0]) if client else None
+    if address is None or not is_proxy(address, proxies):
+        return address
+    for hop in reversed(hops(scope)[-MAX_HOPS:]):
+        behind = parse_address(hop)
+        if behind is None:
+            return address
+        address = behind
+        if not is_proxy(address, proxies):
+            return address
+    return address
+
+
+def hops(scope: Mapping[str, list[tuple[bytes, bytes]]]) -> list[str]:
+    """The entries of X-Forwarded-For, in order, however many headers they stand in."""
+    values = [value.decode("latin-1") for key, value in scope["headers"] if key == b"x-forwarded-for"]
+    return [entry.strip() for value in values for entry in value.split(",")]
+
+
+def parse_address(text: str) -> Address | None:
+    """An address without a port; an IPv4 one inside IPv6 is the IPv4 one. None for anything else."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        return address.ipv4_mapped or IPv6Address(int(address))  # without its zone
+    return address
+
+
+def is_proxy(address: Address, proxies: Sequence[Network]) -> bool:
+    return any(address in network for network in proxies)

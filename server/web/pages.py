@@ -1,0 +1,122 @@
+"""The pages and the files that they need, made once when the server is built."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from server.config.sections import Site
+from server.web.password import COOKIE_SECONDS, LONGEST
+from server.web.promise import promises
+
+ROOT = Path(__file__).parents[1]
+TEMPLATES = ROOT.parent / "templates" / "pages"
+STATIC = ROOT / "static"
+
+ASK_AGAIN = "no-cache"  # keep, but ask whether it has changed
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+class Context(NamedTuple):
+    """What the templates are told: the site, the countries to wish for, and what this server really does."""
+
+    site: Site
+    countries: Sequence[tuple[str, str]]
+    facts: Mapping[str, Any]
+
+
+class Files(StaticFiles):
+    """The page's own scripts and styles. One asked for by its version, `?v=`, never changes."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        asked = scope["query_string"].decode("latin-1")
+        versioned = asked.startswith("v=") and asked == f"v={version(path)}"
+        response.headers["cache-control"] = FOR_EVER if versioned else ASK_AGAIN
+        return response
+
+
+def version(path: str) -> str:
+    """A static file's version: a part of the hash of what is in it; empty where there is no such file."""
+    try:
+        return hashlib.sha256((STATIC / path).read_bytes()).hexdigest()[:12]
+    except (OSError, ValueError):
+        return ""
+
+
+def environment(folder: Path) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["static"] = lambda path: f"/static/{path}?v={version(path)}"
+    return made
+
+
+class Page:
+    """A page that is the same for everybody."""
+
+    def __init__(self, text: str, status: int = 200) -> None:
+        self.body = text.encode()
+        self.status = status
+        self.tag = f'"{hashlib.sha256(self.body).hexdigest()[:16]}"'
+
+    async def __call__(self, request: Request) -> Response:
+        headers = {"cache-control": ASK_AGAIN, "etag": self.tag}
+        if self.status == 200 and request.headers.get("if-none-match") == self.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(self.body, self.status, headers, "text/html; charset=utf-8")
+
+
+def missing(text: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """What an address that leads nowhere gets."""
+    page = Page(text, 404)
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return await page(request)
+
+    return answer
+
+
+async def healthz(request: Request) -> Response:
+    """Alive: answered by whatever has a thread to answer with."""
+    return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
+
+
+def render(context: Context, folder: Path = TEMPLATES) -> dict[str, str]:
+    """The text of every page by its template's name."""
+    templates = environment(folder)
+    names = ("index.html", "privacy.html", "not_found.html")
+    told = {**context._asdict(), "promise": promises()[context.facts["encrypted_only"]]}
+    return {name: templates.get_template(name).render(told) for name in names}
+
+
+def forms(context: Context, troubles: Mapping[int, str], folder: Path = TEMPLATES) -> dict[int, str]:
+    """The form for the site's password by the status that it is shown with."""
+    template = environment(folder).get_template("password.html")
+    more = {"days": COOKIE_SECONDS // 86_400, "longest": LONGEST}
+    return {
+        status: template.render(context._asdict(), trouble=trouble, **more)
+        for status, trouble in troubles.items()
+    }
+
+
+def routes(texts: Mapping[str, str]) -> list[BaseRoute]:
+    return [
+        Route("/", Page(texts["index.html"]).__call__),
+        Route("/privacy", Page(texts["privacy.html"]).__call__),
+        Route("/healthz", healthz),
+        Mount("/static", Files(directory=STATIC)),
+    ]

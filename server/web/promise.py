@@ -1,0 +1,55 @@
+"""What the relay promises about the packets that it carries, in the same words wherever it is said."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+FILE = Path(__file__).parents[2] / "templates" / "promise.yaml"
+BEGIN, END = "<!-- written by make promise -->", "<!-- until here -->"
+BLOCK = re.compile(rf"(?<={BEGIN}\n).*?(?={END})", re.DOTALL)
+
+
+class Promise(NamedTuple):
+    """Of one mode: in a few words, in sentences, and what it does not hold for."""
+
+    mode: str
+    short: str
+    says: str
+    limits: tuple[str, ...]
+
+
+def promises(file: Path = FILE) -> dict[str, Promise]:
+    """Of each `turn.encrypted_only`."""
+    told = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return {
+        mode: Promise(mode, one["short"], one["says"], tuple(told["limits"][name] for name in one["limits"]))
+        for mode, one in told["modes"].items()
+    }
+
+
+def markdown(all_of_them: Iterable[Promise]) -> Iterator[str]:
+    """A table of the modes, and a list of what they do not hold for."""
+    bounds: dict[str, list[str]] = {}
+    yield from ("| `turn.encrypted_only` | what it means |", "| --- | --- |")
+    for promise in all_of_them:
+        yield f"| `{promise.mode}` | {promise.says} |"
+        for limit in promise.limits:
+            bounds.setdefault(limit, []).append(f"`{promise.mode}`")
+    yield from ("", "What it cannot promise:", "")
+    yield from (f"* {', '.join(modes)}: {limit}" for limit, modes in bounds.items())
+
+
+def rewritten(text: str) -> str:
+    """A text with what is promised now between the two comments that it holds."""
+    return BLOCK.sub(lambda _: "\n".join(("", *markdown(promises().values()), "")), text, count=1)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        Path(name).write_text(rewritten(Path(name).read_text(encoding="utf-8")), encoding="utf-8")

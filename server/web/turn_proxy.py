@@ -1,0 +1,130 @@
+"""TURN clients that came to our TLS, handed on to this machine's relay: a pipe each, at its readers' pace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+from host.unix_socket import others
+from server.web.origins import parse_address
+from turn.flows import Address
+from turn.wire.proxy_protocol import header_of
+
+WAITING = 64 << 10  # bytes that wait for a slow reader, each way, before the other end is read no more
+LAST_SECONDS = 5.0  # for what waits to be read when the other end has gone
+CONNECT_SECONDS = 5.0  # for the relay to be there
+
+
+class End(asyncio.Protocol):
+    """One end of a pipe: what it hears, the other says."""
+
+    other: End
+    transport: asyncio.Transport | None = None
+    is_gone = False
+
+    def __init__(self, gone: Callable[[], None]) -> None:
+        self.gone = gone
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=WAITING)
+
+    def data_received(self, data: bytes) -> None:
+        if self.other.transport is not None and not self.other.transport.is_closing():
+            self.other.transport.write(data)
+
+    def pause_writing(self) -> None:
+        if self.other.transport is not None and not self.other.transport.is_closing():
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other.transport is not None and not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """The end of the stream is the end of both ways: TURN has no use for half a connection."""
+        self.is_gone = True
+        self.gone()
+        self.other.finish()
+
+    def finish(self) -> None:
+        """Say what is left to say, but not for ever."""
+        if self.transport is not None and not self.is_gone:
+            self.transport.close()
+            asyncio.get_running_loop().call_later(LAST_SECONDS, self.abort)
+
+    def abort(self) -> None:
+        if self.transport is not None and not self.is_gone:
+            self.transport.abort()
+
+
+class Tunnel:
+    """`place` is the relay's socket. `note` hears of what could not be handed on."""
+
+    def __init__(self, place: Path, note: Callable[[str], None]) -> None:
+        self.place = place
+        self.note = note
+        self.clients: set[End] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def carry(self, transport: asyncio.Transport, first: bytes) -> None:
+        """From now on this connection is the relay's, from its first bytes on."""
+        transport.pause_reading()
+        client = End(lambda: self.clients.discard(client))
+        client.other = End(lambda: None)
+        client.other.other = client
+        client.connection_made(transport)
+        transport.set_protocol(client)
+        self.clients.add(client)
+        task = asyncio.get_running_loop().create_task(self.join(client, first))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def join(self, client: End, first: bytes) -> None:
+        assert client.transport is not None, "it has come"
+        try:
+            header = header_of(*addresses(client.transport))
+            async with asyncio.timeout(CONNECT_SECONDS):
+                relay = await self.reach(client.other)
+        except (OSError, ValueError):
+            self.note("no relay")
+            client.abort()
+            return
+        if client.is_gone:
+            relay.abort()
+            return
+        relay.write(header + first)
+        client.transport.resume_reading()
+
+    async def reach(self, end: End) -> asyncio.Transport:
+        """The newest relay or, if that has died, whoever is left. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        for place in self.places():
+            try:
+                transport, _ = await loop.create_unix_connection(lambda: end, str(place))
+            except OSError:
+                continue
+            return transport
+        raise ConnectionRefusedError
+
+    def places(self) -> Iterator[Path]:
+        yield self.place
+        yield from others(self.place)
+
+    def close(self) -> None:
+        for task in list(self.tasks):
+            task.cancel()
+        for client in list(self.clients):
+            client.abort()
+
+
+def addresses(transport: asyncio.Transport) -> tuple[Address, Address]:
+    """Who came, and to which address of ours. Raises ValueError for who has gone already."""
+    ends = (transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
+    found = [(parse_address(end[0]), end[1]) for end in ends if end]
+    named = [Address(ip.packed, port, "tls") for ip, port in found if ip is not None]
+    if len(named) != len(ends):
+        raise ValueError
+    return named[0], named[1]

@@ -1,0 +1,197 @@
+"""uvicorn's HTTP and WebSocket with an end to what they leave open: heads, pings, fragments, slow closes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.http11 import Request
+from websockets.protocol import State
+
+from server.signalling.rates import Bucket, Rate
+
+HEAD_SECONDS = 10.0  # in which a request's head must be whole: idle connections hold a descriptor each
+CLOSE_SECONDS = 5.0  # for the other side to answer a close, or to read what is left
+CONTROL = Rate(5, 30)  # pings and pongs; a browser sends none of its own, and each is answered
+MAX_QUEUED = 256  # messages read and not yet heard: thousands of empty ones fit into one read
+SLICE = 4_096  # bytes parsed at a time, so that a flood of small frames is noticed before it is all parsed
+MAX_FRAGMENTS = 1_024  # of one message: empty ones weigh nothing in the limit of bytes
+LINGER_SECONDS = 1.0  # for a refusal to be read: closing upon unread bytes would reset it away
+TOO_MANY_CONTROL, TOO_BIG, LOST, TOO_MANY = 1008, 1009, 1006, 4429
+
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+def silent() -> None:
+    """Nobody listens yet."""
+
+
+class Wire(WebSocketsSansIOProtocol):
+    """A WebSocket that can be written to and closed at any time, without waiting for its reader."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.control = Bucket(CONTROL, self.loop.time())
+        self.on_writable: Callable[[], None] = silent
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["state"]["wire"] = self
+
+    def data_received(self, data: bytes) -> None:
+        """A handshake that the WebSocket's own parser refuses is answered too, or it would stay open."""
+        for at in range(0, len(data), SLICE):
+            super().data_received(data[at : at + SLICE])
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()) or BAD_REQUEST)
+            self.transport.close()
+
+    def can_write(self) -> bool:
+        return self.writable.is_set() and not self.close_sent
+
+    def write(self, data: str | bytes) -> None:
+        """Send a message at once; nothing happens where the connection is closing."""
+        if self.close_sent or self.transport.is_closing() or self.conn.state is not State.OPEN:
+            return
+        if isinstance(data, bytes):
+            self.conn.send_binary(data)
+        else:
+            self.conn.send_text(data.encode())
+        self.transport.write(b"".join(self.conn.data_to_send()))
+
+    def hang_up(self, code: int) -> None:
+        """Close with a code; a side that does not read or answer is cut off a little later."""
+        if self.close_sent or self.transport.is_closing() or self.conn.state is not State.OPEN:
+            return
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
+        self.conn.send_close(code)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.on_writable()
+
+    def handle_ping(self) -> None:
+        super().handle_ping()
+        self.limit_control()
+
+    def handle_pong(self, event: Frame) -> None:
+        super().handle_pong(event)
+        self.limit_control()
+
+    def limit_control(self) -> None:
+        if not self.close_sent and not self.control.take(self.loop.time()):
+            self.fail(TOO_MANY_CONTROL)
+
+    def send_receive_event_to_app(self) -> None:
+        if self.queue.qsize() < MAX_QUEUED:
+            super().send_receive_event_to_app()
+        else:
+            self.fail(TOO_MANY)
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self.fail(TOO_BIG)
+        elif not self.close_sent:
+            super().handle_cont(event)
+
+    def fail(self, code: int) -> None:
+        if self.conn.state is State.OPEN:
+            self.frames = []
+            self.conn.fail(code)
+            self.handle_parser_exception()
+
+    def handle_parser_exception(self) -> None:
+        super().handle_parser_exception()
+        self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    def handle_close(self, event: Frame) -> None:
+        super().handle_close(event)
+        self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": LOST})
+        super().keepalive_timeout()
+        self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.conn.close_rcvd is None and not self.close_sent:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": LOST})
+        self.on_writable = silent
+        super().connection_lost(exc)
+
+
+class Http(H11Protocol):
+    """HTTP/1.1 that waits a while, not for ever, and names what is too large."""
+
+    impatience: asyncio.TimerHandle | None = None
+    refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        self.wait_for_head()
+
+    def wait_for_head(self) -> None:
+        if self.impatience is None:
+            self.impatience = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def stop_waiting(self) -> None:
+        if self.impatience is not None:
+            self.impatience.cancel()
+            self.impatience = None
+
+    def data_received(self, data: bytes) -> None:
+        if self.refused:
+            return
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self.wait_for_head()
+        else:
+            self.stop_waiting()
+
+    def pause_writing(self) -> None:
+        """Somebody asks and does not read: what waits for them is memory."""
+        super().pause_writing()
+        self.wait_for_head()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.stop_waiting()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self.stop_waiting()
+        super().handle_websocket_upgrade(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.stop_waiting()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Called where h11 refused a request; its error knows the better status, such as 431."""
+        status = HTTPStatus(getattr(sys.exception(), "error_status_hint", 400))
+        body = f"{status.phrase}\n".encode()
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            head = h11.Response(status_code=status, headers=headers, reason=status.phrase.encode())
+            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.refused = True
+        self.stop_waiting()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)

@@ -1,0 +1,108 @@
+"""Orders, as they come: carried out, refused, told."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.agent import lock, main, releases
+from deploy.agent.steps import HANDS
+from tests.deploy.agent.conftest import Machine
+from tests.deploy.agent.test_steps import a_file
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    kept = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGPIPE)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def applying(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"do": "apply", "who": "alice", "steps": list(steps)}
+
+
+def putting(path: Path) -> dict[str, Any]:
+    return {"kind": "Put", "file": a_file(path), "sentence": f"Write {path.name}."}
+
+
+def test_each_step_says_itself_when_it_is_done(machine: Machine, capsys: Capture) -> None:
+    assert main.main(applying(*(putting(machine.folder / name) for name in "ab"))) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.rpartition(" (")[0] for line in said] == ["Write a.", "Write b."]
+
+
+def test_the_first_failure_ends_it_and_is_told(machine: Machine, capsys: Capture) -> None:
+    bad = {"kind": "Run", "argv": ["sh", "-c", "echo no room >&2; false"], "sentence": "Make room."}
+    assert main.main(applying(bad, putting(machine.folder / "a"))) == 1
+    said = capsys.readouterr().out
+    assert "FAILED: Make room.\n" in said
+    assert "no room" in said
+    assert not (machine.folder / "a").exists()
+
+
+def test_one_at_a_time(machine: Machine, capsys: Capture) -> None:
+    with lock.held("bob@desk", machine.folder / "lock"):
+        assert main.main(applying(putting(machine.folder / "a"))) == 1
+    assert "bob@desk" in capsys.readouterr().out
+    assert not (machine.folder / "a").exists()
+
+
+def test_rollback_says_what_serves(ready: Machine, capsys: Capture) -> None:
+    ready.keeps("1", "2")
+    ready.has(relay__2="active")
+    releases.point_to("2")
+    assert main.main({"do": "rollback", "who": "alice", "to": None, "roles": ["turn"]}) == 0
+    assert capsys.readouterr().out.startswith("1 serves instead of 2;")
+    assert ready.states == {"relay@2": "deactivating", "relay@1": "active"}
+
+
+def test_status_in_plain_words(ready: Machine, capsys: Capture) -> None:
+    ready.keeps("1", "2")
+    ready.has(relay__1="deactivating", relay__2="active", server__2="active")
+    releases.point_to("2")
+    assert main.main({"do": "status"}) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "current release: 2",
+        "calln-relay 1: drains: its calls go on to their end",
+        "calln-relay 2: serves, ready",
+        "calln-server 2: serves, ready",
+        "releases to go back to: 1",
+    ]
+
+
+def test_a_bare_machine_has_no_status(machine: Machine, capsys: Capture) -> None:
+    assert main.main({"do": "status"}) == 0
+    assert capsys.readouterr().out.splitlines() == ["current release: none", "releases to go back to: none"]
+    assert main.main({"do": "kept"}) == 0
+    assert json.loads(capsys.readouterr().out) == {"current": None, "kept": []}
+
+
+@pytest.mark.parametrize(
+    ("problem", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/opt/x"), "the disk is full (/opt/x); make room"),
+        (OSError(errno.EROFS, "Read-only file system", "/opt/x"), "Read-only file system: '/opt/x'"),
+        (LookupError("no such group: 'calln'"), "no such group"),
+    ],
+)
+def test_what_the_machine_refuses_is_told_with_its_step(
+    machine: Machine, capsys: Capture, monkeypatch: pytest.MonkeyPatch, problem: Exception, says: str
+) -> None:
+    def refuse(_: dict[str, Any]) -> None:
+        raise problem
+
+    monkeypatch.setitem(HANDS, "Put", refuse)
+    assert main.main(applying(putting(machine.folder / "a"))) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("FAILED: Write a.\n")
+    assert says in said

@@ -1,0 +1,19 @@
+"""What systemd says of our units."""
+
+from __future__ import annotations
+
+from deploy.agent import systemd
+from tests.deploy.agent.conftest import Machine
+
+
+def test_releases_are_those_with_a_process(machine: Machine) -> None:
+    machine.has(relay__1="deactivating", relay__2="active", relay__3="failed", server__2="active")
+    assert systemd.releases("turn") == ["1", "2"]
+    assert systemd.running() == {"1", "2"}
+    assert systemd.state(systemd.unit("turn", "3")) == "failed"
+
+
+def test_ready_is_what_the_socket_says(ready: Machine) -> None:
+    assert systemd.is_ready("turn")
+    (ready.folder / "relay.sock").unlink()
+    assert not systemd.is_ready("turn")

@@ -1,0 +1,112 @@
+"""`calln ban` against a real ban list."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from argparse import Namespace
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from config.file import Config, parse
+from deploy.cli import bans
+from deploy.doctor.operator_client import ControlError
+from server.store import StateError
+from server.store.bans import MAX_REASON, Bans
+from server.store.sqlite import Embedded
+from tests.server.serving import serving
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    Embedded(tmp_path / "state").close()  # as calln serve makes it
+    return parse("site: {state_dir: state}", tmp_path / "config.yaml")
+
+
+def add(config: Config, address: str | None, duration: str = "7d", report: str | None = None) -> int:
+    return bans.add(config, Namespace(address=address, report=report, reason="a note", duration=duration))
+
+
+def test_bans_are_added_listed_and_lifted(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    assert add(config, "192.0.2.7") == 0
+    assert add(config, "2001:db8::7", "ever") == 0
+    capsys.readouterr()
+    assert bans.list_all(config, Namespace()) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == ["192.0.2.7/32", "2001:db8::/64"]
+    assert "until lifted" in rows[1]
+    assert all(row.endswith("a note") for row in rows)
+    assert bans.remove(config, Namespace(address="192.0.2.7")) == 0
+    assert bans.remove(config, Namespace(address="192.0.2.7")) == 1
+    assert "is not banned" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"), [("30m", 1800), ("12h", 43200), ("7d", 604800), ("ever", None)]
+)
+def test_durations(duration: str, seconds: int | None) -> None:
+    assert bans.seconds_of(duration) == seconds
+
+
+@pytest.mark.parametrize("duration", ["", "0d", "7", "d", "7w", "-1d", "1.5h", "999999d"])
+def test_duration_that_cannot_be_meant(duration: str) -> None:
+    with pytest.raises(bans.UsageError, match="write 30m, 12h, 7d or ever"):
+        bans.seconds_of(duration)
+
+
+@pytest.mark.parametrize(
+    ("address", "report", "says"),
+    [
+        (None, None, "name either an address or --report"),
+        ("192.0.2.7", "K7Q2-M9XD", "name either an address or --report"),
+        ("192.0.2.300", None, "is no address or network"),
+        ("0.0.0.0/0", None, "would ban everybody"),
+        ("192.0.2.7/24", None, "is no address or network"),
+    ],
+)
+def test_words_that_cannot_be_meant(
+    config: Config, address: str | None, report: str | None, says: str
+) -> None:
+    with pytest.raises(bans.UsageError, match=says):
+        add(config, address, report=report)
+
+
+def test_a_folder_named_by_mistake_gets_no_ban_list(tmp_path: Path) -> None:
+    elsewhere = parse("site: {state_dir: elsewhere}", tmp_path / "config.yaml")
+    with pytest.raises(StateError, match=r"there is no ban list; point site\.state_dir"):
+        add(elsewhere, "192.0.2.7")
+    with pytest.raises(StateError, match=r"there is no ban list; point site\.state_dir"):
+        bans.list_all(elsewhere, Namespace())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reason_does_not_move_the_cursor(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(Embedded(config.site.state_dir)) as state:  # as an older version wrote it
+        Bans(state).add(bans.network("192.0.2.7"), time.time(), None, "up\x1b[2Jand\x9bback")
+    assert bans.list_all(config, Namespace()) == 0
+    assert capsys.readouterr().out.endswith("up [2Jand back\n")
+
+
+LONG = "grün\x1b[2J\n" * 200
+ALIKE = [("99999d", "why"), ("ever", LONG), ("1m", "\ud800"), ("7d", "")]
+
+
+@pytest.mark.parametrize(("duration", "reason"), ALIKE)
+async def test_a_report_is_as_good_as_an_address(tmp_path: Path, duration: str, reason: str) -> None:
+    config = parse(f"site: {{state_dir: {tmp_path}}}", tmp_path / "config.yaml")
+    async with serving(tmp_path) as service:
+        sockets = service.house.sockets
+        reported = bans.network("192.0.2.8").network_address
+        code = sockets.lobby.reports.add("call", "me", "spam", reported, sockets.clock()).code
+        for address, report in (("192.0.2.7", None), (None, code)):
+            wish = Namespace(address=address, report=report, reason=reason, duration=duration)
+            assert await asyncio.to_thread(bans.add, config, wish) == 0
+        one, other = sockets.bans.list(time.time())
+        assert one.reason == other.reason == bans.note(reason)
+        assert len(one.reason) <= MAX_REASON
+        assert (one.until is None) == (other.until is None) == (duration == "ever")
+        wish.report = "ABCD-EFGH"
+        with pytest.raises(ControlError, match="there is no such report"):
+            await asyncio.to_thread(bans.add, config, wish)

@@ -1,0 +1,225 @@
+"""What the doctor says of a healthy machine, and of each illness."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.file import Config, load
+from deploy.cli.main import main
+from deploy.doctor import local as doctor
+from deploy.doctor.machine import Finding, Patient
+from tests.deploy.cli.test_relay import running  # noqa: F401  # a fixture
+from tests.host.test_certificates import issued
+from tests.ports import free_port
+from tests.turn.engines.certificates import certificate
+from tests.turn.engines.world import End
+from tests.turn.process.test_run import RELAYED, Elsewhere, elsewhere
+from tests.turn.service.test_public_address import Reply, server, xored
+from turn.service import public_address
+
+Capture = pytest.CaptureFixture[str]
+
+
+def patient(figures: list[dict[str, Any]] | None = None, **turn: object) -> Patient:
+    config = Config.model_validate({"turn": {"listen": "udp://0.0.0.0:3478", "relay_ports": RELAYED, **turn}})
+    return Patient(config, figures)
+
+
+async def test_a_healthy_relay(running: Elsewhere, capsys: Capture) -> None:  # noqa: F811
+    await asyncio.to_thread(main, ["doctor", "--config", str(running.file)])
+    said = capsys.readouterr().out
+    for words in (
+        "\u2713 The configuration can be used.",
+        f"\u2713 The relay runs, at {running.listener}.",
+        "\u2713 The relay is for this machine only (127.0.0.1).",
+        f"\u2713 A call in small went through {running.listener}.",
+        "\u2713 No limit has refused anybody since the relay's start.",
+    ):
+        assert words in said
+
+
+def test_any_cross_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("site: {state_dir: state}\n")
+    for well, code in ((True, 0), (False, 1)):
+        monkeypatch.setattr(doctor, "CHECKS", [lambda _, well=well: [Finding(well, "so it is", "do this")]])
+        assert main(["doctor", "--config", str(file)]) == code
+    assert capsys.readouterr().out == "\u2713 so it is\n\u2717 so it is\n    do this\n"
+
+
+def test_without_a_relay_its_ports_are_tried(tmp_path: Path) -> None:
+    squatter = End()
+    free = f"tcp://[::1]:{free_port()}"
+    file = tmp_path / "config.yaml"
+    keys = f"relay_ports: {RELAYED}, listen: ['{squatter.address}', '{free}']"
+    file.write_text(f"site: {{state_dir: s}}\nturn: {{{keys}}}\n")
+    config = load(file)
+    assert doctor.figures_of(config) is None
+    silent, taken, other = doctor.ports(Patient(config, None))
+    squatter.close()
+    assert (silent.well, "start it" in silent.advice) == (False, True)
+    assert (taken.well, "stop what has the port" in taken.advice) == (False, True)
+    assert other == Finding(True, f"{free} is free.")
+    for check in (doctor.trial, doctor.certificate, doctor.refusals):
+        assert not list(check(Patient(config, None)))
+
+
+def test_a_secret_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    [finding] = doctor.configuration(patient(secret_file=str(tmp_path / "gone")))
+    assert not finding.well
+    assert "gone: No such file" in finding.text
+
+
+OUTSIDE = [  # leaves from, keys, seen from outside -> well, words
+    ("8.8.8.8", {}, False, True, "reach the relay at 8.8.8.8"),
+    ("127.0.0.1", {}, False, True, "for this machine only"),
+    ("10.0.0.5", {}, False, False, "10.0.0.5 is a private address"),
+    ("10.0.0.5", {"external_ip": "auto"}, False, False, "10.0.0.5 is a private address"),
+    ("10.0.0.5", {"external_ip": "auto"}, True, True, "reach the relay at 203.0.113.5"),
+    ("10.0.0.5", {"external_ip": "8.8.8.8/10.0.0.5"}, False, True, "reach the relay at 8.8.8.8"),
+    ("10.0.0.5", {"external_ip": "203.0.113.5/10.0.0.5"}, True, True, "reach the relay at 203.0.113.5"),
+    ("10.0.0.5", {"external_ip": "8.8.8.8/10.0.0.5"}, True, False, "told 8.8.8.8, but 203.0.113.5"),
+]
+
+
+@pytest.mark.parametrize(("local", "keys", "asked", "well", "words"), OUTSIDE)
+def test_how_others_reach_it(
+    local: str, keys: dict[str, Any], asked: bool, well: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(public_address, "source_towards", lambda host: ip_address(local).packed)
+    with server(xored) as place:
+        named: dict[str, Any] = {"stun_servers": f"{place.host}:{place.port}"} if asked else {}
+        [finding] = doctor.outside(patient(**keys, **named))
+    assert (finding.well, words in finding.text) == (well, True), finding
+
+
+def test_ipv6_of_a_private_network_is_no_illness_beside_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    leaves = {"192.0.2.1": "8.8.8.8", "2001:db8::1": "fd00::5"}
+    monkeypatch.setattr(public_address, "source_towards", lambda host: ip_address(leaves[host]).packed)
+    both = ["udp://0.0.0.0:3478", "udp://[::]:3478"]
+    assert [finding.well for finding in doctor.outside(patient(listen=both))] == [True, True]
+    assert [finding.well for finding in doctor.outside(patient(listen=both[1]))] == [False]
+
+
+def test_a_machine_without_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(public_address, "source_towards", lambda host: None)
+    four, six = doctor.outside(patient(listen=["udp://0.0.0.0:3478", "udp://[::]:3478"]))
+    assert (four.well, six.well) == (False, True)
+
+
+async def test_the_nat_in_front_has_a_name(tmp_path: Path) -> None:
+    """Asked of a relay of ours that speaks RFC 3489, from a machine without NAT."""
+    ports = sorted(free_port() for _ in range(2))
+    places = [f"udp://{host}:{port}" for host in ("127.0.0.1", "127.0.0.2") for port in ports]
+    async with elsewhere(tmp_path, listen=places, classic_stun=True, behaviour_discovery=True):
+        asked = patient(listen=places, stun_servers=f"127.0.0.1:{ports[0]}")
+        [finding] = await asyncio.to_thread(lambda: list(doctor.nat(asked)))
+    assert finding[:2] == (True, "In front of this machine: Open Internet.")
+
+
+def silence(transaction: bytes) -> list[bytes]:
+    return []
+
+
+@pytest.mark.parametrize("reply", [silence, xored])
+def test_a_server_that_cannot_tell_is_not_waited_for(reply: Reply, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "NAT_SECONDS", 1.0)
+    with server(reply) as place:
+        keys: dict[str, Any] = {"listen": "udp://127.0.0.1:3478", "stun_servers": f"127.0.0.1:{place.port}"}
+        [finding] = doctor.nat(patient(**keys))
+    assert (finding.well, "RFC 3489" in finding.advice) == (False, True)
+
+
+def test_nobody_is_asked_about_nat_unless_named() -> None:
+    assert not list(doctor.nat(patient()))
+
+
+async def test_a_call_with_a_secret_that_the_relay_does_not_know(running: Elsewhere) -> None:  # noqa: F811
+    told = patient([], listen=str(running.listener), secret="a secret that nobody knows")
+    [finding] = await asyncio.to_thread(lambda: list(doctor.trial(told)))
+    assert (finding.well, "401" in finding.text) == (False, True)
+
+
+def test_a_machine_that_is_a_proxy_makes_no_call_of_its_own() -> None:
+    keys = {"listen": "127.0.0.1:3478", "proxies": "127.0.0.1/32", "secret": "sixteen bytes or more"}
+    told = list(doctor.trial(patient([], **keys)))
+    assert [(finding.well, "try a call through yours" in finding.text) for finding in told] == [
+        (True, True)
+    ] * 2
+
+
+def test_a_certificate_that_is_over_and_files_that_are_none(tmp_path: Path) -> None:
+    old = issued(tmp_path, -9, -2)
+    place = f"tls://127.0.0.1:{free_port()}"
+    for key, words in ((old.key, "has expired: nobody gets in by TLS"), (old.chain, "No TLS")):
+        asked = patient(None, listen=place, certificate=str(old.chain), key=str(key))
+        [finding] = doctor.certificate(asked)
+        assert (finding.well, words in finding.text) == (False, True)
+
+
+async def test_what_browsers_would_say_of_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = certificate()
+    place = f"tls://127.0.0.1:{free_port()}"
+    keys: dict[str, Any] = {"certificate": str(shown.chain), "key": str(shown.key), "listen": place}
+    asked = patient([], **keys, host="localhost")
+    async with elsewhere(tmp_path, **keys):
+        [refused] = await asyncio.to_thread(lambda: list(doctor.certificate(asked)))
+        monkeypatch.setenv("SSL_CERT_FILE", str(shown.chain))
+        [trusted] = await asyncio.to_thread(lambda: list(doctor.certificate(asked)))
+    [gone] = doctor.certificate(asked)
+    assert (refused.well, "self-signed" in refused.text) == (False, True)
+    assert "is good for" in trusted.text
+    assert (gone.well, "refused" in gone.text) == (False, True)
+
+
+def figure(name: str, value: float, **labels: str) -> dict[str, Any]:
+    return {"name": f"calln_relay_{name}", "labels": labels, "value": value}
+
+
+REFUSED = [
+    ([figure("refusals_total", 7, code="401"), figure("drops_total", 3, reason="method")], []),
+    ([figure("refusals_total", 2, code="486")], ["2 allocations refused to a user or an address"]),
+    (
+        [
+            figure("limited_packets_total", 2, transport="udp", family="ipv4"),
+            figure("limited_packets_total", 3, transport="tcp", family="ipv4"),
+        ],
+        ["5 packets dropped as too many"],
+    ),
+    (
+        [figure("drops_total", 4, reason="strangers"), figure("drops_total", 1, reason="new peers")],
+        ["1 packets to too many new peers", "4 strangers not answered"],
+    ),
+    (
+        [
+            figure("refused_connections_total", 2, limit="connections"),
+            figure("refused_connections_total", 3, limit="connections of an address"),
+            figure("events_total", 6, event="locked out"),
+            figure("drops_total", 7, reason="wrong signatures"),
+            figure("drops_total", 8, reason="pace"),
+        ],
+        [
+            "8 packets by no flow dropped as too many",
+            "5 connections not let in",
+            "6 logins after too many wrong passwords",
+            "7 wrongly signed requests",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("figures", "words"), REFUSED)
+def test_refusals_by_limits_are_told(figures: list[dict[str, Any]], words: list[str]) -> None:
+    findings = list(doctor.refusals(patient(figures)))
+    told = [finding.text.removeprefix("Since the relay's start: ").rstrip(".") for finding in findings]
+    if words:
+        assert (told, any(finding.well for finding in findings)) == (words, False)
+    else:
+        assert findings == [Finding(True, "No limit has refused anybody since the relay's start.")]

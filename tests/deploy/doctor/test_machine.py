@@ -1,0 +1,79 @@
+"""What is said of a machine's buffers, files and clock."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import resource
+from pathlib import Path
+
+import pytest
+
+from deploy.doctor import machine
+from tests.deploy.doctor.test_local import patient
+from turn.engines.loop.sockets import LISTENER_BUFFER
+
+BUFFERS = [(LISTENER_BUFFER, True), (LISTENER_BUFFER - 1, False)]
+
+
+@pytest.mark.parametrize(("granted", "well"), BUFFERS)
+def test_small_buffers_are_told(
+    granted: int, well: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rmem_max").write_text(f"{granted}\n")
+    monkeypatch.setattr(machine, "RECEIVE_LIMIT", tmp_path / "rmem_max")
+    [finding] = machine.buffers(patient())
+    assert finding.well is well
+
+
+def test_how_many_files_a_full_relay_takes() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    [enough] = machine.descriptors(patient(limits={"allocations": 10, "connections": 10}))
+    assert (enough.well, str(hard) in enough.text or hard == resource.RLIM_INFINITY) == (True, True)
+    [few] = machine.descriptors(patient(limits={"allocations": 1 << 40}))
+    assert few.well is (hard == resource.RLIM_INFINITY)
+    assert few.text.startswith("A relay started here")
+
+
+ALLOWED = [
+    ([1000.0], False, "1000"),
+    ([20_000.0], True, "20000"),
+    ([9_000.0] * 2, True, "18000"),
+    ([], True, "any number of"),
+]
+
+
+@pytest.mark.parametrize(("said", "well", "words"), ALLOWED)
+def test_how_many_files_the_running_relay_may_have(said: list[float], well: bool, words: str) -> None:
+    figures = [{"name": "calln_relay_files_allowed", "labels": {}, "value": value} for value in said]
+    [finding] = machine.descriptors(patient(figures))
+    assert (finding.well, finding.text.startswith(f"The relay may open {words} files")) == (well, True)
+
+
+class Clock:
+    """A machine whose clock is in this state."""
+
+    def __init__(self, state: int, error: int) -> None:
+        self.state, self.error = state, error
+
+    def adjtimex(self, structure: object) -> int:
+        ctypes.set_errno(self.error)
+        return self.state
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "well", "words"),
+    [
+        (0, 0, True, "kept right"),
+        (5, 0, False, "set by nobody"),
+        (-1, errno.EFAULT, False, "cannot be read"),
+        (-1, errno.EPERM, True, "by this container's host"),
+    ],
+)
+def test_a_clock_that_nobody_sets(
+    state: int, error: int, well: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [finding.text.split()[0] for finding in machine.clock(patient())] == ["The"]
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Clock(state, error))
+    [finding] = machine.clock(patient())
+    assert (finding.well, words in finding.text) == (well, True)

@@ -1,0 +1,43 @@
+"""What a machine says of itself, as values."""
+
+from __future__ import annotations
+
+import json
+
+from deploy.agent.facts import look
+from deploy.remote.facts import Holder, Known, facts_of, question
+from deploy.remote.render import Traits
+from deploy.remote.steps import File
+from tests.deploy.minds import machine
+
+
+def test_this_machine_s_own_answer_is_understood() -> None:
+    asked = question(["/etc/passwd", "/etc/shadow", "/nowhere"], ["no-such-package"])
+    facts = facts_of(json.loads(json.dumps(look(asked))))
+    assert set(facts.files) == {"/etc/passwd", "/etc/shadow"}
+    assert facts.files["/etc/shadow"].text is None
+    assert "root:" in (facts.files["/etc/passwd"].text or "")
+    assert facts.packages == frozenset()
+    assert facts.traits.container == facts.container
+
+
+def test_a_file_is_like_another_in_text_mode_and_owner() -> None:
+    file = File("/x", "text\n")
+    digest = "b9e68e1bea3e5b19ca6b2f98b73a54b73daafaa250484902e09982e07a12e733"
+    there = Known(digest, 0o644, "root", "root", "text\n")
+    assert there.is_like(file)
+    assert not there.is_like(file._replace(text="text"))
+    assert not there.is_like(file._replace(mode=0o640))
+    assert not there.is_like(file._replace(group="calln"))
+
+
+def test_traits_and_states() -> None:
+    facts = machine(
+        ipv6=False,
+        chains=["ip filter INPUT"],
+        units={"a.service": "active", "b.service": "deactivating"},
+        holders=[{"protocol": "tcp", "port": 80, "who": "x"}],
+    )
+    assert facts.traits == Traits(False, False, ("ip filter INPUT",))
+    assert (facts.is_active("a.service"), facts.is_active("b.service")) == (True, False)
+    assert facts.holders == (Holder("tcp", 80, "x"),)

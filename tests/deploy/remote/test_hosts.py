@@ -1,0 +1,65 @@
+"""The machines of a configuration, and what no machine could be made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.deploy import Destination
+from config.file import ConfigError, parse
+from deploy.remote.hosts import targets, wished
+from tests.deploy.wishes import machines
+
+
+def test_a_machine_needs_no_more_than_the_address_of_the_site() -> None:
+    (one,) = machines("one machine")
+    assert one.host.address == Destination("root", "call.example.org", 22)
+    assert one.name == "call.example.org"
+    assert one.serves
+    assert one.relays
+
+
+def test_a_relay_alone_has_a_name_of_its_own() -> None:
+    first, second = machines("two machines")
+    assert (first.name, first.serves, first.relays) == ("call.example.org", True, False)
+    assert (second.name, second.serves, second.relays) == ("turn.example.org", False, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("deploy: {}", "site.url: write the address that visitors will open"),
+        ("site: {url: 'http://call.example.org'}", "site.url: write the address that visitors will open"),
+        ("site: {url: 'https://call.example.org:8443'}", "site.url: the service is put at port 443"),
+        (
+            "site: {url: 'https://a.b'}\nturn: {host: c.d}\n"
+            "deploy: {hosts: [a.b, {address: c.d, roles: turn}]}",
+            "turn.host: leave it out",
+        ),
+        (
+            "site: {url: 'https://203.0.113.5'}",
+            "no certificate is to be had for 203.0.113.5; give the machine",
+        ),
+        ("site: {url: 'https://a.b'}\ndeploy: {hosts: [a.b, c.d]}", "two relays have one name"),
+        (
+            "site: {url: 'https://a.b'}\ndeploy: {hosts: [{address: a.b, roles: server},"
+            " {address: 203.0.113.9, roles: turn}]}",
+            "no certificate is to be had for 203.0.113.9",
+        ),
+        (
+            "site: {url: 'https://a.b'}\ndeploy: {hosts: [{address: a.b, roles: server},"
+            " {address: local, roles: turn}]}",
+            "a machine with the relay alone needs a name",
+        ),
+    ],
+)
+def test_what_no_machine_could_be_made_of(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        targets(parse(text, Path("c")))
+
+
+def test_values_are_what_was_written() -> None:
+    wish = wished("site: {url: 'https://a.b'}\nturn:\n", Path("c"))
+    assert wish.values == {"site": {"url": "https://a.b"}, "turn": {}}
+    assert wish.config.site.url == "https://a.b"

@@ -1,0 +1,64 @@
+"""Six questions and the file that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.file import load
+from deploy.remote.init import QUESTIONS, ask_all
+from deploy.remote.orders import Halt
+
+
+def ask(file: Path, *answers: str) -> list[str]:
+    asked: list[str] = []
+    left: Iterator[str] = iter(answers)
+
+    def answer(words: str) -> str:
+        asked.append(words)
+        return next(left)
+
+    assert ask_all(file, answer) == 0
+    return asked
+
+
+def test_one_answer_is_enough(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    asked = ask(file, "call.example.org", "", "", "", "", "")
+    config = load(file)
+    assert len(asked) == len(QUESTIONS) == 6
+    assert config.site.url == "https://call.example.org"
+    assert [str(host.address) for host in config.deploy.hosts] == ["root@call.example.org"]
+    assert len(file.read_text().splitlines()) <= 8
+
+
+def test_a_wrong_answer_is_asked_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ask(
+        tmp_path / "c.yaml",
+        "",
+        "https://a.example/x",
+        "a.example",
+        "It's ours",
+        "local",
+        "acme!",
+        "internal",
+        "",
+        "none",
+    )
+    assert len(asked) == 9
+    assert "nothing behind the host" in capsys.readouterr().out
+    assert load(tmp_path / "c.yaml").site.name == "It's ours"
+
+
+def test_files_are_named_to_begin_with(tmp_path: Path) -> None:
+    ask(tmp_path / "c.yaml", "a.example", "", "", "files", "", "")
+    assert load(tmp_path / "c.yaml").deploy.certificate == tmp_path / "fullchain.pem"
+
+
+def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("site: {}\n")
+    with pytest.raises(Halt, match="is there already"):
+        ask(file)

@@ -1,0 +1,27 @@
+"""Token buckets: the burst, the rate, and a patience that runs out."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.signalling.rates import CHUNKS, MESSAGES, REFUSED, TEXTS, WITHIN, Bucket, Patience, Rate
+
+
+@pytest.mark.parametrize("rate", [MESSAGES, TEXTS, CHUNKS])
+def test_a_burst_and_then_the_rate(rate: Rate) -> None:
+    bucket = Bucket(rate, 100.0)
+    assert [bucket.take(100.0) for _ in range(int(rate.burst) + 1)].count(True) == rate.burst
+    passed = sum(bucket.take(100.0 + tenth / 1000) for tenth in range(10_000))
+    assert passed == pytest.approx(10 * rate.per_second, abs=1)
+
+
+def test_rest_fills_no_more_than_the_burst() -> None:
+    bucket = Bucket(Rate(1, 3), 0.0)
+    assert [bucket.take(1e6) for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_patience_runs_out_within_its_time_only() -> None:
+    patience = Patience(0.0)
+    assert [patience.refuse(1.0) for _ in range(REFUSED)] == [True] * (REFUSED - 1) + [False]
+    slow = Patience(0.0)
+    assert all(slow.refuse(step * WITHIN / (REFUSED - 2)) for step in range(10 * REFUSED))

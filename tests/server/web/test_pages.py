@@ -1,0 +1,124 @@
+"""The pages say what this server does, are the same for everybody, and are asked for again cheaply."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from jinja2 import UndefinedError
+
+from server.app import facts_of
+from server.config.sections import Server, Site
+from server.store.countries import BY_NAME
+from server.store.geo import Mmdb, open_database
+from server.web import pages
+from server.web.promise import promises
+from tests.server.mmdb import write as write_mmdb
+from tests.server.serving import ICE, Service
+
+SITE = Site(name="<Calls>", links={"Imprint": "https://example.org/imprint"})
+
+
+def texts(**server: object) -> dict[str, str]:
+    facts = facts_of(Server.model_validate(server), ICE, None, "off")
+    return pages.render(pages.Context(SITE, [], facts))
+
+
+def test_names_are_escaped_and_links_are_there() -> None:
+    for text in texts().values():
+        assert "&lt;Calls&gt;" in text
+        assert "<Calls>" not in text
+        assert 'href="https://example.org/imprint"' in text
+
+
+def test_the_page_is_what_scripts_expect() -> None:
+    page = texts()["index.html"]
+    assert 'data-state="idle"' in page
+    for label in ("Start", "Next", "Stop", "Mute"):
+        assert re.search(rf"<button[^>]*>\s*{label}\s*</button>", page)
+    assert "Message</label>" in page
+
+
+def test_no_inline_script_and_nothing_from_elsewhere() -> None:
+    for text in texts().values():
+        assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", text) == []
+        assert re.findall(r"\s(?:on[a-z]+|style)=", text) == []
+        assert re.findall(r"\ssrc=\"(?!/static/)", text) == []
+
+
+@pytest.mark.parametrize(("days", "said"), [(0, "not kept"), (1, "1 day"), (7, "7 days")])
+def test_privacy_follows_the_configuration(days: int, said: str) -> None:
+    text = texts(call_log_days=days)["privacy.html"]
+    assert said in text
+    assert "30 minutes" in text
+    assert "turn.example.org" in text
+
+
+@pytest.mark.parametrize("mode", ["enforce", "compat", "observe", "off"])
+def test_privacy_promises_what_the_relay_does(mode: str) -> None:
+    """And what it does not: the words of this mode, and none of another."""
+    facts = facts_of(Server(), ICE, None, mode)
+    text = pages.render(pages.Context(SITE, [], facts))["privacy.html"]
+    sentences = html.unescape(" ".join(text.split()))
+    for promise in promises().values():
+        assert (promise.says in sentences) == (promise.mode == mode)
+    wanted = promises()[mode].limits
+    every = {limit for promise in promises().values() for limit in promise.limits}
+    assert [limit for limit in every if limit in sentences] == [limit for limit in every if limit in wanted]
+
+
+def test_a_proxy_is_said(tmp_path: Path) -> None:
+    assert "proxy" in texts(trusted_proxies="127.0.0.1/32")["privacy.html"]
+    assert "proxy" not in texts()["privacy.html"]
+
+
+def test_countries_and_their_credit(tmp_path: Path) -> None:
+    (tmp_path / "x.mmdb").write_bytes(write_mmdb({"127.0.0.2/32": {"country_code": "DE"}}))
+    database = open_database(tmp_path / "x.mmdb")
+    assert isinstance(database, Mmdb)
+    facts = facts_of(Server(), ICE, database, "off")
+    with_them = pages.render(pages.Context(SITE, BY_NAME, facts))
+    assert "Germany" in with_them["index.html"]
+    assert "A test database by nobody" in with_them["privacy.html"]
+    assert "Germany" not in texts()["index.html"]
+    database.close()
+
+
+def test_a_template_that_asks_for_more_is_a_mistake_at_the_start(tmp_path: Path) -> None:
+    for name in ("index.html", "privacy.html", "not_found.html"):
+        (tmp_path / name).write_text("{{ facts.nothing_like_it }}")
+    with pytest.raises(UndefinedError):
+        pages.render(pages.Context(SITE, [], {"encrypted_only": "off"}), tmp_path)
+
+
+async def test_pages_over_http(service: Service) -> None:
+    async with httpx.AsyncClient(base_url=service.origin) as client:
+        page = await client.get("/")
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        again = await client.get("/", headers={"If-None-Match": page.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert (await client.get("/healthz")).text == "ok\n"
+        missing = await client.get("/nothing", headers={"If-None-Match": page.headers["etag"]})
+        assert missing.status_code == 404
+        assert "There is nothing here" in missing.text
+
+
+async def test_a_versioned_file_is_kept_for_ever_and_others_are_asked_for(service: Service) -> None:
+    async with httpx.AsyncClient(base_url=service.origin) as client:
+        for query, kept in (("", False), ("?v=", False), ("?v=000000000000", False), ("?x=1", False)):
+            answer = await client.get(f"/static/main.js{query}")
+            assert ("immutable" in answer.headers["cache-control"]) is kept
+        made = pages.environment(pages.TEMPLATES).from_string("{{ static('main.js') }}").render()
+        answer = await client.get(made)
+        assert answer.headers["cache-control"] == pages.FOR_EVER
+        assert answer.headers["content-type"].startswith("text/javascript")
+        again = await client.get("/static/main.js", headers={"If-None-Match": answer.headers["etag"]})
+        assert again.status_code == 304
+
+
+def test_versions() -> None:
+    assert re.fullmatch("[0-9a-f]{12}", pages.version("main.js"))
+    assert [pages.version(path) for path in ("nothing.js", "", "\0")] == ["", "", ""]

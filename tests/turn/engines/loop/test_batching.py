@@ -1,0 +1,117 @@
+"""Packets that leave together arrive as what they were, in their order, whatever the system says."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from turn.engines.loop import sockets
+from turn.engines.loop.batching import LARGEST_SEGMENT, Addressed, Gather, Sender, runs
+
+BURSTS = {
+    "nothing": [],
+    "one": [b"a"],
+    "equal": [b"aa", b"bb", b"cc", b"dd"],
+    "all different": [b"a", b"bb", b"ccc"],
+    "runs": [b"a", b"b", b"ccc", b"ddd", b"e"],
+    "empty ones": [b"", b"", b"a", b""],
+    "the largest segments": [bytes([n]) * LARGEST_SEGMENT for n in range(8)],
+    "too large to go together": [bytes([n]) * (LARGEST_SEGMENT + 1) for n in range(8)],
+    "more than the system takes at once": [bytes([n]) for n in range(200)],
+}
+
+
+class Line:
+    """A sender, and the end that it sends to."""
+
+    def __init__(self, kind: str) -> None:
+        self.here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        for sock in (self.here, self.there):
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+        self.gather = Gather()
+        place = self.there.getsockname()
+        if kind == "connected":
+            self.here.connect(place)
+            self.sender = Sender(self.here, self.gather)
+        else:
+            control = sockets.leave_from(b"\x7f\0\0\1") if kind == "leaving from" else ()
+            self.sender = Addressed(self.here, self.gather, place, control)
+
+    def arrived(self) -> list[bytes]:
+        data = []
+        with suppress(BlockingIOError):
+            while True:
+                data.append(self.there.recv(65536))
+        return data
+
+    def close(self) -> None:
+        self.here.close()
+        self.there.close()
+
+
+@pytest.fixture(params=["connected", "addressed", "leaving from"])
+def line(request: pytest.FixtureRequest) -> Iterator[Line]:
+    line = Line(request.param)
+    yield line
+    line.close()
+
+
+@pytest.mark.parametrize("name", BURSTS)
+def test_what_is_gathered_arrives_when_it_ends(line: Line, name: str) -> None:
+    line.gather.on = True
+    for data in BURSTS[name]:
+        line.sender(memoryview(data))
+    assert line.arrived() == []
+    line.gather.end()
+    assert line.arrived() == BURSTS[name]
+    assert not line.gather.holding
+    line.sender(memoryview(b"at once"))
+    assert line.arrived() == [b"at once"]
+
+
+def test_runs_are_neighbours_of_one_size() -> None:
+    held = [memoryview(data) for data in (b"a", b"b", b"cc", b"d")]
+    assert list(runs(held)) == [held[:2], held[2:3], held[3:]]
+
+
+def test_together_is_one_call_and_many_packets(line: Line) -> None:
+    assert line.sender.together([memoryview(b"aa"), memoryview(b"bb")])
+    assert line.arrived() == [b"aa", b"bb"]
+
+
+def test_a_refusal_of_an_earlier_packet_loses_none_of_these(line: Line) -> None:
+    place = line.there.getsockname()
+    line.there.close()
+    line.sender(memoryview(b"refused"))
+    line.there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    line.there.bind(place)
+    line.there.setblocking(False)
+    line.gather.on = True
+    for data in (b"aa", b"bb"):
+        line.sender(memoryview(data))
+    line.gather.end()
+    assert line.arrived() == [b"aa", b"bb"]
+
+
+def test_a_socket_closed_meanwhile_is_no_end(line: Line) -> None:
+    line.gather.on = True
+    for data in (b"aa", b"bb", b"c"):
+        line.sender(memoryview(data))
+    line.here.close()
+    line.gather.end()
+    assert line.arrived() == []
+
+
+def test_what_is_discarded_never_leaves(line: Line) -> None:
+    line.gather.on = True
+    line.sender(memoryview(b"others' bytes by now"))
+    line.gather.discard()
+    assert not line.gather.on
+    line.gather.flush()
+    line.sender(memoryview(b"later"))
+    assert line.arrived() == [b"later"]

@@ -1,0 +1,108 @@
+"""What one process tells, the others hear, and whoever comes after reads; and nobody else."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from turn.gate.sessions import News, Offered, Proven
+from turn.service.gate_news import AT_ONCE, VALID_SECONDS, Herald
+from turn.wire.hello import ClientHello
+
+PROVEN = [
+    Proven("alice", (b"ours", b"theirs"), unified=True, srtp=True, ssrcs=(1, (1 << 32) - 1)),
+    Proven("c.visitor \N{SNOWMAN} \ud800", (b'\xff\0"', b"\n"), unified=False, srtp=False),
+]
+NEWS: list[News] = [
+    *PROVEN,
+    Offered("alice", (b"ours", b"theirs"), 1, ClientHello(frozenset((0x1301, 0xC02B)), frozenset((1, 7)))),
+    Offered("\ud800", (b"\xff", b""), 0, ClientHello(frozenset(), None)),
+]
+BROKEN = [
+    b"",
+    b"words",
+    b"\xff",
+    b"[]",
+    b"null",
+    b'["a", "xy", 1]',
+    b'["a", ["\xc4\x80", "b"], 1, 1, []]',
+    b'["a", ["x", "y"], 1, 1, [null]]',
+    b'[1, ["x", "y"], 1, 1, []]',
+    b'["a", ["x", 1], 1, 1, []]',
+    b'["a", ["x", "y", "z"], 1, 1, []]',
+    b'["offer", "a", ["x", "y"], 2, [], []]',
+    b'["offer", "a", ["x", "y"], null, [], []]',
+    b'["offer", 1, ["x", "y"], 1, [], []]',
+    b'["offer", "a", ["x"], 1, [], []]',
+    b'["offer", "a", ["x", "y"], 1, ["1"], []]',
+    b'["offer", "a", ["x", "y"], 1, [], [null]]',
+    b'["offer", "a", ["x", "y"], 1, 7, []]',
+    b'{"offer": 1, "a": 2, "b": 3, "c": 4, "d": 5, "e": 6}',
+    b'["other", "a", ["x", "y"], 1, [], []]',
+]
+
+
+def test_what_one_tells_all_others_hear(tmp_path: Path) -> None:
+    one, *others = (Herald(tmp_path) for _ in range(3))
+    one.tell(NEWS)
+    assert [list(herald.hear()) for herald in (one, *others)] == [[], NEWS, NEWS]
+    for herald in (one, *others):
+        assert herald.place.stat().st_mode & 0o777 == 0o600
+        herald.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_dead_are_forgotten_and_who_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
+    one, dead, deaf = (Herald(tmp_path) for _ in range(3))
+    dead.ear.close()
+    one.tell(PROVEN * 1000)
+    assert not dead.place.exists()
+    assert 0 < len(list(deaf.hear())) <= AT_ONCE
+    for herald in (one, deaf):
+        herald.close()
+
+
+@pytest.mark.parametrize("said", BROKEN)
+def test_what_is_not_understood_is_left(tmp_path: Path, said: bytes) -> None:
+    herald = Herald(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.sendto(said, str(herald.place))
+    (tmp_path / "proved.other").write_bytes(b"1000.0\n" + said)
+    herald.tell([])
+    assert list(herald.hear()) == list(herald.read(1000.0)) == []
+    (tmp_path / "proved.other").write_bytes(said)
+    assert list(herald.read(1000.0)) == []
+    herald.close()
+
+
+@pytest.mark.parametrize(("age", "valid"), [(0.0, True), (VALID_SECONDS, True), (61.0, False), (-1.0, False)])
+def test_a_file_is_read_for_a_minute(tmp_path: Path, age: float, valid: bool) -> None:
+    one, other = Herald(tmp_path), Herald(tmp_path)
+    one.write(PROVEN, 5000.0)
+    assert one.memory.stat().st_mode & 0o777 == 0o600
+    one.close()
+    assert list(one.read(5000.0 + age)) == []
+    assert list(other.read(5000.0 + age)) == (PROVEN if valid else [])
+    assert one.memory.exists() is valid
+    other.close()
+
+
+def test_where_nothing_is_proved_no_file_is_left(tmp_path: Path) -> None:
+    one = Herald(tmp_path)
+    one.write([], 5000.0)
+    one.write(PROVEN, 5001.0)
+    assert one.memory.exists()
+    one.write([], 5002.0)
+    one.close()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("age", "stays"), [(0.0, True), (61.0, False)])
+def test_what_a_killed_process_left_half_written_goes(tmp_path: Path, age: float, stays: bool) -> None:
+    one, draft = Herald(tmp_path), tmp_path / "draft.other"
+    draft.touch()
+    assert list(one.read(draft.stat().st_mtime + age)) == []
+    assert draft.exists() is stays
+    one.close()

@@ -1,0 +1,197 @@
+"""Calls that go on in another process than the one that saw their handshake: beside it, and after it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.turn.call import UFRAGS, VOICE, client_hello, hello, request, rtp, server_hello, success
+from tests.turn.crowd import Crowd
+from tests.turn.engines.world import PATIENCE
+from tests.turn.service.test_service import Caller, Running
+from turn.flows import Address
+from turn.gate.sessions import Offered, Proven
+from turn.service.gate_news import Herald
+from turn.service.gate_sync import Memory, heard
+from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO
+from turn.wire.hello import parse_client_hello
+from turn.wire.stun import channel_data
+
+CHANNEL = 0x4000
+NEW_UFRAGS = (b"new", b"newer")
+
+
+class Two:
+    """Two clients of a relay, each at the other's relayed address."""
+
+    def __init__(self, ends: list[tuple[Caller, Address]], ufrags: tuple[bytes, bytes] = UFRAGS) -> None:
+        self.ends, self.ufrags = ends, ufrags
+        self.numbers: Iterator[int] = count(1)
+
+    async def bind(self) -> None:
+        for (caller, _), (_, there) in zip(self.ends, reversed(self.ends), strict=True):
+            await caller.bind(CHANNEL, there)
+
+    async def passes(self, which: int, payload: bytes, seconds: float = PATIENCE) -> bool:
+        """Whether what one of them says arrives."""
+        (caller, _), (other, _) = self.ends[which], self.ends[1 - which]
+        caller.end.send(channel_data(CHANNEL, payload), caller.listener)
+        try:
+            return await asyncio.wait_for(other.end.receive(), seconds) == channel_data(CHANNEL, payload)
+        except TimeoutError:
+            return False
+
+    async def consent(self) -> None:
+        for which in (0, 1):
+            transaction = next(self.numbers).to_bytes(12, "big")
+            assert await self.passes(which, request(transaction, self.ufrags[which], self.ufrags[1 - which]))
+            assert await self.passes(1 - which, success(transaction))
+
+    async def shake_hands(self) -> None:
+        assert await self.passes(0, hello(CLIENT_HELLO, client_hello()))
+        assert await self.passes(1, hello(SERVER_HELLO, server_hello()))
+        assert await self.passes(0, rtp(VOICE, 1))
+
+
+@asynccontextmanager
+async def relaying(folder: Path) -> AsyncIterator[tuple[Two, Running]]:
+    """A relay that has a memory there, and two clients of it."""
+    herald = heard(folder)
+    assert herald is not None
+    async with Running(encrypted_only="enforce") as world:
+        task = asyncio.create_task(Memory(world.service, herald).run())
+        await asyncio.sleep(0)
+        callers = [Caller(world, "alice", "password of hers") for _ in range(2)]
+        two = Two([(caller, await caller.allocate()) for caller in callers])
+        await two.bind()
+        yield two, world
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("minutes", [0, 2])
+async def test_a_call_goes_on_after_a_restart_of_the_relay(tmp_path: Path, minutes: int) -> None:
+    async with relaying(tmp_path) as (two, _):
+        await two.consent()
+        await two.shake_hands()
+    [left] = tmp_path.glob("proved.*")
+    wall, _, rest = left.read_text().partition("\n")
+    left.write_text(f"{float(wall) - 60 * minutes}\n{rest}")
+    async with relaying(tmp_path) as (again, _):
+        again.ufrags = NEW_UFRAGS
+        await again.consent()
+        assert await again.passes(0, rtp(VOICE, 2), 1.0) is (minutes == 0)
+        assert await again.passes(0, rtp(VOICE + 1, 1), 0.2) is (minutes == 0)
+
+
+async def test_what_is_too_old_goes_at_the_start_and_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "proved.dead").write_text("1000.0\n")
+    async with relaying(tmp_path) as (two, _):
+        assert not list(tmp_path.glob("proved.*"))
+        (tmp_path / "proved.older").write_text("1000.0\n")
+        await two.consent()
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_call_goes_on_also_where_the_relay_was_killed_in_its_first_second(tmp_path: Path) -> None:
+    async with relaying(tmp_path / "one") as (two, _):
+        await two.consent()
+        await two.shake_hands()
+        async with asyncio.timeout(1.0):
+            while not (
+                left := [path for path in tmp_path.glob("one/proved.*") if str(VOICE) in path.read_text()]
+            ):
+                await asyncio.sleep(0.01)
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / left[0].name).write_bytes(left[0].read_bytes())  # as it is now
+    async with relaying(tmp_path / "other") as (again, _):
+        again.ufrags = NEW_UFRAGS
+        await again.consent()
+        assert await again.passes(0, rtp(VOICE, 2), 1.0)
+
+
+async def test_what_was_only_told_is_not_told_on(tmp_path: Path) -> None:
+    async with relaying(tmp_path) as (two, one), relaying(tmp_path) as (_, other):
+        await two.consent()
+        await two.shake_hands()
+        async with asyncio.timeout(PATIENCE):
+            while not len(other.relay._state.allocations.proof.sessions):
+                await asyncio.sleep(0.01)
+        assert [session.user for session in one.relay.remember()] == ["alice"]
+        assert other.relay.remember() == other.relay.news() == []
+
+
+async def test_an_offer_told_late_settles_what_was_chosen_here_and_that_is_told_at_once(
+    tmp_path: Path,
+) -> None:
+    beside = Herald(tmp_path)
+    async with relaying(tmp_path) as (two, _):
+        await two.consent()
+        assert await two.passes(1, hello(SERVER_HELLO, server_hello()))
+        beside.tell([Offered("alice", UFRAGS, 0, parse_client_hello(client_hello()))])
+        async with asyncio.timeout(PATIENCE):
+            while not (heard_back := list(beside.hear())):
+                await asyncio.sleep(0.01)
+        assert heard_back == [Proven("alice", UFRAGS, unified=True, srtp=True)]
+        assert await two.passes(0, rtp(VOICE, 1))
+    beside.close()
+
+
+async def test_a_folder_that_cannot_be_had_ends_no_call(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    assert heard(tmp_path / "file") is None
+    async with relaying(tmp_path / "folder") as (two, world):
+        (tmp_path / "folder").rename(tmp_path / "elsewhere")
+        await two.consent()
+        await two.shake_hands()
+        assert world.service.mishaps == 0
+    assert list(dict.fromkeys(record.getMessage().partition(":")[0] for record in caplog.records)) == [
+        "what is proved of calls stays with this process",
+        "what is proved of calls could not be written",
+    ]
+
+
+async def test_a_restart_of_ice_may_lead_to_another_worker(tmp_path: Path) -> None:
+    crowd = Crowd(tmp_path, encrypted_only="enforce")
+    await crowd.start()
+    try:
+        ends = [await crowd.one_each() for _ in range(2)]
+        here, there = (
+            Two(list(pair), ufrags)
+            for pair, ufrags in zip(zip(*ends, strict=True), (UFRAGS, NEW_UFRAGS), strict=True)
+        )
+        for two in (here, there):
+            await two.bind()
+            await two.consent()
+        assert not await there.passes(0, rtp(VOICE, 0), 0.1)
+        await here.shake_hands()
+        tried = [await there.passes(0, rtp(VOICE, number), 0.05) for number in range(2, 12)]
+        assert tried[-1], "it was told"
+        assert sum(tried) >= len(tried) - 1, "at once"
+    finally:
+        await crowd.stop()
+
+
+async def test_the_two_halves_of_a_handshake_may_come_to_two_workers(tmp_path: Path) -> None:
+    crowd = Crowd(tmp_path, encrypted_only="enforce")
+    await crowd.start()
+    try:
+        ends = [await crowd.one_each() for _ in range(2)]
+        here, there = (Two(list(pair)) for pair in zip(*ends, strict=True))
+        for two in (here, there):
+            await two.bind()
+            await two.consent()
+        assert await here.passes(0, hello(CLIENT_HELLO, client_hello()))
+        assert await there.passes(1, hello(SERVER_HELLO, server_hello()))
+        for two in (here, there):
+            tried = [await two.passes(0, rtp(VOICE, number), 0.05) for number in range(10)]
+            assert tried[-1], "it was told"
+    finally:
+        await crowd.stop()

@@ -1,0 +1,146 @@
+"""What one process relays at, others know: while it lives, and no longer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from turn.flows import Address
+from turn.service import relayed_ports
+from turn.service.relayed_ports import BYTES, FILE, PLACES, SLOTS, Live, started
+
+ROOT = Path(__file__).parents[3]
+FOUR, SIX = Address.of("192.0.2.1", 50000), Address.of("2001:db8::1", 50000)
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from turn.flows import Address
+from turn.live import Live
+here = Live(Path(sys.argv[1]))
+here.open(Address.of("192.0.2.1", 50007))
+print("open", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Live, Live]]:
+    one, two = Live(tmp_path), Live(tmp_path)
+    yield one, two
+    two.leave()
+    one.leave()
+
+
+@pytest.mark.parametrize("relay", [FOUR, SIX, FOUR._replace(port=0), SIX._replace(port=65535)])
+def test_what_another_opens_and_closes(pair: tuple[Live, Live], relay: Address) -> None:
+    one, two = pair
+    assert relay not in two
+    one.open(relay)
+    assert relay in two
+    assert relay not in one  # of its own, a process knows more
+    others = [relay._replace(port=relay.port ^ 1), (SIX if relay.ip == FOUR.ip else FOUR)]
+    assert not any(other in two for other in others)
+    two.close(relay)
+    assert relay in two
+    one.close(relay)
+    assert relay not in two
+
+
+def test_who_leaves_leaves_nothing(tmp_path: Path, pair: tuple[Live, Live]) -> None:
+    third = Live(tmp_path)
+    for relay in (FOUR, SIX):
+        third.open(relay)
+        pair[0].open(relay._replace(port=1))
+    third.leave()
+    assert [relay in pair[1] for relay in (FOUR, SIX)] == [False, False]
+    assert all(relay._replace(port=1) in pair[1] for relay in (FOUR, SIX))
+    again = Live(tmp_path)
+    assert again.slot == third.slot
+    again.leave()
+
+
+def test_what_the_dead_held_is_wiped_out(tmp_path: Path, pair: tuple[Live, Live]) -> None:
+    relay = Address.of("192.0.2.1", 50007)
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"open\n"
+        pair[1].sweep()
+        assert relay in pair[0]
+        other.send_signal(signal.SIGKILL)
+    pair[1].sweep()
+    assert relay not in pair[0]
+
+
+def test_a_place_is_given_on_when_nothing_lives_there(pair: tuple[Live, Live]) -> None:
+    one, two = pair
+    places = [Address(bytes([10, 0, 0, number]), 50000) for number in range(PLACES + 1)]
+    for place in places:
+        one.open(place)
+    assert [place in two for place in places] == [True] * PLACES + [False]
+    one.close(places[3])
+    one.open(places[-1])
+    assert places[-1] in two
+    assert places[3] not in two
+    one.close(places[3])  # nobody's by now
+    assert places[-1] in two
+
+
+def test_a_name_within_others_is_no_name(pair: tuple[Live, Live]) -> None:
+    one, two = pair
+    one.open(SIX._replace(ip=b"\x04" + FOUR.ip + bytes(11)))
+    one.open(SIX)
+    assert FOUR not in two
+    one.open(FOUR)
+    assert FOUR in two
+
+
+def test_more_processes_than_slots_only_stay_unheard_of(tmp_path: Path) -> None:
+    crowd = [Live(tmp_path) for _ in range(SLOTS + 1)]
+    assert [one.slot for one in crowd] == [*range(1, SLOTS + 1), 0]
+    crowd[-1].open(FOUR)
+    crowd[-1].close(FOUR)
+    assert FOUR not in crowd[0]
+    for one in crowd:
+        one.leave()
+
+
+@pytest.mark.parametrize("content", [b"x", b"calln relayed 1\0" + bytes(16), bytes(relayed_ports.SIZE)])
+def test_a_file_of_another_boot_or_kind_gives_way(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    one, two = Live(tmp_path), Live(tmp_path, claim=False)
+    one.open(FOUR)
+    assert FOUR in two
+    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
+    assert two.slot == 0
+    one.leave()
+    two.leave()
+
+
+def test_the_file_has_holes(tmp_path: Path, pair: tuple[Live, Live]) -> None:
+    pair[0].open(FOUR)
+    pair[1].sweep()
+    assert (tmp_path / FILE).stat().st_blocks * 512 <= 4 * BYTES + (256 << 10)
+
+
+def test_when_a_process_started() -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+    mine = started(os.getpid())
+    assert mine is not None
+    assert 0 < mine / ticks <= time.clock_gettime(time.CLOCK_BOOTTIME) + 1
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert started(ended.pid) is None
+
+
+def test_a_folder_that_cannot_be_had(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"ot a directory|xists"):
+        Live(tmp_path / "file")

@@ -1,0 +1,103 @@
+"""Orders and answers between two processes, over a pair of sockets in one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from turn.workers.rpc import Does, Line, Refused, Silent
+
+PATIENCE = 10.0  # seconds; only a hang takes so long
+
+
+async def double(value: int) -> int:
+    return value * 2
+
+
+async def refuse() -> None:
+    raise Refused("not today")
+
+
+async def err() -> None:
+    raise KeyError("canary")
+
+
+async def hang() -> None:
+    await asyncio.sleep(60)
+
+
+async def hear(sent: object) -> str:
+    return type(sent).__name__
+
+
+DOES: Does = {"double": double, "refuse": refuse, "err": err, "hang": hang, "hear": hear}
+
+
+@asynccontextmanager
+async def lines(does: Does) -> AsyncIterator[tuple[Line, asyncio.Task[None], socket.socket]]:
+    ours, theirs = socket.socketpair()
+    asking, answering = await Line.at(ours), await Line.at(theirs)
+    serving = asyncio.create_task(answering.serve(does))
+    try:
+        yield asking, serving, theirs
+    finally:
+        serving.cancel()
+        asking.close()
+        answering.close()
+
+
+async def test_orders_are_answered_each_with_its_own() -> None:
+    async with lines(DOES) as (line, _, _):
+        assert await asyncio.gather(
+            *(line.ask("double", value, seconds=PATIENCE) for value in range(20))
+        ) == [*range(0, 40, 2)]
+        assert await line.ask("hear", frozenset((b"\0",)), seconds=PATIENCE) == "frozenset"
+
+
+async def test_what_cannot_be_done_is_said_and_the_line_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    async with lines(DOES) as (line, _, _):
+        with pytest.raises(Refused, match="not today"):
+            await line.ask("refuse", seconds=PATIENCE)
+        with pytest.raises(Refused, match="no such order"):
+            await line.ask("fly", 1, seconds=PATIENCE)
+        with pytest.raises(Refused, match="KeyError"):
+            await line.ask("err", seconds=PATIENCE)
+        assert await line.ask("double", 4, seconds=PATIENCE) == 8
+    assert "canary" not in [record.getMessage() for record in caplog.records]
+
+
+async def test_who_does_not_answer_in_time_is_not_taken_for_who_does_later() -> None:
+    late = asyncio.Event()
+
+    async def dawdle(value: int) -> int:
+        await late.wait()
+        return value
+
+    async with lines({"dawdle": dawdle}) as (line, _, _):
+        with pytest.raises(Silent):
+            await line.ask("dawdle", 1, seconds=0.01)
+        late.set()
+        assert await line.ask("dawdle", 2, seconds=PATIENCE) == 2
+
+
+async def test_an_answer_of_many_megabytes() -> None:
+    async def much(size: int) -> str:
+        return "x" * size
+
+    async with lines({"much": much}) as (line, _, _):
+        assert len(await line.ask("much", 5 << 20, seconds=PATIENCE)) == 5 << 20
+
+
+async def test_the_end_of_one_is_known_to_the_other() -> None:
+    async with lines(DOES) as (line, serving, theirs):
+        line.close()
+        await asyncio.wait_for(serving, PATIENCE)
+    async with lines(DOES) as (line, serving, theirs):
+        theirs.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(Silent):
+            await line.ask("double", 1, seconds=PATIENCE)
+        await asyncio.wait_for(serving, PATIENCE)

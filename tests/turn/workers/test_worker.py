@@ -1,0 +1,102 @@
+"""What a worker does with its orders, in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.turn.engines.certificates import certificate
+from tests.turn.engines.world import End, free
+from tests.turn.process.test_control import ALICE
+from tests.turn.service.test_service import LOOPBACK, SECRET, Caller, turn
+from turn.engines.portable.reuseport import Groups
+from turn.flows import Address, Transport
+from turn.service.relayed_ports import Live
+from turn.workers.rpc import Line, Refused
+from turn.workers.shared_ledger import Shared, make
+from turn.workers.worker import Start, work
+
+PATIENCE = 10.0  # seconds; only a hang takes so long
+KEY = bytes(32)
+
+
+class Place:
+    """A worker's listener, and ends to talk to it with."""
+
+    def __init__(self, listener: Address, shared: Shared) -> None:
+        self.listener = listener
+        self.shared = shared
+        self.ends: list[End] = []
+
+    def end(self) -> End:
+        self.ends.append(End())
+        return self.ends[-1]
+
+
+@asynccontextmanager
+async def working(
+    folder: Path, transport: Transport = "udp", **keys: Any
+) -> AsyncIterator[tuple[Line, Place]]:
+    at = free("127.0.0.1", transport)
+    groups, ledger = Groups([at], 1), make(1)
+    place = Place(at, Shared(ledger, 1, 0, KEY))
+    ours, theirs = socket.socketpair()
+    task, line = asyncio.create_task(work(theirs)), await Line.at(ours)
+    told = turn(listen=str(at), users=dict([ALICE]), **keys)
+    inherited = {address: os.dup(number) for address, number in groups.of(0).items()}
+    try:
+        await line.ask(
+            "start", Start(told, [SECRET], LOOPBACK, inherited, folder, KEY, ledger, 1), seconds=PATIENCE
+        )
+        yield line, place
+    finally:
+        line.close()
+        await asyncio.wait_for(task, PATIENCE)
+        groups.close()
+        os.close(ledger)
+        for end in place.ends:
+            end.close()
+
+
+async def test_it_serves_and_does_as_it_is_told(tmp_path: Path) -> None:
+    async with working(tmp_path) as (line, place):
+        relay = await Caller(place, *ALICE).allocate()
+        [row] = await line.ask("sessions", seconds=PATIENCE)
+        assert (row["id"], row["user"]) == (f"{relay.host}:{relay.port}", "alice")
+        live = Live(tmp_path)
+        assert relay in live
+        assert await line.ask("kill", None, row["id"], seconds=PATIENCE) == 1
+        assert relay not in live
+        live.leave()
+        await Caller(place, *ALICE).allocate()
+        await line.ask("adopt", turn(), [SECRET], LOOPBACK, seconds=PATIENCE)  # without alice
+        assert await line.ask("count", seconds=PATIENCE) == 0
+        await line.ask("drain", None, seconds=PATIENCE)
+        figures = {figure[0]: figure for figure in await line.ask("figures", seconds=PATIENCE)}
+        assert figures["calln_relay_draining"][3] == [["calln_relay_draining", {}, 1.0]]
+
+
+async def test_limits_are_kept_where_all_see_them(tmp_path: Path) -> None:
+    async with working(tmp_path) as (_, place):
+        assert place.shared.held("allocations").count(b"") == 0
+        await Caller(place, *ALICE).allocate()
+        assert place.shared.held("allocations").count(b"") == 1
+        assert place.shared.held("users").count(b"alice") == 1
+
+
+async def test_a_certificate_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    shown = certificate()
+    keys = {"certificate": shown.chain, "key": shown.key}
+    async with working(tmp_path, "tls", **keys) as (line, place):
+        await line.ask("present", turn(listen=str(place.listener), **keys), seconds=PATIENCE)
+        (tmp_path / "empty.pem").touch()
+        broken = turn(listen=str(place.listener), **{**keys, "certificate": tmp_path / "empty.pem"})
+        with pytest.raises(Refused, match=r"turn\.certificate"):
+            await line.ask("present", broken, seconds=PATIENCE)

@@ -1,0 +1,112 @@
+"""One worker's process from the outside: it sits down, answers, hangs, dies, and leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.turn.crowd import is_alive, pid_of
+from tests.turn.engines.world import free
+from tests.turn.service.test_service import LOOPBACK, SECRET, turn
+from turn.engines.portable.reuseport import Groups
+from turn.workers import worker_process as module
+from turn.workers.rpc import Refused, Silent
+from turn.workers.shared_ledger import make
+from turn.workers.worker import Start
+from turn.workers.worker_process import CannotSit, Seat
+
+
+@asynccontextmanager
+async def seated(folder: Path, **keys: object) -> AsyncIterator[tuple[Seat, Start]]:
+    """A worker's process that was not told to start yet."""
+    at = free("127.0.0.1", "udp")
+    groups, ledger, seat = Groups([at], 1), make(1), Seat(0)
+    start = Start(turn(**keys), [SECRET], LOOPBACK, groups.of(0), folder, bytes(32), ledger, 1)
+    await seat.sit((*groups.of(0).values(), ledger))
+    try:
+        yield seat, start
+    finally:
+        await seat.leave()
+        groups.close()
+        os.close(ledger)
+
+
+async def test_it_starts_answers_and_leaves(tmp_path: Path) -> None:
+    async with seated(tmp_path) as (seat, start):
+        await seat.begin(start)
+        assert await seat.ask("count") == 0
+        await seat.look()
+        assert "calln_relay_mishaps" in [figure[0] for figure in seat.figures]
+        assert {figure.kind for figure in seat.bury()} == {"counter"}
+        assert seat.figures == []
+        with pytest.raises(Refused, match="TypeError"):
+            await seat.ask("kill", "one", "two", "three")
+        assert isinstance(await seat.tell("kill", "one", "two", "three"), Refused)
+        await seat.leave()
+        assert not is_alive(pid_of(seat))
+        with pytest.raises(Silent):
+            await seat.ask("count")
+        assert isinstance(await seat.tell("count"), Silent)
+        await seat.look()
+        assert seat.figures == []
+
+
+async def test_a_folder_that_we_happen_to_be_in_is_no_place_for_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the name of one of ours, or of another's that we use."""
+    for name in ("turn", "pydantic"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    async with seated(tmp_path) as (seat, start):
+        await seat.begin(start)
+        assert await seat.ask("count") == 0
+
+
+async def test_a_worker_finds_its_modules_where_we_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release is a folder, and another one for what it needs."""
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'came')!r}, 'w').close()")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    async with seated(tmp_path) as (seat, start):
+        await seat.begin(start)
+        assert (tmp_path / "came").exists()
+
+
+async def test_it_outlives_signals_that_are_not_for_it(tmp_path: Path) -> None:
+    async with seated(tmp_path) as (seat, start):
+        await seat.begin(start)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(pid_of(seat), number)
+        assert await seat.ask("count") == 0
+
+
+async def test_one_that_cannot_start_says_why_and_ends(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with seated(tmp_path / "file") as (seat, start):
+        with pytest.raises(CannotSit, match=r"ot a directory|xists"):
+            await seat.begin(start)
+        await seat.ended()
+        assert not is_alive(pid_of(seat))
+
+
+async def test_one_that_hangs_is_ended_at_the_second_miss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.1)
+    async with seated(tmp_path) as (seat, start):
+        await seat.begin(start)
+        os.kill(pid_of(seat), signal.SIGSTOP)
+        for alive in (True, False):
+            with pytest.raises(Silent):
+                await seat.ask("count")
+            assert (seat.misses == 1) is alive
+        assert await seat.ended() > 0
+        assert seat.line is None

@@ -1,0 +1,144 @@
+"""What an Allocate may ask for: the checks of RFC 8656 §7.2 in their order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from turn.core.exchange import Exchange
+from turn.core.peers import relay_ip
+from turn.errors import (
+    AllocationMismatch,
+    BadRequest,
+    FamilyNotSupported,
+    InsufficientCapacity,
+    MobilityForbidden,
+    TransportNotSupported,
+    TryAlternate,
+)
+from turn.wire.attributes import (
+    ADDITIONAL_ADDRESS_FAMILY,
+    EVEN_PORT,
+    IPV4,
+    IPV6,
+    LIFETIME,
+    MOBILITY_TICKET,
+    REQUESTED_ADDRESS_FAMILY,
+    REQUESTED_TRANSPORT,
+    RESERVATION_TOKEN,
+    SIZES,
+    Attribute,
+)
+
+UDP = 17  # the protocol number in REQUESTED-TRANSPORT
+BESIDE_NO_TOKEN: tuple[Attribute[Any], ...] = (
+    EVEN_PORT,
+    REQUESTED_ADDRESS_FAMILY,
+    ADDITIONAL_ADDRESS_FAMILY,
+)
+
+
+def refuse_mobility(exchange: Exchange) -> None:
+    if exchange.message.has(MOBILITY_TICKET):
+        raise MobilityForbidden
+
+
+def refuse_second(exchange: Exchange) -> None:
+    if exchange.allocation is not None:
+        raise AllocationMismatch
+
+
+def check_transport(exchange: Exchange) -> None:
+    transport = exchange.message.get(REQUESTED_TRANSPORT)
+    if transport is None:
+        raise BadRequest("no transport")
+    if transport != UDP:
+        raise TransportNotSupported
+
+
+def check_token(exchange: Exchange) -> None:
+    message = exchange.message
+    token = message.get(RESERVATION_TOKEN)
+    if token is None:
+        return
+    if any(message.has(row) for row in BESIDE_NO_TOKEN):
+        raise BadRequest("a token says it all")
+    exchange.state.reservations.check(token, exchange.signed.user)
+
+
+def check_both_families(exchange: Exchange) -> None:
+    message = exchange.message
+    if message.has(REQUESTED_ADDRESS_FAMILY) and message.has(ADDITIONAL_ADDRESS_FAMILY):
+        raise BadRequest("one family and two")
+
+
+def check_family(exchange: Exchange) -> None:
+    if not any(choose_ips(exchange).values()):
+        raise FamilyNotSupported
+
+
+def check_pair(exchange: Exchange) -> None:
+    if exchange.message.get(EVEN_PORT) and exchange.message.has(ADDITIONAL_ADDRESS_FAMILY):
+        raise BadRequest("a pair and two families")
+
+
+def refuse_pair(exchange: Exchange) -> None:
+    """Whoever shows the token may come to another process of ours, which does not hold the port."""
+    if exchange.message.get(EVEN_PORT) and exchange.state.settings.several:
+        raise InsufficientCapacity("pair")
+
+
+def check_additional_family(exchange: Exchange) -> None:
+    family = exchange.message.get(ADDITIONAL_ADDRESS_FAMILY)
+    if family is not None and family != IPV6:
+        raise BadRequest("only IPv6 is additional")
+
+
+def check_lifetime(exchange: Exchange) -> None:
+    exchange.message.get(LIFETIME)
+
+
+def refuse_while_draining(exchange: Exchange) -> None:
+    """Last: 300 is for who would have been served. Its address has the client's family (RFC 8489 §10)."""
+    state, client = exchange.state, exchange.client
+    if not state.draining:
+        return
+    if state.alternate is not None and len(state.alternate.ip) == len(client.ip):
+        raise TryAlternate(state.alternate)
+    raise InsufficientCapacity("draining")
+
+
+CHECKS = (
+    refuse_mobility,
+    refuse_second,
+    check_transport,
+    check_token,
+    check_both_families,
+    check_family,
+    check_pair,
+    check_additional_family,
+    check_lifetime,
+    refuse_pair,
+    refuse_while_draining,
+)
+
+
+def choose_ips(exchange: Exchange) -> dict[int, bytes | None]:
+    """Which of our addresses to relay from, by family: None where there is none.
+
+    Without a wish it is IPv4 (RFC 8656 §7.2); but browsers never state one, so where we have only IPv6, it
+    is IPv6 rather than 440.
+    """
+    message = exchange.message
+    wish = message.get(REQUESTED_ADDRESS_FAMILY)
+    if wish is not None:
+        return {wish: ip_of(exchange, wish)}
+    four, six = ip_of(exchange, IPV4), ip_of(exchange, IPV6)
+    if message.has(ADDITIONAL_ADDRESS_FAMILY):
+        return {IPV4: four, IPV6: six}
+    return {IPV4: four} if four else {IPV6: six}
+
+
+def ip_of(exchange: Exchange, family: int) -> bytes | None:
+    if family not in SIZES:
+        return None
+    return relay_ip(exchange.state.settings, exchange.packet.here.ip, SIZES[family])

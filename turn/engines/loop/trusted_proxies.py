@@ -1,0 +1,32 @@
+"""The proxies that are believed, and a word to the operator where one says nothing that can be."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+
+from turn.flows import Address
+from turn.wire.proxy_protocol import BadHeader
+
+log = logging.getLogger("calln.relay")
+
+SELDOM = 60  # seconds between two lines for one reason: a proxy's mistake comes with each connection
+
+
+class Proxies:
+    """`known` says by its address whether somebody is one."""
+
+    def __init__(self, known: Callable[[bytes], bool]) -> None:
+        self.known = known
+        self.quiet: dict[str, float] = {}  # reason -> until when
+
+    def include(self, there: Address) -> bool:
+        return self.known(there.ip)
+
+    def refuse(self, bad: BadHeader) -> None:
+        """Say why, seldom, and nothing of what was read."""
+        reason, now = str(bad), monotonic()
+        if now >= self.quiet.get(reason, now):
+            self.quiet[reason] = now + SELDOM
+            log.warning("what comes from an address in turn.proxies is refused: %s", reason)

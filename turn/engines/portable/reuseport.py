@@ -1,0 +1,45 @@
+"""Sockets of several processes at one address: the kernel gives each client to one of them, always the same.
+
+Whoever makes them keeps them all open, so that the group stays as it is when a process dies: the others keep
+their clients, and what comes for the dead one waits in its socket for the one that takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from socket import socket
+
+from turn.engines import Bind, CannotListen
+from turn.engines.loop import sockets
+from turn.engines.tcp.unix_acceptor import INDOOR
+from turn.flows import Address
+
+
+class Groups:
+    """A set of sockets for each of so many processes. Raises CannotListen."""
+
+    def __init__(self, listen: Sequence[Address], members: int, bind: Bind = sockets.bound) -> None:
+        self._groups: dict[Address, list[socket]] = {}
+        try:
+            for address in listen:
+                self._bind(address, members, bind)
+        except OSError as error:
+            self.close()
+            raise CannotListen(address, error) from None
+
+    def _bind(self, address: Address, members: int, bind: Bind) -> None:
+        """The first as if it were alone, to learn whether somebody else is there. Raises OSError."""
+        made = self._groups.setdefault(address, [])
+        made.append(bind(address))
+        join = bind if address == INDOOR else partial(sockets.bound, beside=True)
+        made.extend(join(address) for _ in range(members - 1))
+
+    def of(self, member: int) -> Mapping[Address, int]:
+        """One process's descriptors."""
+        return {address: made[member].fileno() for address, made in self._groups.items()}
+
+    def close(self) -> None:
+        for made in self._groups.values():
+            for sock in made:
+                sock.close()

@@ -1,0 +1,158 @@
+"""Has this path shown that it is encrypted? Every packet between a client and its peers is judged here.
+
+Nothing but a check of ICE and its answer passes before the peer has answered one; DTLS only where it
+encrypts; media only in a session whose handshake was seen, and only while the first bytes of its payloads
+look as encrypted ones do. Where a call may have come here in its middle (`compat`), a handshake that nobody
+saw is done without. Evidence against content drops packets of one stream for a while, and nothing more: what
+can be forged never ends a call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from turn.deadlines import Deadlines
+from turn.flows import Address
+from turn.gate.handshake import Refused
+from turn.gate.pairs import Pair, Room
+from turn.gate.rules import CHECK, GATES, IN, OTHER, OUT, Case, Gate, may_carry
+from turn.gate.sessions import News, Proven, Sessions
+from turn.wire.ice import parse_check
+from turn.wire.stun import WireError
+
+Mode = Literal["off", "observe", "compat", "enforce"]
+Way = tuple[Address, Address]  # a relayed address and a peer
+
+VOUCHED = "c."  # how a user begins whose call our own signalling has checked
+NOTHING: frozenset[int] = frozenset()
+
+
+class Verdict(NamedTuple):
+    """`reason` is what passed, or why it does not. `changed`: an engine may carry something else of this pair
+    by itself now; `Proof.media` says what."""
+
+    passes: bool
+    reason: str
+    changed: bool = False
+
+
+def is_vouched(username: str, user: str) -> bool:
+    """Whether our own signalling made this name for a call whose descriptions it has checked: by its first
+    letters, and only of minted names, whose user is but a part of them."""
+    return user != username and user.startswith(VOUCHED)
+
+
+class Proof:
+    """`counts` goes by the rule that held, enforce or compat, and the
+    reason."""
+
+    def __init__(self, mode: Mode = "enforce") -> None:
+        self.mode: Mode = mode
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.sessions = Sessions()
+        self._rooms: dict[Address, Room] = {}
+        self._deadlines: Deadlines[Way] = Deadlines()
+
+    def admit(self, relay: Address, user: str, *, vouched: bool = False) -> None:
+        """An allocation begins."""
+        self._rooms[relay] = Room(user, vouched)
+        self.sessions.hold(user)
+
+    def forget(self, relay: Address) -> None:
+        """An allocation has ended; its sessions may go on in others. Of an unknown one: nothing happens."""
+        room = self._rooms.pop(relay, None)
+        if room is not None:
+            for peer in room.pairs:
+                self._deadlines.drop((relay, peer))
+            self.sessions.release(room.user)
+
+    def judge(self, relay: Address, peer: Address, outward: bool, payload: bytes, now: float) -> Verdict:
+        """Whether this may go from the client to the peer, or else the other way. The relayed address must be
+        admitted."""
+        if self.mode == "off":
+            return Verdict(True, "off")
+        room = self._rooms[relay]
+        gate = GATES[payload[0]] if payload else OTHER
+        lenient = self._is_lenient(room)
+        passes, reason, pair = True, gate.name, room.pairs.get(peer)
+        try:
+            pair = pair or begin(room, peer, gate, payload, now, outward=outward)
+            gate.act(Case(self.sessions, room, pair, lenient, OUT if outward else IN, payload, now))
+        except WireError:
+            passes, reason = False, f"malformed {gate.name}"
+        except Refused as why:
+            passes, reason = False, str(why)
+        self.counts["compat" if lenient else "enforce", reason] += 1
+        changed = pair is not None and pair.stale and self._settle((relay, peer), pair, now)
+        return Verdict(passes or self.mode == "observe", reason, changed)
+
+    def media(self, relay: Address, peer: Address) -> frozenset[int] | None:
+        """The streams of this pair that an engine may carry by itself, those from the peer with INWARD: None
+        is all and everything."""
+        if self.mode == "off":
+            return None
+        pair = self._pair((relay, peer))
+        return pair.media if pair else NOTHING
+
+    def expire(self, now: float) -> Iterator[Way]:
+        """What ends by now: the pairs whose `media` is another for it."""
+        self.sessions.expire(now)
+        for way in list(self._deadlines.due(now)):
+            pair = self._pair(way)
+            if pair is not None and self._settle(way, pair, now):
+                yield way
+
+    def adopt(self, mode: Mode, now: float) -> list[Way]:
+        """From now on this mode; these are the pairs whose `media` is another for it. From `off` and to it,
+        all pairs are."""
+        self.mode = mode
+        ways = ((relay, peer) for relay, room in self._rooms.items() for peer in room.pairs)
+        return [way for way in ways if self._settle(way, self._rooms[way[0]].pairs[way[1]], now)]
+
+    def next_expiry(self) -> float | None:
+        times = (self._deadlines.next(), self.sessions.next_expiry())
+        return min((time for time in times if time is not None), default=None)
+
+    def learn(self, told: News, now: float) -> None:
+        """Believe another relay of ours, which saw this session's handshake or one end's part of it."""
+        self.sessions.learn(told, now)
+
+    def news(self) -> list[News]:
+        """What was proved or offered here since the last call, for the workers beside us."""
+        return self.sessions.news()
+
+    def remember(self) -> list[Proven]:
+        """All sessions of clients here that are proved now, for the relays beside this one and after it."""
+        known = (session for session in self.sessions if session.entered)
+        return [session.proven() for session in known if session.srtp is not None]
+
+    def _is_lenient(self, room: Room) -> bool:
+        return room.vouched or self.mode == "compat"
+
+    def _pair(self, way: Way) -> Pair | None:
+        room = self._rooms.get(way[0])
+        return room.pairs.get(way[1]) if room else None
+
+    def _settle(self, way: Way, pair: Pair, now: float) -> bool:
+        """Whether what an engine may carry has changed; also notes when that may happen by itself."""
+        pair.stale = False
+        end = pair.next_end(now)
+        if end is not None:
+            self._deadlines.set(way, end)
+        media = pair.tested() if may_carry(pair, self._is_lenient(self._rooms[way[0]]), now) else NOTHING
+        changed, pair.media = media != pair.media, media
+        return changed
+
+
+def begin(room: Room, peer: Address, gate: Gate, payload: bytes, now: float, *, outward: bool) -> Pair:
+    """A new pair, for a check. Raises Refused and WireError: what else comes first has no consent."""
+    if gate is OTHER:
+        raise Refused("other")
+    if gate is not CHECK or parse_check(payload).ufrags is None:
+        raise Refused("no consent")
+    pair = room.begin(peer, now, outward=outward)
+    if pair is None:
+        raise Refused("too many pairs")
+    return pair

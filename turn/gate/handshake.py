@@ -1,0 +1,247 @@
+"""What the two ends of a DTLS handshake say in clear: hellos put together from fragments, and what they agree
+on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from turn.limits.buckets import Bucket
+from turn.wire.dtls import CLIENT_HELLO, FRAGMENT, SERVER_HELLO, Fragment
+from turn.wire.hello import (
+    NULL_PROFILES,
+    PROFILES,
+    SUITES_12,
+    SUITES_13,
+    ClientHello,
+    ServerHello,
+    parse_client_hello,
+    parse_server_hello,
+)
+from turn.wire.stun import WireError
+
+Hello = ClientHello | ServerHello
+
+HELLOS: dict[int, Callable[[bytes], Hello]] = {
+    CLIENT_HELLO: parse_client_hello,
+    SERVER_HELLO: parse_server_hello,
+}
+MAX_HELLO = 4096  # bytes of one: post-quantum ones have 1,500, and with a second key share 3,000
+MAX_FRAGMENTS = 16  # of one hello
+MAX_ASSEMBLIES = 4  # of each end: bounds memory; the oldest goes first, so that a forged one blocks nothing
+MAX_BUFFERED = MAX_HELLO  # bytes of each end's fragments together: the same
+PATIENCE = 4.0  # seconds until what conflicts begins anew: a forged fragment keeps nobody out for long
+
+# Certificates and the like pass unread, so an end may say so much in clear and no more: in one session, and
+# through one allocation, since sessions are cheap to make. It fills up again, or what is forged in an end's
+# name would use it up for good.
+CLEAR_BURST, CLEAR_PER_SECOND = 65536.0, 1024.0
+
+
+class Refused(Exception):  # no error: it is what the gate is for
+    """What may not pass; its text is the name that it is counted under."""
+
+
+class Unencrypted(Refused):
+    """A handshake that agrees on something else than encryption."""
+
+
+class Agreement(NamedTuple):
+    """Both hellos were seen: whether records have DTLS 1.3's header, and whether SRTP was agreed on."""
+
+    unified: bool
+    srtp: bool
+
+
+class Assembly:
+    """The fragments of one hello. Complete ones are kept, too: whatever repeats a part is judged with the
+    whole."""
+
+    __slots__ = ("_read", "began", "length", "parts")
+
+    def __init__(self, length: int, began: float) -> None:
+        self.length, self.began = length, began
+        self.parts: dict[int, bytes] = {}
+        self._read: Hello | str | None = None  # or what is wrong with it
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.parts.values()))
+
+    def fits(self, fragment: Fragment) -> bool:
+        return fragment.length == self.length and all(
+            agrees(fragment.offset, fragment.data, offset, part) for offset, part in self.parts.items()
+        )
+
+    def is_over(self, now: float) -> bool:
+        """Whether another hello of the same number may take its place: another association's."""
+        return now - self.began > PATIENCE or self.whole() is not None
+
+    def add(self, offset: int, data: bytes) -> None:
+        """Raises Refused, and then changes nothing."""
+        if self.whole() is not None:
+            return
+        parts = {**self.parts, offset: max(self.parts.get(offset, b""), data, key=len)}
+        merged = merge(parts)
+        if len(merged) > MAX_FRAGMENTS:
+            raise Refused("too many fragments")
+        self.parts = merged
+
+    def whole(self) -> bytes | None:
+        body = self.parts.get(0, b"")
+        return body if len(body) == self.length else None
+
+    def hello(self, kind: int) -> Hello | None:
+        """The whole, parsed once however often a part is repeated. Raises WireError."""
+        body = self.whole()
+        if body is None:
+            return None
+        if self._read is None:
+            self._read = read_hello(kind, body)
+        if isinstance(self._read, str):
+            raise WireError(self._read)
+        return self._read
+
+
+def read_hello(kind: int, body: bytes) -> Hello | str:
+    """A hello, or why it is none."""
+    try:
+        return HELLOS[kind](body)
+    except WireError as why:
+        return str(why)
+
+
+def merge(parts: dict[int, bytes]) -> dict[int, bytes]:
+    """The same without gaps that are none, and without overlaps: it never holds more than the whole has."""
+    merged: dict[int, bytes] = {}
+    start = end = -1
+    for offset in sorted(parts):
+        if offset > end:
+            start, merged[offset] = offset, parts[offset]
+        else:
+            merged[start] += parts[offset][end - offset :]
+        end = start + len(merged[start])
+    return merged
+
+
+def agrees(offset: int, data: bytes, other: int, part: bytes) -> bool:
+    """Whether two parts say the same where they overlap."""
+    first, last = max(offset, other), min(offset + len(data), other + len(part))
+    return first >= last or data[first - offset : last - offset] == part[first - other : last - other]
+
+
+class End:
+    """One end of a session."""
+
+    __slots__ = ("_assemblies", "_clear", "choice", "offer")
+
+    def __init__(self) -> None:
+        self._assemblies: dict[tuple[int, int], Assembly] = {}
+        self._clear = Bucket(CLEAR_PER_SECOND, CLEAR_BURST)
+        self.offer: ClientHello | None = None  # the last complete one
+        self.choice: ServerHello | None = None  # the same
+
+    def take(self, fragment: Fragment, now: float) -> Hello | None:
+        """A hello that is whole now. Raises Refused and WireError."""
+        if not self.may_say(FRAGMENT.size + len(fragment.data), now):
+            raise Refused("too much in clear")
+        if fragment.kind not in HELLOS:
+            return None
+        if not 0 < fragment.length <= MAX_HELLO:
+            raise Refused("hello too long")
+        assembly = self._assembly(fragment, now)
+        assembly.add(fragment.offset, fragment.data)
+        self._shrink(assembly)
+        return assembly.hello(fragment.kind)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of a hello was heard, or another process of ours has heard one."""
+        return bool(self._assemblies) or self.offer is not None
+
+    def may_say(self, size: int, now: float) -> bool:
+        """Whether so much more may pass before the session is open."""
+        return self._clear.take(now, size)
+
+    def _assembly(self, fragment: Fragment, now: float) -> Assembly:
+        key = (fragment.kind, fragment.number)
+        assembly = self._assemblies.get(key)
+        if assembly is None or not assembly.fits(fragment):
+            if assembly is not None and not assembly.is_over(now):
+                raise Refused("conflicting fragments")
+            assembly = self._assemblies[key] = Assembly(fragment.length, now)
+        return assembly
+
+    def _shrink(self, latest: Assembly) -> None:
+        while len(self._assemblies) > MAX_ASSEMBLIES or self.buffered > MAX_BUFFERED:
+            del self._assemblies[next(key for key, one in self._assemblies.items() if one is not latest)]
+
+    @property
+    def buffered(self) -> int:
+        return sum(assembly.size for assembly in self._assemblies.values())
+
+
+class Handshake:
+    """What was said between two ends; who speaks is 0 or 1."""
+
+    __slots__ = ("ends",)
+
+    def __init__(self) -> None:
+        self.ends = (End(), End())
+
+    def hear(self, speaker: int, fragment: Fragment, now: float) -> Agreement | None:
+        """What this fragment settles, if it does. Raises Refused and WireError."""
+        hello = self.ends[speaker].take(fragment, now)
+        if isinstance(hello, ClientHello):
+            self.ends[speaker].offer = hello
+        if not isinstance(hello, ServerHello):
+            return None
+        self.ends[speaker].choice = hello
+        return agree(self.ends[1 - speaker].offer, hello)
+
+    def believe(self, speaker: int, offer: ClientHello) -> Agreement | None:
+        """What this offer settles, which another process has heard: its answer may be here already. Raises
+        Refused."""
+        self.ends[speaker].offer = offer
+        choice = self.ends[1 - speaker].choice
+        return None if choice is None else agree(offer, choice)
+
+    def may_overtake(self, speaker: int, size: int, now: float) -> bool:
+        """Whether so much of what DTLS 1.3 encrypts of a handshake may come before the ServerHello that it
+        follows: on some ways packets overtake each other."""
+        return self.has_offer_for(speaker) and self.ends[speaker].may_say(size, now)
+
+    def may_acknowledge(self, speaker: int) -> bool:
+        """Whether there is something in clear to acknowledge: even parts of a hello are (RFC 9147 §7.1)."""
+        return self.ends[1 - speaker].has_begun
+
+    def has_offer_for(self, speaker: int) -> bool:
+        """Whether the other end has offered something to this one."""
+        return self.ends[1 - speaker].offer is not None
+
+
+def agree(offer: ClientHello | None, choice: ServerHello) -> Agreement | None:
+    """What a ServerHello settles for who sent the other end's ClientHello: nothing where there is none.
+    Raises Unencrypted for what does not encrypt, and for what was not offered."""
+    if choice.suite not in (SUITES_13 if choice.version_13 else SUITES_12):
+        raise Unencrypted("cipher suite")
+    if choice.profile is not None and choice.profile not in PROFILES:
+        raise Unencrypted("srtp profile")
+    if choice.retry or offer is None:
+        return None
+    if choice.suite not in offer.suites:
+        raise Unencrypted("cipher suite")
+    return Agreement(choice.version_13, is_srtp(offer, choice))
+
+
+def is_srtp(offer: ClientHello, choice: ServerHello) -> bool:
+    """DTLS 1.3 encrypts the choice of a profile: there, the whole offer must be good (RFC 9147 §5.1)."""
+    if choice.version_13:
+        if offer.profiles and offer.profiles & NULL_PROFILES:
+            raise Unencrypted("srtp profile")
+        return bool(offer.profiles)
+    if choice.profile is None:
+        return False
+    if offer.profiles is None or choice.profile not in offer.profiles:
+        raise Unencrypted("srtp profile")
+    return True

@@ -1,0 +1,236 @@
+"""What the gate remembers of one allocation: its peers, the checks between them, and their streams."""
+
+from __future__ import annotations
+
+from array import array
+
+from turn.flows import Address
+from turn.gate.handshake import CLEAR_BURST, CLEAR_PER_SECOND
+from turn.gate.sessions import Session
+from turn.limits.buckets import Bucket
+from turn.wire.srtp import INWARD, RTCP, SAMPLE, looks_plain
+
+CONSENT = 30.0  # seconds that an answered check counts (RFC 7675 §5.1)
+TRANSACTION = 40.0  # seconds that an answer may take: a request is repeated for so long (RFC 8489 §6.2.1)
+MAX_TRANSACTIONS = 32  # of a pair and direction: what Chromium asks in 1.5 seconds of silence
+CHECKS_PER_SECOND, CHECKS_BURST = 50.0, 100.0  # of a pair and direction: STUN is no way to carry data
+ROOM_PER_SECOND, ROOM_BURST = 200.0, 400.0  # of an allocation and direction: 30 candidates at once
+MAX_PAIRS = 16  # of an allocation: bounds memory; the oldest without consent goes first
+MAX_STREAMS = 24  # of an allocation that are tested, passed or blocked: the same; a call has about ten
+EVICTIONS_PER_SECOND, EVICTIONS_BURST = 1.0, 8.0  # of tested streams, each of which has an engine told
+BLOCKED = 60.0  # seconds until a stream that looked plain is tested anew
+CIPHERTEXT = RTCP + 1  # stands for the records of DTLS, where those are tested
+
+HASHED = 0xFFFFFFFF  # what is kept of a hash
+TESTED: float = 0.0  # of a stream: it looks encrypted
+LATEST = 8  # packets of a stream under test that are known again
+REPEATS = 3  # for each new one that say nothing: else a few packets, by turns, would never be tested
+ID = 4  # bytes that stand for a transaction id: a hash with this process's own key
+ENTRY = ID + 2  # and of the time in tenths of a second behind it
+WRAP = 1 << 16
+
+
+class Transactions:
+    """The latest requests, in one piece of memory: most of what the gate remembers are these."""
+
+    __slots__ = ("_at", "_ring", "asked")
+
+    def __init__(self) -> None:
+        self._ring = bytearray()
+        self._at = 0
+        self.asked = float("-inf")  # when the latest of them came
+
+    def add(self, transaction: bytes, now: float) -> None:
+        """Repeated, it takes no more room."""
+        self.asked = now
+        known = self._find(transaction)
+        at = self._at if known < 0 else known
+        self._ring[at : at + ENTRY] = short(transaction) + tenths(now).to_bytes(2, "big")
+        if known < 0:
+            self._at = (at + ENTRY) % (ENTRY * MAX_TRANSACTIONS)
+
+    def _find(self, transaction: bytes) -> int:
+        wanted = short(transaction)
+        at = self._ring.rfind(wanted)
+        while at > 0 and at % ENTRY:
+            at = self._ring.rfind(wanted, 0, at + ID - 1)
+        return at
+
+    def has(self, transaction: bytes, now: float) -> bool:
+        at = self._find(transaction)
+        if at < 0:
+            return False
+        then = int.from_bytes(self._ring[at + ID : at + ENTRY], "big")
+        return (tenths(now) - then) % WRAP <= TRANSACTION * 10
+
+
+def short(transaction: bytes) -> bytes:
+    return (hash(transaction) & HASHED).to_bytes(ID, "big")
+
+
+def tenths(now: float) -> int:
+    return int(now * 10) % WRAP
+
+
+class Direction(Transactions):
+    """One of the two directions of a pair: from the client (0) or from the peer (1)."""
+
+    __slots__ = ("answered", "pace")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered = float("-inf")  # when the other end last answered one of these with a success
+        self.pace = Bucket(CHECKS_PER_SECOND, CHECKS_BURST)
+
+
+class Trial:
+    """A stream under test: the first bytes of its payloads. A packet that comes again, as over bonded links,
+    says nothing new; but it must be the whole packet, or what has one number would never be tested."""
+
+    __slots__ = ("_latest", "_repeats", "firsts")
+
+    def __init__(self) -> None:
+        self.firsts = bytearray()
+        self._latest = array("I")
+        self._repeats = 0
+
+    def add(self, packet: bytes, at: int) -> bool:
+        """Whether it is a new one."""
+        mark = hash(packet) & HASHED
+        if mark in self._latest and self._repeats < REPEATS * len(self.firsts):
+            self._repeats += 1
+            return False
+        slot = len(self.firsts) % LATEST
+        self._latest[slot : slot + 1] = array("I", (mark,))
+        self.firsts.append(packet[at])
+        return True
+
+
+class Pair:
+    """`client` is which end of its session the client is, 0 or 1. `media` is what an engine may carry of it
+    by itself, as the core was last told; `stale`: that may have changed."""
+
+    __slots__ = ("client", "media", "session", "stale", "streams", "ways")
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.client = 0
+        self.ways = (Direction(), Direction())
+        self.streams: dict[int, Trial | float] = {}  # under test, TESTED, or blocked until then
+        self.media: frozenset[int] = frozenset()
+        self.stale = False
+
+    def join(self, session: Session, client: int) -> None:
+        self.session, self.client, self.stale = session, client, True
+
+    def has_consent(self, now: float) -> bool:
+        """In either direction: one end may be a server that never asks (RFC 8445 §2.5)."""
+        there, back = self.ways
+        return now - there.answered < CONSENT or now - back.answered < CONSENT
+
+    def has_both_consents(self, now: float) -> bool:
+        there, back = self.ways
+        return now - there.answered < CONSENT and now - back.answered < CONSENT
+
+    def next_end(self, now: float) -> float | None:
+        """When the next of the two consents ends."""
+        return min((end for way in self.ways if (end := way.answered + CONSENT) > now), default=None)
+
+    def tested(self) -> frozenset[int]:
+        """Streams of media, those from the peer with INWARD."""
+        passed = (stream for stream, state in self.streams.items() if state == TESTED)
+        return frozenset(stream for stream in passed if stream & ~INWARD != CIPHERTEXT)
+
+
+def clear_buckets() -> tuple[Bucket, Bucket]:
+    """What is forged from another port of the peer has no consent, and takes nothing from what has."""
+    return Bucket(CLEAR_PER_SECOND, CLEAR_BURST), Bucket(CLEAR_PER_SECOND, CLEAR_BURST)
+
+
+class Room:
+    """One allocation's pairs. Whether `vouched`: our own signalling knows both ends. `clear` is what each
+    direction may still say in clear, without consent and with it."""
+
+    __slots__ = ("_evictions", "_paces", "_swept", "clear", "pairs", "streams", "user", "vouched")
+
+    def __init__(self, user: str, vouched: bool) -> None:
+        self.user, self.vouched = user, vouched
+        self.pairs: dict[Address, Pair] = {}
+        self.streams = 0
+        self.clear = (clear_buckets(), clear_buckets())
+        self._paces = (Bucket(ROOM_PER_SECOND, ROOM_BURST), Bucket(ROOM_PER_SECOND, ROOM_BURST))
+        self._evictions = Bucket(EVICTIONS_PER_SECOND, EVICTIONS_BURST)
+        self._swept: float | None = None
+
+    def may_check(self, pair: Pair, way: int, now: float) -> bool:
+        """Whether one more message of ICE may go this way, of this pair and of all together: each port of a
+        peer is another pair."""
+        return pair.ways[way].pace.take(now) and self._paces[way].take(now)
+
+    def begin(self, peer: Address, now: float, *, outward: bool = True) -> Pair | None:
+        """A new pair; None where there are too many that live."""
+        if len(self.pairs) >= MAX_PAIRS:
+            oldest = self._dead(now, outward=outward)
+            if oldest is None:
+                return None
+            self.streams -= len(self.pairs.pop(oldest).streams)
+        pair = self.pairs[peer] = Pair()
+        return pair
+
+    def _dead(self, now: float, *, outward: bool) -> Address | None:
+        """Who goes for a new pair: those that the client asks last, and for a peer's sake never."""
+        dead = [other for other, pair in self.pairs.items() if not (pair.media or pair.has_consent(now))]
+        unasked = (other for other in dead if now - self.pairs[other].ways[0].asked >= TRANSACTION)
+        return next(unasked, dead[0] if dead and outward else None)
+
+    def sample(self, pair: Pair, stream: int, packet: bytes, at: int, now: float) -> bool | None:
+        """Whether a stream with one more packet, whose payload begins `at`, passes; None: there is no room to
+        test it."""
+        state = pair.streams.get(stream)
+        if state is None:
+            if not self._make_room(pair, now):
+                return None
+            self.streams += 1
+        elif isinstance(state, float) and (state == TESTED or now < state):
+            return state == TESTED
+        if not isinstance(state, Trial):
+            state = pair.streams[stream] = Trial()
+        if not state.add(packet, at):
+            return True
+        if looks_plain(state.firsts):
+            pair.streams[stream] = now + BLOCKED
+            return False
+        if len(state.firsts) >= SAMPLE:
+            pair.streams[stream] = TESTED
+            pair.stale = True
+        return True
+
+    def _make_room(self, pair: Pair, now: float) -> bool:
+        """Whether one more stream may be tested. Nobody but an engine knows which tested ones are over: so
+        the pair's that was tested first goes, and is tested anew where it goes on."""
+        self._sweep(now)
+        if self.streams < MAX_STREAMS:
+            return True
+        first = next((stream for stream, state in pair.streams.items() if state == TESTED), None)
+        if first is None or not self._evictions.take(now):
+            return False
+        del pair.streams[first]
+        self.streams -= 1
+        pair.stale = True
+        return True
+
+    def _sweep(self, now: float) -> None:
+        """Once a minute, the tests that are not through begin anew: forged streams must not take all the
+        room."""
+        since = self._swept
+        if since is not None and now - since < BLOCKED:
+            return
+        self._swept = now
+        for pair in self.pairs.values():
+            kept: dict[int, Trial | float] = {
+                stream: state
+                for stream, state in pair.streams.items()
+                if isinstance(state, float) and (state == TESTED or now < state)
+            }
+            self.streams -= len(pair.streams) - len(kept)
+            pair.streams = kept

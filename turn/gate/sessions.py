@@ -1,0 +1,325 @@
+"""Encrypted sessions: what a TURN user's two ufrags agreed on by DTLS, and which streams belong to it.
+
+A session is no address: browsers handshake on one pair of addresses and send media on another, and an ICE
+restart brings new ufrags and addresses to the same DTLS association. So all pairs of the same ufrags share a
+session, and a session without a handshake adopts another one of the same user when RTP carries one of its
+SSRCs. RTP alone: the senders' SSRCs in Chromium's RTCP are the same in every call. What is open stays open
+until it is forgotten, since whatever could close it could be forged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import NamedTuple
+
+from turn.deadlines import Deadlines
+from turn.gate.handshake import Agreement, Handshake, Unencrypted
+from turn.wire.dtls import Fragment
+from turn.wire.hello import ClientHello
+
+Ufrags = tuple[bytes, bytes]  # in order, so that both directions name the same session
+
+SESSION_LIFETIME = 120.0  # seconds without a check of ICE: who lost the network restarts ICE sooner
+TOLD_LIFETIME = 60.0  # of what a relay before us has proved: its clients are back by then, or gone
+MAX_STREAMS = 40  # SSRCs of a session: more than an engine may carry of an allocation without our seeing them
+SPARE = 1  # sessions of a user beyond one for each allocation: the call before this one
+MAX_TOLD = 32  # sessions of a user that others have told of: bounds memory; a user has a few allocations
+
+
+class Proven(NamedTuple):
+    """An open session, for another relay to believe: the next one on this machine, or a worker beside us."""
+
+    user: str
+    ufrags: Ufrags
+    unified: bool
+    srtp: bool
+    ssrcs: tuple[int, ...] = ()
+
+
+class Offered(NamedTuple):
+    """What one end of a session has offered: its answer may come to another worker, and means nothing
+    alone."""
+
+    user: str
+    ufrags: Ufrags
+    speaker: int
+    offer: ClientHello
+
+
+News = Proven | Offered
+
+
+class Session:
+    """`srtp` None: open by what it inherited, and nobody knows yet. `refused`: its handshake did not
+    encrypt."""
+
+    __slots__ = (
+        "entered",
+        "handshake",
+        "number",
+        "open",
+        "refused",
+        "srtp",
+        "ssrcs",
+        "told",
+        "ufrags",
+        "unified",
+        "user",
+    )
+
+    def __init__(self, number: int, user: str, ufrags: Ufrags, *, told: bool = False) -> None:
+        self.number, self.user, self.ufrags, self.told = number, user, ufrags, told
+        self.entered = False  # by checks of a client of ours
+        self.handshake: Handshake | None = None  # made when something is said
+        self.open = self.unified = self.refused = False
+        self.srtp: bool | None = None
+        self.ssrcs: dict[int, None] = {}
+
+    def shake(self) -> Handshake:
+        self.handshake = self.handshake or Handshake()
+        return self.handshake
+
+    def refuse(self, speaker: int) -> None:
+        """This end has chosen no encryption. An answer to nothing is anybody's."""
+        self.refused |= self.srtp is None and self.shake().has_offer_for(speaker)
+
+    def agree(self, agreement: Agreement) -> None:
+        self.open, self.refused = True, False
+        self.unified |= agreement.unified
+        self.srtp = bool(self.srtp) or agreement.srtp
+
+    def proven(self) -> Proven:
+        return Proven(self.user, self.ufrags, self.unified, bool(self.srtp), tuple(self.ssrcs))
+
+
+class User:
+    """One TURN user's sessions, the least recently checked first, and whose stream an SSRC is."""
+
+    __slots__ = ("allocations", "sessions", "streams", "told")
+
+    def __init__(self) -> None:
+        self.sessions: dict[Ufrags, Session] = {}
+        self.streams: dict[int, Session] = {}
+        self.allocations = self.told = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.sessions) - self.told >= SPARE + self.allocations
+
+    def oldest(self) -> Session:
+        """Who goes for a new one: the open ones last, or forged checks could push them out."""
+        closed = (session for session in self.sessions.values() if not session.open)
+        return next(closed, next(iter(self.sessions.values())))
+
+    def oldest_told(self) -> Session:
+        """Who goes for another that is told of: those that clients here use last, and before them the open
+        ones."""
+        told = (session for session in self.sessions.values() if session.told)
+        return min(told, key=lambda session: (session.entered, session.open))
+
+    def an_open_one(self, unified: bool) -> Session | None:
+        opened = (one for one in self.sessions.values() if one.open and (one.unified or not unified))
+        return next(opened, None)
+
+    def has_srtp(self) -> bool:
+        return any(session.srtp for session in self.sessions.values())
+
+
+class Sessions:
+    def __init__(self) -> None:
+        self._users: dict[str, User] = {}
+        self._numbers = count()
+        self._deadlines: Deadlines[int] = Deadlines()  # by number: a heap must not keep what is forgotten
+        self._by_number: dict[int, Session] = {}
+        self._news: dict[Session, None] = {}
+        self._offers: dict[tuple[Session, int], ClientHello] = {}  # and by whom: what is new of those
+
+    def __len__(self) -> int:
+        return sum(len(user.sessions) for user in self._users.values())
+
+    def __iter__(self) -> Iterator[Session]:
+        return (session for user in self._users.values() for session in user.sessions.values())
+
+    def hold(self, user: str) -> None:
+        """An allocation more of this user: as many sessions more may be remembered."""
+        self._users.setdefault(user, User()).allocations += 1
+
+    def release(self, user: str) -> None:
+        holder = self._users[user]
+        holder.allocations -= 1
+        while len(holder.sessions) - holder.told > SPARE + holder.allocations:
+            self._forget(holder.oldest())
+        self._sweep(user)
+
+    def enter(self, user: str, ufrags: Ufrags, now: float, before: Session | None = None) -> Session:
+        """The session of a user who holds an allocation; its time begins anew. `before` is who asks for it
+        again: forgotten for lack of room, it goes on as it was."""
+        holder = self._users[user]
+        session = holder.sessions.pop(ufrags, None)
+        if session is None:
+            if holder.is_full:
+                self._forget(holder.oldest())
+            session = before if before and before.ufrags == ufrags else self._make(user, ufrags)
+            holder.streams.update(dict.fromkeys(session.ssrcs, session))
+        session.entered = True
+        self._keep(holder, session, now + SESSION_LIFETIME)
+        return session
+
+    def meet(self, user: str, ufrags: Ufrags) -> Session:
+        """The session that a peer names: held only where the client has spoken too."""
+        return self._users[user].sessions.get(ufrags) or self._make(user, ufrags)
+
+    def hear(self, session: Session, speaker: int, fragment: Fragment, now: float) -> None:
+        """A part of its handshake; nobody is told of what the user does not hold. Raises Refused and
+        WireError."""
+        handshake = session.shake()
+        before = handshake.ends[speaker].offer
+        try:
+            agreement = handshake.hear(speaker, fragment, now)
+        except Unencrypted:
+            session.refuse(speaker)
+            raise
+        offer = handshake.ends[speaker].offer
+        if offer is not None and offer != before and self._knows(session):
+            self._offers[session, speaker] = offer
+        self._settle(session, agreement)
+
+    def _settle(self, session: Session, agreement: Agreement | None) -> None:
+        if agreement is not None:
+            session.agree(agreement)
+            self._tell(session)
+
+    def note(self, session: Session, ssrc: int) -> None:
+        """RTP of this stream went through an open session."""
+        if ssrc in session.ssrcs or not self._knows(session):
+            return
+        streams = self._users[session.user].streams
+        if len(session.ssrcs) >= MAX_STREAMS:
+            oldest = next(iter(session.ssrcs))
+            del session.ssrcs[oldest]
+            drop(streams, oldest, session)
+        session.ssrcs[ssrc] = None
+        streams[ssrc] = session
+        self._tell(session)
+
+    def adopt(self, session: Session, ssrc: int) -> bool:
+        """Whether this stream belongs to another open session of the user: then this one goes on with it."""
+        holder = self._users.get(session.user)
+        before = holder.streams.get(ssrc) if holder else None
+        if before is None or before is session or not before.srtp:
+            return False
+        session.open, session.srtp = True, True
+        session.unified |= before.unified
+        for known in tuple(before.ssrcs):
+            self.note(session, known)
+        return True
+
+    def inherit(self, session: Session, *, unified: bool) -> bool:
+        """DTLS ciphertext after an ICE restart has nothing to know it by: any open session of the user will
+        do, and opens the way for no RTP."""
+        holder = self._users.get(session.user)
+        before = holder.an_open_one(unified) if holder else None
+        if before is None:
+            return False
+        session.open = True
+        session.unified |= before.unified
+        return True
+
+    def has_srtp(self, user: str) -> bool:
+        """Whether any session of this user has it."""
+        holder = self._users.get(user)
+        return holder is not None and holder.has_srtp()
+
+    def learn(self, told: News, now: float) -> None:
+        """Believe what another relay of ours has seen; its word holds for a while, and then anew."""
+        session = self._told(told.user, told.ufrags, now)
+        if isinstance(told, Offered):
+            self._believe(session, told)
+            return
+        is_new = session in self._news
+        session.agree(Agreement(told.unified, told.srtp))
+        for ssrc in told.ssrcs:
+            self.note(session, ssrc)
+        if not is_new:
+            self._news.pop(session, None)
+
+    def _told(self, user: str, ufrags: Ufrags, now: float) -> Session:
+        holder = self._users.setdefault(user, User())
+        session = holder.sessions.get(ufrags)
+        if session is None:
+            if holder.told >= MAX_TOLD:
+                self._forget(holder.oldest_told())
+            session = self._make(user, ufrags, told=True)
+            holder.told += 1
+        if not session.entered:
+            holder.sessions.pop(ufrags, None)
+            self._keep(holder, session, now + TOLD_LIFETIME)
+        return session
+
+    def _believe(self, session: Session, offered: Offered) -> None:
+        """An answer that has come here before may settle it."""
+        try:
+            agreement = session.shake().believe(offered.speaker, offered.offer)
+        except Unencrypted:
+            session.refuse(1 - offered.speaker)
+        else:
+            self._settle(session, agreement)
+
+    def news(self) -> list[News]:
+        """What was proved and offered since the last call, for the others to learn."""
+        offers = self._offers.items()
+        news: list[News] = [Offered(one.user, one.ufrags, end, offer) for (one, end), offer in offers]
+        news += [session.proven() for session in self._news]
+        self._offers.clear()
+        self._news.clear()
+        return news
+
+    def expire(self, now: float) -> None:
+        for number in list(self._deadlines.due(now)):
+            self._remove(self._by_number[number])
+
+    def next_expiry(self) -> float | None:
+        return self._deadlines.next()
+
+    def _make(self, user: str, ufrags: Ufrags, *, told: bool = False) -> Session:
+        return Session(next(self._numbers), user, ufrags, told=told)
+
+    def _keep(self, holder: User, session: Session, end: float) -> None:
+        holder.sessions[session.ufrags] = self._by_number[session.number] = session
+        self._deadlines.set(session.number, end)
+
+    def _knows(self, session: Session) -> bool:
+        holder = self._users.get(session.user)
+        return holder is not None and holder.sessions.get(session.ufrags) is session
+
+    def _tell(self, session: Session) -> None:
+        if self._knows(session):
+            self._news[session] = None
+
+    def _forget(self, session: Session) -> None:
+        self._deadlines.drop(session.number)
+        self._remove(session)
+
+    def _remove(self, session: Session) -> None:
+        holder = self._users[session.user]
+        del holder.sessions[session.ufrags], self._by_number[session.number]
+        session.handshake = None
+        holder.told -= session.told
+        for ssrc in session.ssrcs:
+            drop(holder.streams, ssrc, session)
+        self._news.pop(session, None)
+        for speaker in (0, 1):
+            self._offers.pop((session, speaker), None)
+        self._sweep(session.user)
+
+    def _sweep(self, user: str) -> None:
+        holder = self._users[user]
+        if not holder.sessions and not holder.allocations:
+            del self._users[user]
+
+
+def drop(streams: dict[int, Session], ssrc: int, session: Session) -> None:
+    """Unless the stream is another's by now."""
+    if streams.get(ssrc) is session:
+        del streams[ssrc]

@@ -1,0 +1,47 @@
+"""How fast one client may send and receive, what an engine carries for it included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from turn.flows import Flow, Traffic
+from turn.limits.buckets import Bucket
+from turn.policies import Limits
+
+LOOK_SECONDS = 0.1  # between two looks at an engine's figures: bounds what a flood of odd packets costs
+NOTHING = Traffic()
+
+
+class Pace:
+    """What the core itself may carry for one client: as much as its engine leaves of the limits.
+
+    An engine keeps the limits for what it carries alone; what it has carried is taken off here, so that who
+    has some packets carried by the one and some by the other gets no second helping.
+    """
+
+    __slots__ = ("_bits", "_last", "_looked", "_packets", "_unlimited")
+
+    def __init__(self, limits: Limits) -> None:
+        self._unlimited = not (limits.packets_per_second or limits.bits_per_second)
+        self._packets = Bucket(limits.packets_per_second, limits.packets_per_second)
+        self._bits = Bucket(limits.bits_per_second, limits.bits_per_second)
+        self._looked = float("-inf")
+        self._last = (0, 0)  # packets and octets that the engine had carried then
+
+    def take(self, octets: int, now: float, flows: Iterable[Flow], carried: Mapping[Flow, Traffic]) -> bool:
+        """Whether one packet may go on; `flows` are the client's."""
+        if self._unlimited:
+            return True
+        if now - self._looked >= LOOK_SECONDS:
+            self._look(now, flows, carried)
+        return self._packets.take(now) and self._bits.take(now, 8 * octets)
+
+    def _look(self, now: float, flows: Iterable[Flow], carried: Mapping[Flow, Traffic]) -> None:
+        """Take off what the engine has carried since: of a long time, no more than a second's share."""
+        figures = [carried.get(flow, NOTHING) for flow in flows]
+        packets = sum(one.packets_out + one.packets_in for one in figures)
+        octets = sum(one.bytes_out + one.bytes_in for one in figures)
+        seconds = max(1.0, now - self._looked)
+        self._packets.drain(now, max(0, packets - self._last[0]) / seconds)  # less than then: a flow is over
+        self._bits.drain(now, 8 * max(0, octets - self._last[1]) / seconds)
+        self._looked, self._last = now, (packets, octets)

@@ -1,0 +1,50 @@
+"""Who holds how much of what is given back.
+
+The counts' memory is given: it may be shared with other processes (turn.ledger).
+"""
+
+from __future__ import annotations
+
+from turn.errors import InsufficientCapacity, QuotaReached
+from turn.limits.ledger import Ledger
+from turn.policies import Limits, subscriber
+
+ALL = b""  # the name of everybody together
+
+
+class Quota:
+    """Who holds how many relayed addresses."""
+
+    def __init__(self, limits: Limits, ledger: Ledger) -> None:
+        self.limits = limits
+        self.by_user, self.by_address = ledger.held("users"), ledger.held("addresses")
+        self.by_all = ledger.held("allocations")
+
+    @property
+    def total(self) -> int:
+        return self.by_all.count(ALL)
+
+    def take(self, user: str, ip: bytes, amount: int = 1) -> None:
+        """Raises QuotaReached for what the user or the address may not have, InsufficientCapacity for what
+        is not there."""
+        limits, address = self.limits, subscriber(ip)
+        if exceeds(self.by_user.count(user.encode()) + amount, limits.allocations_per_user):
+            raise QuotaReached("user")
+        held = self.by_address.count(address)
+        if exceeds(held + amount, limits.allocations_per_address) and not limits.trusts(ip):
+            raise QuotaReached("address")
+        if exceeds(self.total + amount, limits.allocations):
+            raise InsufficientCapacity("total")
+        self._add(user, address, amount)
+
+    def give(self, user: str, ip: bytes, amount: int = 1) -> None:
+        self._add(user, subscriber(ip), -amount)
+
+    def _add(self, user: str, address: bytes, amount: int) -> None:
+        self.by_all.add(ALL, amount)
+        self.by_user.add(user.encode(), amount)
+        self.by_address.add(address, amount)
+
+
+def exceeds(count: int, limit: int) -> bool:
+    return bool(limit) and count > limit

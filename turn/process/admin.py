@@ -1,0 +1,245 @@
+"""The operator's door: HTTP with JSON through a Unix socket, and figures alone over TCP where that is wished.
+
+HTTP, because figures are fetched by HTTP anyway: so one way to ask, and one to answer, serve both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from turn.flows import Address
+from turn.process.control import Control
+from turn.process.operator_socket import Doorway
+from turn.process.upgrade import SHARED
+from turn.service.preflight import Unavailable
+
+MAX_BODY = 4_096  # a wish is a name; bounds what a mistaken program can make us keep
+MAX_CONNECTIONS = 32  # at each door: bounds descriptors
+START_SECONDS = 0.01  # between two looks whether the doors are open
+LAST_SECONDS = 2  # for answers under way, when everything has ended
+
+
+class Admin:
+    """An operator's questions, and the running relay's answers. Addresses are for the operator's terminal."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+
+    async def metrics(self, request: Request) -> Response:
+        return Response((await self.control.crew.metrics()).page(), media_type=CONTENT_TYPE_LATEST)
+
+    async def readyz(self, request: Request) -> Response:
+        """Ready for new clients; 503 while draining, and while no worker serves or one hangs."""
+        crew = self.control.crew
+        if crew.draining:
+            return PlainTextResponse("draining\n", 503)
+        return PlainTextResponse("ready\n") if crew.is_well() else PlainTextResponse("not ready\n", 503)
+
+    async def sessions(self, request: Request) -> Response:
+        return JSONResponse({"sessions": await self.control.crew.sessions()})
+
+    async def stats(self, request: Request) -> Response:
+        return JSONResponse({"figures": (await self.control.crew.metrics()).figures()})
+
+    async def kill(self, request: Request) -> Response:
+        wish = await read_wish(request)
+        if wish is None:
+            return refusal(400, "either an id or a user belongs here")
+        ended = await self.control.crew.kill(user=wish.get("user"), name=wish.get("id"))
+        if not ended:
+            return refusal(404, "there is no such session; calln relay sessions lists them")
+        return JSONResponse({"ended": ended})
+
+    async def drain(self, request: Request) -> Response:
+        self.control.drain()
+        return JSONResponse({"draining": True, "sessions": await self.control.crew.count()})
+
+    async def reload(self, request: Request) -> Response:
+        try:
+            return JSONResponse({"waiting": await self.control.reload()})
+        except ValueError as problems:
+            return refusal(422, f"{problems}\nthe relay goes on as it was")
+
+
+class Heirs:
+    """Newer versions, and what becomes of our place when one is gone."""
+
+    def __init__(self, control: Control, doorway: Doorway) -> None:
+        self.control = control
+        self.doorway = doorway
+
+    async def share(self, request: Request) -> Lasting:
+        """A newer version is about to listen where we do; as long as it holds the connection, it is there."""
+        return Lasting(self.heir(), self.control.left)
+
+    @contextlib.asynccontextmanager
+    async def heir(self) -> AsyncIterator[None]:
+        async with self.control.with_heir():
+            yield
+        if not self.control.heirs and not self.control.left.is_set():
+            await self.doorway.take_back()
+
+
+class Lasting:
+    """An answer that is given when something has begun, and goes on until it is over, or the asker gone."""
+
+    def __init__(self, what: contextlib.AbstractAsyncContextManager[None], over: asyncio.Event) -> None:
+        self.what = what
+        self.over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/plain")]
+        async with self.what:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": SHARED, "more_body": True})
+            await first(self.over.wait(), gone(receive))
+            await send({"type": "http.response.body", "body": b""})
+
+
+async def gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def first(*waiting: Coroutine[Any, Any, object]) -> None:
+    """Wait for one of them."""
+    tasks = [asyncio.create_task(one) for one in waiting]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def read_wish(request: Request) -> dict[str, str] | None:
+    """One of id and user, with a text; None for anything else."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY:
+            return None
+    try:
+        wish = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(wish, dict) or list(wish) not in (["id"], ["user"]):
+        return None
+    return wish if all(isinstance(value, str) for value in wish.values()) else None
+
+
+def refusal(status: int, message: str) -> Response:
+    return JSONResponse({"message": message}, status)
+
+
+def everything(control: Control, doorway: Doorway) -> ASGIApp:
+    """For the Unix socket, which only the operator's account can open."""
+    admin, heirs = Admin(control), Heirs(control, doorway)
+    acts = {"/kill": admin.kill, "/drain": admin.drain, "/reload": admin.reload, "/share": heirs.share}
+    shows = {"/sessions": admin.sessions, "/stats": admin.stats}
+    return Starlette(
+        routes=[
+            *(Route(path, act, methods=["POST"]) for path, act in acts.items()),
+            *(Route(path, show) for path, show in shows.items()),
+            *numbers(admin),
+        ]
+    )
+
+
+def figures_alone(control: Control) -> ASGIApp:
+    """For turn.metrics_listen."""
+    return Starlette(routes=numbers(Admin(control)))
+
+
+def numbers(admin: Admin) -> list[Route]:
+    return [Route("/metrics", admin.metrics), Route("/readyz", admin.readyz)]
+
+
+class Quiet(uvicorn.Server):
+    """uvicorn without its signal handlers: when to end is decided elsewhere."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def quiet(app: ASGIApp) -> Quiet:
+    """Without a log of its own, which would hold addresses."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=LAST_SECONDS,
+    )
+    return Quiet(config)
+
+
+@contextlib.asynccontextmanager
+async def serving(control: Control, state_dir: Path, *, beside: bool = False) -> AsyncIterator[None]:
+    """The doors are open within, that of figures until we leave it to a newer version. `beside` an older one
+    they are where it has its own. Raises Unavailable."""
+    at = control.turn.metrics_listen
+    with contextlib.ExitStack() as sockets:
+        doorway = sockets.enter_context(contextlib.closing(Doorway(state_dir)))
+        doors = [(quiet(everything(control, doorway)), doorway.sock)]
+        if at is not None:
+            figures = quiet(figures_alone(control))
+            doors.append((figures, sockets.enter_context(listen(at, beside=beside))))
+        tasks = [asyncio.create_task(server.serve([sock])) for server, sock in doors]
+        tasks.append(asyncio.create_task(leave([server for server, _ in doors[1:]], control.left)))
+        try:
+            while not all(server.started for server, _ in doors):
+                await asyncio.sleep(START_SECONDS)
+            doorway.take()
+            yield
+        finally:
+            control.left.set()
+            await close([server for server, _ in doors], tasks)
+
+
+async def leave(servers: Sequence[Quiet], left: asyncio.Event) -> None:
+    await left.wait()
+    for server in servers:
+        server.should_exit = True
+
+
+async def close(servers: Sequence[Quiet], tasks: Sequence[asyncio.Task[None]]) -> None:
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*tasks)
+
+
+def listen(at: Address, *, beside: bool) -> socket.socket:
+    """Raises Unavailable."""
+    made = socket.socket(socket.AF_INET6 if len(at.ip) == 16 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if beside:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind((at.host, at.port))
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError as error:
+        made.close()
+        raise Unavailable(f"{at}: {error.strerror}; set turn.metrics_listen otherwise") from None
+    return made

@@ -1,0 +1,194 @@
+"""The relay as a process: it starts, serves until it is told to end, and lets what lives go on a while."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import resource
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from host import logs, systemd
+from host.unix_socket import OUR_GROUPS, RELAY, Hatch, sweep
+from turn.config.section import Turn
+from turn.core.relay import Relay
+from turn.engines import Bind
+from turn.engines.loop.sockets import bound
+from turn.engines.portable.reuseport import Groups
+from turn.engines.tcp.unix_acceptor import INDOOR
+from turn.flows import Address
+from turn.process import admin, upgrade
+from turn.process.control import Control, Told
+from turn.process.upgrade import Elders
+from turn.service.from_config import settings, streams
+from turn.service.gate_sync import heard
+from turn.service.own_addresses import own_addresses
+from turn.service.preflight import (
+    ENGINES,
+    Unavailable,
+    check_certificate,
+    check_loopback_peers,
+    check_relay_addresses,
+    listen,
+)
+from turn.service.public_address import NoAnswer, resolved
+from turn.service.relayed_ports import FILE, Live
+from turn.service.service import Service
+from turn.workers.pool import Team
+from turn.workers.single import Alone, Crew
+
+__all__ = ["Unavailable", "run", "serve"]
+
+log = logging.getLogger("calln.relay")
+
+SOCKETS_PER_ALLOCATION = 3  # a twin, a relayed address, a leg; who finds none for more legs shares
+SPARE_SOCKETS = 100
+
+Listen = Sequence[Address]
+
+
+def run(read: Callable[[], Told], state_dir: Path) -> int:
+    """Serve until told to end; the exit code. `read` reads the configuration, at the start and for each
+    reload, and raises ValueError with a line for each problem. Raises what `read` raises, and Unavailable."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until it can be heeded; it would end us
+    told = read()
+    logs.start()
+    raise_descriptor_limit(told[0].limits.allocations, told[0].limits.connections)
+    gc.freeze()  # what is loaded stays: to look through it for garbage would stop all for 50 ms
+    asyncio.run(serve(read, told, state_dir))
+    return 0
+
+
+async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
+    """Beside older versions that still have calls. Raises Unavailable."""
+    turn, secrets = told
+    try:
+        turn = await asyncio.to_thread(resolved, turn)
+    except NoAnswer as problem:
+        raise Unavailable(str(problem)) from None
+    own = own_addresses()
+    check_relay_addresses(turn, own)
+    check_loopback_peers(turn, own)
+    check_certificate(turn)
+    asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
+    make = alone if turn.workers == 1 else together
+    async with upgrade.sharing(state_dir) as older:
+        with closing(hatched(state_dir)) as hatch:
+            crew = make((turn, secrets), own, state_dir, binding(hatch, beside=bool(older)), (INDOOR,))
+            await carry(Control(crew, read, (turn, secrets)), older, state_dir, hatch)
+
+
+def hatched(state_dir: Path) -> Hatch:
+    """Raises Unavailable."""
+    place = state_dir / RELAY
+    try:
+        sweep(place)
+        return Hatch(place, OUR_GROUPS)
+    except OSError as error:
+        raise Unavailable(f"{place}: {error.strerror or error}; point site.state_dir elsewhere") from None
+
+
+def binding(hatch: Hatch, *, beside: bool) -> Bind:
+    """What all have in common is bound already."""
+    return lambda here: hatch.sock.dup() if here == INDOOR else bound(here, beside=beside)
+
+
+async def carry(control: Control, older: Elders, state_dir: Path, hatch: Hatch) -> None:
+    """Raises Unavailable."""
+    crew, turn, ready = control.crew, control.turn, asyncio.Event()
+    beside = [asyncio.create_task(control.share_until(older.left()))] if older else []
+    work: list[asyncio.Task[Any]] = [asyncio.create_task(crew.run(ready))]
+    try:
+        await either(work[0], ready)
+        async with admin.serving(control, state_dir, beside=bool(older)):
+            older.begun()
+            with suppress(OSError):  # such as a full disk: who came over TCP and UDP has no need of it
+                hatch.take()
+            with control.by_signal():
+                also = (control.ended(), control.watch_addresses(), systemd.say_alive(crew.is_well))
+                work += map(asyncio.create_task, also)
+                print(start_line(crew, turn), flush=True)
+                systemd.notify("READY=1")
+                done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                await cancel(work)
+    finally:
+        await cancel([*work, *beside])
+
+
+def alone(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind, also: Listen = ()) -> Crew:
+    """This process carries the packets, of those too who come in `also`. Raises Unavailable."""
+    turn, secrets = told
+    live = opened(state_dir)
+    try:
+        make = partial(ENGINES[turn.engine], streams=streams(turn), bind=bind)
+        engine, listeners = listen(lambda here: make((*here, *also)), turn.listen)
+    except Unavailable:
+        live.leave()
+        raise
+    known = replace(settings(turn, secrets, listeners, own), others=live)
+    return Alone(Service(Relay(known), engine, live), listeners, heard(state_dir))
+
+
+def together(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind, also: Listen = ()) -> Crew:
+    """Others carry them. Raises Unavailable."""
+    turn, live = told[0], opened(state_dir, claim=False)
+    make = partial(Groups, members=turn.workers, bind=bind)
+    try:
+        groups, listeners = listen(lambda here: make((*here, *also)), turn.listen)
+    except Unavailable:
+        live.leave()
+        raise
+    return Team(told, own, groups, listeners, live, state_dir)
+
+
+def opened(state_dir: Path, *, claim: bool = True) -> Live:
+    """Raises Unavailable."""
+    try:
+        return Live(state_dir, claim=claim)
+    except OSError as error:
+        place = state_dir / FILE
+        raise Unavailable(f"{place}: {error.strerror or error}; point site.state_dir elsewhere") from None
+
+
+async def either(task: asyncio.Task[Any], event: asyncio.Event) -> None:
+    """Wait for the event, or raise what ended the task before it."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done():
+        task.result()
+
+
+async def cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """All of them, also where one fails at its end. Raises what the first of them failed of."""
+    for task in tasks:
+        task.cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for failure in ends:
+        if isinstance(failure, BaseException) and not isinstance(failure, asyncio.CancelledError):
+            raise failure
+
+
+def start_line(crew: Crew, turn: Turn) -> str:
+    places = ", ".join(str(address) for address in crew.listeners)
+    low, high = turn.relay_ports
+    return f"calln relay: {crew.name}, listening at {places}, relaying at ports {low}-{high}"
+
+
+def raise_descriptor_limit(allocations: int, connections: int = 0) -> None:
+    """Let the process have all the sockets that the machine grants it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    need = allocations * SOCKETS_PER_ALLOCATION + connections + SPARE_SOCKETS
+    if hard != resource.RLIM_INFINITY and hard < need:
+        log.warning(
+            "%d open files allowed, %d wanted for turn.limits.allocations: raise LimitNOFILE", hard, need
+        )

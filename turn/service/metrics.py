@@ -1,0 +1,219 @@
+"""What an operator may count in a relay: live figures by transport, family and reason, never who it is.
+
+They are put together when somebody looks, so that they cost a packet nothing. A flow's figures live in the
+engine as long as the flow; what is over is added up here, so that no total ever falls.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from turn.core.relay import Relay
+from turn.flows import Address, Flow, Traffic
+from turn.gate.rules import PASSING
+
+NOTHING = Traffic()
+FAMILIES = {4: "ipv4", 16: "ipv6"}
+PATH = ("transport", "family")
+
+# The part before the dot of what the core counts -> metric, its sentence, what the rest is a label for.
+COUNTED = {
+    "drops": ("calln_relay_drops", "Packets that went nowhere, by reason.", "reason"),
+    "refusals": ("calln_relay_refusals", "Requests that were refused, by code.", "code"),
+    "replies": ("calln_relay_replies", "Requests that were granted, by kind.", "kind"),
+    "events": ("calln_relay_events", "What else is worth a count.", "event"),
+}
+
+# Field of Traffic -> metric, its sentence, direction.
+CARRIED = {
+    "packets_out": ("calln_relay_packets", "to_peer"),
+    "packets_in": ("calln_relay_packets", "to_client"),
+    "bytes_out": ("calln_relay_bytes", "to_peer"),
+    "bytes_in": ("calln_relay_bytes", "to_client"),
+}
+SENTENCES = {
+    "calln_relay_packets": "Packets that linked flows carried.",
+    "calln_relay_bytes": "Bytes of data that linked flows carried, without frames and headers.",
+}
+
+
+Kind = tuple[str, int]  # how a client reaches the relay, and the bytes of the addresses that are relayed to
+
+
+def kind_of(client: Address, relay: Address) -> Kind:
+    return client.transport, len(relay.ip)
+
+
+def labels(kind: Kind) -> tuple[str, str]:
+    return kind[0], FAMILIES[kind[1]]
+
+
+class Tally:
+    """What all flows have carried, those that are over included."""
+
+    def __init__(self, live: Mapping[Flow, Traffic]) -> None:
+        self._live = live
+        self._past: dict[Kind, Traffic] = {}
+
+    def keep(self, flow: Flow) -> None:
+        """To be called before the engine forgets a flow; the core names each one."""
+        kind = kind_of(flow.client, flow.relay)
+        self._past[kind] = added([self._past.get(kind, NOTHING), self._live.get(flow, NOTHING)])
+
+    def totals(self) -> dict[Kind, Traffic]:
+        rows = {kind: [traffic] for kind, traffic in self._past.items()}
+        for flow, traffic in self._live.items():
+            rows.setdefault((flow.client.transport, len(flow.relay.ip)), []).append(traffic)
+        return {kind: added(traffics) for kind, traffics in rows.items()}
+
+
+def added(traffics: Iterable[Traffic]) -> Traffic:
+    return Traffic(*map(sum, zip(*traffics, strict=True)))
+
+
+class Serving(Protocol):
+    """A relay at work, as far as it is counted."""
+
+    relay: Relay
+    tally: Tally
+    punted: Counter[Kind]
+    mishaps: int
+    draining: bool
+
+    def refused(self) -> Mapping[str, int]: ...
+
+
+class Shown(Collector):
+    """Figures in a registry of their own: nothing but what they collect is shown."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def page(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def figures(self) -> list[dict[str, object]]:
+        """The same without the process's own, for a terminal."""
+        return [
+            {"name": sample.name, "labels": sample.labels, "value": sample.value}
+            for family in self.collect()
+            for sample in family.samples
+        ]
+
+
+class Metrics(Shown):
+    """Those of the relay in this process."""
+
+    def __init__(self, service: Serving, engine: str) -> None:
+        self.service, self.engine = service, engine
+        super().__init__()
+
+    def collect(self) -> Iterator[Metric]:
+        service = self.service
+        yield from held(service.relay)
+        yield from carried(service.tally.totals())
+        yield punted(service.punted)
+        yield from counted(service.relay.counts)
+        yield judged(service.relay.judged)
+        yield refused(service.refused())
+        yield CounterMetricFamily(
+            "calln_relay_mishaps", "Packets that met a mistake of ours.", value=service.mishaps
+        )
+        yield GaugeMetricFamily(
+            "calln_relay_draining", "1 while nobody new is taken.", value=int(service.draining)
+        )
+        yield from files_allowed()
+        engine = GaugeMetricFamily("calln_relay_engine", "What moves the packets.", labels=("engine",))
+        engine.add_metric((self.engine,), 1)
+        yield engine
+
+
+def files_allowed() -> Iterator[Metric]:
+    """Nothing where there is no limit."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        yield GaugeMetricFamily(
+            "calln_relay_files_allowed", "Files and sockets that may be open.", value=most
+        )
+
+
+def held(relay: Relay) -> Iterator[Metric]:
+    """What lives now."""
+    allocations, flows = Counter[Kind](), Counter[Kind]()
+    for session in relay.sessions(time.monotonic()):
+        kind = kind_of(session.client, session.relay)
+        allocations[kind] += 1
+        flows[kind] += session.flows
+    for name, text, counts in (
+        ("calln_relay_allocations", "Allocations that live.", allocations),
+        ("calln_relay_flows", "Flows that the engine carries without asking.", flows),
+    ):
+        family = GaugeMetricFamily(name, text, labels=PATH)
+        for kind, number in counts.items():
+            family.add_metric(labels(kind), number)
+        yield family
+
+
+def carried(totals: Mapping[Kind, Traffic]) -> Iterator[Metric]:
+    families = {
+        name: CounterMetricFamily(name, text, labels=(*PATH, "direction")) for name, text in SENTENCES.items()
+    }
+    limited = CounterMetricFamily(
+        "calln_relay_limited_packets", "Packets beyond their allocation's limits.", labels=PATH
+    )
+    for kind, traffic in totals.items():
+        for field, (name, direction) in CARRIED.items():
+            families[name].add_metric((*labels(kind), direction), getattr(traffic, field))
+        limited.add_metric(labels(kind), traffic.dropped)
+    yield from (*families.values(), limited)
+
+
+def punted(counts: Mapping[Kind, int]) -> Metric:
+    family = CounterMetricFamily(
+        "calln_relay_punted_packets", "Packets that no flow claimed, each looked at in full.", labels=PATH
+    )
+    for kind, number in counts.items():
+        family.add_metric(labels(kind), number)
+    return family
+
+
+def judged(counts: Mapping[tuple[str, str], int]) -> Metric:
+    family = CounterMetricFamily(
+        "calln_relay_gate_packets",
+        "Packets that were asked whether they are encrypted, by the rule that held, what it says and why. "
+        "Where it only observes, refused ones pass.",
+        labels=("rule", "verdict", "reason"),
+    )
+    for (rule, reason), number in counts.items():
+        family.add_metric((rule, "passed" if reason in PASSING else "refused", reason), number)
+    return family
+
+
+def refused(counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(
+        "calln_relay_refused_connections", "Connections not let in, by limit.", labels=("limit",)
+    )
+    for limit, number in counts.items():
+        family.add_metric((limit,), number)
+    return family
+
+
+def counted(counts: Mapping[str, int]) -> Iterator[Metric]:
+    families = {
+        head: CounterMetricFamily(name, text, labels=(label,))
+        for head, (name, text, label) in COUNTED.items()
+    }
+    for key, number in counts.items():
+        head, _, label = key.rpartition(".")
+        families.get(head, families["events"]).add_metric((label,), number)
+    yield from families.values()

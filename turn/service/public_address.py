@@ -1,0 +1,117 @@
+"""How this machine's address shows outside: its own interfaces first, then configured STUN servers; nobody
+else is ever asked."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from turn.config.section import Turn
+from turn.config.values import External, Place
+from turn.errors import BadRequest
+from turn.flows import Address
+from turn.wire.attributes import MAPPED_ADDRESS, XOR_MAPPED_ADDRESS
+from turn.wire.stun import BINDING_REQUEST, SUCCESS, WireError, build, parse
+
+FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}  # by the bytes of an address
+FAR = {4: "192.0.2.1", 16: "2001:db8::1"}  # on the way to everybody; nothing is sent there
+WAITS = (0.25, 0.5, 1.0, 2.0)  # seconds for an answer; a lost packet is sent again (RFC 8489 §6.2.1)
+MAX_ANSWER = 2048
+
+
+class NoAnswer(Exception):
+    """The public address cannot be found; says what to write."""
+
+
+def resolved(turn: Turn) -> Turn:
+    """The same with the addresses that `external_ip: auto` stands for. May take seconds. Raises NoAnswer."""
+    if all(external.public for external in turn.external_ip):
+        return turn
+    written = [external for external in turn.external_ip if external.public]
+    return turn.model_copy(update={"external_ip": (*written, *found(turn))})
+
+
+def found(turn: Turn) -> Iterator[External]:
+    for size in sorted({len(address.ip) for address in turn.listen}):
+        local = local_address(turn, size)
+        if local is None or ip_address(local).is_loopback or ip_address(local).is_global:
+            continue
+        public = seen_outside(turn.stun_servers, size)
+        if public is None and size == 4:
+            raise NoAnswer(
+                "turn.external_ip: auto found a private address only, and no answer from turn.stun_servers: "
+                "name one, or write the public address"
+            )
+        if public is not None and public != local:
+            yield External(address_of(public), address_of(local))
+
+
+def address_of(ip: bytes) -> IPv4Address | IPv6Address:
+    return ip_address(ip)
+
+
+def local_address(turn: Turn, size: int, towards: str = "") -> bytes | None:
+    """What we relay from in one family: as configured, else where packets to the world leave from."""
+    configured = [ip.packed for ip in turn.relay_addresses] + [address.ip for address in turn.listen]
+    fitting = [ip for ip in configured if len(ip) == size and any(ip)]
+    return fitting[0] if fitting else source_towards(towards or FAR[size])
+
+
+def source_towards(host: str) -> bytes | None:
+    """Our address on the way there; no packet is sent."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((host, 9))
+        except OSError:
+            return None
+        return socket.inet_pton(family, sock.getsockname()[0])
+
+
+def seen_outside(servers: Iterable[Place], size: int) -> bytes | None:
+    """Our address as the first server that answers sees it."""
+    return next(filter(None, (ask(server, size) for server in servers)), None)
+
+
+def ask(server: Place, size: int) -> bytes | None:
+    """A Binding request in one family, repeated until it is answered or time is over."""
+    family = FAMILIES[size]
+    try:
+        there = socket.getaddrinfo(server.host, server.port, family, socket.SOCK_DGRAM)[0][4]
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect(there)
+            return exchange(sock)
+    except OSError:
+        return None
+
+
+def exchange(sock: socket.socket) -> bytes | None:
+    """Raises OSError where the network says at once that nobody is there."""
+    transaction = secrets.token_bytes(12)
+    request = build(BINDING_REQUEST, transaction, [])
+    for seconds in WAITS:
+        sock.send(request)
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            sock.settimeout(left)
+            try:
+                mapped = answer_in(sock.recv(MAX_ANSWER), transaction)
+            except TimeoutError:
+                break
+            if mapped is not None:
+                return mapped.ip
+    return None
+
+
+def answer_in(data: bytes, transaction: bytes) -> Address | None:
+    """The address in a success to our request; None for any other packet."""
+    try:
+        message = parse(data)
+        if message.type != BINDING_REQUEST | SUCCESS or message.transaction != transaction:
+            return None
+        return message.get(XOR_MAPPED_ADDRESS) or message.get(MAPPED_ADDRESS)
+    except (WireError, BadRequest):
+        return None

@@ -1,0 +1,197 @@
+"""Core and engine together: what the one asks for, the other does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from host.tls import BadCertificate
+from turn.config.section import Turn
+from turn.core.effects import Close, Effect, Keep, Link, Open, Release, Send, Unlink
+from turn.core.relay import Relay
+from turn.engines import Above, Engine, Failure
+from turn.flows import Address, Flow, Packet
+from turn.gate.sessions import News
+from turn.service.from_config import streams
+from turn.service.metrics import Tally
+from turn.service.preflight import Unavailable
+from turn.service.relayed_ports import Live, Unheard
+
+log = logging.getLogger("calln.relay")
+
+AT_ONCE = 64  # clients that get a socket, or lose it, while packets wait
+MISHAP_SECONDS = 60  # between two log lines about packets that no code expected: they come in floods
+
+
+class Service:
+    """The core's effects, applied; the core's deadlines, kept. Beside them it only counts."""
+
+    def __init__(self, relay: Relay, engine: Engine, live: Live | Unheard = Unheard()) -> None:  # noqa: B008  (empty)
+        self.relay = relay
+        self.live = live
+        self.engine = engine
+        self.timer: asyncio.TimerHandle | None = None
+        self.tally = Tally(engine.traffic())
+        relay.watch(engine.traffic())
+        self.punted: Counter[tuple[str, int]] = Counter()  # by transport and bytes of the family's addresses
+        self.mishaps = 0
+        self.draining = False
+        self.sharing = False
+        self.quiet_until = 0.0
+        self.tell: Callable[[list[News]], object] = lambda news: None  # those who relay beside us
+        self.verbs: Mapping[type[Effect], Callable[..., object]] = {
+            Open: self.open,
+            Close: lambda effect: self.close(effect.relay),
+            Link: lambda effect: engine.link(effect.flow, effect.rule),
+            Unlink: lambda effect: self.unlink(effect.flow),
+            Keep: lambda effect: self.keep(*effect),
+            Release: lambda effect: engine.release(*effect),
+        }
+
+    async def run(self) -> None:
+        """Move packets, until cancelled."""
+        await self.engine.run(Above(self.punt, self.lost, self.relay.holds, self.failed, self.note))
+
+    def look_again(self) -> None:
+        """To be called often: what other processes of ours relay at may have ended."""
+        try:
+            self.apply(self.relay.look_again(time.monotonic()))
+        except Exception as error:
+            self.note(error)
+
+    def punt(self, packet: Packet) -> None:
+        """A packet that no flow claims. It may be anything: nothing that it does ends the relay."""
+        self.punted[packet.there.transport, len(packet.here.ip)] += 1
+        try:
+            effects = self.relay.receive(packet, time.monotonic(), time.time())
+            self.spread()
+            self.apply(effects)
+        except Exception as error:
+            self.note(error)
+        self.wake_in_time()
+
+    def spread(self) -> None:
+        """What is new of sessions, before anything that follows from it."""
+        news = self.relay.news()
+        if news:
+            self.tell(news)
+
+    def lost(self, client: Address, listener: Address) -> None:
+        """A client's connection has ended."""
+        try:
+            self.apply(self.relay.lost(client, listener))
+        except Exception as error:
+            self.note(error)
+
+    def failed(self, failure: Failure) -> None:
+        """A packet to a peer did not arrive."""
+        relay, peer, kind, code, mtu = failure
+        try:
+            self.apply(self.relay.failed(relay, peer, kind, code, mtu.to_bytes(4), time.monotonic()))
+        except Exception as error:
+            self.note(error)
+
+    def apply(self, effects: Sequence[Effect]) -> None:
+        """Do what the core asks; packets leave together, when everything they speak of is done."""
+        batch: list[Packet] = []
+        for effect in effects:
+            if isinstance(effect, Send):
+                batch.append(effect.packet)
+            else:
+                self.verbs[type(effect)](effect)
+        if batch:
+            self.engine.send(batch)
+
+    def open(self, effect: Open) -> None:
+        ours = self.engine.open(effect.relay)
+        if ours:
+            self.live.open(effect.relay)
+        self.apply(self.relay.opened(effect.relay, ours, time.monotonic()))
+
+    def close(self, relay: Address) -> None:
+        self.live.close(relay)
+        self.engine.close(relay)
+
+    def unlink(self, flow: Flow) -> None:
+        self.tally.keep(flow)
+        self.engine.unlink(flow)
+
+    def present(self, turn: Turn) -> None:
+        """Let who connects from now on find the certificate and the limits as they are now. Raises
+        Unavailable."""
+        try:
+            self.engine.adopt(streams(turn))
+        except BadCertificate as problem:
+            raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
+
+    def refused(self) -> Mapping[str, int]:
+        """Connections that were not let in, by the limit that they met."""
+        return self.engine.refused()
+
+    def drain(self, alternate: Address | None) -> None:
+        """Take nobody new; `alternate` is where they are sent instead, if there is one."""
+        self.draining = True
+        self.relay.drain(alternate)
+
+    async def share(self) -> None:
+        """Others are at our listeners, or soon: from now on we keep whoever has an allocation."""
+        self.sharing = True
+        for number, (client, listener) in enumerate(list(self.relay.clients())):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)  # packets must not wait until all are kept
+            if self.relay.holds(client, listener):
+                self.engine.keep(client, listener)
+
+    async def share_no_more(self) -> None:
+        """We are alone again."""
+        self.sharing = False
+        for number, (client, listener) in enumerate(list(self.relay.clients())):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if not self.sharing:
+                self.engine.release(client, listener)
+
+    def keep(self, client: Address, listener: Address) -> None:
+        if self.sharing:
+            self.engine.keep(client, listener)
+
+    def leave(self) -> None:
+        """Strangers go to the others; those that we keep come to us."""
+        self.engine.leave()
+
+    def wake_in_time(self) -> None:
+        """One timer, for the core's next deadline; too early is harmless."""
+        due = self.relay.next_expiry()
+        if due is None or (self.timer is not None and self.timer.when() <= due):
+            return
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = asyncio.get_running_loop().call_at(due, self.expire)
+
+    def expire(self) -> None:
+        self.timer = None
+        try:
+            self.apply(self.relay.expire(time.monotonic()))
+        except Exception as error:
+            self.note(error)
+        self.wake_in_time()
+
+    def note(self, error: Exception) -> None:
+        """Count what should not have happened; say where, seldom, and never what the packet held."""
+        self.mishaps += 1
+        now = time.monotonic()
+        if now >= self.quiet_until:
+            self.quiet_until = now + MISHAP_SECONDS
+            log.error("a packet met %s in %s (%d so far)", type(error).__name__, place(error), self.mishaps)
+
+
+def place(error: Exception) -> str:
+    """File and line that raised: an exception's text may quote the packet."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "no place"

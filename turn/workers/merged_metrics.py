@@ -1,0 +1,75 @@
+"""The figures of several processes as one: they come as plain values, and are added up name by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from prometheus_client.core import Metric
+
+from turn.service.metrics import Shown
+
+# No sums: what is true where it is true of one, and what is the same for each.
+HIGHEST = ("calln_relay_draining", "calln_relay_engine", "calln_relay_files_allowed")
+
+Sample = tuple[str, dict[str, str], float]  # name, labels, value
+
+
+class Figure(NamedTuple):
+    """One metric with its samples, as JSON can carry it."""
+
+    name: str
+    sentence: str
+    kind: str
+    samples: Sequence[Sample]
+
+
+def plain(shown: Iterable[Metric]) -> list[Figure]:
+    return [
+        Figure(
+            metric.name,
+            metric.documentation,
+            metric.type,
+            [(sample.name, dict(sample.labels), sample.value) for sample in metric.samples],
+        )
+        for metric in shown
+    ]
+
+
+def added(parts: Iterable[Iterable[Figure]]) -> list[Figure]:
+    """One figure for each name; of gauges and counters alike, those with the same labels are one."""
+    found: dict[str, Figure] = {}
+    sums: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+    for figure in (Figure(*figure) for part in parts for figure in part):
+        found.setdefault(figure.name, figure)
+        total = sums.setdefault(figure.name, {})
+        for name, labels, value in figure.samples:
+            key = (name, tuple(sorted(labels.items())))
+            together = (total.get(key, 0.0), value)
+            total[key] = max(together) if figure.name in HIGHEST else sum(together)
+    return [
+        figure._replace(
+            samples=[(name, dict(labels), value) for (name, labels), value in sums[title].items()]
+        )
+        for title, figure in found.items()
+    ]
+
+
+def lasting(figures: Iterable[Figure]) -> list[Figure]:
+    """What stays true of a process that is no more: its counters, so that no total ever falls."""
+    return [figure for figure in (Figure(*figure) for figure in figures) if figure.kind == "counter"]
+
+
+class Together(Shown):
+    """Figures that were put together already."""
+
+    def __init__(self, figures: Sequence[Figure]) -> None:
+        self._figures = figures
+        super().__init__()
+
+    def collect(self) -> Iterator[Metric]:
+        for name, sentence, kind, samples in self._figures:
+            metric = Metric(name, sentence, kind)
+            for sample in samples:
+                metric.add_sample(*sample)
+            yield metric

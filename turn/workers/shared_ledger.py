@@ -1,0 +1,108 @@
+"""The ledger of several processes: one memory that all of them have, a column of it for each.
+
+Levels of buckets are everybody's: where two processes draw at the same instant, one draw may be lost, which a
+limit of so many a second can bear. Counts of what is held must not be lost: each process writes its own
+column only, and a count is the sum of the columns, so there are no locks, and what a process held when it
+died is wiped out with its column. Names are hashed with a key into two rows, and the smaller count of the
+two is believed: so two users share a quota only where both rows of the one are full of others.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import MutableSequence
+from hashlib import blake2b
+from itertools import accumulate
+from mmap import mmap
+from typing import NamedTuple
+
+from turn.limits.ledger import DOUBLE
+
+ROWS = 8192  # in each of a table's two halves: 4,000 users leave half of the rows empty
+INT = 4  # bytes of a count
+LEVELS = {  # two for each bucket
+    "strangers": 8192,
+    "connected strangers": 8192,
+    "failures": 8192,
+    "new allocations": 8192,
+    "new peers": 8192,
+    "all strangers": 2,
+}
+HELD = ("users", "addresses", "allocations", "connections", "connected", "silent", "unnamed")
+
+
+class Size(NamedTuple):
+    """What a memory has room for."""
+
+    columns: int
+
+    @property
+    def levels(self) -> int:
+        """Bytes of all levels, which come first."""
+        return DOUBLE * sum(LEVELS.values())
+
+    @property
+    def table(self) -> int:
+        """Bytes of one table of counts."""
+        return INT * 2 * ROWS * self.columns
+
+    @property
+    def all(self) -> int:
+        return self.levels + len(HELD) * self.table
+
+
+def make(columns: int) -> int:
+    """The descriptor of a memory for so many processes, all of it zero. Raises OSError."""
+    descriptor = os.memfd_create("calln-ledger")
+    os.ftruncate(descriptor, Size(columns).all)
+    return descriptor
+
+
+class Shared:
+    """One process's view; see turn.ledger.Ledger. Raises OSError."""
+
+    def __init__(self, descriptor: int, columns: int, column: int, key: bytes) -> None:
+        self._size, self._column, self._key = Size(columns), column, key[:64]
+        self._memory = memoryview(mmap(descriptor, self._size.all))
+        ends = [DOUBLE * end for end in accumulate(LEVELS.values(), initial=0)]
+        self._starts = dict(zip(LEVELS, ends, strict=False))
+
+    def levels(self, name: str, number: int) -> MutableSequence[float]:
+        start = self._starts[name]
+        if number != LEVELS[name]:
+            raise ValueError(f"{name}: there is room for {LEVELS[name]}, not for {number}")
+        view: MutableSequence[float] = self._memory[start : start + DOUBLE * number].cast("d")  # type: ignore[assignment]  # it is one, in all that is used
+        return view
+
+    def held(self, name: str) -> Columns:
+        return Columns(self._table(name), self._size.columns, self._column, self._key)
+
+    def wipe(self, column: int) -> None:
+        """Nobody writes this column now: what it says is over."""
+        for name in HELD:
+            self._table(name)[column :: self._size.columns] = array("i", bytes(INT * 2 * ROWS))
+
+    def _table(self, name: str) -> memoryview[int]:
+        start = self._size.levels + HELD.index(name) * self._size.table
+        return self._memory[start : start + self._size.table].cast("i")
+
+
+class Columns:
+    """One table of counts; see turn.ledger.Held."""
+
+    def __init__(self, cells: memoryview[int], columns: int, column: int, key: bytes) -> None:
+        self._cells, self._columns, self._column, self._key = cells, columns, column, key
+
+    def count(self, name: bytes) -> int:
+        return min(sum(self._cells[row : row + self._columns]) for row in self._rows(name))
+
+    def add(self, name: bytes, amount: int) -> None:
+        for row in self._rows(name):
+            self._cells[row + self._column] += amount
+
+    def _rows(self, name: bytes) -> tuple[int, int]:
+        """Where a name's two rows begin, one in each half."""
+        digest = blake2b(name, key=self._key, digest_size=8).digest()
+        first, second = (int.from_bytes(part) % ROWS for part in (digest[:4], digest[4:]))
+        return first * self._columns, (ROWS + second) * self._columns

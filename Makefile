@@ -26,7 +26,7 @@ PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
 	apache2 caddy curl debootstrap nginx-light openssh-client pebble shellcheck systemd-container yamllint
 
-.PHONY: help setup run test check lint format bench soak fuzz interop example promise clean $(DEPLOYS)
+.PHONY: help setup run test check lint format bench soak fuzz interop example house promise clean $(DEPLOYS)
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -68,6 +68,10 @@ interop: $(INTEROP)/.set-up ## other people's TURN clients against the relay (TA
 
 example: setup ## write config.example.yaml anew from the models
 	$(BIN)/python -m config.example > config.example.yaml
+
+house: $(BIN)/.set-up-tests ## draw docs/house.svg: the folders, and what each imports
+	@.ci/packages graphviz
+	$(BIN)/python -m tests.house
 
 promise: setup ## write into the README what the relay promises, as the privacy page says it
 	$(BIN)/python -m server.web.promise README.md

@@ -1,0 +1,1 @@
+"""Puts Calln on machines, and looks after it there."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-ROOMS = ("config", "deploy", "host", "server", "turn")
+from tests.house import READS_THE_FILE, ROOT, arrows, below, folder, has_code, imported, place, sources
 
 # A folder -> the folders that its files may import, beside itself. Each stands below the one that names it.
 LAYERS: dict[str, tuple[str, ...]] = {
@@ -39,8 +37,6 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "deploy/cli": ("config", "deploy/*", "host", "server", "server/*", "turn", "turn/*"),
 }
 
-READS_THE_FILE = "turn/__main__.py"  # `python -m turn`, the one exception: it reads the configuration
-
 # What decides has neither clock nor socket nor logger: time and randomness come in as arguments.
 PURE = ("server/signalling", "turn", "turn/core", "turn/gate", "turn/limits", "turn/wire")
 IMPURE = {"asyncio", "logging", "os", "random", "socket", "threading", "time"}
@@ -56,41 +52,6 @@ WITHOUT_TEST = {
 }
 
 
-def sources() -> list[Path]:
-    return sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-
-
-def place(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def folder(path: Path) -> str:
-    return place(path.parent)
-
-
-def imported(path: Path) -> set[str]:
-    """Full names, those of what is taken out of a module too."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
-
-
-def folder_of(name: str) -> str | None:
-    """The folder that holds a module of ours, by the name of it or of something in it."""
-    parts = name.split(".")
-    if parts[0] not in ROOMS:
-        return None
-    while not (ROOT.joinpath(*parts).is_dir() or ROOT.joinpath(*parts).with_suffix(".py").is_file()):
-        parts.pop()
-    found = ROOT.joinpath(*parts)
-    return place(found if found.is_dir() else found.parent)
-
-
 def beneath(name: str) -> set[str]:
     """The folders that a row allows; `turn/*` are those directly in turn that have an earlier row."""
     above = list(LAYERS)[: list(LAYERS).index(name)]
@@ -100,11 +61,9 @@ def beneath(name: str) -> set[str]:
 
 @pytest.mark.parametrize("path", sources(), ids=place)
 def test_imports_go_down_only(path: Path) -> None:
-    if place(path) == READS_THE_FILE:
-        return
-    found = {folder_of(name) for name in imported(path)} - {None, folder(path)}
-    wrong = found - (beneath(folder(path)) if found else set())
-    assert not wrong, f"{place(path)} imports from {sorted(map(str, wrong))}"
+    if place(path) != READS_THE_FILE and has_code(path):
+        wrong = below(path) - beneath(folder(path))
+        assert not wrong, f"{place(path)} imports from {sorted(wrong)}"
 
 
 def test_rows_are_few_and_name_only_what_stands_in_a_row_before() -> None:
@@ -114,9 +73,8 @@ def test_rows_are_few_and_name_only_what_stands_in_a_row_before() -> None:
         assert plain <= beneath(name), f"{name} stands below {sorted(plain - beneath(name))}"
 
 
-def test_each_row_is_a_folder_and_each_folder_with_code_has_a_row() -> None:
-    with_code = {folder(path) for path in sources() if path.read_text().strip()}
-    assert with_code == set(LAYERS)
+def test_each_folder_with_code_has_a_row_and_each_row_is_one() -> None:
+    assert set(arrows()) == set(LAYERS)
 
 
 @pytest.mark.parametrize("path", [path for path in sources() if folder(path) in PURE], ids=place)

@@ -1,0 +1,1 @@
+"""Looks at a machine, says what to do."""

@@ -1,0 +1,1 @@
+"""Calln onto machines, over SSH."""

@@ -1,0 +1,1 @@
+"""Decides who talks to whom."""

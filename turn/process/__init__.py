@@ -1,0 +1,1 @@
+"""Start, end, upgrade, operator."""

@@ -1,0 +1,1 @@
+"""Sockets, and one epoll for all."""

@@ -15,7 +15,7 @@ from host.inherited_sockets import inherited
 TOLD = """
 import os, sys
 os.environ["LISTEN_PID"] = str(os.getpid())
-from server.inherited import inherited
+from host.inherited_sockets import inherited
 for name, found in inherited().items():
     print(name, *(sock.getsockname()[1] for sock in found), *(os.get_inheritable(s.fileno()) for s in found))
 print(sorted(name for name in os.environ if name.startswith("LISTEN_")))

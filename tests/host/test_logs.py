@@ -28,7 +28,7 @@ def test_one_line_whatever_it_says(text: str) -> None:
 
 PROGRAM = """
 import logging
-from turn import logs
+from host import logs
 logs.start()
 try:
     raise KeyError("192.0.2.66")

@@ -35,7 +35,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from server.app import run
-from server.config import Geo, Server, Site
+from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
 port, folder, drain = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 ice = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
@@ -248,7 +248,7 @@ import os, sys
 os.environ["LISTEN_PID"] = str(os.getpid())
 from pathlib import Path
 from server.app import run
-from server.config import Geo, Server, Site
+from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
 port, folder = sys.argv[1], Path(sys.argv[2])
 ice = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)

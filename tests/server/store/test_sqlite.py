@@ -91,8 +91,8 @@ def test_a_removed_ban_can_not_be_found(state: Embedded) -> None:
 def test_the_log_beside_the_file_is_emptied_at_the_start(tmp_path: Path) -> None:
     """A process that was killed leaves its write-ahead log behind."""
     program = (
-        "import os, sys; from pathlib import Path; from server.state import Call; "
-        "from server.state.embedded import Embedded; "
+        "import os, sys; from pathlib import Path; from server.store import Call; "
+        "from server.store.sqlite import Embedded; "
         "Embedded(Path(sys.argv[1])).add_call(Call(1, 1)); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)

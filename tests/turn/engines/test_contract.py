@@ -522,7 +522,7 @@ async def test_a_relayed_address_is_taken_or_it_is_not(make: Maker, version: int
 async def in_another_process(relay: Address) -> str:
     """What a second engine answers that is asked for the same address."""
     script = (
-        "from turn.engines.portable import Portable; from turn.flows import Address;"
+        "from turn.engines.portable.engine import Portable; from turn.flows import Address;"
         f"engine = Portable([]); print(engine.open(Address({relay.ip!r}, {relay.port}))); engine.shut()"
     )
     process = await asyncio.create_subprocess_exec(

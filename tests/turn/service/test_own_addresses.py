@@ -21,7 +21,7 @@ ASK = """
 import sys
 from ipaddress import ip_address
 from subprocess import run
-from turn.own import own_addresses
+from turn.service.own_addresses import own_addresses
 def ip(*lines):
     for line in lines:
         run(["ip", *line.split()], check=True)

@@ -22,7 +22,7 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 from turn.flows import Address
-from turn.live import Live
+from turn.service.relayed_ports import Live
 here = Live(Path(sys.argv[1]))
 here.open(Address.of("192.0.2.1", 50007))
 print("open", flush=True)

@@ -201,7 +201,7 @@ def test_no_new_handshakes_and_those_begun_are_kept(family: str, stack: ExitStac
 
 CLOSE_AS_NOBODY = """
 import encodings.idna, os, socket
-from turn.engines import sockets
+from turn.engines.loop import sockets
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from config.file import SCALARS, Config
+from config.file import Config
+from config.yaml_text import SCALARS
 
 WIDTH = 100
 

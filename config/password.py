@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from config.file import Config, ConfigError, kept_secret, secret_text
+from config.file import Config
+from config.problems import ConfigError
+from config.secrets import kept_secret, secret_text
 from server.web.password import Lock, check_password
 
 KEPT = "site.key"  # in the state folder, so that old and new releases take each other's cookies

@@ -7,7 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from config.file import EX_CONFIG, ConfigError, load, told_relay
+from config.file import load
+from config.problems import EX_CONFIG, ConfigError
+from config.secrets import relay_config
 from turn.process import run
 
 
@@ -16,7 +18,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, metavar="FILE")
     try:
         path: Path | None = parser.parse_args().config
-        return run.run(lambda: told_relay(path), load(path).site.state_dir)
+        return run.run(lambda: relay_config(path), load(path).site.state_dir)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EX_CONFIG

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from config.file import Config, one_line
+from config.file import Config
+from config.problems import one_line
 from deploy.doctor.operator_client import ask
 from server.store import Network, StateError
 from server.store.bans import MAX_REASON, Bans, network_of

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from config.file import Config, lacks_secret, turn_secret
+from config.file import Config
 from config.ice import relay_host
 from config.password import site_password
+from config.secrets import lacks_secret, turn_secret
 from server.config.sections import Listen
 from server.store.geo import open_database
 from server.web.promise import promises

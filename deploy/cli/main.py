@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config.deploy import Destination, parse_destination
-from config.file import EX_CONFIG, Config, ConfigError, load, told_relay, turn_secret
+from config.file import Config, load
 from config.ice import ice_settings
 from config.password import lock_of
+from config.problems import EX_CONFIG, ConfigError
+from config.secrets import relay_config, turn_secret
 from deploy.cli import bans, check
 from deploy.cli import relay as relays
 from deploy.cli import run as both
@@ -84,7 +86,7 @@ def told_server(config: Config) -> app.Told:
 
 
 def relay(config: Config, options: Options) -> int:
-    return relay_process.run(lambda: told_relay(options.config), config.site.state_dir)
+    return relay_process.run(lambda: relay_config(options.config), config.site.state_dir)
 
 
 def run_check(config: Config, _: Options) -> int:

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Any
 
-from config.file import Config, ConfigError, turn_secrets
+from config.file import Config
 from config.ice import relay_host, speaks_tls
+from config.problems import ConfigError
+from config.secrets import turn_secrets
 from deploy.doctor.machine import Finding, Patient, buffers, clock, descriptors
 from deploy.doctor.operator_client import RELAY, ControlError, ask
 from deploy.doctor.trial_call import NoEcho, echo, reached_at

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from config.deploy import Destination, Host, Role
-from config.file import Config, ConfigError, compose, parse, read
+from config.file import Config, parse
+from config.problems import ConfigError
+from config.yaml_text import compose, read
 
 Values = Mapping[str, Mapping[str, Any]]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from config.file import Config, ConfigError, parse
+from config.file import Config, parse
+from config.problems import ConfigError
 from deploy.remote.orders import Halt
 
 Ask = Callable[[str], str]

@@ -8,8 +8,9 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
-from config.file import SECRET_VARIABLE, Config, turn_secrets
+from config.file import Config
 from config.password import site_password
+from config.secrets import SECRET_VARIABLE, turn_secrets
 from deploy.remote import internal_ca
 from deploy.remote.hosts import Target
 from deploy.remote.orders import Halt

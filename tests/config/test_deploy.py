@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from config.deploy import Destination, parse_destination
-from config.file import ConfigError, parse
+from config.file import parse
+from config.problems import ConfigError
 
 
 @pytest.mark.parametrize(

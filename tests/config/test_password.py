@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from config.file import Config, ConfigError, parse
+from config.file import Config, parse
 from config.password import lock_of
+from config.problems import ConfigError
 from deploy.cli.check import run
 
 WALL = 1_800_000_000.0

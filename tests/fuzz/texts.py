@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from config.file import ConfigError, parse
+from config.file import parse
+from config.problems import ConfigError
 from server.signalling.messages import ERRORS, Message, MessageError, error, parse_chunk
 from server.signalling.messages import parse as parse_message
 from server.signalling.sdp import SdpError, check, relay_candidate, relay_only

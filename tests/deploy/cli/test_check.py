@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from config.file import SECRET_VARIABLE, parse, turn_secret
+from config.file import parse
+from config.secrets import SECRET_VARIABLE, turn_secret
 from deploy.cli import check
 from server.store.geo import GeoError
 

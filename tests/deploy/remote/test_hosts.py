@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from config.deploy import Destination
-from config.file import ConfigError, parse
+from config.file import parse
+from config.problems import ConfigError
 from deploy.remote.hosts import targets, wished
 from tests.deploy.wishes import machines
 

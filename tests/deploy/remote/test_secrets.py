@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from config.file import Config, ConfigError
+from config.file import Config
+from config.problems import ConfigError
 from deploy.remote import internal_ca, secrets
 from deploy.remote.hosts import targets
 from deploy.remote.orders import Halt

@@ -1,0 +1,92 @@
+"""What is wrong in a configuration file, as one line each: file:line:column: key: what to write."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+EX_CONFIG = 78  # sysexits.h: something in the configuration is wrong
+
+Located = tuple[str, ...]
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; each problem is one line that says where and what to write."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(map(one_line, problems))
+        super().__init__("\n".join(self.problems))
+
+
+def one_line(text: str) -> str:
+    """A file's own words may hold anything: nothing of it moves the cursor of a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def is_echo(problem: ErrorDetails) -> bool:
+    """A list counted as too short because its entries were refused, which is told already."""
+    return problem["type"] == "too_short" and bool(problem["input"])
+
+
+def explain(problem: ErrorDetails, root: yaml.Node | None, path: Path, model: type[BaseModel]) -> str:
+    """One problem as `file:line:column: key: what to write`."""
+    loc = tuple(str(part) for part in problem["loc"])
+    mark, named = locate(root, loc, at_key=problem["type"] == "extra_forbidden")
+    where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+    return f"{where}: {'.'.join(named) or 'the file'}: {sentence(problem, loc, model)}"
+
+
+def locate(node: yaml.Node | None, loc: Located, *, at_key: bool) -> tuple[yaml.Mark | None, Located]:
+    """The mark of the deepest node that `loc` leads to, and the part of `loc` that led there."""
+    mark, named = (node.start_mark if node else None), loc[:0]
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == part), None)
+            if pair is None:
+                break
+            node, mark = pair[1], pair[0].start_mark if at_key else pair[1].start_mark
+        elif isinstance(node, yaml.SequenceNode) and part.isdecimal() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            mark = node.start_mark
+        elif not (
+            isinstance(node, yaml.ScalarNode) and part == "0"
+        ):  # a list of one, written without the dash
+            break
+        named = (*named, part)
+    return mark, named
+
+
+def sentence(problem: ErrorDetails, loc: Located, model: type[BaseModel]) -> str:
+    """What is wrong, in words that say what to write."""
+    if problem["type"] == "extra_forbidden":
+        known = list(model_at(model, loc[:-1]).model_fields)
+        near = difflib.get_close_matches(loc[-1], known, 1)
+        return (
+            f"unknown key; did you mean {near[0]}?"
+            if near
+            else f"unknown key; known here: {', '.join(known)}"
+        )
+    if problem["type"] in ("model_type", "dict_type"):
+        return "keys and values belong here, one `key: value` a line"
+    if problem["type"] == "too_short":
+        return "name at least one"
+    if problem["type"] == "tuple_type":
+        return "a list belongs here, one `- value` a line"
+    return problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def model_at(model: type[BaseModel], loc: Located) -> type[BaseModel]:
+    """The model whose keys stand at a place of the file."""
+    inner: object = model
+    for part in loc:
+        if get_origin(inner) is tuple:  # a list of them: the part is a number
+            inner = get_args(inner)[0]
+        else:
+            inner = cast(type[BaseModel], inner).model_fields[part].annotation
+    return cast(type[BaseModel], inner)

@@ -1,0 +1,99 @@
+"""The secret that server and relay share, and the other secrets that are kept in files."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from config.file import Config, load
+from config.problems import ConfigError
+from turn.config.section import Turn
+from turn.config.values import check_secret
+
+SECRET_VARIABLE = "CALLN_TURN_SECRET"  # noqa: S105  # the name of a variable, no secret
+
+
+def relay_config(path: Path | None) -> tuple[Turn, list[bytes]]:
+    """What a relay is told, at its start and again at each reload. Raises ConfigError."""
+    config = load(path)
+    return config.turn, turn_secrets(config)
+
+
+def turn_secret(config: Config) -> bytes:
+    """The secret that credentials are made with. Raises ConfigError."""
+    return turn_secrets(config)[0]
+
+
+def turn_secrets(config: Config) -> list[bytes]:
+    """What server and relay share: environment, file, section, else made once and kept. A file may hold
+    several, so that one can be changed while credentials made with the other are under way.
+
+    Raises ConfigError where the secret is unreadable, readable by everybody, or weak.
+    """
+    if given := os.environ.get(SECRET_VARIABLE):
+        return [checked_secret(given.strip(), SECRET_VARIABLE)]
+    if path := config.turn.secret_file:
+        return secrets_from(path)
+    if written := config.turn.secret.get_secret_value():
+        return [written.encode()]
+    return kept_secret(kept_at(config.site.state_dir))
+
+
+def lacks_secret(config: Config) -> bool:
+    """Whether there is none yet, and the first start makes one."""
+    turn = config.turn
+    given = os.environ.get(SECRET_VARIABLE) or turn.secret_file or turn.secret.get_secret_value()
+    return not given and not kept_at(config.site.state_dir).exists()
+
+
+def kept_at(state_dir: Path) -> Path:
+    return state_dir / "turn.secret"
+
+
+def secrets_from(path: Path) -> list[bytes]:
+    lines = [line.strip() for line in secret_text(path).splitlines() if line.strip()] or [""]
+    return [checked_secret(line, str(path)) for line in lines]
+
+
+def secret_text(path: Path) -> str:
+    """What a file holds that not everybody may read. Raises ConfigError."""
+    try:
+        if path.stat().st_mode & stat.S_IROTH:
+            raise ConfigError([f"{path}: everybody can read this secret; write: chmod 640 {path}"])
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(
+            [f"{path}: the secret is not UTF-8 text; make one with: openssl rand -hex 32"]
+        ) from None
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror or error}"]) from None
+
+
+def checked_secret(secret: str, where: str) -> bytes:
+    try:
+        check_secret(secret)
+    except ValueError as wrong:
+        raise ConfigError([f"{where}: {wrong}"]) from None
+    return secret.encode()
+
+
+def kept_secret(path: Path) -> list[bytes]:
+    """A generated secret. Written whole under another name and then linked, so that of two processes that
+    start at once both read the same one."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32) + "\n")
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror or error}; point site.state_dir elsewhere"]) from None
+    return secrets_from(path)

@@ -1,0 +1,56 @@
+"""The YAML that a configuration may be written in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.file import load, parse
+from config.problems import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\xff\xfes\x00i\x00", "this is not UTF-8; save the file as UTF-8"),
+        (b"x" * (1 << 20) + b"x", "larger than 1 MiB; is this the right file?"),
+        (b"[" * 20_000, "nested too deeply"),
+        (b"site: {name: \x07}", "special characters are not allowed"),
+    ],
+)
+def test_file_that_is_no_configuration(tmp_path: Path, data: bytes, says: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match=says):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("folder", "this is no file"), ("loop", "symbolic links"), ("none", "No such")]
+)
+def test_path_that_is_no_file(tmp_path: Path, kind: str, says: str) -> None:
+    path = tmp_path / "config.yaml"
+    if kind == "folder":
+        path.mkdir()
+    if kind == "loop":
+        path.symlink_to(path)
+    with pytest.raises(ConfigError, match=says):
+        load(path)
+
+
+def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes("\ufeffsite:\r\n  name: Müller\r\n".encode())
+    assert load(path).site.name == "Müller"
+
+
+def test_a_leading_zero_is_no_base() -> None:
+    assert parse("turn: {credential_seconds: 0077}", Path("c")).turn.credential_seconds == 77
+    assert parse("turn: {credential_seconds: 089}", Path("c")).turn.credential_seconds == 89
+
+
+@pytest.mark.parametrize("value", ["!!bool maybe", "!!float x", "!!timestamp x", "!!binary ä"])
+def test_a_tag_that_lies(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^c: a value is not what its tag says|^c:1:"):
+        parse(f"site: {{name: {value}}}", Path("c"))

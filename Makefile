@@ -8,6 +8,7 @@ CONFIG ?=
 PART ?=
 SECONDS ?= 600
 TABLE ?=
+JSON ?=
 ARGS ?=
 
 # `calln deploy …` as targets; where the words differ, they stand beside.
@@ -26,7 +27,7 @@ PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
 	apache2 caddy curl debootstrap nginx-light openssh-client pebble shellcheck systemd-container yamllint
 
-.PHONY: help setup run test check lint format bench soak fuzz interop example house promise clean $(DEPLOYS)
+.PHONY: help setup run test check lint format bench plots soak fuzz interop example house promise clean $(DEPLOYS)
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,11 +51,14 @@ format: $(BIN)/.set-up-tests ## put every file into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(BIN)/.set-up-tests ## our relay beside coturn in one run, then the server (root)
+bench: $(BIN)/.set-up-tests ## our relay beside coturn in one run, then the server (root; JSON=FILE keeps the figures)
 	$(BIN)/python -m tests.bench.core
 	$(BIN)/python -m tests.bench.gate
-	$(BIN)/python -m tests.bench.relay
+	$(BIN)/python -m tests.bench.relay $(if $(JSON),--json $(JSON))
 	$(BIN)/python -m tests.bench.server
+
+plots: $(BIN)/.set-up-tests ## the pictures and the table of docs/performance.md, from docs/performance.json
+	$(BIN)/python -m tests.bench.plots
 
 soak: SECONDS = 3600
 soak: $(BIN)/.set-up-tests ## an hour of the relay at work: does it grow, lose or slow down? (root; SECONDS=60)
@@ -63,7 +67,7 @@ soak: $(BIN)/.set-up-tests ## an hour of the relay at work: does it grow, lose o
 fuzz: $(BIN)/.set-up-tests ## every parser and the relay's core with made-up input, SECONDS each
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
-interop: $(INTEROP)/.set-up ## other people's TURN clients against the relay (TABLE=yes: the table into the README)
+interop: $(INTEROP)/.set-up ## other people's TURN clients against the relay (TABLE=yes: the table into docs/clients.md)
 	$(BIN)/python -m tests.interop $(if $(TABLE),--table)
 
 example: setup ## write config.example.yaml anew from the models
@@ -73,8 +77,8 @@ house: $(BIN)/.set-up-tests ## draw docs/house.svg: the folders, and what each i
 	@.ci/packages graphviz
 	$(BIN)/python -m tests.house
 
-promise: setup ## write into the README what the relay promises, as the privacy page says it
-	$(BIN)/python -m server.web.promise README.md
+promise: setup ## write what the relay promises into docs/encrypted-only.md, as the privacy page says it
+	$(BIN)/python -m server.web.promise docs/encrypted-only.md
 
 deploy: ## put Calln on your machines, or bring them up to date (CONFIG=config.yaml, ARGS=--accept-host-key)
 plan: ## what `make deploy` would change there

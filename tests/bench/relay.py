@@ -1,16 +1,18 @@
 """Debian's coturn and this relay side by side in one run: speed, delay and memory, a row for each figure.
 
-    python -m tests.bench.relay [--rounds 3] [--seconds 2] [--only WORD]
+    python -m tests.bench.relay [--rounds 3] [--seconds 2] [--only WORD] [--json FILE]
 
 Root, because each server runs in a network namespace of its own, on one core, joined by a veth pair to the
 load on another. Neither has limits. Rounds alternate, so that what else the machine does meets both alike; a
 figure is the median of its rounds. CPU time is the server's own, as the system counts it; what the kernel
 does to find a packet's socket falls to whoever sends here, and is in the rows of what it costs the sender.
+`--json` keeps every round of every row in a file, from which tests.bench.plots draws.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -20,7 +22,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from tests.bench.cable import LOAD, PRIORITY, SERVER, Answer, Load, Net, udp
 from tests.bench.figures import capacity, quantile, ratio
@@ -215,17 +218,37 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--only", default="", help="measures whose name holds this: " + ", ".join(words()))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures of every round there")
     options = parser.parse_args()
     if os.geteuid() != 0 or not shutil.which("turnserver"):
         sys.exit("this needs root, for network namespaces, and Debian's coturn")
-    version = subprocess.run(["turnserver", "--version"], capture_output=True, text=True).stdout.strip()
-    print(f"Linux {platform.release()}, Python {platform.python_version()}, coturn {version.split()[-1]}")
+    run_on = conditions(options.rounds, options.seconds)
+    print(f"Linux {run_on['linux']}, Python {run_on['python']}, coturn {run_on['coturn']}")
     print(f"{'':58}{'calln':>12}{'coturn':>12}{'ratio':>9}  of the rounds")
+    figures: Rows = {}
     with Net.made() as net:
         bench = Bench(net, options.seconds)
         for measure in MEASURES:
             if options.only in measure.word:
-                show(run(bench, measure, options.rounds))
+                rows = run(bench, measure, options.rounds)
+                show(rows)
+                figures |= rows
+    if options.json:
+        options.json.write_text(json.dumps({"run": run_on, "rows": figures}, indent=1) + "\n")
+
+
+def conditions(rounds: int, seconds: float) -> dict[str, Any]:
+    """What the figures were measured on, and how long."""
+    version = subprocess.run(["turnserver", "--version"], capture_output=True, text=True).stdout.strip()
+    return {
+        "linux": platform.release(),
+        "python": platform.python_version(),
+        "coturn": version.split()[-1],
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),  # what else the machine did when this began
+        "rounds": rounds,
+        "seconds": seconds,
+    }
 
 
 def words() -> dict[str, None]:

@@ -3,7 +3,7 @@
     python -m tests.interop [--only WORDS] [--table]
 
 One process per cell of the table in rows.py; a line as each ends, the table at the end, and exit code 1 where
-something else came of a cell than has to. `--table` puts the table into the README.
+something else came of a cell than has to. `--table` puts the table into docs/clients.md.
 """
 
 from __future__ import annotations
@@ -89,6 +89,6 @@ async def main(word: str, *, table: bool) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser("python -m tests.interop")
     parser.add_argument("--only", default="", metavar="WORDS", help="only the cells with these in their name")
-    parser.add_argument("--table", action="store_true", help="put the table of a whole run into the README")
+    parser.add_argument("--table", action="store_true", help="put the table of a whole run into the docs")
     wish = parser.parse_args()
     sys.exit(asyncio.run(main(wish.only, table=wish.table)))

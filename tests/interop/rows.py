@@ -1,4 +1,4 @@
-"""The foreign clients, as data: the table that the README shows."""
+"""The foreign clients, as data: the table that docs/clients.md shows."""
 
 from __future__ import annotations
 

@@ -1,17 +1,15 @@
-"""The table of foreign clients, for the terminal and for the README, where it stands between two comments."""
+"""The table of foreign clients, for the terminal and for docs/clients.md, between two comments there."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from tests.documents import DOCS, rewritten, written
 from tests.interop.cases import FINE, WAYS, Case, Row
 from tests.interop.rows import ROWS
 
-README = Path(__file__).parents[2] / "README.md"
-BEGIN, END = "<!-- written by make interop -->", "<!-- until here -->"
-BLOCK = re.compile(rf"(?<={BEGIN}\n).*?(?={END})", re.DOTALL)
+DOCUMENT = DOCS / "clients.md"
+BY = "make interop"
 HEAD = ("client", "what it does", *WAYS, "because")
 MARK = {FINE: "✓"}
 Outcomes = Mapping[Case, str]
@@ -46,15 +44,11 @@ def markdown(outcomes: Outcomes) -> str:
 
 
 def write(outcomes: Outcomes, versions: str) -> None:
-    """Put the table of a whole run into the README."""
-    text = README.read_text()
-    block = f"\n{versions}\n\n{markdown(outcomes)}"
-    README.write_text(BLOCK.sub(lambda _: block, text))
+    """Put the table of a whole run into the document."""
+    block = f"{versions}\n\n{markdown(outcomes)}"
+    DOCUMENT.write_text(rewritten(DOCUMENT.read_text("utf-8"), BY, block), "utf-8")
 
 
 def read() -> str:
-    """What stands in the README now. Raises ValueError where its place is missing."""
-    found = BLOCK.search(README.read_text())
-    if found is None:
-        raise ValueError(f"the README has no {BEGIN} with {END} after it")
-    return found[0]
+    """What stands in the document now. Raises ValueError where its place is missing."""
+    return written(DOCUMENT.read_text("utf-8"), BY)

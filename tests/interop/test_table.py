@@ -1,4 +1,4 @@
-"""The table of foreign clients in the README is the one that the rows make."""
+"""The table of foreign clients in docs/clients.md is the one that the rows make."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import BEGIN, END
 from tests.interop import table
 from tests.interop.cases import WAYS, Case, Row, cases
 from tests.interop.relay import Relay
@@ -15,8 +16,8 @@ RELAY = Relay(1, 2, 3, Path("trust.pem"))
 SMALL = Row("a client", "words", ("client", "{url}"), {"UDP": "ok", "TLS": "442"}, "heard", "of a reason")
 
 
-def test_the_readme_lists_exactly_the_rows() -> None:
-    assert table.read().endswith(f"\n\n{table.markdown(table.wanted())}")
+def test_the_document_lists_exactly_the_rows() -> None:
+    assert table.read().endswith(f"\n\n{table.markdown(table.wanted())}\n")
 
 
 def test_no_two_rows_have_one_name() -> None:
@@ -44,13 +45,13 @@ def test_a_row_is_a_line_and_a_way_that_was_not_tried_is_empty() -> None:
     assert table.plain(outcomes).splitlines()[1].replace(" ", "") == "aclientwords✓442ofareason"
 
 
-def test_writing_changes_the_place_in_the_readme_alone(
+def test_writing_changes_the_place_in_the_document_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
-    monkeypatch.setattr(table, "README", readme)
+    document, begin = tmp_path / "clients.md", BEGIN.format(table.BY)
+    document.write_text(f"before\n{begin}\nold\n{END}\nafter\n")
+    monkeypatch.setattr(table, "DOCUMENT", document)
     table.write(table.wanted((SMALL,)), "Versions.")
-    wanted = f"\nVersions.\n\n{table.markdown(table.wanted((SMALL,)))}"
+    wanted = f"\nVersions.\n\n{table.markdown(table.wanted((SMALL,)))}\n"
     assert table.read() == wanted
-    assert readme.read_text() == f"before\n{table.BEGIN}\n{wanted}{table.END}\nafter\n"
+    assert document.read_text() == f"before\n{begin}\n{wanted}{END}\nafter\n"

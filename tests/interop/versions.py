@@ -19,7 +19,7 @@ DEBIAN = {
 }
 PYTHON = ("aioice", "aiortc", "pystun3")
 NODE = {"libjuice in node-datachannel": "node-datachannel", "werift": "werift", "turn-js": "turn-js"}
-WIDTH = 118  # of the README's lines
+WIDTH = 118  # of a document's lines
 PINNED = ROOT / "tests/interop/clients/package.json"
 
 

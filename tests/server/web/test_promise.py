@@ -1,17 +1,17 @@
-"""What the relay promises: of every mode, and in the README word for word."""
+"""What the relay promises: of every mode, and in docs/encrypted-only.md word for word."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
 
 from server.web.promise import FILE, markdown, promises, rewritten
+from tests.documents import DOCS
 from turn.config.section import Turn
 
-README = Path(__file__).parents[3] / "README.md"
+DOCUMENT = DOCS / "encrypted-only.md"
 MODES = get_args(Turn.model_fields["encrypted_only"].annotation)
 
 
@@ -29,9 +29,9 @@ def test_who_promises_something_says_what_it_cannot(mode: str) -> None:
     assert len(promises()[mode].limits) > 3
 
 
-def test_the_readme_says_the_same() -> None:
+def test_the_document_says_the_same() -> None:
     """Else `make promise` writes it anew."""
-    text = README.read_text(encoding="utf-8")
+    text = DOCUMENT.read_text(encoding="utf-8")
     assert rewritten(text) == text
     for line in markdown(promises().values()):
         assert line in text

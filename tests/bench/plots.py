@@ -1,0 +1,150 @@
+"""The bench's figures as pictures and as a table: `python -m tests.bench.plots`, or `make plots`.
+
+Reads docs/performance.json, which `python -m tests.bench.relay --json` writes, draws the pictures of PLOTS
+into docs/, and puts the table of all rows into docs/performance.md. A bar is the median of its rounds; the
+thin line on it leads from the lowest round to the highest. Each picture names the digest of its figures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from tests.bench.figures import ratio
+from tests.documents import DOCS, rewritten
+
+FIGURES, DOCUMENT = DOCS / "performance.json", DOCS / "performance.md"
+BY = "make plots"
+SERVERS = {"calln": ("Calln", "#1f6f54"), "coturn": ("coturn", "#b9a36b")}  # their labels and colours
+WIDTH, GAP, MARGIN = 0.38, 0.5, 0.8  # of a bar; between the two of a group; beside the outer groups
+SIZE = (7.0, 3.2)  # inches
+STYLE = {"svg.hashsalt": "calln", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+
+Rows = Mapping[str, Mapping[str, list[float]]]
+
+
+class Bars(NamedTuple):
+    """One group of bars: what stands below it, and the row of the bench."""
+
+    label: str
+    row: str
+
+
+class Plot(NamedTuple):
+    """One picture: its file's name, its title, what the bars count, and its groups."""
+
+    name: str
+    title: str
+    unit: str
+    bars: tuple[Bars, ...]
+
+
+CLIENTS = ("10", "100", "1,000", "4,000")
+PLOTS = (
+    Plot(
+        "performance-packets",
+        "Packets a second under overload, one core",
+        "packets a second (more is better)",
+        (
+            *(Bars(f"{count} clients", f"{count} clients: packets/s under overload") for count in CLIENTS),
+            Bars("100 calls,\ngate on", "100 encrypted calls, gate on: packets/s under overload"),
+        ),
+    ),
+    Plot(
+        "performance-cpu",
+        "What a packet costs the relay",
+        "ns of CPU time (less is better)",
+        (
+            Bars("100 clients,\noverload", "100 clients: CPU ns for a packet under overload"),
+            Bars("100 clients,\n10,000 a second", "100 clients: CPU ns for a packet at 10,000/s"),
+            Bars("100 clients,\nTCP, overload", "100 clients, TCP: CPU ns for a packet under overload"),
+            Bars("100 clients,\nTLS, overload", "100 clients, TLS: CPU ns for a packet under overload"),
+        ),
+    ),
+    Plot(
+        "performance-delay",
+        "Delay through the relay at 40,000 packets a second",
+        "µs (less is better)",
+        (
+            Bars("half of them\nare faster", "half load: p50 of the delay, µs"),
+            Bars("99 of 100\nare faster", "half load: p99 of the delay, µs"),
+        ),
+    ),
+    Plot(
+        "performance-memory",
+        "Memory for each allocation, 4,000 allocations with a channel",
+        "bytes (less is better)",
+        (Bars("", "4,000 allocations: bytes for each"),),
+    ),
+)
+
+
+def digest(figures: bytes) -> str:
+    """What a picture says about the figures it was drawn from."""
+    return f"performance.json {hashlib.sha256(figures).hexdigest()[:16]}"
+
+
+def draw(plot: Plot, rows: Rows, source: str, folder: Path) -> Path:
+    """One picture. Raises KeyError for a row that was not measured."""
+    path = folder / f"{plot.name}.svg"
+    with rc_context(STYLE):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        axes = figure.subplots()
+        for side, (server, (label, colour)) in zip((-1, 1), SERVERS.items(), strict=True):
+            values = [rows[bars.row][server] for bars in plot.bars]
+            middles = [statistics.median(one) for one in values]
+            ends = [
+                [middle - min(one) for middle, one in zip(middles, values, strict=True)],
+                [max(one) - middle for middle, one in zip(middles, values, strict=True)],
+            ]
+            places = [index + side * WIDTH * GAP for index in range(len(values))]
+            axes.bar(places, middles, WIDTH, yerr=ends, label=label, color=colour, ecolor="#444444")
+        axes.set_xticks(range(len(plot.bars)), [bars.label for bars in plot.bars])
+        axes.set_xlim(-MARGIN, len(plot.bars) - 1 + MARGIN)
+        axes.set_title(plot.title, loc="left")
+        axes.set_ylabel(plot.unit)
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+        figure.savefig(path, format="svg", metadata={"Date": None, "Source": source})
+    return path
+
+
+def table(rows: Rows) -> Iterator[str]:
+    """All rows as Markdown: both medians, their ratio, and what the ratios of the rounds spread over."""
+    yield "| what was measured | Calln | coturn | Calln / coturn | of the rounds |"
+    yield "| --- | ---: | ---: | ---: | ---: |"
+    for row, values in rows.items():
+        ours, theirs = values["calln"], values["coturn"]
+        medians = statistics.median(ours), statistics.median(theirs)
+        ratios = [ratio(*pair) for pair in zip(ours, theirs, strict=True)]
+        digits = 0 if max(medians) >= 10 else 2  # as the bench prints them
+        cells = (*(f"{median:,.{digits}f}" for median in medians), f"{ratio(*medians):.2f}")
+        yield f"| {row} | {' | '.join(cells)} | {min(ratios):.2f} to {max(ratios):.2f} |"
+
+
+def conditions(run: Mapping[str, Any]) -> str:
+    return (
+        f"Linux {run['linux']}, Python {run['python']}, coturn {run['coturn']}, {run['cores']} cores, "
+        f"load average {run['load']} when it began. Medians of {run['rounds']} rounds of {run['seconds']:g} s."
+    )
+
+
+def main() -> None:
+    data = FIGURES.read_bytes()
+    kept = json.loads(data)
+    for plot in PLOTS:
+        print(draw(plot, kept["rows"], digest(data), DOCS))
+    block = "\n".join((conditions(kept["run"]), "", *table(kept["rows"])))
+    DOCUMENT.write_text(rewritten(DOCUMENT.read_text("utf-8"), BY, block), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

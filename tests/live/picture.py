@@ -1,4 +1,4 @@
-"""Takes the README's picture of a call, templates/call.png: `python -m tests.live.picture`."""
+"""Takes the README's picture of a call, docs/call.png: `python -m tests.live.picture`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.async_api import ViewportSize, async_playwright
 from tests.live.service import ROOT, Service
 from tests.live.visitors import Visitor, open_chromium, talk
 
-PICTURE = ROOT / "templates" / "call.png"
+PICTURE = ROOT / "docs" / "call.png"
 HOLIDAY = Path(__file__).parent / "holiday.jpg"
 WINDOW: ViewportSize = {"width": 560, "height": 1056}
 GAP = 12

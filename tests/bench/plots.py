@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tests.bench.figures import ratio
@@ -25,7 +26,6 @@ BY = "make plots"
 SERVERS = {"calln": ("Calln", "#1f6f54"), "coturn": ("coturn", "#b9a36b")}  # their labels and colours
 WIDTH, GAP, MARGIN = 0.38, 0.5, 0.8  # of a bar; between the two of a group; beside the outer groups
 SIZE = (7.0, 3.2)  # inches
-STYLE = {"svg.hashsalt": "calln", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
 
 Rows = Mapping[str, Mapping[str, list[float]]]
 
@@ -94,27 +94,34 @@ def digest(figures: bytes) -> str:
 def draw(plot: Plot, rows: Rows, source: str, folder: Path) -> Path:
     """One picture. Raises KeyError for a row that was not measured."""
     path = folder / f"{plot.name}.svg"
-    with rc_context(STYLE):
+    with rc_context({"svg.hashsalt": "calln", "svg.fonttype": "none", "font.size": 9}):  # the same each time
         figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.subplots()
-        for side, (server, (label, colour)) in zip((-1, 1), SERVERS.items(), strict=True):
-            values = [rows[bars.row][server] for bars in plot.bars]
-            middles = [statistics.median(one) for one in values]
-            ends = [
-                [middle - min(one) for middle, one in zip(middles, values, strict=True)],
-                [max(one) - middle for middle, one in zip(middles, values, strict=True)],
-            ]
-            places = [index + side * WIDTH * GAP for index in range(len(values))]
-            axes.bar(places, middles, WIDTH, yerr=ends, label=label, color=colour, ecolor="#444444")
-        axes.set_xticks(range(len(plot.bars)), [bars.label for bars in plot.bars])
-        axes.set_xlim(-MARGIN, len(plot.bars) - 1 + MARGIN)
-        axes.set_title(plot.title, loc="left")
-        axes.set_ylabel(plot.unit)
-        axes.yaxis.set_major_formatter("{x:,.0f}")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+        for side, server in zip((-1, 1), SERVERS, strict=True):
+            draw_bars(axes, server, side, [rows[bars.row][server] for bars in plot.bars])
+        explain(axes, plot)
         figure.savefig(path, format="svg", metadata={"Date": None, "Source": source})
     return path
+
+
+def draw_bars(axes: Axes, server: str, side: int, values: list[list[float]]) -> None:
+    """One server's bar in each group; `side` is -1 for the left one, 1 for the right one."""
+    label, colour = SERVERS[server]
+    middles = [statistics.median(one) for one in values]
+    below = [middle - min(one) for middle, one in zip(middles, values, strict=True)]
+    above = [max(one) - middle for middle, one in zip(middles, values, strict=True)]
+    places = [index + side * WIDTH * GAP for index in range(len(values))]
+    axes.bar(places, middles, WIDTH, yerr=[below, above], label=label, color=colour, ecolor="#444444")
+
+
+def explain(axes: Axes, plot: Plot) -> None:
+    axes.set_xticks(range(len(plot.bars)), [bars.label for bars in plot.bars])
+    axes.set_xlim(-MARGIN, len(plot.bars) - 1 + MARGIN)
+    axes.set_title(plot.title, loc="left")
+    axes.set_ylabel(plot.unit)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
 
 
 def table(rows: Rows) -> Iterator[str]:
@@ -133,7 +140,7 @@ def table(rows: Rows) -> Iterator[str]:
 def conditions(run: Mapping[str, Any]) -> str:
     return (
         f"Linux {run['linux']}, Python {run['python']}, coturn {run['coturn']}, {run['cores']} cores, "
-        f"load average {run['load']} when it began. Medians of {run['rounds']} rounds of {run['seconds']:g} s."
+        f"load average {run['load']} at the start. Medians of {run['rounds']} rounds of {run['seconds']:g} s."
     )
 
 

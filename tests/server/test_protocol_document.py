@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from server import messages, outbox, rates, sdp, sockets, strict, wire
-from server.messages import (
+from server.signalling import messages, outbox, rates, sdp
+from server.signalling.messages import (
     CHUNK_HEAD,
     ERRORS,
     SAYINGS,
@@ -26,7 +26,10 @@ from server.messages import (
     relay,
     say,
 )
-from server.pictures import Transfer
+from server.signalling.pictures import Transfer
+from server.signalling.strict_json import MAX_BARE, MAX_BRACKETS
+from server.web import uvicorn_protocols as wire
+from server.web import websocket
 from tests.documents import DOCS
 
 DOCUMENT = (DOCS / "protocol.md").read_text("utf-8")
@@ -116,7 +119,7 @@ def test_every_error_code_stands_in_the_table_with_its_words() -> None:
 
 def test_every_close_code_stands_in_the_table() -> None:
     listed = {int(code) for row in cells("Close codes") for code in row[0].split(",")}
-    known = {value for value in vars(sockets).values() if type(value) is int and 1000 <= value < 5000}
+    known = {value for value in vars(websocket).values() if type(value) is int and 1000 <= value < 5000}
     assert known - {wire.LOST} | {wire.TOO_MANY_CONTROL, wire.TOO_BIG} <= listed  # LOST is never sent
 
 
@@ -135,12 +138,12 @@ def pace(rate: rates.Rate) -> str:
 
 LIMITS = {
     "one message": f"{messages.MAX_MESSAGE:,} bytes",
-    "JSON outside of strings": f"{strict.MAX_BARE:,} characters, {strict.MAX_BRACKETS} brackets that open",
+    "JSON outside of strings": f"{MAX_BARE:,} characters, {MAX_BRACKETS} brackets that open",
     "messages": pace(rates.MESSAGES),
     "texts": pace(rates.TEXTS),
     "pieces of pictures": pace(rates.CHUNKS),
     "refusals with `too_fast`": f"{rates.REFUSED} within {rates.WITHIN:g} seconds",
-    "`bad_json`, `bad_message`, `unknown_type` together": f"{sockets.MAX_MALFORMED} on one connection",
+    "`bad_json`, `bad_message`, `unknown_type` together": f"{websocket.MAX_MALFORMED} on one connection",
     "WebSocket pings and pongs": pace(wire.CONTROL),
     "what waits for a slow reader": f"{outbox.MAX_MESSAGES} messages, {outbox.MAX_BYTES >> 10} KiB",
     "connections from one address (IPv6: one /64)": "`server.connections_per_address`",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from turn.engines.framing import ROOM, TAIL, BadStream, frame_size, peer_key, read_send
+from turn.engines.framing import HEADROOM, TAILROOM, BadStream, frame_size, peer_key, read_send
 from turn.errors import BadRequest
 from turn.flows import Transport
 from turn.wire.attributes import DATA, ERROR_CODE, TABLE, XOR_PEER_ADDRESS
@@ -83,8 +83,8 @@ def stream(data: bytes) -> None:
 
 def check_media(data: bytes) -> None:
     """What an engine carries by itself is what the core would read in it."""
-    buffer = memoryview(bytearray(ROOM) + data + bytes(TAIL))
-    media = read_send(buffer, ROOM, len(data)) if len(data) >= 4 else None
+    buffer = memoryview(bytearray(HEADROOM) + data + bytes(TAILROOM))
+    media = read_send(buffer, HEADROOM, len(data)) if len(data) >= 4 else None
     if media is None:
         return
     key, start, length = media

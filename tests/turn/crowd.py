@@ -15,7 +15,7 @@ from host.tls import Certificate
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import PATIENCE, Client, End, StreamEnd, free
 from tests.turn.service.test_service import SECRET, Caller, turn
-from turn.engines.loop.sockets import bound
+from turn.engines.loop.sockets import open_listener
 from turn.flows import Address, Transport
 from turn.process.run import together
 from turn.service.own_addresses import own_addresses
@@ -53,7 +53,7 @@ class Crowd:
         self.streams: list[StreamEnd] = []
 
     async def start(self) -> None:
-        team = together((self.turn, [SECRET]), own_addresses(), self.folder, bound)
+        team = together((self.turn, [SECRET]), own_addresses(), self.folder, open_listener)
         assert isinstance(team, Team)
         self.team, ready = team, asyncio.Event()
         self.task = asyncio.create_task(team.run(ready))

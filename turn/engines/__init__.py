@@ -60,10 +60,10 @@ class Above(NamedTuple):
     lost: Callable[[Address, Address], None] = lambda client, listener: None
     holds: Callable[[Address, Address], bool] = lambda client, listener: False
     failed: Callable[[Failure], None] = lambda failure: None
-    mishap: Callable[[Exception], None] = raise_again
+    unexpected: Callable[[Exception], None] = raise_again
 
 
-NOBODY = Above(lambda packet: None)
+NOT_RUNNING = Above(lambda packet: None)
 
 
 class CannotListen(Exception):
@@ -92,7 +92,7 @@ class Engine(Protocol):
     async def run(self, above: Above) -> None:
         """Move packets until cancelled. Cancelled: every socket is closed."""
 
-    def adopt(self, streams: Streams) -> None:
+    def reconfigure(self, streams: Streams) -> None:
         """Let this hold for who connects from now on; calls go on. Raises BadCertificate: nothing changes."""
 
     def open(self, relay: Address) -> bool:
@@ -116,15 +116,15 @@ class Engine(Protocol):
     def unlink(self, flow: Flow) -> None:
         """Punt this flow's packets again. Of a flow that is not linked: nothing happens."""
 
-    def keep(self, client: Address, listener: Address) -> None:
+    def pin(self, client: Address, listener: Address) -> None:
         """Others listen at this listener too, or soon: what this client sends goes on coming here, whether it
         has a linked flow or not. Each may cost a socket, beyond all limits; where the system has none left,
         the client may be lost to the others."""
 
-    def release(self, client: Address, listener: Address) -> None:
+    def unpin(self, client: Address, listener: Address) -> None:
         """No longer so. Of a client that is not kept: nothing happens."""
 
-    def leave(self) -> None:
+    def stop_listening(self) -> None:
         """Listen no longer, while others do or nobody: who waits is still met, connections and kept clients
         go on. Again: nothing happens."""
 
@@ -136,5 +136,5 @@ class Engine(Protocol):
     def traffic(self) -> Mapping[Flow, Traffic]:
         """A live view of what each linked flow has carried."""
 
-    def refused(self) -> Mapping[str, int]:
+    def refused_connections(self) -> Mapping[str, int]:
         """How many connections were not let in, by the limit that they met."""

@@ -12,8 +12,8 @@ import zlib
 
 from turn.flows import Address
 
-ROOM = 48  # what is kept free in front of data: the longest header, a Data indication about an IPv6 peer
-TAIL = 4  # and behind it: padding
+HEADROOM = 48  # what is kept free in front of data: the longest header, a Data indication about an IPv6 peer
+TAILROOM = 4  # and behind it: padding
 LARGEST = 65535  # no UDP payload is longer
 LARGEST_DATAGRAM = {4: 65507, 16: 65527}  # its payload, by the bytes of the family's addresses
 
@@ -62,7 +62,7 @@ def frame_size(view: memoryview, start: int, end: int) -> int:
     return size
 
 
-def room_for_frames(client: Address) -> int:
+def largest_frame(client: Address) -> int:
     """How long a frame towards this client may be: what one datagram holds, or what a stream is cut into."""
     return LARGEST_DATAGRAM[len(client.ip)] if client.transport == "udp" else LARGEST_FRAME
 
@@ -98,7 +98,7 @@ def read_send(view: memoryview, start: int, size: int) -> tuple[bytes, int, int]
             data_start, data_length = at, length
         elif kind == XOR_PEER_ADDRESS and peer is None:
             peer = bytes(view[at : at + length])
-        elif kind != FINGERPRINT or not proves(view, start, at, end):
+        elif kind != FINGERPRINT or not fingerprint_matches(view, start, at, end):
             return None
         at += (length + 3) & ~3
     if peer is None or data_start is None:
@@ -113,7 +113,7 @@ def unmask(value: bytes, transaction: bytes) -> bytes:
     return value[:8] + (int.from_bytes(value[8:]) ^ int.from_bytes(transaction)).to_bytes(12)
 
 
-def proves(view: memoryview, start: int, at: int, end: int) -> bool:
+def fingerprint_matches(view: memoryview, start: int, at: int, end: int) -> bool:
     """Whether the FINGERPRINT whose value is at `at` is the last attribute, and right (RFC 8489 §14.7)."""
     if at + 4 != end or view[at - 1] != 4:
         return False

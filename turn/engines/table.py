@@ -18,9 +18,9 @@ from turn.engines.framing import (
     ChannelFrame,
     DataFrame,
     is_channel,
+    largest_frame,
     peer_key,
     read_send,
-    room_for_frames,
 )
 from turn.engines.transmit import Transmit, push
 from turn.flows import Address, Flow, Rule, Traffic
@@ -31,7 +31,7 @@ def nowhere(_data: memoryview) -> None:
     """The leg of a lane that no engine has taken up yet."""
 
 
-class Bucket:
+class Budget:
     """What one allocation may still carry: a second's worth at most, both ways and all flows together."""
 
     __slots__ = ("filled", "octets", "octets_per_second", "packets", "packets_per_second")
@@ -56,10 +56,20 @@ class Bucket:
         return False
 
 
-class Client:
+class LinkedClient:
     """One client at one listener: what its frames may name, and the leg towards it."""
 
-    __slots__ = ("address", "bits", "bucket", "channels", "listener", "mates", "packets", "peers", "send")
+    __slots__ = (
+        "address",
+        "bits",
+        "budget",
+        "channels",
+        "internal_lanes",
+        "listener",
+        "packets",
+        "peers",
+        "send",
+    )
 
     def __init__(self, address: Address, listener: Address, rule: Rule) -> None:
         self.address = address
@@ -67,12 +77,12 @@ class Client:
         self.set_limits(rule)
         self.channels: dict[int, Lane] = {}
         self.peers: dict[bytes, Lane] = {}
-        self.mates = 0  # lanes whose data is written into another client's frames
+        self.internal_lanes = 0  # lanes whose data is written into another client's frames
         self.send: Transmit = nowhere
 
     def set_limits(self, rule: Rule) -> None:
         self.packets, self.bits = rule.packets, rule.bits
-        self.bucket = Bucket(rule.packets, rule.bits, monotonic())
+        self.budget = Budget(rule.packets, rule.bits, monotonic())
 
     def carried(self) -> int:
         """How many packets, both ways, by the flows that it has now."""
@@ -107,16 +117,16 @@ class Lane:
         "flow",
         "frame",
         "largest",
-        "mate",
         "media_in",
         "media_out",
         "packets_in",
         "packets_out",
+        "reverse",
         "rule",
         "send",
     )
 
-    def __init__(self, flow: Flow, rule: Rule, client: Client) -> None:
+    def __init__(self, flow: Flow, rule: Rule, client: LinkedClient) -> None:
         self.flow = flow
         self.rule = rule
         self.client = client
@@ -125,21 +135,21 @@ class Lane:
             if flow.channel is None
             else ChannelFrame(flow.channel)
         )
-        self.largest = self.frame.largest(room_for_frames(flow.client))
-        self.mate: Lane | None = None  # the flow that comes the other way, when both ends are ours
+        self.largest = self.frame.largest(largest_frame(flow.client))
+        self.reverse: Lane | None = None  # the flow that comes the other way, when both ends are ours
         self.media_out: frozenset[int] | None = None  # what may go to the peer, in a lane that asks
         self.media_in: frozenset[int] | None = None  # and to the client
         self.send: Transmit = nowhere
         self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = self.dropped = 0
 
     @property
-    def outward(self) -> Transmit:
+    def transmit_out(self) -> Transmit:
         """What the client's data leaves by."""
-        return self.send if self.mate is None else self.mate.client.send
+        return self.send if self.reverse is None else self.reverse.client.send
 
     def carry_out(self, view: memoryview, start: int, length: int) -> bool:
         """The client's data to the peer; in one hop where the peer is another client of ours."""
-        bucket = self.client.bucket
+        bucket = self.client.budget
         bucket.packets -= 1
         bucket.octets -= length
         if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length, monotonic()):
@@ -147,8 +157,8 @@ class Lane:
             return True
         self.packets_out += 1
         self.bytes_out += length
-        if self.mate is not None:
-            return Lane.carry_in(self.mate, view, start, length)  # what it may carry was asked before
+        if self.reverse is not None:
+            return Lane.carry_in(self.reverse, view, start, length)  # what it may carry was asked before
         data = view[start : start + length]
         push(self.send, data)
         return True
@@ -156,7 +166,7 @@ class Lane:
     def carry_in(self, view: memoryview, start: int, length: int) -> bool:
         """The peer's data to the client; False: it goes up. What a limit drops, or no frame holds, is dealt
         with."""
-        bucket = self.client.bucket
+        bucket = self.client.budget
         bucket.packets -= 1
         bucket.octets -= length
         if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length, monotonic()):
@@ -171,21 +181,21 @@ class Lane:
         push(self.client.send, frame)
         return True
 
-    def screen(self) -> None:
+    def choose_class(self) -> None:
         """Know which streams may pass: where two flows meet, those of both rules."""
-        mate, media = self.mate, self.rule.media
-        self.media_out = allowed(media, inward=False)
-        self.media_in = allowed(media, inward=True)
+        mate, media = self.reverse, self.rule.media
+        self.media_out = allowed_streams(media, inward=False)
+        self.media_in = allowed_streams(media, inward=True)
         if mate is not None:
-            self.media_out = both(self.media_out, allowed(mate.rule.media, inward=True))
+            self.media_out = intersection(self.media_out, allowed_streams(mate.rule.media, inward=True))
         anything = self.media_out is None and self.media_in is None
-        self.__class__ = Lane if anything else Screened
+        self.__class__ = Lane if anything else FilteredLane
 
     def traffic(self) -> Traffic:
         return Traffic(self.packets_out, self.bytes_out, self.packets_in, self.bytes_in, self.dropped)
 
 
-class Screened(Lane):
+class FilteredLane(Lane):
     """A lane that carries streams which passed the proof and sends up all else. What a lane is, is decided
     when a rule comes: who may carry anything is asked nothing per packet."""
 
@@ -204,12 +214,12 @@ class Screened(Lane):
         return Lane.carry_in(self, view, start, length)
 
 
-def allowed(media: frozenset[int] | None, *, inward: bool) -> frozenset[int] | None:
+def allowed_streams(media: frozenset[int] | None, *, inward: bool) -> frozenset[int] | None:
     """The streams of one direction; None for anything."""
     return None if media is None else streams(media, inward=inward)
 
 
-def both(one: frozenset[int] | None, other: frozenset[int] | None) -> frozenset[int] | None:
+def intersection(one: frozenset[int] | None, other: frozenset[int] | None) -> frozenset[int] | None:
     """What both allow."""
     if one is None or other is None:
         return other if one is None else one
@@ -221,8 +231,8 @@ class Table(Mapping[Flow, Traffic]):
 
     def __init__(self) -> None:
         self.lanes: dict[Flow, Lane] = {}
-        self.clients: dict[tuple[Address, Address], Client] = {}
-        self.through: dict[Address, dict[Address, Lane]] = {}  # by relayed address, then by peer
+        self.clients: dict[tuple[Address, Address], LinkedClient] = {}
+        self.by_relay: dict[Address, dict[Address, Lane]] = {}  # by relayed address, then by peer
 
     def __getitem__(self, flow: Flow) -> Traffic:
         return self.lanes[flow].traffic()
@@ -235,10 +245,10 @@ class Table(Mapping[Flow, Traffic]):
 
     def between(self, relay: Address, peer: Address) -> Lane | None:
         """The lane that carries what this peer sends to this relayed address."""
-        lanes = self.through.get(relay)
+        lanes = self.by_relay.get(relay)
         return lanes.get(peer) if lanes else None
 
-    def rivals(self, flow: Flow) -> list[Flow]:
+    def conflicting(self, flow: Flow) -> list[Flow]:
         """The linked flows that would claim the same packets as this one, which is not linked."""
         client = self.clients.get((flow.client, flow.listener))
         same_channel = client.channels.get(flow.channel) if client and flow.channel is not None else None
@@ -250,27 +260,27 @@ class Table(Mapping[Flow, Traffic]):
         owner = (flow.client, flow.listener)
         client = self.clients.get(owner)
         if client is None:
-            client = self.clients[owner] = Client(flow.client, flow.listener, rule)
+            client = self.clients[owner] = LinkedClient(flow.client, flow.listener, rule)
         lane = self.lanes[flow] = Lane(flow, rule, client)
-        self.through.setdefault(flow.relay, {})[flow.peer] = lane
+        self.by_relay.setdefault(flow.relay, {})[flow.peer] = lane
         if flow.channel is None:
             client.peers[peer_key(flow.peer)] = lane
         else:
             client.channels[flow.channel] = lane
-        lane.mate = self.between(flow.peer, flow.relay)
-        if lane.mate is not None:
-            lane.mate.mate = lane
-            client.mates += 1
-            lane.mate.client.mates += 1
-        self.change(lane, rule)
+        lane.reverse = self.between(flow.peer, flow.relay)
+        if lane.reverse is not None:
+            lane.reverse.reverse = lane
+            client.internal_lanes += 1
+            lane.reverse.client.internal_lanes += 1
+        self.set_rule(lane, rule)
         return lane
 
-    def change(self, lane: Lane, rule: Rule) -> None:
+    def set_rule(self, lane: Lane, rule: Rule) -> None:
         """Let the new rule hold; an allocation whose limits stay keeps what it has used of them."""
         lane.rule = rule
-        for one in (lane, lane.mate):
+        for one in (lane, lane.reverse):
             if one is not None:
-                one.screen()
+                one.choose_class()
         client = lane.client
         if (client.packets, client.bits) != (rule.packets, rule.bits):
             client.set_limits(rule)
@@ -280,15 +290,15 @@ class Table(Mapping[Flow, Traffic]):
         lane = self.lanes.pop(flow, None)
         if lane is None:
             return None
-        lanes = self.through[flow.relay]
+        lanes = self.by_relay[flow.relay]
         del lanes[flow.peer]
         if not lanes:
-            del self.through[flow.relay]
-        if lane.mate is not None:
-            mate, lane.mate.mate, lane.mate = lane.mate, None, None
-            mate.screen()
-            mate.client.mates -= 1
-            lane.client.mates -= 1
+            del self.by_relay[flow.relay]
+        if lane.reverse is not None:
+            mate, lane.reverse.reverse, lane.reverse = lane.reverse, None, None
+            mate.choose_class()
+            mate.client.internal_lanes -= 1
+            lane.client.internal_lanes -= 1
         client = lane.client
         if flow.channel is None:
             del client.peers[peer_key(flow.peer)]

@@ -19,9 +19,9 @@ from host.unix_socket import OUR_GROUPS, RELAY, Hatch, sweep
 from turn.config.section import Turn
 from turn.core.relay import Relay
 from turn.engines import Bind
-from turn.engines.loop.sockets import bound
-from turn.engines.portable.reuseport import Groups
-from turn.engines.tcp.unix_acceptor import INDOOR
+from turn.engines.loop.sockets import open_listener
+from turn.engines.portable.reuseport import ReuseportGroups
+from turn.engines.tcp.unix_acceptor import UNIX_LISTENER
 from turn.flows import Address
 from turn.process import admin, upgrade
 from turn.process.control import Control, Told
@@ -80,7 +80,7 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
     make = alone if turn.workers == 1 else together
     async with upgrade.sharing(state_dir) as older:
         with closing(hatched(state_dir)) as hatch:
-            crew = make((turn, secrets), own, state_dir, binding(hatch, beside=bool(older)), (INDOOR,))
+            crew = make((turn, secrets), own, state_dir, binding(hatch, beside=bool(older)), (UNIX_LISTENER,))
             await carry(Control(crew, read, (turn, secrets)), older, state_dir, hatch)
 
 
@@ -96,7 +96,7 @@ def hatched(state_dir: Path) -> Hatch:
 
 def binding(hatch: Hatch, *, beside: bool) -> Bind:
     """What all have in common is bound already."""
-    return lambda here: hatch.sock.dup() if here == INDOOR else bound(here, beside=beside)
+    return lambda here: hatch.sock.dup() if here == UNIX_LISTENER else open_listener(here, shared=beside)
 
 
 async def carry(control: Control, older: Elders, state_dir: Path, hatch: Hatch) -> None:
@@ -140,7 +140,7 @@ def alone(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind, also: 
 def together(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind, also: Listen = ()) -> Crew:
     """Others carry them. Raises Unavailable."""
     turn, live = told[0], opened(state_dir, claim=False)
-    make = partial(Groups, members=turn.workers, bind=bind)
+    make = partial(ReuseportGroups, members=turn.workers, bind=bind)
     try:
         groups, listeners = listen(lambda here: make((*here, *also)), turn.listen)
     except Unavailable:

@@ -12,7 +12,7 @@ from host import certificates
 from host.tls import BadCertificate
 from turn.config.section import Turn
 from turn.engines import Bind, CannotListen, Engine, Streams
-from turn.engines.loop.sockets import bound
+from turn.engines.loop.sockets import open_listener
 from turn.engines.portable.engine import Portable
 from turn.flows import Address
 from turn.service.from_config import certificate
@@ -26,7 +26,12 @@ class Maker(Protocol):
     """How an engine is made."""
 
     def __call__(
-        self, listen: Sequence[Address], streams: Streams, bind: Bind = bound, *, alone: bool = True
+        self,
+        listen: Sequence[Address],
+        streams: Streams,
+        bind: Bind = open_listener,
+        *,
+        exclusive: bool = True,
     ) -> Engine: ...
 
 

@@ -49,7 +49,7 @@ class Service:
             Link: lambda effect: engine.link(effect.flow, effect.rule),
             Unlink: lambda effect: self.unlink(effect.flow),
             Keep: lambda effect: self.keep(*effect),
-            Release: lambda effect: engine.release(*effect),
+            Release: lambda effect: engine.unpin(*effect),
         }
 
     async def run(self) -> None:
@@ -124,13 +124,13 @@ class Service:
         """Let who connects from now on find the certificate and the limits as they are now. Raises
         Unavailable."""
         try:
-            self.engine.adopt(streams(turn))
+            self.engine.reconfigure(streams(turn))
         except BadCertificate as problem:
             raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
 
     def refused(self) -> Mapping[str, int]:
         """Connections that were not let in, by the limit that they met."""
-        return self.engine.refused()
+        return self.engine.refused_connections()
 
     def drain(self, alternate: Address | None) -> None:
         """Take nobody new; `alternate` is where they are sent instead, if there is one."""
@@ -144,7 +144,7 @@ class Service:
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)  # packets must not wait until all are kept
             if self.relay.holds(client, listener):
-                self.engine.keep(client, listener)
+                self.engine.pin(client, listener)
 
     async def share_no_more(self) -> None:
         """We are alone again."""
@@ -153,15 +153,15 @@ class Service:
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
             if not self.sharing:
-                self.engine.release(client, listener)
+                self.engine.unpin(client, listener)
 
     def keep(self, client: Address, listener: Address) -> None:
         if self.sharing:
-            self.engine.keep(client, listener)
+            self.engine.pin(client, listener)
 
     def leave(self) -> None:
         """Strangers go to the others; those that we keep come to us."""
-        self.engine.leave()
+        self.engine.stop_listening()
 
     def wake_in_time(self) -> None:
         """One timer, for the core's next deadline; too early is harmless."""

@@ -16,7 +16,7 @@ from typing import Any
 from host.tls import BadCertificate, server_context
 from turn.config.section import Turn
 from turn.engines.loop.sockets import is_wildcard
-from turn.engines.portable.reuseport import Groups
+from turn.engines.portable.reuseport import ReuseportGroups
 from turn.flows import Address
 from turn.service.from_config import certificate
 from turn.service.metrics import Shown
@@ -45,7 +45,7 @@ class Team:
         self,
         told: tuple[Turn, Sequence[bytes]],
         own: frozenset[bytes],
-        groups: Groups,
+        groups: ReuseportGroups,
         listeners: Sequence[Address],
         live: Live,
         state_dir: Path,
@@ -86,7 +86,7 @@ class Team:
 
     async def begin(self, seat: Seat) -> None:
         """Raises CannotSit and OSError."""
-        listeners = self.groups.of(seat.number)
+        listeners = self.groups.descriptors_of(seat.number)
         await seat.sit((*listeners.values(), self.ledger))
         told = self.start
         await seat.begin(told._replace(listeners=listeners, column=seat.number))

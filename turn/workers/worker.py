@@ -108,7 +108,7 @@ def made(start: Start) -> Alone:
         listeners,
         streams(start.turn)._replace(ledger=ledger),
         lambda address: socket(fileno=start.listeners[address]),
-        alone=False,
+        exclusive=False,
     )
     told = settings(start.turn, start.secrets, listeners, start.own)
     shared = replace(told, nonce_key=start.key, ledger=ledger, others=live, several=True)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tests.turn.engines.world import attribute, crc32, send_indication, stun
 from turn.engines.framing import (
+    HEADROOM,
     LARGEST_FRAME,
-    ROOM,
-    TAIL,
+    TAILROOM,
     BadStream,
     ChannelFrame,
     DataFrame,
@@ -32,8 +32,8 @@ SIZES = [*range(9), 160, 1200]
 
 
 def in_buffer(data: bytes) -> memoryview:
-    view = memoryview(bytearray(b"\xff" * (ROOM + len(data) + TAIL)))
-    view[ROOM : ROOM + len(data)] = data
+    view = memoryview(bytearray(b"\xff" * (HEADROOM + len(data) + TAILROOM)))
+    view[HEADROOM : HEADROOM + len(data)] = data
     return view
 
 
@@ -53,7 +53,7 @@ def test_reads_what_aioice_writes(peer: Address, size: int, fingerprint: bool) -
         message.add_fingerprint()
     frame = bytes(message)
     view = in_buffer(frame)
-    media = read_send(view, ROOM, len(frame))
+    media = read_send(view, HEADROOM, len(frame))
     assert media is not None
     key, start, length = media
     assert (key, bytes(view[start : start + length])) == (peer_key(peer), b"d" * size)
@@ -63,7 +63,7 @@ def test_reads_what_aioice_writes(peer: Address, size: int, fingerprint: bool) -
 @pytest.mark.parametrize("size", SIZES)
 def test_aioice_reads_what_is_written(peer: Address, size: int) -> None:
     view = in_buffer(b"d" * size)
-    message = aioice_stun.parse_message(bytes(DataFrame(peer, b"transaction!").wrap(view, ROOM, size)))
+    message = aioice_stun.parse_message(bytes(DataFrame(peer, b"transaction!").wrap(view, HEADROOM, size)))
     assert (message.message_method, message.message_class) == (
         aioice_stun.Method.DATA,
         aioice_stun.Class.INDICATION,
@@ -73,7 +73,7 @@ def test_aioice_reads_what_is_written(peer: Address, size: int) -> None:
 
 def test_channel_data() -> None:
     view = in_buffer(b"voice")
-    assert bytes(ChannelFrame(0x4001).wrap(view, ROOM, 5)) == b"\x40\x01\x00\x05voice"
+    assert bytes(ChannelFrame(0x4001).wrap(view, HEADROOM, 5)) == b"\x40\x01\x00\x05voice"
 
 
 def test_peers_have_keys_of_their_own() -> None:
@@ -91,11 +91,11 @@ def test_whatever_comes_is_read_within_its_bounds(junk: bytes, at: int, value: i
     frame[at % len(frame)] = value
     for data in (junk, bytes(frame), b"\x00\x16" + junk):
         view = in_buffer(data)
-        media = read_send(view, ROOM, len(data))
+        media = read_send(view, HEADROOM, len(data))
         if media is not None:
             _, start, length = media
-            assert start >= ROOM + 20
-            assert start + length <= ROOM + len(data)
+            assert start >= HEADROOM + 20
+            assert start + length <= HEADROOM + len(data)
 
 
 def padded(channel: int, data: bytes) -> bytes:

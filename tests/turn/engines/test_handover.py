@@ -30,7 +30,7 @@ def newer(make: Maker, before: World) -> World:
     """At the same address."""
 
     def beside(listen: Sequence[Address], streams: Streams) -> Engine:
-        return make(listen, streams, partial(sockets.bound, beside=True))
+        return make(listen, streams, partial(sockets.open_listener, shared=True))
 
     version = 6 if ":" in before.host else 4
     return World(beside, version, transport=before.listener.transport, at=before.listener)
@@ -60,7 +60,7 @@ async def test_who_is_kept_comes_here_whoever_else_listens(make: Maker, place: s
     async with older(make, place) as old:
         clients, there = crowd(old, 40), place_of(old)
         for client in clients:
-            old.engine.keep(client.address, there)
+            old.engine.pin(client.address, there)
         async with newer(make, old) as new:
             for client in clients:
                 client.send(HELLO, there)
@@ -76,7 +76,7 @@ async def test_flows_go_on_while_their_clients_are_kept(make: Maker, place: str)
         clients, peer, there = crowd(old, 20), old.end(), place_of(old)
         flows = [link(old, client, peer.address) for client in clients[:10]]
         for client in clients:
-            old.engine.keep(client.address, there)
+            old.engine.pin(client.address, there)
         async with newer(make, old) as new:
             flows += [link(old, client, peer.address) for client in clients[10:]]
             for _ in range(2):
@@ -85,7 +85,7 @@ async def test_flows_go_on_while_their_clients_are_kept(make: Maker, place: str)
                     assert await peer.receive_from() == (b"out", flow.relay)
                     peer.send(b"back", flow.relay)
                     assert unframed(flow, await client.receive()) == b"back"
-                old.engine.leave()
+                old.engine.stop_listening()
             for flow in flows:
                 old.engine.unlink(flow)
             for client in clients:
@@ -100,13 +100,13 @@ async def test_strangers_come_to_who_stays(make: Maker, place: str) -> None:
         strangers, there = crowd(new, 60), place_of(old)
         for stranger in strangers:
             stranger.send(HELLO, there)
-        old.engine.leave()  # with what waits there unread
+        old.engine.stop_listening()  # with what waits there unread
         for stranger in strangers:
             stranger.send(b"\0\1 again", there)
         met = [packet.data for packet in await punts(new, 60 + 60 - await waiting(old))]
         assert met.count(b"\0\1 again") == 60
         assert old.punted.qsize() + met.count(HELLO) == 60
-        old.engine.leave()
+        old.engine.stop_listening()
 
 
 async def waiting(world: World) -> int:
@@ -120,12 +120,12 @@ async def test_who_is_released_is_a_stranger_again(make: Maker, place: str) -> N
     async with older(make, place) as old, newer(make, old) as new:
         clients, there = crowd(new, 10), place_of(old)
         for client in clients:
-            new.engine.keep(client.address, there)
-            old.engine.keep(client.address, there)
-            new.engine.release(client.address, there)
-            old.engine.release(client.address, there)
-            old.engine.release(client.address, there)
-        old.engine.leave()
+            new.engine.pin(client.address, there)
+            old.engine.pin(client.address, there)
+            new.engine.unpin(client.address, there)
+            old.engine.unpin(client.address, there)
+            old.engine.unpin(client.address, there)
+        old.engine.stop_listening()
         await asyncio.sleep(0.05)
         for client in clients:
             client.send(HELLO, there)
@@ -136,10 +136,10 @@ async def test_who_is_released_is_a_stranger_again(make: Maker, place: str) -> N
 async def test_the_last_answer_leaves_though_the_listener_is_gone(make: Maker, place: str) -> None:
     async with older(make, place) as old, newer(make, old) as new:
         client, there = old.end(), place_of(old)
-        old.engine.keep(client.address, there)
-        old.engine.leave()
+        old.engine.pin(client.address, there)
+        old.engine.stop_listening()
         await asyncio.sleep(0.05)
-        old.engine.release(client.address, there)
+        old.engine.unpin(client.address, there)
         old.engine.send([Packet(there, client.address, b"goodbye")])
         assert await client.receive_from() == (b"goodbye", there)
         await asyncio.sleep(0.05)
@@ -152,9 +152,9 @@ async def test_many_are_kept(make: Maker) -> None:
     async with World(make) as old:
         clients = crowd(old, 600)
         for client in clients:
-            old.engine.keep(client.address, old.listener)
+            old.engine.pin(client.address, old.listener)
         async with newer(make, old) as new:
-            old.engine.leave()
+            old.engine.stop_listening()
             for client in clients:
                 client.send(HELLO, old.listener)
                 assert (await old.punt()).there == client.address
@@ -169,7 +169,7 @@ async def test_connections_go_on_and_new_ones_come_to_who_stays(
     async with older(make, place, transport) as old, newer(make, old) as new:
         old.listener = new.listener = place_of(old)
         both = [await old.connect() for _ in range(10)]
-        old.engine.leave()
+        old.engine.stop_listening()
         later = [asyncio.create_task(new.connect()) for _ in range(10)]
         both += [await one for one in later]
         await asyncio.sleep(1.0)  # the older one is at no door any more
@@ -203,15 +203,15 @@ async def test_a_connection_with_a_flow_goes_on_when_its_engine_leaves(
         client, peer = await old.client(), old.end()
         flow = old.link(client, peer.address, CHANNEL)
         async with newer(make, old):
-            old.engine.keep(client.address, old.listener)
-            old.engine.leave()
+            old.engine.pin(client.address, old.listener)
+            old.engine.stop_listening()
             for _ in range(2):
                 client.send(framed(flow, b"out"), old.listener)
                 assert await peer.receive() == b"out"
                 peer.send(b"back", flow.relay)
                 assert unframed(flow, await client.receive()) == b"back"
                 await asyncio.sleep(1.0)
-            old.engine.release(client.address, old.listener)
+            old.engine.unpin(client.address, old.listener)
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])

@@ -15,16 +15,16 @@ import pytest
 from tests.turn.engines.tcp.test_connection import CHANNEL, HELLO, door_of, streams
 from tests.turn.engines.world import PATIENCE, Client, Maker, StreamEnd, World, framed
 from turn.engines import Streams
-from turn.engines.tcp.acceptor import Door
+from turn.engines.tcp.acceptor import Acceptor
 from turn.engines.tcp.connection_limits import MAX_SILENT
-from turn.engines.tcp.handshake_queue import MOST
-from turn.engines.tcp.tls_connection import FRUITLESS, HANDSHAKE
+from turn.engines.tcp.handshake_queue import PER_TURN
+from turn.engines.tcp.tls_connection import HANDSHAKE_SECONDS, MAX_WITHOUT_DATA
 from turn.flows import Flow, Transport
 
 FLOOD = (
     400  # connections at once: more than one address may hold without a word, and little enough for a test
 )
-HELLOS = 10 * MOST  # at once
+HELLOS = 10 * PER_TURN  # at once
 NAME = ".".join(["x" * 50] * 4)
 
 
@@ -110,8 +110,11 @@ async def test_what_no_client_says_ends_or_waits_and_calls_go_on(make: Maker, na
         await pour(stream, SAID[name]())
         await is_heard(world, client, flow)
         for connection in [*door_of(world).connections.values()]:
-            assert connection.is_known or connection.read_by < asyncio.get_running_loop().time() + HANDSHAKE
-        door_of(world).sweep(asyncio.get_running_loop().time() + HANDSHAKE + 1)
+            assert (
+                connection.has_punted
+                or connection.read_by < asyncio.get_running_loop().time() + HANDSHAKE_SECONDS
+            )
+        door_of(world).close_overdue(asyncio.get_running_loop().time() + HANDSHAKE_SECONDS + 1)
         await stream.ended()
         await is_heard(world, client, flow)
         assert list(door_of(world).connections) == [(client.address, world.listener)]
@@ -138,9 +141,9 @@ async def test_a_flood_of_connections_that_say_nothing(make: Maker, transport: T
         ends = [await world.connect(plain=True) for _ in range(FLOOD)]
         await asyncio.gather(*(end.ended() for end in ends[MAX_SILENT:]))
         await is_heard(world, client, flow)
-        tally = door_of(world).tally
+        tally = door_of(world).limits
         assert (tally.total, tally.silent.count(b"\x7f\0\0\1")) == (MAX_SILENT + 1, MAX_SILENT)
-        assert world.engine.refused() == {"silent connections": FLOOD - MAX_SILENT}
+        assert world.engine.refused_connections() == {"silent connections": FLOOD - MAX_SILENT}
         for end in ends:
             end.reset()
         await emptied(world)
@@ -153,7 +156,7 @@ async def test_a_flood_of_connections_that_say_nothing(make: Maker, transport: T
 async def emptied(world: World) -> None:
     """Until only those are left who have spoken."""
     async with asyncio.timeout(PATIENCE):
-        while not all(connection.is_known for connection in door_of(world).connections.values()):
+        while not all(connection.has_punted for connection in door_of(world).connections.values()):
             await asyncio.sleep(0.01)
 
 
@@ -177,13 +180,13 @@ async def test_a_flood_of_hellos_takes_a_few_of_each_turn(make: Maker) -> None:
                 await asyncio.sleep(0)
                 turns.append(len(begun))
                 carried.append(world.engine.traffic()[flow].packets_out)
-        assert max(after - before for before, after in pairwise(turns)) == MOST
+        assert max(after - before for before, after in pairwise(turns)) == PER_TURN
         assert turns[carried.index(1)] < HELLOS
         for end in ends:
             assert (await end.reader.read(1)) == b"\x16"
         for end in ends[: HELLOS // 2]:
             end.reset()
-        assert not door_of(world).turnstile.waiting
+        assert not door_of(world).handshakes.waiting
 
 
 async def test_who_leaves_before_its_turn_is_forgotten(make: Maker) -> None:
@@ -195,16 +198,16 @@ async def test_who_leaves_before_its_turn_is_forgotten(make: Maker) -> None:
         begun, hello = begun_at(door), client_hello()
         for end in ends:
             end.writer.write(hello)
-        while not door.turnstile.waiting:
+        while not door.handshakes.waiting:
             await asyncio.sleep(0)
         for connection in list(door.connections.values()):
             connection.close()
-        assert not door.turnstile.waiting
+        assert not door.handshakes.waiting
         await asyncio.gather(*(end.ended() for end in ends))
-        assert len(begun) <= MOST
+        assert len(begun) <= PER_TURN
 
 
-def begun_at(door: Door) -> list[object]:
+def begun_at(door: Acceptor) -> list[object]:
     """Grows by one with each handshake that begins at a door."""
     begun: list[object] = []
     assert door.context is not None
@@ -213,8 +216,8 @@ def begun_at(door: Door) -> list[object]:
 
 
 async def test_who_shakes_hands_too_often_waits(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turn.engines.tcp.connection_limits.HANDSHAKES", 1 / 1000)
-    monkeypatch.setattr("turn.engines.tcp.connection_limits.SHAKEN", 3)
+    monkeypatch.setattr("turn.engines.tcp.connection_limits.HANDSHAKES_PER_SECOND", 1 / 1000)
+    monkeypatch.setattr("turn.engines.tcp.connection_limits.HANDSHAKE_BURST", 3)
     async with World(make, transport="tls") as world:
         for _ in range(3):
             client = await world.client()
@@ -222,8 +225,8 @@ async def test_who_shakes_hands_too_often_waits(make: Maker, monkeypatch: pytest
             assert await world.lost.get()
         stream = await world.connect(plain=True)
         assert await stream.ended() == b""
-        assert world.engine.refused() == {"handshakes of an address": 1}
-        assert door_of(world).tally.total == 0
+        assert world.engine.refused_connections() == {"handshakes of an address": 1}
+        assert door_of(world).limits.total == 0
 
 
 async def test_half_a_handshake_holds_no_more_than_a_little(make: Maker) -> None:
@@ -237,9 +240,9 @@ async def test_half_a_handshake_holds_no_more_than_a_little(make: Maker) -> None
         await asyncio.sleep(0.2)
         await is_heard(world, client, flow)
         for connection in door_of(world).connections.values():
-            assert connection.fruitless <= FRUITLESS  # type: ignore[attr-defined]
-            assert connection.outbox is None
-        door_of(world).sweep(asyncio.get_running_loop().time() + HANDSHAKE + 1)
+            assert connection.without_data <= MAX_WITHOUT_DATA  # type: ignore[attr-defined]
+            assert connection.queue is None
+        door_of(world).close_overdue(asyncio.get_running_loop().time() + HANDSHAKE_SECONDS + 1)
         assert [await end.ended() for end in ends] == [b""] * len(ends)
         await is_heard(world, client, flow)
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.turn.call import VIDEO, VOICE, rtcp, rtp, srtcp
 from tests.turn.engines.world import framed, unframed
-from turn.engines.framing import LARGEST, LARGEST_DATAGRAM, LARGEST_FRAME, ROOM, TAIL
-from turn.engines.table import Bucket, Lane, Table
+from turn.engines.framing import HEADROOM, LARGEST, LARGEST_DATAGRAM, LARGEST_FRAME, TAILROOM
+from turn.engines.table import Budget, Lane, Table
 from turn.engines.transmit import Transmit
 from turn.flows import Address, Flow, Rule, Transport
 from turn.wire.srtp import INWARD, RTCP
@@ -25,7 +25,7 @@ class Legs:
     def __init__(self) -> None:
         self.table = Table()
         self.sent: dict[Address, list[bytes]] = {}
-        self.view = memoryview(bytearray(ROOM + LARGEST + TAIL))
+        self.view = memoryview(bytearray(HEADROOM + LARGEST + TAILROOM))
 
     def add(self, flow: Flow, rule: Rule = Rule()) -> Lane:  # noqa: B008
         lane = self.table.add(flow, rule)
@@ -38,12 +38,12 @@ class Legs:
         return lambda data: sent.append(bytes(data))
 
     def from_client(self, lane: Lane, frame: bytes) -> bool:
-        self.view[ROOM : ROOM + len(frame)] = frame
-        return lane.client.carry(self.view, ROOM, len(frame))
+        self.view[HEADROOM : HEADROOM + len(frame)] = frame
+        return lane.client.carry(self.view, HEADROOM, len(frame))
 
     def from_peer(self, lane: Lane, data: bytes) -> bool:
-        self.view[ROOM : ROOM + len(data)] = data
-        return lane.carry_in(self.view, ROOM, len(data))
+        self.view[HEADROOM : HEADROOM + len(data)] = data
+        return lane.carry_in(self.view, HEADROOM, len(data))
 
 
 @pytest.mark.parametrize("channel", [0x4000, None])
@@ -106,10 +106,10 @@ def test_of_named_streams_all_else_comes_up(
     assert legs.from_client(lane, framed(flow, packet)) is out
     assert legs.from_peer(lane, packet) is into
     assert (legs.table[flow].packets_out, legs.table[flow].packets_in) == (out, into)
-    legs.table.change(lane, Rule())
+    legs.table.set_rule(lane, Rule())
     assert legs.from_client(lane, framed(flow, packet))
     assert legs.from_peer(lane, packet)
-    legs.table.change(lane, Rule(frozenset()))
+    legs.table.set_rule(lane, Rule(frozenset()))
     assert legs.from_client(lane, framed(flow, packet)) is legs.from_peer(lane, packet) is False
 
 
@@ -134,7 +134,7 @@ def test_where_two_flows_meet_both_rules_are_asked(
         lanes = {flow: legs.add(flow, Rule(media)) for flow, media in (first, second)}
         assert legs.from_client(lanes[there], framed(there, rtp(VOICE, 1))) is passes
         assert len(legs.sent[OTHER]) == legs.table[there].packets_out == passes
-        legs.table.change(lanes[back], Rule(frozenset()))
+        legs.table.set_rule(lanes[back], Rule(frozenset()))
         assert not legs.from_client(lanes[there], framed(there, rtp(VOICE, 1)))
         legs.table.remove(back)
         alone = out is None or VOICE in out
@@ -149,16 +149,16 @@ def test_what_was_removed_leaves_nothing_behind() -> None:
     for flow in flows:
         assert legs.table.remove(flow)
         assert legs.table.remove(flow) is None
-    assert [legs.table.lanes, legs.table.clients, legs.table.through] == [{}, {}, {}]
+    assert [legs.table.lanes, legs.table.clients, legs.table.by_relay] == [{}, {}, {}]
 
 
 def test_rivals_would_claim_the_same_packets() -> None:
     legs = Legs()
     legs.add(FLOW)
     rival = FLOW._replace(channel=None)
-    assert legs.table.rivals(rival) == [FLOW]
-    assert legs.table.rivals(FLOW._replace(peer=SECOND)) == [FLOW]
-    assert legs.table.rivals(FLOW._replace(channel=0x4001, peer=SECOND)) == []
+    assert legs.table.conflicting(rival) == [FLOW]
+    assert legs.table.conflicting(FLOW._replace(peer=SECOND)) == [FLOW]
+    assert legs.table.conflicting(FLOW._replace(channel=0x4001, peer=SECOND)) == []
 
 
 BUCKETS = [  # packets a second, bits a second, size, seconds between, packets tried, packets passed
@@ -175,7 +175,7 @@ BUCKETS = [  # packets a second, bits a second, size, seconds between, packets t
 
 @pytest.mark.parametrize(("packets", "bits", "size", "gap", "tried", "passed"), BUCKETS)
 def test_buckets(packets: int, bits: int, size: int, gap: float, tried: int, passed: int) -> None:
-    bucket = Bucket(packets, bits, 0.0)
+    bucket = Budget(packets, bits, 0.0)
     count = 0
     for number in range(tried):
         bucket.packets -= 1
@@ -193,10 +193,10 @@ def test_one_bucket_for_an_allocation_and_a_new_one_for_new_limits() -> None:
         legs.from_peer(lane, b"in")
         legs.from_peer(other, b"in")
     assert lane.dropped + other.dropped == 6
-    legs.table.change(lane, rule)
+    legs.table.set_rule(lane, rule)
     legs.from_peer(lane, b"in")
     assert lane.dropped + other.dropped == 7
-    legs.table.change(lane, Rule())
+    legs.table.set_rule(lane, Rule())
     legs.from_peer(other, b"in")
     assert lane.dropped + other.dropped == 7
 

@@ -34,7 +34,7 @@ def test_a_certificate_that_cannot_be_used_is_no_start_and_no_reload() -> None:
     with pytest.raises(Unavailable, match="belongs to another certificate"):
         running.present(turn(**keys, key=other.key))
     running.present(turn(**keys, key=good.key))
-    engine.shut()
+    engine.close_all()
 
 
 BAD_ADDRESSES = [

@@ -31,7 +31,7 @@ async def test_sessions_are_listed_and_ended_by_name_and_by_user() -> None:
 
 async def test_who_holds_a_session_is_kept_while_others_share_our_listeners() -> None:
     async with Running(limits={"allocations_per_user": 0}) as world:
-        crew, kept = Alone(world.service, [world.listener]), listener_of(world).twins.kept
+        crew, kept = Alone(world.service, [world.listener]), listener_of(world).client_sockets.pinned
         early = [Caller(world, *ALICE) for _ in range(AT_ONCE + 2)]
         for caller in early:
             await caller.allocate()

@@ -16,7 +16,7 @@ from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import End, free
 from tests.turn.process.test_control import ALICE
 from tests.turn.service.test_service import LOOPBACK, SECRET, Caller, turn
-from turn.engines.portable.reuseport import Groups
+from turn.engines.portable.reuseport import ReuseportGroups
 from turn.flows import Address, Transport
 from turn.service.relayed_ports import Live
 from turn.workers.rpc import Line, Refused
@@ -45,12 +45,12 @@ async def working(
     folder: Path, transport: Transport = "udp", **keys: Any
 ) -> AsyncIterator[tuple[Line, Place]]:
     at = free("127.0.0.1", transport)
-    groups, ledger = Groups([at], 1), make(1)
+    groups, ledger = ReuseportGroups([at], 1), make(1)
     place = Place(at, Shared(ledger, 1, 0, KEY))
     ours, theirs = socket.socketpair()
     task, line = asyncio.create_task(work(theirs)), await Line.at(ours)
     told = turn(listen=str(at), users=dict([ALICE]), **keys)
-    inherited = {address: os.dup(number) for address, number in groups.of(0).items()}
+    inherited = {address: os.dup(number) for address, number in groups.descriptors_of(0).items()}
     try:
         await line.ask(
             "start", Start(told, [SECRET], LOOPBACK, inherited, folder, KEY, ledger, 1), seconds=PATIENCE

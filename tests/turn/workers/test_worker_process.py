@@ -13,7 +13,7 @@ import pytest
 from tests.turn.crowd import is_alive, pid_of
 from tests.turn.engines.world import free
 from tests.turn.service.test_service import LOOPBACK, SECRET, turn
-from turn.engines.portable.reuseport import Groups
+from turn.engines.portable.reuseport import ReuseportGroups
 from turn.workers import worker_process as module
 from turn.workers.rpc import Refused, Silent
 from turn.workers.shared_ledger import make
@@ -25,9 +25,9 @@ from turn.workers.worker_process import CannotSit, Seat
 async def seated(folder: Path, **keys: object) -> AsyncIterator[tuple[Seat, Start]]:
     """A worker's process that was not told to start yet."""
     at = free("127.0.0.1", "udp")
-    groups, ledger, seat = Groups([at], 1), make(1), Seat(0)
-    start = Start(turn(**keys), [SECRET], LOOPBACK, groups.of(0), folder, bytes(32), ledger, 1)
-    await seat.sit((*groups.of(0).values(), ledger))
+    groups, ledger, seat = ReuseportGroups([at], 1), make(1), Seat(0)
+    start = Start(turn(**keys), [SECRET], LOOPBACK, groups.descriptors_of(0), folder, bytes(32), ledger, 1)
+    await seat.sit((*groups.descriptors_of(0).values(), ledger))
     try:
         yield seat, start
     finally:

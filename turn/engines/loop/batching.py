@@ -22,64 +22,64 @@ LARGEST_SEGMENT = 1232  # what fits any path (RFC 8200 §5: 1280, less its heade
 Control = tuple[int, int, bytes]  # level, kind and value of a control message
 
 
-class Gather:
+class Batch:
     """Whether senders keep what they are given until it ends, and which of them hold something."""
 
-    __slots__ = ("holding", "on")
+    __slots__ = ("is_open", "senders")
 
     def __init__(self) -> None:
-        self.on = False
-        self.holding: list[Sender] = []
+        self.is_open = False
+        self.senders: list[Sender] = []
 
     def flush(self) -> None:
-        holding, self.holding = self.holding, []
+        holding, self.senders = self.senders, []
         for sender in holding:
             sender.flush()
 
-    def end(self) -> None:
-        self.on = False
+    def finish(self) -> None:
+        self.is_open = False
         self.flush()
 
     def discard(self) -> None:
         """Whoever filled the buffer went wrong: what is held must not leave later, out of others' bytes."""
-        self.on = False
-        holding, self.holding = self.holding, []
+        self.is_open = False
+        holding, self.senders = self.senders, []
         for sender in holding:
-            sender.held.clear()
+            sender.pending.clear()
 
 
 class Sender:
     """Sends on one connected socket: at once, or together with what follows."""
 
-    __slots__ = ("gather", "held", "send", "sock")
+    __slots__ = ("batch", "pending", "send", "sock")
 
-    def __init__(self, sock: socket, gather: Gather) -> None:
-        self.gather = gather
+    def __init__(self, sock: socket, gather: Batch) -> None:
+        self.batch = gather
         self.sock = sock
         self.send: Transmit = sock.send
-        self.held: list[memoryview] = []
+        self.pending: list[memoryview] = []
 
     def __call__(self, data: memoryview) -> None:
         """May raise OSError while nothing is gathered."""
-        if not self.gather.on:
+        if not self.batch.is_open:
             self.send(data)
             return
-        if not self.held:
-            self.gather.holding.append(self)
-        self.held.append(data)
+        if not self.pending:
+            self.batch.senders.append(self)
+        self.pending.append(data)
 
-    def mark(self, mark: int) -> None:
+    def set_mark(self, mark: int) -> None:
         """What leaves from now on, the held included, is marked so (see turn.engines.dscp)."""
-        dscp.give(self.sock, mark)
+        dscp.set_on(self.sock, mark)
 
     def flush(self) -> None:
-        held, self.held = self.held, []
+        held, self.pending = self.pending, []
         for run in runs(held):
-            if len(run) == 1 or not 0 < len(run[0]) <= LARGEST_SEGMENT or not self.together(run):
+            if len(run) == 1 or not 0 < len(run[0]) <= LARGEST_SEGMENT or not self.send_segmented(run):
                 for data in run:
                     push(self.send, data)
 
-    def together(self, run: list[memoryview]) -> bool:
+    def send_segmented(self, run: list[memoryview]) -> bool:
         """One call for all; False where the path or the device cannot, or an earlier packet was refused."""
         try:
             self.sock.sendmsg(run, [(IPPROTO_UDP, UDP_SEGMENT, SEGMENT.pack(len(run[0])))])
@@ -88,28 +88,28 @@ class Sender:
         return True
 
 
-class Addressed(Sender):
+class AddressedSender(Sender):
     """The same to one end of a socket that many share; `control` says what else the system is told."""
 
-    __slots__ = ("control", "there")
+    __slots__ = ("control", "destination")
 
     def __init__(
-        self, sock: socket, gather: Gather, there: tuple[str, int], control: Sequence[Control] = ()
+        self, sock: socket, gather: Batch, there: tuple[str, int], control: Sequence[Control] = ()
     ) -> None:
         super().__init__(sock, gather)
-        self.there, self.control = there, control
+        self.destination, self.control = there, control
         if control:
             self.send = lambda data: sock.sendmsg([data], control, 0, there)
         else:
             self.send = lambda data: sock.sendto(data, there)
 
-    def mark(self, mark: int) -> None:
+    def set_mark(self, mark: int) -> None:
         """Others' packets leave by the same socket: best effort."""
 
-    def together(self, run: list[memoryview]) -> bool:
+    def send_segmented(self, run: list[memoryview]) -> bool:
         size = (IPPROTO_UDP, UDP_SEGMENT, SEGMENT.pack(len(run[0])))
         try:
-            self.sock.sendmsg(run, [*self.control, size], 0, self.there)
+            self.sock.sendmsg(run, [*self.control, size], 0, self.destination)
         except OSError:
             return False
         return True

@@ -20,7 +20,7 @@ from turn.engines.loop.sockets import LEVEL
 
 RECEIVE = {socket.AF_INET: socket.IP_RECVTOS, socket.AF_INET6: socket.IPV6_RECVTCLASS}
 FIELD = {socket.AF_INET: socket.IP_TOS, socket.AF_INET6: socket.IPV6_TCLASS}
-SAID = ((socket.IPPROTO_IP, socket.IP_TOS), (socket.IPPROTO_IPV6, socket.IPV6_TCLASS))
+TOS_MESSAGES = ((socket.IPPROTO_IP, socket.IP_TOS), (socket.IPPROTO_IPV6, socket.IPV6_TCLASS))
 
 DSCP = 0xFC  # of the field; the rest is ECN
 NETWORK_CONTROL = 0xC0  # CS6 and above: routers' own (RFC 4594 §3.1), and not for strangers to have
@@ -28,21 +28,21 @@ BEST_EFFORT = 0
 CONTROL_BYTES = socket.CMSG_SPACE(struct.calcsize("i"))
 
 
-def ask(sock: socket.socket) -> None:
+def enable(sock: socket.socket) -> None:
     """Let each packet say how it is marked, to who wants to know."""
     sock.setsockopt(LEVEL[sock.family], RECEIVE[sock.family], 1)
 
 
-def said(control: list[tuple[int, int, bytes]]) -> int:
+def mark_of(control: list[tuple[int, int, bytes]]) -> int:
     """How a packet is marked, as far as it may stay so."""
     for level, kind, data in control:
-        if (level, kind) in SAID:
+        if (level, kind) in TOS_MESSAGES:
             mark = data[0] if len(data) == 1 else int(struct.unpack("i", data)[0])
             return mark & DSCP if mark < NETWORK_CONTROL else BEST_EFFORT
     return BEST_EFFORT
 
 
-def give(sock: socket.socket, mark: int) -> None:
+def set_on(sock: socket.socket, mark: int) -> None:
     """Let what leaves by this socket be marked so."""
     if sock.getsockopt(LEVEL[sock.family], FIELD[sock.family]) != mark:
         sock.setsockopt(LEVEL[sock.family], FIELD[sock.family], mark)

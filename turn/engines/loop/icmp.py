@@ -20,7 +20,7 @@ EXTENDED = struct.Struct("=IBBBxII")  # sock_extended_err: errno, origin, type, 
 CONTROL_BYTES = 512  # room for EXTENDED and the address of who sent the error
 
 
-def hear(epoll: Epoll, sock: socket.socket, relay: Address) -> None:
+def report_errors(epoll: Epoll, sock: socket.socket, relay: Address) -> None:
     """Tell from now on what comes back for packets that left this socket of a relayed address.
 
     IPv4 drops what speaks of a packet that was too large, unless the socket chooses its packets' sizes by
@@ -30,10 +30,10 @@ def hear(epoll: Epoll, sock: socket.socket, relay: Address) -> None:
     sock.setsockopt(sockets.LEVEL[sock.family], RECVERR[sock.family], 1)
     if sock.family == socket.AF_INET:
         sock.setsockopt(socket.IPPROTO_IP, sockets.IP_MTU_DISCOVER, sockets.PMTUDISC_OMIT)
-    epoll.watch_errors(sock, Ear(epoll, sock, relay))
+    epoll.register_errors(sock, ErrorQueue(epoll, sock, relay))
 
 
-class Ear:
+class ErrorQueue:
     """One socket's error queue. There are two sockets to an allocation: this is as small as can be."""
 
     __slots__ = ("epoll", "relay", "sock")
@@ -47,14 +47,14 @@ class Ear:
         """What waits in the queue, so many at most: epoll comes back while anything is left."""
         for _ in range(most):
             try:
-                failure = read(self.sock, self.relay)
+                failure = read_error(self.sock, self.relay)
             except BlockingIOError:
                 return
             if failure is not None:
-                self.epoll.fail(failure)
+                self.epoll.report_failure(failure)
 
 
-def read(sock: socket.socket, relay: Address) -> Failure | None:
+def read_error(sock: socket.socket, relay: Address) -> Failure | None:
     """The next error; None for one of this machine's own, which `send` has raised already. Raises
     BlockingIOError."""
     _, control, _, there = sock.recvmsg(0, CONTROL_BYTES, socket.MSG_ERRQUEUE)

@@ -61,59 +61,59 @@ def family(address: Address) -> socket.AddressFamily:
     return socket.AF_INET if len(address.ip) == 4 else socket.AF_INET6
 
 
-def bound(here: Address, *, beside: bool = False) -> socket.socket:
+def open_listener(here: Address, *, shared: bool = False) -> socket.socket:
     """A socket that clients are met at. Raises OSError; EADDRINUSE means taken. With `beside` it may join
     others of this account that share the address."""
-    make = listener if here.transport == "udp" else door
+    make = udp_listener if here.transport == "udp" else tcp_listener
     try:
         return make(here)
     except OSError as error:
-        if not beside or error.errno != errno.EADDRINUSE:
+        if not shared or error.errno != errno.EADDRINUSE:
             raise
-    return make(here, beside=True)
+    return make(here, shared=True)
 
 
-def listener(here: Address, *, beside: bool = False) -> socket.socket:
+def udp_listener(here: Address, *, shared: bool = False) -> socket.socket:
     """A socket that strangers reach and twins may join. Raises OSError."""
-    sock = settled(here, LISTENER_BUFFER, beside=beside)
+    sock = bound_socket(here, LISTENER_BUFFER, shared=shared)
     if is_wildcard(here):
-        ask_for_local_address(sock)
+        enable_pktinfo(sock)
     return sock
 
 
-def relayed(here: Address) -> socket.socket:
+def open_relayed(here: Address) -> socket.socket:
     """A socket at a relayed address that legs may join. Raises OSError; EADDRINUSE means taken."""
-    return settled(here, FLOW_BUFFER)
+    return bound_socket(here, FLOW_BUFFER)
 
 
-def settled(here: Address, buffer: int, *, beside: bool = False) -> socket.socket:
+def bound_socket(here: Address, buffer: int, *, shared: bool = False) -> socket.socket:
     """A socket at an address that nobody else has, or `beside` those who have it."""
-    sock = plain(here, buffer)
+    sock = udp_socket(here, buffer)
     try:
-        bind(sock, here, beside=beside)
+        bind(sock, here, shared=shared)
     except OSError:
         sock.close()
         raise
     return sock
 
 
-def bind(sock: socket.socket, here: Address, *, beside: bool) -> None:
+def bind(sock: socket.socket, here: Address, *, shared: bool) -> None:
     """Bound plain, and only then shared with what joins it: else two processes could take one port. Raises
     OSError."""
-    if beside:
-        share(sock)
+    if shared:
+        set_reuseport(sock)
     sock.bind(sockaddr(here))
-    share(sock)
+    set_reuseport(sock)
 
 
-def joined(here: Address, there: Address) -> socket.socket:
+def open_connected(here: Address, there: Address) -> socket.socket:
     """A socket at a shared address that meets one other end only. Raises OSError.
 
     Between bind and connect it catches what others send to `here`: whoever opens it reads that first.
     """
-    sock = plain(here, FLOW_BUFFER)
+    sock = udp_socket(here, FLOW_BUFFER)
     try:
-        share(sock)
+        set_reuseport(sock)
         sock.bind(sockaddr(here))
         sock.connect(sockaddr(there))
     except OSError:
@@ -122,7 +122,7 @@ def joined(here: Address, there: Address) -> socket.socket:
     return sock
 
 
-def plain(here: Address, buffer: int) -> socket.socket:
+def udp_socket(here: Address, buffer: int) -> socket.socket:
     """An unbound, non-blocking UDP socket that never sets Don't Fragment (RFC 8656 §15)."""
     sock = socket.socket(family(here), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     if sock.family == socket.AF_INET6:
@@ -130,11 +130,11 @@ def plain(here: Address, buffer: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT)
     else:
         sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)
-    enlarge(sock, buffer)
+    set_receive_buffer(sock, buffer)
     return sock
 
 
-def door(here: Address, *, beside: bool = False) -> socket.socket:
+def tcp_listener(here: Address, *, shared: bool = False) -> socket.socket:
     """A TCP socket that clients connect to, and whose buffers theirs inherit. Raises OSError."""
     sock = socket.socket(family(here), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
@@ -143,7 +143,7 @@ def door(here: Address, *, beside: bool = False) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last calls of the one before linger
         for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, buffer, STREAM_BUFFER)
-        bind(sock, here, beside=beside)
+        bind(sock, here, shared=shared)
         sock.listen(BACKLOG)
     except OSError:
         sock.close()
@@ -151,7 +151,7 @@ def door(here: Address, *, beside: bool = False) -> socket.socket:
     return sock
 
 
-def turn_away(sock: socket.socket) -> None:
+def stop_receiving(sock: socket.socket) -> None:
     """From now on what comes goes to others at the same address, if there are any; what waits here stays.
 
     Connected to itself, the socket is no longer looked up for anybody else.
@@ -161,7 +161,7 @@ def turn_away(sock: socket.socket) -> None:
         sock.connect(sockaddr(here._replace(ip=LOOPBACK[len(here.ip)]) if is_wildcard(here) else here))
 
 
-def no_handshakes(sock: socket.socket) -> None:
+def drop_new_handshakes(sock: socket.socket) -> None:
     """New connections find another door, at their second try; those that have begun come to this one.
 
     A kernel may let root alone do this: then connections go on coming here until it is closed.
@@ -173,7 +173,7 @@ def no_handshakes(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filter_)
 
 
-def tune(sock: socket.socket) -> None:
+def set_tcp_options(sock: socket.socket) -> None:
     """A connection that waits for nothing, sends at once, and notices that its client is gone."""
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -182,7 +182,7 @@ def tune(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def send_whole(sock: socket.socket, data: bytes, there: Address) -> None:
+def send_unfragmented(sock: socket.socket, data: bytes, there: Address) -> None:
     """Send with Don't Fragment (RFC 8656 §14). Raises OSError; EMSGSIZE: too large for the first link."""
     sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # what an earlier packet met is not told of this one
     for name, value, _ in DONT_FRAGMENT[sock.family]:
@@ -202,7 +202,7 @@ def path_mtu(here: Address, there: Address) -> int:
         return sock.getsockopt(LEVEL[sock.family], IP_MTU if len(here.ip) == 4 else IPV6_MTU)
 
 
-def enlarge(sock: socket.socket, buffer: int) -> None:
+def set_receive_buffer(sock: socket.socket, buffer: int) -> None:
     """Ask for a receive buffer: beyond net.core.rmem_max where we may, else up to it."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer)
@@ -210,16 +210,16 @@ def enlarge(sock: socket.socket, buffer: int) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
 
 
-def granted(sock: socket.socket) -> int:
+def receive_buffer(sock: socket.socket) -> int:
     """The receive buffer's size in the measure that it was asked for in (the kernel doubles it)."""
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
 
-def share(sock: socket.socket) -> None:
+def set_reuseport(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
-def ask_for_local_address(sock: socket.socket) -> None:
+def enable_pktinfo(sock: socket.socket) -> None:
     """Let each packet say which of our addresses it was sent to."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
@@ -237,7 +237,7 @@ def local_ip(control: list[tuple[int, int, bytes]]) -> bytes | None:
     return None
 
 
-def leave_from(ip: bytes) -> list[tuple[int, int, bytes]]:
+def from_local_ip(ip: bytes) -> list[tuple[int, int, bytes]]:
     """The control message that makes a packet leave from this address of ours."""
     if len(ip) == 4:
         return [(socket.IPPROTO_IP, IP_PKTINFO, PKTINFO4.pack(0, ip, bytes(4)))]

@@ -11,22 +11,22 @@ from turn.wire.proxy_protocol import BadHeader
 
 log = logging.getLogger("calln.relay")
 
-SELDOM = 60  # seconds between two lines for one reason: a proxy's mistake comes with each connection
+LOG_SECONDS = 60  # seconds between two lines for one reason: a proxy's mistake comes with each connection
 
 
-class Proxies:
+class TrustedProxies:
     """`known` says by its address whether somebody is one."""
 
     def __init__(self, known: Callable[[bytes], bool]) -> None:
-        self.known = known
-        self.quiet: dict[str, float] = {}  # reason -> until when
+        self.is_trusted = known
+        self.quiet_until: dict[str, float] = {}  # reason -> until when
 
-    def include(self, there: Address) -> bool:
-        return self.known(there.ip)
+    def includes(self, there: Address) -> bool:
+        return self.is_trusted(there.ip)
 
-    def refuse(self, bad: BadHeader) -> None:
+    def log_refusal(self, bad: BadHeader) -> None:
         """Say why, seldom, and nothing of what was read."""
         reason, now = str(bad), monotonic()
-        if now >= self.quiet.get(reason, now):
-            self.quiet[reason] = now + SELDOM
+        if now >= self.quiet_until.get(reason, now):
+            self.quiet_until[reason] = now + LOG_SECONDS
             log.warning("what comes from an address in turn.proxies is refused: %s", reason)

@@ -18,20 +18,20 @@ from ssl import SSLContext
 
 from host.tls import BadCertificate, server_context
 from turn.engines import Above, Bind, CannotListen, Streams
-from turn.engines.framing import ROOM, TAIL
+from turn.engines.framing import HEADROOM, TAILROOM
 from turn.engines.loop import icmp, sockets
 from turn.engines.loop.batching import Sender
 from turn.engines.loop.epoll import Epoll
-from turn.engines.loop.trusted_proxies import Proxies
+from turn.engines.loop.trusted_proxies import TrustedProxies
 from turn.engines.table import Lane, Table
-from turn.engines.tcp.acceptor import Door
-from turn.engines.tcp.connection_limits import Tally
-from turn.engines.tcp.handshake_queue import Turnstile
-from turn.engines.tcp.unix_acceptor import INDOOR, Indoor
+from turn.engines.tcp.acceptor import Acceptor
+from turn.engines.tcp.connection_limits import ConnectionLimits
+from turn.engines.tcp.handshake_queue import HandshakeQueue
+from turn.engines.tcp.unix_acceptor import UNIX_LISTENER, UnixAcceptor
 from turn.engines.transmit import Transmit, push
-from turn.engines.udp.listener import Listener
-from turn.engines.udp.peer_sockets import Joined, Relayed
-from turn.engines.udp.proxied_listener import Fronted
+from turn.engines.udp.listener import UdpListener
+from turn.engines.udp.peer_sockets import ConnectedSocket, RelayedSocket
+from turn.engines.udp.proxied_listener import ProxiedListener
 from turn.flows import Address, Flow, Packet, Rule, Traffic
 
 log = logging.getLogger("calln.relay")
@@ -50,68 +50,68 @@ class Portable:
         self,
         listen: Sequence[Address],
         streams: Streams = Streams(),  # noqa: B008  (frozen)
-        bind: Bind = sockets.bound,
+        bind: Bind = sockets.open_listener,
         *,
-        alone: bool = True,
+        exclusive: bool = True,
     ) -> None:
         """Raises CannotListen and BadCertificate."""
-        self.alone = alone
-        self.leaving = False
+        self.exclusive = exclusive
+        self.has_stopped = False
         self.epoll = Epoll()
-        self.epoll.ticks.append(self.epoll.look)
+        self.epoll.ticks.append(self.epoll.start_sampling)
         self.table = Table()
-        self.tally = Tally(streams)
-        self.turnstile = Turnstile(self.epoll)
-        self.proxies = Proxies(streams.is_proxy) if streams.is_proxy else None
-        self.listeners: dict[Address, Listener | Door] = {}
-        self.relays: dict[Address, Relayed] = {}
-        self.legs: dict[Flow, Joined] = {}
+        self.limits = ConnectionLimits(streams)
+        self.handshakes = HandshakeQueue(self.epoll)
+        self.proxies = TrustedProxies(streams.is_proxy) if streams.is_proxy else None
+        self.listeners: dict[Address, UdpListener | Acceptor] = {}
+        self.relays: dict[Address, RelayedSocket] = {}
+        self.legs: dict[Flow, ConnectedSocket] = {}
         try:
             for address in listen:
-                self.listeners[address] = self.listen(address, streams, bind)
+                self.listeners[address] = self.add_listener(address, streams, bind)
         except (CannotListen, BadCertificate):
-            self.shut()
+            self.close_all()
             raise
         warn_of_small_buffers(
             listener.sock for address, listener in self.listeners.items() if address.transport == "udp"
         )
 
-    def listen(self, address: Address, streams: Streams, bind: Bind) -> Listener | Door:
+    def add_listener(self, address: Address, streams: Streams, bind: Bind) -> UdpListener | Acceptor:
         """Raises CannotListen and BadCertificate."""
-        context = None if address == INDOOR else context_for(address, streams)
+        context = None if address == UNIX_LISTENER else tls_context(address, streams)
         try:
             sock = bind(address)
         except OSError as error:
             raise CannotListen(address, error) from None
-        if address == INDOOR:
-            return Indoor(self.epoll, sock, self.tally, self.turnstile)
+        if address == UNIX_LISTENER:
+            return UnixAcceptor(self.epoll, sock, self.limits, self.handshakes)
         if address.transport != "udp":
-            return Door(self.epoll, address, sock, self.tally, self.turnstile, context, self.proxies)
+            return Acceptor(self.epoll, address, sock, self.limits, self.handshakes, context, self.proxies)
         if self.proxies is not None:
-            return Fronted(self.epoll, address, sock, self.proxies, alone=self.alone)
-        return Listener(self.epoll, address, sock, alone=self.alone)
+            return ProxiedListener(self.epoll, address, sock, self.proxies, exclusive=self.exclusive)
+        return UdpListener(self.epoll, address, sock, exclusive=self.exclusive)
 
-    def adopt(self, streams: Streams) -> None:
+    def reconfigure(self, streams: Streams) -> None:
         context = server_context(streams.certificate) if streams.certificate else None
-        self.tally.streams = streams
+        self.limits.streams = streams
         for listener in self.listeners.values():
-            if isinstance(listener, Door) and listener.context is not None:
+            if isinstance(listener, Acceptor) and listener.context is not None:
                 listener.context = context or listener.context
 
     async def run(self, above: Above) -> None:
         try:
             await self.epoll.run(above)
         finally:
-            self.shut()
+            self.close_all()
 
-    def shut(self) -> None:
+    def close_all(self) -> None:
         """Close every socket."""
         for relay in list(self.relays):
             self.close(relay)
         for listener in self.listeners.values():
             listener.close()
         self.listeners.clear()
-        self.epoll.crowded.clear()
+        self.epoll.shared_readers.clear()
         self.epoll.ticks.clear()
         self.epoll.close()
 
@@ -119,7 +119,7 @@ class Portable:
         if relay in self.relays:
             return False
         try:
-            self.relays[relay] = Relayed(self.epoll, self.table, relay)
+            self.relays[relay] = RelayedSocket(self.epoll, self.table, relay)
         except OSError:  # taken, or the system has no socket left for it
             return False
         return True
@@ -128,43 +128,43 @@ class Portable:
         relayed = self.relays.pop(relay, None)
         if relayed is None:
             return
-        for lane in list(self.table.through.get(relay, {}).values()):
+        for lane in list(self.table.by_relay.get(relay, {}).values()):
             self.unlink(lane.flow)
-        self.epoll.drop(relayed.sock)
+        self.epoll.close_socket(relayed.sock)
 
     def link(self, flow: Flow, rule: Rule) -> None:
         lane = self.table.lanes.get(flow)
         if lane is not None:
-            self.table.change(lane, rule)
+            self.table.set_rule(lane, rule)
             if flow in self.legs:
-                self.legs[flow].take = lane.carry_in  # another kind of lane, perhaps
+                self.legs[flow].carry = lane.carry_in  # another kind of lane, perhaps
             return
         relayed, listener = self.relays.get(flow.relay), self.listener_of(flow.listener)
         if relayed is None or listener is None:
             return
-        for rival in self.table.rivals(flow):
+        for rival in self.table.conflicting(flow):
             self.unlink(rival)
         is_new = (flow.client, flow.listener) not in self.table.clients
         lane = self.table.add(flow, rule)
-        lane.send = self.leg(lane, relayed)
+        lane.send = self.open_leg(lane, relayed)
         if is_new:
-            listener.greet(lane.client)
+            listener.link_client(lane.client)
 
-    def leg(self, lane: Lane, relayed: Relayed) -> Transmit:
+    def open_leg(self, lane: Lane, relayed: RelayedSocket) -> Transmit:
         """What carries a lane's data to its peer: inside where the peer is ours, else a socket of its own."""
         relay, peer = lane.flow.relay, lane.flow.peer
         if peer in self.relays:
-            return lambda data: self.hand_over(Packet(relay, peer, bytes(data)))
+            return lambda data: self.deliver_inside(Packet(relay, peer, bytes(data)))
         if len(lane.client.channels) + len(lane.client.peers) > MAX_LEGS:
-            return relayed.sender(peer)
+            return relayed.sender_to(peer)
         try:
-            leg = Joined(self.epoll, sockets.joined(relay, peer), relay, peer)
+            leg = ConnectedSocket(self.epoll, sockets.open_connected(relay, peer), relay, peer)
         except OSError:
-            return relayed.sender(peer)
-        leg.start(lane.carry_in, relayed.receive)
-        icmp.hear(self.epoll, leg.sock, relay)
+            return relayed.sender_to(peer)
+        leg.start_reading(lane.carry_in, relayed.receive)
+        icmp.report_errors(self.epoll, leg.sock, relay)
         self.legs[lane.flow] = leg
-        return Sender(leg.sock, self.epoll.gather)
+        return Sender(leg.sock, self.epoll.batch)
 
     def unlink(self, flow: Flow) -> None:
         lane = self.table.remove(flow)
@@ -176,22 +176,22 @@ class Portable:
         if (flow.client, flow.listener) not in self.table.clients:
             listener = self.listener_of(flow.listener)
             assert listener is not None, "the flow was linked through it"
-            listener.part(lane.client)
+            listener.unlink_client(lane.client)
 
-    def keep(self, client: Address, listener: Address) -> None:
+    def pin(self, client: Address, listener: Address) -> None:
         found = self.listener_of(listener)
         if found is not None:
-            found.keep((client, listener))
+            found.pin_client((client, listener))
 
-    def release(self, client: Address, listener: Address) -> None:
+    def unpin(self, client: Address, listener: Address) -> None:
         found = self.listener_of(listener)
         if found is not None:
-            found.release((client, listener))
+            found.unpin_client((client, listener))
 
-    def leave(self) -> None:
-        leaving, self.leaving = not self.leaving, True
+    def stop_listening(self) -> None:
+        leaving, self.has_stopped = not self.has_stopped, True
         for listener in self.listeners.values() if leaving else ():
-            listener.withdraw()
+            listener.stop_accepting()
 
     def send(self, batch: Sequence[Packet]) -> None:
         for packet in batch:
@@ -199,20 +199,20 @@ class Portable:
             if relayed is None:
                 self.send_to_client(packet)
             elif packet.there in self.relays:
-                self.hand_over(packet)
+                self.deliver_inside(packet)
             elif packet.dont_fragment:
-                self.send_whole(relayed, packet)
+                self.send_unfragmented(relayed, packet)
             else:
-                push(relayed.sender(packet.there), memoryview(packet.data))
+                push(relayed.sender_to(packet.there), memoryview(packet.data))
 
-    def send_whole(self, relayed: Relayed, packet: Packet) -> None:
+    def send_unfragmented(self, relayed: RelayedSocket, packet: Packet) -> None:
         """In one piece, or not at all."""
         try:
-            sockets.send_whole(relayed.sock, packet.data, packet.there)
+            sockets.send_unfragmented(relayed.sock, packet.data, packet.there)
         except OSError as error:
             if error.errno == errno.EMSGSIZE:
                 with suppress(OSError):
-                    self.epoll.fail_later(icmp.too_large(packet.here, packet.there))
+                    self.epoll.report_failure_later(icmp.too_large(packet.here, packet.there))
 
     def send_to_client(self, packet: Packet) -> None:
         client = self.table.clients.get((packet.there, packet.here))
@@ -222,29 +222,29 @@ class Portable:
         elif listener is not None:
             push(listener.sender(packet.here, packet.there), memoryview(packet.data))
 
-    def hand_over(self, packet: Packet) -> None:
+    def deliver_inside(self, packet: Packet) -> None:
         """From one relayed address of ours to another: to the client behind it, or up as from a peer."""
         lane = self.table.between(packet.there, packet.here)
         if lane is not None:
-            view = memoryview(bytearray(ROOM) + packet.data + bytes(TAIL))
-            if lane.carry_in(view, ROOM, len(packet.data)):
+            view = memoryview(bytearray(HEADROOM) + packet.data + bytes(TAILROOM))
+            if lane.carry_in(view, HEADROOM, len(packet.data)):
                 return
         if packet.there in self.relays:
-            self.epoll.up_later(Packet(packet.there, packet.here, packet.data))
+            self.epoll.punt_later(Packet(packet.there, packet.here, packet.data))
 
-    def listener_of(self, here: Address) -> Listener | Door | None:
+    def listener_of(self, here: Address) -> UdpListener | Acceptor | None:
         """The listener that a concrete address of ours belongs to."""
         found = self.listeners.get(here) or self.listeners.get(here._replace(ip=bytes(len(here.ip))))
-        return found or (self.listeners.get(INDOOR) if here.transport == "tls" else None)
+        return found or (self.listeners.get(UNIX_LISTENER) if here.transport == "tls" else None)
 
     def traffic(self) -> Mapping[Flow, Traffic]:
         return self.table
 
-    def refused(self) -> Mapping[str, int]:
-        return self.tally.refused
+    def refused_connections(self) -> Mapping[str, int]:
+        return self.limits.refused
 
 
-def context_for(address: Address, streams: Streams) -> SSLContext | None:
+def tls_context(address: Address, streams: Streams) -> SSLContext | None:
     """What TLS is spoken with at this address, if it is. Raises BadCertificate."""
     if address.transport != "tls" and not (address.transport == "tcp" and streams.detect_tls):
         return None
@@ -255,7 +255,7 @@ def context_for(address: Address, streams: Streams) -> SSLContext | None:
 
 def warn_of_small_buffers(listening: Iterable[socket]) -> None:
     """Once: a burst of all clients together is lost where it does not fit."""
-    got = min((sockets.granted(sock) for sock in listening), default=sockets.LISTENER_BUFFER)
+    got = min((sockets.receive_buffer(sock) for sock in listening), default=sockets.LISTENER_BUFFER)
     if got < sockets.LISTENER_BUFFER:
         wanted = sockets.LISTENER_BUFFER
         log.warning("receive buffers of %d bytes instead of %d: raise net.core.rmem_max", got, wanted)

@@ -12,14 +12,14 @@ from socket import socket
 
 from turn.engines import Bind, CannotListen
 from turn.engines.loop import sockets
-from turn.engines.tcp.unix_acceptor import INDOOR
+from turn.engines.tcp.unix_acceptor import UNIX_LISTENER
 from turn.flows import Address
 
 
-class Groups:
+class ReuseportGroups:
     """A set of sockets for each of so many processes. Raises CannotListen."""
 
-    def __init__(self, listen: Sequence[Address], members: int, bind: Bind = sockets.bound) -> None:
+    def __init__(self, listen: Sequence[Address], members: int, bind: Bind = sockets.open_listener) -> None:
         self._groups: dict[Address, list[socket]] = {}
         try:
             for address in listen:
@@ -32,10 +32,10 @@ class Groups:
         """The first as if it were alone, to learn whether somebody else is there. Raises OSError."""
         made = self._groups.setdefault(address, [])
         made.append(bind(address))
-        join = bind if address == INDOOR else partial(sockets.bound, beside=True)
+        join = bind if address == UNIX_LISTENER else partial(sockets.open_listener, shared=True)
         made.extend(join(address) for _ in range(members - 1))
 
-    def of(self, member: int) -> Mapping[Address, int]:
+    def descriptors_of(self, member: int) -> Mapping[Address, int]:
         """One process's descriptors."""
         return {address: made[member].fileno() for address, made in self._groups.items()}
 

@@ -16,69 +16,73 @@ from turn.limits.ledger import Held, Private
 # read. In an office that opens its browsers together, so many are on their way to an allocation at once.
 MAX_SILENT = 128
 MAX_UNNAMED = 256  # connections of one proxy whose clients it has not named yet: they come many at once
-HANDSHAKES = 50  # of TLS per second and address: 2 % of a core
-SHAKEN = 400  # at once: all that one address may have connected come back together when a relay restarts
+HANDSHAKES_PER_SECOND = 50  # of TLS per second and address: 2 % of a core
+HANDSHAKE_BURST = (
+    400  # at once: all that one address may have connected come back together when a relay restarts
+)
 ALL = b""  # the name of everybody together
 
 
 @dataclass(slots=True)
-class Seat:
+class Slot:
     """One connection in a count: whose it is (None: not counted by address), and whether its client has
     held nothing yet."""
 
-    held: Held
-    name: bytes | None
+    count: Held
+    counted_as: bytes | None
     silent: bool = True
 
 
-class Tally:
+class ConnectionLimits:
     """How many connections there are, in all and by address, those of other processes of ours included."""
 
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
         ledger = streams.ledger or Private()
-        self.all, self.held = ledger.held("connections"), ledger.held("connected")
+        self.all, self.of_address = ledger.held("connections"), ledger.held("connected")
         self.silent, self.unnamed = ledger.held("silent"), ledger.held("unnamed")
-        self.handshakes = Buckets(HANDSHAKES, SHAKEN, secrets.token_bytes(16))  # each process guards its core
+        self.handshakes = Buckets(
+            HANDSHAKES_PER_SECOND, HANDSHAKE_BURST, secrets.token_bytes(16)
+        )  # each process guards its core
         self.refused: Counter[str] = Counter()  # by the limit that was met, in this process
 
     @property
     def total(self) -> int:
         return self.all.count(ALL)
 
-    def enter(self, ip: bytes) -> Seat | None:
+    def acquire(self, ip: bytes) -> Slot | None:
         """For a client; None: no more from there."""
         name = self.streams.counted_as(ip)
-        limit = self.limit_for(name)
+        limit = self.limit_met(name)
         if limit is not None:
             self.refused[limit] += 1
             return None
         if name is not None:
-            self.held.add(name, 1)
+            self.of_address.add(name, 1)
             self.silent.add(name, 1)
         self.all.add(ALL, 1)
-        return Seat(self.held, name)
+        return Slot(self.of_address, name)
 
-    def limit_for(self, name: bytes | None) -> str | None:
+    def limit_met(self, name: bytes | None) -> str | None:
         """The one that keeps another client out."""
         if self.is_full():
             return "connections"
         if name is not None and self.silent.count(name) >= MAX_SILENT:
             return "silent connections"
-        if name is not None and 0 < self.streams.per_address <= self.held.count(name):
+        if name is not None and 0 < self.streams.per_address <= self.of_address.count(name):
             return "connections of an address"
         return None
 
-    def knock(self, ip: bytes) -> Seat | None:
+    def acquire_for_proxy(self, ip: bytes) -> Slot | None:
         """For a proxy that has not yet said whom it speaks for."""
         if self.is_full() or self.unnamed.count(ip) >= MAX_UNNAMED:
             self.refused["connections" if self.is_full() else "connections of a proxy"] += 1
             return None
         self.unnamed.add(ip, 1)
         self.all.add(ALL, 1)
-        return Seat(self.unnamed, ip, silent=False)
+        return Slot(self.unnamed, ip, silent=False)
 
-    def may_shake(self, ip: bytes) -> bool:
+    def may_handshake(self, ip: bytes) -> bool:
         """Whether a handshake of TLS may begin with this client."""
         name = self.streams.counted_as(ip)
         if name is None or self.handshakes.take(name, monotonic()):
@@ -89,13 +93,13 @@ class Tally:
     def is_full(self) -> bool:
         return 0 < self.streams.connections <= self.total
 
-    def speak(self, seat: Seat) -> None:
-        if seat.silent and seat.name is not None:
-            self.silent.add(seat.name, -1)
+    def mark_allocated(self, seat: Slot) -> None:
+        if seat.silent and seat.counted_as is not None:
+            self.silent.add(seat.counted_as, -1)
         seat.silent = False
 
-    def leave(self, seat: Seat) -> None:
-        self.speak(seat)
+    def give_back(self, seat: Slot) -> None:
+        self.mark_allocated(seat)
         self.all.add(ALL, -1)
-        if seat.name is not None:
-            seat.held.add(seat.name, -1)
+        if seat.counted_as is not None:
+            seat.count.add(seat.counted_as, -1)

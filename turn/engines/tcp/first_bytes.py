@@ -10,37 +10,37 @@ from turn.engines.loop.epoll import Epoll
 from turn.flows import Address
 from turn.wire.proxy_protocol import BadHeader, client_of, size_of
 
-PATIENCE = 5.0  # seconds for the header and the first byte behind it
-HANDSHAKE = 22  # the record that TLS begins with (RFC 8446 §5.1); no STUN message begins so (RFC 7983 §7)
+FIRST_BYTES_SECONDS = 5.0  # seconds for the header and the first byte behind it
+TLS_HANDSHAKE = 22  # the record that TLS begins with (RFC 8446 §5.1); no STUN message begins so (RFC 7983 §7)
 
 
-class Host(Protocol):
+class PendingHandler(Protocol):
     """Who lets arrivals in."""
 
-    def name(self, arrival: Arrival) -> bool:
+    def client_named(self, arrival: PendingConnection) -> bool:
         """A proxy has named the client: whether it may stay."""
 
-    def settle(self, arrival: Arrival, *, is_tls: bool) -> None:
+    def identified(self, arrival: PendingConnection, *, is_tls: bool) -> None:
         """All is known; the socket is the host's from here on."""
 
-    def dismiss(self, arrival: Arrival, bad: BadHeader | None) -> None:
+    def rejected(self, arrival: PendingConnection, bad: BadHeader | None) -> None:
         """It has gone, or had to."""
 
 
-class Arrival:
+class PendingConnection:
     """Reads what it needs to know and not a byte more, so that the connection then begins as any other."""
 
     __slots__ = (
         "detects",
         "due",
         "epoll",
+        "handler",
         "header",
-        "host",
         "is_proxied",
+        "is_registered",
+        "proxy_ip",
         "sock",
         "there",
-        "watched",
-        "way",
     )
 
     def __init__(
@@ -49,68 +49,68 @@ class Arrival:
         self.epoll = epoll
         self.sock = sock
         self.there = there  # the client, as far as it is known
-        self.way = there.ip if is_proxied else b""  # the proxy that it comes by
+        self.proxy_ip = there.ip if is_proxied else b""  # the proxy that it comes by
         self.is_proxied = is_proxied  # and not yet named
         self.detects = detects
         self.header = b""
-        self.watched = False
-        self.due = monotonic() + PATIENCE
-        self.host: Host
+        self.is_registered = False
+        self.due = monotonic() + FIRST_BYTES_SECONDS
+        self.handler: PendingHandler
 
-    def start(self, host: Host) -> None:
+    def inspect(self, handler: PendingHandler) -> None:
         """Mostly all is there already."""
-        self.host = host
+        self.handler = handler
         self.sock.setblocking(False)
-        self.drain(1)
+        self.read_more(1)
 
-    def drain(self, _most: int) -> None:
+    def read_more(self, _most: int) -> None:
         """As much as is there."""
         try:
             if self.is_proxied:
                 self.read_header()
-            is_tls = self.detects and self.first_byte() == HANDSHAKE
+            is_tls = self.detects and self.first_byte() == TLS_HANDSHAKE
         except BlockingIOError:
-            self.wait()
+            self.wait_for_more()
         except BadHeader as bad:
             self.close(bad)
         except OSError:
             self.close()
         else:
-            self.release()
-            self.host.settle(self, is_tls=is_tls)
+            self.stop_waiting()
+            self.handler.identified(self, is_tls=is_tls)
 
     def read_header(self) -> None:
         """Raises OSError and BadHeader."""
         while missing := size_of(self.header) - len(self.header):
-            self.header += some(self.sock.recv(missing))
+            self.header += not_empty(self.sock.recv(missing))
         self.is_proxied = False
         self.there = client_of(self.header, self.there.transport) or self.there
-        if not self.host.name(self):
+        if not self.handler.client_named(self):
             raise ConnectionRefusedError
 
     def first_byte(self) -> int:
         """It stays to be read. Raises OSError."""
-        return some(self.sock.recv(1, MSG_PEEK))[0]
+        return not_empty(self.sock.recv(1, MSG_PEEK))[0]
 
-    def wait(self) -> None:
-        if not self.watched:
-            self.watched = True
-            self.epoll.watch(self.sock, self.drain)
+    def wait_for_more(self) -> None:
+        if not self.is_registered:
+            self.is_registered = True
+            self.epoll.register(self.sock, self.read_more)
 
-    def release(self) -> None:
-        if self.watched:
-            self.epoll.release(self.sock)
+    def stop_waiting(self) -> None:
+        if self.is_registered:
+            self.epoll.unregister(self.sock)
 
     def is_overdue(self, now: float) -> bool:
         return now > self.due
 
     def close(self, bad: BadHeader | None = None) -> None:
-        self.release()
+        self.stop_waiting()
         self.sock.close()
-        self.host.dismiss(self, bad)
+        self.handler.rejected(self, bad)
 
 
-def some(data: bytes) -> bytes:
+def not_empty(data: bytes) -> bytes:
     """Raises OSError at the stream's end."""
     if not data:
         raise ConnectionResetError

@@ -7,41 +7,41 @@ from collections.abc import Callable
 
 from turn.engines.loop.epoll import Epoll
 
-MOST = (
+PER_TURN = (
     4  # handshakes per turn, of 0.4 ms each (4 ms with a key of RSA 4096): packets wait no longer than that
 )
 
 Work = Callable[[], object]
 
 
-class Turnstile:
+class HandshakeQueue:
     """Who came first goes first. In between, whatever is ready in the loop is served once."""
 
     def __init__(self, epoll: Epoll) -> None:
         self.epoll = epoll
         self.waiting: OrderedDict[Work, None] = OrderedDict()
-        self.is_turning = False
+        self.is_scheduled = False
 
-    def enter(self, work: Work) -> bool:
+    def add(self, work: Work) -> bool:
         """Wait for a turn; False: it waits already, and keeps its place."""
         if work in self.waiting:
             return False
         self.waiting[work] = None
-        self.turn_later()
+        self.schedule()
         return True
 
-    def leave(self, work: Work) -> None:
+    def remove(self, work: Work) -> None:
         """Of what does not wait: nothing happens."""
         self.waiting.pop(work, None)
 
-    def turn_later(self) -> None:
-        if self.waiting and not self.is_turning:
-            self.is_turning = True
-            self.epoll.later(self.turn)
+    def schedule(self) -> None:
+        if self.waiting and not self.is_scheduled:
+            self.is_scheduled = True
+            self.epoll.call_soon(self.run_some)
 
-    def turn(self) -> None:
-        self.is_turning = False
-        for _ in range(min(MOST, len(self.waiting))):
+    def run_some(self) -> None:
+        self.is_scheduled = False
+        for _ in range(min(PER_TURN, len(self.waiting))):
             if self.waiting:  # one may have ended another
                 self.epoll.attempt(self.waiting.popitem(last=False)[0])
-        self.turn_later()
+        self.schedule()

@@ -17,17 +17,17 @@ class Overflow(Exception):
     """More answers wait than any client leaves unread."""
 
 
-class Outbox:
+class SendQueue:
     """The packet that is being sent comes first and whole; then answers, since nobody asks twice on a stream;
     then media."""
 
-    __slots__ = ("answers", "answers_size", "head", "media", "media_size", "seal")
+    __slots__ = ("answers", "answers_size", "encrypt", "head", "media", "media_size")
 
     def __init__(self, head: bytes, seal: Callable[[bytes], bytes] = bytes) -> None:
         """`head` is what is left of the packet that is being sent; `seal` is done to each when its turn
         comes, since what is encrypted cannot be left out any more."""
         self.head = memoryview(head)
-        self.seal = seal
+        self.encrypt = seal
         self.answers: deque[bytes] = deque()
         self.media: deque[bytes] = deque()
         self.answers_size = self.media_size = 0
@@ -49,9 +49,9 @@ class Outbox:
         """So many bytes of the head have left; whether anything waits still."""
         self.head = self.head[size:]
         if not self.head and self.answers:
-            self.head = memoryview(self.seal(self.answers[0]))
+            self.head = memoryview(self.encrypt(self.answers[0]))
             self.answers_size -= len(self.answers.popleft())
         elif not self.head and self.media:
-            self.head = memoryview(self.seal(self.media[0]))
+            self.head = memoryview(self.encrypt(self.media[0]))
             self.media_size -= len(self.media.popleft()) + PACKET_BYTES
         return bool(self.head)

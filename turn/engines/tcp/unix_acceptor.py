@@ -10,44 +10,48 @@ from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, socket
 
 from turn.engines.loop.epoll import Epoll
 from turn.engines.loop.sockets import STREAM_BUFFER
-from turn.engines.loop.trusted_proxies import Proxies
-from turn.engines.tcp.acceptor import HANDSHAKE, Door
+from turn.engines.loop.trusted_proxies import TrustedProxies
+from turn.engines.tcp.acceptor import HANDSHAKE_SECONDS, Acceptor
 from turn.engines.tcp.connection import Connection
-from turn.engines.tcp.connection_limits import Tally
-from turn.engines.tcp.first_bytes import Arrival
-from turn.engines.tcp.handshake_queue import Turnstile
+from turn.engines.tcp.connection_limits import ConnectionLimits
+from turn.engines.tcp.first_bytes import PendingConnection
+from turn.engines.tcp.handshake_queue import HandshakeQueue
 from turn.flows import Address
 from turn.wire.proxy_protocol import BadHeader, reached_at
 
-INDOOR = Address(b"", 0, "tls")  # among listeners: the one that has no address
+UNIX_LISTENER = Address(b"", 0, "tls")  # among listeners: the one that has no address
 
 
-class Indoor(Door):
+class UnixAcceptor(Acceptor):
     """Each client is one that came over TLS to an address of this machine."""
 
-    def __init__(self, epoll: Epoll, sock: socket, tally: Tally, turnstile: Turnstile) -> None:
-        super().__init__(epoll, INDOOR, sock, tally, turnstile, proxies=Proxies(lambda _ip: True))
+    def __init__(
+        self, epoll: Epoll, sock: socket, tally: ConnectionLimits, turnstile: HandshakeQueue
+    ) -> None:
+        super().__init__(
+            epoll, UNIX_LISTENER, sock, tally, turnstile, proxies=TrustedProxies(lambda _ip: True)
+        )
         self.reached: dict[socket, Address] = {}  # until it is a connection
 
-    def caller(self, sockaddr: object) -> Address:
-        return INDOOR
+    def client_address(self, sockaddr: object) -> Address:
+        return UNIX_LISTENER
 
-    def name(self, arrival: Arrival) -> bool:
+    def client_named(self, arrival: PendingConnection) -> bool:
         """Somebody has to be named."""
-        return arrival.there != INDOOR and super().name(arrival)
+        return arrival.there != UNIX_LISTENER and super().client_named(arrival)
 
-    def settle(self, arrival: Arrival, *, is_tls: bool) -> None:
+    def identified(self, arrival: PendingConnection, *, is_tls: bool) -> None:
         self.reached[arrival.sock] = reached_at(arrival.header, "tls")
-        super().settle(arrival, is_tls=is_tls)
+        super().identified(arrival, is_tls=is_tls)
 
-    def dismiss(self, arrival: Arrival, _bad: BadHeader | None) -> None:
-        self.give_back(self.arrivals.pop(arrival))
+    def rejected(self, arrival: PendingConnection, _bad: BadHeader | None) -> None:
+        self.give_back(self.pending.pop(arrival))
 
-    def connect(self, sock: socket, there: Address) -> Connection:
+    def make_connection(self, sock: socket, there: Address) -> Connection:
         for buffer in (SO_RCVBUF, SO_SNDBUF):
             sock.setsockopt(SOL_SOCKET, buffer, STREAM_BUFFER)
         return Connection(self.epoll, sock, self.reached.pop(sock), there)
 
-    def withdraw(self) -> None:
+    def stop_accepting(self) -> None:
         """Whoever knocks anew finds the newer version's; who waits is met."""
-        get_running_loop().call_later(HANDSHAKE, self.end)
+        get_running_loop().call_later(HANDSHAKE_SECONDS, self.accept_rest_and_close)

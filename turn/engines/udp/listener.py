@@ -4,46 +4,50 @@ from __future__ import annotations
 
 from socket import socket
 
-from turn.engines.framing import ROOM
+from turn.engines.framing import HEADROOM
 from turn.engines.loop import sockets
-from turn.engines.loop.batching import Addressed
+from turn.engines.loop.batching import AddressedSender
 from turn.engines.loop.epoll import Epoll
 from turn.engines.loop.sockets import CONTROL_BYTES, SockAddr
-from turn.engines.table import Client
+from turn.engines.table import LinkedClient
 from turn.engines.transmit import Transmit
-from turn.engines.udp.client_sockets import Owner, Twins
+from turn.engines.udp.client_sockets import ClientKey, ClientSockets
 from turn.flows import Address, Packet
 
-MAX_TWINS = 512  # per listener: before Linux 6.13 each packet's look-up walks them all
+MAX_CLIENT_SOCKETS = 512  # per listener: before Linux 6.13 each packet's look-up walks them all
 CATCH_UP = 1024  # packets read at once where order hangs on it
 EVERYTHING = 1 << 15  # packets: more than the buffer of a listener holds, however small they are
 
 
-class Listener:
+class UdpListener:
     """`alone`: nobody else listens here for good. A twin joins all that are bound to the same address, and
     the kernel then shares strangers out anew: under others' eyes there are twins for speed only where they
     are bound to something else than the listener, which is a wildcard."""
 
-    def __init__(self, epoll: Epoll, address: Address, sock: socket, *, alone: bool = True) -> None:
+    def __init__(self, epoll: Epoll, address: Address, sock: socket, *, exclusive: bool = True) -> None:
         self.epoll = epoll
         self.address = address
         self.sock = sock
         wildcard = sockets.is_wildcard(address)
         self.read = self.read_with_local if wildcard else self.read_plain
-        self.clients: dict[tuple[SockAddr, bytes], Client] = {}  # with a linked flow, by source and our ip
-        self.catch = self.receive if alone else self.stray  # what a new twin holds of others
-        self.twins = Twins(
+        self.clients: dict[
+            tuple[SockAddr, bytes], LinkedClient
+        ] = {}  # with a linked flow, by source and our ip
+        self.receive_stray = (
+            self.receive if exclusive else self.receive_if_ours
+        )  # what a new twin holds of others
+        self.client_sockets = ClientSockets(
             epoll,
-            MAX_TWINS if alone or wildcard else 0,
-            self.catch,
+            MAX_CLIENT_SOCKETS if exclusive or wildcard else 0,
+            self.receive_stray,
             self.shared_sender,
-            lambda: self.drain(CATCH_UP),
+            lambda: self.on_readable(CATCH_UP),
         )
-        epoll.watch(self.sock, self.drain)
-        epoll.crowded.append(self.drain)
-        epoll.ticks.append(self.twins.look)
+        epoll.register(self.sock, self.on_readable)
+        epoll.shared_readers.append(self.on_readable)
+        epoll.ticks.append(self.client_sockets.rebalance)
 
-    def drain(self, most: int) -> None:
+    def on_readable(self, most: int) -> None:
         for _ in range(most):
             try:
                 size, there, ip = self.read()
@@ -65,57 +69,57 @@ class Listener:
     def receive(self, size: int, there: SockAddr, ip: bytes) -> None:
         """A datagram in the buffer, from this source to this address of ours."""
         client = self.clients.get((there, ip))
-        if client is None or not client.carry(self.epoll.view, ROOM, size):
+        if client is None or not client.carry(self.epoll.view, HEADROOM, size):
             here = Address(ip, self.address.port)
-            self.epoll.up(Packet(here, sockets.address(there), bytes(self.epoll.body[:size])))
+            self.epoll.punt(Packet(here, sockets.address(there), bytes(self.epoll.body[:size])))
 
-    def stray(self, size: int, there: SockAddr, ip: bytes) -> None:
+    def receive_if_ours(self, size: int, there: SockAddr, ip: bytes) -> None:
         """What a new twin caught of somebody else's: who has nothing here may be the others'. Ours would
         refuse what they have granted; so it is lost, and sent again by whoever sent it."""
         here = Address(ip, self.address.port)
         if (there, ip) in self.clients or self.epoll.holds(sockets.address(there), here):
             self.receive(size, there, ip)
 
-    def greet(self, client: Client) -> None:
+    def link_client(self, client: LinkedClient) -> None:
         """A client with its first linked flow."""
         self.clients[sockets.sockaddr(client.address), client.listener.ip] = client
-        self.twins.greet(client)
+        self.client_sockets.attach(client)
 
-    def part(self, client: Client) -> None:
+    def unlink_client(self, client: LinkedClient) -> None:
         """A client without its last linked flow."""
         del self.clients[sockets.sockaddr(client.address), client.listener.ip]
-        self.twins.part(client)
+        self.client_sockets.detach(client)
 
-    def keep(self, owner: Owner) -> None:
-        self.twins.keep(owner)
+    def pin_client(self, owner: ClientKey) -> None:
+        self.client_sockets.pin(owner)
 
-    def release(self, owner: Owner) -> None:
-        self.twins.release(owner)
+    def unpin_client(self, owner: ClientKey) -> None:
+        self.client_sockets.unpin(owner)
 
     def sender(self, here: Address, there: Address) -> Transmit:
         """What sends to one client from the address that it knows us by."""
-        twin = self.twins.held.get((there, here))
+        twin = self.client_sockets.by_client.get((there, here))
         return twin.sock.send if twin else self.shared_sender(here, there)
 
     def shared_sender(self, here: Address, there: Address) -> Transmit:
-        control = () if here == self.address else sockets.leave_from(here.ip)
-        return Addressed(self.sock, self.epoll.gather, sockets.sockaddr(there), control)
+        control = () if here == self.address else sockets.from_local_ip(here.ip)
+        return AddressedSender(self.sock, self.epoll.batch, sockets.sockaddr(there), control)
 
-    def withdraw(self) -> None:
+    def stop_accepting(self) -> None:
         """Take no more strangers; those whose packets wait are answered, in the loop's next turn."""
-        sockets.turn_away(self.sock)
-        self.epoll.later(self.end)
+        sockets.stop_receiving(self.sock)
+        self.epoll.call_soon(self.read_rest_and_close)
 
-    def end(self) -> None:
+    def read_rest_and_close(self) -> None:
         if self.sock.fileno() >= 0:
-            self.drain(EVERYTHING)
-            self.shut()
+            self.on_readable(EVERYTHING)
+            self.close_listener()
 
-    def shut(self) -> None:
+    def close_listener(self) -> None:
         if self.sock.fileno() >= 0:
-            self.epoll.crowded.remove(self.drain)
-            self.epoll.drop(self.sock)
+            self.epoll.shared_readers.remove(self.on_readable)
+            self.epoll.close_socket(self.sock)
 
     def close(self) -> None:
-        self.twins.close()
-        self.shut()
+        self.client_sockets.close()
+        self.close_listener()

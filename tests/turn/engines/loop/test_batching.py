@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from turn.engines.loop import sockets
-from turn.engines.loop.batching import LARGEST_SEGMENT, Addressed, Gather, Sender, runs
+from turn.engines.loop.batching import LARGEST_SEGMENT, AddressedSender, Batch, Sender, runs
 
 BURSTS = {
     "nothing": [],
@@ -33,14 +33,14 @@ class Line:
         for sock in (self.here, self.there):
             sock.bind(("127.0.0.1", 0))
             sock.setblocking(False)
-        self.gather = Gather()
+        self.gather = Batch()
         place = self.there.getsockname()
         if kind == "connected":
             self.here.connect(place)
             self.sender = Sender(self.here, self.gather)
         else:
-            control = sockets.leave_from(b"\x7f\0\0\1") if kind == "leaving from" else ()
-            self.sender = Addressed(self.here, self.gather, place, control)
+            control = sockets.from_local_ip(b"\x7f\0\0\1") if kind == "leaving from" else ()
+            self.sender = AddressedSender(self.here, self.gather, place, control)
 
     def arrived(self) -> list[bytes]:
         data = []
@@ -63,13 +63,13 @@ def line(request: pytest.FixtureRequest) -> Iterator[Line]:
 
 @pytest.mark.parametrize("name", BURSTS)
 def test_what_is_gathered_arrives_when_it_ends(line: Line, name: str) -> None:
-    line.gather.on = True
+    line.gather.is_open = True
     for data in BURSTS[name]:
         line.sender(memoryview(data))
     assert line.arrived() == []
-    line.gather.end()
+    line.gather.finish()
     assert line.arrived() == BURSTS[name]
-    assert not line.gather.holding
+    assert not line.gather.senders
     line.sender(memoryview(b"at once"))
     assert line.arrived() == [b"at once"]
 
@@ -80,7 +80,7 @@ def test_runs_are_neighbours_of_one_size() -> None:
 
 
 def test_together_is_one_call_and_many_packets(line: Line) -> None:
-    assert line.sender.together([memoryview(b"aa"), memoryview(b"bb")])
+    assert line.sender.send_segmented([memoryview(b"aa"), memoryview(b"bb")])
     assert line.arrived() == [b"aa", b"bb"]
 
 
@@ -91,27 +91,27 @@ def test_a_refusal_of_an_earlier_packet_loses_none_of_these(line: Line) -> None:
     line.there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     line.there.bind(place)
     line.there.setblocking(False)
-    line.gather.on = True
+    line.gather.is_open = True
     for data in (b"aa", b"bb"):
         line.sender(memoryview(data))
-    line.gather.end()
+    line.gather.finish()
     assert line.arrived() == [b"aa", b"bb"]
 
 
 def test_a_socket_closed_meanwhile_is_no_end(line: Line) -> None:
-    line.gather.on = True
+    line.gather.is_open = True
     for data in (b"aa", b"bb", b"c"):
         line.sender(memoryview(data))
     line.here.close()
-    line.gather.end()
+    line.gather.finish()
     assert line.arrived() == []
 
 
 def test_what_is_discarded_never_leaves(line: Line) -> None:
-    line.gather.on = True
+    line.gather.is_open = True
     line.sender(memoryview(b"others' bytes by now"))
     line.gather.discard()
-    assert not line.gather.on
+    assert not line.gather.is_open
     line.gather.flush()
     line.sender(memoryview(b"later"))
     assert line.arrived() == [b"later"]

@@ -45,11 +45,11 @@ SAID = [  # level, kind and data of a control message -> the mark that a packet 
 
 @pytest.mark.parametrize(("level", "kind", "data", "mark"), SAID)
 def test_congestion_and_network_control_are_not_copied(level: int, kind: int, data: bytes, mark: int) -> None:
-    assert dscp.said([(level, kind, data)]) == mark
+    assert dscp.mark_of([(level, kind, data)]) == mark
 
 
 def test_what_says_nothing_is_best_effort() -> None:
-    assert dscp.said([]) == 0
+    assert dscp.mark_of([]) == 0
 
 
 class Marked(End):
@@ -61,7 +61,7 @@ class Marked(End):
         set_ttl, ask_for_ttl, self.ttl = TTL[version]
         self.sock.setsockopt(self.level, set_ttl, OWN_TTL)
         self.sock.setsockopt(self.level, ask_for_ttl, 1)
-        dscp.ask(self.sock)
+        dscp.enable(self.sock)
 
     def mark(self, value: int) -> None:
         self.sock.setsockopt(self.level, dscp.FIELD[self.sock.family], value)
@@ -154,7 +154,7 @@ async def test_what_no_flow_carries_is_best_effort() -> None:
 
 
 async def test_clients_that_share_a_socket_send_and_get_best_effort(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turn.engines.udp.listener.MAX_TWINS", 0)
+    monkeypatch.setattr("turn.engines.udp.listener.MAX_CLIENT_SOCKETS", 0)
     async with Road() as world:
         client, peer = world.marked(EXPEDITED), world.marked(ASSURED)
         flow = world.link(client, peer.address, CHANNEL)
@@ -177,7 +177,7 @@ async def test_who_loses_its_socket_sends_best_effort_from_then_on() -> None:
         outs = [partial(client.send, framed(one, b"voice"), world.listener) for one in (flow, there)]
         for out, end in zip(outs, (peer, other), strict=True):
             await comes_marked(out, end, EXPEDITED)
-        listener_of(world).twins.retire((client.address, world.listener))
+        listener_of(world).client_sockets.demote((client.address, world.listener))
         for out, end in zip(outs, (peer, other), strict=True):
             assert await comes_marked(out, end, BEST_EFFORT) == {BEST_EFFORT}
 

@@ -9,8 +9,8 @@ from time import monotonic
 
 import pytest
 
-from turn.engines import NOBODY, Above
-from turn.engines.loop.epoll import CROWD, READY, ROUNDS, Epoll
+from turn.engines import NOT_RUNNING, Above
+from turn.engines.loop.epoll import MAX_READY, ROUNDS, SHARED_FACTOR, Epoll
 from turn.flows import Address, Packet
 
 PACKET = Packet(Address.of("127.0.0.1", 1), Address.of("127.0.0.1", 2), b"data")
@@ -37,32 +37,32 @@ def test_a_wake_up_takes_a_bounded_number_of_packets() -> None:
                     sock.recv_into(epoll.body)
                     taken[index] += 1
 
-        epoll.watch(sock, drain)
-    epoll.serve()
+        epoll.register(sock, drain)
+    epoll.wake_up()
     assert max(taken) <= sum(ROUNDS) == 16
-    assert sum(taken) == READY * sum(ROUNDS)
+    assert sum(taken) == MAX_READY * sum(ROUNDS)
     for _ in range(10):
-        epoll.serve()
+        epoll.wake_up()
     assert taken == [40] * len(taken)  # nobody starves
     for sock in socks:
-        epoll.drop(sock)
+        epoll.close_socket(sock)
     epoll.close()
 
 
 def test_a_socket_of_many_senders_is_served_in_every_crowd() -> None:
     epoll = Epoll()
     turns: list[int] = []
-    socks = busy_sockets(READY, 1)
+    socks = busy_sockets(MAX_READY, 1)
     for sock in socks:
-        epoll.watch(sock, lambda most: None)
-    epoll.crowded.append(turns.append)
-    epoll.serve()
-    assert turns == [CROWD * most for most in ROUNDS]
-    epoll.drop(socks.pop())
-    epoll.serve()
+        epoll.register(sock, lambda most: None)
+    epoll.shared_readers.append(turns.append)
+    epoll.wake_up()
+    assert turns == [SHARED_FACTOR * most for most in ROUNDS]
+    epoll.close_socket(socks.pop())
+    epoll.wake_up()
     assert len(turns) == len(ROUNDS)
     for sock in socks:
-        epoll.drop(sock)
+        epoll.close_socket(sock)
     epoll.close()
 
 
@@ -73,14 +73,14 @@ def test_a_socket_closed_by_another_of_the_same_wake_up_is_left_alone() -> None:
 
     def drop_the_other(_most: int) -> None:
         if len(left) == 2:
-            epoll.drop(left.pop())
+            epoll.close_socket(left.pop())
 
     for sock in socks:
-        epoll.watch(sock, drop_the_other)
+        epoll.register(sock, drop_the_other)
     socks[0].sendto(b"x", left[0].getsockname())
-    epoll.serve()
+    epoll.wake_up()
     assert [sock.fileno() == -1 for sock in socks] == [False, True]
-    epoll.drop(socks[0])
+    epoll.close_socket(socks[0])
     epoll.close()
 
 
@@ -89,17 +89,17 @@ async def test_what_comes_up_later_comes_in_the_next_turn() -> None:
     punted: list[Packet] = []
     task = asyncio.ensure_future(epoll.run(Above(punted.append)))
     await asyncio.sleep(0)
-    epoll.up(PACKET)
+    epoll.punt(PACKET)
     assert punted == [PACKET]
-    epoll.up_later(PACKET)
-    epoll.up_later(PACKET)
+    epoll.punt_later(PACKET)
+    epoll.punt_later(PACKET)
     assert punted == [PACKET]
     await asyncio.sleep(0)
     assert punted == [PACKET] * 3
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    epoll.up(PACKET)
+    epoll.punt(PACKET)
     assert punted == [PACKET] * 3
     epoll.close()
 
@@ -108,7 +108,7 @@ async def test_what_takes_too_long_is_looked_at_now_and_then(monkeypatch: pytest
     monkeypatch.setattr("turn.engines.loop.epoll.TICK", 0.01)
     epoll, looks = Epoll(), asyncio.Queue[float]()
     epoll.ticks.append(looks.put_nowait)
-    task = asyncio.ensure_future(epoll.run(NOBODY))
+    task = asyncio.ensure_future(epoll.run(NOT_RUNNING))
     async with asyncio.timeout(5):
         assert await looks.get() <= await looks.get() <= monotonic()
     task.cancel()
@@ -119,16 +119,16 @@ async def test_what_takes_too_long_is_looked_at_now_and_then(monkeypatch: pytest
 
 async def test_who_is_lost_is_told_in_the_next_turn() -> None:
     epoll, lost = Epoll(), list[tuple[Address, Address]]()
-    task = asyncio.ensure_future(epoll.run(NOBODY._replace(lost=lambda *pair: lost.append(pair))))
+    task = asyncio.ensure_future(epoll.run(NOT_RUNNING._replace(lost=lambda *pair: lost.append(pair))))
     await asyncio.sleep(0)
-    epoll.lose_later(PACKET.there, PACKET.here)
+    epoll.report_lost_later(PACKET.there, PACKET.here)
     assert lost == []
     await asyncio.sleep(0)
     assert lost == [(PACKET.there, PACKET.here)]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    epoll.lose(PACKET.there, PACKET.here)
+    epoll.report_lost(PACKET.there, PACKET.here)
     assert len(lost) == 1
     epoll.close()
 
@@ -140,11 +140,11 @@ async def test_each_turn_hands_on_what_waited_before_it() -> None:
     def punt(packet: Packet) -> None:
         nonlocal seen
         seen += 1
-        epoll.up_later(packet)
+        epoll.punt_later(packet)
 
     task = asyncio.ensure_future(epoll.run(Above(punt)))
     await asyncio.sleep(0)
-    epoll.up_later(PACKET)
+    epoll.punt_later(PACKET)
     for _ in range(5):
         await asyncio.sleep(0)
     assert seen == 5
@@ -169,20 +169,20 @@ async def test_one_sockets_fault_is_none_of_the_others(monkeypatch: pytest.Monke
         def drain(_most: int, sock: socket.socket = sock) -> None:
             sock.recv_into(epoll.body)
             drained.add(sock.fileno())
-            epoll.gather.on = True
+            epoll.batch.is_open = True
             raise ValueError
 
-        epoll.watch(sock, drain)
+        epoll.register(sock, drain)
     epoll.ticks += [fail, ticked.put_nowait]
     task = asyncio.ensure_future(
-        epoll.run(NOBODY._replace(mishap=lambda error: told.put_nowait(type(error).__name__)))
+        epoll.run(NOT_RUNNING._replace(unexpected=lambda error: told.put_nowait(type(error).__name__)))
     )
     async with asyncio.timeout(5):
         assert [await told.get() for _ in socks] == ["ValueError"] * 4
-        assert not epoll.gather.on
+        assert not epoll.batch.is_open
         assert await ticked.get() < await ticked.get()
-        epoll.later(fail)
-        epoll.later(lambda: told.put_nowait("later"))
+        epoll.call_soon(fail)
+        epoll.call_soon(lambda: told.put_nowait("later"))
         while await told.get() != "later":
             pass
     assert len(drained) == 4
@@ -191,7 +191,7 @@ async def test_one_sockets_fault_is_none_of_the_others(monkeypatch: pytest.Monke
     with pytest.raises(asyncio.CancelledError):
         await task
     for sock in socks:
-        epoll.drop(sock)
+        epoll.close_socket(sock)
     epoll.close()
 
 

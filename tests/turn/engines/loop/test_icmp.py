@@ -12,7 +12,7 @@ import pytest
 from tests.turn.engines import land
 from tests.turn.engines.land import NARROW
 from tests.turn.engines.world import PATIENCE, End, World, framed
-from turn.engines import NOBODY, Failure
+from turn.engines import NOT_RUNNING, Failure
 from turn.engines.loop import icmp, sockets
 from turn.engines.loop.epoll import ROUNDS, Epoll
 from turn.engines.portable.engine import Portable
@@ -193,17 +193,17 @@ async def test_whoever_refuses_wakes_nobody_up_afterwards(version: int) -> None:
 async def test_a_wake_up_reads_a_bounded_number_of_errors() -> None:
     told: list[Failure] = []
     epoll = Epoll()
-    epoll.above = NOBODY._replace(failed=told.append)
+    epoll.above = NOT_RUNNING._replace(failed=told.append)
     with closing(End()) as gone:
         peer = gone.address
-    sock = sockets.relayed(Address.of("127.0.0.1", 0))
+    sock = sockets.open_relayed(Address.of("127.0.0.1", 0))
     here = sockets.address(sock.getsockname()[:2])
-    epoll.watch(sock, lambda most: None)
-    icmp.hear(epoll, sock, here)
+    epoll.register(sock, lambda most: None)
+    icmp.report_errors(epoll, sock, here)
     for _ in range(FLOOD):
         push(lambda data: sock.sendto(data, sockets.sockaddr(peer)), memoryview(b"refused"))
-    epoll.serve()
+    epoll.wake_up()
     assert told == [Failure(here, peer, 3, 3, 0)] * sum(ROUNDS)
-    epoll.drop(sock)
-    assert not epoll.errors
+    epoll.close_socket(sock)
+    assert not epoll.error_readers
     epoll.close()

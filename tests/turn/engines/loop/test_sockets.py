@@ -40,28 +40,28 @@ def test_addresses_survive_the_system(family: str) -> None:
 
 @families
 def test_a_relayed_address_is_taken_once_and_joined_often(family: str, stack: ExitStack) -> None:
-    first = stack.enter_context(closing(sockets.relayed(HERE[family])))
+    first = stack.enter_context(closing(sockets.open_relayed(HERE[family])))
     with pytest.raises(OSError, match="in use") as taken:
-        sockets.relayed(bound(first))
+        sockets.open_relayed(bound(first))
     assert taken.value.errno == errno.EADDRINUSE
     for _ in range(3):
-        leg = stack.enter_context(closing(sockets.joined(bound(first), bound(first))))
+        leg = stack.enter_context(closing(sockets.open_connected(bound(first), bound(first))))
         assert bound(leg) == bound(first)
 
 
 @families
 def test_a_listener_is_taken_once_and_its_buffer_is_large(family: str, stack: ExitStack) -> None:
-    first = stack.enter_context(closing(sockets.listener(ANY[family])))
+    first = stack.enter_context(closing(sockets.udp_listener(ANY[family])))
     with pytest.raises(OSError, match="in use"):
-        sockets.listener(bound(first))
+        sockets.udp_listener(bound(first))
     most = int(Path("/proc/sys/net/core/rmem_max").read_text())  # for who may not force it
-    assert sockets.granted(first) >= min(sockets.LISTENER_BUFFER, most)
+    assert sockets.receive_buffer(first) >= min(sockets.LISTENER_BUFFER, most)
     assert not first.getblocking()
 
 
 @families
 def test_a_wildcard_tells_and_chooses_its_own_address(family: str, stack: ExitStack) -> None:
-    listener = stack.enter_context(closing(sockets.listener(ANY[family])))
+    listener = stack.enter_context(closing(sockets.udp_listener(ANY[family])))
     client = stack.enter_context(socket.socket(listener.family, socket.SOCK_DGRAM))
     client.settimeout(5)
     host = sockets.sockaddr(HERE[family])[0].replace(".0.1", ".0.3")
@@ -71,7 +71,7 @@ def test_a_wildcard_tells_and_chooses_its_own_address(family: str, stack: ExitSt
     ip = sockets.local_ip(control)
     assert ip is not None
     assert (data, ip) == (b"hello", Address.of(host, 0).ip)
-    listener.sendmsg([b"answer"], sockets.leave_from(ip), 0, there)
+    listener.sendmsg([b"answer"], sockets.from_local_ip(ip), 0, there)
     assert client.recvfrom(100)[1][:2] == (host, bound(listener).port)
 
 
@@ -80,9 +80,9 @@ def test_only_what_must_not_be_fragmented_says_so(stack: ExitStack) -> None:
     wire = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)))
     wire.bind(("lo", 0x0800))
     wire.settimeout(5)
-    relayed = stack.enter_context(closing(sockets.relayed(HERE["v4"])))
+    relayed = stack.enter_context(closing(sockets.open_relayed(HERE["v4"])))
     here = bound(relayed)
-    sockets.send_whole(relayed, b"whole", here)
+    sockets.send_unfragmented(relayed, b"whole", here)
     relayed.sendto(b"plain", sockets.sockaddr(here))
     seen: dict[bytes, int] = {}
     while seen.keys() != {b"whole", b"plain"}:
@@ -94,14 +94,14 @@ def test_only_what_must_not_be_fragmented_says_so(stack: ExitStack) -> None:
 
 @families
 def test_what_an_earlier_packet_met_keeps_no_whole_one_back(family: str, stack: ExitStack) -> None:
-    relayed = stack.enter_context(closing(sockets.relayed(HERE[family])))
+    relayed = stack.enter_context(closing(sockets.open_relayed(HERE[family])))
     relayed.setsockopt(sockets.LEVEL[relayed.family], icmp.RECVERR[relayed.family], 1)
-    peer, gone = (stack.enter_context(closing(sockets.relayed(HERE[family]))) for _ in range(2))
+    peer, gone = (stack.enter_context(closing(sockets.open_relayed(HERE[family]))) for _ in range(2))
     nobody = bound(gone)
     gone.close()
     relayed.sendto(b"refused", sockets.sockaddr(nobody))
     assert select.select([relayed], [], [], 5)[0]
-    sockets.send_whole(relayed, b"whole", bound(peer))
+    sockets.send_unfragmented(relayed, b"whole", bound(peer))
     assert select.select([peer], [], [], 5)[0]
     assert peer.recv(100) == b"whole"
 
@@ -112,17 +112,20 @@ def test_an_unsaid_local_address_is_none() -> None:
 
 @families
 def test_ipv4_and_ipv6_do_not_mix(family: str, stack: ExitStack) -> None:
-    listener = stack.enter_context(closing(sockets.listener(ANY[family])))
+    listener = stack.enter_context(closing(sockets.udp_listener(ANY[family])))
     other = ANY["v4" if family == "v6" else "v6"]._replace(port=bound(listener).port)
-    assert stack.enter_context(closing(sockets.listener(other)))
+    assert stack.enter_context(closing(sockets.udp_listener(other)))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_connection_sends_at_once_and_notices_who_is_gone_within_two_minutes(host: str) -> None:
-    with sockets.door(Address.of(host, 0, "tcp")) as door, socket.create_connection(door.getsockname()[:2]):
+    with (
+        sockets.tcp_listener(Address.of(host, 0, "tcp")) as door,
+        socket.create_connection(door.getsockname()[:2]),
+    ):
         connection, _ = door.accept()
         with connection:
-            sockets.tune(connection)
+            sockets.set_tcp_options(connection)
             of = {name: connection.getsockopt(socket.IPPROTO_TCP, name) for name, _ in sockets.KEEPALIVE}
             idle, every, count = of.values()
             assert idle + every * count <= 120
@@ -134,12 +137,12 @@ def test_a_connection_sends_at_once_and_notices_who_is_gone_within_two_minutes(h
 
 
 def test_a_door_opens_again_at_once_where_calls_lingered() -> None:
-    with sockets.door(Address.of("127.0.0.1", 0, "tcp")) as door:
+    with sockets.tcp_listener(Address.of("127.0.0.1", 0, "tcp")) as door:
         here = door.getsockname()
         client = socket.create_connection(here)
         door.accept()[0].close()
         client.close()
-    sockets.door(Address.of(here[0], here[1], "tcp")).close()
+    sockets.tcp_listener(Address.of(here[0], here[1], "tcp")).close()
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -147,11 +150,11 @@ def test_a_door_opens_again_at_once_where_calls_lingered() -> None:
 def test_beside_another_of_ours_only_where_that_is_wished(
     family: str, transport: Transport, stack: ExitStack
 ) -> None:
-    first = stack.enter_context(closing(sockets.bound(HERE[family]._replace(transport=transport))))
+    first = stack.enter_context(closing(sockets.open_listener(HERE[family]._replace(transport=transport))))
     here = bound(first)._replace(transport=transport)
     with pytest.raises(OSError, match="in use"):
-        sockets.bound(here)
-    second = stack.enter_context(closing(sockets.bound(here, beside=True)))
+        sockets.open_listener(here)
+    second = stack.enter_context(closing(sockets.open_listener(here, shared=True)))
     assert bound(second) == bound(first)
 
 
@@ -163,19 +166,19 @@ def test_beside_a_foreign_socket_nothing_is_bound(transport: Transport, stack: E
     if transport == "tcp":
         foreign.listen()
     with pytest.raises(OSError, match="in use"):
-        sockets.bound(bound(foreign)._replace(transport=transport), beside=True)
+        sockets.open_listener(bound(foreign)._replace(transport=transport), shared=True)
 
 
 @pytest.mark.parametrize("here", [*HERE.values(), *ANY.values()], ids=str)
 def test_who_is_turned_away_comes_to_the_other(here: Address, stack: ExitStack) -> None:
-    first = stack.enter_context(closing(sockets.bound(here)))
-    second = stack.enter_context(closing(sockets.bound(bound(first), beside=True)))
+    first = stack.enter_context(closing(sockets.open_listener(here)))
+    second = stack.enter_context(closing(sockets.open_listener(bound(first), shared=True)))
     host = "::1" if len(here.ip) == 16 else "127.0.0.1"
     strangers = [stack.enter_context(socket.socket(first.family, socket.SOCK_DGRAM)) for _ in range(40)]
     for words in (b"before", b"after"):
         for stranger in strangers:
             stranger.sendto(words, (host, bound(first).port))
-        sockets.turn_away(first)
+        sockets.stop_receiving(first)
     at_first, at_second = list(waiting(first)), list(waiting(second))
     assert at_first == [b"before"] * len(at_first)
     assert sorted(at_first + at_second) == [b"after"] * 40 + [b"before"] * 40
@@ -189,9 +192,9 @@ def waiting(sock: socket.socket) -> Iterator[bytes]:
 
 @families
 def test_no_new_handshakes_and_those_begun_are_kept(family: str, stack: ExitStack) -> None:
-    first = stack.enter_context(closing(sockets.door(HERE[family])))
+    first = stack.enter_context(closing(sockets.tcp_listener(HERE[family])))
     early = stack.enter_context(socket.create_connection(bound_pair(first)))
-    sockets.no_handshakes(first)
+    sockets.drop_new_handshakes(first)
     with pytest.raises(TimeoutError):
         socket.create_connection(bound_pair(first), timeout=0.3)
     accepted = stack.enter_context(first.accept()[0])
@@ -205,9 +208,9 @@ from turn.engines.loop import sockets
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
-door = sockets.door(sockets.address(("127.0.0.1", 0)))
+door = sockets.tcp_listener(sockets.address(("127.0.0.1", 0)))
 early = socket.create_connection(door.getsockname())
-sockets.no_handshakes(door)
+sockets.drop_new_handshakes(door)
 accepted, _ = door.accept()
 early.sendall(b"hello")
 print(accepted.recv(100).decode())

@@ -11,21 +11,23 @@ import pytest
 from tests.turn.engines.world import End, free
 from turn.engines import CannotListen
 from turn.engines.loop import sockets
-from turn.engines.portable.reuseport import Groups
+from turn.engines.portable.reuseport import ReuseportGroups
 from turn.flows import Address, Transport
 
 MEMBERS = 3
 CLIENTS = 60
 
 
-def members(groups: Groups, address: Address) -> list[socket.socket]:
-    return [socket.socket(fileno=socket.dup(groups.of(member)[address])) for member in range(MEMBERS)]
+def members(groups: ReuseportGroups, address: Address) -> list[socket.socket]:
+    return [
+        socket.socket(fileno=socket.dup(groups.descriptors_of(member)[address])) for member in range(MEMBERS)
+    ]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])
 def test_a_client_comes_to_one_of_them_and_stays(host: str) -> None:
     address = free(host, "udp")
-    groups = Groups([address], MEMBERS)
+    groups = ReuseportGroups([address], MEMBERS)
     ends = members(groups, address)
     clients = [End("::1" if ":" in host else "127.0.0.1") for _ in range(CLIENTS)]
     there = Address.of(clients[0].address.host, address.port)
@@ -55,7 +57,7 @@ def met(ends: list[socket.socket], clients: list[End], there: Address) -> dict[i
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_connections_are_shared_out(host: str) -> None:
     address = free(host, "tcp")
-    groups = Groups([address], MEMBERS)
+    groups = ReuseportGroups([address], MEMBERS)
     ends = members(groups, address)
     clients = [socket.create_connection((host, address.port)) for _ in range(CLIENTS)]
     assert all(accepted(end) for end in ends)
@@ -76,9 +78,9 @@ def accepted(end: socket.socket) -> int:
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_an_address_that_somebody_has(transport: Transport) -> None:
     address, other = free("127.0.0.1", transport), free("127.0.0.1", "udp")
-    groups = Groups([address], MEMBERS)
+    groups = ReuseportGroups([address], MEMBERS)
     with pytest.raises(CannotListen, match=r"cannot listen at .*in use"):
-        Groups([other, address], MEMBERS)
-    sockets.bound(other).close()  # nothing is left of the one that failed
+        ReuseportGroups([other, address], MEMBERS)
+    sockets.open_listener(other).close()  # nothing is left of the one that failed
     groups.close()
-    sockets.bound(address).close()
+    sockets.open_listener(address).close()

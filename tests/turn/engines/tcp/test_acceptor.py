@@ -17,7 +17,7 @@ from tests.turn.engines.world import Maker, StreamEnd, World, free, stun
 from turn.engines import CannotListen, Streams
 from turn.engines.portable.engine import Portable
 from turn.engines.tcp.acceptor import PAUSE
-from turn.engines.tcp.tls_connection import HANDSHAKE
+from turn.engines.tcp.tls_connection import HANDSHAKE_SECONDS
 from turn.flows import Address, Transport
 
 HELLO = stun(0x0001, b"")
@@ -32,8 +32,8 @@ async def test_connections_of_one_address_are_limited(make: Maker, transport: Tr
         first.close()
         assert await world.lost.get() == (first.address, world.listener)
         assert (await world.client()).address != second.address
-        assert door_of(world).tally.total == 2
-        world.engine.adopt(Streams(per_address=3, certificate=certificate()))
+        assert door_of(world).limits.total == 2
+        world.engine.reconfigure(Streams(per_address=3, certificate=certificate()))
         await world.client()
 
 
@@ -42,12 +42,12 @@ async def test_who_says_nothing_is_closed(make: Maker, transport: Transport) -> 
     async with World(make, transport=transport) as world:
         stream = await world.connect()
         (connection,) = door_of(world).connections.values()
-        door_of(world).sweep(connection.read_by - 0.1)
+        door_of(world).close_overdue(connection.read_by - 0.1)
         assert not connection.closed
-        door_of(world).sweep(connection.read_by + 0.1)
+        door_of(world).close_overdue(connection.read_by + 0.1)
         assert await stream.ended() == b""
         assert world.lost.empty()
-        assert door_of(world).tally.total == 0
+        assert door_of(world).limits.total == 0
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00"])
@@ -60,8 +60,8 @@ async def test_a_handshake_has_its_time(make: Maker, said: bytes) -> None:
             while not door.connections:
                 await asyncio.sleep(0.01)
         (connection,) = door.connections.values()
-        assert connection.read_by <= now + HANDSHAKE + 1
-        door.sweep(connection.read_by + 0.1)
+        assert connection.read_by <= now + HANDSHAKE_SECONDS + 1
+        door.close_overdue(connection.read_by + 0.1)
         assert await stream.ended() == b""
 
 
@@ -73,9 +73,9 @@ async def test_a_door_without_descriptors_waits_and_goes_on(make: Maker) -> None
 
         def drain(most: int) -> None:
             tries.append(most)
-            door.drain(most)
+            door.accept_some(most)
 
-        door.epoll.drains[door.sock.fileno()] = drain
+        door.epoll.readers[door.sock.fileno()] = drain
         with ExitStack() as taken:
             mine = [taken.enter_context(socket.socket()) for _ in range(3)]
             resource.setrlimit(resource.RLIMIT_NOFILE, (mine[-1].fileno() + 1, hard))
@@ -124,12 +124,12 @@ async def test_a_new_certificate_is_for_newcomers_and_calls_go_on(make: Maker) -
         assert isinstance(client, StreamEnd)
         old = await shown(world.listener)
         with pytest.raises(BadCertificate):
-            world.engine.adopt(
+            world.engine.reconfigure(
                 Streams(certificate=Certificate(certificate().chain, certificate("other").key))
             )
-        world.engine.adopt(Streams())
+        world.engine.reconfigure(Streams())
         assert await shown(world.listener) == old
-        world.engine.adopt(Streams(certificate=certificate("other")))
+        world.engine.reconfigure(Streams(certificate=certificate("other")))
         assert await shown(world.listener) not in (old, None)
         client.send(HELLO, world.listener)
         assert (await world.punt()).data == HELLO

@@ -24,11 +24,11 @@ from tests.turn.engines.world import (
     unframed,
 )
 from turn.engines.portable.engine import Portable
-from turn.engines.tcp.acceptor import Door
+from turn.engines.tcp.acceptor import Acceptor
 from turn.engines.tcp.connection import FRAMES, IDLE, STUCK, WHOLE_FRAME, Connection, padded
 from turn.engines.tcp.connection_limits import MAX_SILENT
-from turn.engines.tcp.send_queue import ANSWER_BYTES, MEDIA_BYTES, Outbox
-from turn.engines.tcp.tls_connection import Encrypted
+from turn.engines.tcp.send_queue import ANSWER_BYTES, MEDIA_BYTES, SendQueue
+from turn.engines.tcp.tls_connection import TlsConnection
 from turn.flows import Flow, Packet, Rule, Transport
 
 CHANNEL = 0x4001
@@ -40,11 +40,11 @@ def numbered(number: int) -> bytes:
     return stun(0x0001, attribute(0x8022, struct.pack("!H", number)))
 
 
-def door_of(world: World) -> Door:
+def door_of(world: World) -> Acceptor:
     engine = world.engine
     assert isinstance(engine, Portable)
     door = engine.listeners[world.listener]
-    assert isinstance(door, Door)
+    assert isinstance(door, Acceptor)
     return door
 
 
@@ -95,12 +95,12 @@ async def test_a_burst_that_ends_in_nonsense_is_carried_so_far(make: Maker, tran
         client, peer = await world.client(), world.end()
         assert isinstance(client, StreamEnd)
         flow = world.link(client, peer.address, CHANNEL)
-        gather = connection_of(world, client).epoll.gather
+        gather = connection_of(world, client).epoll.batch
         burst = b"".join(framed(flow, b"%4d" % number) for number in range(5))
         client.writer.write(burst + b"\xff" + burst)
         assert await client.ended() == b""
         assert [await peer.receive() for _ in range(5)] == [b"%4d" % number for number in range(5)]
-        assert (gather.on, gather.holding) == (False, [])
+        assert (gather.is_open, gather.senders) == (False, [])
         with pytest.raises(BlockingIOError):
             peer.sock.recv(1)
 
@@ -127,7 +127,7 @@ async def test_a_burst_between_two_clients_stays_whole(
         assert [await peer.receive() for _ in said] == said
         world.engine.unlink(back)
         world.engine.unlink(out)
-        assert not any(client.mates for client in world.engine.traffic().clients.values())  # type: ignore[attr-defined]
+        assert not any(client.internal_lanes for client in world.engine.traffic().clients.values())  # type: ignore[attr-defined]
 
 
 @streams
@@ -138,18 +138,18 @@ async def test_what_comes_together_goes_together(make: Maker, transport: Transpo
         world.link(client, peer.address, CHANNEL)
         connection = connection_of(world, client)
         assert connection.client is not None
-        gather, send = connection.epoll.gather, connection.client.send
+        gather, send = connection.epoll.batch, connection.client.send
         for kept in (0, 1):
-            gather.on = True
+            gather.is_open = True
             for frame in (b"\x40\x01\0\1a", b"\x40\x01\0\5bcdef"):
                 send(memoryview(frame))
-            assert len(gather.holding) == 1
+            assert len(gather.senders) == 1
             if kept:
-                connection.outbox = box = Outbox(b"")
-            gather.end()
+                connection.queue = box = SendQueue(b"")
+            gather.finish()
             if kept:
                 assert [*box.media] == [b"\x40\x01\0\1a\0\0\0", b"\x40\x01\0\5bcdef\0\0\0"]
-                connection.outbox = None
+                connection.queue = None
             else:
                 assert await client.reader.readexactly(20) == b"\x40\x01\0\1a\0\0\0\x40\x01\0\5bcdef\0\0\0"
 
@@ -177,13 +177,13 @@ async def test_each_frame_is_a_record_of_its_own(make: Maker) -> None:
         assert isinstance(client, StreamEnd)
         world.link(client, peer.address, CHANNEL)
         connection = connection_of(world, client)
-        assert isinstance(connection, Encrypted)
+        assert isinstance(connection, TlsConnection)
         assert connection.client is not None
         connection.tls = watched = Watched(connection.tls)  # type: ignore[assignment]
-        connection.epoll.gather.on = True
+        connection.epoll.batch.is_open = True
         for frame in (b"\x40\x01\0\1a", b"\x40\x01\0\5bcdef"):
             connection.client.send(memoryview(frame))
-        connection.epoll.gather.end()
+        connection.epoll.batch.finish()
         assert await client.reader.readexactly(20) == b"\x40\x01\0\1a\0\0\0\x40\x01\0\5bcdef\0\0\0"
         assert watched.records == [b"\x40\x01\0\1a\0\0\0", b"\x40\x01\0\5bcdef\0\0\0"]
 
@@ -266,7 +266,7 @@ async def test_channel_data_without_its_data_waits_and_is_closed_in_time(
         connection = connection_of(world, client)
         client.send(struct.pack("!HH", CHANNEL, 35510) + b"\1\2\3", world.listener)
         await settled(connection, 8)
-        door_of(world).sweep(connection.read_by + 0.1)
+        door_of(world).close_overdue(connection.read_by + 0.1)
         assert await world.lost.get() == (client.address, world.listener)
         with pytest.raises(BlockingIOError):
             peer.sock.recv(1)
@@ -341,7 +341,7 @@ async def test_a_storm_of_resets(make: Maker, transport: Transport) -> None:
         async with asyncio.timeout(5):
             while len(door_of(world).connections) > 1:
                 await asyncio.sleep(0.01)
-        assert door_of(world).tally.total == 1
+        assert door_of(world).limits.total == 1
         assert world.punted.empty()
 
 
@@ -386,16 +386,16 @@ async def test_how_long_a_frame_may_take(make: Maker, transport: Transport) -> N
         assert connection.read_by == math.inf
         client.writer.write(HELLO[:3])
         await settled(connection, 3)
-        door_of(world).sweep(connection.read_by - 0.1)
+        door_of(world).close_overdue(connection.read_by - 0.1)
         assert not connection.closed
-        door_of(world).sweep(connection.read_by + 0.1)
+        door_of(world).close_overdue(connection.read_by + 0.1)
         assert await client.ended() == b""
         assert await world.lost.get() == (client.address, world.listener)
 
 
 async def settled(connection: Connection, left: int) -> None:
     async with asyncio.timeout(5):
-        while len(connection.rest) != left:
+        while len(connection.unread) != left:
             await asyncio.sleep(0.01)
 
 
@@ -421,8 +421,8 @@ async def test_a_slow_reader_loses_the_oldest_media_and_reads_whole_packets(
         for data in sent:
             world.engine.send([Packet(world.listener, client.address, framed(flow, data))])
         world.engine.send([Packet(world.listener, client.address, numbered(7))])
-        assert connection.outbox is not None
-        assert connection.outbox.media_size <= MEDIA_BYTES
+        assert connection.queue is not None
+        assert connection.queue.media_size <= MEDIA_BYTES
         assert STUCK - 1 < connection.write_by - asyncio.get_running_loop().time() <= STUCK
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         heard: list[bytes] = []
@@ -434,7 +434,7 @@ async def test_a_slow_reader_loses_the_oldest_media_and_reads_whole_packets(
         assert len(voice) < len(sent)
         assert voice == [data for data in sent if data in voice]
         async with asyncio.timeout(5):
-            while connection.outbox is not None:
+            while connection.queue is not None:
                 await asyncio.sleep(0.01)
         assert connection.write_by == math.inf
 
@@ -443,11 +443,11 @@ async def test_a_slow_reader_loses_the_oldest_media_and_reads_whole_packets(
 async def test_who_reads_nothing_is_closed(make: Maker, transport: Transport) -> None:
     async with World(make, transport=transport) as world:
         client, connection = await slow_reader(world)
-        while connection.outbox is None:
+        while connection.queue is None:
             world.engine.send([Packet(world.listener, client.address, stun(0x0017, bytes(1000)))])
-        door_of(world).sweep(connection.write_by - 0.1)
+        door_of(world).close_overdue(connection.write_by - 0.1)
         assert not connection.closed
-        door_of(world).sweep(connection.write_by + 0.1)
+        door_of(world).close_overdue(connection.write_by + 0.1)
         assert await world.lost.get() == (client.address, world.listener)
 
 
@@ -459,8 +459,8 @@ async def test_who_asks_and_never_reads_is_closed(make: Maker, transport: Transp
         for _ in range(2000):
             world.engine.send([answer])
         assert connection.closed
-        assert connection.outbox is not None
-        assert connection.outbox.answers_size <= ANSWER_BYTES + len(answer.data)
+        assert connection.queue is not None
+        assert connection.queue.answers_size <= ANSWER_BYTES + len(answer.data)
         assert await world.lost.get() == (client.address, world.listener)
 
 
@@ -520,14 +520,14 @@ async def test_who_holds_nothing_says_something_now_and_then(make: Maker, transp
         assert isinstance(idle, StreamEnd)
         world.holding.add((holder.address, world.listener))
         world.link(caller, world.end().address, CHANNEL)
-        door, before = door_of(world), connection_of(world, idle).heard
-        door.sweep(before + IDLE)
+        door, before = door_of(world), connection_of(world, idle).last_punt
+        door.close_overdue(before + IDLE)
         idle.send(HELLO, world.listener)
         await punted(world, 1)
-        again = connection_of(world, idle).heard
+        again = connection_of(world, idle).last_punt
         assert again > before
         for now, left in ((again + IDLE, 3), (again + IDLE + 0.1, 2), (again + 100 * IDLE, 2)):
-            door.sweep(now)
+            door.close_overdue(now)
             assert len(door.connections) == left
         assert await idle.ended() == b""
         assert await world.lost.get() == (idle.address, world.listener)
@@ -544,4 +544,4 @@ async def test_who_holds_nothing_counts_as_silent(make: Maker, transport: Transp
         await punted(world, 1)
         await world.client()
         assert await (await world.connect(plain=True)).ended() == b""
-        assert world.engine.refused() == {"silent connections": 2}
+        assert world.engine.refused_connections() == {"silent connections": 2}

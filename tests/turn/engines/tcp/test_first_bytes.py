@@ -15,8 +15,8 @@ from tests.turn.engines.world import PATIENCE, Maker, StreamEnd, World, framed, 
 from tests.turn.wire.test_proxy_protocol import CASES, LOCAL_HEADER, header_for, titles
 from turn.engines import Streams
 from turn.engines.tcp.connection_limits import MAX_SILENT, MAX_UNNAMED
-from turn.engines.tcp.first_bytes import PATIENCE as ARRIVAL
-from turn.engines.tcp.first_bytes import Arrival
+from turn.engines.tcp.first_bytes import FIRST_BYTES_SECONDS as ARRIVAL
+from turn.engines.tcp.first_bytes import PendingConnection
 from turn.flows import Address, Packet, Transport
 from turn.wire.proxy_protocol import LARGEST, SIGNATURE
 
@@ -58,15 +58,15 @@ async def speaks_as(world: World, stream: StreamEnd, client: Address) -> None:
 
 def nothing_is_left(world: World) -> None:
     assert counts(world, CLIENT.ip) == counts(world, PROXY_IP) == (0, 0, 0, 0)
-    assert not door_of(world).arrivals
+    assert not door_of(world).pending
     assert not door_of(world).connections
 
 
 def counts(world: World, ip: bytes) -> tuple[int, int, int, int]:
     """How many connections there are; of this address, all, those that hold nothing, and those that it
     has yet to name a client for."""
-    tally = door_of(world).tally
-    return tally.total, tally.held.count(ip), tally.silent.count(ip), tally.unnamed.count(ip)
+    tally = door_of(world).limits
+    return tally.total, tally.of_address.count(ip), tally.silent.count(ip), tally.unnamed.count(ip)
 
 
 @streams
@@ -154,18 +154,18 @@ async def test_a_proxy_that_names_nobody_is_closed_in_time(make: Maker, said: by
         stream = await arrive(world, said)
         arrival = await waiting(world)
         assert counts(world, PROXY_IP) == (1, 0, 0, 1)
-        door_of(world).sweep(arrival.due - 0.1)
+        door_of(world).close_overdue(arrival.due - 0.1)
         assert not stream.reader.at_eof()
-        door_of(world).sweep(arrival.due + 0.1)
+        door_of(world).close_overdue(arrival.due + 0.1)
         assert await stream.ended() == b""
         nothing_is_left(world)
 
 
-async def waiting(world: World) -> Arrival:
+async def waiting(world: World) -> PendingConnection:
     async with asyncio.timeout(PATIENCE):
-        while not door_of(world).arrivals:
+        while not door_of(world).pending:
             await asyncio.sleep(0.01)
-    (arrival,) = door_of(world).arrivals
+    (arrival,) = door_of(world).pending
     return arrival
 
 
@@ -179,7 +179,7 @@ async def test_a_proxy_that_leaves_before_it_names_anybody(make: Maker) -> None:
             stream = await arrive(world, said)
             stream.reset()
         async with asyncio.timeout(PATIENCE):
-            while door_of(world).arrivals:
+            while door_of(world).pending:
                 await asyncio.sleep(0.01)
         nothing_is_left(world)
         assert world.lost.empty()
@@ -265,9 +265,9 @@ async def test_who_says_nothing_is_closed_where_tls_may_come(make: Maker) -> Non
     async with World(make, transport="tcp", streams=DETECTING) as world:
         streams_ = [await arrive(world, host="127.0.0.1") for _ in range(MAX_SILENT + 1)]
         assert await streams_[-1].ended() == b""
-        arrivals: Iterable[Arrival] = list(door_of(world).arrivals)
+        arrivals: Iterable[PendingConnection] = list(door_of(world).pending)
         assert max(arrival.due for arrival in arrivals) <= asyncio.get_running_loop().time() + ARRIVAL
-        door_of(world).sweep(asyncio.get_running_loop().time() + ARRIVAL + 1)
+        door_of(world).close_overdue(asyncio.get_running_loop().time() + ARRIVAL + 1)
         assert [await stream.ended() for stream in streams_] == [b""] * len(streams_)
         nothing_is_left(world)
 

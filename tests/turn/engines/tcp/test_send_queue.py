@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turn.engines.tcp.send_queue import ANSWER_BYTES, MEDIA_BYTES, PACKET_BYTES, Outbox, Overflow
+from turn.engines.tcp.send_queue import ANSWER_BYTES, MEDIA_BYTES, PACKET_BYTES, Overflow, SendQueue
 
 MOST_BYTES = 96 << 10  # for media, which may be 64 KiB, with all that holds them
 ANSWER, VOICE, DATA = b"\1\1 answer", b"\x40\1 voice", b"\0\x17 data"
 
 
-def emptied(box: Outbox, step: int) -> bytes:
+def emptied(box: SendQueue, step: int) -> bytes:
     sent = b""
     while box.head:
         sent += bytes(box.head[:step])
@@ -24,7 +24,7 @@ def emptied(box: Outbox, step: int) -> bytes:
 
 @pytest.mark.parametrize("step", [1, 5, 1000])
 def test_what_is_being_sent_is_finished_then_answers_overtake_media(step: int) -> None:
-    box = Outbox(b"half")
+    box = SendQueue(b"half")
     for packet in (VOICE, ANSWER, DATA, ANSWER):
         box.put(packet)
     assert emptied(box, step) == b"half" + ANSWER + ANSWER + VOICE + DATA
@@ -33,7 +33,7 @@ def test_what_is_being_sent_is_finished_then_answers_overtake_media(step: int) -
 
 @given(st.lists(st.integers(1, 20_000), max_size=60))
 def test_the_newest_media_stay_and_are_whole(sizes: list[int]) -> None:
-    box, put = Outbox(b"half"), []
+    box, put = SendQueue(b"half"), []
     for number, size in enumerate(sizes):
         put.append(b"\x40" + bytes([number]) * size)
         box.put(put[-1])
@@ -45,7 +45,7 @@ def test_the_newest_media_stay_and_are_whole(sizes: list[int]) -> None:
 def test_what_waits_for_one_reader_takes_little_memory(size: int) -> None:
     tracemalloc.start()
     try:
-        box = Outbox(b"half")
+        box = SendQueue(b"half")
         for number in range(20_000):
             box.put(b"\x40" + bytes([number % 256]) + size.to_bytes(2) + bytes(size))
         taken, _ = tracemalloc.get_traced_memory()
@@ -55,7 +55,7 @@ def test_what_waits_for_one_reader_takes_little_memory(size: int) -> None:
 
 
 def test_nobody_leaves_so_many_answers_unread() -> None:
-    box = Outbox(b"half")
+    box = SendQueue(b"half")
     for _ in range(ANSWER_BYTES // 100):
         box.put(bytes(100))
     with pytest.raises(Overflow):
@@ -64,7 +64,7 @@ def test_nobody_leaves_so_many_answers_unread() -> None:
 
 def test_a_packet_is_sealed_when_its_turn_comes() -> None:
     sealed: list[bytes] = []
-    box = Outbox(b"half", lambda packet: sealed.append(packet) or packet[::-1])  # type: ignore[func-returns-value]
+    box = SendQueue(b"half", lambda packet: sealed.append(packet) or packet[::-1])  # type: ignore[func-returns-value]
     for packet in (VOICE, ANSWER):
         box.put(packet)
     assert sealed == []

@@ -12,7 +12,7 @@ import pytest
 from host.unix_socket import Hatch
 from turn.engines import Above, Streams
 from turn.engines.portable.engine import Portable
-from turn.engines.tcp.unix_acceptor import INDOOR
+from turn.engines.tcp.unix_acceptor import UNIX_LISTENER
 from turn.flows import Address, Packet
 from turn.wire.proxy_protocol import SIGNATURE, header_of
 
@@ -35,7 +35,7 @@ async def indoors(folder: Path, per_address: int = 0) -> AsyncIterator[tuple[Por
     with closing(Hatch(folder / "x.sock")) as hatch:
         hatch.take()
         engine, up = (
-            Portable([INDOOR], Streams(per_address=per_address), lambda _here: hatch.sock.dup()),
+            Portable([UNIX_LISTENER], Streams(per_address=per_address), lambda _here: hatch.sock.dup()),
             Upstairs(),
         )
         above = Above(up.packets.put_nowait, lambda *who: up.lost.put_nowait(who))
@@ -85,7 +85,7 @@ async def test_an_address_has_its_limit_here_too(tmp_path: Path) -> None:
         other = header_of(Address.of("192.0.2.8", 3, "tls"), REACHED)
         ends.append(await say(place, other + FRAME))
         assert (await up.packets.get()).there.host == "192.0.2.8"
-        assert engine.refused()["connections of an address"] == 1
+        assert engine.refused_connections()["connections of an address"] == 1
         for _, end in [*ends, (reader, writer)]:
             end.close()
 
@@ -94,7 +94,7 @@ async def test_who_leaves_meets_nobody_new_and_keeps_who_is_there(tmp_path: Path
     async with asyncio.timeout(PATIENCE), indoors(tmp_path) as (engine, place, up):
         reader, writer = await say(place, header_of(CLIENT, REACHED) + FRAME)
         await up.packets.get()
-        engine.leave()
+        engine.stop_listening()
         while True:
             try:
                 (await say(place, b""))[1].close()

@@ -10,7 +10,7 @@ from tests.turn.engines.portable.test_engine import descriptors, few_descriptors
 from tests.turn.engines.udp.test_listener import listener_of
 from tests.turn.engines.world import Client, End, World, framed, unframed
 from turn.engines.portable.engine import Portable
-from turn.engines.udp.client_sockets import MORE, Twins
+from turn.engines.udp.client_sockets import SWAP_MARGIN, ClientSockets
 from turn.flows import Address, Rule
 
 CHANNEL = 0x4000
@@ -21,8 +21,8 @@ class Crowd:
 
     def __init__(self, world: World, most: int, clients: int) -> None:
         self.world, self.peer = world, world.end()
-        self.twins: Twins = listener_of(world).twins
-        self.twins.most = most
+        self.twins: ClientSockets = listener_of(world).client_sockets
+        self.twins.limit = most
         self.twins.epoll.ticks.clear()  # time passes when a test says so
         self.clients = [world.end() for _ in range(clients)]
         self.flows = [world.link(client, self.peer.address, CHANNEL) for client in self.clients]
@@ -30,7 +30,7 @@ class Crowd:
 
     def held(self) -> list[int]:
         """Which of the clients have a twin."""
-        return [n for n, client in enumerate(self.clients) if self.owner(client) in self.twins.held]
+        return [n for n, client in enumerate(self.clients) if self.owner(client) in self.twins.by_client]
 
     def owner(self, client: Client) -> tuple[Address, Address]:
         return client.address, self.world.listener
@@ -45,7 +45,7 @@ class Crowd:
 
     def look(self) -> None:
         self.now += 1.0
-        self.twins.look(self.now)
+        self.twins.rebalance(self.now)
 
 
 async def test_a_twin_goes_to_the_client_that_waited_longest() -> None:
@@ -76,14 +76,14 @@ async def test_those_who_are_alike_stay_where_they_are() -> None:
     async with World(Portable) as world:
         crowd = Crowd(world, 2, 4)
         for ahead in (10, 13, 16, 10):
-            await crowd.speak(10, 10, ahead, 10 + int(MORE))
+            await crowd.speak(10, 10, ahead, 10 + int(SWAP_MARGIN))
             assert crowd.held() == [0, 1]
 
 
 async def test_one_who_must_keep_its_twin_gives_it_to_nobody() -> None:
     async with World(Portable) as world:
         crowd = Crowd(world, 1, 2)
-        world.engine.keep(*crowd.owner(crowd.clients[0]))
+        world.engine.pin(*crowd.owner(crowd.clients[0]))
         for _ in range(3):
             await crowd.speak(0, 50)
             assert crowd.held() == [0]
@@ -114,10 +114,10 @@ async def test_who_waits_for_nobody_costs_nothing() -> None:
         crowd = Crowd(world, 1, 2)
         await crowd.speak(1, 1)
         await crowd.speak(1, 1)
-        assert crowd.twins.marks
+        assert crowd.twins.counts
         world.engine.unlink(crowd.flows[1])
         crowd.look()
-        assert not crowd.twins.marks
+        assert not crowd.twins.counts
         assert not crowd.twins.rates
 
 
@@ -128,18 +128,18 @@ async def test_kept_clients_are_beyond_the_limit_and_leave_nothing() -> None:
         before = descriptors()
         for client in (*crowd.clients, *strangers):
             for _ in range(2):
-                world.engine.keep(*crowd.owner(client))
+                world.engine.pin(*crowd.owner(client))
         assert crowd.held() == [0, 1, 2, 3]
         assert descriptors() == before + 2 + 3
         await crowd.speak(1, 1, 1, 1)
         for client in (*crowd.clients, *strangers):
             for _ in range(2):
-                world.engine.release(*crowd.owner(client))
+                world.engine.unpin(*crowd.owner(client))
         await asyncio.sleep(0.05)
         assert len(crowd.held()) == len(crowd.twins.waiting) == 2
         assert descriptors() == before
         await crowd.speak(1, 1, 1, 1)
-        assert not crowd.twins.kept
+        assert not crowd.twins.pinned
 
 
 async def test_a_kept_client_whose_flows_come_and_go_has_one_twin() -> None:
@@ -147,7 +147,7 @@ async def test_a_kept_client_whose_flows_come_and_go_has_one_twin() -> None:
         crowd = Crowd(world, 0, 1)
         client, flow = crowd.clients[0], crowd.flows[0]
         assert not crowd.held()
-        world.engine.keep(*crowd.owner(client))
+        world.engine.pin(*crowd.owner(client))
         before = descriptors()
         for _ in range(3):
             world.engine.unlink(flow)
@@ -162,11 +162,11 @@ async def test_without_descriptors_the_shared_socket_serves() -> None:
     async with World(Portable) as world:
         crowd = Crowd(world, 2, 4)
         with few_descriptors():
-            world.engine.keep(*crowd.owner(crowd.clients[3]))
+            world.engine.pin(*crowd.owner(crowd.clients[3]))
             world.engine.unlink(crowd.flows[0])
         assert crowd.held() == [1]
         await speak_of(crowd)
-        world.engine.release(*crowd.owner(crowd.clients[3]))
+        world.engine.unpin(*crowd.owner(crowd.clients[3]))
         await asyncio.sleep(0.05)
         assert crowd.held() == [1]
 

@@ -7,45 +7,45 @@ import pytest
 from tests.turn.engines.world import World
 from turn.engines.loop import sockets
 from turn.engines.portable.engine import Portable
-from turn.engines.udp.listener import MAX_TWINS, Listener
+from turn.engines.udp.listener import MAX_CLIENT_SOCKETS, UdpListener
 
 CHANNEL = 0x4000
 
 
-def listener_of(world: World) -> Listener:
+def listener_of(world: World) -> UdpListener:
     assert isinstance(world.engine, Portable)
     listener = world.engine.listeners[world.listener]
-    assert isinstance(listener, Listener)
+    assert isinstance(listener, UdpListener)
     return listener
 
 
 @pytest.mark.parametrize(
     ("listen", "alone", "most"),
     [
-        ("127.0.0.1", True, MAX_TWINS),
+        ("127.0.0.1", True, MAX_CLIENT_SOCKETS),
         ("127.0.0.1", False, 0),
-        ("0.0.0.0", True, MAX_TWINS),
-        ("0.0.0.0", False, MAX_TWINS),
+        ("0.0.0.0", True, MAX_CLIENT_SOCKETS),
+        ("0.0.0.0", False, MAX_CLIENT_SOCKETS),
     ],
 )
 async def test_twins_move_no_strangers_to_others(listen: str, most: int, *, alone: bool) -> None:
     def make(listeners, streams=None):  # type: ignore[no-untyped-def]
-        return Portable(listeners, alone=alone)
+        return Portable(listeners, exclusive=alone)
 
     async with World(make, listen=listen) as world:
-        assert listener_of(world).twins.most == most
+        assert listener_of(world).client_sockets.limit == most
 
 
 @pytest.mark.parametrize("alone", [True, False])
 async def test_what_a_new_twin_catches_may_be_for_others(*, alone: bool) -> None:
     def make(listeners, streams=None):  # type: ignore[no-untyped-def]
-        return Portable(listeners, alone=alone)
+        return Portable(listeners, exclusive=alone)
 
     async with World(make, listen="0.0.0.0") as world:
         listener, stranger, holder = listener_of(world), world.end(), world.end()
         world.holding.add((holder.address, world.listener))
         for end in (stranger, holder):
             listener.epoll.body[:5] = b"hello"
-            listener.twins.stray(5, sockets.sockaddr(end.address), world.listener.ip)
+            listener.client_sockets.on_stray(5, sockets.sockaddr(end.address), world.listener.ip)
         caught = [world.punted.get_nowait().there for _ in range(world.punted.qsize())]
         assert caught == ([stranger.address, holder.address] if alone else [holder.address])

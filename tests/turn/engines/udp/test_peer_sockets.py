@@ -15,7 +15,7 @@ from turn.engines import Above
 from turn.engines.loop import sockets
 from turn.engines.loop.batching import Sender
 from turn.engines.loop.epoll import Epoll
-from turn.engines.udp.peer_sockets import Joined
+from turn.engines.udp.peer_sockets import ConnectedSocket
 from turn.flows import Packet
 
 
@@ -32,14 +32,14 @@ class Scene:
         self.taken: list[bytes] = []
         self.strays: list[tuple[bytes, str, int]] = []
 
-    def connect(self, early: list[tuple[End, bytes]]) -> Joined:
-        sock = sockets.plain(self.here, sockets.FLOW_BUFFER)
+    def connect(self, early: list[tuple[End, bytes]]) -> ConnectedSocket:
+        sock = sockets.udp_socket(self.here, sockets.FLOW_BUFFER)
         sock.bind(sockets.sockaddr(self.here))
         for end, data in early:
             end.send(data, self.here)
         sock.connect(sockets.sockaddr(self.own.address))
-        joined = Joined(self.epoll, sock, self.here, self.own.address)
-        joined.start(self.take, self.stray)
+        joined = ConnectedSocket(self.epoll, sock, self.here, self.own.address)
+        joined.start_reading(self.take, self.stray)
         return joined
 
     def take(self, view: memoryview, start: int, size: int) -> bool:
@@ -83,21 +83,21 @@ async def test_early_packets_of_others_are_sorted_out(scene: Scene) -> None:
     assert scene.taken == [b"mine"]
     there = sockets.sockaddr(scene.stranger.address)
     assert scene.strays == [(b"theirs", *there), (b"too", *there)]
-    scene.epoll.drop(joined.sock)
+    scene.epoll.close_socket(joined.sock)
     await stop(task)
 
 
 async def test_it_soon_stops_asking(scene: Scene) -> None:
     task = await running(scene)
     joined = scene.connect([])
-    watched = scene.epoll.drains[joined.sock.fileno()]
-    joined.settled = 0.0
+    watched = scene.epoll.readers[joined.sock.fileno()]
+    joined.checked_until = 0.0
     for number in range(3):
         scene.own.send(b"%d" % number, scene.here)
         await scene.seen(number + 1)
-    assert scene.epoll.drains[joined.sock.fileno()] != watched
+    assert scene.epoll.readers[joined.sock.fileno()] != watched
     assert scene.taken == [b"0", b"1", b"2"]
-    scene.epoll.drop(joined.sock)
+    scene.epoll.close_socket(joined.sock)
     await stop(task)
 
 
@@ -105,12 +105,12 @@ async def test_strays_are_sorted_out_however_late_they_are_read(scene: Scene) ->
     """A loop that was held up reads them when the time to settle is over."""
     early = [(scene.stranger, b"theirs %d" % number) for number in range(40)]
     joined = scene.connect([*early, (scene.own, b"mine")])
-    joined.settled = 0.0
+    joined.checked_until = 0.0
     task = await running(scene)
     await scene.seen(41)
     assert scene.taken == [b"mine"]
     assert len(scene.strays) == 40
-    scene.epoll.drop(joined.sock)
+    scene.epoll.close_socket(joined.sock)
     await stop(task)
 
 
@@ -127,20 +127,20 @@ class Counted(socket.socket):
 async def test_a_socket_that_its_first_packet_closes_is_watched_and_read_no_longer(scene: Scene) -> None:
     """To ask a closed one as often as an open one may be asked would take two milliseconds."""
     joined = scene.connect([(scene.own, b"close me")])
-    scene.epoll.release(joined.sock)
+    scene.epoll.unregister(joined.sock)
     joined.sock = counted = Counted(fileno=joined.sock.detach())
-    scene.epoll.watch(counted, joined.settle)
-    joined.settled = 0.0
+    scene.epoll.register(counted, joined.read_first)
+    joined.checked_until = 0.0
 
     def close(*_: object) -> bool:
-        scene.epoll.drop(joined.sock)
+        scene.epoll.close_socket(joined.sock)
         return True
 
-    joined.take = close
+    joined.carry = close
     task = await running(scene)
     await asyncio.sleep(0.05)
     assert joined.sock.fileno() == -1
-    assert not scene.epoll.drains
+    assert not scene.epoll.readers
     assert counted.reads <= 2
     await stop(task)
 
@@ -149,12 +149,12 @@ async def test_a_socket_that_its_first_packet_closes_is_watched_and_read_no_long
 async def test_what_is_not_taken_goes_up(scene: Scene, settled: float) -> None:
     task = await running(scene)
     joined = scene.connect([])
-    joined.settled = settled
+    joined.checked_until = settled
     for data in (b"first", b"punt this"):
         scene.own.send(data, scene.here)
         await scene.seen(len(scene.taken) + 1)
     assert await scene.punted.get() == Packet(scene.here, scene.own.address, b"punt this")
-    scene.epoll.drop(joined.sock)
+    scene.epoll.close_socket(joined.sock)
     await stop(task)
 
 
@@ -178,19 +178,19 @@ async def test_what_is_held_leaves_before_the_buffer_is_used_anew(scene: Scene) 
     joined = scene.connect([])
     leg = End()
     leg.sock.connect(sockets.sockaddr(heard.address))
-    send = Sender(leg.sock, scene.epoll.gather)
+    send = Sender(leg.sock, scene.epoll.batch)
 
     def carry(view: memoryview, start: int, size: int) -> bool:
         send(view[start : start + size])
         return True
 
-    joined.take = carry
+    joined.carry = carry
     wanted = [bytes([number]) * 60_000 for number in range(3)]
     heard.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     for data in wanted:
         scene.own.send(data, scene.here)
-    joined.drain(4)
+    joined.on_readable(4)
     assert [await heard.receive() for _ in wanted] == wanted
-    scene.epoll.drop(joined.sock)
+    scene.epoll.close_socket(joined.sock)
     for end in (heard, leg):
         end.close()

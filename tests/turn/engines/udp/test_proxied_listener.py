@@ -18,7 +18,15 @@ from turn.engines import Engine, Streams
 from turn.engines.loop import sockets
 from turn.engines.loop.sockets import SockAddr
 from turn.engines.portable.engine import Portable
-from turn.engines.udp.proxied_listener import ASKING, LOOKS, Fronted, Name, Route, Routes, nobody
+from turn.engines.udp.proxied_listener import (
+    REQUEST_SECONDS,
+    TRIES,
+    Name,
+    ProxiedListener,
+    Route,
+    Routes,
+    nobody,
+)
 from turn.flows import Address, Flow, Packet, Rule
 
 ONE, TWO = Address.of("203.0.113.9", 51000), Address.of("203.0.113.9", 51001)
@@ -30,10 +38,10 @@ def fronted(make: Maker, **how: str) -> World:
     return World(make, streams=BEHIND, **how)  # type: ignore[arg-type]
 
 
-def listener_of(world: World) -> Fronted:
+def listener_of(world: World) -> ProxiedListener:
     assert isinstance(world.engine, Portable)
     listener = world.engine.listeners[world.listener]
-    assert isinstance(listener, Fronted)
+    assert isinstance(listener, ProxiedListener)
     return listener
 
 
@@ -159,9 +167,9 @@ async def test_who_holds_nothing_soon_loses_its_place_to_who_came_last(make: Mak
         await speaks_as(world, proxy, client, header_for(client))
         for _ in range(2):
             await is_not_heard(world, direct, HELLO)
-            listener_of(world).routes.by_name[client, world.listener].used -= ASKING
+            listener_of(world).routes.by_client[client, world.listener].last_used -= REQUEST_SECONDS
             await speaks_as(world, proxy, client)
-        listener_of(world).routes.by_name[client, world.listener].used -= ASKING
+        listener_of(world).routes.by_client[client, world.listener].last_used -= REQUEST_SECONDS
         await speaks_as(world, direct, client)
         await is_not_heard(world, proxy, HELLO)
         await speaks_as(world, proxy, client, header_for(client))
@@ -221,7 +229,7 @@ def beside(make: Maker, before: World) -> World:
     """A newer one that listens at the same address."""
 
     def other(listen: Sequence[Address], streams: Streams) -> Engine:
-        return make(listen, streams, partial(sockets.bound, beside=True))
+        return make(listen, streams, partial(sockets.open_listener, shared=True))
 
     return World(other, at=before.listener, streams=BEHIND)
 
@@ -230,7 +238,7 @@ def keeps(old: World, client: Address, peer: End) -> Flow:
     """It has an allocation and a linked flow, and is to stay."""
     flow = linked(old, client, peer, CHANNEL)
     old.holding.add((client, old.listener))
-    old.engine.keep(client, old.listener)
+    old.engine.pin(client, old.listener)
     return flow
 
 
@@ -251,7 +259,7 @@ async def test_who_is_kept_comes_here_whoever_else_listens(make: Maker) -> None:
                         peer.send(b"back", flows[client].relay)
                         assert unframed(flows[client], await proxy.receive()) == b"back"
                     await speaks_as(old, proxy, client, header_for(client))
-                old.engine.leave()
+                old.engine.stop_listening()
             assert new.punted.empty()
             strangers = {TWO._replace(port=60_000 + number): new.end(PROXY) for number in range(20)}
             for client, proxy in strangers.items():
@@ -263,12 +271,12 @@ async def test_who_is_kept_no_longer_goes_on_as_before(make: Maker) -> None:
         proxy, peer = world.end(PROXY), world.end()
         await speaks_as(world, proxy, ONE, header_for(ONE))
         flow = keeps(world, ONE, peer)
-        world.engine.keep(ONE, world.listener)
+        world.engine.pin(ONE, world.listener)
         proxy.send(framed(flow, b"waiting"), world.listener)
-        world.engine.release(ONE, world.listener)
-        world.engine.release(ONE, world.listener)
+        world.engine.unpin(ONE, world.listener)
+        world.engine.unpin(ONE, world.listener)
         assert await peer.receive() == b"waiting"
-        assert listener_of(world).routes.by_name[ONE, world.listener].twin is None
+        assert listener_of(world).routes.by_client[ONE, world.listener].own_socket is None
         await speaks_as(world, proxy, ONE)
 
 
@@ -278,7 +286,7 @@ async def test_who_is_kept_moves_with_its_port(make: Maker) -> None:
         await speaks_as(world, old, ONE, header_for(ONE))
         flow = keeps(world, ONE, peer)
         await speaks_as(world, new, ONE, header_for(ONE))
-        twin = listener_of(world).routes.by_name[ONE, world.listener].twin
+        twin = listener_of(world).routes.by_client[ONE, world.listener].own_socket
         assert twin is not None
         assert twin.there == new.address
         peer.send(b"back", flow.relay)
@@ -287,7 +295,7 @@ async def test_who_is_kept_moves_with_its_port(make: Maker) -> None:
         assert await asyncio.wait_for(world.lost.get(), PATIENCE) == (ONE, world.listener)
         peer.send(b"for nobody", flow.relay)
         await speaks_as(world, new, TWO)
-        world.engine.release(ONE, world.listener)
+        world.engine.unpin(ONE, world.listener)
         world.engine.unlink(flow)
         await speaks_as(world, old, SIX, header_for(SIX))
 
@@ -296,7 +304,7 @@ async def test_who_is_kept_moves_with_its_port(make: Maker) -> None:
 @pytest.mark.parametrize("is_proxied", [True, False])
 async def test_what_a_new_twin_catches_may_be_for_others(*, is_proxied: bool, alone: bool) -> None:
     """Whom a proxy speaks for is asked, with a header or without; its own address holds nothing."""
-    async with World(partial(Portable, alone=alone), listen="0.0.0.0", streams=BEHIND) as world:
+    async with World(partial(Portable, exclusive=alone), listen="0.0.0.0", streams=BEHIND) as world:
         listener = listener_of(world)
         world.listener = world.listener._replace(ip=Address.of("127.0.0.1", 1).ip)
         proxy, holder, other, direct = world.end(PROXY), world.end(PROXY), world.end(PROXY), world.end()
@@ -304,8 +312,11 @@ async def test_what_a_new_twin_catches_may_be_for_others(*, is_proxied: bool, al
         await speaks_as(world, holder, TWO, header_for(TWO))
         kept = ONE if is_proxied else direct.address
         world.holding = {(client, world.listener) for client in (TWO, kept)}
-        world.engine.keep(kept, world.listener)
-        twin = listener.routes.by_name[ONE, world.listener].twin or listener.twins.held[kept, world.listener]
+        world.engine.pin(kept, world.listener)
+        twin = (
+            listener.routes.by_client[ONE, world.listener].own_socket
+            or listener.client_sockets.by_client[kept, world.listener]
+        )
         for end, data in [
             (holder, b"unnamed"),
             (holder, header_for(TWO) + b"named"),
@@ -314,20 +325,20 @@ async def test_what_a_new_twin_catches_may_be_for_others(*, is_proxied: bool, al
             (other, header_for(SIX) + b"of others"),
         ]:
             listener.epoll.body[: len(data)] = data
-            twin.stray(len(data), sockets.sockaddr(end.address))
+            twin.on_stray(len(data), sockets.sockaddr(end.address))
         assert [(packet.there, packet.data) for packet in drained(world)] == [
             (TWO, b"unnamed"),
             (TWO, b"named"),
             *([(SIX, b"of others")] if alone else []),
         ]
-        assert (SIX in {client for client, _ in listener.routes.by_name}) == alone
+        assert (SIX in {client for client, _ in listener.routes.by_client}) == alone
 
 
 async def test_ordinary_clients_have_their_twins(make: Maker) -> None:
     async with fronted(make) as world:
         client, peer = world.end("127.0.0.1"), world.end()
         flow = world.link(client, peer.address, CHANNEL)
-        assert list(listener_of(world).twins.held) == [(client.address, world.listener)]
+        assert list(listener_of(world).client_sockets.by_client) == [(client.address, world.listener)]
         client.send(framed(flow, b"voice"), world.listener)
         assert await peer.receive() == b"voice"
         world.engine.unlink(flow)
@@ -399,8 +410,8 @@ async def run(operations: list[Operation]) -> None:
             await asyncio.sleep(0)
             world.holding = {(one, here) for one in model.holding}
             routes = listener.routes
-            assert {name[0]: one.port[0] for name, one in routes.by_name.items()} == model.ways
-            assert set(routes.by_port.values()) == set(routes.by_name.values())
+            assert {name[0]: one.port[0] for name, one in routes.by_client.items()} == model.ways
+            assert set(routes.by_port.values()) == set(routes.by_client.values())
 
 
 def change(world: World, model: Model, what: str, client: Address) -> None:
@@ -408,13 +419,13 @@ def change(world: World, model: Model, what: str, client: Address) -> None:
         model.holding.add(client)
     elif what == "let go":
         model.holding.discard(client)
-        world.engine.release(client, world.listener)
+        world.engine.unpin(client, world.listener)
     elif what == "time goes by":
         model.recent.clear()
-        for one in listener_of(world).routes.by_name.values():
-            one.used -= ASKING
+        for one in listener_of(world).routes.by_client.values():
+            one.last_used -= REQUEST_SECONDS
     elif client in model.holding:
-        world.engine.keep(client, world.listener)
+        world.engine.pin(client, world.listener)
 
 
 def drained(world: World) -> list[Packet]:
@@ -430,23 +441,23 @@ def added(routes: Routes, numbers: range) -> list[int]:
     """The client's ports of those that are left, the longest unused first."""
     for number in numbers:
         routes.add(route(number))
-    assert set(routes.by_name.values()) == set(routes.by_port.values())
-    return [one.name[0].port for one in routes.by_port.values()]
+    assert set(routes.by_client.values()) == set(routes.by_port.values())
+    return [one.key[0].port for one in routes.by_port.values()]
 
 
 def test_the_longest_unused_is_forgotten() -> None:
     routes = Routes(lambda _: False, most=3)
     assert added(routes, range(1, 4)) == [1, 2, 3]
-    assert routes.at(route(1).port) is not None
+    assert routes.use(route(1).port) is not None
     assert added(routes, range(4, 6)) == [1, 4, 5]
 
 
 def test_who_holds_something_is_kept_however_many_come() -> None:
-    held: set[Name] = {route(number).name for number in range(100)}
+    held: set[Name] = {route(number).key for number in range(100)}
     routes = Routes(held.__contains__, most=100)
     left = added(routes, range(20_000))
     assert set(range(100)) <= set(left)
-    assert len(left) <= 100 + 100 // (LOOKS - 1) + LOOKS
+    assert len(left) <= 100 + 100 // (TRIES - 1) + TRIES
     held.clear()
     assert len(added(routes, range(20_000, 20_100))) == 100
 
@@ -461,4 +472,4 @@ async def test_a_flood_of_names_costs_little(make: Maker) -> None:
             await speaks_as(
                 world, proxy, ONE._replace(port=1 + number), header_for(ONE._replace(port=1 + number))
             )
-        assert len(routes.by_port) == len(routes.by_name) == 10
+        assert len(routes.by_port) == len(routes.by_client) == 10

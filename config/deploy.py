@@ -8,7 +8,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationInfo, field_validator
 
-from server.config.sections import HOST_NAME, Networks, Section, as_list, host_of
+from host.settings import Networks, Section, Switch, as_list
+from server.config.sections import HOST_NAME, host_of
 from turn.policies import SPECIAL, Network
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -21,7 +22,6 @@ LOCAL = "local"  # no SSH at all
 MAX_KEPT = 20  # releases: bounds the disk
 
 Role = Literal["server", "turn"]
-Yes = Annotated[bool, Strict()]
 
 
 class Destination(NamedTuple):
@@ -147,7 +147,7 @@ class Deploy(Section):
         description="The networks of callers.",
         examples=[["10.0.0.0/8"]],
     )
-    offline: Yes = Field(
+    offline: Switch = Field(
         False,
         description="The machines reach no package mirror: nothing is installed but what we bring along.",
     )

@@ -13,11 +13,14 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from config.file import Config
 from config.yaml_text import SCALARS
+from host.settings import is_read_at_start
 
 WIDTH = 100
+RESTART = "(restart)"
 
 
 class Dumper(yaml.SafeDumper):
@@ -35,6 +38,7 @@ def example() -> str:
     head = (
         "The whole configuration of Calln. Every key is here with its default; keep only those you change.",
         "A key without a default has an example behind a #. Check yours with: calln check --config FILE",
+        f"A change to a key with {RESTART} behind its sentence needs a restart; for the others a reload is enough.",
     )
     lines = [f"# {line}" for line in head]
     for name, field in Config.model_fields.items():
@@ -50,15 +54,19 @@ def section(name: str, model: Any, indent: str) -> Iterator[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from section(key, field.annotation, indent + "  ")
             continue
-        yield from comment(field.description or "", indent + "  ")
+        yield from comment(described(field), indent + "  ")
         mark, value = ("# ", field.examples[0]) if field.examples else ("", plain(field.default))
         for line in yaml.dump({key: value}, Dumper=Dumper, sort_keys=False, width=200).splitlines():
             yield f"{indent}  {mark}{line}"
 
 
+def described(field: FieldInfo) -> str:
+    return f"{field.description}{' ' + RESTART if is_read_at_start(field) else ''}"
+
+
 def comment(text: str, indent: str) -> list[str]:
     return textwrap.wrap(
-        " ".join(text.split()), 100, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
+        " ".join(text.split()), WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
     )
 
 

@@ -1,4 +1,6 @@
-"""What a service manager is told, if one listens: ready, reloading, stopping, alive (sd_notify(3))."""
+"""What a service manager is told, if there is one (sd_notify(3)), and the sockets that it holds for every
+version of a process (sd_listen_fds(3)).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,11 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
+
+FIRST_DESCRIPTOR = 3  # behind standard error
+LISTEN_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 def notify(state: str) -> None:
@@ -42,3 +47,21 @@ async def say_alive(is_well: Callable[[], bool] = lambda: True) -> None:
         if seconds is not None and is_well():
             notify("WATCHDOG=1")
         await asyncio.sleep(seconds or 3600)
+
+
+def inherited_sockets(environment: MutableMapping[str, str] = os.environ) -> dict[str, list[socket.socket]]:
+    """By the names that the manager gives them; processes that we start do not inherit them."""
+    process, count, names = (environment.pop(name, "") for name in LISTEN_VARIABLES)
+    if process != str(os.getpid()) or not count.isdecimal():
+        return {}
+    found: dict[str, list[socket.socket]] = {}
+    for number, name in zip(range(int(count)), names.split(":"), strict=False):
+        found.setdefault(name, []).append(inherited_socket(FIRST_DESCRIPTOR + number))
+    return found
+
+
+def inherited_socket(descriptor: int) -> socket.socket:
+    os.set_inheritable(descriptor, False)
+    sock = socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    return sock

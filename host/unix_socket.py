@@ -1,81 +1,104 @@
-"""A Unix socket of one process among several versions of it: each has a name of its own beside the one name
-that the newest takes, and gives back to an older one that still lives.
+"""A Unix socket that several versions of one process have: each under a name of its own, the newest also
+under the name that all know.
 """
 
 from __future__ import annotations
 
 import secrets
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
-RELAY = "turn.sock"  # in site.state_dir: where a server of this machine hands TURN clients on to the relay
-OURS, OUR_GROUPS = 0o600, 0o660
+from host.startup import Unavailable
+
+RELAY = "turn.sock"  # in site.state_dir: the server of this machine hands TURN clients to the relay here
+OWNER_ONLY, GROUP_TOO = 0o600, 0o660
 
 
-class Hatch:
-    """Listens under a name of its own; `take` gives it the one that all know. Raises OSError."""
+class VersionedSocket:
+    """Listens under its own name; `publish` gives it the known one. Raises Unavailable."""
 
-    def __init__(self, place: Path, mode: int = OURS) -> None:
-        self.place = place
-        self.own = place.with_name(f"{place.name}.{secrets.token_hex(4)}")
+    def __init__(self, path: Path, mode: int = OWNER_ONLY) -> None:
+        self.path = path
+        self.own_path = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.sock.bind(str(self.own))
-            self.own.chmod(mode)
-            self.sock.listen()
-        except OSError:
-            self.close()
-            raise
+        with explained(path):
+            try:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                remove_dead(path)
+                self.sock.bind(str(self.own_path))
+                self.own_path.chmod(mode)
+                self.sock.listen()
+            except OSError:
+                self.withdraw()
+                raise
 
-    def take(self) -> None:
-        """What an older version, or a dead one, had. Raises OSError."""
-        give(self.own, self.place)
+    def __enter__(self) -> Self:
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.withdraw()
+
+    def publish(self) -> None:
+        """Take the known name from an older version or a dead one. Raises Unavailable."""
+        with explained(self.path):
+            hardlink(self.own_path, self.path)
+
+    def withdraw(self) -> None:
+        """Close; the known name goes to the newest of the other versions."""
         self.sock.close()
         with suppress(OSError):
-            ours = self.place.samefile(self.own)
-            self.own.unlink()
-            if ours:
-                self.place.unlink()
-                for heir in living(self.place)[:1]:
-                    give(heir, self.place)
+            published = self.path.samefile(self.own_path)
+            self.own_path.unlink()
+            if published:
+                self.path.unlink()
+                for other in living(self.path)[:1]:
+                    hardlink(other, self.path)
 
 
-def give(own: Path, place: Path) -> None:
-    """At no time is the place empty. Raises OSError."""
-    draft = place.with_name(f".{secrets.token_hex(4)}")
-    draft.hardlink_to(own)
-    draft.rename(place)
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Raises Unavailable for an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror or error}; point site.state_dir elsewhere") from None
 
 
-def others(place: Path) -> list[Path]:
-    """The names of their own that sockets have at this place, the newest first."""
+def hardlink(own_path: Path, path: Path) -> None:
+    """Never leaves the path empty. Raises OSError."""
+    draft = path.with_name(f".{secrets.token_hex(4)}")
+    draft.hardlink_to(own_path)
+    draft.rename(path)
+
+
+def others(path: Path) -> list[Path]:
+    """The own names of all sockets for this path, the newest first."""
     found: list[tuple[float, Path]] = []
-    for path in place.parent.glob(f"{place.name}.*"):
+    for own_path in path.parent.glob(f"{path.name}.*"):
         with suppress(OSError):
-            found.append((path.lstat().st_ctime, path))
-    return [path for _, path in sorted(found, reverse=True)]
+            found.append((own_path.lstat().st_ctime, own_path))
+    return [own_path for _, own_path in sorted(found, reverse=True)]
 
 
-def living(place: Path) -> list[Path]:
-    """Those of them that answer."""
-    return [path for path in others(place) if not is_dead(path)]
+def living(path: Path) -> list[Path]:
+    """Those that answer."""
+    return [own_path for own_path in others(path) if not is_dead(own_path)]
 
 
-def sweep(place: Path) -> None:
-    """Take away what those left behind that were killed."""
-    for path in others(place):
-        if path.is_socket() and is_dead(path):
-            path.unlink(missing_ok=True)
+def remove_dead(path: Path) -> None:
+    """Remove what killed processes left."""
+    for own_path in others(path):
+        if own_path.is_socket() and is_dead(own_path):
+            own_path.unlink(missing_ok=True)
 
 
 def is_dead(path: Path) -> bool:
     """Whether nobody listens there."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-        asked.setblocking(False)  # a full queue means somebody
+        asked.setblocking(False)  # a full queue means that somebody listens
         try:
             asked.connect(str(path))
         except BlockingIOError:

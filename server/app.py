@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import secrets
@@ -21,13 +20,15 @@ from starlette.types import ASGIApp
 
 from host import logs, systemd
 from host.certificates import ends
-from host.inherited_sockets import inherited
+from host.settings import waiting
+from host.shutdown import Shutdown
+from host.startup import Unavailable, raise_descriptor_limit
 from host.tls import BadCertificate, Certificate
-from host.unix_socket import RELAY
+from host.unix_socket import RELAY, VersionedSocket
 from server import admin, process
 from server.config.sections import Geo, Server, Site
 from server.ice import Ice, IceSettings
-from server.process import Beside, Chore, End, Unavailable
+from server.process import Beside, Chore
 from server.signalling.lobby import GRACE, Lobby
 from server.signalling.matching import Queue
 from server.signalling.reports import KEPT_SECONDS, LETTERS, Reports
@@ -198,7 +199,7 @@ def run(
     """Serve until told to end; the exit code. `read` reads the configuration anew on SIGHUP, and raises
     ValueError. Raises GeoError, StateError or Unavailable."""
     logs.start()
-    process.allow_descriptors()
+    raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
     database = open_database(geo.database) if geo.database else None
     state = Embedded(site.state_dir)
     try:
@@ -214,7 +215,7 @@ def run(
 
 async def serve(house: House, site: Site, server: Server, read: Callable[[], Told] | None = None) -> None:
     """Raises Unavailable."""
-    given, metrics = inherited(), house.sockets.metrics
+    given, metrics = systemd.inherited_sockets(), house.sockets.metrics
     tunnel = Tunnel(site.state_dir / RELAY, partial(metrics.count, "connection"))
     metrics.watch("calln_turn_connections", CARRIED, lambda: len(tunnel.clients))
     door = made(server, given.get(HTTPS, []), tunnel) if server.tls_listen else None
@@ -222,20 +223,20 @@ async def serve(house: House, site: Site, server: Server, read: Callable[[], Tol
     if door is not None:
         metrics.watch("calln_certificate_ends_seconds", ENDS, lambda: door.ends)
     parts = parts_of(house, site, server, door, plain)
-    with contextlib.closing(process.hatched(site.state_dir / SOCKET)) as hatch:
-        parts.append((house.control, [hatch.sock]))
+    with VersionedSocket(site.state_dir / SOCKET) as operator_socket:
+        parts.append((house.control, [operator_socket.sock]))
         say_where(server)
-        again = partial(reload, house, door, read) if read else lambda: None
-        beside = Beside(door, hatch.take, again, bool(given))
+        again = partial(reload, house, door, read, server) if read else lambda: None
+        beside = Beside(door, operator_socket.publish, again, bool(given))
         last = partial(drain, house.sockets, seconds=server.drain_seconds, carried=tunnel.clients)
-        await process.serve(parts, chores(house), End(), last, beside)
+        await process.serve(parts, chores(house), Shutdown(), last, beside)
     tunnel.close()
     log.info("ended")
 
 
 def made(server: Server, given: list[socket.socket], tunnel: Tunnel) -> Door:
     """Raises Unavailable."""
-    sockets = given or [process.listen(at) for at in server.tls_listen]
+    sockets = given or [process.listen(at, "server.tls_listen") for at in server.tls_listen]
     door = Door(sockets, tunnel.carry, tunnel.note)
     show(door, server)
     return door
@@ -252,7 +253,7 @@ def parts_of(
         redirect = Redirect(house.sockets.doors.origins, main, server.acme_dir, is_open)
         parts = [(house.site, []), (Mistakes(Bounds(redirect)), plain)]
     if server.metrics_listen is not None:
-        parts.append((house.watch, [process.listen(server.metrics_listen)]))
+        parts.append((house.watch, [process.listen(server.metrics_listen, "server.metrics_listen")]))
     return parts
 
 
@@ -291,7 +292,7 @@ def show(door: Door, server: Server) -> None:
         raise Unavailable(f"server.certificate, server.key: {problem}") from None
 
 
-def reload(house: House, door: Door | None, read: Callable[[], Told]) -> None:
+def reload(house: House, door: Door | None, read: Callable[[], Told], started_with: Server) -> None:
     """Take in certificate and secrets as they are now; with a mistake everything stays as it was."""
     systemd.reloading()
     try:
@@ -301,20 +302,23 @@ def reload(house: House, door: Door | None, read: Callable[[], Told]) -> None:
         house.ice.settings = ice
         if house.porch and lock:
             house.porch.lock = lock
-        log.info("the certificate and the secrets were read anew")
+        keys = waiting(started_with, server)
+        log.info("the certificate and the secrets were read anew; keys that wait for a start: %d", len(keys))
     except Exception as problem:  # its words may quote what the log must not hold
         log.error("all stays as it was: %s, which calln check shows", type(problem).__name__)
     finally:
         systemd.ready()
 
 
-async def drain(sockets: Sockets, end: End, seconds: float, carried: Collection[object] = ()) -> None:
+async def drain(
+    sockets: Sockets, shutdown: Shutdown, seconds: float, carried: Collection[object] = ()
+) -> None:
     """Let calls go on until they end, the time is over or the wish to end is repeated; also those of others,
     whose TURN clients are `carried`."""
     sockets.drain()
     told = "ending; %d calls and %d TURN clients go on for up to %d seconds"
     log.info(told, len(sockets.lobby.rooms), len(carried), seconds)
     deadline = sockets.clock() + seconds
-    while (sockets.lobby.rooms or carried) and sockets.clock() < deadline and not end.twice.is_set():
+    while (sockets.lobby.rooms or carried) and sockets.clock() < deadline and not shutdown.repeated.is_set():
         await asyncio.sleep(process.POLL_SECONDS)
     sockets.close()

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import resource
-import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
-import uvicorn
 from starlette.types import ASGIApp
 
 from host import systemd
-from host.unix_socket import Hatch, sweep
-from server.config.sections import Listen
+from host.http import HttpServer, http_server, until_started
+from host.settings import HostPort
+from host.shutdown import Shutdown
+from host.startup import bind_tcp
 from server.signalling.messages import MAX_MESSAGE
 from server.web.failures import Seldom, log_failure
 from server.web.tls_listener import Door
 from server.web.uvicorn_protocols import Http, Wire
-
-log = logging.getLogger("calln.server")
 
 BACKLOG = 1_024
 SEND_BUFFER = 128 << 10  # bytes; left alone, the kernel holds 4 MiB for each who does not read
@@ -34,10 +28,6 @@ LAST_SECONDS = 6  # for answers under way and closes under way, when everything 
 POLL_SECONDS = 0.1
 
 
-class Unavailable(Exception):
-    """Something needed is taken; the text says what."""
-
-
 class Chore(NamedTuple):
     """Something to do again and again."""
 
@@ -45,88 +35,28 @@ class Chore(NamedTuple):
     do: Callable[[], None]
 
 
-class Quiet(uvicorn.Server):
-    """uvicorn without its signal handlers: when to end is decided here."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def quiet(app: ASGIApp) -> Quiet:
-    """A uvicorn whose every setting that a stranger could use is named; its own log would hold addresses."""
-    config = uvicorn.Config(
+def web_server(app: ASGIApp) -> HttpServer:
+    """With every setting that a stranger could use named."""
+    return http_server(
         app,
         http=Http,
         ws=Wire,
-        lifespan="off",
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,
         ws_ping_interval=PROBE_SECONDS,
         ws_ping_timeout=PROBE_SECONDS,
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_config=None,
         h11_max_incomplete_event_size=MAX_HEAD,
         timeout_graceful_shutdown=LAST_SECONDS,
         backlog=BACKLOG,
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
-    return Quiet(config)
 
 
-def listen(at: Listen) -> socket.socket:
-    """Raises Unavailable."""
-    made = socket.socket(socket.AF_INET6 if ":" in at.host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        if made.family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind((at.host, at.port))
-    except OSError as error:
-        made.close()
-        raise Unavailable(f"{at.host}:{at.port}: {error.strerror}; set server.listen otherwise") from None
-    return made
-
-
-def hatched(place: Path) -> Hatch:
-    """A Unix socket that only this account may open. Raises Unavailable."""
-    try:
-        sweep(place)
-        return Hatch(place)
-    except OSError as error:
-        raise Unavailable(f"{place}: {error.strerror or error}; point site.state_dir elsewhere") from None
-
-
-def allow_descriptors() -> None:
-    """Each visitor holds one; the usual soft limit is 1,024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-class End:
-    """The wish to end: said once, calls go on; said twice, they do not."""
-
-    def __init__(self) -> None:
-        self.once = asyncio.Event()
-        self.twice = asyncio.Event()
-
-    def ask(self) -> None:
-        (self.twice if self.once.is_set() else self.once).set()
-
-    @contextlib.contextmanager
-    def by_signal(self, reload: Callable[[], None]) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        wanted = {signal.SIGTERM: self.ask, signal.SIGINT: self.ask, signal.SIGHUP: reload}
-        for number, does in wanted.items():
-            loop.add_signal_handler(number, does)
-        try:
-            yield
-        finally:
-            for number in wanted:
-                loop.remove_signal_handler(number)
+def listen(at: HostPort, key: str = "server.listen") -> socket.socket:
+    """For an address that stands at `key`. Raises Unavailable."""
+    options = [(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)]
+    if ":" in at.host:
+        options.append((socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1))
+    return bind_tcp(at.host, at.port, key, options)
 
 
 async def repeat(chore: Chore) -> None:
@@ -152,29 +82,28 @@ class Beside(NamedTuple):
 async def serve(
     parts: list[tuple[ASGIApp, list[socket.socket]]],
     chores: list[Chore],
-    end: End,
-    drain: Callable[[End], Awaitable[None]],
+    shutdown: Shutdown,
+    drain: Callable[[Shutdown], Awaitable[None]],
     beside: Beside = Beside(),  # noqa: B008  (frozen)
 ) -> None:
-    """Serve each application at its sockets until `end` is asked for and `drain` has returned."""
-    servers = [(quiet(app), sockets) for app, sockets in parts]
+    """Serve each application at its sockets until `shutdown` is requested and `drain` has returned."""
+    servers = [(web_server(app), sockets) for app, sockets in parts]
     tasks = [asyncio.create_task(server.serve(sockets)) for server, sockets in servers]
     doing = [asyncio.create_task(repeat(chore)) for chore in chores]
     doing.append(asyncio.create_task(systemd.say_alive()))
     asyncio.get_running_loop().set_exception_handler(Seldom())
     try:
-        while not all(server.started for server, _ in servers):
-            await asyncio.sleep(POLL_SECONDS / 10)
+        await until_started([server for server, _ in servers])
         if beside.door is not None:
             beside.door.open(partial(speaker, servers[0][0]))
         beside.ready()
         systemd.ready()
-        with end.by_signal(lambda: None if end.once.is_set() else beside.reload()):
-            await end.once.wait()
+        with shutdown.on_signals(lambda: None if shutdown.requested.is_set() else beside.reload()):
+            await shutdown.requested.wait()
             systemd.notify("STOPPING=1")
             if beside.shared:
                 leave([server for server, _ in servers], beside.door)
-            await drain(end)
+            await drain(shutdown)
     finally:
         if beside.door is not None:
             beside.door.close()
@@ -186,13 +115,13 @@ async def serve(
         await asyncio.gather(*doing, return_exceptions=True)
 
 
-def speaker(server: Quiet) -> asyncio.Protocol:
+def speaker(server: HttpServer) -> asyncio.Protocol:
     """HTTP with somebody whom another has let in."""
     state = server.lifespan.state
     return Http(config=server.config, server_state=server.server_state, app_state=state)
 
 
-def leave(servers: list[Quiet], door: Door | None) -> None:
+def leave(servers: list[HttpServer], door: Door | None) -> None:
     """Newcomers over TCP are a newer version's; an operator still finds us."""
     if door is not None:
         door.leave()

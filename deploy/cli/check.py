@@ -9,7 +9,7 @@ from config.file import Config
 from config.ice import relay_host
 from config.password import site_password
 from config.secrets import lacks_secret, turn_secret
-from server.config.sections import Listen
+from host.settings import HostPort
 from server.store.geo import open_database
 from server.web.promise import promises
 
@@ -51,7 +51,7 @@ def page(config: Config) -> str:
     return config.site.url or own
 
 
-def place(listen: Listen) -> str:
+def place(listen: HostPort) -> str:
     return f"[{listen.host}]:{listen.port}" if ":" in listen.host else f"{listen.host}:{listen.port}"
 
 

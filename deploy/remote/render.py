@@ -19,7 +19,7 @@ from config.example import Dumper
 from config.file import Config
 from deploy.remote.hosts import Target, Wish, targets
 from deploy.remote.steps import File
-from server.config.sections import Listen
+from host.settings import HostPort
 from turn.config.section import Turn
 from turn.engines.loop.sockets import LISTENER_BUFFER
 from turn.process.run import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
@@ -277,7 +277,7 @@ def at_every(port: int) -> list[str]:
 def proxy(wish: Wish, kind: str) -> str:
     """A site's configuration for somebody's web server before ours."""
     target = next(one for one in targets(wish.config) if one.serves)
-    listen: Listen = wish.config.server.listen[0]
+    listen: HostPort = wish.config.server.listen[0]
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     return (
         engine()

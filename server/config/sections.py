@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    Strict,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationInfo, field_validator
+
+from host.settings import AT_START, Count, HostPort, IPNetwork, Networks, Section, as_list, parse_address
 
 AN_ORIGIN = "write an address such as https://call.example.org, with nothing behind the host"
 HOST_NAME = re.compile(
@@ -33,30 +26,6 @@ ODD_IN_ORIGINS = (
     (r"\.(:[0-9]*)?/?$", "leave out the dot behind the host"),
 )
 WIDEST_PROXIES = 7  # bits of fc00::/7: whoever trusts a wider network trusts strangers
-
-
-class Listen(NamedTuple):
-    """Where HTTP is served."""
-
-    host: str
-    port: int
-
-
-def as_list(value: object) -> object:
-    """A list of one may be written without the dash."""
-    return [value] if isinstance(value, str) else value
-
-
-def parse_listen(value: object) -> Listen:
-    host, colon, port = str(value).rpartition(":")
-    if not colon or not port.isdecimal() or not 1 <= int(port) <= 65535:
-        raise ValueError("write ADDRESS:PORT with a port from 1 to 65535")
-    try:
-        return Listen(str(ip_address(host.removeprefix("[").removesuffix("]"))), int(port))
-    except ValueError:
-        raise ValueError(
-            f"{host:.60} is no IP address; write one such as 127.0.0.1:8080 or [::1]:8080"
-        ) from None
 
 
 def parse_origin(value: object) -> str:
@@ -92,42 +61,32 @@ def parse_link(value: object) -> str:
     return str(value)
 
 
-def parse_network(value: object) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(str(value), strict=True)
-    except ValueError as wrong:
-        raise ValueError(f"{wrong}; write a network such as 10.1.0.0/16") from None
-
-
-Count = Annotated[int, Strict(), Field(ge=0)]
 Origin = Annotated[str, PlainValidator(parse_origin)]
-Networks = Annotated[
-    tuple[Annotated[IPv4Network | IPv6Network, PlainValidator(parse_network)], ...], BeforeValidator(as_list)
-]
-
-
-class Section(BaseModel):
-    """A part of the file: frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class Site(Section):
     """What visitors see of the service, and where it keeps what must outlive a restart."""
 
-    name: Annotated[str, Field(min_length=1, max_length=60)] = Field("Calln", description="Name on the page.")
+    name: Annotated[str, Field(min_length=1, max_length=60)] = Field(
+        "Calln", description="Name on the page.", json_schema_extra=AT_START
+    )
     url: Origin | None = Field(
         None,
         description="Address that visitors open. None: 127.0.0.1, localhost and [::1] at the listening port.",
         examples=["https://call.example.org"],
+        json_schema_extra=AT_START,
     )
     more_urls: Annotated[tuple[Origin, ...], BeforeValidator(as_list)] = Field(
-        (), description="Further addresses whose pages may connect.", examples=[["https://www.example.org"]]
+        (),
+        description="Further addresses whose pages may connect.",
+        examples=[["https://www.example.org"]],
+        json_schema_extra=AT_START,
     )
     links: dict[str, Annotated[str, PlainValidator(parse_link)]] = Field(
         {},
         description="Links at the foot of the page: label and address.",
         examples=[{"Imprint": "https://example.org/imprint"}],
+        json_schema_extra=AT_START,
     )
     password_file: Path | None = Field(
         None,
@@ -136,7 +95,9 @@ class Site(Section):
         examples=["/etc/calln/site.password"],
     )
     state_dir: Path = Field(
-        Path(".state"), description="Folder for the ban list, the call log and a generated secret."
+        Path(".state"),
+        description="Folder for the ban list, the call log and a generated secret.",
+        json_schema_extra=AT_START,
     )
 
 
@@ -144,20 +105,22 @@ class Server(Section):
     """The web server: page, matching and signalling."""
 
     listen: Annotated[
-        tuple[Annotated[Listen, PlainValidator(parse_listen)], ...],
+        tuple[Annotated[HostPort, PlainValidator(parse_address)], ...],
         BeforeValidator(as_list),
         Field(min_length=1),
     ] = Field(
         ("127.0.0.1:8080",),  # type: ignore[arg-type]  # the default is written as the file writes it
         description="Addresses that HTTP is served at; with tls_listen it only leads to HTTPS there.",
+        json_schema_extra=AT_START,
     )
     tls_listen: Annotated[
-        tuple[Annotated[Listen, PlainValidator(parse_listen)], ...], BeforeValidator(as_list)
+        tuple[Annotated[HostPort, PlainValidator(parse_address)], ...], BeforeValidator(as_list)
     ] = Field(
         (),
         description="Addresses that HTTPS is served at, and TURN over TLS, which goes on to this machine's "
         "relay. Empty: TLS is a proxy's.",
         examples=[["0.0.0.0:443", "[::]:443"]],
+        json_schema_extra=AT_START,
     )
     certificate: Path | None = Field(
         None,
@@ -175,29 +138,43 @@ class Server(Section):
         description="Folder whose .well-known/acme-challenge is shown over plain HTTP beside tls_listen: "
         "certbot's --webroot-path.",
         examples=["/var/lib/calln/acme"],
+        json_schema_extra=AT_START,
     )
     trusted_proxies: Networks = Field(
-        (), description="Reverse proxies whose X-Forwarded-For is believed.", examples=[["127.0.0.1/32"]]
+        (),
+        description="Reverse proxies whose X-Forwarded-For is believed.",
+        examples=[["127.0.0.1/32"]],
+        json_schema_extra=AT_START,
     )
-    metrics_listen: Annotated[Listen, PlainValidator(parse_listen)] | None = Field(
+    metrics_listen: Annotated[HostPort, PlainValidator(parse_address)] | None = Field(
         None,
         description="Address for /metrics and /readyz beside the Unix socket in site.state_dir.",
         examples=["127.0.0.1:9641"],
+        json_schema_extra=AT_START,
     )
     drain_seconds: Count = Field(
-        600, description="How long running calls may go on after SIGTERM before the server ends them."
+        600,
+        description="How long running calls may go on after SIGTERM before the server ends them.",
+        json_schema_extra=AT_START,
     )
     rematch_seconds: Count = Field(
-        300, description="How long two visitors who just parted are not matched again."
+        300,
+        description="How long two visitors who just parted are not matched again.",
+        json_schema_extra=AT_START,
     )
     call_log_days: Annotated[int, Strict(), Field(ge=0, le=7)] = Field(
         7,
         description="Days that the call log keeps a row (that a call happened, and how long). 0 keeps none.",
+        json_schema_extra=AT_START,
     )
     connections_per_address: Count = Field(
-        64, description="Open pages from one address (IPv6: one /64): an office shares one. 0 means no limit."
+        64,
+        description="Open pages from one address (IPv6: one /64): an office shares one. 0 means no limit.",
+        json_schema_extra=AT_START,
     )
-    visitors: Count = Field(5000, description="Open pages in all: bounds memory. 0 means no limit.")
+    visitors: Count = Field(
+        5000, description="Open pages in all: bounds memory. 0 means no limit.", json_schema_extra=AT_START
+    )
 
     @field_validator("certificate", "key")
     @classmethod
@@ -208,16 +185,14 @@ class Server(Section):
 
     @field_validator("listen", "tls_listen")
     @classmethod
-    def refuse_doubles(cls, listen: tuple[Listen, ...]) -> tuple[Listen, ...]:
+    def refuse_doubles(cls, listen: tuple[HostPort, ...]) -> tuple[HostPort, ...]:
         if len(set(listen)) != len(listen):
             raise ValueError("one address stands here twice")
         return listen
 
     @field_validator("trusted_proxies")
     @classmethod
-    def refuse_everybody(
-        cls, networks: tuple[IPv4Network | IPv6Network, ...]
-    ) -> tuple[IPv4Network | IPv6Network, ...]:
+    def refuse_everybody(cls, networks: tuple[IPNetwork, ...]) -> tuple[IPNetwork, ...]:
         for network in networks:
             if network.prefixlen < WIDEST_PROXIES:
                 raise ValueError(f"{network}: everybody could forge an address; name the proxies alone")
@@ -232,4 +207,5 @@ class Geo(Section):
         description="An MMDB file, or the folder with geoip and geoip6 of Debian's tor-geoipdb. None: every "
         "country is unknown and no wish is shown.",
         examples=["/usr/share/tor"],
+        json_schema_extra=AT_START,
     )

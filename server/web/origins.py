@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
-from server.config.sections import Listen, Server, Site, parse_origin
+from host.settings import HostPort
+from server.config.sections import Server, Site, parse_origin
 from server.store import Network
 
 Address = IPv4Address | IPv6Address
@@ -25,7 +26,7 @@ def origins_of(site: Site, server: Server) -> frozenset[str]:
     return frozenset((*local, *site.more_urls))
 
 
-def local_origins(listen: Iterable[Listen], scheme: str = "http") -> list[str]:
+def local_origins(listen: Iterable[HostPort], scheme: str = "http") -> list[str]:
     return [parse_origin(f"{scheme}://{host}:{port}") for _, port in listen for host in LOCAL_HOSTS]
 
 

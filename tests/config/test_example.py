@@ -34,3 +34,11 @@ def is_key(line: str) -> bool:
         and word.islower()
         and "." not in line.split(":")[0]
     )
+
+
+def test_each_key_says_whether_it_needs_a_restart() -> None:
+    for _, model in sections(Config):
+        for key, field in model.model_fields.items():
+            assert described(field).endswith(RESTART) is is_read_at_start(field), key
+    assert RESTART in described(Turn.model_fields["listen"])
+    assert RESTART not in described(Turn.model_fields["drain_seconds"])

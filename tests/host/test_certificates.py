@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from host.certificates import ends, untimely, warn
+from host.startup import Unavailable
 from host.tls import BadCertificate, Certificate
 from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
 from tests.turn.process.test_run import elsewhere
 from tests.turn.service.test_service import turn
 from turn.process import run
-from turn.service.preflight import Unavailable
 
 SAID = "the certificate has expired: clients refuse TLS; calln doctor says what to do"
 DAYS = [  # the first and the last one, counted from today; what is said

@@ -16,11 +16,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
+from host.settings import HostPort
+from host.shutdown import Shutdown
+from host.unix_socket import VersionedSocket
 from server import app, process
 from server.app import House
-from server.config.sections import Listen, Server, Site
+from server.config.sections import Server, Site
 from server.ice import IceSettings
-from server.process import Beside, Chore, End
+from server.process import Beside, Chore
 from server.signalling.messages import CHUNK_TAG, PROTOCOL
 from server.store.geo import Database
 from server.store.sqlite import Embedded
@@ -38,7 +41,7 @@ class Service:
     house: House
     port: int
     folder: Path
-    end: End
+    shutdown: Shutdown
     later: float = 0.0
     browsers: list[Browser] = field(default_factory=list)
 
@@ -168,26 +171,27 @@ async def serving(
         clock=lambda: time.monotonic() + later(),
         wall=lambda: time.time() + later(),
     )
-    end = End()
-    service = Service(house, port, folder, end)
-    sockets, hatch = [process.listen(Listen("127.0.0.1", port))], process.hatched(folder / app.SOCKET)
+    shutdown = Shutdown()
+    service = Service(house, port, folder, shutdown)
+    sockets = [process.listen(HostPort("127.0.0.1", port))]
+    operator_socket = VersionedSocket(folder / app.SOCKET)
     task = asyncio.create_task(
         process.serve(
-            [(house.site, sockets), (house.control, [hatch.sock])],
+            [(house.site, sockets), (house.control, [operator_socket.sock])],
             [Chore(tick, house.sockets.tick)],
-            end,
-            lambda end: app.drain(house.sockets, end, settings.drain_seconds),
-            Beside(ready=hatch.take),
+            shutdown,
+            lambda shutdown: app.drain(house.sockets, shutdown, settings.drain_seconds),
+            Beside(ready=operator_socket.publish),
         )
     )
     await answering(port, task)
     try:
         yield service
     finally:
-        end.ask()
-        end.ask()
+        shutdown.request()
+        shutdown.request()
         await task
-        hatch.close()
+        operator_socket.withdraw()
         for browser in service.browsers:
             browser.cut()
             with suppress(ConnectionClosed):

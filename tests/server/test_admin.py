@@ -110,7 +110,7 @@ async def test_readiness_ends_when_draining_begins(service: Service) -> None:
     one, _ = await service.couple()
     async with operator(service) as client:
         assert (await client.get("/readyz")).status_code == 200
-        service.end.ask()
+        service.shutdown.request()
         await one.say("ping")
         await one.hear("pong")
         answer = await client.get("/readyz")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from host.startup import Unavailable
 from server import app
-from server.app import Unavailable, facts_of
+from server.app import facts_of
 from server.config.sections import Geo, Server, Site
 from server.signalling.lobby import GRACE
 from server.store import StateError

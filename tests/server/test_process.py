@@ -22,9 +22,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from host.settings import HostPort
+from host.shutdown import Shutdown
+from host.startup import Unavailable
 from server import process
-from server.config.sections import Listen
-from server.process import Chore, End, Unavailable
+from server.process import Chore
 from server.signalling.messages import PROTOCOL
 from tests.interop.certificates import make
 from tests.ports import free_port
@@ -60,7 +62,7 @@ class Elsewhere(Service):
 @asynccontextmanager
 async def elsewhere(folder: Path, drain: int = 60) -> AsyncIterator[Elsewhere]:
     """Ready, as it tells whoever started it."""
-    service = Elsewhere(None, free_port(), folder, End())  # type: ignore[arg-type]  # its house is elsewhere
+    service = Elsewhere(None, free_port(), folder, Shutdown())  # type: ignore[arg-type]  # its house is elsewhere
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, (folder / "log").open("wb") as log:
         told.bind(str(folder / "notify"))
         told.settimeout(PATIENCE)
@@ -180,22 +182,17 @@ async def test_nothing_is_compressed(service: Service) -> None:
 
 
 def test_a_port_that_is_taken_is_one_sentence() -> None:
-    with process.listen(Listen("127.0.0.1", 0)) as taken:
+    with process.listen(HostPort("127.0.0.1", 0)) as taken:
         taken.listen()
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:\d+: Address already in use"):
-            process.listen(Listen("127.0.0.1", taken.getsockname()[1]))
+            process.listen(HostPort("127.0.0.1", taken.getsockname()[1]))
 
 
 def test_both_families_at_one_port() -> None:
-    with process.listen(Listen("::1", 0)) as six:
+    with process.listen(HostPort("::1", 0)) as six:
         port = six.getsockname()[1]
-        with process.listen(Listen("127.0.0.1", port)) as four:
+        with process.listen(HostPort("127.0.0.1", port)) as four:
             assert four.getsockname()[1] == port
-
-
-def test_a_place_where_no_socket_can_be(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=r"point site\.state_dir elsewhere"):
-        process.hatched(tmp_path / ("x" * 120))
 
 
 async def test_a_chore_that_fails_is_done_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from turn.config.values import Count, Networks
-
-
-class Section(BaseModel):
-    """A part of the file: frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+from host.settings import Count, Networks, Section
 
 
 class Limits(Section):

@@ -14,19 +14,16 @@ from pydantic import (
     field_validator,
 )
 
-from turn.config.limits import Limits, Section
+from host.settings import AT_START, Count, IPNetwork, Networks, Section, Switch
+from turn.config.limits import Limits
 from turn.config.values import (
     Addresses,
-    Count,
     External,
     Externals,
     Hosts,
-    IPNetwork,
     Listeners,
-    Networks,
     Ports,
     Servers,
-    Switch,
     check_characters,
     check_secret,
     is_public,
@@ -59,6 +56,7 @@ class Turn(Section):
         min_length=1,
         description="Addresses that clients reach the relay at: udp://, tcp:// or tls:// before "
         "ADDRESS:PORT, or nothing for both UDP and TCP.",
+        json_schema_extra=AT_START,
     )
     certificate: Path | None = Field(
         None,
@@ -72,7 +70,9 @@ class Turn(Section):
         examples=["/etc/calln/privkey.pem"],
     )
     detect_tls: Switch = Field(
-        False, description="Speak TLS at tcp:// listeners too, to who begins with it; needs a certificate."
+        False,
+        description="Speak TLS at tcp:// listeners too, to who begins with it; needs a certificate.",
+        json_schema_extra=AT_START,
     )
     proxies: Networks = Field(
         (),
@@ -80,6 +80,7 @@ class Turn(Section):
         "PROXY header of version 2 (over UDP each datagram, or the first from a port), and the client that "
         "it names is believed.",
         examples=[["10.0.0.4/32"]],
+        json_schema_extra=AT_START,
     )
     relay_addresses: Addresses = Field(
         (),
@@ -101,6 +102,7 @@ class Turn(Section):
     realm: Annotated[str, Field(min_length=1, max_length=127)] = Field(
         "call",
         description="Realm of the long-term credentials. A longer one makes replies to strangers larger.",
+        json_schema_extra=AT_START,
     )
     secret: SecretStr = Field(
         SecretStr(""),
@@ -135,6 +137,7 @@ class Turn(Section):
         False,
         description="Offer passwords and signatures with SHA-256 (RFC 8489). Replies to strangers grow from "
         "56 to 84 bytes.",
+        json_schema_extra=AT_START,
     )
     behaviour_discovery: Switch = Field(
         False,
@@ -171,6 +174,7 @@ class Turn(Section):
         None,
         description="Address for the relay's /metrics and /readyz beside the Unix socket in site.state_dir.",
         examples=["127.0.0.1:9642"],
+        json_schema_extra=AT_START,
     )
     encrypted_only: Literal["off", "observe", "compat", "enforce"] = Field(
         "enforce",
@@ -179,13 +183,16 @@ class Turn(Section):
         "middle that looks encrypted; observe counts and drops nothing; off does not look.",
     )
     engine: Literal["auto", "portable", "kernel"] = Field(
-        "portable", description="What moves the packets. Only portable is available yet."
+        "portable",
+        description="What moves the packets. Only portable is available yet.",
+        json_schema_extra=AT_START,
     )
     workers: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(
         1,
         description="Processes that share the clients, at most one for each core. They share all limits but "
         "wrong_passwords, which each counts for itself; the death of one ends its own calls only. With more "
         "than one nobody gets a pair of ports (EVEN-PORT with its reservation).",
+        json_schema_extra=AT_START,
     )
     limits: Limits = Limits()
 

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Annotated, NamedTuple
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PlainValidator,
-    Strict,
-)
+from pydantic import AfterValidator, BeforeValidator, PlainValidator
 
+from host.settings import HostPort, IPAddress, as_list, parse_address, parse_ip, split_port
 from turn.flows import Address, Transport
 from turn.wire.integrity import prepare
-
-IPAddress = IPv4Address | IPv6Address
-IPNetwork = IPv4Network | IPv6Network
 
 MIN_SECRET_BYTES = 16  # shorter secrets can be guessed offline from one captured request (RFC 8656 §21.1.2)
 PLACEHOLDERS = ("changeme", "change-me", "secret", "password", "example", "your-")  # copied from a manual
@@ -41,13 +33,6 @@ class Ports(NamedTuple):
     high: int
 
 
-class Place(NamedTuple):
-    """A server of somebody else's, by name or address."""
-
-    host: str
-    port: int
-
-
 class External(NamedTuple):
     """An address that peers see (None: to be found at the start), and the local one that NAT maps it to
     (None: any of its family)."""
@@ -56,41 +41,18 @@ class External(NamedTuple):
     local: IPAddress | None
 
 
-def as_list(value: object) -> object:
-    """A list of one may be written without the dash."""
-    return [value] if isinstance(value, str) else value
-
-
 def parse_listen(value: object) -> tuple[Address, ...]:
     """An entry without a scheme stands for UDP and TCP."""
     scheme, mark, rest = str(value).rpartition("://")
     if mark and scheme not in SCHEMES:
         raise ValueError(f"{scheme}:// is unknown; write udp://ADDRESS:PORT, tcp:// or tls://")
-    host, colon, port = rest.rpartition(":")
-    if not colon or not port.isdecimal() or not 1 <= int(port) <= 65535:
-        raise ValueError(f"write {scheme or 'udp'}://ADDRESS:PORT with a port from 1 to 65535")
-    ip = str(parse_ip(host.removeprefix("[").removesuffix("]")))
-    return tuple(Address.of(ip, int(port), transport) for transport in SCHEMES[scheme])
+    host, port = split_port(rest, f"{scheme or 'udp'}://ADDRESS:PORT")
+    ip = str(parse_ip(host))
+    return tuple(Address.of(ip, port, transport) for transport in SCHEMES[scheme])
 
 
 def join(entries: tuple[tuple[Address, ...], ...]) -> tuple[Address, ...]:
     return tuple(address for entry in entries for address in entry)
-
-
-def parse_ip(value: object) -> IPAddress:
-    try:
-        return ip_address(str(value))
-    except ValueError:
-        raise ValueError(
-            f"{value!s:.60} is no IP address; write one such as 203.0.113.5 or 2001:db8::5"
-        ) from None
-
-
-def parse_network(value: object) -> IPNetwork:
-    try:
-        return ip_network(str(value), strict=True)
-    except ValueError as wrong:
-        raise ValueError(f"{wrong}; write a network such as 10.1.0.0/16") from None
 
 
 def parse_external(value: object) -> External:
@@ -103,11 +65,8 @@ def parse_external(value: object) -> External:
     return pair
 
 
-def parse_server(value: object) -> Place:
-    host, colon, port = str(value).rpartition(":")
-    if not colon or not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
-        raise ValueError("write HOST:PORT with a port from 1 to 65535")
-    return Place(host.removeprefix("[").removesuffix("]"), int(port))
+def parse_server(value: object) -> HostPort:
+    return split_port(str(value), "HOST:PORT")
 
 
 def parse_host(value: object) -> str:
@@ -146,21 +105,13 @@ def parse_ports(value: object) -> Ports:
 
 
 def parse_place(value: object) -> Address:
-    host, colon, port = str(value).rpartition(":")
-    if not colon or not port.isdecimal() or not 1 <= int(port) <= 65535:
-        raise ValueError("write ADDRESS:PORT with a port from 1 to 65535")
-    return Address.of(str(parse_ip(host.removeprefix("[").removesuffix("]"))), int(port))
+    return Address.of(*parse_address(value))
 
 
-Count = Annotated[int, Strict(), Field(ge=0)]
-Switch = Annotated[bool, Strict()]
 Listeners = Annotated[
     tuple[Annotated[Address, PlainValidator(parse_listen)], ...],
     BeforeValidator(as_list),
     AfterValidator(join),
-]
-Networks = Annotated[
-    tuple[Annotated[IPNetwork, PlainValidator(parse_network)], ...], BeforeValidator(as_list)
 ]
 Addresses = Annotated[tuple[Annotated[IPAddress, PlainValidator(parse_ip)], ...], BeforeValidator(as_list)]
 Externals = Annotated[
@@ -168,7 +119,7 @@ Externals = Annotated[
 ]
 
 Hosts = Annotated[tuple[Annotated[str, PlainValidator(parse_more_host)], ...], BeforeValidator(as_list)]
-Servers = Annotated[tuple[Annotated[Place, PlainValidator(parse_server)], ...], BeforeValidator(as_list)]
+Servers = Annotated[tuple[Annotated[HostPort, PlainValidator(parse_server)], ...], BeforeValidator(as_list)]
 
 
 def is_public(value: External | Address | IPAddress) -> bool:

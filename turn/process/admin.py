@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import socket
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,15 +20,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from host.http import HttpServer, http_server, until_started
+from host.startup import bind_tcp
 from turn.flows import Address
 from turn.process.control import Control
-from turn.process.operator_socket import Doorway
+from turn.process.operator_socket import OperatorSocket
 from turn.process.upgrade import SHARED
-from turn.service.preflight import Unavailable
 
 MAX_BODY = 4_096  # a wish is a name; bounds what a mistaken program can make us keep
 MAX_CONNECTIONS = 32  # at each door: bounds descriptors
-START_SECONDS = 0.01  # between two looks whether the doors are open
 LAST_SECONDS = 2  # for answers under way, when everything has ended
 
 
@@ -79,9 +77,9 @@ class Admin:
 class Heirs:
     """Newer versions, and what becomes of our place when one is gone."""
 
-    def __init__(self, control: Control, doorway: Doorway) -> None:
+    def __init__(self, control: Control, operator_socket: OperatorSocket) -> None:
         self.control = control
-        self.doorway = doorway
+        self.operator_socket = operator_socket
 
     async def share(self, request: Request) -> Lasting:
         """A newer version is about to listen where we do; as long as it holds the connection, it is there."""
@@ -92,7 +90,7 @@ class Heirs:
         async with self.control.with_heir():
             yield
         if not self.control.heirs and not self.control.left.is_set():
-            await self.doorway.take_back()
+            await self.operator_socket.publish_again()
 
 
 class Lasting:
@@ -146,9 +144,9 @@ def refusal(status: int, message: str) -> Response:
     return JSONResponse({"message": message}, status)
 
 
-def everything(control: Control, doorway: Doorway) -> ASGIApp:
+def everything(control: Control, operator_socket: OperatorSocket) -> ASGIApp:
     """For the Unix socket, which only the operator's account can open."""
-    admin, heirs = Admin(control), Heirs(control, doorway)
+    admin, heirs = Admin(control), Heirs(control, operator_socket)
     acts = {"/kill": admin.kill, "/drain": admin.drain, "/reload": admin.reload, "/share": heirs.share}
     shows = {"/sessions": admin.sessions, "/stats": admin.stats}
     return Starlette(
@@ -169,30 +167,14 @@ def numbers(admin: Admin) -> list[Route]:
     return [Route("/metrics", admin.metrics), Route("/readyz", admin.readyz)]
 
 
-class Quiet(uvicorn.Server):
-    """uvicorn without its signal handlers: when to end is decided elsewhere."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def quiet(app: ASGIApp) -> Quiet:
-    """Without a log of its own, which would hold addresses."""
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
-    config = uvicorn.Config(
+def operator_server(app: ASGIApp) -> HttpServer:
+    return http_server(
         app,
         http="h11",
         ws="none",
-        lifespan="off",
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_config=None,
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=LAST_SECONDS,
     )
-    return Quiet(config)
 
 
 @contextlib.asynccontextmanager
@@ -201,30 +183,29 @@ async def serving(control: Control, state_dir: Path, *, beside: bool = False) ->
     they are where it has its own. Raises Unavailable."""
     at = control.turn.metrics_listen
     with contextlib.ExitStack() as sockets:
-        doorway = sockets.enter_context(contextlib.closing(Doorway(state_dir)))
-        doors = [(quiet(everything(control, doorway)), doorway.sock)]
+        operator_socket = sockets.enter_context(OperatorSocket(state_dir))
+        doors = [(operator_server(everything(control, operator_socket)), operator_socket.sock)]
         if at is not None:
-            figures = quiet(figures_alone(control))
+            figures = operator_server(figures_alone(control))
             doors.append((figures, sockets.enter_context(listen(at, beside=beside))))
         tasks = [asyncio.create_task(server.serve([sock])) for server, sock in doors]
         tasks.append(asyncio.create_task(leave([server for server, _ in doors[1:]], control.left)))
         try:
-            while not all(server.started for server, _ in doors):
-                await asyncio.sleep(START_SECONDS)
-            doorway.take()
+            await until_started([server for server, _ in doors])
+            operator_socket.publish()
             yield
         finally:
             control.left.set()
             await close([server for server, _ in doors], tasks)
 
 
-async def leave(servers: Sequence[Quiet], left: asyncio.Event) -> None:
+async def leave(servers: Sequence[HttpServer], left: asyncio.Event) -> None:
     await left.wait()
     for server in servers:
         server.should_exit = True
 
 
-async def close(servers: Sequence[Quiet], tasks: Sequence[asyncio.Task[None]]) -> None:
+async def close(servers: Sequence[HttpServer], tasks: Sequence[asyncio.Task[None]]) -> None:
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*tasks)
@@ -232,14 +213,7 @@ async def close(servers: Sequence[Quiet], tasks: Sequence[asyncio.Task[None]]) -
 
 def listen(at: Address, *, beside: bool) -> socket.socket:
     """Raises Unavailable."""
-    made = socket.socket(socket.AF_INET6 if len(at.ip) == 16 else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if beside:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        made.bind((at.host, at.port))
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    except OSError as error:
-        made.close()
-        raise Unavailable(f"{at}: {error.strerror}; set turn.metrics_listen otherwise") from None
-    return made
+    share = (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock = bind_tcp(at.host, at.port, "turn.metrics_listen", [share] if beside else [])
+    sock.setsockopt(*share)
+    return sock

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from host import systemd
+from host.settings import waiting
+from host.shutdown import Shutdown
+from host.startup import Unavailable
 from turn.config.section import Turn
 from turn.service.own_addresses import own_addresses
-from turn.service.preflight import Unavailable, check_certificate, check_loopback_peers, check_relay_addresses
+from turn.service.preflight import check_certificate, check_loopback_peers, check_relay_addresses
 from turn.service.public_address import NoAnswer, resolved
 from turn.workers.single import Crew
 
@@ -25,27 +27,6 @@ Told = tuple[Turn, Sequence[bytes]]  # the relay's section of the file, and the 
 POLL_SECONDS = 0.2  # how soon the end of the last allocation is noticed while draining
 LAST_COMERS_SECONDS = 2.0  # for who was at a door that we leave, and has not got an allocation yet
 LOOK_SECONDS = 5.0  # between two looks at this machine
-FIXED = (  # until the next start
-    "listen",
-    "detect_tls",
-    "proxies",
-    "realm",
-    "sha256",
-    "engine",
-    "workers",
-    "metrics_listen",
-)
-
-
-class End:
-    """The wish to end: said once, allocations go on; said twice, they do not."""
-
-    def __init__(self) -> None:
-        self.once = asyncio.Event()
-        self.twice = asyncio.Event()
-
-    def ask(self) -> None:
-        (self.twice if self.once.is_set() else self.once).set()
 
 
 class Control:
@@ -57,7 +38,7 @@ class Control:
         self.turn, self.secrets = told
         self.started_with = self.turn
         self.own = own_addresses()
-        self.end = End()
+        self.shutdown = Shutdown()
         self.one_at_a_time = asyncio.Lock()  # of reloads: what was read last is what holds
         self.reloading: asyncio.Task[None] | None = None
         self.one_shares = asyncio.Lock()
@@ -67,7 +48,7 @@ class Control:
 
     def drain(self) -> None:
         """Take nobody new, and end when the last allocation has ended; like a first SIGTERM."""
-        self.end.once.set()
+        self.shutdown.requested.set()
 
     @asynccontextmanager
     async def sharing(self) -> AsyncIterator[None]:
@@ -98,7 +79,7 @@ class Control:
         async with self.sharing():
             self.heirs += 1
             try:
-                if self.end.once.is_set():
+                if self.shutdown.requested.is_set():
                     await self.leave()
                 yield
             finally:
@@ -121,7 +102,7 @@ class Control:
 
     def unless_ending(self, say: Callable[[], None]) -> None:
         """A service manager that has heard STOPPING=1 hears of no reload after it, least of all READY=1."""
-        if not self.end.once.is_set():
+        if not self.shutdown.requested.is_set():
             say()
 
     async def read_anew(self) -> list[str]:
@@ -135,9 +116,9 @@ class Control:
             await self.adopt(turn, secrets, own)
         except (Unavailable, NoAnswer) as problem:
             raise ValueError(str(problem)) from None
-        waiting = [key for key in FIXED if getattr(turn, key) != getattr(self.started_with, key)]
-        log.info("the configuration was read anew; keys that wait for a start: %d", len(waiting))
-        return waiting
+        keys = waiting(self.started_with, turn)
+        log.info("the configuration was read anew; keys that wait for a start: %d", len(keys))
+        return keys
 
     async def adopt(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
         """Raises Unavailable."""
@@ -189,33 +170,16 @@ class Control:
         """Until it is time to end: asked for, and the last allocation over, the limit reached, or asked for
         again. Strangers are left to the version that goes on, be it newer or, where an upgrade is taken back,
         older."""
-        await self.end.once.wait()
+        await self.shutdown.requested.wait()
         systemd.notify("STOPPING=1")
         if self.heirs or self.older:
             await self.leave()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.end.twice.wait(), LAST_COMERS_SECONDS)
+                await asyncio.wait_for(self.shutdown.repeated.wait(), LAST_COMERS_SECONDS)
         await self.crew.drain(self.turn.alternate_server)
         seconds = self.turn.drain_seconds
         log.info("ending; %d allocations go on for up to %d seconds", await self.crew.count(), seconds)
         deadline = time.monotonic() + seconds
-        while await self.crew.count() and time.monotonic() < deadline and not self.end.twice.is_set():
+        while await self.crew.count() and time.monotonic() < deadline and not self.shutdown.repeated.is_set():
             await asyncio.sleep(POLL_SECONDS)
         log.info("ended; %d allocations were cut off", await self.crew.count())
-
-    @contextmanager
-    def by_signal(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        does: dict[signal.Signals, Callable[[], Any]] = {
-            signal.SIGTERM: self.end.ask,
-            signal.SIGINT: self.end.ask,
-            signal.SIGHUP: self.on_hang_up,
-        }
-        for number, act in does.items():
-            loop.add_signal_handler(number, act)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, does)
-        try:
-            yield
-        finally:
-            for number in does:
-                loop.remove_signal_handler(number)

@@ -1,48 +1,33 @@
-"""Where an operator finds the relay: a hatch in site.state_dir that the newest of several versions has.
+"""The socket in site.state_dir where an operator finds the newest of several versions of the relay.
 
-A newer one finds each by the name of its own. An older one takes the place back when the newer one was killed
-before it took over.
+A newer version finds the older ones by their own names. An older one takes the known name back when the newer
+one was killed before it took over.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from host.unix_socket import Hatch, is_dead
-from turn.process.upgrade import DOOR
-from turn.service.preflight import Unavailable
+from host.startup import Unavailable
+from host.unix_socket import VersionedSocket, is_dead
+from turn.process.upgrade import SOCKET
 
-LOOKS, LOOK_SECONDS = 20, 0.1  # whether who is gone still seems to be there: a process ends bit by bit
+LOOKS, LOOK_SECONDS = 20, 0.1  # a process ends bit by bit: for a while its socket still answers
 
 
-class Doorway(Hatch):
-    """A hatch that only this account may open. Raises Unavailable."""
+class OperatorSocket(VersionedSocket):
+    """Only this account may open it. Raises Unavailable."""
 
     def __init__(self, folder: Path) -> None:
-        with told(folder / DOOR):
-            super().__init__(folder / DOOR)
+        super().__init__(folder / SOCKET)
 
-    def take(self) -> None:
-        """Be where operators look, in the place of whoever was there. Raises Unavailable."""
-        with told(self.place):
-            super().take()
-
-    async def take_back(self) -> None:
-        """The same once nobody is there any more; where somebody is and stays, the place is theirs."""
+    async def publish_again(self) -> None:
+        """Take the known name back once no process answers there; one that stays keeps it."""
         for _ in range(LOOKS):
-            if is_dead(self.place):
+            if is_dead(self.path):
                 with suppress(Unavailable):  # we are still found under our own name
-                    self.take()
+                    self.publish()
                 return
             await asyncio.sleep(LOOK_SECONDS)
-
-
-@contextmanager
-def told(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"{place}: {error.strerror or error}; point site.state_dir elsewhere") from None

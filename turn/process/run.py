@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import resource
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from host import logs, systemd
-from host.unix_socket import OUR_GROUPS, RELAY, Hatch, sweep
+from host.startup import Unavailable, raise_descriptor_limit
+from host.unix_socket import GROUP_TOO, RELAY, VersionedSocket
+from turn.config.limits import Limits
 from turn.config.section import Turn
 from turn.core.relay import Relay
 from turn.engines import Bind
@@ -31,7 +32,6 @@ from turn.service.gate_sync import heard
 from turn.service.own_addresses import own_addresses
 from turn.service.preflight import (
     ENGINES,
-    Unavailable,
     check_certificate,
     check_loopback_peers,
     check_relay_addresses,
@@ -59,7 +59,7 @@ def run(read: Callable[[], Told], state_dir: Path) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until it can be heeded; it would end us
     told = read()
     logs.start()
-    raise_descriptor_limit(told[0].limits.allocations, told[0].limits.connections)
+    warn_of_few_descriptors(raise_descriptor_limit(), told[0].limits)
     gc.freeze()  # what is loaded stays: to look through it for garbage would stop all for 50 ms
     asyncio.run(serve(read, told, state_dir))
     return 0
@@ -79,27 +79,18 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
     asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
     make = alone if turn.workers == 1 else together
     async with upgrade.sharing(state_dir) as older:
-        with closing(hatched(state_dir)) as hatch:
-            crew = make((turn, secrets), own, state_dir, binding(hatch, beside=bool(older)), (UNIX_LISTENER,))
-            await carry(Control(crew, read, (turn, secrets)), older, state_dir, hatch)
+        with VersionedSocket(state_dir / RELAY, GROUP_TOO) as server_socket:
+            bind = binding(server_socket, beside=bool(older))
+            crew = make((turn, secrets), own, state_dir, bind, (UNIX_LISTENER,))
+            await carry(Control(crew, read, (turn, secrets)), older, state_dir, server_socket)
 
 
-def hatched(state_dir: Path) -> Hatch:
-    """Raises Unavailable."""
-    place = state_dir / RELAY
-    try:
-        sweep(place)
-        return Hatch(place, OUR_GROUPS)
-    except OSError as error:
-        raise Unavailable(f"{place}: {error.strerror or error}; point site.state_dir elsewhere") from None
-
-
-def binding(hatch: Hatch, *, beside: bool) -> Bind:
+def binding(server_socket: VersionedSocket, *, beside: bool) -> Bind:
     """What all have in common is bound already."""
-    return lambda here: hatch.sock.dup() if here == UNIX_LISTENER else open_listener(here, shared=beside)
+    return lambda here: server_socket.sock.dup() if here == UNIX_LISTENER else open_listener(here, shared=beside)
 
 
-async def carry(control: Control, older: Elders, state_dir: Path, hatch: Hatch) -> None:
+async def carry(control: Control, older: Elders, state_dir: Path, server_socket: VersionedSocket) -> None:
     """Raises Unavailable."""
     crew, turn, ready = control.crew, control.turn, asyncio.Event()
     beside = [asyncio.create_task(control.share_until(older.left()))] if older else []
@@ -108,9 +99,9 @@ async def carry(control: Control, older: Elders, state_dir: Path, hatch: Hatch) 
         await either(work[0], ready)
         async with admin.serving(control, state_dir, beside=bool(older)):
             older.begun()
-            with suppress(OSError):  # such as a full disk: who came over TCP and UDP has no need of it
-                hatch.take()
-            with control.by_signal():
+            with suppress(Unavailable):  # such as a full disk: who came over TCP and UDP has no need of it
+                server_socket.publish()
+            with control.shutdown.on_signals(control.on_hang_up):
                 also = (control.ended(), control.watch_addresses(), systemd.say_alive(crew.is_well))
                 work += map(asyncio.create_task, also)
                 print(start_line(crew, turn), flush=True)
@@ -183,12 +174,9 @@ def start_line(crew: Crew, turn: Turn) -> str:
     return f"calln relay: {crew.name}, listening at {places}, relaying at ports {low}-{high}"
 
 
-def raise_descriptor_limit(allocations: int, connections: int = 0) -> None:
-    """Let the process have all the sockets that the machine grants it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    need = allocations * SOCKETS_PER_ALLOCATION + connections + SPARE_SOCKETS
-    if hard != resource.RLIM_INFINITY and hard < need:
+def warn_of_few_descriptors(allowed: int | None, limits: Limits) -> None:
+    need = limits.allocations * SOCKETS_PER_ALLOCATION + limits.connections + SPARE_SOCKETS
+    if allowed is not None and allowed < need:
         log.warning(
-            "%d open files allowed, %d wanted for turn.limits.allocations: raise LimitNOFILE", hard, need
+            "%d open files allowed, %d wanted for turn.limits.allocations: raise LimitNOFILE", allowed, need
         )

@@ -20,7 +20,7 @@ from struct import Struct
 
 log = logging.getLogger("calln.relay")
 
-DOOR = "relay.sock"  # in site.state_dir: the newest one's; each has a name of its own that begins so, too
+SOCKET = "relay.sock"  # in site.state_dir: the newest one's; each has a name of its own that begins so, too
 WISH = b"POST /share HTTP/1.0\r\n\r\n"
 SHARED = b"shared\n"
 LOCK = "relay.lock"  # who holds it starts, the others wait: two at once would not know of each other
@@ -46,7 +46,7 @@ class Elders:
         try:
             line = await asyncio.open_unix_connection(str(place))
         except ConnectionRefusedError:  # it ended without cleaning up
-            if place.name != DOOR and place.is_socket():
+            if place.name != SOCKET and place.is_socket():
                 place.unlink(missing_ok=True)
             return True
         except OSError:  # such as one that is no longer there
@@ -100,7 +100,7 @@ def process_behind(sock: socket.socket) -> int:
 
 def doors(folder: Path) -> Iterable[Path]:
     """Each one's own; the newest one's, which every version has, only where that is all there is."""
-    return sorted(folder.glob(f"{DOOR}.*")) or [folder / DOOR]
+    return sorted(folder.glob(f"{SOCKET}.*")) or [folder / SOCKET]
 
 
 @asynccontextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 
+from host.settings import IPNetwork
 from host.tls import Certificate
 from turn.config.section import Turn
-from turn.config.values import External, IPNetwork
+from turn.config.values import External
 from turn.core.relay import Settings
 from turn.engines import Streams
 from turn.flows import Address

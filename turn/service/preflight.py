@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Protocol, TypeVar
 
 from host import certificates
+from host.startup import Unavailable
 from host.tls import BadCertificate
 from turn.config.section import Turn
 from turn.engines import Bind, CannotListen, Engine, Streams
@@ -44,10 +45,6 @@ WHAT_TO_DO = {
     errno.EADDRNOTAVAIL: "this machine has no such address; write one of its own in turn.listen",
     errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; grant it, or write another in turn.listen",
 }
-
-
-class Unavailable(Exception):
-    """The relay cannot start on this machine as it is; the text says why and what to do."""
 
 
 def listen(

@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from host.settings import HostPort
 from turn.config.section import Turn
-from turn.config.values import External, Place
+from turn.config.values import External
 from turn.errors import BadRequest
 from turn.flows import Address
 from turn.wire.attributes import MAPPED_ADDRESS, XOR_MAPPED_ADDRESS
@@ -71,12 +72,12 @@ def source_towards(host: str) -> bytes | None:
         return socket.inet_pton(family, sock.getsockname()[0])
 
 
-def seen_outside(servers: Iterable[Place], size: int) -> bytes | None:
+def seen_outside(servers: Iterable[HostPort], size: int) -> bytes | None:
     """Our address as the first server that answers sees it."""
     return next(filter(None, (ask(server, size) for server in servers)), None)
 
 
-def ask(server: Place, size: int) -> bytes | None:
+def ask(server: HostPort, size: int) -> bytes | None:
     """A Binding request in one family, repeated until it is answered or time is over."""
     family = FAMILIES[size]
     try:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from host.startup import Unavailable
 from host.tls import BadCertificate
 from turn.config.section import Turn
 from turn.core.effects import Close, Effect, Keep, Link, Open, Release, Send, Unlink
@@ -18,7 +19,6 @@ from turn.flows import Address, Flow, Packet
 from turn.gate.sessions import News
 from turn.service.from_config import streams
 from turn.service.metrics import Tally
-from turn.service.preflight import Unavailable
 from turn.service.relayed_ports import Live, Unheard
 
 log = logging.getLogger("calln.relay")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from host.startup import Unavailable
 from host.tls import BadCertificate, server_context
 from turn.config.section import Turn
 from turn.engines.loop.sockets import is_wildcard
@@ -20,7 +21,6 @@ from turn.engines.portable.reuseport import ReuseportGroups
 from turn.flows import Address
 from turn.service.from_config import certificate
 from turn.service.metrics import Shown
-from turn.service.preflight import Unavailable
 from turn.service.relayed_ports import Live
 from turn.workers.merged_metrics import Figure, Together, added
 from turn.workers.rpc import Refused, Silent

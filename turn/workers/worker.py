@@ -15,12 +15,13 @@ from socket import socket
 from typing import NamedTuple
 
 from host import logs
+from host.startup import Unavailable
 from turn.config.section import Turn
 from turn.core.relay import Relay
 from turn.flows import Address
 from turn.service.from_config import settings, streams
 from turn.service.gate_sync import heard
-from turn.service.preflight import ENGINES, Unavailable
+from turn.service.preflight import ENGINES
 from turn.service.relayed_ports import Live
 from turn.service.service import Service
 from turn.workers.merged_metrics import Figure, plain

@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from deploy.doctor.operator_client import RELAY, SERVER, ControlError, ask
-from host.unix_socket import Hatch
+from host.unix_socket import VersionedSocket
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -62,8 +62,8 @@ def test_where_the_newest_was_killed_an_older_one_answers(state_dir: Path) -> No
     place = state_dir / SERVER.socket
     place.rename(place.with_name(f"{place.name}.0000"))
     assert ask(state_dir, "GET", "/good") == {"n": 1}
-    killed = Hatch(place)
-    killed.take()
+    killed = VersionedSocket(place)
+    killed.publish()
     killed.sock.close()
     assert ask(state_dir, "GET", "/good") == {"n": 1}
 

@@ -8,21 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from server.config.sections import (
-    Geo,
-    Listen,
-    Server,
-    Site,
-    parse_link,
-    parse_listen,
-    parse_network,
-    parse_origin,
-)
+from host.settings import HostPort
+from server.config.sections import Geo, Server, Site, parse_link, parse_origin
 
 TAKEN: list[tuple[Callable[[object], Any], str, object]] = [
-    (parse_listen, "127.0.0.1:8080", Listen("127.0.0.1", 8080)),
-    (parse_listen, "[::1]:8080", Listen("::1", 8080)),
-    (parse_listen, "0.0.0.0:65535", Listen("0.0.0.0", 65535)),
     (parse_origin, "https://Call.Example.org/", "https://call.example.org"),
     (parse_origin, "https://x:443", "https://x"),
     (parse_origin, "http://x:80", "http://x"),
@@ -37,13 +26,6 @@ TAKEN: list[tuple[Callable[[object], Any], str, object]] = [
     (parse_link, "mailto:me@example.org", "mailto:me@example.org"),
 ]
 REFUSED: list[tuple[Callable[[object], Any], str]] = [
-    (parse_listen, "8080"),
-    (parse_listen, "127.0.0.1"),
-    (parse_listen, "127.0.0.1:0"),
-    (parse_listen, "127.0.0.1:65536"),
-    (parse_listen, "127.0.0.1:-1"),
-    (parse_listen, "127.0.0.1:8080x"),
-    (parse_listen, "localhost:8080"),
     (parse_origin, "call.example.org"),
     (parse_origin, "ftp://x"),
     (parse_origin, "https://x/path"),
@@ -51,9 +33,6 @@ REFUSED: list[tuple[Callable[[object], Any], str]] = [
     (parse_origin, "https://"),
     (parse_link, "javascript:alert(1)"),
     (parse_link, "data:text/html,x"),
-    (parse_network, "10.0.0.0/33"),
-    (parse_network, "10.0.0.1/8"),
-    (parse_network, "10.0.0.*"),
 ]
 
 
@@ -90,7 +69,7 @@ def test_sections_refuse(section: type[Server | Site | Geo], values: dict[str, o
 
 def test_the_defaults_stay_on_this_machine_and_keep_little() -> None:
     server = Server()
-    assert server.listen == (Listen("127.0.0.1", 8080),)
+    assert server.listen == (HostPort("127.0.0.1", 8080),)
     assert (server.trusted_proxies, server.metrics_listen, server.call_log_days) == ((), None, 7)
     assert (Site().url, Geo().database) == (None, None)
 
@@ -100,4 +79,4 @@ def test_tls_needs_a_certificate_and_its_key() -> None:
         with pytest.raises(ValidationError, match="name the PEM files"):
             Server.model_validate({"tls_listen": "127.0.0.1:8443", **files})
     server = Server.model_validate({"tls_listen": "127.0.0.1:8443", "certificate": "c.pem", "key": "k.pem"})
-    assert server.tls_listen == (Listen("127.0.0.1", 8443),)
+    assert server.tls_listen == (HostPort("127.0.0.1", 8443),)

@@ -101,7 +101,7 @@ async def test_a_new_password_is_asked_of_everybody(locked: Service) -> None:
         page = await locked.browser(additional_headers={"Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"})
         await page.hello()
         changed = Lock("another canary", b"0123456789abcdef")
-        app.reload(locked.house, None, lambda: (Server(), ICE, changed))
+        app.reload(locked.house, None, lambda: (Server(), ICE, changed), Server())
         assert not is_page(await browser.get("/"))
         assert (await enter(browser)).status_code == 403
         await page.say("start")

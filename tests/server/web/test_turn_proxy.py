@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from host.unix_socket import Hatch
+from host.unix_socket import VersionedSocket
 from server.web.turn_proxy import WAITING, Tunnel
 from tests.server.serving import PATIENCE
 from turn.flows import Address
@@ -26,19 +26,19 @@ class Relay:
     """Behind a Unix socket: those that it hears of."""
 
     def __init__(self, folder: Path) -> None:
-        self.hatch = Hatch(folder / "turn.sock")
+        self.inner = VersionedSocket(folder / "turn.sock")
         self.writers: list[asyncio.StreamWriter] = []
         self.clients: asyncio.Queue[tuple[Address, Address, Streams]] = asyncio.Queue()
 
     async def open(self) -> None:
-        self.hatch.take()
-        self.server = await asyncio.start_unix_server(self.hear, sock=self.hatch.sock)
+        self.inner.publish()
+        self.server = await asyncio.start_unix_server(self.hear, sock=self.inner.sock)
 
     async def close(self) -> None:
         for writer in self.writers:
             writer.close()
         self.server.close()
-        self.hatch.close()
+        self.inner.withdraw()
         await asyncio.sleep(LAST_WORDS)
 
     async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -129,9 +129,9 @@ async def test_without_a_relay_the_client_is_closed_and_counted(tmp_path: Path) 
 
 
 async def test_where_the_newest_died_an_older_one_is_found(tmp_path: Path) -> None:
-    old, dead = Relay(tmp_path), Hatch(tmp_path / "turn.sock")
+    old, dead = Relay(tmp_path), VersionedSocket(tmp_path / "turn.sock")
     await old.open()
-    dead.take()
+    dead.publish()
     dead.sock.close()
     async with asyncio.timeout(PATIENCE), tunnel(tmp_path, []) as (_, place):
         _, writer = await asyncio.open_connection(*place)

@@ -413,7 +413,7 @@ async def test_draining(service: Service) -> None:
     await waiting.hear("waiting")
     greeting = await service.browser()
     await greeting.hear("welcome")
-    service.end.ask()
+    service.shutdown.request()
     assert [await browser.closed() for browser in (idle, waiting, greeting)] == [1012] * 3
     assert await (await service.browser()).closed() == 1012
     one.cut()
@@ -423,7 +423,7 @@ async def test_draining(service: Service) -> None:
     assert (await other.hear("partner"))["state"] == "back"
     await other.tell("text", text="we go on")
     assert (await again.hear("text"))["text"] == "we go on"
-    service.end.ask()
+    service.shutdown.request()
     assert (await again.hear("ended"))["reason"] == "drained"
     assert await again.closed() == 1012
     assert await other.closed() == 1012

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from host.settings import HostPort
 from turn.config.limits import Limits
 from turn.config.section import Turn
-from turn.config.values import External, Place, Ports
+from turn.config.values import External, Ports
 from turn.flows import Address
 from turn.policies import Limits as Policy
 
@@ -25,8 +26,8 @@ READ: list[tuple[str, Any, Any]] = [
     ("relay_ports", "20000-20099", Ports(20000, 20099)),
     ("relay_ports", "20000-20000", Ports(20000, 20000)),
     ("external_ip", "auto", (External(None, None),)),
-    ("stun_servers", "stun.example.org:3478", (Place("stun.example.org", 3478),)),
-    ("stun_servers", ["[2001:db8::5]:3478"], (Place("2001:db8::5", 3478),)),
+    ("stun_servers", "stun.example.org:3478", (HostPort("stun.example.org", 3478),)),
+    ("stun_servers", ["[2001:db8::5]:3478"], (HostPort("2001:db8::5", 3478),)),
     ("external_ip", "203.0.113.5", (External(ip_address("203.0.113.5"), None),)),
     (
         "external_ip",

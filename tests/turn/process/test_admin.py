@@ -12,25 +12,25 @@ from pathlib import Path
 import httpx
 import pytest
 
+from host.startup import Unavailable
 from tests.turn.engines.world import PATIENCE, End, free
 from tests.turn.process.test_control import ALICE, controlled, raises
 from tests.turn.service.test_service import Caller, Running, turn
 from turn.flows import Address
 from turn.process import admin, upgrade
 from turn.process.control import Control
-from turn.service.preflight import Unavailable
 
 
 @asynccontextmanager
 async def door(control: Control, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with admin.serving(control, folder):
-        transport = httpx.AsyncHTTPTransport(uds=str(folder / upgrade.DOOR))
+        transport = httpx.AsyncHTTPTransport(uds=str(folder / upgrade.SOCKET))
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as operator:
             yield operator
 
 
 async def test_only_the_owner_may_open_it_and_it_goes_with_the_relay(tmp_path: Path) -> None:
-    place = tmp_path / "new" / upgrade.DOOR
+    place = tmp_path / "new" / upgrade.SOCKET
     async with Running() as world, door(controlled(world), place.parent):
         mode = place.stat().st_mode
         assert stat.S_ISSOCK(mode)

@@ -21,7 +21,7 @@ from turn.config.section import Turn
 from turn.credentials import Credential, mint
 from turn.flows import Address
 from turn.process import control
-from turn.process.control import Control, End, Told
+from turn.process.control import Control, Told
 from turn.service import public_address
 from turn.workers.single import Alone
 
@@ -117,7 +117,7 @@ async def ended_when_told(keeper: Control) -> None:
     while not keeper.crew.draining:
         await asyncio.sleep(0)
     await keeper.reload()
-    keeper.end.ask()
+    keeper.shutdown.request()
 
 
 async def test_clients_are_answered_while_the_file_is_read() -> None:
@@ -229,10 +229,10 @@ async def test_draining_sends_newcomers_elsewhere_and_ends_with_the_last() -> No
         keeper = controlled(world, started_with=turn(alternate_server="127.0.0.9:3478"))
         caller, late = Caller(world, *ALICE), Caller(world, *ALICE)
         await caller.allocate()
-        with keeper.by_signal():
+        with keeper.shutdown.on_signals(keeper.on_hang_up):
             ended = asyncio.create_task(keeper.ended())
             os.kill(os.getpid(), signal.SIGTERM)
-            await keeper.end.once.wait()
+            await keeper.shutdown.requested.wait()
             await late.challenged()
             answer = await late.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
             assert answer.attributes["ERROR-CODE"][0] == 300
@@ -247,17 +247,8 @@ async def test_to_drain_twice_is_to_drain_once() -> None:
         keeper = controlled(world)
         keeper.drain()
         keeper.drain()
-        assert keeper.end.once.is_set()
-        assert not keeper.end.twice.is_set()
-
-
-def test_the_wish_to_end_is_said_once_or_twice() -> None:
-    end = End()
-    said = []
-    for _ in range(3):
-        end.ask()
-        said.append((end.once.is_set(), end.twice.is_set()))
-    assert said == [(True, False), (True, True), (True, True)]
+        assert keeper.shutdown.requested.is_set()
+        assert not keeper.shutdown.repeated.is_set()
 
 
 async def test_we_share_while_anybody_is_at_our_listeners_too() -> None:
@@ -287,7 +278,7 @@ async def test_who_came_just_before_we_leave_to_an_heir_is_still_let_in() -> Non
             await asyncio.wait_for(keeper.left.wait(), PATIENCE)
             answer = await caller.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
             assert answer.message_class is stun.Class.RESPONSE
-            keeper.end.ask()
+            keeper.shutdown.request()
             await asyncio.wait_for(ended, PATIENCE)
 
 

@@ -18,16 +18,17 @@ import httpx
 import pytest
 from aioice import stun
 
+from host.startup import Unavailable
 from tests.ports import free_port
 from tests.turn.engines.world import End
 from tests.turn.service.test_service import SECRET, Caller, turn
+from turn.config.limits import Limits
 from turn.config.section import Turn
 from turn.flows import Address
 from turn.process import run as process
 from turn.process.control import Told
 from turn.process.upgrade import LOCK
 from turn.service import public_address
-from turn.service.preflight import Unavailable
 from turn.service.relayed_ports import started
 
 ROOT = Path(__file__).parents[3]
@@ -327,9 +328,10 @@ async def test_a_folder_that_cannot_be_had_is_named(tmp_path: Path) -> None:
 
 
 def test_too_few_descriptors_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    process.raise_descriptor_limit(1)
+    process.warn_of_few_descriptors(1 << 20, Limits())
+    process.warn_of_few_descriptors(None, Limits())
     assert not caplog.records
-    process.raise_descriptor_limit(1 << 40)
+    process.warn_of_few_descriptors(4096, Limits())
     assert "LimitNOFILE" in caplog.text
 
 

@@ -161,7 +161,7 @@ async def test_when_a_new_one_goes_again_the_old_one_is_found_and_serves(tmp_pat
         async with world.version() as new:
             new.process.send_signal(WAYS_TO_GO[way])
             async with asyncio.timeout(LONG):
-                while process_at(tmp_path / "s" / upgrade.DOOR) != old.process.pid:
+                while process_at(tmp_path / "s" / upgrade.SOCKET) != old.process.pid:
                     await asyncio.sleep(0.05)
         async with world.config.operator() as operator:
             assert (await operator.get("/readyz")).text == "ready\n"
@@ -235,7 +235,7 @@ async def test_two_that_start_at_once_know_of_each_other(tmp_path: Path) -> None
             for process in both:
                 assert process.stdout
                 await asyncio.wait_for(process.stdout.readline(), LONG)
-            [newest] = [door for door in world.doors() if door.samefile(tmp_path / "s" / upgrade.DOOR)]
+            [newest] = [door for door in world.doors() if door.samefile(tmp_path / "s" / upgrade.SOCKET)]
             [first] = [door for door in world.doors() if door != newest]
             os.kill(process_behind(first), signal.SIGTERM)
             await asyncio.sleep(1.0)
@@ -299,7 +299,7 @@ async def test_who_shares_and_who_does_not(
         writer.write(answer)
         writer.close()
 
-    server = await asyncio.start_unix_server(reply, tmp_path / f"{upgrade.DOOR}.1")
+    server = await asyncio.start_unix_server(reply, tmp_path / f"{upgrade.SOCKET}.1")
     async with server, upgrade.sharing(tmp_path) as older:
         assert bool(older) is shares
         await asyncio.wait_for(older.left(), LONG)
@@ -319,9 +319,9 @@ async def test_one_that_hangs_is_left_out_and_named(
         await writer.wait_closed()
         over.set()
 
-    living = await asyncio.start_unix_server(shares, tmp_path / f"{upgrade.DOOR}.1")
+    living = await asyncio.start_unix_server(shares, tmp_path / f"{upgrade.SOCKET}.1")
     with socket.socket(socket.AF_UNIX) as hanging:
-        hanging.bind(str(tmp_path / f"{upgrade.DOOR}.0"))
+        hanging.bind(str(tmp_path / f"{upgrade.SOCKET}.0"))
         hanging.listen()
         async with living, upgrade.sharing(tmp_path) as older:
             assert len(older.lines) == 1
@@ -336,7 +336,7 @@ def test_a_start_that_takes_long_is_waited_for() -> None:
 
 
 async def test_what_is_no_door_stays(tmp_path: Path) -> None:
-    other = tmp_path / f"{upgrade.DOOR}.old"
+    other = tmp_path / f"{upgrade.SOCKET}.old"
     other.touch()
     async with upgrade.sharing(tmp_path) as older:
         assert not older
@@ -344,7 +344,7 @@ async def test_what_is_no_door_stays(tmp_path: Path) -> None:
 
 
 async def test_a_door_that_nobody_is_behind_is_taken_away(tmp_path: Path) -> None:
-    stale = tmp_path / f"{upgrade.DOOR}.1"
+    stale = tmp_path / f"{upgrade.SOCKET}.1"
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(stale))
     async with upgrade.sharing(tmp_path) as older:

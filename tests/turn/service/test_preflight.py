@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from host.startup import Unavailable
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import End, free
 from tests.turn.service.test_service import LOOPBACK, SECRET, turn
@@ -17,7 +18,7 @@ from turn.engines import CannotListen
 from turn.engines.portable.engine import Portable
 from turn.flows import Address
 from turn.service.from_config import settings, streams
-from turn.service.preflight import Unavailable, check_loopback_peers, lacks_ipv6, listen
+from turn.service.preflight import check_loopback_peers, lacks_ipv6, listen
 from turn.service.service import Service
 
 

@@ -10,8 +10,9 @@ from threading import Thread
 
 import pytest
 
+from host.settings import HostPort
 from turn.config.section import Turn
-from turn.config.values import External, Place
+from turn.config.values import External
 from turn.flows import Address
 from turn.service import public_address
 from turn.service.public_address import NoAnswer
@@ -23,11 +24,11 @@ Reply = Callable[[bytes], list[bytes]]
 
 
 @contextmanager
-def server(reply: Reply, host: str = "127.0.0.1") -> Iterator[Place]:
+def server(reply: Reply, host: str = "127.0.0.1") -> Iterator[HostPort]:
     """Answers each request with `reply` of its transaction."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((host, 0))
-        place = Place(host, sock.getsockname()[1])
+        place = HostPort(host, sock.getsockname()[1])
 
         def serve() -> None:
             while True:
@@ -92,7 +93,7 @@ def test_it_is_asked_in_one_family(monkeypatch: pytest.MonkeyPatch) -> None:
     assert public_address.ask(silent, 4) is None
 
 
-def turn(*servers: Place, **keys: object) -> Turn:
+def turn(*servers: HostPort, **keys: object) -> Turn:
     named = [f"{place.host}:{place.port}" for place in servers]
     return Turn.model_validate({"external_ip": "auto", "stun_servers": named, **keys})
 
@@ -132,7 +133,7 @@ NOBODY_ASKED = [
 @pytest.mark.parametrize("keys", NOBODY_ASKED)
 def test_nobody_is_asked_who_need_not_be(keys: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(public_address, "ask", None)
-    configured = turn(Place("192.0.2.99", 3478), **keys)
+    configured = turn(HostPort("192.0.2.99", 3478), **keys)
     written = [external for external in configured.external_ip if external.public]
     assert list(public_address.resolved(configured).external_ip) == written
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aioice import stun
 
+from host.startup import Unavailable
 from tests.turn.crowd import ALICE, Crowd, crowd, is_alive, name, pid_of
 from tests.turn.engines.world import PATIENCE, End, framed, unframed
 from tests.turn.process.test_admin import door
@@ -17,7 +18,6 @@ from tests.turn.service.test_service import SECRET, Caller, ended, turn
 from turn.flows import Address, Flow, Transport
 from turn.process.control import Control
 from turn.service.own_addresses import own_addresses
-from turn.service.preflight import Unavailable
 from turn.service.relayed_ports import Live
 from turn.workers import pool as teams
 from turn.workers import worker_process as seats

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from host.unix_socket import Hatch
+from host.unix_socket import VersionedSocket
 from turn.engines import Above, Streams
 from turn.engines.portable.engine import Portable
 from turn.engines.tcp.unix_acceptor import UNIX_LISTENER
@@ -32,17 +32,17 @@ class Upstairs:
 
 @asynccontextmanager
 async def indoors(folder: Path, per_address: int = 0) -> AsyncIterator[tuple[Portable, Path, Upstairs]]:
-    with closing(Hatch(folder / "x.sock")) as hatch:
-        hatch.take()
+    with VersionedSocket(folder / "x.sock") as inner:
+        inner.publish()
         engine, up = (
-            Portable([UNIX_LISTENER], Streams(per_address=per_address), lambda _here: hatch.sock.dup()),
+            Portable([UNIX_LISTENER], Streams(per_address=per_address), lambda _here: inner.sock.dup()),
             Upstairs(),
         )
         above = Above(up.packets.put_nowait, lambda *who: up.lost.put_nowait(who))
         running = asyncio.create_task(engine.run(above))
         await asyncio.sleep(0)
         try:
-            yield engine, hatch.place, up
+            yield engine, inner.path, up
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

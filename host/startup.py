@@ -1,0 +1,34 @@
+"""What both processes need of the machine before they serve: open files, and addresses to listen at."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Iterable
+
+Option = tuple[int, int, int]  # level, name and value, as for setsockopt(2)
+
+
+class Unavailable(Exception):
+    """The process cannot start on this machine as it is; the text says why and what to do."""
+
+
+def raise_descriptor_limit() -> int | None:
+    """How many files and sockets may be open from now on: as many as the machine grants. None: no limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return None if hard == resource.RLIM_INFINITY else hard
+
+
+def bind_tcp(host: str, port: int, key: str, options: Iterable[Option] = ()) -> socket.socket:
+    """A TCP socket for an address that stands at `key` in the file. Raises Unavailable."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        for option in ((socket.SOL_SOCKET, socket.SO_REUSEADDR, 1), *options):
+            bound.setsockopt(*option)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise Unavailable(f"{address}: {error.strerror}; write another address in {key}") from None
+    return bound

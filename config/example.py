@@ -38,7 +38,7 @@ def example() -> str:
     head = (
         "The whole configuration of Calln. Every key is here with its default; keep only those you change.",
         "A key without a default has an example behind a #. Check yours with: calln check --config FILE",
-        f"A change to a key with {RESTART} behind its sentence needs a restart; for the others a reload is enough.",
+        f"A change to a key marked {RESTART} needs a restart; for the others a reload is enough.",
     )
     lines = [f"# {line}" for line in head]
     for name, field in Config.model_fields.items():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from config.example import example
+import pytest
+
+from config.example import RESTART, example, section
 from config.file import Config, parse
+from host.settings import Section, is_read_at_start
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -36,9 +40,12 @@ def is_key(line: str) -> bool:
     )
 
 
-def test_each_key_says_whether_it_needs_a_restart() -> None:
-    for _, model in sections(Config):
-        for key, field in model.model_fields.items():
-            assert described(field).endswith(RESTART) is is_read_at_start(field), key
-    assert RESTART in described(Turn.model_fields["listen"])
-    assert RESTART not in described(Turn.model_fields["drain_seconds"])
+@pytest.mark.parametrize("name", ["site", "server", "turn", "geo"])
+def test_each_key_of_the_processes_says_in_the_manual_whether_it_needs_a_restart(name: str) -> None:
+    model = Config.model_fields[name].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, Section)
+    written = re.split(r"\n\n", "\n".join(section(name, model, "")))
+    for key, field in model.model_fields.items():
+        [block] = [one for one in written if re.search(rf"^  (# )?{key}:", one, re.MULTILINE)]
+        assert (RESTART in block) is is_read_at_start(field), key

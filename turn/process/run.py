@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 from host import logs, systemd
@@ -87,7 +88,9 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
 
 def binding(server_socket: VersionedSocket, *, beside: bool) -> Bind:
     """What all have in common is bound already."""
-    return lambda here: server_socket.sock.dup() if here == UNIX_LISTENER else open_listener(here, shared=beside)
+    return lambda here: (
+        server_socket.sock.dup() if here == UNIX_LISTENER else open_listener(here, shared=beside)
+    )
 
 
 async def carry(control: Control, older: Elders, state_dir: Path, server_socket: VersionedSocket) -> None:

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 from host import logs, systemd

@@ -11,17 +11,17 @@ from typing import NamedTuple
 MAX_EXPIRY_DIGITS = 12  # a longer number is no time; keeps a stranger's number small
 
 
-class Credential(NamedTuple):
+class MintedCredential(NamedTuple):
     """What a TURN client is given."""
 
     username: str
     password: str
 
 
-def mint(secret: bytes, user: str, expires: int) -> Credential:
+def mint(secret: bytes, user: str, expires: int) -> MintedCredential:
     """A credential for `user` until `expires`, in seconds since 1970."""
     username = f"{expires}:{user}"
-    return Credential(username, password_for(username, secret))
+    return MintedCredential(username, password_for(username, secret))
 
 
 def password_for(username: str, secret: bytes) -> str:

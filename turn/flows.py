@@ -37,8 +37,8 @@ class Packet(NamedTuple):
     `dont_fragment` asks for the bit of that name on its way to a peer (RFC 8656 §14).
     """
 
-    here: Address
-    there: Address
+    local: Address
+    remote: Address
     data: bytes
     dont_fragment: bool = False
 

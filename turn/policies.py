@@ -54,7 +54,7 @@ SPECIAL = networks(
 ISATAP = (bytes.fromhex("00005efe"), bytes.fromhex("02005efe"))  # an IPv4 address follows (RFC 5214 §6.1)
 
 
-class Ranges:
+class AddressSet:
     """A set of addresses, for a look-up by bisection."""
 
     def __init__(self, networks: Iterable[Network]) -> None:
@@ -88,10 +88,10 @@ class PeerTable:
     def __init__(
         self, allow: Iterable[Network] = (), deny: Iterable[Network] = (), *, loopback: bool = False
     ) -> None:
-        self._loopback = Ranges(LOOPBACK if loopback else ())
-        self._never = Ranges((*NEVER, *LOOPBACK, *deny))
-        self._allowed = Ranges(allow)
-        self._special = Ranges(SPECIAL)
+        self._loopback = AddressSet(LOOPBACK if loopback else ())
+        self._never = AddressSet((*NEVER, *LOOPBACK, *deny))
+        self._allowed = AddressSet(allow)
+        self._special = AddressSet(SPECIAL)
 
     def allows(self, ip: bytes) -> bool:
         if ip in self._loopback:
@@ -111,7 +111,7 @@ class Login(NamedTuple):
     passwords: tuple[str, ...]
 
 
-class Keys(Protocol):
+class Users(Protocol):
     """Who: None for a name that is unknown or whose time is over at `wall`, in seconds since 1970."""
 
     def login(self, username: str, wall: float) -> Login | None: ...

@@ -31,7 +31,7 @@ from deploy.remote.ssh import Line
 from deploy.remote.steps import Place, Step
 from deploy.remote.steps import told as told_step
 from deploy.remote.wheels import Machine
-from turn.credentials import Credential
+from turn.credentials import MintedCredential
 
 SECRET_BYTES = 32
 INSIDE = "calln doctor"
@@ -270,10 +270,10 @@ def doctor(config: Config, options: Options) -> int:
     return 0 if sound else 1
 
 
-def credential(line: Line) -> Credential | None:
+def credential(line: Line) -> MintedCredential | None:
     """For trial calls; None where nothing is deployed yet."""
     well, said, _ = line.order({"do": "credential", "user": "doctor", "seconds": TRIAL_SECONDS})
-    return Credential(**json.loads(said[-1])) if well and said else None
+    return MintedCredential(**json.loads(said[-1])) if well and said else None
 
 
 def told_of(finding: Finding) -> str:

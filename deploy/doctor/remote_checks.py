@@ -15,7 +15,7 @@ from deploy.doctor.machine import Finding
 from deploy.doctor.trial_call import NoEcho, echo
 from deploy.remote.hosts import Target
 from deploy.remote.render import HTTP, HTTPS, TURN, TURNS
-from turn.credentials import Credential
+from turn.credentials import MintedCredential
 from turn.flows import Address, Transport
 from turn.service.public_address import FAR, source_towards
 
@@ -27,11 +27,11 @@ class Patient(NamedTuple):
 
     target: Target
     addresses: list[str]
-    credential: Credential | None
+    credential: MintedCredential | None
     context: ssl.SSLContext
 
 
-def look(target: Target, credential: Credential | None, root: str | None = None) -> Iterator[Finding]:
+def look(target: Target, credential: MintedCredential | None, root: str | None = None) -> Iterator[Finding]:
     """All findings; without a name that can be resolved, that alone."""
     addresses = resolved(target.name)
     if not addresses:
@@ -163,7 +163,7 @@ def calls(patient: Patient) -> Iterator[Finding]:
             yield call(Address.of(address, port, transport), patient.credential)
 
 
-def call(listener: Address, credential: Credential) -> Finding:
+def call(listener: Address, credential: MintedCredential) -> Finding:
     try:
         echo(listener, credential)
     except NoEcho as why:

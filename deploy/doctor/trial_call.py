@@ -15,7 +15,7 @@ from typing import NamedTuple
 from aioice.stun import Class, Message, Method, TransactionError
 from aioice.turn import TurnTransport, create_turn_endpoint
 
-from turn.credentials import Credential
+from turn.credentials import MintedCredential
 from turn.flows import Address
 from turn.service.public_address import FAR, source_towards
 
@@ -80,7 +80,7 @@ def reached_at(listener: Address) -> tuple[str, int]:
     return host, listener.port
 
 
-def echo(listener: Address, credential: Credential) -> None:
+def echo(listener: Address, credential: MintedCredential) -> None:
     """Two allocations, and through both a question and its answer in both directions. Raises NoEcho."""
     try:
         asyncio.run(asyncio.wait_for(talk(listener, credential), PATIENCE))
@@ -92,7 +92,7 @@ def echo(listener: Address, credential: Credential) -> None:
         raise NoEcho(os.strerror(error.errno) if error.errno else "no answer") from None
 
 
-async def talk(listener: Address, credential: Credential) -> None:
+async def talk(listener: Address, credential: MintedCredential) -> None:
     transports: list[TurnTransport] = []
     said = words(0), words(1)
     ears = [Ear(*said), Ear(*said[::-1])]
@@ -108,7 +108,7 @@ async def talk(listener: Address, credential: Credential) -> None:
         await asyncio.sleep(CLOSING_SECONDS)
 
 
-async def allocate(listener: Address, credential: Credential, ear: Ear) -> TurnTransport:
+async def allocate(listener: Address, credential: MintedCredential, ear: Ear) -> TurnTransport:
     transport, _ = await create_turn_endpoint(
         lambda: ear,
         server_addr=reached_at(listener),

@@ -131,7 +131,7 @@ class Play:
     def fail(self) -> None:
         relay, peer, data = self.script.choose(OURS), self.script.choose(PEERS), self.script.take(4)
         kind, code = self.script.number(13), self.script.number(16)
-        self.net.run(self.net.relay.failed(relay, peer, kind, code, data, self.net.now))
+        self.net.run(self.net.relay.icmp_error(relay, peer, kind, code, data, self.net.now))
 
     def wait(self) -> None:
         self.net.pass_time(self.script.choose((0.1, 31.0, 299.0, 301.0, 601.0)))
@@ -147,7 +147,7 @@ class Play:
 
     def operate(self) -> None:
         relay = self.net.relay
-        self.net.run(relay.end(user=self.script.choose(("alice", "bob")), relay=self.script.choose(OURS)))
+        self.net.run(relay.kill(user=self.script.choose(("alice", "bob")), relay=self.script.choose(OURS)))
 
     def drain(self) -> None:
         self.net.relay.drain(self.script.choose((None, SECOND)))
@@ -190,7 +190,7 @@ def core(data: bytes) -> None:
 def check_books(net: Network) -> None:
     state = net.relay._state
     assert len(net.open) == len(state.allocations) + len(state.reservations) == state.quota.total
-    assert not state.waiting
+    assert not state.pending_ports
     assert not state.allocating
     assert {link.flow: link.rule for one in state.allocations for link in one.links.values()} == net.links
     for flow in net.links:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from tests.fuzz.core import Script
 from tests.turn import call
 from tests.turn.captures import load
-from turn.gate.gate import Proof
+from turn.gate.gate import Gate
 from turn.gate.pairs import MAX_PAIRS, MAX_STREAMS, TESTED
 from turn.gate.sessions import SPARE
 from turn.wire.dtls import CLIENT_HELLO, HANDSHAKE, SERVER_HELLO, parse_fragments, parse_records
@@ -67,10 +67,10 @@ class Play:
     def __init__(self, script: Script) -> None:
         self.script, self.now, self.steps = script, 0.0, 0
         flags = script.number(8)
-        self.proof = Proof("compat" if flags & 1 else "enforce")
+        self.proof = Gate("compat" if flags & 1 else "enforce")
         users = ["alice", "bob" if flags & 2 else "alice"]
         for relay, user in zip(RELAYS, users, strict=True):
-            self.proof.admit(relay, user, vouched=bool(flags & 4))
+            self.proof.add_allocation(relay, user, vouched=bool(flags & 4))
 
     def id(self) -> bytes:
         return self.script.number(4).to_bytes(12, "big")
@@ -137,15 +137,15 @@ class Play:
 
     def begin_anew(self) -> None:
         relay = self.script.choose(RELAYS)
-        self.proof.forget(relay)
-        self.proof.admit(relay, self.script.choose(("alice", "bob")))
+        self.proof.remove_allocation(relay)
+        self.proof.add_allocation(relay, self.script.choose(("alice", "bob")))
 
     def hand_over(self) -> None:
-        following = Proof(self.proof.mode)
-        for proven in self.proof.remember():
-            following.learn(proven, self.now)
+        following = Gate(self.proof.mode)
+        for proven in self.proof.proven_sessions():
+            following.learn_session(proven, self.now)
         for relay in RELAYS:
-            following.admit(relay, "alice")
+            following.add_allocation(relay, "alice")
         self.proof = following
 
 
@@ -175,14 +175,14 @@ def proof(data: bytes) -> None:
         play.script.choose(STEPS)(play)
         check_books(play.proof, play.now)
     for relay in RELAYS:
-        play.proof.forget(relay)
+        play.proof.remove_allocation(relay)
     list(play.proof.expire(play.now + 1000))
     assert (len(play.proof.sessions), play.proof.next_expiry()) == (0, None)
     assert not play.proof.sessions._users
 
 
-def check_books(proof: Proof, now: float) -> None:
-    for relay, room in proof._rooms.items():
+def check_books(proof: Gate, now: float) -> None:
+    for relay, room in proof._evidence.items():
         assert len(room.pairs) <= MAX_PAIRS
         assert room.streams == sum(len(pair.streams) for pair in room.pairs.values()) <= MAX_STREAMS
         for peer, pair in room.pairs.items():
@@ -190,9 +190,9 @@ def check_books(proof: Proof, now: float) -> None:
             assert all(pair.streams[stream] == TESTED for stream in carried)
             assert all(0 <= stream < 2 * INWARD for stream in carried)
             assert not carried or pair.has_consent(now)
-    told = sum(session.told for session in proof.sessions)
-    users = len({room.user for room in proof._rooms.values()} | {one.user for one in proof.sessions})
-    assert len(proof.sessions) <= told + len(proof._rooms) + SPARE * users
+    told = sum(session.learned for session in proof.sessions)
+    users = len({room.user for room in proof._evidence.values()} | {one.user for one in proof.sessions})
+    assert len(proof.sessions) <= told + len(proof._evidence) + SPARE * users
 
 
 def recorded_checks() -> Iterable[bytes]:

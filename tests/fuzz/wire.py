@@ -13,7 +13,7 @@ from turn.wire.proxy_protocol import LARGEST, PREFIX, BadHeader, client_of, size
 from turn.wire.stun import (
     HEADER_BYTES,
     SEND_INDICATION,
-    Message,
+    StunMessage,
     WireError,
     parse,
     parse_channel_data,
@@ -38,7 +38,7 @@ def messages(data: bytes) -> None:
         assert (walked.get(XOR_PEER_ADDRESS), walked.get(DATA)) == by_hand
 
 
-def check(message: Message) -> None:
+def check(message: StunMessage) -> None:
     for kind, value in message.attributes:
         assert kind.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value in message.data
     assert message.integrity <= len(message.data) - HEADER_BYTES

@@ -17,7 +17,7 @@ from host.tls import Certificate
 from tests.interop.certificates import make
 from tests.live.test_turn_clients import SECRET, Relay, begin_relay
 from tests.ports import free_port
-from turn.credentials import Credential, mint
+from turn.credentials import MintedCredential, mint
 
 SECONDS = 600
 LIMITS = {"allocations": 500}  # more would want more open files than some machines allow
@@ -56,7 +56,7 @@ class Gated(NamedTuple):
         return {why: count for why, count in (await self.figures() - before).items() if why not in PASSED}
 
 
-def account(letter: str = "r") -> Credential:
+def account(letter: str = "r") -> MintedCredential:
     """As the server hands out: `c` for a room whose descriptions it checks, `r` for a relay-only one."""
     return mint(SECRET.encode(), f"{letter}.{secrets.token_hex(8)}", int(time.time()) + SECONDS)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.async_api import BrowserContext, Page, Route
 
-from turn.credentials import Credential
+from turn.credentials import MintedCredential
 
 PATIENCE = 25.0  # seconds for a condition on a busy machine
 Description = dict[str, str]
@@ -93,7 +93,12 @@ class Pair:
         self.carry = as_it_is
 
     async def open(
-        self, url: str, accounts: tuple[Credential, Credential], *, policy: str = "relay", words: bool = True
+        self,
+        url: str,
+        accounts: tuple[MintedCredential, MintedCredential],
+        *,
+        policy: str = "relay",
+        words: bool = True,
     ) -> None:
         for page, account in zip(self.ends, accounts, strict=True):
             await page.evaluate(OPEN, [url, account._asdict(), policy, words])

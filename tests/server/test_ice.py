@@ -8,7 +8,7 @@ import pytest
 
 from server.ice import CHECKED, IceSettings, chosen, ice_servers
 from turn.credentials import is_live, password_for, user_of
-from turn.gate.gate import VOUCHED
+from turn.gate.gate import SIGNALLED
 
 SECRET = b"0123456789abcdef"
 
@@ -73,4 +73,4 @@ def test_one_relay_is_told_to_everybody() -> None:
 
 
 def test_whose_call_a_relay_takes_in_its_middle_is_known_here() -> None:
-    assert CHECKED == VOUCHED
+    assert CHECKED == SIGNALLED

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from turn.flows import Address
-from turn.gate.gate import Proof, Verdict
+from turn.gate.gate import Gate, Verdict
 from turn.wire.dtls import CLIENT_HELLO, FRAGMENT, HANDSHAKE, RECORD, SERVER_HELLO
 from turn.wire.ice import BINDING_SUCCESS, PING_REQUEST, PING_SUCCESS, SHORT_INTEGRITY
 from turn.wire.integrity import mark
@@ -150,7 +150,7 @@ class Call:
 
     def __init__(
         self,
-        proof: Proof | None = None,
+        proof: Gate | None = None,
         *,
         relay: Address = RELAY,
         peer: Address = PEER,
@@ -159,12 +159,12 @@ class Call:
         ufrags: tuple[bytes, bytes] = UFRAGS,
         admit: bool = True,
     ) -> None:
-        self.proof = proof or Proof()
+        self.proof = proof or Gate()
         self.relay, self.peer, self.ufrags = relay, peer, ufrags
         self.now = 0.0
         self.numbers = count(1)
         if admit:
-            self.proof.admit(relay, user, vouched=vouched)
+            self.proof.add_allocation(relay, user, vouched=vouched)
 
     def say(self, payload: bytes, *, wait: float = 0.0) -> Verdict:
         """From the client."""

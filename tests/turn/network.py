@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from turn.core.effects import Close, Effect, Keep, Link, Open, Release, Send, Unlink
+from turn.core.effects import Close, Effect, Link, Open, Pin, Send, Unlink, Unpin
 from turn.core.relay import Relay, Settings
 from turn.flows import Address, Flow, Packet, Rule
 from turn.policies import Accounts, Limits
@@ -25,7 +25,7 @@ from turn.wire.attributes import (
     Attribute,
 )
 from turn.wire.integrity import OFFERED, long_term_key, mark, sign, sign_sha256, userhash
-from turn.wire.stun import COOKIE_BYTES, HEADER, Message, parse, tlv
+from turn.wire.stun import COOKIE_BYTES, HEADER, StunMessage, parse, tlv
 
 LISTENER = Address.of("192.0.2.1", 3478)
 LISTENER6 = Address.of("2001:db8:5::1", 3478)
@@ -116,11 +116,11 @@ class Network:
                     self.link(flow, rule)
                 case Unlink(flow):
                     del self.links[flow]
-                case Keep(client, listener):
+                case Pin(client, listener):
                     assert self.relay.holds(client, listener)
                     assert (client, listener) not in self.kept
                     self.kept.add((client, listener))
-                case Release(client, listener):
+                case Unpin(client, listener):
                     assert not self.relay.holds(client, listener)
                     self.kept.remove((client, listener))
                 case Send(packet):
@@ -145,10 +145,10 @@ class Network:
 
     def send(self, packet: Packet, left: list[Packet]) -> list[Effect]:
         """Out, or over to our own relayed address inside the process."""
-        assert packet.here in self.open or packet.here in self.relay.listeners
+        assert packet.local in self.open or packet.local in self.relay.listeners
         assert len(packet.data) <= 65507
-        if packet.there in self.open:
-            return self.relay.receive(Packet(packet.there, packet.here, packet.data), self.now, self.wall)
+        if packet.remote in self.open:
+            return self.relay.receive(Packet(packet.remote, packet.local, packet.data), self.now, self.wall)
         left.append(packet)
         return []
 
@@ -221,7 +221,7 @@ class Client:
         options.setdefault("sha256", bool(self.algorithm))
         return compose(kind, (*pairs, *credentials), key=self.key, **options)
 
-    def ask(self, kind: int, *pairs: tuple[Attribute[Any] | int, Any], **options: Any) -> Message | None:
+    def ask(self, kind: int, *pairs: tuple[Attribute[Any] | int, Any], **options: Any) -> StunMessage | None:
         """The answer to a signed request; a stale or missing nonce is fetched first."""
         answer = self.reply(self.raw(self.sign(kind, pairs, **options)))
         if answer and (answer.get(ERROR_CODE) or 0) in (401, 438) and answer.raw(NONCE) != self.nonce:
@@ -229,11 +229,11 @@ class Client:
             answer = self.reply(self.raw(self.sign(kind, pairs, **options)))
         return answer
 
-    def reply(self, packets: list[Packet]) -> Message | None:
-        mine = [packet for packet in packets if packet.there == self.address]
+    def reply(self, packets: list[Packet]) -> StunMessage | None:
+        mine = [packet for packet in packets if packet.remote == self.address]
         if not mine:
             return None
-        assert mine[0].here == self.listener
+        assert mine[0].local == self.listener
         answer = parse(mine[0].data)
         proves = answer.proves_sha256 if self.algorithm else answer.proves
         assert (answer.get(ERROR_CODE) or 0) in (400, 401, 438) or proves(self.key)

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turn.credentials import Credential, expiry_of, is_live, mint, password_for, passwords_for, user_of
+from turn.credentials import MintedCredential, expiry_of, is_live, mint, password_for, passwords_for, user_of
 
 SECRETS = (b"an old secret of ours", b"a new secret of ours")
 
 
 def test_a_known_credential() -> None:
     """Computed with: printf '1800000000:c.7f3a' | openssl dgst -sha1 -hmac 'north wind' -binary | base64"""
-    assert mint(b"north wind", "c.7f3a", 1_800_000_000) == Credential(
+    assert mint(b"north wind", "c.7f3a", 1_800_000_000) == MintedCredential(
         "1800000000:c.7f3a", "0RCygsPUXwkh676bmj4NolEpVC4="
     )
 

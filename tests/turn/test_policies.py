@@ -16,11 +16,11 @@ from turn.policies import (
     NEVER,
     SPECIAL,
     Accounts,
+    AddressSet,
     Limits,
     Login,
     Network,
     PeerTable,
-    Ranges,
     networks,
     subscriber,
 )
@@ -137,7 +137,7 @@ def test_loopback_only_where_it_was_asked_for() -> None:
 @given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)), max_size=8), st.data())
 def test_ranges_are_what_integers_say(blocks: list[tuple[int, int]], data: st.DataObject) -> None:
     spans = [(start >> bits << bits, (start >> bits << bits) + (1 << bits) - 1) for start, bits in blocks]
-    ranges = Ranges(Network(low.to_bytes(4, "big"), high.to_bytes(4, "big")) for low, high in spans)
+    ranges = AddressSet(Network(low.to_bytes(4, "big"), high.to_bytes(4, "big")) for low, high in spans)
     edges = [edge for low, high in spans for edge in (low - 1, low, high, high + 1) if 0 <= edge < 2**32]
     for number in [*edges, *data.draw(st.lists(st.integers(0, 2**32 - 1), max_size=50))]:
         expected = any(low <= number <= high for low, high in spans)

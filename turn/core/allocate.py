@@ -9,11 +9,11 @@ from typing import Any
 
 from turn.core.allocate_checks import CHECKS, choose_ips
 from turn.core.allocations import Allocation
-from turn.core.effects import Close, Effect, Keep, Open
+from turn.core.effects import Close, Effect, Open, Pin
 from turn.core.exchange import Exchange
 from turn.core.ports import pick
 from turn.core.reservations import TOKEN_BYTES, Reservation
-from turn.core.state import State
+from turn.core.state import RelayState
 from turn.errors import FamilyNotSupported, InsufficientCapacity, RelayError
 from turn.flows import Address
 from turn.limits.pace import Pace
@@ -35,7 +35,7 @@ MAX_LIFETIME = 3600  # RFC 8656 §7.2: longer ones keep the ports of clients tha
 MAX_TRIES = 16  # ports that others on this machine hold, before 508
 
 
-class Ports(Enum):
+class PortRequest(Enum):
     """Which port a client asked for."""
 
     ANY = auto()
@@ -44,7 +44,7 @@ class Ports(Enum):
 
 
 @dataclass(slots=True)
-class Opening:
+class PendingAllocation:
     """An Allocate that waits for its ports, one family after the other.
 
     `wanted` are the local addresses still without a port, by family; `refused` the families that get none,
@@ -52,7 +52,7 @@ class Opening:
     """
 
     exchange: Exchange
-    ports: Ports
+    ports: PortRequest
     wanted: dict[int, bytes]
     refused: dict[int, int]
     relays: list[Address] = field(default_factory=list)
@@ -63,136 +63,140 @@ class Opening:
     def family(self) -> int:
         return next(iter(self.wanted))
 
-    def refuse(self, error: RelayError) -> None:
+    def give_up_family(self, error: RelayError) -> None:
         self.refused[self.family] = error.code
         del self.wanted[self.family]
 
 
 def allocate(exchange: Exchange) -> list[Effect]:
     if exchange.allocation is not None and is_repeated(exchange, exchange.allocation):
-        return [exchange.sending(exchange.allocation.answer)]
+        return [exchange.reply(exchange.allocation.answer)]
     if exchange.five_tuple in exchange.state.allocating:
         return []
     for check in CHECKS:
         check(exchange)
     token = exchange.message.get(RESERVATION_TOKEN)
     if token is not None:
-        return settle_reserved(exchange, token)
-    return begin(exchange)
+        return use_reserved(exchange, token)
+    return start_allocation(exchange)
 
 
 def is_repeated(exchange: Exchange, allocation: Allocation) -> bool:
     """The same request again: its answer was lost on the way, or is late (RFC 8656 §7.2, first check)."""
     known = (allocation.transaction, allocation.username)
-    return known == (exchange.message.transaction, exchange.signed.username)
+    return known == (exchange.message.transaction, exchange.signer.username)
 
 
-def begin(exchange: Exchange) -> list[Effect]:
+def start_allocation(exchange: Exchange) -> list[Effect]:
     """Raises QuotaReached and InsufficientCapacity."""
     state, pair = exchange.state, exchange.message.get(EVEN_PORT)
-    ports = Ports.ANY if pair is None else Ports.PAIR if pair else Ports.EVEN
+    ports = PortRequest.ANY if pair is None else PortRequest.PAIR if pair else PortRequest.EVEN
     ips = choose_ips(exchange)
     wanted = {family: ip for family, ip in ips.items() if ip}
-    opening = Opening(exchange, ports, wanted, dict.fromkeys(ips.keys() - wanted, FamilyNotSupported.code))
-    state.charge(exchange.signed.user, exchange.client.ip, charge(ports), exchange.now)
+    pending = PendingAllocation(
+        exchange, ports, wanted, dict.fromkeys(ips.keys() - wanted, FamilyNotSupported.code)
+    )
+    state.charge_allocation(exchange.signer.user, exchange.client.ip, ports_charged(ports), exchange.now)
     state.allocating.add(exchange.five_tuple)
-    return ask(opening)
+    return request_port(pending)
 
 
-def charge(ports: Ports) -> int:
-    return 2 if ports is Ports.PAIR else 1
+def ports_charged(ports: PortRequest) -> int:
+    return 2 if ports is PortRequest.PAIR else 1
 
 
-def ask(opening: Opening) -> list[Effect]:
+def request_port(pending: PendingAllocation) -> list[Effect]:
     """Ask the engine for a port, or do without where none is left to try."""
-    state = opening.exchange.state
+    state = pending.exchange.state
     low, high = state.settings.ports
     port = None
-    if len(opening.tried) < MAX_TRIES:
-        port = pick(low, high, lambda port: fits(opening, port), state.settings.choose)
+    if len(pending.tried) < MAX_TRIES:
+        port = pick(low, high, lambda port: may_use(pending, port), state.settings.choose)
     if port is None:
-        return give_up(opening)
-    opening.tried.add(port)
-    return wait_for(opening, Address(opening.wanted[opening.family], port))
+        return give_up(pending)
+    pending.tried.add(port)
+    return open_port(pending, Address(pending.wanted[pending.family], port))
 
 
-def give_up(opening: Opening) -> list[Effect]:
-    exchange = opening.exchange
-    exchange.state.quota.give(exchange.signed.user, exchange.client.ip, charge(opening.ports))
-    opening.refuse(InsufficientCapacity("ports"))
-    return go_on(opening)
+def give_up(pending: PendingAllocation) -> list[Effect]:
+    exchange = pending.exchange
+    exchange.state.quota.give_back(exchange.signer.user, exchange.client.ip, ports_charged(pending.ports))
+    pending.give_up_family(InsufficientCapacity("ports"))
+    return next_family(pending)
 
 
-def go_on(opening: Opening) -> list[Effect]:
+def next_family(pending: PendingAllocation) -> list[Effect]:
     """With the other family, or with the answer: one of two is enough (RFC 8656 §7.2)."""
-    exchange = opening.exchange
-    while opening.wanted:
+    exchange = pending.exchange
+    while pending.wanted:
         try:
-            exchange.state.quota.take(exchange.signed.user, exchange.client.ip, charge(opening.ports))
+            exchange.state.quota.reserve(
+                exchange.signer.user, exchange.client.ip, ports_charged(pending.ports)
+            )
         except RelayError:
-            opening.refuse(InsufficientCapacity("quota"))
+            pending.give_up_family(InsufficientCapacity("quota"))
             continue
-        opening.tried.clear()
-        return ask(opening)
+        pending.tried.clear()
+        return request_port(pending)
     exchange.state.allocating.discard(exchange.five_tuple)
-    return finish(opening) if opening.relays else [exchange.refusal(InsufficientCapacity("ports"))]
+    return finish(pending) if pending.relays else [exchange.error_response(InsufficientCapacity("ports"))]
 
 
-def fits(opening: Opening, port: int) -> bool:
-    state, ip = opening.exchange.state, opening.wanted[opening.family]
-    if port in opening.tried or not state.is_free(Address(ip, port)):
+def may_use(pending: PendingAllocation, port: int) -> bool:
+    state, ip = pending.exchange.state, pending.wanted[pending.family]
+    if port in pending.tried or not state.is_free(Address(ip, port)):
         return False
-    if opening.ports is Ports.ANY:
+    if pending.ports is PortRequest.ANY:
         return True
     if port % 2:
         return False
     sibling = Address(ip, port + 1)
-    return opening.ports is Ports.EVEN or (port < state.settings.ports[1] and state.is_free(sibling))
+    return pending.ports is PortRequest.EVEN or (port < state.settings.ports[1] and state.is_free(sibling))
 
 
-def wait_for(opening: Opening, relay: Address) -> list[Effect]:
-    opening.exchange.state.waiting[relay] = partial(opened, opening, relay)
+def open_port(pending: PendingAllocation, relay: Address) -> list[Effect]:
+    pending.exchange.state.pending_ports[relay] = partial(port_opened, pending, relay)
     return [Open(relay)]
 
 
-def opened(opening: Opening, relay: Address, taken: bool) -> list[Effect]:
+def port_opened(pending: PendingAllocation, relay: Address, taken: bool) -> list[Effect]:
     """The engine has answered: go on with the second of a pair, with the answer, or with another port."""
     if not taken:
-        given_back: list[Effect] = [Close(opening.first)] if opening.first else []
-        opening.first = None
-        return given_back + ask(opening)
-    if opening.ports is Ports.PAIR and opening.first is None:
-        opening.first = relay
-        return wait_for(opening, relay._replace(port=relay.port + 1))
-    opening.relays.append(opening.first or relay)
-    kept = relay if opening.first else None
-    opening.first = None
-    del opening.wanted[opening.family]
-    return go_on(opening) if kept is None else keep(opening, kept)
+        given_back: list[Effect] = [Close(pending.first)] if pending.first else []
+        pending.first = None
+        return given_back + request_port(pending)
+    if pending.ports is PortRequest.PAIR and pending.first is None:
+        pending.first = relay
+        return open_port(pending, relay._replace(port=relay.port + 1))
+    pending.relays.append(pending.first or relay)
+    kept = relay if pending.first else None
+    pending.first = None
+    del pending.wanted[pending.family]
+    return next_family(pending) if kept is None else reserve_second(pending, kept)
 
 
-def keep(opening: Opening, relay: Address) -> list[Effect]:
+def reserve_second(pending: PendingAllocation, relay: Address) -> list[Effect]:
     """The second of a pair, for who shows the token; of such there is only one family (RFC 8656 §7.2)."""
-    exchange = opening.exchange
+    exchange = pending.exchange
     exchange.state.allocating.discard(exchange.five_tuple)
     token = make_token(exchange.state)
-    reservation = Reservation(relay, exchange.signed.user, exchange.client.ip)
+    reservation = Reservation(relay, exchange.signer.user, exchange.client.ip)
     exchange.state.reservations.add(token, reservation, exchange.now)
-    return establish(exchange, opening.relays, exchange.client.ip, (RESERVATION_TOKEN, token))
+    return establish(exchange, pending.relays, exchange.client.ip, (RESERVATION_TOKEN, token))
 
 
-def finish(opening: Opening) -> list[Effect]:
-    codes = [(ADDRESS_ERROR_CODE, refused) for refused in opening.refused.items()]
-    return establish(opening.exchange, opening.relays, opening.exchange.client.ip, *codes)
+def finish(pending: PendingAllocation) -> list[Effect]:
+    codes = [(ADDRESS_ERROR_CODE, refused) for refused in pending.refused.items()]
+    return establish(pending.exchange, pending.relays, pending.exchange.client.ip, *codes)
 
 
-def make_token(state: State) -> bytes:
+def make_token(state: RelayState) -> bytes:
     return state.settings.choose(256**TOKEN_BYTES).to_bytes(TOKEN_BYTES, "big")
 
 
-def settle_reserved(exchange: Exchange, token: bytes) -> list[Effect]:
+def use_reserved(exchange: Exchange, token: bytes) -> list[Effect]:
     """The port that was kept is open already, and counted already."""
-    reservation = exchange.state.reservations.take(token)
+    reservation = exchange.state.reservations.claim(token)
     return establish(exchange, [reservation.relay], reservation.charged)
 
 
@@ -200,33 +204,33 @@ def establish(
     exchange: Exchange, relays: list[Address], charged: bytes, *more: tuple[Attribute[Any], Any]
 ) -> list[Effect]:
     """The allocation exists from here on; its answer is kept for a retransmission of the request."""
-    state, lifetime = exchange.state, granted(exchange.message.get(LIFETIME))
+    state, lifetime = exchange.state, granted_lifetime(exchange.message.get(LIFETIME))
     pace = Pace(state.settings.limits)
-    made = [made_for(exchange, relay, charged, pace) for relay in relays]
+    made = [new_allocation(exchange, relay, charged, pace) for relay in relays]
     for allocation in made:
         state.allocations.add(allocation)
         state.allocations.renew(allocation, exchange.now + lifetime)
-    answer = exchange.success(
-        *((XOR_RELAYED_ADDRESS, state.reach.outside(relay)) for relay in relays),
+    answer = exchange.success_response(
+        *((XOR_RELAYED_ADDRESS, state.destinations.to_public(relay)) for relay in relays),
         (LIFETIME, lifetime),
         *more,
         (XOR_MAPPED_ADDRESS, exchange.client),
     )
     for allocation in made:
         allocation.answer = answer.packet.data
-    return [Keep(*exchange.five_tuple), answer]
+    return [Pin(*exchange.five_tuple), answer]
 
 
-def made_for(exchange: Exchange, relay: Address, charged: bytes, pace: Pace) -> Allocation:
-    proof = exchange.signed
+def new_allocation(exchange: Exchange, relay: Address, charged: bytes, pace: Pace) -> Allocation:
+    signer = exchange.signer
     return Allocation(
         client=exchange.client,
-        listener=exchange.packet.here,
+        listener=exchange.packet.local,
         relay=relay,
-        username=proof.username,
-        user=proof.user,
-        key=proof.key,
-        algorithm=proof.algorithm,
+        username=signer.username,
+        user=signer.user,
+        key=signer.key,
+        algorithm=signer.algorithm,
         charged=charged,
         transaction=exchange.message.transaction,
         pace=pace,
@@ -239,10 +243,10 @@ def is_recent(exchange: Exchange) -> bool:
 
     Others are not told of them: pion's client, which many servers are built on, takes a Data indication
     without DATA for the end of its connection."""
-    message, algorithm = exchange.message, exchange.signed.algorithm
+    message, algorithm = exchange.message, exchange.signer.algorithm
     return algorithm != NAMES_NONE or message.has(DONT_FRAGMENT) or message.has(ADDITIONAL_ADDRESS_FAMILY)
 
 
-def granted(asked: int | None) -> int:
+def granted_lifetime(asked: int | None) -> int:
     """How long an allocation lives: never less than the default, never more than the most (RFC 8656 §7.2)."""
     return max(DEFAULT_LIFETIME, min(asked or 0, MAX_LIFETIME))

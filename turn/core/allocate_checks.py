@@ -62,7 +62,7 @@ def check_token(exchange: Exchange) -> None:
         return
     if any(message.has(row) for row in BESIDE_NO_TOKEN):
         raise BadRequest("a token says it all")
-    exchange.state.reservations.check(token, exchange.signed.user)
+    exchange.state.reservations.check_owner(token, exchange.signer.user)
 
 
 def check_both_families(exchange: Exchange) -> None:
@@ -83,7 +83,7 @@ def check_pair(exchange: Exchange) -> None:
 
 def refuse_pair(exchange: Exchange) -> None:
     """Whoever shows the token may come to another process of ours, which does not hold the port."""
-    if exchange.message.get(EVEN_PORT) and exchange.state.settings.several:
+    if exchange.message.get(EVEN_PORT) and exchange.state.settings.many_processes:
         raise InsufficientCapacity("pair")
 
 
@@ -141,4 +141,4 @@ def choose_ips(exchange: Exchange) -> dict[int, bytes | None]:
 def ip_of(exchange: Exchange, family: int) -> bytes | None:
     if family not in SIZES:
         return None
-    return relay_ip(exchange.state.settings, exchange.packet.here.ip, SIZES[family])
+    return relay_ip(exchange.state.settings, exchange.packet.local.ip, SIZES[family])

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from turn.core.effects import Close, Effect, Link, Release, Unlink
-from turn.core.peers import Reach
+from turn.core.effects import Close, Effect, Link, Unlink, Unpin
+from turn.core.peers import Destinations
 from turn.core.settings import Settings
 from turn.deadlines import Deadlines
 from turn.errors import BadRequest, FamilyMismatch, InsufficientCapacity
 from turn.flows import Address, Flow, Rule, Traffic
-from turn.gate.gate import Proof, is_vouched
+from turn.gate.gate import Gate, is_signalled
 from turn.limits.buckets import NUMBERS, Buckets
 from turn.limits.pace import Pace
 from turn.limits.quotas import exceeds
@@ -20,7 +20,7 @@ from turn.wire.integrity import NAMES_NONE
 
 PERMISSION_LIFETIME = 300.0  # RFC 8656 §9
 CHANNEL_LIFETIME = 600.0  # RFC 8656 §12
-MAX_SPOKEN_TO = 64  # per allocation: bounds its memory, and makes it a poor scanner
+MAX_SENT_TO = 64  # per allocation: bounds its memory, and makes it a poor scanner
 NEW_PEERS_BURST = (
     256.0  # a browser has eight allocations, and asks in each for all of its partner's candidates
 )
@@ -52,7 +52,7 @@ class Allocation:
     permissions: dict[bytes, float] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
     numbers: dict[Address, int] = field(default_factory=dict)
-    spoken_to: set[Address] = field(default_factory=set)  # by Send indications
+    sent_to: set[Address] = field(default_factory=set)  # by Send indications
     links: dict[Address, Link] = field(default_factory=dict)  # that hold now
     hears_icmp: bool = False  # whether its client is told what ICMP says of its peers
     sibling: Allocation | None = None
@@ -72,7 +72,7 @@ class Allocation:
         return self.permissions.get(ip, now) > now
 
 
-Part = tuple[Allocation, bytes | int | None]  # an allocation's permission, its channel, or all of it
+Deadline = tuple[Allocation, bytes | int | None]  # an allocation's permission, its channel, or all of it
 
 
 class Allocations:
@@ -83,15 +83,15 @@ class Allocations:
         self._by_client: dict[tuple[Address, Address], Allocation] = {}
         self.by_relay: dict[Address, Allocation] = {}
         self._reaching: dict[Address, set[Allocation]] = {}  # whose flows end at one of our relayed addresses
-        self._deadlines: Deadlines[Part] = Deadlines()
-        self.reach = Reach(settings, self.by_relay)
-        self.proof = Proof(settings.encrypted_only)
+        self._deadlines: Deadlines[Deadline] = Deadlines()
+        self.destinations = Destinations(settings, self.by_relay)
+        self.gate = Gate(settings.encrypted_only)
         self.carried: Mapping[Flow, Traffic] = {}  # by the engine, where one is told of
 
     def _apply(self, settings: Settings) -> None:
         self._limits = limits = settings.limits
         levels = settings.ledger.levels("new peers", NUMBERS)
-        self._newcomers = Buckets(limits.new_peers_per_second, NEW_PEERS_BURST, settings.nonce_key, levels)
+        self._new_peers = Buckets(limits.new_peers_per_second, NEW_PEERS_BURST, settings.nonce_key, levels)
         self._rule = Rule(None, limits.packets_per_second, limits.bits_per_second)
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ class Allocations:
         """The clients that have one, each with the listener that it came in by."""
         return iter(self._by_client)
 
-    def find(self, client: Address, listener: Address) -> Allocation | None:
+    def of_client(self, client: Address, listener: Address) -> Allocation | None:
         return self._by_client.get((client, listener))
 
     def add(self, allocation: Allocation) -> None:
@@ -113,8 +113,8 @@ class Allocations:
         if first is not allocation:
             first.sibling, allocation.sibling = allocation, first
         self.by_relay[allocation.relay] = allocation
-        vouched = is_vouched(allocation.username, allocation.user)
-        self.proof.admit(allocation.relay, allocation.user, vouched=vouched)
+        vouched = is_signalled(allocation.username, allocation.user)
+        self.gate.add_allocation(allocation.relay, allocation.user, vouched=vouched)
 
     def renew(self, allocation: Allocation, ends: float) -> None:
         allocation.ends = ends
@@ -127,7 +127,7 @@ class Allocations:
             self._deadlines.drop((allocation, part))
         left = self._leave_client(allocation)
         del self.by_relay[allocation.relay]
-        self.proof.forget(allocation.relay)
+        self.gate.remove_allocation(allocation.relay)
         for peer in allocation.links:
             self._forget_reaching(allocation, peer)
         others = self._reaching.pop(allocation.relay, set())
@@ -139,7 +139,7 @@ class Allocations:
         owner, sibling = (allocation.client, allocation.listener), allocation.sibling
         if sibling is None:
             del self._by_client[owner]
-            return [Release(*owner)]
+            return [Unpin(*owner)]
         self._by_client[owner], sibling.sibling = sibling, None
         return []
 
@@ -156,17 +156,17 @@ class Allocations:
         for owner, ip in owners:
             owner.permissions[ip] = now + PERMISSION_LIFETIME
             self._deadlines.set((owner, ip), now + PERMISSION_LIFETIME)
-        return [effect for owner in allocation.both for effect in self._wake_channels(owner, ips, now)]
+        return [effect for owner in allocation.both for effect in self._link_channels(owner, ips, now)]
 
     def _may_meet(self, allocation: Allocation, now: float, peers: int = 1) -> bool:
         """By user, since a new allocation is quickly made; a new port of a known peer counts as one, too."""
-        return self._newcomers.take(allocation.user.encode(), now, peers)
+        return self._new_peers.spend(allocation.user.encode(), now, peers)
 
-    def _wake_channels(self, allocation: Allocation, ips: set[bytes], now: float) -> Iterator[Effect]:
+    def _link_channels(self, allocation: Allocation, ips: set[bytes], now: float) -> Iterator[Effect]:
         """The flows of channels whose permission had ended before they did."""
         idle = [peer for peer in allocation.numbers if peer.ip in ips and peer not in allocation.links]
         for peer in idle:
-            yield from self.settle(allocation, peer, now)
+            yield from self.update_link(allocation, peer, now)
 
     def bind(self, allocation: Allocation, number: int, peer: Address, now: float) -> list[Effect]:
         """Bind or refresh a channel and its permission (RFC 8656 §12.2); siblings share the numbers. Raises
@@ -183,29 +183,29 @@ class Allocations:
         allocation.channels[number] = Channel(peer, now + CHANNEL_LIFETIME)
         allocation.numbers[peer] = number
         self._deadlines.set((allocation, number), now + CHANNEL_LIFETIME)
-        return effects + self.settle(allocation, peer, now)
+        return effects + self.update_link(allocation, peer, now)
 
-    def speak(self, allocation: Allocation, peer: Address, now: float) -> list[Effect] | None:
+    def link_for_send(self, allocation: Allocation, peer: Address, now: float) -> list[Effect] | None:
         """A Send indication goes to this peer; None where it must not, for there are too many new ones."""
         if peer in allocation.links:
             return []
-        if peer in allocation.spoken_to or peer in allocation.numbers:
-            return self.settle(allocation, peer, now)
+        if peer in allocation.sent_to or peer in allocation.numbers:
+            return self.update_link(allocation, peer, now)
         if not self._may_meet(allocation, now):
             return None
-        if len(allocation.spoken_to) >= MAX_SPOKEN_TO:
+        if len(allocation.sent_to) >= MAX_SENT_TO:
             return []
-        allocation.spoken_to.add(peer)
-        return self.settle(allocation, peer, now)
+        allocation.sent_to.add(peer)
+        return self.update_link(allocation, peer, now)
 
     def may_carry(self, allocation: Allocation, octets: int, now: float) -> bool:
         """Whether its client's pace allows another packet."""
         flows = (link.flow for one in allocation.both for link in one.links.values())
-        return allocation.pace.take(octets, now, flows, self.carried)
+        return allocation.pace.spend(octets, now, flows, self.carried)
 
-    def settle(self, allocation: Allocation, peer: Address, now: float) -> list[Effect]:
+    def update_link(self, allocation: Allocation, peer: Address, now: float) -> list[Effect]:
         """Link, unlink or replace the flow to one peer, as things stand now."""
-        have, want = allocation.links.get(peer), self._wanted(allocation, peer, now)
+        have, want = allocation.links.get(peer), self._wanted_link(allocation, peer, now)
         if have == want:
             return []
         effects: list[Effect] = []
@@ -215,30 +215,30 @@ class Allocations:
             effects.append(Unlink(have.flow))
         if want:
             allocation.links[peer] = want
-            if self.reach.is_relayed(peer):
+            if self.destinations.is_relayed(peer):
                 self._reaching.setdefault(peer, set()).add(allocation)
             effects.append(want)
         return effects
 
-    def _wanted(self, allocation: Allocation, peer: Address, now: float) -> Link | None:
-        media = self.proof.media(allocation.relay, peer)
-        flow = self._way(allocation, peer, now) if media is None or media else None
+    def _wanted_link(self, allocation: Allocation, peer: Address, now: float) -> Link | None:
+        media = self.gate.media(allocation.relay, peer)
+        flow = self._flow_to(allocation, peer, now) if media is None or media else None
         return Link(flow, self._rule._replace(media=media)) if flow else None
 
-    def _way(self, allocation: Allocation, peer: Address, now: float) -> Flow | None:
-        if not allocation.permits(peer.ip, now) or not self.reach.leads_to(peer):
+    def _flow_to(self, allocation: Allocation, peer: Address, now: float) -> Flow | None:
+        if not allocation.permits(peer.ip, now) or not self.destinations.may_send_to(peer):
             return None
         number = allocation.numbers.get(peer)
-        if number is None and not (peer in allocation.spoken_to and self.reach.shows_as_is(peer)):
+        if number is None and not (peer in allocation.sent_to and self.destinations.is_untranslated(peer)):
             return None
         return Flow(allocation.client, allocation.listener, number, allocation.relay, peer)
 
-    def look_again(self, now: float) -> Iterator[Effect]:
+    def recheck(self, now: float) -> Iterator[Effect]:
         """Flows that end at a relayed address of another process of ours end with it: nobody says when."""
-        over = [peer for peer in self._reaching if not self.reach.leads_to(peer)]
+        over = [peer for peer in self._reaching if not self.destinations.may_send_to(peer)]
         for peer in over:
             for allocation in list(self._reaching[peer]):
-                yield from self.settle(allocation, peer, now)
+                yield from self.update_link(allocation, peer, now)
 
     def _forget_reaching(self, allocation: Allocation, peer: Address) -> None:
         others = self._reaching.get(peer)
@@ -249,8 +249,8 @@ class Allocations:
 
     def expire(self, now: float) -> Iterator[Effect | Allocation]:
         """What follows from the time: effects, and each allocation that is over, for its owner to remove."""
-        for relay, peer in self.proof.expire(now):
-            yield from self.settle(self.by_relay[relay], peer, now)
+        for relay, peer in self.gate.expire(now):
+            yield from self.update_link(self.by_relay[relay], peer, now)
         for allocation, part in self._deadlines.due(now):
             if part is None:
                 yield allocation
@@ -259,19 +259,19 @@ class Allocations:
             else:
                 channel = allocation.channels.pop(part)
                 del allocation.numbers[channel.peer]
-                yield from self.settle(allocation, channel.peer, now)
+                yield from self.update_link(allocation, channel.peer, now)
 
     def _end_permission(self, allocation: Allocation, ip: bytes, now: float) -> Iterator[Effect]:
         del allocation.permissions[ip]
-        allocation.spoken_to = {peer for peer in allocation.spoken_to if peer.ip != ip}
+        allocation.sent_to = {peer for peer in allocation.sent_to if peer.ip != ip}
         for peer in [peer for peer in allocation.links if peer.ip == ip]:
-            yield from self.settle(allocation, peer, now)
+            yield from self.update_link(allocation, peer, now)
 
-    def adopt(self, settings: Settings, now: float) -> list[Effect]:
+    def reload(self, settings: Settings, now: float) -> list[Effect]:
         """From now on these settings: what they deny ends, what goes on has the new limits."""
         self._apply(settings)
-        self.reach.adopt(settings)
-        self.proof.adopt(settings.encrypted_only, now)
+        self.destinations.reload(settings)
+        self.gate.set_mode(settings.encrypted_only, now)
         paces: dict[tuple[Address, Address], Pace] = {}
         effects: list[Effect] = []
         for allocation in self.by_relay.values():
@@ -281,12 +281,12 @@ class Allocations:
         return effects
 
     def _withdraw(self, allocation: Allocation, now: float) -> Iterator[Effect]:
-        for ip in [ip for ip in allocation.permissions if not self.reach.keeps(ip)]:
+        for ip in [ip for ip in allocation.permissions if not self.destinations.still_allows(ip)]:
             self._deadlines.drop((allocation, ip))
             yield from self._end_permission(allocation, ip, now)
-        for peer in {*allocation.links, *allocation.numbers, *allocation.spoken_to}:
-            yield from self.settle(allocation, peer, now)
+        for peer in {*allocation.links, *allocation.numbers, *allocation.sent_to}:
+            yield from self.update_link(allocation, peer, now)
 
     def next_expiry(self) -> float | None:
-        times = (self._deadlines.next(), self.proof.next_expiry())
+        times = (self._deadlines.next(), self.gate.next_expiry())
         return min((time for time in times if time is not None), default=None)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from turn.core.exchange import Exchange, Proof
-from turn.core.state import State
+from turn.core.exchange import Credentials, Exchange
+from turn.core.state import RelayState
 from turn.credentials import expiry_of
 from turn.errors import BadRequest, StaleNonce, Unauthenticated
 from turn.wire.attributes import NONCE, PASSWORD_ALGORITHM, PASSWORD_ALGORITHMS, REALM, USERHASH, USERNAME
 from turn.wire.integrity import ALGORITHMS, NAMES_NONE, OFFERED, long_term_key
-from turn.wire.stun import Message
+from turn.wire.stun import StunMessage
 
 MAX_USERNAME_BYTES = 508  # RFC 8489 §14.3
 NOBODY = "\0"  # a name that no configuration can hold
 
 
-def authenticate(exchange: Exchange) -> Proof:
+def authenticate(exchange: Exchange) -> Credentials:
     """Raises Unauthenticated, BadRequest or StaleNonce. Nothing of a request that fails is kept.
 
     The nonce is asked for before the signature, not after it as in the RFC: who cannot read our replies at
@@ -30,7 +30,7 @@ def authenticate(exchange: Exchange) -> Proof:
     return prove(exchange, username, algorithm)
 
 
-def check_parts(message: Message, *, sha256: bool) -> None:
+def check_parts(message: StunMessage, *, sha256: bool) -> None:
     if not (message.integrity or (sha256 and message.sha256)):
         raise Unauthenticated
     named = message.has(USERNAME) or (sha256 and message.has(USERHASH))
@@ -38,7 +38,7 @@ def check_parts(message: Message, *, sha256: bool) -> None:
         raise BadRequest("a part is missing")
 
 
-def read_algorithm(message: Message) -> bytes:
+def read_algorithm(message: StunMessage) -> bytes:
     """How the client hashed its password. What it says that we offered must be what we did, or somebody on
     the path has made it less; and who names an algorithm signs with SHA-256 (RFC 8489 §9.2.4, §9.2.5)."""
     named, offered = message.raw(PASSWORD_ALGORITHM), message.raw(PASSWORD_ALGORITHMS)
@@ -49,7 +49,7 @@ def read_algorithm(message: Message) -> bytes:
     return named
 
 
-def read_username(state: State, message: Message) -> str:
+def read_username(state: RelayState, message: StunMessage) -> str:
     raw = message.raw(USERNAME)
     if raw is None:
         return state.hashed.get(message.raw(USERHASH) or b"", NOBODY)
@@ -61,17 +61,17 @@ def read_username(state: State, message: Message) -> str:
         raise Unauthenticated from None
 
 
-def check_realm(state: State, message: Message) -> None:
+def check_realm(state: RelayState, message: StunMessage) -> None:
     if message.raw(REALM) != state.settings.realm.encode():
         raise Unauthenticated
 
 
-def prove(exchange: Exchange, username: str, algorithm: bytes) -> Proof:
+def prove(exchange: Exchange, username: str, algorithm: bytes) -> Credentials:
     """Whose key made the MESSAGE-INTEGRITY. An allocation goes on with the key that it was made with, so that
     credentials are asked for their time only when one is made, unless an operator wants it stricter."""
     allocation = exchange.allocation
     if allocation is not None and (allocation.username, allocation.algorithm) == (username, algorithm):
-        proof = Proof(username, allocation.user, allocation.key, algorithm)
+        proof = Credentials(username, allocation.user, allocation.key, algorithm)
         if is_proven(exchange, proof.key) and may_go_on(exchange, username):
             return proof
         raise Unauthenticated
@@ -80,21 +80,21 @@ def prove(exchange: Exchange, username: str, algorithm: bytes) -> Proof:
 
 def may_go_on(exchange: Exchange, username: str) -> bool:
     settings = exchange.state.settings
-    return not settings.strict_expiry or settings.keys.login(username, exchange.wall) is not None
+    return not settings.strict_expiry or settings.users.login(username, exchange.wall) is not None
 
 
-def prove_anew(exchange: Exchange, username: str, algorithm: bytes) -> Proof:
+def prove_anew(exchange: Exchange, username: str, algorithm: bytes) -> Credentials:
     lockout, ip, now = exchange.state.lockout, exchange.client.ip, exchange.now
     may_be_guessed = expiry_of(username) is None
-    if may_be_guessed and lockout.holds(ip, username, now):
+    if may_be_guessed and lockout.is_locked(ip, username, now):
         exchange.state.counts["locked out"] += 1
         raise Unauthenticated
     for proof in look_up(exchange, username, algorithm):
         if is_proven(exchange, proof.key):
-            lockout.forget(ip, username)
+            lockout.note_right(ip, username)
             return proof
     if may_be_guessed:
-        lockout.fail(ip, username, now)
+        lockout.note_wrong(ip, username, now)
     raise Unauthenticated
 
 
@@ -106,15 +106,17 @@ def is_proven(exchange: Exchange, key: bytes) -> bool:
     return message.proves(key)
 
 
-def look_up(exchange: Exchange, username: str, algorithm: bytes) -> list[Proof]:
+def look_up(exchange: Exchange, username: str, algorithm: bytes) -> list[Credentials]:
     """Every key that would prove the name now; for an unknown one a key that nobody has, so that an answer
     takes as long as for a known one."""
     settings = exchange.state.settings
-    login = settings.keys.login(username, exchange.wall)
+    login = settings.users.login(username, exchange.wall)
     if login is None:
-        return [Proof(username, username, settings.nonce_key, algorithm)]
+        return [Credentials(username, username, settings.nonce_key, algorithm)]
     return [
-        Proof(username, login.user, long_term_key(username, settings.realm, password, algorithm), algorithm)
+        Credentials(
+            username, login.user, long_term_key(username, settings.realm, password, algorithm), algorithm
+        )
         for password in login.passwords
     ]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from turn.core.allocations import Allocation
 from turn.core.effects import Effect, Send
-from turn.core.state import State
+from turn.core.state import RelayState
 from turn.errors import BadRequest, FamilyMismatch
 from turn.flows import Address, Packet
 from turn.wire.attributes import DATA, DONT_FRAGMENT, ICMP, XOR_PEER_ADDRESS, Attribute
@@ -27,36 +27,36 @@ UNDERSTOOD = frozenset((XOR_PEER_ADDRESS.type, DATA.type, DONT_FRAGMENT.type))
 
 # ICMP types that a client is told of, by the bytes of the family's addresses (RFC 8656 §11.5): unreachable
 # and time exceeded; unreachable, too big and time exceeded.
-TOLD = {4: (3, 11), 16: (1, 2, 3)}
+FORWARDED = {4: (3, 11), 16: (1, 2, 3)}
 TOO_BIG = {4: (3, 4), 16: (2, 0)}  # type and code of the errors whose data says which size would pass
 NO_DATA = bytes(4)
 
 
-class Drop(Exception):  # no error: most of what the Internet sends us ends here
+class Dropped(Exception):  # no error: most of what the Internet sends us ends here
     """A packet that goes nowhere; its text is the name that it is counted under."""
 
 
-def from_client(state: State, packet: Packet, now: float) -> list[Effect]:
+def from_client(state: RelayState, packet: Packet, now: float) -> list[Effect]:
     """A Send indication (RFC 8656 §11.2). Raises Drop."""
-    allocation = state.allocations.find(packet.there, packet.here)
+    allocation = state.allocations.of_client(packet.remote, packet.local)
     if allocation is None:
-        raise Drop("no allocation")
+        raise Dropped("no allocation")
     plain, whole = parse_send(packet.data), False
     if plain is not None:
         outer, payload = plain
     else:
         outer, payload, whole = read_send(packet.data)
-    peer = state.reach.inside(outer)
+    peer = state.destinations.to_local(outer)
     if len(peer.ip) != len(allocation.relay.ip):
         allocation = sibling_for(allocation, peer)
     check_way(state, allocation, peer, now)
-    passes, changes = judge(state, allocation, peer, payload, now, outward=True)
+    passes, changes = judge_payload(state, allocation, peer, payload, now, outward=True)
     if not passes:
         return changes
-    links = state.allocations.speak(allocation, peer, now)
+    links = state.allocations.link_for_send(allocation, peer, now)
     if links is None:
-        raise Drop("new peers")
-    sent = pass_on(state, allocation, allocation.relay, peer, payload, now)
+        raise Dropped("new peers")
+    sent = forward(state, allocation, allocation.relay, peer, payload, now)
     if whole:  # its client waits for the error where this does not fit
         allocation.hears_icmp = True
         sent = Send(sent.packet._replace(dont_fragment=True))
@@ -67,7 +67,7 @@ def sibling_for(allocation: Allocation, peer: Address) -> Allocation:
     try:
         return allocation.facing(peer.ip)
     except FamilyMismatch:
-        raise Drop("no permission") from None
+        raise Dropped("no permission") from None
 
 
 def read_send(data: bytes) -> tuple[Address, bytes, bool]:
@@ -76,94 +76,97 @@ def read_send(data: bytes) -> tuple[Address, bytes, bool]:
         message = parse(data)
         peer, payload = message.get(XOR_PEER_ADDRESS), message.get(DATA)
     except (WireError, BadRequest):
-        raise Drop("malformed") from None
+        raise Dropped("malformed") from None
     if peer is None or payload is None or message.unknown(UNDERSTOOD):
-        raise Drop("malformed")
+        raise Dropped("malformed")
     return peer, payload, message.has(DONT_FRAGMENT)
 
 
-def from_channel(state: State, packet: Packet, now: float) -> list[Effect]:
+def from_channel(state: RelayState, packet: Packet, now: float) -> list[Effect]:
     """ChannelData (RFC 8656 §12.6). Raises Drop."""
-    allocation = state.allocations.find(packet.there, packet.here)
+    allocation = state.allocations.of_client(packet.remote, packet.local)
     if allocation is None:
-        raise Drop("no allocation")
+        raise Dropped("no allocation")
     try:
         number, payload = parse_channel_data(packet.data)
     except WireError:
-        raise Drop("malformed") from None
+        raise Dropped("malformed") from None
     if number not in allocation.channels and allocation.sibling:
         allocation = allocation.sibling
     channel = allocation.channels.get(number)
     if channel is None:
-        raise Drop("no channel")
+        raise Dropped("no channel")
     check_way(state, allocation, channel.peer, now)
-    passes, changes = judge(state, allocation, channel.peer, payload, now, outward=True)
+    passes, changes = judge_payload(state, allocation, channel.peer, payload, now, outward=True)
     if not passes:
         return changes
-    links = state.allocations.settle(allocation, channel.peer, now)
-    return [*changes, *links, pass_on(state, allocation, allocation.relay, channel.peer, payload, now)]
+    links = state.allocations.update_link(allocation, channel.peer, now)
+    return [*changes, *links, forward(state, allocation, allocation.relay, channel.peer, payload, now)]
 
 
-def from_peer(state: State, allocation: Allocation, packet: Packet, now: float) -> list[Effect]:
+def from_peer(state: RelayState, allocation: Allocation, packet: Packet, now: float) -> list[Effect]:
     """A datagram at a relayed address (RFC 8656 §11.3, §12.7). Raises Drop."""
-    peer = packet.there
+    peer = packet.remote
     if not allocation.permits(peer.ip, now):
-        raise Drop("no permission")
+        raise Dropped("no permission")
     if len(packet.data) > MAX_PAYLOAD:
-        raise Drop("too large")
-    passes, changes = judge(state, allocation, peer, packet.data, now, outward=False)
+        raise Dropped("too large")
+    passes, changes = judge_payload(state, allocation, peer, packet.data, now, outward=False)
     if not passes:
         return changes
     number = allocation.numbers.get(peer)
     if number is None:
-        data = data_indication(state.next_transaction(), state.reach.outside(peer), packet.data)
+        data = data_indication(state.next_transaction(), state.destinations.to_public(peer), packet.data)
     else:
         data = channel_data(number, packet.data)
-    return [*changes, pass_on(state, allocation, allocation.listener, allocation.client, data, now)]
+    return [*changes, forward(state, allocation, allocation.listener, allocation.client, data, now)]
 
 
-def from_network(
-    state: State, relay: Address, peer: Address, icmp: tuple[int, int, bytes], now: float
+def from_icmp(
+    state: RelayState, relay: Address, peer: Address, icmp: tuple[int, int, bytes], now: float
 ) -> Send:
     """An ICMP error about what went from a relayed address to a peer (RFC 8656 §11.5). Raises Drop."""
     allocation = state.allocations.by_relay.get(relay)
     if allocation is None:
-        raise Drop("no allocation")
+        raise Dropped("no allocation")
     if not allocation.hears_icmp:
-        raise Drop("icmp unasked")
+        raise Dropped("icmp unasked")
     kind, code, data = icmp
-    if kind not in TOLD[len(relay.ip)] or len(data) != len(NO_DATA):
-        raise Drop("icmp")
+    if kind not in FORWARDED[len(relay.ip)] or len(data) != len(NO_DATA):
+        raise Dropped("icmp")
     if not allocation.permits(peer.ip, now):
-        raise Drop("no permission")
-    if not state.failures_told.take(relay.ip + relay.port.to_bytes(2), now):
-        raise Drop("icmp pace")
-    told = (kind, code, data if (kind, code) == TOO_BIG[len(relay.ip)] else NO_DATA)
-    pairs: list[tuple[Attribute[Any], Any]] = [(XOR_PEER_ADDRESS, state.reach.outside(peer)), (ICMP, told)]
-    message = build(DATA_INDICATION, state.next_transaction(), pairs)
-    return pass_on(state, allocation, allocation.listener, allocation.client, message, now)
+        raise Dropped("no permission")
+    if not state.icmp_reports.spend(relay.ip + relay.port.to_bytes(2), now):
+        raise Dropped("icmp pace")
+    icmp = (kind, code, data if (kind, code) == TOO_BIG[len(relay.ip)] else NO_DATA)
+    rows: list[tuple[Attribute[Any], Any]] = [
+        (XOR_PEER_ADDRESS, state.destinations.to_public(peer)),
+        (ICMP, icmp),
+    ]
+    message = build(DATA_INDICATION, state.next_transaction(), rows)
+    return forward(state, allocation, allocation.listener, allocation.client, message, now)
 
 
-def check_way(state: State, allocation: Allocation, peer: Address, now: float) -> None:
+def check_way(state: RelayState, allocation: Allocation, peer: Address, now: float) -> None:
     if not allocation.permits(peer.ip, now):
-        raise Drop("no permission")
-    if not peer.port or not state.reach.leads_to(peer):
-        raise Drop("no way")
+        raise Dropped("no permission")
+    if not peer.port or not state.destinations.may_send_to(peer):
+        raise Dropped("no way")
 
 
-def judge(
-    state: State, allocation: Allocation, peer: Address, payload: bytes, now: float, *, outward: bool
+def judge_payload(
+    state: RelayState, allocation: Allocation, peer: Address, payload: bytes, now: float, *, outward: bool
 ) -> tuple[bool, list[Effect]]:
     """Whether it looks encrypted enough to go on; and what an engine is to know of that, in either case."""
-    verdict = state.allocations.proof.judge(allocation.relay, peer, outward, payload, now)
+    verdict = state.allocations.gate.judge(allocation.relay, peer, outward, payload, now)
     if not verdict.passes:
         state.counts["drops.not encrypted"] += 1
-    return verdict.passes, state.allocations.settle(allocation, peer, now) if verdict.changed else []
+    return verdict.passes, state.allocations.update_link(allocation, peer, now) if verdict.changed else []
 
 
-def pass_on(
-    state: State, allocation: Allocation, here: Address, there: Address, data: bytes, now: float
+def forward(
+    state: RelayState, allocation: Allocation, here: Address, there: Address, data: bytes, now: float
 ) -> Send:
     if not state.allocations.may_carry(allocation, len(data), now):
-        raise Drop("pace")
+        raise Dropped("pace")
     return Send(Packet(here, there, data))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from turn.core.data import Drop
+from turn.core.data import Dropped
 from turn.core.effects import Effect, Send
 from turn.core.exchange import Exchange
 from turn.core.peers import is_loopback, rank
 from turn.core.settings import Settings
-from turn.core.state import State
+from turn.core.state import RelayState
 from turn.errors import BadRequest, RelayError, UnknownAttribute
 from turn.flows import Address, Packet
 from turn.wire.attributes import (
@@ -32,7 +32,7 @@ ASKED = frozenset((CHANGE_REQUEST.type, PADDING.type, RESPONSE_PORT.type))
 CHANGE_IP, CHANGE_PORT = 4, 2  # of CHANGE-REQUEST (RFC 5780 §7.2)
 
 
-def others(settings: Settings) -> dict[Address, Address]:
+def other_addresses(settings: Settings) -> dict[Address, Address]:
     """For each UDP listener the one that differs from it in address and port, where there are all four."""
     found = ((here, other_than(here, settings)) for here in settings.listeners if here.transport == "udp")
     return {here: other for here, other in found if other is not None}
@@ -68,8 +68,8 @@ def discover(exchange: Exchange, other: Address | None) -> list[Effect]:
     try:
         here, there = way_back(exchange, other)
     except RelayError as error:
-        return [exchange.refusal(error)] if state.may_answer(exchange.client, now) else []
-    return [answer(exchange, here, there, other)] if state.may_answer(there, now) else []
+        return [exchange.error_response(error)] if state.may_answer(exchange.client, now) else []
+    return [answer_binding(exchange, here, there, other)] if state.may_answer(there, now) else []
 
 
 def way_back(exchange: Exchange, other: Address | None) -> tuple[Address, Address]:
@@ -82,36 +82,36 @@ def way_back(exchange: Exchange, other: Address | None) -> tuple[Address, Addres
         raise UnknownAttribute(asked)
     if port is not None and message.has(PADDING):
         raise BadRequest("padding to another port")
-    here = changed(exchange.packet.here, message.get(CHANGE_REQUEST) or 0, other)
+    here = changed(exchange.packet.local, message.get(CHANGE_REQUEST) or 0, other)
     if here is None:
         raise UnknownAttribute((CHANGE_REQUEST.type,))
     return here, client if port is None else client._replace(port=port)
 
 
-def answer(exchange: Exchange, here: Address, there: Address, other: Address | None) -> Send:
-    reach, padding = exchange.state.reach, exchange.message.raw(PADDING)
+def answer_binding(exchange: Exchange, here: Address, there: Address, other: Address | None) -> Send:
+    destinations, padding = exchange.state.destinations, exchange.message.raw(PADDING)
     rows: list[tuple[Attribute[Any], Any]] = [
         (XOR_MAPPED_ADDRESS, exchange.client),
-        (RESPONSE_ORIGIN, reach.outside(here)),
+        (RESPONSE_ORIGIN, destinations.to_public(here)),
     ]
     if other is not None:
-        rows.append((OTHER_ADDRESS, reach.outside(other)))
+        rows.append((OTHER_ADDRESS, destinations.to_public(other)))
     if padding is not None:
         rows.append((PADDING, bytes(len(padding))))
-    return Send(exchange.success(*rows).packet._replace(here=here, there=there))
+    return Send(exchange.success_response(*rows).packet._replace(local=here, remote=there))
 
 
-def classic(state: State, packet: Packet, other: Address | None, now: float) -> list[Effect]:
+def classic(state: RelayState, packet: Packet, other: Address | None, now: float) -> list[Effect]:
     """A Binding request without a cookie (RFC 3489 §8.1). Raises Drop."""
     try:
-        here = changed(packet.here, parse_classic(packet.data), other)
+        here = changed(packet.local, parse_classic(packet.data), other)
     except WireError:
-        raise Drop("malformed") from None
+        raise Dropped("malformed") from None
     if here is None or len(here.ip) != 4 or here.transport != "udp":
-        raise Drop("classic")
-    if not state.may_answer(packet.there, now):
+        raise Dropped("classic")
+    if not state.may_answer(packet.remote, now):
         return []
     state.counts["replies.classic"] += 1
-    outer = None if other is None else state.reach.outside(other)
-    reply = classic_success(packet.data, packet.there, state.reach.outside(here), outer)
-    return [Send(Packet(here, packet.there, reply))]
+    outer = None if other is None else state.destinations.to_public(other)
+    reply = classic_success(packet.data, packet.remote, state.destinations.to_public(here), outer)
+    return [Send(Packet(here, packet.remote, reply))]

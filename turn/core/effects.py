@@ -32,14 +32,14 @@ class Unlink(NamedTuple):
     flow: Flow
 
 
-class Keep(NamedTuple):
+class Pin(NamedTuple):
     """This client has an allocation from now on: what it sends to this listener must come to us."""
 
     client: Address
     listener: Address
 
 
-class Release(NamedTuple):
+class Unpin(NamedTuple):
     """It has none any more: a stranger again."""
 
     client: Address
@@ -52,4 +52,4 @@ class Send(NamedTuple):
     packet: Packet
 
 
-Effect = Open | Close | Link | Unlink | Keep | Release | Send
+Effect = Open | Close | Link | Unlink | Pin | Unpin | Send

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 from turn.core.allocations import Allocation
 from turn.core.effects import Send
-from turn.core.state import State
+from turn.core.state import RelayState
 from turn.errors import AllocationMismatch, RelayError, TryAlternate, UnknownAttribute, WrongCredentials
 from turn.flows import Address, Packet
 from turn.wire.attributes import ALTERNATE_SERVER, ERROR_CODE, UNKNOWN_ATTRIBUTES, Attribute
 from turn.wire.integrity import NAMES_NONE
-from turn.wire.stun import ERROR, MAX_UNKNOWN, SUCCESS, Message, build
+from turn.wire.stun import ERROR, MAX_UNKNOWN, SUCCESS, StunMessage, build
 
 
-class Proof(NamedTuple):
+class Credentials(NamedTuple):
     """Who signed a request, and with which key the answer is signed: with SHA-256 for who named the
     algorithm that the password was hashed with (RFC 8489 §9.2.4)."""
 
@@ -30,45 +30,45 @@ class Exchange:
     """A request on its way through the steps; `proof` is None until it is authenticated, and `holds_nonce`
     says whether its sender has read a reply of ours at its address lately."""
 
-    state: State
+    state: RelayState
     packet: Packet
-    message: Message
+    message: StunMessage
     now: float
     wall: float
     allocation: Allocation | None
-    proof: Proof | None = None
+    credentials: Credentials | None = None
     holds_nonce: bool = False
 
     @property
     def client(self) -> Address:
-        return self.packet.there
+        return self.packet.remote
 
     @property
     def five_tuple(self) -> tuple[Address, Address]:
         """Client and listener; addresses carry the transport."""
-        return self.packet.there, self.packet.here
+        return self.packet.remote, self.packet.local
 
     @property
-    def signed(self) -> Proof:
+    def signer(self) -> Credentials:
         """The proof of an authenticated request."""
-        if self.proof is None:
+        if self.credentials is None:
             raise LookupError("asked before authentication")
-        return self.proof
+        return self.credentials
 
     def own_allocation(self) -> Allocation:
         """The allocation of this five-tuple. Raises AllocationMismatch where there is none, WrongCredentials
         where it is another user's (RFC 8656 §5)."""
         if self.allocation is None:
             raise AllocationMismatch
-        if self.allocation.username != self.signed.username:
+        if self.allocation.username != self.signer.username:
             raise WrongCredentials
         return self.allocation
 
-    def success(self, *attributes: tuple[Attribute[Any], Any]) -> Send:
+    def success_response(self, *attributes: tuple[Attribute[Any], Any]) -> Send:
         self.state.counts["replies.success"] += 1
         return self._answer(SUCCESS, [*attributes])
 
-    def refusal(self, error: RelayError) -> Send:
+    def error_response(self, error: RelayError) -> Send:
         self.state.counts[f"refusals.{error.code}"] += 1
         attributes: list[tuple[Attribute[Any], Any]] = [(ERROR_CODE, error.code)]
         if isinstance(error, UnknownAttribute):
@@ -85,20 +85,20 @@ class Exchange:
         data = state.challenge.build(
             message.type, message.transaction, error.code, nonce, fingerprint=message.fingerprint
         )
-        return self.sending(data)
+        return self.reply(data)
 
     def _answer(self, kind: int, attributes: list[tuple[Attribute[Any], Any]]) -> Send:
         message = self.message
-        key = self.proof.key if self.proof else None
+        key = self.credentials.key if self.credentials else None
         data = build(
             message.type | kind,
             message.transaction,
             attributes,
             key,
             fingerprint=message.fingerprint,
-            sha256=self.proof is not None and self.proof.algorithm != NAMES_NONE,
+            sha256=self.credentials is not None and self.credentials.algorithm != NAMES_NONE,
         )
-        return self.sending(data)
+        return self.reply(data)
 
-    def sending(self, data: bytes) -> Send:
-        return Send(Packet(self.packet.here, self.client, data))
+    def reply(self, data: bytes) -> Send:
+        return Send(Packet(self.packet.local, self.client, data))

@@ -10,23 +10,23 @@ from turn.flows import Address
 from turn.policies import LOOPBACK
 
 
-class Reach:
+class Destinations:
     """`live` holds the relayed addresses that are allocated here now."""
 
     def __init__(self, settings: Settings, live: Container[Address]) -> None:
-        self._live = live
-        self.adopt(settings)
+        self._relayed = live
+        self.reload(settings)
 
-    def adopt(self, settings: Settings) -> None:
+    def reload(self, settings: Settings) -> None:
         self._settings = settings
         self._locals = {public: local for local, public in settings.externals.items()}
 
-    def inside(self, address: Address) -> Address:
+    def to_local(self, address: Address) -> Address:
         """A peer as this machine knows it: behind 1:1 NAT, our public address is a local one."""
         local = self._locals.get(address.ip)
         return address if local is None else address._replace(ip=local)
 
-    def outside(self, address: Address) -> Address:
+    def to_public(self, address: Address) -> Address:
         """An own address as the others know it."""
         public = self._settings.externals.get(address.ip)
         return address if public is None else address._replace(ip=public)
@@ -34,34 +34,34 @@ class Reach:
     def check_permission(self, peer: Address) -> None:
         """Raises Forbidden. An own address is always granted, since data is checked by port as it moves:
         but a loopback one only where a relayed address lives."""
-        if not self._may_ask(peer):
+        if not self._may_permit(peer):
             raise Forbidden("peer")
 
     def check_binding(self, peer: Address) -> None:
         """Raises Forbidden, for an own address without a live relayed port too."""
-        if not self.leads_to(peer) or not self._may_ask(peer):
+        if not self.may_send_to(peer) or not self._may_permit(peer):
             raise Forbidden("peer")
 
-    def keeps(self, ip: bytes) -> bool:
+    def still_allows(self, ip: bytes) -> bool:
         """Whether a permission that was granted may stay; at an own address data is checked by port."""
-        return ip in self._settings.own or self._settings.peers.allows(ip)
+        return ip in self._settings.own_addresses or self._settings.peers.allows(ip)
 
-    def leads_to(self, peer: Address) -> bool:
+    def may_send_to(self, peer: Address) -> bool:
         """Whether data may move to a peer that a permission was granted for."""
-        if peer.ip not in self._settings.own or self._is_open_loopback(peer):
+        if peer.ip not in self._settings.own_addresses or self._is_open_loopback(peer):
             return peer not in self._settings.listeners
         return self.is_relayed(peer)
 
     def is_relayed(self, address: Address) -> bool:
         """Whether this is a relayed address of ours, or of another process of ours, that lives now."""
-        return address in self._live or address in self._settings.others
+        return address in self._relayed or address in self._settings.relayed_elsewhere
 
-    def shows_as_is(self, peer: Address) -> bool:
+    def is_untranslated(self, peer: Address) -> bool:
         """Whether client and engine know the peer by the same address."""
         return peer.ip not in self._settings.externals
 
-    def _may_ask(self, peer: Address) -> bool:
-        if peer.ip not in self._settings.own:
+    def _may_permit(self, peer: Address) -> bool:
+        if peer.ip not in self._settings.own_addresses:
             return self._settings.peers.allows(peer.ip)
         if is_loopback(peer.ip) and not self._is_open_loopback(peer):
             return self.is_relayed(peer)
@@ -87,7 +87,9 @@ def relay_ip(settings: Settings, reached: bytes, size: int) -> bytes | None:
         return reached if reached in fitting else next(iter(fitting), None)
     if len(reached) == size:
         return reached
-    like = [ip for ip in settings.own if len(ip) == size and is_loopback(ip) == is_loopback(reached)]
+    like = [
+        ip for ip in settings.own_addresses if len(ip) == size and is_loopback(ip) == is_loopback(reached)
+    ]
     candidates = [ip for ip in like if not is_link_local(ip)]
     return min(candidates, key=lambda ip: rank(settings, ip), default=None)
 

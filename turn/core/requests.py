@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from turn.core.allocate import allocate, granted
+from turn.core.allocate import allocate, granted_lifetime
 from turn.core.allocations import Allocation
 from turn.core.authentication import authenticate, holds_nonce, is_proven
 from turn.core.effects import Effect
@@ -43,7 +43,7 @@ from turn.wire.stun import (
     FIRST_CHANNEL,
     LAST_CHANNEL,
     REFRESH_REQUEST,
-    Message,
+    StunMessage,
 )
 
 MAX_PEERS = 16  # XOR-PEER-ADDRESS in one CreatePermission: bounds what one packet makes us do
@@ -71,12 +71,12 @@ UNDERSTOOD = frozenset(
 )
 
 
-def answer(exchange: Exchange) -> list[Effect]:
+def answer_request(exchange: Exchange) -> list[Effect]:
     """What follows from a request of a method in the table; nothing for what deserves no reply."""
     if not deserves_answer(exchange):
         return []
     try:
-        exchange.proof = authenticate(exchange)
+        exchange.credentials = authenticate(exchange)
         check_attributes(exchange)
         return METHODS[exchange.message.type](exchange)
     except (Unauthenticated, StaleNonce) as error:
@@ -84,12 +84,12 @@ def answer(exchange: Exchange) -> list[Effect]:
         return [exchange.challenge(error)]
     except RelayError as error:
         note_failure(exchange)
-        return [exchange.refusal(error)]
+        return [exchange.error_response(error)]
 
 
 def note_failure(exchange: Exchange) -> None:
     """Only what came before any proof; who holds no nonce was counted at the door."""
-    if exchange.proof is None and exchange.holds_nonce:
+    if exchange.credentials is None and exchange.holds_nonce:
         exchange.state.note_failure(exchange.client, exchange.now)
 
 
@@ -103,7 +103,7 @@ def deserves_answer(exchange: Exchange) -> bool:
     exchange.holds_nonce = holds_nonce(exchange)
     if is_of_running_call(exchange):
         return True
-    may = exchange.state.may_try if exchange.holds_nonce else exchange.state.may_answer
+    may = exchange.state.may_check_signature if exchange.holds_nonce else exchange.state.may_answer
     return may(exchange.client, exchange.now)
 
 
@@ -112,10 +112,10 @@ def is_of_running_call(exchange: Exchange) -> bool:
     allocation = exchange.allocation
     if allocation is None or not is_proven(exchange, allocation.key):
         return False
-    return exchange.holds_nonce or exchange.state.may_tell_stale(allocation, exchange.now)
+    return exchange.holds_nonce or exchange.state.may_answer_stale(allocation, exchange.now)
 
 
-def is_probe(message: Message) -> bool:
+def is_probe(message: StunMessage) -> bool:
     """What no client sends, but scanners and those who forge a victim's address do: their 401 would be large
     beside it."""
     if len(message.data) - FINGERPRINT_BYTES * message.fingerprint < SMALLEST_ANSWERED:
@@ -140,12 +140,12 @@ def refresh(exchange: Exchange) -> list[Effect]:
     wished = of_family(exchange.own_allocation(), message.get(REQUESTED_ADDRESS_FAMILY))
     asked = message.get(LIFETIME)
     if asked == 0:
-        ended = [effect for allocation in wished for effect in exchange.state.end(allocation)]
-        return [exchange.success((LIFETIME, 0)), *ended]
-    lifetime = granted(asked)
+        ended = [effect for allocation in wished for effect in exchange.state.end_allocation(allocation)]
+        return [exchange.success_response((LIFETIME, 0)), *ended]
+    lifetime = granted_lifetime(asked)
     for allocation in wished:
         exchange.state.allocations.renew(allocation, exchange.now + lifetime)
-    return [exchange.success((LIFETIME, lifetime))]
+    return [exchange.success_response((LIFETIME, lifetime))]
 
 
 def of_family(allocation: Allocation, family: int | None) -> tuple[Allocation, ...]:
@@ -162,13 +162,13 @@ def create_permission(exchange: Exchange) -> list[Effect]:
     if not 1 <= len(peers) <= MAX_PEERS:
         raise BadRequest("number of peers")
     state = exchange.state
-    inner = [state.reach.inside(peer) for peer in peers]
+    inner = [state.destinations.to_local(peer) for peer in peers]
     for peer in inner:
         allocation.facing(peer.ip)
     for peer in inner:
-        state.reach.check_permission(peer)
+        state.destinations.check_permission(peer)
     effects = state.allocations.permit(allocation, {peer.ip for peer in inner}, exchange.now)
-    return [*effects, exchange.success()]
+    return [*effects, exchange.success_response()]
 
 
 def channel_bind(exchange: Exchange) -> list[Effect]:
@@ -178,11 +178,11 @@ def channel_bind(exchange: Exchange) -> list[Effect]:
     if number is None or outer is None or not FIRST_CHANNEL <= number <= LAST_CHANNEL or not outer.port:
         raise BadRequest("channel or peer")
     state = exchange.state
-    peer = state.reach.inside(outer)
+    peer = state.destinations.to_local(outer)
     allocation = allocation.facing(peer.ip)
-    state.reach.check_binding(peer)
+    state.destinations.check_binding(peer)
     effects = state.allocations.bind(allocation, number, peer, exchange.now)
-    return [*effects, exchange.success()]
+    return [*effects, exchange.success_response()]
 
 
 METHODS: dict[int, Callable[[Exchange], list[Effect]]] = {

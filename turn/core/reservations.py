@@ -38,13 +38,13 @@ class Reservations:
         self._relays.add(reservation.relay)
         self._deadlines.set(token, now + LIFETIME)
 
-    def check(self, token: bytes, user: str) -> None:
+    def check_owner(self, token: bytes, user: str) -> None:
         """Raises InsufficientCapacity for a token that this user does not hold (RFC 8656 §7.2)."""
         found = self._by_token.get(token)
         if found is None or found.user != user:
             raise InsufficientCapacity("token")
 
-    def take(self, token: bytes) -> Reservation:
+    def claim(self, token: bytes) -> Reservation:
         self._deadlines.drop(token)
         reservation = self._by_token.pop(token)
         self._relays.discard(reservation.relay)
@@ -53,7 +53,7 @@ class Reservations:
     def expire(self, now: float) -> Iterator[Reservation]:
         """Those that nobody came for."""
         for token in self._deadlines.due(now):
-            yield self.take(token)
+            yield self.claim(token)
 
     def next_expiry(self) -> float | None:
         return self._deadlines.next()

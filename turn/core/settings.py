@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from turn.flows import Address
 from turn.gate.gate import Mode
-from turn.limits.ledger import Ledger, Private
-from turn.policies import Accounts, Keys, Limits, Peers, PeerTable
+from turn.limits.ledger import Ledger, LocalLedger
+from turn.policies import Accounts, Limits, Peers, PeerTable, Users
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,16 @@ class Settings:
     classic_stun: bool = False  # answer clients of RFC 3489
     strict_expiry: bool = False  # who is no longer known keeps an allocation no longer than it was asked for
     icmp_to_all: bool = False  # also clients that show no sign of RFC 8656 hear what ICMP says of their peers
-    keys: Keys = field(default_factory=Accounts)
+    users: Users = field(default_factory=Accounts)
     peers: Peers = field(default_factory=PeerTable)
     limits: Limits = field(default_factory=Limits)
     ports: tuple[int, int] = (49152, 65535)  # of relayed addresses, inclusive
     relay_addresses: tuple[bytes, ...] = ()  # none: the address that the client reached
     externals: Mapping[bytes, bytes] = field(default_factory=dict)  # local to public, one to one
     listeners: frozenset[Address] = frozenset()  # concrete: a wildcard is every own address at its port
-    own: frozenset[bytes] = frozenset()  # every address of this machine
-    ledger: Ledger = field(default_factory=Private)  # what limits are kept by
-    others: Container[Address] = frozenset()  # relayed addresses that live in other processes of ours
-    several: bool = False  # processes that share the clients: one's packets may come to another
+    own_addresses: frozenset[bytes] = frozenset()  # every address of this machine
+    ledger: Ledger = field(default_factory=LocalLedger)  # what limits are kept by
+    relayed_elsewhere: Container[Address] = (
+        frozenset()
+    )  # relayed addresses that live in other processes of ours
+    many_processes: bool = False  # processes that share the clients: one's packets may come to another

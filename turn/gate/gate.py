@@ -15,17 +15,17 @@ from typing import Literal, NamedTuple
 
 from turn.deadlines import Deadlines
 from turn.flows import Address
-from turn.gate.handshake import Refused
-from turn.gate.pairs import Pair, Room
-from turn.gate.rules import CHECK, GATES, IN, OTHER, OUT, Case, Gate, may_carry
+from turn.gate.handshake import Rejected
+from turn.gate.pairs import Evidence, Pair
+from turn.gate.rules import CHECK, GATES, IN, OTHER, OUT, Case, GateRule, may_carry
 from turn.gate.sessions import News, Proven, Sessions
 from turn.wire.ice import parse_check
 from turn.wire.stun import WireError
 
 Mode = Literal["off", "observe", "compat", "enforce"]
-Way = tuple[Address, Address]  # a relayed address and a peer
+PairKey = tuple[Address, Address]  # a relayed address and a peer
 
-VOUCHED = "c."  # how a user begins whose call our own signalling has checked
+SIGNALLED = "c."  # how a user begins whose call our own signalling has checked
 NOTHING: frozenset[int] = frozenset()
 
 
@@ -38,13 +38,13 @@ class Verdict(NamedTuple):
     changed: bool = False
 
 
-def is_vouched(username: str, user: str) -> bool:
+def is_signalled(username: str, user: str) -> bool:
     """Whether our own signalling made this name for a call whose descriptions it has checked: by its first
     letters, and only of minted names, whose user is but a part of them."""
-    return user != username and user.startswith(VOUCHED)
+    return user != username and user.startswith(SIGNALLED)
 
 
-class Proof:
+class Gate:
     """`counts` goes by the rule that held, enforce or compat, and the
     reason."""
 
@@ -52,40 +52,40 @@ class Proof:
         self.mode: Mode = mode
         self.counts: Counter[tuple[str, str]] = Counter()
         self.sessions = Sessions()
-        self._rooms: dict[Address, Room] = {}
-        self._deadlines: Deadlines[Way] = Deadlines()
+        self._evidence: dict[Address, Evidence] = {}
+        self._deadlines: Deadlines[PairKey] = Deadlines()
 
-    def admit(self, relay: Address, user: str, *, vouched: bool = False) -> None:
+    def add_allocation(self, relay: Address, user: str, *, vouched: bool = False) -> None:
         """An allocation begins."""
-        self._rooms[relay] = Room(user, vouched)
-        self.sessions.hold(user)
+        self._evidence[relay] = Evidence(user, vouched)
+        self.sessions.add_allocation(user)
 
-    def forget(self, relay: Address) -> None:
+    def remove_allocation(self, relay: Address) -> None:
         """An allocation has ended; its sessions may go on in others. Of an unknown one: nothing happens."""
-        room = self._rooms.pop(relay, None)
-        if room is not None:
-            for peer in room.pairs:
+        evidence = self._evidence.pop(relay, None)
+        if evidence is not None:
+            for peer in evidence.pairs:
                 self._deadlines.drop((relay, peer))
-            self.sessions.release(room.user)
+            self.sessions.remove_allocation(evidence.user)
 
     def judge(self, relay: Address, peer: Address, outward: bool, payload: bytes, now: float) -> Verdict:
         """Whether this may go from the client to the peer, or else the other way. The relayed address must be
         admitted."""
         if self.mode == "off":
             return Verdict(True, "off")
-        room = self._rooms[relay]
-        gate = GATES[payload[0]] if payload else OTHER
-        lenient = self._is_lenient(room)
-        passes, reason, pair = True, gate.name, room.pairs.get(peer)
+        evidence = self._evidence[relay]
+        rule = GATES[payload[0]] if payload else OTHER
+        lenient = self._is_lenient(evidence)
+        passes, reason, pair = True, rule.name, evidence.pairs.get(peer)
         try:
-            pair = pair or begin(room, peer, gate, payload, now, outward=outward)
-            gate.act(Case(self.sessions, room, pair, lenient, OUT if outward else IN, payload, now))
+            pair = pair or new_pair(evidence, peer, rule, payload, now, outward=outward)
+            rule.check(Case(self.sessions, evidence, pair, lenient, OUT if outward else IN, payload, now))
         except WireError:
-            passes, reason = False, f"malformed {gate.name}"
-        except Refused as why:
+            passes, reason = False, f"malformed {rule.name}"
+        except Rejected as why:
             passes, reason = False, str(why)
         self.counts["compat" if lenient else "enforce", reason] += 1
-        changed = pair is not None and pair.stale and self._settle((relay, peer), pair, now)
+        changed = pair is not None and pair.stale and self._update_media((relay, peer), pair, now)
         return Verdict(passes or self.mode == "observe", reason, changed)
 
     def media(self, relay: Address, peer: Address) -> frozenset[int] | None:
@@ -96,63 +96,65 @@ class Proof:
         pair = self._pair((relay, peer))
         return pair.media if pair else NOTHING
 
-    def expire(self, now: float) -> Iterator[Way]:
+    def expire(self, now: float) -> Iterator[PairKey]:
         """What ends by now: the pairs whose `media` is another for it."""
         self.sessions.expire(now)
         for way in list(self._deadlines.due(now)):
             pair = self._pair(way)
-            if pair is not None and self._settle(way, pair, now):
+            if pair is not None and self._update_media(way, pair, now):
                 yield way
 
-    def adopt(self, mode: Mode, now: float) -> list[Way]:
+    def set_mode(self, mode: Mode, now: float) -> list[PairKey]:
         """From now on this mode; these are the pairs whose `media` is another for it. From `off` and to it,
         all pairs are."""
         self.mode = mode
-        ways = ((relay, peer) for relay, room in self._rooms.items() for peer in room.pairs)
-        return [way for way in ways if self._settle(way, self._rooms[way[0]].pairs[way[1]], now)]
+        ways = ((relay, peer) for relay, evidence in self._evidence.items() for peer in evidence.pairs)
+        return [way for way in ways if self._update_media(way, self._evidence[way[0]].pairs[way[1]], now)]
 
     def next_expiry(self) -> float | None:
         times = (self._deadlines.next(), self.sessions.next_expiry())
         return min((time for time in times if time is not None), default=None)
 
-    def learn(self, told: News, now: float) -> None:
+    def learn_session(self, news: News, now: float) -> None:
         """Believe another relay of ours, which saw this session's handshake or one end's part of it."""
-        self.sessions.learn(told, now)
+        self.sessions.learn_session(news, now)
 
     def news(self) -> list[News]:
         """What was proved or offered here since the last call, for the workers beside us."""
         return self.sessions.news()
 
-    def remember(self) -> list[Proven]:
+    def proven_sessions(self) -> list[Proven]:
         """All sessions of clients here that are proved now, for the relays beside this one and after it."""
-        known = (session for session in self.sessions if session.entered)
+        known = (session for session in self.sessions if session.local)
         return [session.proven() for session in known if session.srtp is not None]
 
-    def _is_lenient(self, room: Room) -> bool:
-        return room.vouched or self.mode == "compat"
+    def _is_lenient(self, evidence: Evidence) -> bool:
+        return evidence.signalled or self.mode == "compat"
 
-    def _pair(self, way: Way) -> Pair | None:
-        room = self._rooms.get(way[0])
-        return room.pairs.get(way[1]) if room else None
+    def _pair(self, way: PairKey) -> Pair | None:
+        evidence = self._evidence.get(way[0])
+        return evidence.pairs.get(way[1]) if evidence else None
 
-    def _settle(self, way: Way, pair: Pair, now: float) -> bool:
+    def _update_media(self, way: PairKey, pair: Pair, now: float) -> bool:
         """Whether what an engine may carry has changed; also notes when that may happen by itself."""
         pair.stale = False
         end = pair.next_end(now)
         if end is not None:
             self._deadlines.set(way, end)
-        media = pair.tested() if may_carry(pair, self._is_lenient(self._rooms[way[0]]), now) else NOTHING
+        media = pair.tested() if may_carry(pair, self._is_lenient(self._evidence[way[0]]), now) else NOTHING
         changed, pair.media = media != pair.media, media
         return changed
 
 
-def begin(room: Room, peer: Address, gate: Gate, payload: bytes, now: float, *, outward: bool) -> Pair:
+def new_pair(
+    evidence: Evidence, peer: Address, rule: GateRule, payload: bytes, now: float, *, outward: bool
+) -> Pair:
     """A new pair, for a check. Raises Refused and WireError: what else comes first has no consent."""
-    if gate is OTHER:
-        raise Refused("other")
-    if gate is not CHECK or parse_check(payload).ufrags is None:
-        raise Refused("no consent")
-    pair = room.begin(peer, now, outward=outward)
+    if rule is OTHER:
+        raise Rejected("other")
+    if rule is not CHECK or parse_check(payload).ufrags is None:
+        raise Rejected("no consent")
+    pair = evidence.add_pair(peer, now, outward=outward)
     if pair is None:
-        raise Refused("too many pairs")
+        raise Rejected("too many pairs")
     return pair

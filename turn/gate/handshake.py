@@ -38,11 +38,11 @@ PATIENCE = 4.0  # seconds until what conflicts begins anew: a forged fragment ke
 CLEAR_BURST, CLEAR_PER_SECOND = 65536.0, 1024.0
 
 
-class Refused(Exception):  # no error: it is what the gate is for
+class Rejected(Exception):  # no error: it is what the gate is for
     """What may not pass; its text is the name that it is counted under."""
 
 
-class Unencrypted(Refused):
+class Unencrypted(Rejected):
     """A handshake that agrees on something else than encryption."""
 
 
@@ -84,7 +84,7 @@ class Assembly:
         parts = {**self.parts, offset: max(self.parts.get(offset, b""), data, key=len)}
         merged = merge(parts)
         if len(merged) > MAX_FRAGMENTS:
-            raise Refused("too many fragments")
+            raise Rejected("too many fragments")
         self.parts = merged
 
     def whole(self) -> bytes | None:
@@ -130,7 +130,7 @@ def agrees(offset: int, data: bytes, other: int, part: bytes) -> bool:
     return first >= last or data[first - offset : last - offset] == part[first - other : last - other]
 
 
-class End:
+class Endpoint:
     """One end of a session."""
 
     __slots__ = ("_assemblies", "_clear", "choice", "offer")
@@ -141,14 +141,14 @@ class End:
         self.offer: ClientHello | None = None  # the last complete one
         self.choice: ServerHello | None = None  # the same
 
-    def take(self, fragment: Fragment, now: float) -> Hello | None:
+    def add_fragment(self, fragment: Fragment, now: float) -> Hello | None:
         """A hello that is whole now. Raises Refused and WireError."""
         if not self.may_say(FRAGMENT.size + len(fragment.data), now):
-            raise Refused("too much in clear")
+            raise Rejected("too much in clear")
         if fragment.kind not in HELLOS:
             return None
         if not 0 < fragment.length <= MAX_HELLO:
-            raise Refused("hello too long")
+            raise Rejected("hello too long")
         assembly = self._assembly(fragment, now)
         assembly.add(fragment.offset, fragment.data)
         self._shrink(assembly)
@@ -161,14 +161,14 @@ class End:
 
     def may_say(self, size: int, now: float) -> bool:
         """Whether so much more may pass before the session is open."""
-        return self._clear.take(now, size)
+        return self._clear.spend(now, size)
 
     def _assembly(self, fragment: Fragment, now: float) -> Assembly:
         key = (fragment.kind, fragment.number)
         assembly = self._assemblies.get(key)
         if assembly is None or not assembly.fits(fragment):
             if assembly is not None and not assembly.is_over(now):
-                raise Refused("conflicting fragments")
+                raise Rejected("conflicting fragments")
             assembly = self._assemblies[key] = Assembly(fragment.length, now)
         return assembly
 
@@ -187,11 +187,11 @@ class Handshake:
     __slots__ = ("ends",)
 
     def __init__(self) -> None:
-        self.ends = (End(), End())
+        self.ends = (Endpoint(), Endpoint())
 
-    def hear(self, speaker: int, fragment: Fragment, now: float) -> Agreement | None:
+    def receive_fragment(self, speaker: int, fragment: Fragment, now: float) -> Agreement | None:
         """What this fragment settles, if it does. Raises Refused and WireError."""
-        hello = self.ends[speaker].take(fragment, now)
+        hello = self.ends[speaker].add_fragment(fragment, now)
         if isinstance(hello, ClientHello):
             self.ends[speaker].offer = hello
         if not isinstance(hello, ServerHello):
@@ -199,7 +199,7 @@ class Handshake:
         self.ends[speaker].choice = hello
         return agree(self.ends[1 - speaker].offer, hello)
 
-    def believe(self, speaker: int, offer: ClientHello) -> Agreement | None:
+    def add_offer(self, speaker: int, offer: ClientHello) -> Agreement | None:
         """What this offer settles, which another process has heard: its answer may be here already. Raises
         Refused."""
         self.ends[speaker].offer = offer

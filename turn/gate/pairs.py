@@ -14,7 +14,10 @@ CONSENT = 30.0  # seconds that an answered check counts (RFC 7675 §5.1)
 TRANSACTION = 40.0  # seconds that an answer may take: a request is repeated for so long (RFC 8489 §6.2.1)
 MAX_TRANSACTIONS = 32  # of a pair and direction: what Chromium asks in 1.5 seconds of silence
 CHECKS_PER_SECOND, CHECKS_BURST = 50.0, 100.0  # of a pair and direction: STUN is no way to carry data
-ROOM_PER_SECOND, ROOM_BURST = 200.0, 400.0  # of an allocation and direction: 30 candidates at once
+ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST = (
+    200.0,
+    400.0,
+)  # of an allocation and direction: 30 candidates at once
 MAX_PAIRS = 16  # of an allocation: bounds memory; the oldest without consent goes first
 MAX_STREAMS = 24  # of an allocation that are tested, passed or blocked: the same; a call has about ten
 EVICTIONS_PER_SECOND, EVICTIONS_BURST = 1.0, 8.0  # of tested streams, each of which has an engine told
@@ -110,31 +113,31 @@ class Pair:
     """`client` is which end of its session the client is, 0 or 1. `media` is what an engine may carry of it
     by itself, as the core was last told; `stale`: that may have changed."""
 
-    __slots__ = ("client", "media", "session", "stale", "streams", "ways")
+    __slots__ = ("client", "directions", "media", "session", "stale", "streams")
 
     def __init__(self) -> None:
         self.session: Session | None = None
         self.client = 0
-        self.ways = (Direction(), Direction())
+        self.directions = (Direction(), Direction())
         self.streams: dict[int, Trial | float] = {}  # under test, TESTED, or blocked until then
         self.media: frozenset[int] = frozenset()
         self.stale = False
 
-    def join(self, session: Session, client: int) -> None:
+    def set_session(self, session: Session, client: int) -> None:
         self.session, self.client, self.stale = session, client, True
 
     def has_consent(self, now: float) -> bool:
         """In either direction: one end may be a server that never asks (RFC 8445 §2.5)."""
-        there, back = self.ways
+        there, back = self.directions
         return now - there.answered < CONSENT or now - back.answered < CONSENT
 
     def has_both_consents(self, now: float) -> bool:
-        there, back = self.ways
+        there, back = self.directions
         return now - there.answered < CONSENT and now - back.answered < CONSENT
 
     def next_end(self, now: float) -> float | None:
         """When the next of the two consents ends."""
-        return min((end for way in self.ways if (end := way.answered + CONSENT) > now), default=None)
+        return min((end for way in self.directions if (end := way.answered + CONSENT) > now), default=None)
 
     def tested(self) -> frozenset[int]:
         """Streams of media, those from the peer with INWARD."""
@@ -147,27 +150,30 @@ def clear_buckets() -> tuple[Bucket, Bucket]:
     return Bucket(CLEAR_PER_SECOND, CLEAR_BURST), Bucket(CLEAR_PER_SECOND, CLEAR_BURST)
 
 
-class Room:
+class Evidence:
     """One allocation's pairs. Whether `vouched`: our own signalling knows both ends. `clear` is what each
     direction may still say in clear, without consent and with it."""
 
-    __slots__ = ("_evictions", "_paces", "_swept", "clear", "pairs", "streams", "user", "vouched")
+    __slots__ = ("_evictions", "_paces", "_swept", "clear", "pairs", "signalled", "streams", "user")
 
     def __init__(self, user: str, vouched: bool) -> None:
-        self.user, self.vouched = user, vouched
+        self.user, self.signalled = user, vouched
         self.pairs: dict[Address, Pair] = {}
         self.streams = 0
         self.clear = (clear_buckets(), clear_buckets())
-        self._paces = (Bucket(ROOM_PER_SECOND, ROOM_BURST), Bucket(ROOM_PER_SECOND, ROOM_BURST))
+        self._paces = (
+            Bucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST),
+            Bucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST),
+        )
         self._evictions = Bucket(EVICTIONS_PER_SECOND, EVICTIONS_BURST)
         self._swept: float | None = None
 
     def may_check(self, pair: Pair, way: int, now: float) -> bool:
         """Whether one more message of ICE may go this way, of this pair and of all together: each port of a
         peer is another pair."""
-        return pair.ways[way].pace.take(now) and self._paces[way].take(now)
+        return pair.directions[way].pace.spend(now) and self._paces[way].spend(now)
 
-    def begin(self, peer: Address, now: float, *, outward: bool = True) -> Pair | None:
+    def add_pair(self, peer: Address, now: float, *, outward: bool = True) -> Pair | None:
         """A new pair; None where there are too many that live."""
         if len(self.pairs) >= MAX_PAIRS:
             oldest = self._dead(now, outward=outward)
@@ -180,7 +186,7 @@ class Room:
     def _dead(self, now: float, *, outward: bool) -> Address | None:
         """Who goes for a new pair: those that the client asks last, and for a peer's sake never."""
         dead = [other for other, pair in self.pairs.items() if not (pair.media or pair.has_consent(now))]
-        unasked = (other for other in dead if now - self.pairs[other].ways[0].asked >= TRANSACTION)
+        unasked = (other for other in dead if now - self.pairs[other].directions[0].asked >= TRANSACTION)
         return next(unasked, dead[0] if dead and outward else None)
 
     def sample(self, pair: Pair, stream: int, packet: bytes, at: int, now: float) -> bool | None:
@@ -208,18 +214,18 @@ class Room:
     def _make_room(self, pair: Pair, now: float) -> bool:
         """Whether one more stream may be tested. Nobody but an engine knows which tested ones are over: so
         the pair's that was tested first goes, and is tested anew where it goes on."""
-        self._sweep(now)
+        self._restart_trials(now)
         if self.streams < MAX_STREAMS:
             return True
         first = next((stream for stream, state in pair.streams.items() if state == TESTED), None)
-        if first is None or not self._evictions.take(now):
+        if first is None or not self._evictions.spend(now):
             return False
         del pair.streams[first]
         self.streams -= 1
         pair.stale = True
         return True
 
-    def _sweep(self, now: float) -> None:
+    def _restart_trials(self, now: float) -> None:
         """Once a minute, the tests that are not through begin anew: forged streams must not take all the
         room."""
         since = self._swept

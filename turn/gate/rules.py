@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from turn.gate.handshake import Refused
-from turn.gate.pairs import CIPHERTEXT, Pair, Room
+from turn.gate.handshake import Rejected
+from turn.gate.pairs import CIPHERTEXT, Evidence, Pair
 from turn.gate.sessions import Session, Sessions
 from turn.wire.dtls import ACK, HANDSHAKE, HANDSHAKE_EPOCH, RECORD, Record, parse_fragments, parse_records
 from turn.wire.ice import ANSWERS, PINGS, REQUESTS, SUCCESSES, Check, parse_check
@@ -25,10 +25,10 @@ class Case(NamedTuple):
     """One packet before the gate: `way` is where it comes from; a `lenient` one may come late."""
 
     sessions: Sessions
-    room: Room
+    evidence: Evidence
     pair: Pair
     lenient: bool
-    way: int
+    direction: int
     payload: bytes
     now: float
 
@@ -36,13 +36,13 @@ class Case(NamedTuple):
     def session(self) -> Session:
         """Raises Refused: a pair without checks has none."""
         if self.pair.session is None:
-            raise Refused("no consent")
+            raise Rejected("no consent")
         return self.pair.session
 
     @property
     def speaker(self) -> int:
         """Which end of the session says this."""
-        return self.pair.client if self.way == OUT else 1 - self.pair.client
+        return self.pair.client if self.direction == OUT else 1 - self.pair.client
 
 
 def may_carry(pair: Pair, lenient: bool, now: float) -> bool:
@@ -58,63 +58,63 @@ def came_late(pair: Pair, session: Session, lenient: bool, now: float) -> bool:
     return lenient and session.srtp is None and not session.refused and pair.has_both_consents(now)
 
 
-def check(case: Case) -> None:
+def check_ice(case: Case) -> None:
     message = parse_check(case.payload)
     pair, now = case.pair, case.now
-    if not case.room.may_check(pair, case.way, now):
-        raise Refused("too many checks")
+    if not case.evidence.may_check(pair, case.direction, now):
+        raise Rejected("too many checks")
     if message.kind in PINGS and not pair.has_both_consents(now):
-        raise Refused("no consent")
+        raise Rejected("no consent")
     if message.kind in ANSWERS:
-        hear_answer(case, message)
+        receive_answer(case, message)
     elif message.kind in REQUESTS:
-        hear_request(case, message)
+        receive_request(case, message)
     elif not pair.has_consent(now):
-        raise Refused("no consent")
+        raise Rejected("no consent")
 
 
-def hear_request(case: Case, message: Check) -> None:
+def receive_request(case: Case, message: Check) -> None:
     pair = case.pair
-    if message.ufrags is not None and (case.way == OUT or pair.session is None):
-        join(case, *message.ufrags)
+    if message.ufrags is not None and (case.direction == OUT or pair.session is None):
+        join_session(case, *message.ufrags)
     if message.dtls:
         read_dtls(case, message.dtls)
-    pair.ways[case.way].add(message.transaction, case.now)
+    pair.directions[case.direction].add(message.transaction, case.now)
 
 
-def join(case: Case, sender: bytes, receiver: bytes) -> None:
+def join_session(case: Case, sender: bytes, receiver: bytes) -> None:
     """The client's own checks say which session a pair belongs to, a peer's only before there are any: those
     could be forged, and push no other session out."""
     ufrags = (min(sender, receiver), max(sender, receiver))
-    client = sender if case.way == OUT else receiver
-    if case.way == OUT:
-        session = case.sessions.enter(case.room.user, ufrags, case.now, case.pair.session)
+    client = sender if case.direction == OUT else receiver
+    if case.direction == OUT:
+        session = case.sessions.renew(case.evidence.user, ufrags, case.now, case.pair.session)
     else:
-        session = case.sessions.meet(case.room.user, ufrags)
-    case.pair.join(session, ufrags.index(client))
+        session = case.sessions.find_or_make(case.evidence.user, ufrags)
+    case.pair.set_session(session, ufrags.index(client))
 
 
-def hear_answer(case: Case, message: Check) -> None:
+def receive_answer(case: Case, message: Check) -> None:
     """What nobody asked is no answer."""
-    asker, session = case.pair.ways[1 - case.way], case.session
+    asker, session = case.pair.directions[1 - case.direction], case.session
     if not asker.has(message.transaction, case.now):
-        raise Refused("unasked answer")
+        raise Rejected("unasked answer")
     if message.dtls:
         read_dtls(case, message.dtls)
     if message.kind in SUCCESSES:
         asker.answered = case.now
-        renew(case, session)
+        renew_session(case, session)
 
 
-def renew(case: Case, session: Session) -> Session:
-    session = case.sessions.enter(session.user, session.ufrags, case.now, session)
-    case.pair.join(session, case.pair.client)
+def renew_session(case: Case, session: Session) -> Session:
+    session = case.sessions.renew(session.user, session.ufrags, case.now, session)
+    case.pair.set_session(session, case.pair.client)
     return session
 
 
-def dtls(case: Case) -> None:
+def check_dtls(case: Case) -> None:
     if not case.pair.has_consent(case.now):
-        raise Refused("no consent")
+        raise Rejected("no consent")
     read_dtls(case, case.payload)
 
 
@@ -124,23 +124,23 @@ def read_dtls(case: Case, datagram: bytes) -> None:
         if record.encrypted:
             check_ciphertext(case, record)
         else:
-            hear_clear(case, record)
+            receive_clear(case, record)
 
 
-def hear_clear(case: Case, record: Record) -> None:
+def receive_clear(case: Case, record: Record) -> None:
     """Whatever it is, in clear it may carry anything: so all of it counts, its header too."""
     if not may_say(case, record):
-        raise Refused("too much in clear")
+        raise Rejected("too much in clear")
     if record.kind == HANDSHAKE:
-        hear_handshake(case, record)
+        receive_handshake(case, record)
     elif record.kind == ACK and not may_acknowledge(case):
-        raise Refused("no handshake")
+        raise Rejected("no handshake")
 
 
 def may_say(case: Case, record: Record) -> bool:
     """Whether this much more may pass through the allocation before it is encrypted."""
     consented = case.pair.has_consent(case.now)
-    return case.room.clear[case.way][consented].take(case.now, RECORD.size + len(record.content))
+    return case.evidence.clear[case.direction][consented].spend(case.now, RECORD.size + len(record.content))
 
 
 def may_acknowledge(case: Case) -> bool:
@@ -148,24 +148,24 @@ def may_acknowledge(case: Case) -> bool:
     return handshake is not None and handshake.may_acknowledge(case.speaker)
 
 
-def hear_handshake(case: Case, record: Record) -> None:
+def receive_handshake(case: Case, record: Record) -> None:
     session = case.session
-    if session.entered or case.way == OUT:
-        session = renew(case, session)
+    if session.local or case.direction == OUT:
+        session = renew_session(case, session)
     for fragment in parse_fragments(record.content):
-        case.sessions.hear(session, case.speaker, fragment, case.now)
+        case.sessions.receive_fragment(session, case.speaker, fragment, case.now)
 
 
 def check_ciphertext(case: Case, record: Record) -> None:
     session = case.session
     if session.open and (session.unified or not record.unified):
         return
-    if not session.refused and case.sessions.inherit(session, unified=record.unified):
+    if not session.refused and case.sessions.inherit_any(session, unified=record.unified):
         return
     if came_late(case.pair, session, case.lenient, case.now):
         sample(case, CIPHERTEXT, record.content, EXPLICIT_NONCE)
     elif not overtakes(case, record):
-        raise Refused("no handshake")
+        raise Rejected("no handshake")
 
 
 def overtakes(case: Case, record: Record) -> bool:
@@ -177,20 +177,20 @@ def overtakes(case: Case, record: Record) -> bool:
     return handshake.may_overtake(case.speaker, len(record.content), case.now) and may_say(case, record)
 
 
-def media(case: Case) -> None:
+def check_media(case: Case) -> None:
     payload, pair, session = case.payload, case.pair, case.session
     stream = stream_of(payload, 0, len(payload))
     at = sealed_at(payload, stream) if stream != NOTHING else None
     if stream == NOTHING or (at is None and stream != RTCP):
-        raise Refused("media in clear")
+        raise Rejected("media in clear")
     if not session.srtp and stream != RTCP:
-        pair.stale |= case.sessions.adopt(session, stream)
+        pair.stale |= case.sessions.inherit_by_stream(session, stream)
     if not may_carry(pair, case.lenient, case.now) and not (stream == RTCP and may_report(case)):
-        raise Refused(why_not(case))
+        raise Rejected(why_not(case))
     if at is not None:
         sample(case, stream, payload, at)
     if session.srtp and stream != RTCP:
-        case.sessions.note(session, stream)
+        case.sessions.note_stream(session, stream)
 
 
 def may_report(case: Case) -> bool:
@@ -210,34 +210,34 @@ def why_not(case: Case) -> str:
 
 def sample(case: Case, stream: int, packet: bytes, at: int) -> None:
     """Streams that there is no room to test pass where a handshake was seen."""
-    both = stream | INWARD if case.way == IN else stream
-    passes = case.room.sample(case.pair, both, packet, at, case.now)
+    both = stream | INWARD if case.direction == IN else stream
+    passes = case.evidence.sample(case.pair, both, packet, at, case.now)
     if passes is None and not case.session.srtp:
-        raise Refused("too many streams")
+        raise Rejected("too many streams")
     if passes is False:
-        raise Refused("looks plain")
+        raise Rejected("looks plain")
 
 
-def other(case: Case) -> None:
-    raise Refused("other")
+def refuse_other(case: Case) -> None:
+    raise Rejected("other")
 
 
-class Gate(NamedTuple):
+class GateRule(NamedTuple):
     """What passes here is counted under this name."""
 
     name: str
-    act: Callable[[Case], None]
+    check: Callable[[Case], None]
 
 
 CHECK, DTLS, MEDIA, OTHER = (
-    Gate("check", check),
-    Gate("dtls", dtls),
-    Gate("media", media),
-    Gate("other", other),
+    GateRule("check", check_ice),
+    GateRule("dtls", check_dtls),
+    GateRule("media", check_media),
+    GateRule("other", refuse_other),
 )
 
 
-def gate_for(first: int) -> Gate:
+def rule_for(first: int) -> GateRule:
     """The ranges that are not named are ZRTP's, TURN's channels, QUIC's and nobody's."""
     if first < 4:
         return CHECK
@@ -246,5 +246,5 @@ def gate_for(first: int) -> Gate:
     return MEDIA if 128 <= first < 192 else OTHER
 
 
-GATES = tuple(map(gate_for, range(256)))
+GATES = tuple(map(rule_for, range(256)))
 PASSING = frozenset(gate.name for gate in (CHECK, DTLS, MEDIA))

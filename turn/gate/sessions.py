@@ -21,10 +21,10 @@ from turn.wire.hello import ClientHello
 Ufrags = tuple[bytes, bytes]  # in order, so that both directions name the same session
 
 SESSION_LIFETIME = 120.0  # seconds without a check of ICE: who lost the network restarts ICE sooner
-TOLD_LIFETIME = 60.0  # of what a relay before us has proved: its clients are back by then, or gone
+LEARNED_LIFETIME = 60.0  # of what a relay before us has proved: its clients are back by then, or gone
 MAX_STREAMS = 40  # SSRCs of a session: more than an engine may carry of an allocation without our seeing them
 SPARE = 1  # sessions of a user beyond one for each allocation: the call before this one
-MAX_TOLD = 32  # sessions of a user that others have told of: bounds memory; a user has a few allocations
+MAX_LEARNED = 32  # sessions of a user that others have told of: bounds memory; a user has a few allocations
 
 
 class Proven(NamedTuple):
@@ -55,34 +55,34 @@ class Session:
     encrypt."""
 
     __slots__ = (
-        "entered",
         "handshake",
+        "learned",
+        "local",
         "number",
         "open",
         "refused",
         "srtp",
         "ssrcs",
-        "told",
         "ufrags",
         "unified",
         "user",
     )
 
     def __init__(self, number: int, user: str, ufrags: Ufrags, *, told: bool = False) -> None:
-        self.number, self.user, self.ufrags, self.told = number, user, ufrags, told
-        self.entered = False  # by checks of a client of ours
+        self.number, self.user, self.ufrags, self.learned = number, user, ufrags, told
+        self.local = False  # by checks of a client of ours
         self.handshake: Handshake | None = None  # made when something is said
         self.open = self.unified = self.refused = False
         self.srtp: bool | None = None
         self.ssrcs: dict[int, None] = {}
 
-    def shake(self) -> Handshake:
+    def ensure_handshake(self) -> Handshake:
         self.handshake = self.handshake or Handshake()
         return self.handshake
 
-    def refuse(self, speaker: int) -> None:
+    def note_unencrypted(self, speaker: int) -> None:
         """This end has chosen no encryption. An answer to nothing is anybody's."""
-        self.refused |= self.srtp is None and self.shake().has_offer_for(speaker)
+        self.refused |= self.srtp is None and self.ensure_handshake().has_offer_for(speaker)
 
     def agree(self, agreement: Agreement) -> None:
         self.open, self.refused = True, False
@@ -96,29 +96,29 @@ class Session:
 class User:
     """One TURN user's sessions, the least recently checked first, and whose stream an SSRC is."""
 
-    __slots__ = ("allocations", "sessions", "streams", "told")
+    __slots__ = ("allocations", "learned", "sessions", "streams")
 
     def __init__(self) -> None:
         self.sessions: dict[Ufrags, Session] = {}
         self.streams: dict[int, Session] = {}
-        self.allocations = self.told = 0
+        self.allocations = self.learned = 0
 
     @property
     def is_full(self) -> bool:
-        return len(self.sessions) - self.told >= SPARE + self.allocations
+        return len(self.sessions) - self.learned >= SPARE + self.allocations
 
     def oldest(self) -> Session:
         """Who goes for a new one: the open ones last, or forged checks could push them out."""
         closed = (session for session in self.sessions.values() if not session.open)
         return next(closed, next(iter(self.sessions.values())))
 
-    def oldest_told(self) -> Session:
+    def oldest_learned(self) -> Session:
         """Who goes for another that is told of: those that clients here use last, and before them the open
         ones."""
-        told = (session for session in self.sessions.values() if session.told)
-        return min(told, key=lambda session: (session.entered, session.open))
+        told = (session for session in self.sessions.values() if session.learned)
+        return min(told, key=lambda session: (session.local, session.open))
 
-    def an_open_one(self, unified: bool) -> Session | None:
+    def an_open_session(self, unified: bool) -> Session | None:
         opened = (one for one in self.sessions.values() if one.open and (one.unified or not unified))
         return next(opened, None)
 
@@ -141,18 +141,18 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return (session for user in self._users.values() for session in user.sessions.values())
 
-    def hold(self, user: str) -> None:
+    def add_allocation(self, user: str) -> None:
         """An allocation more of this user: as many sessions more may be remembered."""
         self._users.setdefault(user, User()).allocations += 1
 
-    def release(self, user: str) -> None:
+    def remove_allocation(self, user: str) -> None:
         holder = self._users[user]
         holder.allocations -= 1
-        while len(holder.sessions) - holder.told > SPARE + holder.allocations:
+        while len(holder.sessions) - holder.learned > SPARE + holder.allocations:
             self._forget(holder.oldest())
-        self._sweep(user)
+        self._drop_unused(user)
 
-    def enter(self, user: str, ufrags: Ufrags, now: float, before: Session | None = None) -> Session:
+    def renew(self, user: str, ufrags: Ufrags, now: float, before: Session | None = None) -> Session:
         """The session of a user who holds an allocation; its time begins anew. `before` is who asks for it
         again: forgotten for lack of room, it goes on as it was."""
         holder = self._users[user]
@@ -162,48 +162,48 @@ class Sessions:
                 self._forget(holder.oldest())
             session = before if before and before.ufrags == ufrags else self._make(user, ufrags)
             holder.streams.update(dict.fromkeys(session.ssrcs, session))
-        session.entered = True
+        session.local = True
         self._keep(holder, session, now + SESSION_LIFETIME)
         return session
 
-    def meet(self, user: str, ufrags: Ufrags) -> Session:
+    def find_or_make(self, user: str, ufrags: Ufrags) -> Session:
         """The session that a peer names: held only where the client has spoken too."""
         return self._users[user].sessions.get(ufrags) or self._make(user, ufrags)
 
-    def hear(self, session: Session, speaker: int, fragment: Fragment, now: float) -> None:
+    def receive_fragment(self, session: Session, speaker: int, fragment: Fragment, now: float) -> None:
         """A part of its handshake; nobody is told of what the user does not hold. Raises Refused and
         WireError."""
-        handshake = session.shake()
+        handshake = session.ensure_handshake()
         before = handshake.ends[speaker].offer
         try:
-            agreement = handshake.hear(speaker, fragment, now)
+            agreement = handshake.receive_fragment(speaker, fragment, now)
         except Unencrypted:
-            session.refuse(speaker)
+            session.note_unencrypted(speaker)
             raise
         offer = handshake.ends[speaker].offer
-        if offer is not None and offer != before and self._knows(session):
+        if offer is not None and offer != before and self._holds(session):
             self._offers[session, speaker] = offer
-        self._settle(session, agreement)
+        self._conclude(session, agreement)
 
-    def _settle(self, session: Session, agreement: Agreement | None) -> None:
+    def _conclude(self, session: Session, agreement: Agreement | None) -> None:
         if agreement is not None:
             session.agree(agreement)
-            self._tell(session)
+            self._announce(session)
 
-    def note(self, session: Session, ssrc: int) -> None:
+    def note_stream(self, session: Session, ssrc: int) -> None:
         """RTP of this stream went through an open session."""
-        if ssrc in session.ssrcs or not self._knows(session):
+        if ssrc in session.ssrcs or not self._holds(session):
             return
         streams = self._users[session.user].streams
         if len(session.ssrcs) >= MAX_STREAMS:
             oldest = next(iter(session.ssrcs))
             del session.ssrcs[oldest]
-            drop(streams, oldest, session)
+            drop_stream(streams, oldest, session)
         session.ssrcs[ssrc] = None
         streams[ssrc] = session
-        self._tell(session)
+        self._announce(session)
 
-    def adopt(self, session: Session, ssrc: int) -> bool:
+    def inherit_by_stream(self, session: Session, ssrc: int) -> bool:
         """Whether this stream belongs to another open session of the user: then this one goes on with it."""
         holder = self._users.get(session.user)
         before = holder.streams.get(ssrc) if holder else None
@@ -212,14 +212,14 @@ class Sessions:
         session.open, session.srtp = True, True
         session.unified |= before.unified
         for known in tuple(before.ssrcs):
-            self.note(session, known)
+            self.note_stream(session, known)
         return True
 
-    def inherit(self, session: Session, *, unified: bool) -> bool:
+    def inherit_any(self, session: Session, *, unified: bool) -> bool:
         """DTLS ciphertext after an ICE restart has nothing to know it by: any open session of the user will
         do, and opens the way for no RTP."""
         holder = self._users.get(session.user)
-        before = holder.an_open_one(unified) if holder else None
+        before = holder.an_open_session(unified) if holder else None
         if before is None:
             return False
         session.open = True
@@ -231,40 +231,40 @@ class Sessions:
         holder = self._users.get(user)
         return holder is not None and holder.has_srtp()
 
-    def learn(self, told: News, now: float) -> None:
+    def learn_session(self, news: News, now: float) -> None:
         """Believe what another relay of ours has seen; its word holds for a while, and then anew."""
-        session = self._told(told.user, told.ufrags, now)
-        if isinstance(told, Offered):
-            self._believe(session, told)
+        session = self._learned_session(news.user, news.ufrags, now)
+        if isinstance(news, Offered):
+            self._learn_offer(session, news)
             return
         is_new = session in self._news
-        session.agree(Agreement(told.unified, told.srtp))
-        for ssrc in told.ssrcs:
-            self.note(session, ssrc)
+        session.agree(Agreement(news.unified, news.srtp))
+        for ssrc in news.ssrcs:
+            self.note_stream(session, ssrc)
         if not is_new:
             self._news.pop(session, None)
 
-    def _told(self, user: str, ufrags: Ufrags, now: float) -> Session:
+    def _learned_session(self, user: str, ufrags: Ufrags, now: float) -> Session:
         holder = self._users.setdefault(user, User())
         session = holder.sessions.get(ufrags)
         if session is None:
-            if holder.told >= MAX_TOLD:
-                self._forget(holder.oldest_told())
+            if holder.learned >= MAX_LEARNED:
+                self._forget(holder.oldest_learned())
             session = self._make(user, ufrags, told=True)
-            holder.told += 1
-        if not session.entered:
+            holder.learned += 1
+        if not session.local:
             holder.sessions.pop(ufrags, None)
-            self._keep(holder, session, now + TOLD_LIFETIME)
+            self._keep(holder, session, now + LEARNED_LIFETIME)
         return session
 
-    def _believe(self, session: Session, offered: Offered) -> None:
+    def _learn_offer(self, session: Session, offered: Offered) -> None:
         """An answer that has come here before may settle it."""
         try:
-            agreement = session.shake().believe(offered.speaker, offered.offer)
+            agreement = session.ensure_handshake().add_offer(offered.speaker, offered.offer)
         except Unencrypted:
-            session.refuse(1 - offered.speaker)
+            session.note_unencrypted(1 - offered.speaker)
         else:
-            self._settle(session, agreement)
+            self._conclude(session, agreement)
 
     def news(self) -> list[News]:
         """What was proved and offered since the last call, for the others to learn."""
@@ -289,12 +289,12 @@ class Sessions:
         holder.sessions[session.ufrags] = self._by_number[session.number] = session
         self._deadlines.set(session.number, end)
 
-    def _knows(self, session: Session) -> bool:
+    def _holds(self, session: Session) -> bool:
         holder = self._users.get(session.user)
         return holder is not None and holder.sessions.get(session.ufrags) is session
 
-    def _tell(self, session: Session) -> None:
-        if self._knows(session):
+    def _announce(self, session: Session) -> None:
+        if self._holds(session):
             self._news[session] = None
 
     def _forget(self, session: Session) -> None:
@@ -305,21 +305,21 @@ class Sessions:
         holder = self._users[session.user]
         del holder.sessions[session.ufrags], self._by_number[session.number]
         session.handshake = None
-        holder.told -= session.told
+        holder.learned -= session.learned
         for ssrc in session.ssrcs:
-            drop(holder.streams, ssrc, session)
+            drop_stream(holder.streams, ssrc, session)
         self._news.pop(session, None)
         for speaker in (0, 1):
             self._offers.pop((session, speaker), None)
-        self._sweep(session.user)
+        self._drop_unused(session.user)
 
-    def _sweep(self, user: str) -> None:
+    def _drop_unused(self, user: str) -> None:
         holder = self._users[user]
         if not holder.sessions and not holder.allocations:
             del self._users[user]
 
 
-def drop(streams: dict[int, Session], ssrc: int, session: Session) -> None:
+def drop_stream(streams: dict[int, Session], ssrc: int, session: Session) -> None:
     """Unless the stream is another's by now."""
     if streams.get(ssrc) is session:
         del streams[ssrc]

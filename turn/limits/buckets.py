@@ -23,7 +23,7 @@ class Bucket:
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst, self._level, self._at = rate, burst, burst, float("-inf")
 
-    def take(self, now: float, amount: float = 1.0) -> bool:
+    def spend(self, now: float, amount: float = 1.0) -> bool:
         if not self._rate:
             return True
         self._fill(now)
@@ -32,7 +32,7 @@ class Bucket:
         self._level -= amount
         return True
 
-    def drain(self, now: float, amount: float) -> None:
+    def deduct(self, now: float, amount: float) -> None:
         """Somebody else has taken this much, perhaps more than was there: a burst's worth may be owed."""
         self._fill(now)
         self._level = max(self._level - amount, -self._burst)
@@ -56,10 +56,10 @@ class Buckets:
         self._rate, self._burst, self._key = rate, burst, key[:64]
         self._memory = array("d", bytes(DOUBLE * NUMBERS)) if memory is None else memory
 
-    def take(self, whose: bytes, now: float, amount: float = 1.0) -> bool:
-        return not self._rate or self.draw(self._slot(whose), now, amount)
+    def spend(self, whose: bytes, now: float, amount: float = 1.0) -> bool:
+        return not self._rate or self.spend_from(self._slot(whose), now, amount)
 
-    def draw(self, slot: int, now: float, amount: float = 1.0) -> bool:
+    def spend_from(self, slot: int, now: float, amount: float = 1.0) -> bool:
         """Take from one bucket, by its number."""
         if not self._rate:
             return True
@@ -74,7 +74,7 @@ class Buckets:
         memory[at] = taken + amount
         return True
 
-    def has(self, whose: bytes, now: float) -> bool:
+    def can_spend(self, whose: bytes, now: float) -> bool:
         """Whether one could be taken."""
         at = 2 * self._slot(whose)
         taken = self._memory[at] - (now - self._memory[at + 1]) * self._rate

@@ -12,10 +12,10 @@ from typing import Protocol
 DOUBLE = 8  # bytes
 
 
-class Held(Protocol):
+class Usage(Protocol):
     """How much of something each one holds, by name. What is given back was taken before."""
 
-    def count(self, name: bytes) -> int:
+    def amount(self, name: bytes) -> int:
         """At least what this one holds; where memory is bounded, perhaps what others hold too."""
 
     def add(self, name: bytes, amount: int) -> None:
@@ -28,13 +28,13 @@ class Ledger(Protocol):
     def levels(self, name: str, number: int) -> MutableSequence[float]:
         """So many numbers, all 0.0 at first."""
 
-    def held(self, name: str) -> Held: ...
+    def usage(self, name: str) -> Usage: ...
 
 
-class Counts(dict[bytes, int]):
+class LocalUsage(dict[bytes, int]):
     """Exact, and as large as what is held."""
 
-    def count(self, name: bytes) -> int:
+    def amount(self, name: bytes) -> int:
         return self.get(name, 0)
 
     def add(self, name: bytes, amount: int) -> None:
@@ -45,15 +45,15 @@ class Counts(dict[bytes, int]):
             del self[name]
 
 
-class Private:
+class LocalLedger:
     """One process's own."""
 
     def __init__(self) -> None:
         self._levels: dict[str, MutableSequence[float]] = {}
-        self._held: dict[str, Counts] = {}
+        self._usage: dict[str, LocalUsage] = {}
 
     def levels(self, name: str, number: int) -> MutableSequence[float]:
         return self._levels.setdefault(name, array("d", bytes(DOUBLE * number)))
 
-    def held(self, name: str) -> Counts:
-        return self._held.setdefault(name, Counts())
+    def usage(self, name: str) -> LocalUsage:
+        return self._usage.setdefault(name, LocalUsage())

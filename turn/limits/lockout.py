@@ -31,14 +31,14 @@ class Lockout:
     def __len__(self) -> int:
         return len(self._failures)
 
-    def holds(self, ip: bytes, name: str, now: float) -> bool:
+    def is_locked(self, ip: bytes, name: str, now: float) -> bool:
         """Whether this name is not asked for its password from there now."""
         if not self.most or not self._failures:
             return False
         found = self._failures.get(self._tag(ip, name))
         return found is not None and found.times >= self.most and now < found.until
 
-    def fail(self, ip: bytes, name: str, now: float) -> None:
+    def note_wrong(self, ip: bytes, name: str, now: float) -> None:
         if not self.most:
             return
         tag = self._tag(ip, name)
@@ -48,7 +48,7 @@ class Lockout:
             del self._failures[next(iter(self._failures))]
         self._failures[tag] = Failures(times + 1, now + SECONDS)
 
-    def forget(self, ip: bytes, name: str) -> None:
+    def note_right(self, ip: bytes, name: str) -> None:
         """The password was right."""
         if self._failures:
             self._failures.pop(self._tag(ip, name), None)

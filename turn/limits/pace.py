@@ -28,13 +28,13 @@ class Pace:
         self._looked = float("-inf")
         self._last = (0, 0)  # packets and octets that the engine had carried then
 
-    def take(self, octets: int, now: float, flows: Iterable[Flow], carried: Mapping[Flow, Traffic]) -> bool:
+    def spend(self, octets: int, now: float, flows: Iterable[Flow], carried: Mapping[Flow, Traffic]) -> bool:
         """Whether one packet may go on; `flows` are the client's."""
         if self._unlimited:
             return True
         if now - self._looked >= LOOK_SECONDS:
             self._look(now, flows, carried)
-        return self._packets.take(now) and self._bits.take(now, 8 * octets)
+        return self._packets.spend(now) and self._bits.spend(now, 8 * octets)
 
     def _look(self, now: float, flows: Iterable[Flow], carried: Mapping[Flow, Traffic]) -> None:
         """Take off what the engine has carried since: of a long time, no more than a second's share."""
@@ -42,6 +42,6 @@ class Pace:
         packets = sum(one.packets_out + one.packets_in for one in figures)
         octets = sum(one.bytes_out + one.bytes_in for one in figures)
         seconds = max(1.0, now - self._looked)
-        self._packets.drain(now, max(0, packets - self._last[0]) / seconds)  # less than then: a flow is over
-        self._bits.drain(now, 8 * max(0, octets - self._last[1]) / seconds)
+        self._packets.deduct(now, max(0, packets - self._last[0]) / seconds)  # less than then: a flow is over
+        self._bits.deduct(now, 8 * max(0, octets - self._last[1]) / seconds)
         self._looked, self._last = now, (packets, octets)

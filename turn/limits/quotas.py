@@ -17,27 +17,27 @@ class Quota:
 
     def __init__(self, limits: Limits, ledger: Ledger) -> None:
         self.limits = limits
-        self.by_user, self.by_address = ledger.held("users"), ledger.held("addresses")
-        self.by_all = ledger.held("allocations")
+        self.by_user, self.by_address = ledger.usage("users"), ledger.usage("addresses")
+        self.by_all = ledger.usage("allocations")
 
     @property
     def total(self) -> int:
-        return self.by_all.count(ALL)
+        return self.by_all.amount(ALL)
 
-    def take(self, user: str, ip: bytes, amount: int = 1) -> None:
+    def reserve(self, user: str, ip: bytes, amount: int = 1) -> None:
         """Raises QuotaReached for what the user or the address may not have, InsufficientCapacity for what
         is not there."""
         limits, address = self.limits, subscriber(ip)
-        if exceeds(self.by_user.count(user.encode()) + amount, limits.allocations_per_user):
+        if exceeds(self.by_user.amount(user.encode()) + amount, limits.allocations_per_user):
             raise QuotaReached("user")
-        held = self.by_address.count(address)
+        held = self.by_address.amount(address)
         if exceeds(held + amount, limits.allocations_per_address) and not limits.trusts(ip):
             raise QuotaReached("address")
         if exceeds(self.total + amount, limits.allocations):
             raise InsufficientCapacity("total")
         self._add(user, address, amount)
 
-    def give(self, user: str, ip: bytes, amount: int = 1) -> None:
+    def give_back(self, user: str, ip: bytes, amount: int = 1) -> None:
         self._add(user, subscriber(ip), -amount)
 
     def _add(self, user: str, address: bytes, amount: int) -> None:

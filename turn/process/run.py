@@ -126,7 +126,7 @@ def alone(told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind, also: 
     except Unavailable:
         live.leave()
         raise
-    known = replace(settings(turn, secrets, listeners, own), others=live)
+    known = replace(settings(turn, secrets, listeners, own), relayed_elsewhere=live)
     return Alone(Service(Relay(known), engine, live), listeners, heard(state_dir))
 
 

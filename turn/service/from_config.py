@@ -31,7 +31,7 @@ def settings(
         classic_stun=turn.classic_stun,
         strict_expiry=turn.strict_expiry,
         icmp_to_all=turn.icmp_to_all,
-        keys=Accounts(
+        users=Accounts(
             {name: password.get_secret_value() for name, password in turn.users.items()}, tuple(secrets_)
         ),
         peers=PeerTable(
@@ -42,7 +42,7 @@ def settings(
         relay_addresses=tuple(ip.packed for ip in turn.relay_addresses),
         externals=dict(pair for external in turn.external_ip for pair in translation(external, turn)),
         listeners=frozenset(concrete(listeners, own)),
-        own=own,
+        own_addresses=own,
     )
 
 

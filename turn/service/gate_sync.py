@@ -69,7 +69,7 @@ class Memory:
     def learn(self, told: Iterable[News]) -> None:
         now = time.monotonic()
         for one in told:
-            self.service.relay.learn(one, now)
+            self.service.relay.learn_session(one, now)
         self.service.spread()  # an offer from there may settle what was chosen here
         self.service.wake_in_time()
 
@@ -78,7 +78,7 @@ class Memory:
         self.changed.clear()
         began = time.thread_time()  # on a busy machine it takes longer, and costs no more
         try:
-            self.herald.write(self.service.relay.remember(), time.time())
+            self.herald.write(self.service.relay.proven_sessions(), time.time())
         except OSError as problem:  # a full disk, perhaps
             log.warning("what is proved of calls could not be written: %s", problem.strerror)
             return AGAIN_SECONDS

@@ -124,7 +124,7 @@ class Metrics(Shown):
         yield from carried(service.tally.totals())
         yield punted(service.punted)
         yield from counted(service.relay.counts)
-        yield judged(service.relay.judged)
+        yield judged(service.relay.gate_counts)
         yield refused(service.refused())
         yield CounterMetricFamily(
             "calln_relay_mishaps", "Packets that met a mistake of ours.", value=service.mishaps

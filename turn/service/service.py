@@ -12,7 +12,7 @@ from pathlib import Path
 from host.startup import Unavailable
 from host.tls import BadCertificate
 from turn.config.section import Turn
-from turn.core.effects import Close, Effect, Keep, Link, Open, Release, Send, Unlink
+from turn.core.effects import Close, Effect, Link, Open, Pin, Send, Unlink, Unpin
 from turn.core.relay import Relay
 from turn.engines import Above, Engine, Failure
 from turn.flows import Address, Flow, Packet
@@ -36,7 +36,7 @@ class Service:
         self.engine = engine
         self.timer: asyncio.TimerHandle | None = None
         self.tally = Tally(engine.traffic())
-        relay.watch(engine.traffic())
+        relay.watch_traffic(engine.traffic())
         self.punted: Counter[tuple[str, int]] = Counter()  # by transport and bytes of the family's addresses
         self.mishaps = 0
         self.draining = False
@@ -48,8 +48,8 @@ class Service:
             Close: lambda effect: self.close(effect.relay),
             Link: lambda effect: engine.link(effect.flow, effect.rule),
             Unlink: lambda effect: self.unlink(effect.flow),
-            Keep: lambda effect: self.keep(*effect),
-            Release: lambda effect: engine.unpin(*effect),
+            Pin: lambda effect: self.keep(*effect),
+            Unpin: lambda effect: engine.unpin(*effect),
         }
 
     async def run(self) -> None:
@@ -59,13 +59,13 @@ class Service:
     def look_again(self) -> None:
         """To be called often: what other processes of ours relay at may have ended."""
         try:
-            self.apply(self.relay.look_again(time.monotonic()))
+            self.apply(self.relay.recheck(time.monotonic()))
         except Exception as error:
             self.note(error)
 
     def punt(self, packet: Packet) -> None:
         """A packet that no flow claims. It may be anything: nothing that it does ends the relay."""
-        self.punted[packet.there.transport, len(packet.here.ip)] += 1
+        self.punted[packet.remote.transport, len(packet.local.ip)] += 1
         try:
             effects = self.relay.receive(packet, time.monotonic(), time.time())
             self.spread()
@@ -91,7 +91,7 @@ class Service:
         """A packet to a peer did not arrive."""
         relay, peer, kind, code, mtu = failure
         try:
-            self.apply(self.relay.failed(relay, peer, kind, code, mtu.to_bytes(4), time.monotonic()))
+            self.apply(self.relay.icmp_error(relay, peer, kind, code, mtu.to_bytes(4), time.monotonic()))
         except Exception as error:
             self.note(error)
 

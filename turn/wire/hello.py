@@ -21,7 +21,9 @@ SUITES_12 = frozenset((0xC02B, 0xC02C, 0xC02F, 0xC030, 0xCCA8, 0xCCA9))
 # SRTP protection profiles (RFC 5764 §4.1.2, RFC 7714 §14.2).
 PROFILES = frozenset((0x0001, 0x0002, 0x0007, 0x0008))
 NULL_PROFILES = frozenset((0x0005, 0x0006))
-KEPT = PROFILES | NULL_PROFILES  # of an offer: bounds the memory that a hello of 4,000 made-up ones takes
+KNOWN_PROFILES = (
+    PROFILES | NULL_PROFILES
+)  # of an offer: bounds the memory that a hello of 4,000 made-up ones takes
 
 
 class ClientHello(NamedTuple):
@@ -51,7 +53,7 @@ class Cursor:
     def __bool__(self) -> bool:
         return self._at < len(self._data)
 
-    def take(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
         value = self._data[self._at : self._at + size]
         if len(value) != size:
             raise WireError("a hello that ends early")
@@ -59,13 +61,13 @@ class Cursor:
         return value
 
     def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
+        return int.from_bytes(self.read(size), "big")
 
     def vector(self, size: int) -> bytes:
         """With a length of `size` bytes in front."""
-        return self.take(self.number(size))
+        return self.read(self.number(size))
 
-    def end(self) -> None:
+    def check_end(self) -> None:
         if self:
             raise WireError("bytes behind the end")
 
@@ -74,21 +76,21 @@ def parse_client_hello(body: bytes) -> ClientHello:
     """Raises WireError."""
     cursor = Cursor(body)
     check_version(cursor)
-    cursor.take(32)
+    cursor.read(32)
     cursor.vector(1)  # session
     cursor.vector(1)  # cookie
     offered = numbers(cursor.vector(2))
     cursor.vector(1)  # compression
     extensions = read_extensions(cursor)
     profiles = read_profiles(extensions)
-    return ClientHello(offered & (SUITES_12 | SUITES_13), profiles[0] & KEPT if profiles else None)
+    return ClientHello(offered & (SUITES_12 | SUITES_13), profiles[0] & KNOWN_PROFILES if profiles else None)
 
 
 def parse_server_hello(body: bytes) -> ServerHello:
     """Raises WireError, for more than one profile and for a master key identifier too (RFC 8827 §6.5)."""
     cursor = Cursor(body)
     check_version(cursor)
-    random = cursor.take(32)
+    random = cursor.read(32)
     cursor.vector(1)  # session
     suite = cursor.number(2)
     if cursor.number(1):
@@ -118,7 +120,7 @@ def read_extensions(cursor: Cursor) -> dict[int, bytes]:
     if not cursor:
         return {}
     inner = Cursor(cursor.vector(2))
-    cursor.end()
+    cursor.check_end()
     extensions: dict[int, bytes] = {}
     while inner:
         kind = inner.number(2)
@@ -135,5 +137,5 @@ def read_profiles(extensions: dict[int, bytes]) -> tuple[frozenset[int], bytes] 
         return None
     cursor = Cursor(value)
     profiles, identifier = numbers(cursor.vector(2)), cursor.vector(1)
-    cursor.end()
+    cursor.check_end()
     return profiles, identifier

@@ -53,9 +53,9 @@ def client_of(header: bytes, transport: Transport) -> Address | None:
     entries = PREFIX + 2 * size + 4
     if len(header) < entries:
         raise BadHeader("the header is too short")
-    check(header, entries)
+    check_entries(header, entries)
     ip, port = header[PREFIX : PREFIX + size], int.from_bytes(header[entries - 4 : entries - 2])
-    return somebody(ip.removeprefix(MAPPED) if size == 16 else ip, port, transport)
+    return checked_client(ip.removeprefix(MAPPED) if size == 16 else ip, port, transport)
 
 
 def reached_at(header: bytes, transport: Transport) -> Address:
@@ -75,7 +75,7 @@ def header_of(client: Address, reached: Address) -> bytes:
     return SIGNATURE + bytes((PROXY, family << 4 | STREAM)) + len(block).to_bytes(2) + block
 
 
-def somebody(ip: bytes, port: int, transport: Transport) -> Address:
+def checked_client(ip: bytes, port: int, transport: Transport) -> Address:
     """Raises BadHeader where no client can be: port 0, nobody's address, a group's."""
     is_one = 0 < ip[0] < 224 if len(ip) == 4 else any(ip) and ip[0] != 0xFF
     if not port or not is_one:
@@ -83,7 +83,7 @@ def somebody(ip: bytes, port: int, transport: Transport) -> Address:
     return Address(ip, port, transport)
 
 
-def check(header: bytes, at: int) -> None:
+def check_entries(header: bytes, at: int) -> None:
     """Walk the entries behind the addresses; one may be a checksum (§2.2.3). Raises BadHeader."""
     while at < len(header):
         start, end = at + ENTRY, at + ENTRY + int.from_bytes(header[at + 1 : at + ENTRY])

@@ -66,7 +66,7 @@ class WireError(ValueError):
     """Bytes that are no message: dropped without a reply."""
 
 
-class Message(NamedTuple):
+class StunMessage(NamedTuple):
     """One message that passed the walk.
 
     `attributes` are in order and end before MESSAGE-INTEGRITY or its SHA-256 form, which begin at
@@ -118,7 +118,7 @@ class Message(NamedTuple):
         return tuple(kind for kind, _ in self.attributes if kind < REQUIRED_BELOW and kind not in known)
 
 
-def parse(data: bytes) -> Message:
+def parse(data: bytes) -> StunMessage:
     """Raises WireError for everything that is not exactly one well-formed message."""
     kind, transaction = parse_header(data)
     attributes: list[tuple[int, bytes]] = []
@@ -137,7 +137,7 @@ def parse(data: bytes) -> Message:
             sha256 = check_integrity_size(at, value, SHA256_BYTES)
         else:
             attributes.append((number, value))
-    return Message(kind, transaction, tuple(attributes), integrity, fingerprint, data, sha256)
+    return StunMessage(kind, transaction, tuple(attributes), integrity, fingerprint, data, sha256)
 
 
 def parse_header(data: bytes) -> tuple[int, bytes]:

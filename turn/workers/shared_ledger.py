@@ -75,7 +75,7 @@ class Shared:
         view: MutableSequence[float] = self._memory[start : start + DOUBLE * number].cast("d")  # type: ignore[assignment]  # it is one, in all that is used
         return view
 
-    def held(self, name: str) -> Columns:
+    def usage(self, name: str) -> Columns:
         return Columns(self._table(name), self._size.columns, self._column, self._key)
 
     def wipe(self, column: int) -> None:
@@ -94,7 +94,7 @@ class Columns:
     def __init__(self, cells: memoryview[int], columns: int, column: int, key: bytes) -> None:
         self._cells, self._columns, self._column, self._key = cells, columns, column, key
 
-    def count(self, name: bytes) -> int:
+    def amount(self, name: bytes) -> int:
         return min(sum(self._cells[row : row + self._columns]) for row in self._rows(name))
 
     def add(self, name: bytes, amount: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from turn.config.section import Turn
-from turn.core.relay import Session
+from turn.core.relay import AllocationSummary
 from turn.flows import Address
 from turn.service.from_config import settings
 from turn.service.gate_news import Herald
@@ -107,7 +107,7 @@ class Alone:
             await asyncio.sleep(LOOK_SECONDS)
             self.service.look_again()
 
-    def live(self) -> list[Session]:
+    def live(self) -> list[AllocationSummary]:
         return list(self.service.relay.sessions(time.monotonic()))
 
     async def sessions(self) -> list[Row]:
@@ -119,7 +119,7 @@ class Alone:
     async def kill(self, *, user: str | None = None, name: str | None = None) -> int:
         before = self.live()
         relay = next((session.relay for session in before if name_of(session) == name), None)
-        self.service.apply(self.service.relay.end(user=user, relay=relay))
+        self.service.apply(self.service.relay.kill(user=user, relay=relay))
         return len(before) - len(self.live())
 
     async def present(self, turn: Turn) -> None:
@@ -149,12 +149,12 @@ class Alone:
         return self.figures
 
 
-def name_of(session: Session) -> str:
+def name_of(session: AllocationSummary) -> str:
     """What an operator calls a session: its relayed address, of which there is one."""
     return str(session.relay).partition("://")[2]
 
 
-def row(session: Session) -> Row:
+def row(session: AllocationSummary) -> Row:
     return {
         "id": name_of(session),
         "user": session.user,

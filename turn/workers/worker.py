@@ -112,7 +112,7 @@ def made(start: Start) -> Alone:
         exclusive=False,
     )
     told = settings(start.turn, start.secrets, listeners, start.own)
-    shared = replace(told, nonce_key=start.key, ledger=ledger, others=live, several=True)
+    shared = replace(told, nonce_key=start.key, ledger=ledger, relayed_elsewhere=live, many_processes=True)
     return Alone(Service(Relay(shared), engine, live), listeners, heard(start.state_dir))
 
 

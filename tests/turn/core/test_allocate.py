@@ -7,7 +7,7 @@ import pytest
 from tests.turn.network import LISTENER, PEER, TYPES, Client, network, settings, unlimited
 from turn.core.allocate import MAX_TRIES
 from turn.core.effects import Close, Open
-from turn.core.state import ANEW_BURST, ANEW_SECONDS
+from turn.core.state import NEW_ALLOCATIONS_BURST, NEW_ALLOCATIONS_SECONDS
 from turn.flows import Address, Packet
 from turn.policies import Limits
 from turn.wire.attributes import EVEN_PORT, REQUESTED_TRANSPORT, RESERVATION_TOKEN, XOR_RELAYED_ADDRESS
@@ -107,7 +107,9 @@ def test_who_ends_an_allocation_and_takes_another_gets_only_so_many_packets_more
         codes.add(code)
         net.pass_time(1)
     assert codes == {486}
-    assert 0 < sent <= (ANEW_BURST * quota + (seconds - 1) * quota / ANEW_SECONDS) * pace
+    assert (
+        0 < sent <= (NEW_ALLOCATIONS_BURST * quota + (seconds - 1) * quota / NEW_ALLOCATIONS_SECONDS) * pace
+    )
     assert (net.open, net.relay._state.quota.total) == (set(), 0)
 
 

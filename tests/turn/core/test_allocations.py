@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.turn.network import LISTENER, PEER, TYPES, Client, Network, network, settings, unlimited
-from turn.core.allocations import MAX_SPOKEN_TO
-from turn.core.effects import Close, Release, Unlink
+from turn.core.allocations import MAX_SENT_TO
+from turn.core.effects import Close, Unlink, Unpin
 from turn.core.relay import Relay
 from turn.flows import Address, Rule
 from turn.policies import Limits
@@ -71,10 +71,10 @@ def test_a_permission_ends_after_five_minutes_and_takes_its_flows_along() -> Non
 def test_with_a_permission_the_peers_that_it_was_for_are_forgotten() -> None:
     net, client = prepared()
     client.permit(PEER)
-    for number in range(MAX_SPOKEN_TO):
+    for number in range(MAX_SENT_TO):
         client.send(PEER._replace(port=6000 + number), b"hi")
     client.send(PEER, b"one too many")
-    assert len(net.links) == MAX_SPOKEN_TO
+    assert len(net.links) == MAX_SENT_TO
     net.pass_time(300)
     client.permit(PEER)
     client.send(PEER, b"one")
@@ -127,7 +127,7 @@ def test_each_flow_is_named_before_its_address_is_given_back() -> None:
     assert len(flows) == 2
     owner = flows[0].client, flows[0].listener
     assert list(net.relay.clients()) == [owner]
-    assert net.relay.end(user="alice") == [*map(Unlink, flows), Close(flows[0].relay), Release(*owner)]
+    assert net.relay.kill(user="alice") == [*map(Unlink, flows), Close(flows[0].relay), Unpin(*owner)]
     assert not list(net.relay.clients())
 
 
@@ -151,8 +151,8 @@ def test_there_are_only_so_many_of_each() -> None:
     assert client.bind(0x5000, peers[0]) == 508
     for number in range(200):
         assert len(client.send(peers[1]._replace(port=6000 + number), b"hi")) == 1
-    assert channels(net).count(None) == MAX_SPOKEN_TO
-    assert len(net.links) == 20 + MAX_SPOKEN_TO
+    assert channels(net).count(None) == MAX_SENT_TO
+    assert len(net.links) == 20 + MAX_SENT_TO
 
 
 def test_new_peers_come_slowly() -> None:
@@ -218,7 +218,7 @@ def test_and_begin_anew_where_the_port_is_given_out_again(by_channel: bool) -> N
     assert carol.allocate() == b
     carol.permit(a)
     heard = alice.raw(bytes.fromhex("4000 0001 68")) if by_channel else alice.send(b, b"x")
-    assert [packet.there for packet in heard] == [carol.address]
+    assert [packet.remote for packet in heard] == [carol.address]
     assert [flow.channel for flow in net.links] == [0x4000 if by_channel else None]
 
 
@@ -230,12 +230,12 @@ def test_flows_to_a_relayed_address_elsewhere_end_with_it() -> None:
     for number, peer in enumerate(sorted(elsewhere)):
         assert client.bind(0x4000 + number, peer) == 0
     client.bind(0x4002, PEER)
-    assert net.relay.look_again(net.now) == []
+    assert net.relay.recheck(net.now) == []
     kept = elsewhere.pop()
-    net.run(net.relay.look_again(net.now))
+    net.run(net.relay.recheck(net.now))
     assert {flow.peer for flow in net.links} == {PEER, *elsewhere}
     elsewhere.add(kept)
     client.send(kept, b"there again")
     assert {flow.peer for flow in net.links} == {PEER, *elsewhere}
     client.refresh(0)
-    assert (net.relay.look_again(net.now), net.links) == ([], {})
+    assert (net.relay.recheck(net.now), net.links) == ([], {})

@@ -48,7 +48,7 @@ def test_no_reply_is_larger_than_its_kind_may_be_beside_what_was_asked(data: byt
     sent = network(unlimited()).deliver(here, there, data)
     assert len(sent) <= 1
     for packet in sent:
-        assert (packet.here, packet.there) == (here, there)
+        assert (packet.local, packet.remote) == (here, there)
         assert len(packet.data) <= WORST[size] * len(data)
         reply = parse(packet.data)
         assert reply.type & 0x0100  # an answer, and never to one
@@ -74,8 +74,8 @@ def test_with_every_key_on_replies_are_larger_by_so_much_and_still_go_to_the_sou
     sent = LARGER.deliver(here, there, data)
     assert len(sent) <= 1
     for packet in sent:
-        assert packet.there.ip == there.ip
-        assert packet.here in LARGER.relay.listeners
+        assert packet.remote.ip == there.ip
+        assert packet.local in LARGER.relay.listeners
         assert len(packet.data) <= LOOSER[size] * len(data)
 
 
@@ -109,7 +109,9 @@ def test_two_relays_do_not_keep_each_other_busy(data: bytes) -> None:
     while packets and said < 10:
         said += len(packets)
         packets = [
-            answer for one in packets for answer in relays[one.there].deliver(one.there, one.here, one.data)
+            answer
+            for one in packets
+            for answer in relays[one.remote].deliver(one.remote, one.local, one.data)
         ]
     assert said <= 1
 

@@ -12,7 +12,7 @@ from tests.turn.network import LISTENER6, PEER, TYPES, Client, Network, compose,
 from turn.flows import Address, Packet
 from turn.policies import Limits
 from turn.wire.attributes import DONT_FRAGMENT, ERROR_CODE, NONCE, REALM, RESERVATION_TOKEN, TABLE, USERNAME
-from turn.wire.stun import CLASS, DATA_INDICATION, ERROR, Message, parse
+from turn.wire.stun import CLASS, DATA_INDICATION, ERROR, StunMessage, parse
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "data" / "cases.yaml").read_text())
 BY_NAME = {row.name: row for row in TABLE.values()}
@@ -77,7 +77,7 @@ class Stage:
         assert client.relay is not None
         if "icmp" in step:
             (kind, code), size = step["icmp"], (1500).to_bytes(4, "big")
-            return self.net.run(self.net.relay.failed(client.relay, PEER, kind, code, size, self.net.now))
+            return self.net.run(self.net.relay.icmp_error(client.relay, PEER, kind, code, size, self.net.now))
         data = bytes(step["zeros"]) if "zeros" in step else bytes.fromhex(step["raw"])
         return self.net.deliver(client.relay, address(step["peer"]), data)
 
@@ -161,7 +161,7 @@ def shown(value: Any) -> Any:
     return list(map(shown, value)) if isinstance(value, tuple) else value
 
 
-def code_of(reply: Message) -> int | str:
+def code_of(reply: StunMessage) -> int | str:
     if reply.type & CLASS == ERROR:
         return reply.get(ERROR_CODE) or 0
     return "success"
@@ -183,13 +183,13 @@ def check_outcome(stage: Stage, step: dict[str, Any], said: bytes, sent: list[Pa
         return
     assert len(sent) == 1
     data = sent[0].data
-    assert sent[0].here == address(step.get("leaves", shown(sent[0].here)))
+    assert sent[0].local == address(step.get("leaves", shown(sent[0].local)))
     if expected == "same" and stage.last:
         assert data == stage.last
     elif expected == "told":
         check_indication(step, data)
     elif isinstance(expected, str) and expected not in ("success", "same"):
-        assert (sent[0].there, data) == (PEER, bytes.fromhex(expected))
+        assert (sent[0].remote, data) == (PEER, bytes.fromhex(expected))
         assert sent[0].dont_fragment is step.get("whole", False)
     else:
         check_reply(stage, step, said, data)
@@ -210,7 +210,7 @@ def check_reply(stage: Stage, step: dict[str, Any], said: bytes, data: bytes) ->
     stage.token = reply.raw(RESERVATION_TOKEN) or stage.token
 
 
-def check_contents(step: dict[str, Any], data: bytes, reply: Message) -> None:
+def check_contents(step: dict[str, Any], data: bytes, reply: StunMessage) -> None:
     assert len(data) == step.get("size", len(data))
     assert len(data) <= step.get("most", len(data))
     assert {name: shown(reply.get(BY_NAME[name])) for name in step.get("has", {})} == step.get("has", {})

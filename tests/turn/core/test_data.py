@@ -9,7 +9,7 @@ import pytest
 
 from tests.turn.network import LISTENER, PEER, TYPES, Client, Network, compose, network, settings, unlimited
 from turn.core.data import MAX_PAYLOAD
-from turn.core.state import FAILURES_TOLD
+from turn.core.state import ICMP_REPORTS
 from turn.flows import Address
 from turn.policies import Limits
 from turn.wire.attributes import (
@@ -34,7 +34,7 @@ def from_peer(client: Client, data: bytes, peer: Address = PEER) -> list[bytes]:
     """What the client gets of a datagram that arrives at its relayed address."""
     assert client.relay is not None
     sent = client.net.deliver(client.relay, peer, data)
-    assert all((packet.here, packet.there) == (client.listener, client.address) for packet in sent)
+    assert all((packet.local, packet.remote) == (client.listener, client.address) for packet in sent)
     return [packet.data for packet in sent]
 
 
@@ -86,7 +86,7 @@ def test_ipv6_peers() -> None:
     peer = Address.of("2606:4700::9", 5000)
     assert client.permit(peer) == 0
     (sent,) = client.send(peer, b"hi")
-    assert (sent.there, sent.data) == (peer, b"hi")
+    assert (sent.remote, sent.data) == (peer, b"hi")
     assert parse(from_peer(client, b"hello", peer)[0]).get(XOR_PEER_ADDRESS) == peer
     assert client.permit(PEER) == 443
 
@@ -110,7 +110,7 @@ def test_behind_nat_peers_are_named_by_their_public_address() -> None:
     assert a is not None
     assert alice.permit(b) == bob.permit(a) == 0
     (heard,) = alice.send(b, b"hi")
-    assert heard.there == bob.address
+    assert heard.remote == bob.address
     assert parse(heard.data).get(XOR_PEER_ADDRESS) == a
     assert net.links == {}
     assert alice.bind(0x4000, b) == 0
@@ -161,7 +161,7 @@ def test_icmp_errors(
     relay = client.allocate((REQUESTED_ADDRESS_FAMILY, 2 if version6 else 1), (DONT_FRAGMENT, b""))
     peer = Address.of("2606:4700::9", 5000) if version6 else PEER
     client.permit(peer)
-    sent = client.net.run(client.net.relay.failed(relay, peer, kind, code, bytes.fromhex(data), 0.0))
+    sent = client.net.run(client.net.relay.icmp_error(relay, peer, kind, code, bytes.fromhex(data), 0.0))
     messages = [parse(packet.data) for packet in sent]
     assert all((message.type, message.get(XOR_PEER_ADDRESS)) == (0x0017, peer) for message in messages)
     expected = [] if told is None else [(told[0], told[1], bytes.fromhex(told[2]))]
@@ -187,25 +187,27 @@ def test_icmp_errors_reach_who_knows_of_them(
     relay = client.allocate(*asked)
     client.permit(PEER)
     client.raw(compose(0x0016, ((XOR_PEER_ADDRESS, PEER), (DATA, b"hi"), *sent)))
-    assert bool(client.net.relay.failed(relay, PEER, 3, 3, bytes(4), 0.0)) is told
+    assert bool(client.net.relay.icmp_error(relay, PEER, 3, 3, bytes(4), 0.0)) is told
     assert client.net.relay.counts["drops.icmp unasked"] == (not told)
 
 
 def test_a_client_is_told_of_errors_at_a_pace() -> None:
     client = prepared(network(unlimited(icmp_to_all=True)))
     assert client.relay is not None
-    for seconds, told in ((0.0, FAILURES_TOLD), (0.5, FAILURES_TOLD // 2), (100.0, FAILURES_TOLD)):
-        heard = [client.net.relay.failed(client.relay, PEER, 3, 3, bytes(4), seconds) for _ in range(1000)]
+    for seconds, told in ((0.0, ICMP_REPORTS), (0.5, ICMP_REPORTS // 2), (100.0, ICMP_REPORTS)):
+        heard = [
+            client.net.relay.icmp_error(client.relay, PEER, 3, 3, bytes(4), seconds) for _ in range(1000)
+        ]
         assert len([effects for effects in heard if effects]) == told
-    assert client.net.relay.counts["drops.icmp pace"] == 3000 - 2.5 * FAILURES_TOLD
+    assert client.net.relay.counts["drops.icmp pace"] == 3000 - 2.5 * ICMP_REPORTS
 
 
 def test_an_icmp_error_needs_an_allocation_and_a_permission() -> None:
     client = prepared(network(unlimited(icmp_to_all=True)))
     assert client.relay is not None
     for relay, peer in ((client.relay._replace(port=1), PEER), (client.relay, Address.of("9.9.9.10", 1))):
-        assert client.net.relay.failed(relay, peer, 3, 3, bytes(4), 0.0) == []
-    assert client.net.relay.failed(client.relay, PEER._replace(port=1), 3, 3, bytes(4), 299.0)
-    assert client.net.relay.failed(client.relay, PEER, 3, 3, bytes(4), 300.0) == []
+        assert client.net.relay.icmp_error(relay, peer, 3, 3, bytes(4), 0.0) == []
+    assert client.net.relay.icmp_error(client.relay, PEER._replace(port=1), 3, 3, bytes(4), 299.0)
+    assert client.net.relay.icmp_error(client.relay, PEER, 3, 3, bytes(4), 300.0) == []
     counts = client.net.relay.counts
     assert (counts["drops.no allocation"], counts["drops.no permission"]) == (1, 2)

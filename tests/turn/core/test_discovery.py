@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.turn.network import LISTENER, LISTENER6, Network, compose, network, settings
-from turn.core.discovery import changed, other_than, others
+from turn.core.discovery import changed, other_addresses, other_than
 from turn.flows import Address, Packet
 from turn.policies import Limits
 from turn.wire.attributes import (
@@ -55,10 +55,10 @@ def test_an_answer_leaves_from_where_it_was_asked_to(flags: int, name: str, here
     }
     pairs = [(CHANGE_REQUEST, flags)] if flags else []
     (sent,) = discovering().deliver(here, CLIENT, compose(1, pairs))
-    assert (sent.here, sent.there) == (turned[name], CLIENT)
+    assert (sent.local, sent.remote) == (turned[name], CLIENT)
     reply = parse(sent.data)
     told = [reply.get(row) for row in (XOR_MAPPED_ADDRESS, RESPONSE_ORIGIN, OTHER_ADDRESS)]
-    assert told == [CLIENT, sent.here, other]
+    assert told == [CLIENT, sent.local, other]
 
 
 LISTENING = [
@@ -80,7 +80,7 @@ def test_the_other_address_needs_all_four_places(
 ) -> None:
     given = settings(listeners=listeners, own=OWN)
     assert other_than(A1, given) == other
-    assert others(given).get(A1) == other
+    assert other_addresses(given).get(A1) == other
 
 
 def test_with_one_address_there_is_nothing_to_change() -> None:
@@ -103,13 +103,13 @@ BAD: list[tuple[int, list[tuple[Any, Any]]]] = [
 @pytest.mark.parametrize(("code", "pairs"), BAD)
 def test_mistakes(code: int, pairs: list[tuple[Any, Any]]) -> None:
     (sent,) = discovering().deliver(A1, CLIENT, compose(1, pairs))
-    assert (sent.here, sent.there, parse(sent.data).get(ERROR_CODE)) == (A1, CLIENT, code)
+    assert (sent.local, sent.remote, parse(sent.data).get(ERROR_CODE)) == (A1, CLIENT, code)
 
 
 def test_another_port_is_always_the_clients_own_and_never_a_reflectors() -> None:
     net = discovering()
     (sent,) = net.deliver(A1, CLIENT, compose(1, [(RESPONSE_PORT, 5000)]))
-    assert sent.there == CLIENT._replace(port=5000)
+    assert sent.remote == CLIENT._replace(port=5000)
     assert parse(sent.data).get(XOR_MAPPED_ADDRESS) == CLIENT
     for port in (0, 53, 123, 11211):
         assert net.deliver(A1, CLIENT, compose(1, [(RESPONSE_PORT, port)])) == []
@@ -175,7 +175,7 @@ def read(packet: Packet) -> dict[str, Address]:
 )
 def test_a_client_of_rfc_3489(data: str, here: Address) -> None:
     (sent,) = discovering().deliver(A1, CLIENT, bytes.fromhex(data))
-    assert (sent.here, sent.there, sent.data[:2], len(sent.data)) == (here, CLIENT, b"\1\1", 56)
+    assert (sent.local, sent.remote, sent.data[:2], len(sent.data)) == (here, CLIENT, b"\1\1", 56)
     assert sent.data[4:20] == bytes(range(16))
     named = {MAPPED_ADDRESS.name: CLIENT, SOURCE_ADDRESS.name: here, CHANGED_ADDRESS.name: B2}
     assert read(sent) == named

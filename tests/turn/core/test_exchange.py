@@ -5,43 +5,43 @@ from __future__ import annotations
 import pytest
 
 from tests.turn.network import LISTENER, Client, compose, network, settings
-from turn.core.exchange import Exchange, Proof
-from turn.core.state import State
+from turn.core.exchange import Credentials, Exchange
+from turn.core.state import RelayState
 from turn.errors import AllocationMismatch, StaleNonce, UnknownAttribute, WrongCredentials
 from turn.flows import Packet
 from turn.wire.attributes import ERROR_CODE, LIFETIME, NONCE, UNKNOWN_ATTRIBUTES
 from turn.wire.stun import parse
 
 CLIENT = Client(network()).address
-PROOF = Proof("alice", "alice", b"key")
+PROOF = Credentials("alice", "alice", b"key")
 
 
-def exchange(*, marked: bool = False, proof: Proof | None = PROOF) -> Exchange:
+def exchange(*, marked: bool = False, proof: Credentials | None = PROOF) -> Exchange:
     data = compose(4, fingerprint=marked, transaction=b"t" * 12)
     packet = Packet(LISTENER, CLIENT, data)
-    return Exchange(State(settings()), packet, parse(data), 0.0, 0.0, None, proof)
+    return Exchange(RelayState(settings()), packet, parse(data), 0.0, 0.0, None, proof)
 
 
 @pytest.mark.parametrize("marked", [False, True])
 def test_a_success(marked: bool) -> None:
-    packet = exchange(marked=marked).success((LIFETIME, 600)).packet
+    packet = exchange(marked=marked).success_response((LIFETIME, 600)).packet
     message = parse(packet.data)
-    assert (packet.here, packet.there) == (LISTENER, CLIENT)
+    assert (packet.local, packet.remote) == (LISTENER, CLIENT)
     assert (message.type, message.transaction, message.get(LIFETIME)) == (0x0104, b"t" * 12, 600)
     assert (message.proves(b"key"), message.fingerprint) == (True, marked)
 
 
 def test_a_refusal_lists_at_most_eight_types() -> None:
-    message = parse(exchange().refusal(UnknownAttribute(tuple(range(0x7000, 0x7010)))).packet.data)
+    message = parse(exchange().error_response(UnknownAttribute(tuple(range(0x7000, 0x7010)))).packet.data)
     assert (message.type, message.get(ERROR_CODE)) == (0x0114, 420)
     assert message.get(UNKNOWN_ATTRIBUTES) == tuple(range(0x7000, 0x7008))
 
 
 def test_before_authentication_nothing_is_signed() -> None:
     asked = exchange(proof=None)
-    assert not parse(asked.refusal(StaleNonce()).packet.data).integrity
+    assert not parse(asked.error_response(StaleNonce()).packet.data).integrity
     with pytest.raises(LookupError):
-        asked.signed  # noqa: B018  # the property raises
+        asked.signer  # noqa: B018  # the property raises
 
 
 @pytest.mark.parametrize("marked", [False, True])
@@ -56,13 +56,13 @@ def test_whose_allocation_it_is() -> None:
     net = network()
     client = Client(net)
     client.allocate()
-    allocation = net.relay._state.allocations.find(client.address, LISTENER)
+    allocation = net.relay._state.allocations.of_client(client.address, LISTENER)
     asked = exchange()
     with pytest.raises(AllocationMismatch):
         asked.own_allocation()
     asked.allocation = allocation
     assert asked.own_allocation() is allocation
-    asked.proof = Proof("bob", "bob", b"key")
+    asked.credentials = Credentials("bob", "bob", b"key")
     with pytest.raises(WrongCredentials):
         asked.own_allocation()
     assert asked.five_tuple == (CLIENT, LISTENER)

@@ -15,13 +15,13 @@ from turn.wire.attributes import (
     XOR_PEER_ADDRESS,
     XOR_RELAYED_ADDRESS,
 )
-from turn.wire.stun import Message, parse
+from turn.wire.stun import StunMessage, parse
 
 BOTH = (ADDITIONAL_ADDRESS_FAMILY, 2)
 PEER6 = Address.of("2606:4700::9", 5000)
 
 
-def asked(client: Client, *pairs: tuple[object, object]) -> Message:
+def asked(client: Client, *pairs: tuple[object, object]) -> StunMessage:
     answer = client.ask(TYPES["allocate"], (REQUESTED_TRANSPORT, 17), BOTH, *pairs)  # type: ignore[arg-type]
     assert answer is not None
     return answer
@@ -44,9 +44,9 @@ def test_data_leaves_from_the_address_of_its_family_and_comes_back_there() -> No
     assert client.permit(PEER, PEER6) == 0
     for relay, peer in ((four, PEER), (six, PEER6)):
         (sent,) = client.send(peer, b"hi")
-        assert (sent.here, sent.there) == (relay, peer)
+        assert (sent.local, sent.remote) == (relay, peer)
         (heard,) = client.net.deliver(relay, peer, b"hello")
-        assert heard.there == client.address
+        assert heard.remote == client.address
         assert (parse(heard.data).get(XOR_PEER_ADDRESS), parse(heard.data).get(DATA)) == (peer, b"hello")
     assert {flow.relay for flow in client.net.links} == {four, six}
     assert client.net.deliver(four, PEER6, b"x") == client.net.deliver(six, PEER, b"x") == []
@@ -57,7 +57,7 @@ def test_channels_of_both_have_one_range_of_numbers() -> None:
     assert client.bind(0x4000, PEER) == client.bind(0x4001, PEER6) == 0
     assert client.bind(0x4001, PEER) == client.bind(0x4000, PEER6) == 400
     sent = [packet for number in ("4000", "4001") for packet in client.raw(bytes.fromhex(number + "000168"))]
-    assert [(packet.here, packet.there) for packet in sent] == [(four, PEER), (six, PEER6)]
+    assert [(packet.local, packet.remote) for packet in sent] == [(four, PEER), (six, PEER6)]
 
 
 def test_one_pace_and_one_count_for_both() -> None:

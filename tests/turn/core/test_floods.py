@@ -85,7 +85,7 @@ def end(client: Client, number: int) -> None:
     elif number % 4 == 1:
         client.net.run(relay.lost(client.address, client.listener))
     elif number % 4 == 2:
-        client.net.run(relay.end(relay=client.relay))
+        client.net.run(relay.kill(relay=client.relay))
 
 
 def test_the_last_port_is_given_and_one_that_comes_back_is_given_again() -> None:

@@ -57,9 +57,9 @@ def test_an_allowed_peer_gets_what_is_sent(ip: bytes) -> None:
     client.allocate((REQUESTED_ADDRESS_FAMILY, 1 if len(ip) == 4 else 2))
     assert client.send(peer, b"too early") == []
     assert client.permit(peer) == 0
-    assert [packet.there for packet in client.send(peer, b"hi")] == [peer]
+    assert [packet.remote for packet in client.send(peer, b"hi")] == [peer]
     assert client.bind(0x4000, peer) == 0
-    assert [packet.there for packet in client.raw(bytes.fromhex("4000 0001 68"))] == [peer]
+    assert [packet.remote for packet in client.raw(bytes.fromhex("4000 0001 68"))] == [peer]
 
 
 def test_a_loop_through_our_own_listener_never_begins() -> None:

@@ -29,7 +29,7 @@ class Relayed(Call):
     """A call whose packets all go up to the core; whether one passes is whether it left."""
 
     def __init__(self, net: Network, client: Client, channel: int | None = CHANNEL) -> None:
-        super().__init__(net.relay._state.allocations.proof, relay=client.allocate(), peer=PEER, admit=False)
+        super().__init__(net.relay._state.allocations.gate, relay=client.allocate(), peer=PEER, admit=False)
         self.net, self.client, self.channel = net, client, channel
         assert client.permit(PEER) == 0
         assert channel is None or client.bind(channel, PEER) == 0
@@ -89,14 +89,14 @@ def test_without_the_gate_anything_is_linked_at_once(channel: int | None) -> Non
     assert call.say(PLAIN).passes
     assert call.hear(b"anything").passes
     assert list(call.net.links.values()) == [Rule()]
-    assert not call.net.relay.judged
+    assert not call.net.relay.gate_counts
 
 
 def test_who_only_observes_drops_nothing_and_links_what_is_proved() -> None:
     call = calling(mode="observe")
     assert call.say(PLAIN).passes
     assert call.hear(b"anything").passes
-    assert call.net.relay.judged == {("enforce", "no consent"): 1, ("enforce", "other"): 1}
+    assert call.net.relay.gate_counts == {("enforce", "no consent"): 1, ("enforce", "other"): 1}
     assert not call.net.links
     call.open()
     call.talk(SAMPLE)
@@ -166,7 +166,7 @@ def test_a_call_that_our_own_server_vouches_for_may_come_in_its_middle(user: str
     assert [verdict.passes for verdict in call.talk(SAMPLE)] == [late] * SAMPLE
     assert call.say(srtcp(1)).passes is late
     assert call.media() == [frozenset({VOICE})] * late
-    assert {rule for rule, _ in net.relay.judged} == {"compat" if late else "enforce"}
+    assert {rule for rule, _ in net.relay.gate_counts} == {"compat" if late else "enforce"}
 
 
 def test_what_is_over_leaves_nothing_behind() -> None:
@@ -186,7 +186,7 @@ def test_two_allocations_of_ours_that_talk_to_each_other_are_judged_at_both_ends
     ends = [one.allocate(), two.allocate()]
     assert one.bind(CHANNEL, ends[1]) == two.bind(CHANNEL, ends[0]) == 0
     assert one.raw(channel_data(CHANNEL, PLAIN)) == two.raw(channel_data(CHANNEL, b"words")) == []
-    assert sum(net.relay.judged.values()) == 2
+    assert sum(net.relay.gate_counts.values()) == 2
 
 
 STRANGERS: list[Any] = [b"", b"\0\1\0\0", b"GET / HTTP/1.1\r\n", noise("quic", 1200), b"\x80", b"\x16\xfe"]
@@ -199,4 +199,4 @@ def test_what_is_no_call_goes_nowhere(channel: int | None, payload: bytes) -> No
     call.consent()
     assert not call.say(payload).passes
     assert not call.hear(payload).passes
-    assert len(call.proof._rooms[call.relay].pairs) <= MAX_PAIRS
+    assert len(call.proof._evidence[call.relay].pairs) <= MAX_PAIRS

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.turn.network import LISTENER, LISTENER6, TYPES, Client, network, settings, unlimited
-from turn.core.state import State
+from turn.core.state import RelayState
 from turn.flows import Address
-from turn.limits.ledger import Counts, Private
+from turn.limits.ledger import LocalLedger, LocalUsage
 from turn.policies import Limits
 from turn.wire.attributes import (
     ADDITIONAL_ADDRESS_FAMILY,
@@ -31,10 +31,10 @@ PEERS = st.sampled_from(STRANGERS + OURS)
 CHANNELS = st.integers(0x4000, 0x4003)
 
 
-def held(state: State) -> tuple[Counts, Counts]:
+def held(state: RelayState) -> tuple[LocalUsage, LocalUsage]:
     ledger = state.settings.ledger
-    assert isinstance(ledger, Private)
-    return ledger.held("users"), ledger.held("addresses")
+    assert isinstance(ledger, LocalLedger)
+    return ledger.usage("users"), ledger.usage("addresses")
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -103,7 +103,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(relay=st.sampled_from(OURS), peer=st.sampled_from(STRANGERS), kind=st.integers(0, 12))
     def fail(self, relay: Address, peer: Address, kind: int) -> None:
-        assert len(self.net.run(self.net.relay.failed(relay, peer, kind, 4, bytes(4), self.net.now))) <= 1
+        assert len(self.net.run(self.net.relay.icmp_error(relay, peer, kind, 4, bytes(4), self.net.now))) <= 1
 
     @rule(seconds=st.sampled_from([0.5, 30, 299, 301, 601]))
     def wait(self, seconds: float) -> None:
@@ -120,14 +120,14 @@ class Lifecycle(RuleBasedStateMachine):
         assert live <= self.net.open
         assert len(self.net.open) == len(live) + len(state.reservations) == state.quota.total
         assert [sum(counts.values()) for counts in held(state)] == [state.quota.total] * 2
-        assert not state.waiting
+        assert not state.pending_ports
         assert not state.allocating
         assert self.net.links == {
             link.flow: link.rule for allocation in state.allocations for link in allocation.links.values()
         }
         for allocation in state.allocations:
             assert all(one.sibling in (None, allocation) for one in allocation.both if one is not allocation)
-            assert state.allocations.find(allocation.client, allocation.listener) in allocation.both
+            assert state.allocations.of_client(allocation.client, allocation.listener) in allocation.both
         for flow in self.net.links:
             allocation = state.allocations.by_relay[flow.relay]
             assert allocation.permits(flow.peer.ip, self.net.now)

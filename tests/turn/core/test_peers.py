@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.turn.network import LISTENER, LISTENER6, settings
-from turn.core.peers import Reach, relay_ip
+from turn.core.peers import Destinations, relay_ip
 from turn.errors import Forbidden
 from turn.flows import Address
 from turn.policies import PeerTable, networks
@@ -52,10 +52,10 @@ ASKED = [
 def test_who_may_be_reached(
     given: Any, live: list[Address], peer: Address, permission: bool, channel: bool, data: bool
 ) -> None:
-    reach = Reach(given, live)
+    reach = Destinations(given, live)
     assert grants(reach.check_permission, peer) is permission
     assert grants(reach.check_binding, peer) is channel
-    assert reach.leads_to(peer) is data
+    assert reach.may_send_to(peer) is data
 
 
 def grants(check: Any, peer: Address) -> bool:
@@ -67,14 +67,14 @@ def grants(check: Any, peer: Address) -> bool:
 
 
 def test_one_to_one_nat_is_translated_both_ways() -> None:
-    reach = Reach(settings(externals={LISTENER.ip: ip("6.6.6.6")}), [])
+    reach = Destinations(settings(externals={LISTENER.ip: ip("6.6.6.6")}), [])
     outer = Address.of("6.6.6.6", 50000)
-    assert reach.outside(OURS) == outer
-    assert reach.inside(outer) == OURS
-    assert reach.inside(OURS) == OURS
-    assert not reach.shows_as_is(OURS)
+    assert reach.to_public(OURS) == outer
+    assert reach.to_local(outer) == OURS
+    assert reach.to_local(OURS) == OURS
+    assert not reach.is_untranslated(OURS)
     stranger = Address.of("9.9.9.9", 1)
-    assert reach.outside(stranger) == reach.inside(stranger) == stranger
+    assert reach.to_public(stranger) == reach.to_local(stranger) == stranger
 
 
 LOCAL4, LOCAL6, LOOP4, LOOP6 = ip("10.0.0.5"), ip("2600::5"), ip("127.0.0.1"), ip("::1")
@@ -105,7 +105,7 @@ def test_where_to_relay_from(
 
 def test_an_operators_ranges_hold_for_strangers() -> None:
     given = settings(peers=PeerTable(allow=networks("10.1.0.0/16"), deny=networks("9.9.9.0/24")))
-    reach = Reach(given, [])
+    reach = Destinations(given, [])
     reach.check_permission(Address.of("10.1.2.3", 1))
     with pytest.raises(Forbidden):
         reach.check_permission(Address.of("9.9.9.9", 1))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.turn.call import Call, noise
 from tests.turn.captures import Seen, load
 from turn.flows import Address
-from turn.gate.gate import Mode, Proof
+from turn.gate.gate import Gate, Mode
 from turn.wire.srtp import INWARD, NOTHING, stream_of
 from turn.wire.stun import COOKIE_BYTES
 
@@ -44,7 +44,7 @@ class Replay:
     """A recorded call before a gate; what an engine would carry by itself never comes to it."""
 
     def __init__(self, mode: Mode = "enforce", *, linked: bool = False, user: str = "alice") -> None:
-        self.proof = Proof(mode)
+        self.proof = Gate(mode)
         self.user, self.linked = user, linked
         self.rules: dict[tuple[Address, Address], frozenset[int]] = {}
         self.dropped: Counter[str] = Counter()
@@ -54,7 +54,7 @@ class Replay:
         admitted: set[int] = set()
         for seen in call:
             if seen.relay not in admitted:
-                self.proof.admit(relay(seen.relay), self.user)
+                self.proof.add_allocation(relay(seen.relay), self.user)
                 admitted.add(seen.relay)
             self.take(seen, start + seen.at)
         return self
@@ -108,7 +108,7 @@ def test_where_calls_may_come_late_the_first_bytes_stop_a_plain_one(name: str, m
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_handshake_without_encryption_ends_at_its_choice(mode: Mode) -> None:
-    one = Call(Proof(mode), relay=relay(0), peer=peer(0))
+    one = Call(Gate(mode), relay=relay(0), peer=peer(0))
     one.consent()
     call = recorded("null")
     reasons = [(one.say if seen.outward else one.hear)(seen.payload).reason for seen in call]

@@ -44,7 +44,7 @@ def test_two_clients_of_one_relay_talk_by_channels_and_by_indications() -> None:
     a, b = alice.allocate(), bob.allocate()
     assert alice.permit(b) == bob.permit(a) == 0
     (heard,) = alice.send(b, b"hello")
-    assert (heard.here, heard.there) == (LISTENER, bob.address)
+    assert (heard.local, heard.remote) == (LISTENER, bob.address)
     assert (parse(heard.data).get(XOR_PEER_ADDRESS), parse(heard.data).get(DATA)) == (a, b"hello")
     assert bob.bind(0x4000, a) == 0
     (heard,) = bob.raw(bytes.fromhex("4000 0006") + b"hi you")
@@ -78,7 +78,7 @@ def test_an_answer_that_comes_back_is_dropped() -> None:
     said = [compose(1), compose(3, (UDP,)), client.sign(TYPES["refresh"]), client.sign(3, (UDP,))]
     for data in said:
         for packet in client.raw(data):
-            assert net.deliver(LISTENER, packet.there, packet.data) == []
+            assert net.deliver(LISTENER, packet.remote, packet.data) == []
 
 
 def test_two_relays_do_not_talk_to_each_other() -> None:
@@ -159,7 +159,7 @@ def test_a_client_of_a_stream_holds_what_it_has_until_its_connection_ends(transp
     (sent,) = client.raw(bytes.fromhex("4000000168"))
     assert sent == Packet(relay, PEER, b"h")
     (heard,) = net.deliver(relay, PEER, b"hello")
-    assert (heard.here, heard.there) == (door, client.address)
+    assert (heard.local, heard.remote) == (door, client.address)
     assert net.relay.holds(client.address, door)
     assert not net.relay.holds(other.address, door)
     assert net.run(net.relay.lost(other.address, door)) == []
@@ -246,7 +246,7 @@ def test_what_ended_before_something_failed_is_not_lost() -> None:
     net = network()
     gone = Client(net).allocate()
     Client(net, port=40001).allocate()
-    net.relay._state.quota.give = fails_at_the_second(net.relay._state.quota.give)  # type: ignore[method-assign]
+    net.relay._state.quota.give_back = fails_at_the_second(net.relay._state.quota.give_back)  # type: ignore[method-assign]
     with pytest.raises(KeyError):
         net.relay.expire(600.0)
     due = net.relay.next_expiry()

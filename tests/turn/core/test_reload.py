@@ -150,10 +150,10 @@ def test_an_operator_ends_a_session_or_a_user() -> None:
         client.allocate((ADDITIONAL_ADDRESS_FAMILY, 2))
         client.bind(0x4000, PEER)
     bob = clients[2].relay
-    assert net.run(net.relay.end(relay=bob)) == []
+    assert net.run(net.relay.kill(relay=bob)) == []
     assert {session.user for session in net.relay.sessions(0.0)} == {"alice"}
     assert clients[2].refresh(600) == 437
-    assert net.relay.end(user="bob") == net.relay.end(relay=bob) == net.relay.end() == []
-    assert net.run(net.relay.end(user="alice")) == []
+    assert net.relay.kill(user="bob") == net.relay.kill(relay=bob) == net.relay.kill() == []
+    assert net.run(net.relay.kill(user="alice")) == []
     assert (net.open, net.links, net.relay.next_expiry()) == (set(), {}, None)
     assert net.relay._state.quota.total == 0

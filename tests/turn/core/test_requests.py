@@ -8,7 +8,7 @@ import pytest
 
 from tests.turn.network import LISTENER, PEER, TYPES, Client, compose, network, settings, unlimited
 from turn.core.requests import METHODS, is_probe
-from turn.core.state import STALE_TOLD
+from turn.core.state import STALE_NONCES
 from turn.flows import Address
 from turn.policies import Limits
 from turn.wire.attributes import (
@@ -109,7 +109,7 @@ def test_all_that_proves_nothing_is_counted(
     assert client.refresh(600) == (0 if allocates else 408)
 
 
-@pytest.mark.parametrize(("user", "told"), [("alice", STALE_TOLD), ("bob", 0)])
+@pytest.mark.parametrize(("user", "told"), [("alice", STALE_NONCES), ("bob", 0)])
 def test_a_running_call_gets_its_next_nonce_under_any_flood(user: str, told: int) -> None:
     """Of forged Bindings, in its address's name and in many; who signs with another key is a stranger."""
     net = network(settings(limits=Limits(unauthenticated_per_second=10, unauthenticated_in_all=100)))

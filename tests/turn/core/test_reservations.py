@@ -15,15 +15,15 @@ def test_a_token_is_its_users_and_good_once() -> None:
     reservations = Reservations()
     reservations.add(b"token", KEPT, 0.0)
     assert KEPT.relay in reservations
-    reservations.check(b"token", "alice")
+    reservations.check_owner(b"token", "alice")
     for token, user in ((b"token", "bob"), (b"other", "alice")):
         with pytest.raises(InsufficientCapacity):
-            reservations.check(token, user)
-    assert reservations.take(b"token") == KEPT
+            reservations.check_owner(token, user)
+    assert reservations.claim(b"token") == KEPT
     assert KEPT.relay not in reservations
     assert (len(reservations), reservations.next_expiry()) == (0, None)
     with pytest.raises(InsufficientCapacity):
-        reservations.check(b"token", "alice")
+        reservations.check_owner(b"token", "alice")
 
 
 def test_nobody_came_for_it() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.turn.network import LISTENER, Client, network, settings
-from turn.core.state import ANEW_BURST, ANEW_SECONDS, REFLECTORS, State
+from turn.core.state import NEW_ALLOCATIONS_BURST, NEW_ALLOCATIONS_SECONDS, REFLECTORS, RelayState
 from turn.errors import QuotaReached
 from turn.flows import Address, Transport
 from turn.policies import Limits, networks
@@ -17,31 +17,31 @@ FIRST_OF_LINUX = 32768  # of the ports that the system gives away (ip(7), ip_loc
 
 @pytest.mark.parametrize("port", sorted(REFLECTORS))
 def test_ports_of_services_that_answer_get_no_reply(port: int) -> None:
-    assert not State(settings()).may_answer(CLIENT._replace(port=port), 0.0)
+    assert not RelayState(settings()).may_answer(CLIENT._replace(port=port), 0.0)
 
 
 @pytest.mark.parametrize("port", [FIRST_OF_LINUX, 37810, 47808, 65535])
 def test_whatever_port_a_browser_has_it_is_answered(port: int) -> None:
-    assert State(settings()).may_answer(CLIENT._replace(port=port), 0.0)
+    assert RelayState(settings()).may_answer(CLIENT._replace(port=port), 0.0)
     assert max(REFLECTORS) < FIRST_OF_LINUX
 
 
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
 @pytest.mark.parametrize("port", sorted(REFLECTORS))
 def test_who_is_connected_is_no_such_service(port: int, transport: Transport) -> None:
-    assert State(settings()).may_answer(Address.of("8.8.8.8", port, transport), 0.0)
+    assert RelayState(settings()).may_answer(Address.of("8.8.8.8", port, transport), 0.0)
 
 
 @pytest.mark.parametrize("ip", ["0.0.0.0", "224.0.0.1", "239.1.1.1", "255.255.255.255", "::", "ff02::1"])
 def test_addresses_of_nobody_get_no_reply(ip: str) -> None:
-    state = State(settings())
+    state = RelayState(settings())
     assert not state.may_answer(Address.of(ip, 40000), 0.0)
     assert state.counts == {"drops.source": 1}
 
 
 @pytest.mark.parametrize("ip", ["10.0.0.7", "127.0.0.1", "192.168.1.2", "8.8.8.8", "fe80::1", "2606:4700::1"])
 def test_clients_may_live_in_private_networks(ip: str) -> None:
-    assert State(settings()).may_answer(Address.of(ip, 40000), 0.0)
+    assert RelayState(settings()).may_answer(Address.of(ip, 40000), 0.0)
 
 
 def test_our_own_sockets_get_no_reply() -> None:
@@ -54,7 +54,7 @@ def test_our_own_sockets_get_no_reply() -> None:
 
 def test_strangers_share_a_rate_and_the_trusted_do_not() -> None:
     limits = Limits(unauthenticated_per_second=10, trusted=networks("10.0.0.0/8"))
-    state = State(settings(limits=limits))
+    state = RelayState(settings(limits=limits))
     friend = Address.of("10.1.2.3", 40000)
     assert sum(state.may_answer(CLIENT._replace(port=40000 + n), 0.0) for n in range(1000)) == 40
     assert sum(state.may_answer(friend, 0.0) for _ in range(1000)) == 1000
@@ -72,14 +72,14 @@ def test_live_and_reserved_addresses_are_not_free() -> None:
 
 
 def test_transaction_ids_begin_anywhere() -> None:
-    starts = {State(settings()).next_transaction() for _ in range(5)}
+    starts = {RelayState(settings()).next_transaction() for _ in range(5)}
     assert len(starts) == 5
     assert {len(start) for start in starts} == {12}
 
 
 def test_all_strangers_together_have_a_rate() -> None:
     limits = Limits(unauthenticated_in_all=100, trusted=networks("10.0.0.0/8"))
-    state = State(settings(limits=limits))
+    state = RelayState(settings(limits=limits))
     everywhere = [Address(number.to_bytes(4, "big"), 40000) for number in range(0x08000000, 0x08000000 + 500)]
     assert sum(state.may_answer(source, 0.0) for source in everywhere) == 100
     assert state.may_answer(Address.of("10.1.2.3", 40000), 0.0)
@@ -90,7 +90,7 @@ def test_all_strangers_together_have_a_rate() -> None:
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
 @pytest.mark.parametrize("forged", ["in one name", "in all names"])
 def test_a_forged_flood_takes_nothing_from_who_is_connected(forged: str, transport: Transport) -> None:
-    state = State(settings(limits=Limits(unauthenticated_per_second=10, unauthenticated_in_all=100)))
+    state = RelayState(settings(limits=Limits(unauthenticated_per_second=10, unauthenticated_in_all=100)))
     for number in range(500):
         ip = CLIENT.ip if forged == "in one name" else (0x08000000 + number).to_bytes(4, "big")
         state.may_answer(Address(ip, 40000 + number), 0.0)
@@ -101,38 +101,42 @@ def test_a_forged_flood_takes_nothing_from_who_is_connected(forged: str, transpo
 
 
 def test_what_clients_have_learnt_stays() -> None:
-    state = State(settings(sha256=True, realm="call"))
+    state = RelayState(settings(sha256=True, realm="call"))
     nonce = state.nonces.make(CLIENT, 0.0)
-    assert state.adopt(settings(nonce_key=b"other" * 7, realm="elsewhere"), 0.0) == []
+    assert state.reload(settings(nonce_key=b"other" * 7, realm="elsewhere"), 0.0) == []
     assert state.nonces.accepts(nonce, CLIENT, 0.0)
     assert (state.settings.realm, state.settings.sha256) == ("call", True)
 
 
 def test_new_limits_hold_for_what_is_held_already() -> None:
-    state = State(settings())
-    state.quota.take("alice", CLIENT.ip, 3)
-    state.adopt(settings(limits=Limits(allocations_per_user=3, unauthenticated_per_second=1)), 0.0)
+    state = RelayState(settings())
+    state.quota.reserve("alice", CLIENT.ip, 3)
+    state.reload(settings(limits=Limits(allocations_per_user=3, unauthenticated_per_second=1)), 0.0)
     with pytest.raises(QuotaReached):
-        state.quota.take("alice", CLIENT.ip)
+        state.quota.reserve("alice", CLIENT.ip)
     assert sum(state.may_answer(CLIENT, 0.0) for _ in range(10)) == 4
 
 
 @pytest.mark.parametrize(("quota", "amount"), [(24, 1), (24, 2), (6, 1), (0, 1)])
 def test_a_user_takes_allocations_anew_only_so_fast(quota: int, amount: int) -> None:
     """What is refused is not held, either; no quota is no limit."""
-    state = State(settings(limits=Limits(allocations_per_user=quota)))
+    state = RelayState(settings(limits=Limits(allocations_per_user=quota)))
 
     def taken(now: float) -> int:
         before = state.counts["allocations too often"]
         for _ in range(100):
             try:
-                state.charge("alice", CLIENT.ip, amount, now)
+                state.charge_allocation("alice", CLIENT.ip, amount, now)
             except QuotaReached:
                 continue
-            state.quota.give("alice", CLIENT.ip, amount)
+            state.quota.give_back("alice", CLIENT.ip, amount)
         return 100 - (state.counts["allocations too often"] - before)
 
-    at_once, later = (ANEW_BURST * quota // amount, quota // amount) if quota else (100, 100)
-    assert [taken(0.0), taken(0.0), taken(ANEW_SECONDS)] == [at_once, at_once if not quota else 0, later]
-    state.charge("bob", CLIENT.ip, amount, ANEW_SECONDS)
+    at_once, later = (NEW_ALLOCATIONS_BURST * quota // amount, quota // amount) if quota else (100, 100)
+    assert [taken(0.0), taken(0.0), taken(NEW_ALLOCATIONS_SECONDS)] == [
+        at_once,
+        at_once if not quota else 0,
+        later,
+    ]
+    state.charge_allocation("bob", CLIENT.ip, amount, NEW_ALLOCATIONS_SECONDS)
     assert state.quota.total == amount

@@ -317,7 +317,7 @@ async def test_a_rule_may_name_the_streams_and_all_else_is_punted(
         flow = world.link(client, peer.address, channel, Rule(frozenset({VOICE, VIDEO | INWARD})))
         for _ in range(2):
             client.send(framed(flow, video), world.listener)
-            assert (await world.punt()).here == world.listener
+            assert (await world.punt()).local == world.listener
             client.send(framed(flow, voice), world.listener)
             assert await peer.receive() == voice
             peer.send(voice, flow.relay)
@@ -346,7 +346,7 @@ async def test_what_a_mirroring_flow_may_not_carry_is_handed_over_and_punted(
         world.engine.link(forth, Rule())
         world.engine.link(back, Rule(frozenset({VIDEO | INWARD})))
         one.send(framed(forth, voice), world.listener)
-        assert (await world.punt()).here == world.listener
+        assert (await world.punt()).local == world.listener
         world.engine.send([Packet(here, there, voice)])
         assert await world.punt() == Packet(there, here, voice)
 

@@ -64,7 +64,7 @@ async def test_who_is_kept_comes_here_whoever_else_listens(make: Maker, place: s
         async with newer(make, old) as new:
             for client in clients:
                 client.send(HELLO, there)
-            assert {packet.there for packet in await punts(old, 40)} == {one.address for one in clients}
+            assert {packet.remote for packet in await punts(old, 40)} == {one.address for one in clients}
             old.engine.send([Packet(there, client.address, b"answer") for client in clients])
             assert [await one.receive_from() for one in clients] == [(b"answer", there)] * 40
             assert new.punted.empty()
@@ -144,7 +144,7 @@ async def test_the_last_answer_leaves_though_the_listener_is_gone(make: Maker, p
         assert await client.receive_from() == (b"goodbye", there)
         await asyncio.sleep(0.05)
         client.send(HELLO, there)
-        assert (await new.punt()).there == client.address
+        assert (await new.punt()).remote == client.address
 
 
 async def test_many_are_kept(make: Maker) -> None:
@@ -157,7 +157,7 @@ async def test_many_are_kept(make: Maker) -> None:
             old.engine.stop_listening()
             for client in clients:
                 client.send(HELLO, old.listener)
-                assert (await old.punt()).there == client.address
+                assert (await old.punt()).remote == client.address
             assert new.punted.empty()
 
 
@@ -180,7 +180,7 @@ async def test_connections_go_on_and_new_ones_come_to_who_stays(
         fresh = [await new.connect() for _ in range(10)]
         for stream in fresh:
             stream.send(HELLO, stream.there)
-        assert {packet.there for packet in await punts(new, 10)} == {one.address for one in fresh}
+        assert {packet.remote for packet in await punts(new, 10)} == {one.address for one in fresh}
         assert old.lost.empty()
 
 
@@ -191,7 +191,7 @@ async def arrivals(old: World, new: World, count: int) -> set[Address]:
         await asyncio.sleep(0.01)
         for world in (old, new):
             while not world.punted.empty():
-                seen.add(world.punted.get_nowait().there)
+                seen.add(world.punted.get_nowait().remote)
     return seen
 
 

@@ -30,9 +30,9 @@ from tests.turn.call import (
     unified,
 )
 from turn.flows import Address
-from turn.gate.gate import Proof, is_vouched
+from turn.gate.gate import Gate, is_signalled
 from turn.gate.pairs import CONSENT, MAX_PAIRS
-from turn.gate.sessions import SESSION_LIFETIME, TOLD_LIFETIME, Proven
+from turn.gate.sessions import LEARNED_LIFETIME, SESSION_LIFETIME, Proven
 from turn.wire.dtls import CLIENT_HELLO, DATA, HANDSHAKE, SERVER_HELLO
 from turn.wire.srtp import INWARD, RTCP, SAMPLE
 from turn.wire.stun import BINDING_REQUEST
@@ -61,7 +61,7 @@ def test_an_ice_restart_of_data_channels_goes_on() -> None:
     again.consent()
     assert again.say(unified()).passes
     assert again.say(rtp(VOICE, 1)).reason == "no handshake"
-    one.proof.forget(RELAY)
+    one.proof.remove_allocation(RELAY)
     assert again.check()[1].passes
     list(one.proof.expire(SESSION_LIFETIME - 1))
     assert again.check()[1].passes
@@ -155,7 +155,7 @@ def test_two_users_do_not_inherit_from_each_other() -> None:
 
 def test_both_ends_of_a_call_may_have_one_user() -> None:
     """Each hello comes by twice, once for each allocation, and still is one end's."""
-    proof = Proof()
+    proof = Gate()
     caller = Call(proof, relay=RELAY, peer=OTHER_RELAY)
     called = Call(proof, relay=OTHER_RELAY, peer=RELAY, ufrags=caller.ufrags[::-1])
     for one in (caller, called):
@@ -169,7 +169,7 @@ def test_both_ends_of_a_call_may_have_one_user() -> None:
 
 
 def test_one_end_alone_opens_nothing_though_both_allocations_see_it() -> None:
-    proof = Proof()
+    proof = Gate()
     caller = Call(proof, relay=RELAY, peer=OTHER_RELAY)
     called = Call(proof, relay=OTHER_RELAY, peer=RELAY, ufrags=caller.ufrags[::-1])
     for one in (caller, called):
@@ -227,7 +227,7 @@ def test_what_came_late_may_be_carried_while_both_ends_answer() -> None:
 
 
 def test_off_asks_nothing_and_lets_everything_be_carried() -> None:
-    one = Call(Proof("off"))
+    one = Call(Gate("off"))
     assert one.say(b"GET / HTTP/1.1").passes
     assert one.proof.media(RELAY, PEER) is None
     one.proof.mode = "enforce"
@@ -236,26 +236,26 @@ def test_off_asks_nothing_and_lets_everything_be_carried() -> None:
 
 
 def test_another_mode_names_the_pairs_that_it_changes() -> None:
-    one = Call(Proof("compat"))
+    one = Call(Gate("compat"))
     one.consent()
     one.talk(64)
-    assert one.proof.adopt("enforce", 0.0) == [(RELAY, PEER)]
+    assert one.proof.set_mode("enforce", 0.0) == [(RELAY, PEER)]
     assert one.proof.media(RELAY, PEER) == frozenset()
-    assert one.proof.adopt("observe", 0.0) == []
-    assert one.proof.adopt("compat", 0.0) == [(RELAY, PEER)]
+    assert one.proof.set_mode("observe", 0.0) == []
+    assert one.proof.set_mode("compat", 0.0) == [(RELAY, PEER)]
     assert one.proof.media(RELAY, PEER) == frozenset((VOICE,))
 
 
 def test_what_an_allocation_had_is_gone_with_it() -> None:
     one = Call()
     one.open()
-    one.proof.forget(RELAY)
-    one.proof.forget(RELAY)
+    one.proof.remove_allocation(RELAY)
+    one.proof.remove_allocation(RELAY)
     assert one.proof.next_expiry() == SESSION_LIFETIME
     assert one.proof.media(RELAY, PEER) == frozenset()
-    one.proof.admit(RELAY, "alice")
+    one.proof.add_allocation(RELAY, "alice")
     assert one.say(rtp(VOICE, 1)).reason == "no consent"
-    one.proof.forget(RELAY)
+    one.proof.remove_allocation(RELAY)
     list(one.proof.expire(SESSION_LIFETIME + 1))
     assert (len(one.proof.sessions), one.proof.next_expiry()) == (0, None)
 
@@ -264,11 +264,11 @@ def test_the_next_relay_believes_what_this_one_has_proved() -> None:
     one = Call()
     one.open()
     one.talk(3)
-    kept = one.proof.remember()
-    for after, reason in ((TOLD_LIFETIME - 1, "media"), (TOLD_LIFETIME + 1, "no handshake")):
-        following = Proof()
+    kept = one.proof.proven_sessions()
+    for after, reason in ((LEARNED_LIFETIME - 1, "media"), (LEARNED_LIFETIME + 1, "no handshake")):
+        following = Gate()
         for proven in kept:
-            following.learn(proven, 0.0)
+            following.learn_session(proven, 0.0)
         list(following.expire(after))
         again = Call(following, relay=OTHER_RELAY, ufrags=(b"new", b"newer"))
         again.now = after
@@ -277,15 +277,15 @@ def test_the_next_relay_believes_what_this_one_has_proved() -> None:
 
 
 def test_what_is_only_told_is_not_told_on() -> None:
-    proof = Proof()
-    proof.learn(Proven("alice", UFRAGS, unified=True, srtp=True), 0.0)
-    assert proof.remember() == []
+    proof = Gate()
+    proof.learn_session(Proven("alice", UFRAGS, unified=True, srtp=True), 0.0)
+    assert proof.proven_sessions() == []
     other = Call(proof, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
     other.consent()
-    assert proof.remember() == []
+    assert proof.proven_sessions() == []
     one = Call(proof)
     one.consent()
-    assert proof.remember() == [Proven("alice", UFRAGS, unified=True, srtp=True)]
+    assert proof.proven_sessions() == [Proven("alice", UFRAGS, unified=True, srtp=True)]
 
 
 def test_what_one_worker_has_proved_another_one_knows() -> None:
@@ -320,9 +320,9 @@ def test_the_two_halves_of_a_handshake_may_come_to_different_workers(suite: int,
         assert call.say(finished).passes is call.hear(rtp(VOICE, 1)).passes is (suite == SUITE_12)
 
 
-def share(one: Proof, other: Proof) -> None:
+def share(one: Gate, other: Gate) -> None:
     for told in one.news():
-        other.learn(told, 1.0)
+        other.learn_session(told, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def share(one: Proof, other: Proof) -> None:
     ],
 )
 def test_only_minted_names_are_vouched_for(username: str, user: str, vouched: bool) -> None:
-    assert is_vouched(username, user) is vouched
+    assert is_signalled(username, user) is vouched
 
 
 def flood(one: Call) -> None:

@@ -18,9 +18,9 @@ from turn.gate.handshake import (
     MAX_HELLO,
     PATIENCE,
     Agreement,
-    End,
+    Endpoint,
     Handshake,
-    Refused,
+    Rejected,
     Unencrypted,
     agree,
     merge,
@@ -45,17 +45,17 @@ def test_fragments_in_any_order_make_the_whole(cuts: set[int], seed: int) -> Non
     edges = [0, *sorted(cuts), len(BODY)]
     parts = [part(start, end) for start, end in pairwise(edges)]
     parts.sort(key=lambda fragment: noise(f"{seed} {fragment.offset}", 4))
-    end = End()
-    assert [end.take(fragment, 0.0) for fragment in parts] == [None] * (len(parts) - 1) + [HELLO]
-    assert end.take(parts[0], 1.0) == HELLO
+    end = Endpoint()
+    assert [end.add_fragment(fragment, 0.0) for fragment in parts] == [None] * (len(parts) - 1) + [HELLO]
+    assert end.add_fragment(parts[0], 1.0) == HELLO
 
 
 def test_parts_that_overlap_and_agree_make_the_whole() -> None:
-    end = End()
-    assert end.take(part(0, 100), 0.0) is None
-    assert end.take(part(50, 150), 0.0) is None
-    assert end.take(part(40, 60), 0.0) is None
-    assert end.take(part(140, len(BODY)), 0.0) == HELLO
+    end = Endpoint()
+    assert end.add_fragment(part(0, 100), 0.0) is None
+    assert end.add_fragment(part(50, 150), 0.0) is None
+    assert end.add_fragment(part(40, 60), 0.0) is None
+    assert end.add_fragment(part(140, len(BODY)), 0.0) == HELLO
 
 
 def test_merging_leaves_no_overlap() -> None:
@@ -65,53 +65,53 @@ def test_merging_leaves_no_overlap() -> None:
 
 
 def test_what_contradicts_is_refused_for_a_while() -> None:
-    end = End()
-    end.take(part(0, 100, noise("forged", len(BODY))), 0.0)
-    with pytest.raises(Refused, match="conflicting"):
-        end.take(part(50, 150), PATIENCE)
-    with pytest.raises(Refused, match="conflicting"):
-        end.take(Fragment(CLIENT_HELLO, 0, len(BODY) + 1, 200, b"x"), PATIENCE)
-    assert end.take(part(0, len(BODY)), PATIENCE + 0.1) == HELLO
+    end = Endpoint()
+    end.add_fragment(part(0, 100, noise("forged", len(BODY))), 0.0)
+    with pytest.raises(Rejected, match="conflicting"):
+        end.add_fragment(part(50, 150), PATIENCE)
+    with pytest.raises(Rejected, match="conflicting"):
+        end.add_fragment(Fragment(CLIENT_HELLO, 0, len(BODY) + 1, 200, b"x"), PATIENCE)
+    assert end.add_fragment(part(0, len(BODY)), PATIENCE + 0.1) == HELLO
 
 
 def test_a_whole_hello_may_be_followed_by_another_of_its_number() -> None:
-    end, other = End(), client_hello((SUITE_12,), padding=201)
-    assert end.take(part(0, len(BODY)), 0.0) == HELLO
-    assert end.take(part(0, 50, other), 0.0) is None
-    assert end.take(part(50, len(other), other), 0.0) == parse_client_hello(other) != HELLO
+    end, other = Endpoint(), client_hello((SUITE_12,), padding=201)
+    assert end.add_fragment(part(0, len(BODY)), 0.0) == HELLO
+    assert end.add_fragment(part(0, 50, other), 0.0) is None
+    assert end.add_fragment(part(50, len(other), other), 0.0) == parse_client_hello(other) != HELLO
 
 
 @pytest.mark.parametrize(
     ("length", "reason"), [(MAX_HELLO + 1, "too long"), (0xFFFFFF, "too long"), (0, "too long")]
 )
 def test_lengths_that_no_hello_has(length: int, reason: str) -> None:
-    end = End()
-    with pytest.raises(Refused, match=reason):
-        end.take(Fragment(CLIENT_HELLO, 0, length, 0, b""), 0.0)
+    end = Endpoint()
+    with pytest.raises(Rejected, match=reason):
+        end.add_fragment(Fragment(CLIENT_HELLO, 0, length, 0, b""), 0.0)
     assert end.buffered == 0
 
 
 def test_fragments_and_assemblies_are_few() -> None:
-    end = End()
+    end = Endpoint()
     body = noise("body", 1000)
     for number in range(MAX_FRAGMENTS):
-        end.take(part(10 * number, 10 * number + 5, body), 0.0)
-    with pytest.raises(Refused, match="too many fragments"):
-        end.take(part(500, 505, body), 0.0)
-    end.take(part(5, 10, body), 0.0)
-    end.take(part(500, 505, body), 0.0)
+        end.add_fragment(part(10 * number, 10 * number + 5, body), 0.0)
+    with pytest.raises(Rejected, match="too many fragments"):
+        end.add_fragment(part(500, 505, body), 0.0)
+    end.add_fragment(part(5, 10, body), 0.0)
+    end.add_fragment(part(500, 505, body), 0.0)
     for number in range(100):
-        end.take(part(0, 700, body, number), float(number))
+        end.add_fragment(part(0, 700, body, number), float(number))
         assert len(end._assemblies) <= MAX_ASSEMBLIES
         assert end.buffered <= MAX_BUFFERED
 
 
 def test_the_oldest_goes_first() -> None:
-    end = End()
+    end = Endpoint()
     for number in range(MAX_ASSEMBLIES + 1):
-        end.take(part(0, 50, number=number), 0.0)
-    assert end.take(part(50, len(BODY), number=1), 0.0) == HELLO
-    assert end.take(part(50, len(BODY), number=0), 0.0) is None
+        end.add_fragment(part(0, 50, number=number), 0.0)
+    assert end.add_fragment(part(50, len(BODY), number=1), 0.0) == HELLO
+    assert end.add_fragment(part(50, len(BODY), number=0), 0.0) is None
 
 
 def test_a_whole_hello_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,35 +122,35 @@ def test_a_whole_hello_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return parse_client_hello(body)
 
     monkeypatch.setitem(HELLOS, CLIENT_HELLO, parse)
-    end = End()
-    assert end.take(part(0, len(BODY)), 0.0) == HELLO
-    assert [end.take(part(at, at + 1), 0.0) for at in range(100)] == [HELLO] * 100
+    end = Endpoint()
+    assert end.add_fragment(part(0, len(BODY)), 0.0) == HELLO
+    assert [end.add_fragment(part(at, at + 1), 0.0) for at in range(100)] == [HELLO] * 100
     assert parsed == [BODY]
 
 
 def test_what_is_wrong_with_a_hello_is_said_each_time() -> None:
-    end, body = End(), b"no hello"
+    end, body = Endpoint(), b"no hello"
     for start in (0, 0, 3):
         with pytest.raises(WireError):
-            end.take(part(start, len(body), body), 0.0)
+            end.add_fragment(part(start, len(body), body), 0.0)
 
 
 def test_headers_count_as_said() -> None:
-    end = End()
+    end = Endpoint()
     for _ in range(int(CLEAR_BURST) // (FRAGMENT.size + 1)):
-        end.take(part(0, 1), 0.0)
-    with pytest.raises(Refused, match="too much in clear"):
-        end.take(part(0, 1), 0.0)
+        end.add_fragment(part(0, 1), 0.0)
+    with pytest.raises(Rejected, match="too much in clear"):
+        end.add_fragment(part(0, 1), 0.0)
 
 
 def test_what_is_said_in_clear_is_bounded_and_comes_back() -> None:
-    end = End()
+    end = Endpoint()
     certificate = Fragment(11, 0, 10_000, 0, bytes(1000 - FRAGMENT.size))
     for _ in range(int(CLEAR_BURST) // 1000):
-        assert end.take(certificate, 0.0) is None
-    with pytest.raises(Refused, match="too much in clear"):
-        end.take(certificate, 0.0)
-    assert end.take(certificate, 2.0) is None
+        assert end.add_fragment(certificate, 0.0) is None
+    with pytest.raises(Rejected, match="too much in clear"):
+        end.add_fragment(certificate, 0.0)
+    assert end.add_fragment(certificate, 2.0) is None
 
 
 OFFER = ClientHello(frozenset((SUITE_12, SUITE_13)), frozenset((1, 7)))
@@ -191,21 +191,21 @@ def test_agreements(
 
 def test_what_another_process_has_heard_may_be_acknowledged_and_chosen_from() -> None:
     handshake, answer = Handshake(), server_hello()
-    assert handshake.believe(0, HELLO) is None
+    assert handshake.add_offer(0, HELLO) is None
     assert (handshake.may_acknowledge(0), handshake.may_acknowledge(1)) == (False, True)
     choice = part(0, len(answer), answer, kind=SERVER_HELLO)
-    assert handshake.hear(1, choice, 0.0) == Agreement(unified=True, srtp=True)
+    assert handshake.receive_fragment(1, choice, 0.0) == Agreement(unified=True, srtp=True)
     with pytest.raises(Unencrypted):
-        handshake.believe(0, NULL_OFFERED)
+        handshake.add_offer(0, NULL_OFFERED)
 
 
 def test_only_the_other_end_can_take_an_offer() -> None:
     handshake, answer = Handshake(), server_hello()
     choice = part(0, len(answer), answer, kind=SERVER_HELLO)
     assert not handshake.may_acknowledge(1)
-    assert handshake.hear(0, part(0, 50), 0.0) is None
+    assert handshake.receive_fragment(0, part(0, 50), 0.0) is None
     assert (handshake.may_acknowledge(0), handshake.may_acknowledge(1)) == (False, True)
-    assert handshake.hear(0, part(50, len(BODY)), 0.0) is None
+    assert handshake.receive_fragment(0, part(50, len(BODY)), 0.0) is None
     assert (handshake.has_offer_for(0), handshake.has_offer_for(1)) == (False, True)
-    assert handshake.hear(0, choice, 0.0) is None
-    assert handshake.hear(1, choice, 0.0) == Agreement(unified=True, srtp=True)
+    assert handshake.receive_fragment(0, choice, 0.0) is None
+    assert handshake.receive_fragment(1, choice, 0.0) == Agreement(unified=True, srtp=True)

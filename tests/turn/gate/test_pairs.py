@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tests.turn.call import OTHER_PEER, PEER, Call, noise, request, rtp, success
 from turn.flows import Address
 from turn.gate.pairs import (
+    ALL_CHECKS_BURST,
+    ALL_CHECKS_PER_SECOND,
     BLOCKED,
     CHECKS_BURST,
     CONSENT,
@@ -20,11 +22,9 @@ from turn.gate.pairs import (
     MAX_STREAMS,
     MAX_TRANSACTIONS,
     REPEATS,
-    ROOM_BURST,
-    ROOM_PER_SECOND,
     TRANSACTION,
+    Evidence,
     Pair,
-    Room,
     Transactions,
 )
 from turn.wire.srtp import SAMPLE
@@ -33,7 +33,7 @@ IDS = [noise(number, 12) for number in range(200)]
 PACKETS = count()
 
 
-def sample(room: Room, pair: Pair, stream: int, first: int, now: float) -> bool | None:
+def sample(room: Evidence, pair: Pair, stream: int, first: int, now: float) -> bool | None:
     """One more packet whose payload begins so; no two are the same."""
     return room.sample(pair, stream, bytes((first,)) + noise(next(PACKETS), 16), 0, now)
 
@@ -71,9 +71,9 @@ def test_an_id_lies_nowhere_between_two_others() -> None:
 def test_consent_of_one_and_of_both() -> None:
     pair = Pair()
     assert (pair.has_consent(0.0), pair.next_end(0.0)) == (False, None)
-    pair.ways[0].answered = 10.0
+    pair.directions[0].answered = 10.0
     assert (pair.has_consent(11.0), pair.has_both_consents(11.0)) == (True, False)
-    pair.ways[1].answered = 20.0
+    pair.directions[1].answered = 20.0
     assert pair.has_both_consents(21.0)
     assert pair.next_end(21.0) == 10.0 + CONSENT
     assert not pair.has_both_consents(10.0 + CONSENT)
@@ -82,26 +82,26 @@ def test_consent_of_one_and_of_both() -> None:
 
 
 def test_pairs_are_bounded_and_those_with_consent_stay() -> None:
-    room = Room("alice", vouched=False)
+    room = Evidence("alice", vouched=False)
     places = [Address(PEER.ip, 5000 + number) for number in range(100)]
-    first = room.begin(places[0], 0.0)
+    first = room.add_pair(places[0], 0.0)
     assert first is not None
-    first.ways[0].answered = 0.0
+    first.directions[0].answered = 0.0
     for place in places[1:]:
-        assert room.begin(place, 1.0) is not None
+        assert room.add_pair(place, 1.0) is not None
     assert len(room.pairs) == MAX_PAIRS
     assert room.pairs[places[0]] is first
     for pair in room.pairs.values():
-        pair.ways[1].answered = 1.0
-    assert room.begin(places[1], 2.0) is None
+        pair.directions[1].answered = 1.0
+    assert room.add_pair(places[1], 2.0) is None
     first.media = frozenset((7,))
-    assert room.begin(places[1], 1.0 + CONSENT) is not None
+    assert room.add_pair(places[1], 1.0 + CONSENT) is not None
     assert room.pairs[places[0]] is first
 
 
 def test_a_stream_is_tested_blocked_and_tested_anew() -> None:
-    room = Room("alice", vouched=False)
-    pair = room.begin(PEER, 0.0)
+    room = Evidence("alice", vouched=False)
+    pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     assert [sample(room, pair, 7, first, 0.0) for first in noise("first", SAMPLE)] == [True] * SAMPLE
     assert pair.tested() == {7}
@@ -114,22 +114,22 @@ def test_a_stream_is_tested_blocked_and_tested_anew() -> None:
 
 @pytest.mark.parametrize("packets", [1, SAMPLE])
 def test_streams_are_bounded_and_go_with_their_pair(packets: int) -> None:
-    room = Room("alice", vouched=False)
-    pair = room.begin(PEER, 0.0)
+    room = Evidence("alice", vouched=False)
+    pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     for stream in range(MAX_STREAMS):
         for first in noise(stream, packets):
             assert sample(room, pair, stream, first, 0.0)
     assert sample(room, pair, MAX_STREAMS, 0, 0.0) is (True if packets == SAMPLE else None)
     for number in range(MAX_PAIRS):
-        room.begin(Address(PEER.ip, 6000 + number), 0.0)
+        room.add_pair(Address(PEER.ip, 6000 + number), 0.0)
     other = room.pairs[PEER._replace(port=6000)]
     assert sample(room, other, 1, 0, 0.0) is True
 
 
 def test_tests_that_are_not_through_begin_anew_once_a_minute() -> None:
-    room = Room("alice", vouched=False)
-    pair = room.begin(PEER, 0.0)
+    room = Evidence("alice", vouched=False)
+    pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     for first in noise("tested", SAMPLE):
         sample(room, pair, 0, first, 0.0)
@@ -137,34 +137,34 @@ def test_tests_that_are_not_through_begin_anew_once_a_minute() -> None:
         sample(room, pair, 1, 0, BLOCKED - 1)
     for stream in range(2, MAX_STREAMS):
         sample(room, pair, stream, 0, 1.0)
-    assert sample(room, room.begin(OTHER_PEER, 1.0) or pair, MAX_STREAMS, 0, BLOCKED - 0.1) is None
+    assert sample(room, room.add_pair(OTHER_PEER, 1.0) or pair, MAX_STREAMS, 0, BLOCKED - 0.1) is None
     assert sample(room, pair, MAX_STREAMS, 0, BLOCKED) is True
     assert set(pair.streams) == {0, 1, MAX_STREAMS}
     assert room.streams == 3
 
 
 def test_each_port_of_a_peer_is_a_pair_but_all_have_one_pace() -> None:
-    room = Room("alice", vouched=False)
+    room = Evidence("alice", vouched=False)
     pairs = [Pair() for _ in range(1000)]
-    assert sum(room.may_check(pair, 1, 0.0) for pair in pairs) == ROOM_BURST
-    assert sum(room.may_check(pair, 1, 1.0) for pair in pairs) == ROOM_PER_SECOND
+    assert sum(room.may_check(pair, 1, 0.0) for pair in pairs) == ALL_CHECKS_BURST
+    assert sum(room.may_check(pair, 1, 1.0) for pair in pairs) == ALL_CHECKS_PER_SECOND
     assert sum(room.may_check(pairs[0], 0, 0.0) for _ in pairs) == CHECKS_BURST
 
 
 def test_the_checks_of_a_peer_push_out_none_of_the_client() -> None:
-    room = Room("alice", vouched=False)
+    room = Evidence("alice", vouched=False)
     asked = [Address(PEER.ip, 5000 + number) for number in range(MAX_PAIRS - 1)]
     for place in asked:
-        pair = room.begin(place, 0.0)
+        pair = room.add_pair(place, 0.0)
         assert pair is not None
-        pair.ways[0].add(IDS[0], 0.0)
+        pair.directions[0].add(IDS[0], 0.0)
     for number in range(100):
-        assert room.begin(Address(PEER.ip, 7000 + number), 0.0, outward=False) is not None
+        assert room.add_pair(Address(PEER.ip, 7000 + number), 0.0, outward=False) is not None
     assert room.pairs.keys() >= set(asked)
-    room.pairs[PEER._replace(port=7099)].ways[0].add(IDS[0], 0.0)
-    assert room.begin(PEER._replace(port=8000), 0.0, outward=False) is None
-    assert room.begin(PEER._replace(port=8000), 0.0) is not None
-    assert room.begin(PEER._replace(port=8001), TRANSACTION, outward=False) is not None
+    room.pairs[PEER._replace(port=7099)].directions[0].add(IDS[0], 0.0)
+    assert room.add_pair(PEER._replace(port=8000), 0.0, outward=False) is None
+    assert room.add_pair(PEER._replace(port=8000), 0.0) is not None
+    assert room.add_pair(PEER._replace(port=8001), TRANSACTION, outward=False) is not None
 
 
 def test_answers_count_however_long_the_way_is() -> None:
@@ -177,8 +177,8 @@ def test_answers_count_however_long_the_way_is() -> None:
 
 
 def test_the_stream_that_was_tested_first_goes_for_a_new_one() -> None:
-    room = Room("alice", vouched=False)
-    pair = room.begin(PEER, 0.0)
+    room = Evidence("alice", vouched=False)
+    pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     streams = MAX_STREAMS + int(EVICTIONS_BURST)
     for stream in range(streams):
@@ -192,8 +192,8 @@ def test_the_stream_that_was_tested_first_goes_for_a_new_one() -> None:
 
 @pytest.mark.parametrize("copies", [1, 2, 3, 1 + REPEATS])
 def test_copies_of_a_packet_are_no_evidence(copies: int) -> None:
-    room = Room("alice", vouched=False)
-    pair = room.begin(PEER, 0.0)
+    room = Evidence("alice", vouched=False)
+    pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     packets = [rtp(7, number) for number in range(SAMPLE)]
     assert all(room.sample(pair, 7, packet, 12, 0.0) for packet in packets for _ in range(copies))
@@ -201,8 +201,8 @@ def test_copies_of_a_packet_are_no_evidence(copies: int) -> None:
 
 
 def test_a_few_packets_by_turns_are_seen() -> None:
-    room = Room("alice", vouched=False)
-    pair = room.begin(PEER, 0.0)
+    room = Evidence("alice", vouched=False)
+    pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     passed = [room.sample(pair, 7, rtp(7, number % 4, bytes(60)), 12, 0.0) for number in range(100)]
     assert passed == [True] * 28 + [False] * 72

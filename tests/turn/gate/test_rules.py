@@ -11,7 +11,7 @@ import yaml
 
 from tests.turn import call
 from tests.turn.call import UFRAGS, VOICE, Call
-from turn.gate.gate import Proof
+from turn.gate.gate import Gate
 from turn.gate.rules import GATES
 from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO
 from turn.wire.hello import RETRY
@@ -140,7 +140,7 @@ def test_the_first_byte_decides() -> None:
 
 
 def test_observe_counts_and_drops_nothing() -> None:
-    one = Call(Proof("observe"))
+    one = Call(Gate("observe"))
     verdicts = [one.say(payload) for payload in (b"", call.rtp(1, 1), call.rtcp(), b"GET / HTTP/1.1")]
     assert all(verdict.passes for verdict in verdicts)
     assert one.proof.counts == {("enforce", "other"): 2, ("enforce", "no consent"): 2}

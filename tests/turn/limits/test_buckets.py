@@ -17,53 +17,53 @@ def test_a_bucket_gives_no_more_than_burst_and_rate(gaps: list[float], rate: int
     bucket, now, taken = Bucket(rate, burst), 0.0, 0
     for gap in gaps:
         now += gap
-        taken += bucket.take(now)
+        taken += bucket.spend(now)
     assert taken <= burst + rate * now + 1e-6
 
 
 def test_a_bucket_refills_and_takes_whole_amounts() -> None:
     bucket = Bucket(10, 20)
-    assert bucket.take(0.0, 20)
-    assert not bucket.take(0.0)
-    assert not bucket.take(0.5, 6)
-    assert bucket.take(0.5, 5)
-    assert bucket.take(100.0, 20)
-    assert not bucket.take(100.0, 1)
-    assert not bucket.take(99.0, 1)
+    assert bucket.spend(0.0, 20)
+    assert not bucket.spend(0.0)
+    assert not bucket.spend(0.5, 6)
+    assert bucket.spend(0.5, 5)
+    assert bucket.spend(100.0, 20)
+    assert not bucket.spend(100.0, 1)
+    assert not bucket.spend(99.0, 1)
 
 
 def test_no_rate_is_no_limit() -> None:
-    assert all(Bucket(0, 0).take(0.0, 1e9) for _ in range(100))
-    assert all(Buckets(0, 0, b"key").take(IP, 0.0) for _ in range(1000))
+    assert all(Bucket(0, 0).spend(0.0, 1e9) for _ in range(100))
+    assert all(Buckets(0, 0, b"key").spend(IP, 0.0) for _ in range(1000))
 
 
 def test_strangers_share_by_address_and_by_64() -> None:
     buckets = Buckets(10, 40, b"key")
-    assert sum(buckets.take(IP, 0.0) for _ in range(1000)) == 40
-    assert buckets.take(OTHER, 0.0)
-    assert sum(buckets.take(IP, 10.0) for _ in range(1000)) == 40
+    assert sum(buckets.spend(IP, 0.0) for _ in range(1000)) == 40
+    assert buckets.spend(OTHER, 0.0)
+    assert sum(buckets.spend(IP, 10.0) for _ in range(1000)) == 40
     home = [Address.of(f"2001:db8::{host}", 0).ip for host in range(1, 100)]
-    assert sum(buckets.take(subscriber(ip), 0.0) for ip in home) == 40
+    assert sum(buckets.spend(subscriber(ip), 0.0) for ip in home) == 40
 
 
 def test_more_than_one_is_taken_whole_or_not_at_all() -> None:
     buckets = Buckets(10, 40, b"key")
-    assert buckets.take(b"alice", 0.0, 30)
-    assert not buckets.take(b"alice", 0.0, 11)
-    assert buckets.take(b"alice", 0.0, 10)
-    assert buckets.take(b"bob", 0.0, 40)
+    assert buckets.spend(b"alice", 0.0, 30)
+    assert not buckets.spend(b"alice", 0.0, 11)
+    assert buckets.spend(b"alice", 0.0, 10)
+    assert buckets.spend(b"bob", 0.0, 40)
 
 
 def test_a_flood_from_everywhere_costs_no_memory() -> None:
     buckets = Buckets(10, 40, b"key")
-    taken = sum(buckets.take(number.to_bytes(4, "big"), 0.0) for number in range(20_000))
+    taken = sum(buckets.spend(number.to_bytes(4, "big"), 0.0) for number in range(20_000))
     assert len(buckets._memory) == NUMBERS
     assert taken == 20_000
 
 
 def test_what_another_took_is_owed_as_far_as_a_burst() -> None:
     bucket = Bucket(10, 20)
-    bucket.drain(0.0, 15)
-    assert [bucket.take(0.0, 5), bucket.take(0.0)] == [True, False]
-    bucket.drain(0.0, 1000)
-    assert [bucket.take(1.9, 1), bucket.take(2.1, 1)] == [False, True]
+    bucket.deduct(0.0, 15)
+    assert [bucket.spend(0.0, 5), bucket.spend(0.0)] == [True, False]
+    bucket.deduct(0.0, 1000)
+    assert [bucket.spend(1.9, 1), bucket.spend(2.1, 1)] == [False, True]

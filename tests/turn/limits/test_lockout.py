@@ -19,41 +19,41 @@ UDP = (REQUESTED_TRANSPORT, 17)
 def test_the_fifth_locks_for_half_a_minute() -> None:
     lockout = Lockout(5, b"key")
     for turn in range(5):
-        assert not lockout.holds(IP, "alice", float(turn))
-        lockout.fail(IP, "alice", float(turn))
-    assert lockout.holds(IP, "alice", 4.0 + SECONDS - 0.1)
-    assert not lockout.holds(IP, "bob", 5.0)
-    assert not lockout.holds(OTHER, "alice", 5.0)
-    assert not lockout.holds(IP, "alice", 4.0 + SECONDS)
-    lockout.fail(IP, "alice", 4.0 + SECONDS)
-    assert not lockout.holds(IP, "alice", 4.0 + SECONDS)
+        assert not lockout.is_locked(IP, "alice", float(turn))
+        lockout.note_wrong(IP, "alice", float(turn))
+    assert lockout.is_locked(IP, "alice", 4.0 + SECONDS - 0.1)
+    assert not lockout.is_locked(IP, "bob", 5.0)
+    assert not lockout.is_locked(OTHER, "alice", 5.0)
+    assert not lockout.is_locked(IP, "alice", 4.0 + SECONDS)
+    lockout.note_wrong(IP, "alice", 4.0 + SECONDS)
+    assert not lockout.is_locked(IP, "alice", 4.0 + SECONDS)
 
 
 def test_the_right_password_wipes_the_slate() -> None:
     lockout = Lockout(2, b"key")
-    lockout.fail(IP, "alice", 0.0)
-    lockout.forget(IP, "alice")
-    lockout.fail(IP, "alice", 0.0)
-    assert not lockout.holds(IP, "alice", 0.0)
+    lockout.note_wrong(IP, "alice", 0.0)
+    lockout.note_right(IP, "alice")
+    lockout.note_wrong(IP, "alice", 0.0)
+    assert not lockout.is_locked(IP, "alice", 0.0)
     assert len(lockout) == 1
 
 
 def test_a_64_is_one_address_and_no_limit_is_none() -> None:
     lockout = Lockout(1, b"key")
-    lockout.fail(Address.of("2001:db8::1", 0).ip, "alice", 0.0)
-    assert lockout.holds(Address.of("2001:db8::2", 0).ip, "alice", 0.0)
+    lockout.note_wrong(Address.of("2001:db8::1", 0).ip, "alice", 0.0)
+    assert lockout.is_locked(Address.of("2001:db8::2", 0).ip, "alice", 0.0)
     never = Lockout(0, b"key")
-    never.fail(IP, "alice", 0.0)
-    assert (never.holds(IP, "alice", 0.0), len(never)) == (False, 0)
+    never.note_wrong(IP, "alice", 0.0)
+    assert (never.is_locked(IP, "alice", 0.0), len(never)) == (False, 0)
 
 
 def test_memory_is_bounded() -> None:
     lockout = Lockout(1, b"key")
     for number in range(MAX_ENTRIES + 500):
-        lockout.fail(IP, f"user{number}", 0.0)
+        lockout.note_wrong(IP, f"user{number}", 0.0)
     assert len(lockout) == MAX_ENTRIES
-    assert lockout.holds(IP, f"user{MAX_ENTRIES + 499}", 0.0)
-    assert not lockout.holds(IP, "user0", 0.0)
+    assert lockout.is_locked(IP, f"user{MAX_ENTRIES + 499}", 0.0)
+    assert not lockout.is_locked(IP, "user0", 0.0)
 
 
 def guess(net: Network, times: int, *, address: str = "8.8.8.8", user: str = "alice") -> Client:

@@ -46,33 +46,33 @@ def test_both_together_stay_within_the_limits(limits: dict[str, Any], engines: i
     for step in range(SECONDS * STEPS):
         now = step / STEPS
         carried = engine.at(now)
-        taken += sum(pace.take(100, now, [FLOW], carried) for _ in range(10))
+        taken += sum(pace.spend(100, now, [FLOW], carried) for _ in range(10))
     assert left * SECONDS * 0.97 - 1 <= taken <= left * SECONDS + 1000 + 100
 
 
 def test_what_was_long_ago_is_no_debt() -> None:
     pace, engine = Pace(Limits(packets_per_second=1000, bits_per_second=0)), Engine(500)
-    assert pace.take(100, 0.0, [FLOW], engine.at(0.0))
-    assert sum(pace.take(100, 3600.0, [FLOW], engine.at(3600.0)) for _ in range(2000)) == 500
+    assert pace.spend(100, 0.0, [FLOW], engine.at(0.0))
+    assert sum(pace.spend(100, 3600.0, [FLOW], engine.at(3600.0)) for _ in range(2000)) == 500
 
 
 def test_a_flow_that_is_over_is_no_gift() -> None:
     pace = Pace(Limits(packets_per_second=10, bits_per_second=0))
     carried = {FLOW: Traffic(packets_out=1000)}
-    assert pace.take(1, 0.0, [FLOW], carried)
-    assert sum(pace.take(1, 1.0, [], {}) for _ in range(50)) == 10
-    assert sum(pace.take(1, 1.5, [FLOW], {}) for _ in range(50)) == 5
+    assert pace.spend(1, 0.0, [FLOW], carried)
+    assert sum(pace.spend(1, 1.0, [], {}) for _ in range(50)) == 10
+    assert sum(pace.spend(1, 1.5, [FLOW], {}) for _ in range(50)) == 5
 
 
 def test_without_limits_nobody_looks() -> None:
     pace = Pace(Limits(packets_per_second=0, bits_per_second=0))
-    assert all(pace.take(65507, 0.0, [FLOW], {}) for _ in range(1000))
+    assert all(pace.spend(65507, 0.0, [FLOW], {}) for _ in range(1000))
 
 
 def test_the_flows_of_an_allocation_count_for_it() -> None:
     net = network(settings(limits=Limits(packets_per_second=10, bits_per_second=0)))
     carried: dict[Flow, Traffic] = {}
-    net.relay.watch(carried)
+    net.relay.watch_traffic(carried)
     client = Client(net)
     client.allocate()
     client.bind(0x4000, PEER)

@@ -6,7 +6,7 @@ import pytest
 
 from turn.errors import InsufficientCapacity, QuotaReached
 from turn.flows import Address
-from turn.limits.ledger import Private
+from turn.limits.ledger import LocalLedger
 from turn.limits.quotas import Quota
 from turn.policies import Limits, networks
 
@@ -14,28 +14,28 @@ IP, OTHER = Address.of("8.8.8.8", 0).ip, Address.of("8.8.4.4", 0).ip
 
 
 def test_quota_of_a_user_an_address_and_all() -> None:
-    ledger = Private()
+    ledger = LocalLedger()
     quota = Quota(Limits(allocations_per_user=2, allocations_per_address=3, allocations=4), ledger)
-    quota.take("alice", IP, 2)
+    quota.reserve("alice", IP, 2)
     with pytest.raises(QuotaReached):
-        quota.take("alice", OTHER)
-    quota.take("bob", IP)
+        quota.reserve("alice", OTHER)
+    quota.reserve("bob", IP)
     with pytest.raises(QuotaReached):
-        quota.take("carol", IP)
-    quota.take("carol", OTHER)
+        quota.reserve("carol", IP)
+    quota.reserve("carol", OTHER)
     with pytest.raises(InsufficientCapacity):
-        quota.take("dave", OTHER)
-    quota.give("alice", IP, 2)
-    quota.take("dave", OTHER)
+        quota.reserve("dave", OTHER)
+    quota.give_back("alice", IP, 2)
+    quota.reserve("dave", OTHER)
     for user, ip in (("bob", IP), ("carol", OTHER), ("dave", OTHER)):
-        quota.give(user, ip)
-    assert (quota.total, ledger.held("users"), ledger.held("addresses")) == (0, {}, {})
+        quota.give_back(user, ip)
+    assert (quota.total, ledger.usage("users"), ledger.usage("addresses")) == (0, {}, {})
 
 
 def test_trusted_networks_have_no_limit_by_address() -> None:
-    quota = Quota(Limits(allocations_per_address=1, trusted=networks("8.8.8.0/24")), Private())
+    quota = Quota(Limits(allocations_per_address=1, trusted=networks("8.8.8.0/24")), LocalLedger())
     for number in range(20):
-        quota.take(str(number), IP)
-    quota.take("one", OTHER)
+        quota.reserve(str(number), IP)
+    quota.reserve("one", OTHER)
     with pytest.raises(QuotaReached):
-        quota.take("two", OTHER)
+        quota.reserve("two", OTHER)

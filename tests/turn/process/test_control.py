@@ -18,7 +18,7 @@ from tests.turn.engines.world import PATIENCE
 from tests.turn.service.test_public_address import server, xored
 from tests.turn.service.test_service import SECRET, Caller, Running, turn
 from turn.config.section import Turn
-from turn.credentials import Credential, mint
+from turn.credentials import MintedCredential, mint
 from turn.flows import Address
 from turn.process import control
 from turn.process.control import Control, Told
@@ -155,7 +155,7 @@ async def test_secrets_change_one_after_the_other() -> None:
             assert (opened, await keeper.crew.count()) == (open_sessions, living)
 
 
-async def opens(world: Running, credential: Credential) -> bool:
+async def opens(world: Running, credential: MintedCredential) -> bool:
     caller = Caller(world, *credential)
     await caller.challenged()
     answer = await caller.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)

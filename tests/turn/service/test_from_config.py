@@ -44,14 +44,14 @@ def test_the_core_is_told_what_the_file_says() -> None:
     )
     listeners = [Address.of("0.0.0.0", 3478), Address.of("127.0.0.1", 3479)]
     told = settings(configured, [SECRET], listeners, LOOPBACK)
-    assert (told.realm, told.ports, told.own) == ("elsewhere", (21000, 21999), LOOPBACK)
+    assert (told.realm, told.ports, told.own_addresses) == ("elsewhere", (21000, 21999), LOOPBACK)
     assert told.listeners == {Address.of("127.0.0.1", 3478), Address.of("127.0.0.1", 3479)}
     assert told.externals == {Address.of("10.0.0.5", 0).ip: Address.of("203.0.113.5", 0).ip}
     assert told.limits.allocations_per_user == 7
     assert told.limits.packets_per_second == 2500
     assert told.limits.trusts(Address.of("192.0.2.7", 0).ip)
-    assert told.keys.login("bob", 0.0) == ("bob", ("password of his",))
-    assert told.keys.login("9999999999:eve", 0.0) is not None
+    assert told.users.login("bob", 0.0) == ("bob", ("password of his",))
+    assert told.users.login("9999999999:eve", 0.0) is not None
     asked = {ip: told.peers.allows(Address.of(ip, 0).ip) for ip in ("10.1.2.3", "198.41.0.4", "127.0.0.1")}
     assert asked == {"10.1.2.3": True, "198.41.0.4": False, "127.0.0.1": False}
     assert (told.encrypted_only, settings(turn(), [], [], LOOPBACK).encrypted_only) == ("observe", "off")

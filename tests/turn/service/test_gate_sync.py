@@ -120,10 +120,10 @@ async def test_what_was_only_told_is_not_told_on(tmp_path: Path) -> None:
         await two.consent()
         await two.shake_hands()
         async with asyncio.timeout(PATIENCE):
-            while not len(other.relay._state.allocations.proof.sessions):
+            while not len(other.relay._state.allocations.gate.sessions):
                 await asyncio.sleep(0.01)
-        assert [session.user for session in one.relay.remember()] == ["alice"]
-        assert other.relay.remember() == other.relay.news() == []
+        assert [session.user for session in one.relay.proven_sessions()] == ["alice"]
+        assert other.relay.proven_sessions() == other.relay.news() == []
 
 
 async def test_an_offer_told_late_settles_what_was_chosen_here_and_that_is_told_at_once(

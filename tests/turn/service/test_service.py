@@ -241,7 +241,7 @@ class Surprised(Relay):
     """A relay with a mistake in it."""
 
     def receive(self, packet: Packet, now: float, wall: float) -> list[Effect]:
-        raise KeyError(packet.data, packet.there.host)
+        raise KeyError(packet.data, packet.remote.host)
 
 
 async def test_a_mistake_is_counted_and_the_relay_lives_on(caplog: pytest.LogCaptureFixture) -> None:

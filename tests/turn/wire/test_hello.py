@@ -15,7 +15,7 @@ from tests.turn.call import (
     words,
 )
 from tests.turn.captures import load
-from turn.gate.handshake import End
+from turn.gate.handshake import Endpoint
 from turn.wire.dtls import HANDSHAKE, parse_fragments, parse_records
 from turn.wire.hello import (
     MOST_EXTENSIONS,
@@ -109,13 +109,13 @@ def test_what_is_no_choice(body: bytes) -> None:
 
 def hellos(name: str) -> tuple[ClientHello | None, ServerHello | None]:
     """The last of each in a recorded call."""
-    ends = {True: End(), False: End()}
+    ends = {True: Endpoint(), False: Endpoint()}
     offer, choice = None, None
     for seen in load(name):
         for record in parse_records(seen.payload) if 20 <= seen.payload[0] < 64 else []:
             clear = record.kind == HANDSHAKE and not record.encrypted
             for fragment in parse_fragments(record.content) if clear else []:
-                hello = ends[seen.outward].take(fragment, 0.0)
+                hello = ends[seen.outward].add_fragment(fragment, 0.0)
                 offer = hello if isinstance(hello, ClientHello) else offer
                 choice = hello if isinstance(hello, ServerHello) else choice
     return offer, choice

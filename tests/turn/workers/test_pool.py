@@ -99,7 +99,7 @@ async def test_the_death_of_one_ends_its_own_calls_only(
         look = Live(tmp_path, claim=False)
         assert [relay in look for relay in (gone, two[1], fourth[1])] == [False, True, True]
         look.leave()
-        assert world.team.shared.held("allocations").count(b"") == 2
+        assert world.team.shared.usage("allocations").amount(b"") == 2
         after = await world.figures()
         assert (after["workers"], after["worker_deaths_total"]) == (2, 1)
         assert all(after[total] >= before[total] for total in before if total.endswith("_total"))

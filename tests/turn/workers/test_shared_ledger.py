@@ -28,52 +28,52 @@ def views() -> Iterator[list[Shared]]:
 
 @pytest.mark.parametrize("name", HELD)
 def test_what_each_holds_is_counted_together(views: list[Shared], name: str) -> None:
-    tables = [view.held(name) for view in views]
+    tables = [view.usage(name) for view in views]
     for table, amount in zip(tables, (1, 2, 3), strict=True):
         table.add(b"alice", amount)
-    assert {table.count(b"alice") for table in tables} == {6}
-    assert {table.count(b"bob") for table in tables} == {0}
+    assert {table.amount(b"alice") for table in tables} == {6}
+    assert {table.amount(b"bob") for table in tables} == {0}
     tables[2].add(b"alice", -3)
-    assert tables[0].count(b"alice") == 3
+    assert tables[0].amount(b"alice") == 3
     views[0].wipe(1)
-    assert {table.count(b"alice") for table in tables} == {1}
-    assert all(views[0].held(other).count(b"alice") == 0 for other in HELD if other != name)
+    assert {table.amount(b"alice") for table in tables} == {1}
+    assert all(views[0].usage(other).amount(b"alice") == 0 for other in HELD if other != name)
 
 
 def test_two_of_many_seldom_share_a_count(views: list[Shared]) -> None:
-    users = views[0].held("users")
+    users = views[0].usage("users")
     for number in range(4000):
         users.add(b"%d" % number, 1)
-    wrong = sum(users.count(b"%d" % number) != 1 for number in range(4000))
+    wrong = sum(users.amount(b"%d" % number) != 1 for number in range(4000))
     assert wrong < 1000
     for number in range(4000):
         users.add(b"%d" % number, -1)
-    assert not any(users.count(b"%d" % number) for number in range(4000))
+    assert not any(users.amount(b"%d" % number) for number in range(4000))
 
 
 def test_a_users_allocations_are_limited_over_all(views: list[Shared]) -> None:
     limits = Limits(allocations_per_user=3, allocations_per_address=4, allocations=5)
     quotas = [Quota(limits, view) for view in views]
     for quota in quotas:
-        quota.take("alice", IP)
+        quota.reserve("alice", IP)
     with pytest.raises(QuotaReached):
-        quotas[0].take("alice", OTHER)
-    quotas[1].take("bob", IP)
+        quotas[0].reserve("alice", OTHER)
+    quotas[1].reserve("bob", IP)
     with pytest.raises(QuotaReached):
-        quotas[2].take("carol", IP)
-    quotas[2].take("carol", OTHER)
+        quotas[2].reserve("carol", IP)
+    quotas[2].reserve("carol", OTHER)
     with pytest.raises(InsufficientCapacity):
-        quotas[0].take("dave", OTHER)
+        quotas[0].reserve("dave", OTHER)
     views[0].wipe(2)
     assert {quota.total for quota in quotas} == {3}
-    quotas[0].take("alice", OTHER)
+    quotas[0].reserve("alice", OTHER)
 
 
 @pytest.mark.parametrize("name", [name for name, number in LEVELS.items() if number == NUMBERS])
 def test_a_bucket_is_everybodys(views: list[Shared], name: str) -> None:
     buckets = [Buckets(10, 40, KEY, view.levels(name, NUMBERS)) for view in views]
-    assert sum(bucket.take(IP, 1000.0) for _ in range(30) for bucket in buckets) == 40
-    assert sum(bucket.take(IP, 1001.0) for _ in range(30) for bucket in buckets) == 10
+    assert sum(bucket.spend(IP, 1000.0) for _ in range(30) for bucket in buckets) == 40
+    assert sum(bucket.spend(IP, 1001.0) for _ in range(30) for bucket in buckets) == 10
 
 
 def test_levels_do_not_touch_each_other_or_the_counts(views: list[Shared]) -> None:
@@ -81,7 +81,7 @@ def test_levels_do_not_touch_each_other_or_the_counts(views: list[Shared]) -> No
         views[0].levels(name, number)[number - 1] = 5.0
         assert sum(sum(views[1].levels(other, room)) for other, room in LEVELS.items()) == 5.0
         views[0].levels(name, number)[number - 1] = 0.0
-    assert not any(views[2].held(name).count(b"alice") for name in HELD)
+    assert not any(views[2].usage(name).amount(b"alice") for name in HELD)
     with pytest.raises(ValueError, match="there is room for 2"):
         views[0].levels("all strangers", 4)
 

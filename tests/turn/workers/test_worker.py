@@ -85,10 +85,10 @@ async def test_it_serves_and_does_as_it_is_told(tmp_path: Path) -> None:
 
 async def test_limits_are_kept_where_all_see_them(tmp_path: Path) -> None:
     async with working(tmp_path) as (_, place):
-        assert place.shared.held("allocations").count(b"") == 0
+        assert place.shared.usage("allocations").amount(b"") == 0
         await Caller(place, *ALICE).allocate()
-        assert place.shared.held("allocations").count(b"") == 1
-        assert place.shared.held("users").count(b"alice") == 1
+        assert place.shared.usage("allocations").amount(b"") == 1
+        assert place.shared.usage("users").amount(b"alice") == 1
 
 
 async def test_a_certificate_that_cannot_be_used_is_refused(tmp_path: Path) -> None:

@@ -195,42 +195,42 @@ class Portable:
 
     def send(self, batch: Sequence[Packet]) -> None:
         for packet in batch:
-            relayed = self.relays.get(packet.here)
+            relayed = self.relays.get(packet.local)
             if relayed is None:
                 self.send_to_client(packet)
-            elif packet.there in self.relays:
+            elif packet.remote in self.relays:
                 self.deliver_inside(packet)
             elif packet.dont_fragment:
                 self.send_unfragmented(relayed, packet)
             else:
-                push(relayed.sender_to(packet.there), memoryview(packet.data))
+                push(relayed.sender_to(packet.remote), memoryview(packet.data))
 
     def send_unfragmented(self, relayed: RelayedSocket, packet: Packet) -> None:
         """In one piece, or not at all."""
         try:
-            sockets.send_unfragmented(relayed.sock, packet.data, packet.there)
+            sockets.send_unfragmented(relayed.sock, packet.data, packet.remote)
         except OSError as error:
             if error.errno == errno.EMSGSIZE:
                 with suppress(OSError):
-                    self.epoll.report_failure_later(icmp.too_large(packet.here, packet.there))
+                    self.epoll.report_failure_later(icmp.too_large(packet.local, packet.remote))
 
     def send_to_client(self, packet: Packet) -> None:
-        client = self.table.clients.get((packet.there, packet.here))
-        listener = self.listener_of(packet.here)
+        client = self.table.clients.get((packet.remote, packet.local))
+        listener = self.listener_of(packet.local)
         if client is not None:
             push(client.send, memoryview(packet.data))
         elif listener is not None:
-            push(listener.sender(packet.here, packet.there), memoryview(packet.data))
+            push(listener.sender(packet.local, packet.remote), memoryview(packet.data))
 
     def deliver_inside(self, packet: Packet) -> None:
         """From one relayed address of ours to another: to the client behind it, or up as from a peer."""
-        lane = self.table.between(packet.there, packet.here)
+        lane = self.table.between(packet.remote, packet.local)
         if lane is not None:
             view = memoryview(bytearray(HEADROOM) + packet.data + bytes(TAILROOM))
             if lane.carry_in(view, HEADROOM, len(packet.data)):
                 return
-        if packet.there in self.relays:
-            self.epoll.punt_later(Packet(packet.there, packet.here, packet.data))
+        if packet.remote in self.relays:
+            self.epoll.punt_later(Packet(packet.remote, packet.local, packet.data))
 
     def listener_of(self, here: Address) -> UdpListener | Acceptor | None:
         """The listener that a concrete address of ours belongs to."""

@@ -9,7 +9,7 @@ from time import monotonic
 
 from turn.engines import Streams
 from turn.limits.buckets import Buckets
-from turn.limits.ledger import Held, Private
+from turn.limits.ledger import LocalLedger, Usage
 
 # Connections of one address whose clients never held an allocation. Anybody can have these, and 40 addresses
 # together as many as there may be in all; each weighs 100 KiB at most, with half a frame and what it does not
@@ -38,9 +38,9 @@ class ConnectionLimits:
 
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
-        ledger = streams.ledger or Private()
-        self.all, self.of_address = ledger.held("connections"), ledger.held("connected")
-        self.silent, self.unnamed = ledger.held("silent"), ledger.held("unnamed")
+        ledger = streams.ledger or LocalLedger()
+        self.all, self.of_address = ledger.usage("connections"), ledger.usage("connected")
+        self.silent, self.unnamed = ledger.usage("silent"), ledger.usage("unnamed")
         self.handshakes = Buckets(
             HANDSHAKES_PER_SECOND, HANDSHAKE_BURST, secrets.token_bytes(16)
         )  # each process guards its core
@@ -48,7 +48,7 @@ class ConnectionLimits:
 
     @property
     def total(self) -> int:
-        return self.all.count(ALL)
+        return self.all.amount(ALL)
 
     def acquire(self, ip: bytes) -> Slot | None:
         """For a client; None: no more from there."""
@@ -67,7 +67,7 @@ class ConnectionLimits:
         """The one that keeps another client out."""
         if self.is_full():
             return "connections"
-        if name is not None and self.silent.count(name) >= MAX_SILENT:
+        if name is not None and self.silent.amount(name) >= MAX_SILENT:
             return "silent connections"
         if name is not None and 0 < self.streams.per_address <= self.of_address.count(name):
             return "connections of an address"
@@ -75,7 +75,7 @@ class ConnectionLimits:
 
     def acquire_for_proxy(self, ip: bytes) -> Slot | None:
         """For a proxy that has not yet said whom it speaks for."""
-        if self.is_full() or self.unnamed.count(ip) >= MAX_UNNAMED:
+        if self.is_full() or self.unnamed.amount(ip) >= MAX_UNNAMED:
             self.refused["connections" if self.is_full() else "connections of a proxy"] += 1
             return None
         self.unnamed.add(ip, 1)
@@ -85,7 +85,7 @@ class ConnectionLimits:
     def may_handshake(self, ip: bytes) -> bool:
         """Whether a handshake of TLS may begin with this client."""
         name = self.streams.counted_as(ip)
-        if name is None or self.handshakes.take(name, monotonic()):
+        if name is None or self.handshakes.spend(name, monotonic()):
             return True
         self.refused["handshakes of an address"] += 1
         return False

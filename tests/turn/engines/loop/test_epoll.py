@@ -121,14 +121,14 @@ async def test_who_is_lost_is_told_in_the_next_turn() -> None:
     epoll, lost = Epoll(), list[tuple[Address, Address]]()
     task = asyncio.ensure_future(epoll.run(NOT_RUNNING._replace(lost=lambda *pair: lost.append(pair))))
     await asyncio.sleep(0)
-    epoll.report_lost_later(PACKET.there, PACKET.here)
+    epoll.report_lost_later(PACKET.remote, PACKET.local)
     assert lost == []
     await asyncio.sleep(0)
-    assert lost == [(PACKET.there, PACKET.here)]
+    assert lost == [(PACKET.remote, PACKET.local)]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    epoll.report_lost(PACKET.there, PACKET.here)
+    epoll.report_lost(PACKET.remote, PACKET.local)
     assert len(lost) == 1
     epoll.close()
 

@@ -510,7 +510,7 @@ async def test_a_fault_ends_its_connection_and_no_other(make: Maker, transport: 
         world.mishaps.clear()
         await punted(world, 1)
         other.send(HELLO, world.listener)
-        assert (await world.punt()).there == other.address
+        assert (await world.punt()).remote == other.address
 
 
 @streams

@@ -91,7 +91,7 @@ async def test_all_that_can_be_said_of_a_client(make: Maker, case: dict[str, str
         stream = await arrive(world, bytes.fromhex(case["bytes"]) + HELLO + numbered(1))
         packets = [await world.punt(), await world.punt()]
         assert [packet.data for packet in packets] == [HELLO, numbered(1)]
-        there = str(packets[0].there).partition("://")[2]
+        there = str(packets[0].remote).partition("://")[2]
         assert there == (case["client"] or str(stream.address).partition("://")[2])
 
 

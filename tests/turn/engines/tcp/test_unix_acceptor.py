@@ -84,7 +84,7 @@ async def test_an_address_has_its_limit_here_too(tmp_path: Path) -> None:
         assert await closed(reader)
         other = header_of(Address.of("192.0.2.8", 3, "tls"), REACHED)
         ends.append(await say(place, other + FRAME))
-        assert (await up.packets.get()).there.host == "192.0.2.8"
+        assert (await up.packets.get()).remote.host == "192.0.2.8"
         assert engine.refused_connections()["connections of an address"] == 1
         for _, end in [*ends, (reader, writer)]:
             end.close()

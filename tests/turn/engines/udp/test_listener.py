@@ -47,5 +47,5 @@ async def test_what_a_new_twin_catches_may_be_for_others(*, alone: bool) -> None
         for end in (stranger, holder):
             listener.epoll.body[:5] = b"hello"
             listener.client_sockets.on_stray(5, sockets.sockaddr(end.address), world.listener.ip)
-        caught = [world.punted.get_nowait().there for _ in range(world.punted.qsize())]
+        caught = [world.punted.get_nowait().remote for _ in range(world.punted.qsize())]
         assert caught == ([stranger.address, holder.address] if alone else [holder.address])

@@ -81,7 +81,7 @@ async def test_all_that_can_be_said_of_a_client(make: Maker, case: dict[str, str
         proxy.send(bytes.fromhex(case["bytes"]) + HELLO, world.listener)
         packet = await world.punt()
         there = case["client"] or str(proxy.address).partition("://")[2]
-        assert (str(packet.there).partition("://")[2], packet.data) == (there, HELLO)
+        assert (str(packet.remote).partition("://")[2], packet.data) == (there, HELLO)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ async def test_a_call_by_a_proxy(make: Maker, channel: int | None, listen: str) 
         await speaks_as(world, proxy, ONE, header_for(ONE))
         world.engine.unlink(flow)
         proxy.send(framed(flow, b"voice"), world.listener)
-        assert (await world.punt()).there == ONE
+        assert (await world.punt()).remote == ONE
 
 
 async def test_who_goes_round_the_proxy_is_not_taken_for_its_client(make: Maker) -> None:
@@ -326,7 +326,7 @@ async def test_what_a_new_twin_catches_may_be_for_others(*, is_proxied: bool, al
         ]:
             listener.epoll.body[: len(data)] = data
             twin.on_stray(len(data), sockets.sockaddr(end.address))
-        assert [(packet.there, packet.data) for packet in drained(world)] == [
+        assert [(packet.remote, packet.data) for packet in drained(world)] == [
             (TWO, b"unnamed"),
             (TWO, b"named"),
             *([(SIX, b"of others")] if alone else []),

@@ -71,9 +71,9 @@ class Play:
             ports=PORTS,
             limits=LIMITS,
             listeners=LISTENERS,
-            own=frozenset(place.ip for place in LISTENERS),
+            own_addresses=frozenset(place.ip for place in LISTENERS),
             peers=PeerTable(deny=networks("9.9.9.10/32") if self.flags & 8 else ()),
-            keys=Accounts(users),
+            users=Accounts(users),
         )
 
     def transaction(self) -> bytes:

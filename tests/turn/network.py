@@ -59,9 +59,9 @@ def settings(**changes: Any) -> Settings:
         "encrypted_only": "off",
         "nonce_key": b"k" * 32,
         "choose": secrets.randbelow,
-        "keys": Accounts(USERS),
+        "users": Accounts(USERS),
         "listeners": frozenset((LISTENER, LISTENER6)),
-        "own": frozenset((LISTENER.ip, LISTENER6.ip)),
+        "own_addresses": frozenset((LISTENER.ip, LISTENER6.ip)),
         **changes,
     }
     return Settings(**given)

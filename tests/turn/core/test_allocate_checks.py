@@ -53,7 +53,7 @@ def test_a_wish_and_its_code(code: int, pairs: list[tuple[Any, Any]]) -> None:
 
 @pytest.mark.parametrize(("code", "wish"), [(508, True), (0, False)])
 def test_a_pair_is_not_kept_where_its_owner_may_come_to_another(code: int, wish: bool) -> None:
-    net = network(settings(several=True))
+    net = network(settings(many_processes=True))
     assert Client(net).code(TYPES["allocate"], UDP, (EVEN_PORT, wish)) == code
     assert len(net.open) == (not wish)
 
@@ -70,7 +70,7 @@ def test_a_family_is_what_was_asked_for_and_else_ipv4() -> None:
 
 
 def test_where_there_is_only_ipv6_nobody_need_ask_for_it() -> None:
-    net = network(settings(own=frozenset((LISTENER6.ip,)), listeners=frozenset((LISTENER6,))))
+    net = network(settings(own_addresses=frozenset((LISTENER6.ip,)), listeners=frozenset((LISTENER6,))))
     client = Client(net, "2606:4700::1", listener=LISTENER6)
     assert len(client.allocate().ip) == 16
     other = Client(net, "2606:4700::2", listener=LISTENER6)
@@ -78,5 +78,5 @@ def test_where_there_is_only_ipv6_nobody_need_ask_for_it() -> None:
 
 
 def test_where_there_is_only_ipv4_nobody_gets_ipv6() -> None:
-    net = network(settings(own=frozenset((LISTENER.ip,)), listeners=frozenset((LISTENER,))))
+    net = network(settings(own_addresses=frozenset((LISTENER.ip,)), listeners=frozenset((LISTENER,))))
     assert Client(net).code(TYPES["allocate"], UDP, (REQUESTED_ADDRESS_FAMILY, 2)) == 440

@@ -224,7 +224,7 @@ def test_and_begin_anew_where_the_port_is_given_out_again(by_channel: bool) -> N
 
 def test_flows_to_a_relayed_address_elsewhere_end_with_it() -> None:
     elsewhere = {Address(LISTENER.ip, 50001), Address(LISTENER.ip, 50003)}
-    net = Network(Relay(unlimited(others=elsewhere)), elsewhere=elsewhere)
+    net = Network(Relay(unlimited(relayed_elsewhere=elsewhere)), elsewhere=elsewhere)
     client = Client(net)
     client.allocate()
     for number, peer in enumerate(sorted(elsewhere)):

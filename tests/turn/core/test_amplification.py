@@ -103,7 +103,7 @@ def test_two_relays_do_not_keep_each_other_busy(data: bytes) -> None:
     other = Address.of("198.41.0.4", 3478)
     relays = {
         LISTENER: network(unlimited()),
-        other: network(unlimited(listeners=frozenset([other]), own=frozenset([other.ip]))),
+        other: network(unlimited(listeners=frozenset([other]), own_addresses=frozenset([other.ip]))),
     }
     said, packets = 0, relays[LISTENER].deliver(LISTENER, other, data)
     while packets and said < 10:

@@ -26,7 +26,7 @@ UDP = (REQUESTED_TRANSPORT, 17)
 
 
 def test_either_secret_proves_a_minted_name() -> None:
-    net = network(settings(keys=Accounts({}, SECRETS)))
+    net = network(settings(users=Accounts({}, SECRETS)))
     for port, secret in enumerate(SECRETS, 40000):
         username, password = mint(secret, "r.visitor", int(net.wall) + 60)
         client = Client(net, port=port, user=username, password=password)
@@ -37,7 +37,7 @@ def test_either_secret_proves_a_minted_name() -> None:
 
 def test_time_is_asked_for_when_an_allocation_is_made_and_never_again() -> None:
     """Credentials of five seconds carry a call over three refreshes; the wall clock jumps an hour besides."""
-    net = network(settings(keys=Accounts({}, SECRETS)))
+    net = network(settings(users=Accounts({}, SECRETS)))
     username, password = mint(SECRETS[0], "r.visitor", int(net.wall) + 5)
     client = Client(net, user=username, password=password)
     client.allocate()
@@ -53,7 +53,7 @@ def test_time_is_asked_for_when_an_allocation_is_made_and_never_again() -> None:
 
 
 def test_where_it_is_wanted_stricter_an_allocation_is_renewed_only_while_its_credential_lasts() -> None:
-    net = network(settings(keys=Accounts({"alice": "alice's word"}, SECRETS), strict_expiry=True))
+    net = network(settings(users=Accounts({"alice": "alice's word"}, SECRETS), strict_expiry=True))
     username, password = mint(SECRETS[0], "r.visitor", int(net.wall) + 5)
     visitor, alice = Client(net, user=username, password=password), Client(net, port=40001)
     for client in (visitor, alice):
@@ -103,7 +103,7 @@ def test_nothing_of_a_failed_request_is_kept() -> None:
 
 @pytest.mark.parametrize("name", ["\u30de\u30c8\u30ea\u30c3\u30af\u30b9", "a:b", "x" * 508])
 def test_names_are_compared_as_they_are_written(name: str) -> None:
-    net = network(settings(keys=Accounts({name: "Tr\u00e8s\u00adbien"})))
+    net = network(settings(users=Accounts({name: "Tr\u00e8s\u00adbien"})))
     assert Client(net, user=name, password="Tr\u00e8sbien").allocate().port
 
 
@@ -142,7 +142,7 @@ def test_the_choices_of_rfc_8489(algorithm: bytes, hidden: bool) -> None:
 
 
 def test_minted_names_choose_as_well() -> None:
-    net = network(settings(sha256=True, keys=Accounts({}, SECRETS)))
+    net = network(settings(sha256=True, users=Accounts({}, SECRETS)))
     username, password = mint(SECRETS[1], "r.visitor", int(net.wall) + 5)
     client = Client(net, user=username, password=password, algorithm=SHA256)
     client.allocate()
@@ -231,7 +231,7 @@ def test_a_nonce_without_its_cookie_is_stale() -> None:
 
 
 def test_hidden_names_are_those_of_static_users() -> None:
-    net = network(settings(sha256=True, keys=Accounts({"alice": "alice's word"}, SECRETS)))
+    net = network(settings(sha256=True, users=Accounts({"alice": "alice's word"}, SECRETS)))
     username, password = mint(SECRETS[0], "r.visitor", int(net.wall) + 60)
     for user, word in ((username, password), ("mallory", "her word")):
         assert Client(net, user=user, password=word, hidden=True).code(TYPES["allocate"], UDP) == 401

@@ -37,7 +37,7 @@ class Stage:
         changes |= dict.fromkeys(row.get("keys", ()), True)
         if "listen" in row:
             changes["listeners"] = frozenset(map(address, row["listen"]))
-            changes["own"] = frozenset(place.ip for place in changes["listeners"])
+            changes["own_addresses"] = frozenset(place.ip for place in changes["listeners"])
         self.net = network(settings(**changes))
         if "drain" in row:
             self.net.relay.drain(address(row["drain"]) if row["drain"] else None)

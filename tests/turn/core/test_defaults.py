@@ -112,7 +112,7 @@ def strangers_in_all(net: Network) -> tuple[int, int]:
 def wrong_passwords(_: Network) -> tuple[int, int]:
     """So many, and the right one is not looked at."""
     for tries in range(1, 20):
-        net = network(settings(keys=Everybody()))
+        net = network(settings(users=Everybody()))
         right, guesser = client(net, 1), Client(net, "8.8.8.8", 30_000, user="alice", password="wrong")
         assert [guesser.code(TYPES["allocate"], UDP) for _ in range(tries)] == [401] * tries
         if right.code(TYPES["allocate"], UDP):
@@ -140,7 +140,7 @@ NO_LIMIT = {"trusted"}
 @pytest.mark.parametrize("name", ENFORCED)
 def test_a_default_is_enforced(name: str) -> None:
     act, expected = ENFORCED[name]
-    assert act(network(settings(keys=Everybody()))) == expected
+    assert act(network(settings(users=Everybody()))) == expected
 
 
 def test_no_limit_is_left_out() -> None:

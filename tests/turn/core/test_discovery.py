@@ -35,7 +35,13 @@ NAMES = {"A1": A1, "A2": A2, "B1": B1, "B2": B2}
 
 
 def discovering(listeners: frozenset[Address] = FOUR, **changes: Any) -> Network:
-    given = {"behaviour_discovery": True, "classic_stun": True, "listeners": listeners, "own": OWN, **changes}
+    given = {
+        "behaviour_discovery": True,
+        "classic_stun": True,
+        "listeners": listeners,
+        "own_addresses": OWN,
+        **changes,
+    }
     return network(settings(**given))
 
 
@@ -45,7 +51,7 @@ CHANGES = [(0, "A1"), (2, "A2"), (4, "B1"), (6, "B2"), (0xF9, "A1")]
 @pytest.mark.parametrize(("flags", "name"), CHANGES)
 @pytest.mark.parametrize("here", [A1, A2, B1, B2])
 def test_an_answer_leaves_from_where_it_was_asked_to(flags: int, name: str, here: Address) -> None:
-    other = other_than(here, settings(listeners=FOUR, own=OWN))
+    other = other_than(here, settings(listeners=FOUR, own_addresses=OWN))
     assert other is not None
     turned = {
         "A1": here,
@@ -78,7 +84,7 @@ LISTENING = [
 def test_the_other_address_needs_all_four_places(
     listeners: frozenset[Address], other: Address | None
 ) -> None:
-    given = settings(listeners=listeners, own=OWN)
+    given = settings(listeners=listeners, own_addresses=OWN)
     assert other_than(A1, given) == other
     assert other_addresses(given).get(A1) == other
 

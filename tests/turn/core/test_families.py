@@ -99,7 +99,7 @@ def test_one_of_two_is_enough() -> None:
 
 
 def test_without_ipv6_there_is_one_and_the_reason() -> None:
-    net = network(settings(own=frozenset((LISTENER.ip,)), listeners=frozenset((LISTENER,))))
+    net = network(settings(own_addresses=frozenset((LISTENER.ip,)), listeners=frozenset((LISTENER,))))
     answer = asked(Client(net), (EVEN_PORT, False))
     assert [relay.ip for relay in answer.each(XOR_RELAYED_ADDRESS)] == [LISTENER.ip]
     assert answer.get(ADDRESS_ERROR_CODE) == (2, 440)

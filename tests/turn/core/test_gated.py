@@ -159,7 +159,7 @@ VOUCHED: list[tuple[str, bool]] = [("c.visitor", True), ("r.visitor", False), ("
 
 @pytest.mark.parametrize(("user", "late"), VOUCHED)
 def test_a_call_that_our_own_server_vouches_for_may_come_in_its_middle(user: str, late: bool) -> None:
-    net = network(unlimited(encrypted_only="enforce", keys=Accounts({}, (SECRET,))))
+    net = network(unlimited(encrypted_only="enforce", users=Accounts({}, (SECRET,))))
     username, password = mint(SECRET, user, int(net.wall) + 600)
     call = Relayed(net, Client(net, user=username, password=password))
     call.consent()

@@ -21,11 +21,11 @@ OURS = Address(LISTENER.ip, 50000)
 LOOP = Address.of("127.0.0.1", 50000)
 OWN = frozenset((LISTENER.ip, LISTENER6.ip, ip("127.0.0.1"), ip("::1")))
 OPEN = settings(
-    own=OWN, peers=PeerTable(loopback=True), listeners=frozenset((Address(LOOP.ip, 3478), LISTENER))
+    own_addresses=OWN, peers=PeerTable(loopback=True), listeners=frozenset((Address(LOOP.ip, 3478), LISTENER))
 )
-SHUT = settings(own=OWN)
+SHUT = settings(own_addresses=OWN)
 
-ELSEWHERE = settings(own=OWN, others={OURS, LOOP})  # in other processes of ours
+ELSEWHERE = settings(own_addresses=OWN, relayed_elsewhere={OURS, LOOP})  # in other processes of ours
 
 # settings, live relayed addresses, peer -> permission granted, channel granted, data moves
 ASKED = [
@@ -84,12 +84,12 @@ EVERY = frozenset((LOCAL4, LOCAL6, LOOP4, LOOP6, ip("10.0.0.4"), ip("7.7.7.7")))
 CHOSEN: list[tuple[dict[str, Any], bytes, int, bytes | None]] = [
     ({}, LISTENER.ip, 4, LISTENER.ip),
     ({}, LISTENER.ip, 16, LISTENER6.ip),
-    ({"own": EVERY}, LOCAL6, 4, ip("7.7.7.7")),
-    ({"own": EVERY, "externals": {LOCAL4: ip("6.6.6.6")}}, LOCAL6, 4, LOCAL4),
-    ({"own": EVERY}, LOOP6, 4, LOOP4),
-    ({"own": EVERY}, LOOP4, 16, LOOP6),
-    ({"own": frozenset((LOCAL4, LOOP6))}, LOCAL4, 16, None),
-    ({"own": frozenset((LOCAL4, ip("fe80::5")))}, LOCAL4, 16, None),
+    ({"own_addresses": EVERY}, LOCAL6, 4, ip("7.7.7.7")),
+    ({"own_addresses": EVERY, "externals": {LOCAL4: ip("6.6.6.6")}}, LOCAL6, 4, LOCAL4),
+    ({"own_addresses": EVERY}, LOOP6, 4, LOOP4),
+    ({"own_addresses": EVERY}, LOOP4, 16, LOOP6),
+    ({"own_addresses": frozenset((LOCAL4, LOOP6))}, LOCAL4, 16, None),
+    ({"own_addresses": frozenset((LOCAL4, ip("fe80::5")))}, LOCAL4, 16, None),
     ({"relay_addresses": (LOCAL4, ip("10.0.0.4"))}, LISTENER.ip, 4, LOCAL4),
     ({"relay_addresses": (LOCAL4, ip("10.0.0.4"))}, ip("10.0.0.4"), 4, ip("10.0.0.4")),
     ({"relay_addresses": (LOCAL4,)}, LISTENER6.ip, 16, None),

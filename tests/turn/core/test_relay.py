@@ -59,7 +59,9 @@ def test_two_relays_carry_a_call_between_them() -> None:
     here = network(unlimited())
     there = network(
         unlimited(
-            listeners=frozenset((far,)), own=frozenset((far.ip,)), peers=PeerTable(networks("192.0.2.0/24"))
+            listeners=frozenset((far,)),
+            own_addresses=frozenset((far.ip,)),
+            peers=PeerTable(networks("192.0.2.0/24")),
         )
     )
     alice, bob = Client(here), Client(there, user="bob", listener=far)

@@ -74,7 +74,7 @@ def test_denied_peers_are_cut_off_and_the_others_go_on() -> None:
 def test_an_address_that_becomes_our_own_is_reached_no_more() -> None:
     net, client = calling()
     own = frozenset((LISTENER.ip, LISTENER6.ip, PEER.ip))
-    reload(net, own=own, listeners=frozenset((LISTENER, LISTENER6)))
+    reload(net, own_addresses=own, listeners=frozenset((LISTENER, LISTENER6)))
     assert [flow.peer.host for flow in net.links] == ["9.9.10.9"]
     assert client.raw(bytes.fromhex("4000 0001 68")) == []
 
@@ -94,7 +94,7 @@ def test_who_is_gone_from_the_users_is_gone(users: dict[str, str], goes_on: bool
     net = network(settings(sha256=True))
     client = Client(net, algorithm=algorithm)
     client.allocate((ADDITIONAL_ADDRESS_FAMILY, 2))
-    reload(net, keys=Accounts(users))
+    reload(net, users=Accounts(users))
     assert len(net.open) == (2 if goes_on else 0)
     assert net.relay._state.quota.total == len(net.open)
 
@@ -102,12 +102,12 @@ def test_who_is_gone_from_the_users_is_gone(users: dict[str, str], goes_on: bool
 @pytest.mark.parametrize(("kept", "goes_on"), [(SECRETS, True), (SECRETS[:1], True), (SECRETS[1:], False)])
 def test_a_secret_is_withdrawn(kept: tuple[bytes, ...], goes_on: bool) -> None:
     """A credential whose time is over keeps its allocation as long as its secret is there."""
-    net = network(settings(keys=Accounts({}, SECRETS)))
+    net = network(settings(users=Accounts({}, SECRETS)))
     username, password = mint(SECRETS[0], "r.visitor", int(net.wall) + 5)
     client = Client(net, user=username, password=password)
     client.allocate()
     net.wall += 3600
-    reload(net, keys=Accounts({}, kept))
+    reload(net, users=Accounts({}, kept))
     assert (client.refresh(600) == 0) is goes_on
     assert bool(net.open) is goes_on
 

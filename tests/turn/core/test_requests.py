@@ -167,7 +167,9 @@ def test_lifetimes(asked: int | None, granted: int) -> None:
 
 def test_allocations_are_kept_apart_by_client_and_listener() -> None:
     second = Address.of("192.0.2.2", 3478)
-    net = network(settings(listeners=frozenset((LISTENER, second)), own=frozenset((LISTENER.ip, second.ip))))
+    net = network(
+        settings(listeners=frozenset((LISTENER, second)), own_addresses=frozenset((LISTENER.ip, second.ip)))
+    )
     relays = {
         Client(net).allocate(),
         Client(net, port=40001).allocate(),

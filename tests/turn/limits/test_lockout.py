@@ -110,7 +110,7 @@ def test_a_forged_address_locks_nobody_out() -> None:
 
 def test_minted_names_are_not_counted() -> None:
     secret = b"a secret of ours"
-    net = network(settings(keys=Accounts({}, (secret,))))
+    net = network(settings(users=Accounts({}, (secret,))))
     username, password = mint(secret, "r.visitor", int(net.wall) + 60)
     guess(net, 20, user=username)
     assert len(net.relay._state.lockout) == 0

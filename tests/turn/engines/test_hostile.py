@@ -142,7 +142,7 @@ async def test_a_flood_of_connections_that_say_nothing(make: Maker, transport: T
         await asyncio.gather(*(end.ended() for end in ends[MAX_SILENT:]))
         await is_heard(world, client, flow)
         tally = door_of(world).limits
-        assert (tally.total, tally.silent.count(b"\x7f\0\0\1")) == (MAX_SILENT + 1, MAX_SILENT)
+        assert (tally.total, tally.silent.amount(b"\x7f\0\0\1")) == (MAX_SILENT + 1, MAX_SILENT)
         assert world.engine.refused_connections() == {"silent connections": FLOOD - MAX_SILENT}
         for end in ends:
             end.reset()

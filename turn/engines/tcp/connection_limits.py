@@ -28,7 +28,7 @@ class Slot:
     """One connection in a count: whose it is (None: not counted by address), and whether its client has
     held nothing yet."""
 
-    count: Held
+    count: Usage
     counted_as: bytes | None
     silent: bool = True
 
@@ -69,7 +69,7 @@ class ConnectionLimits:
             return "connections"
         if name is not None and self.silent.amount(name) >= MAX_SILENT:
             return "silent connections"
-        if name is not None and 0 < self.streams.per_address <= self.of_address.count(name):
+        if name is not None and 0 < self.streams.per_address <= self.of_address.amount(name):
             return "connections of an address"
         return None
 

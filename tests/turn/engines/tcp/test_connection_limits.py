@@ -36,7 +36,7 @@ def test_counts_come_back_to_nothing() -> None:
     for seat in seats:
         tally.give_back(seat)
     assert tally.total == 0
-    assert not any(counts.count(name) for counts in (tally.of_address, tally.silent) for name in (b"a", b"b"))
+    assert not any(counts.amount(name) for counts in (tally.of_address, tally.silent) for name in (b"a", b"b"))
 
 
 def test_handshakes_of_one_address_are_rationed_and_the_trusted_have_as_many_as_they_like() -> None:
@@ -58,7 +58,7 @@ def test_what_a_proxy_may_have_before_it_names_its_clients() -> None:
     assert tally.refused == {"connections of a proxy": 1}
     assert seats[0] is not None
     tally.give_back(seats[0])
-    assert (tally.total, tally.unnamed.count(IP)) == (MAX_UNNAMED, MAX_UNNAMED - 1)
+    assert (tally.total, tally.unnamed.amount(IP)) == (MAX_UNNAMED, MAX_UNNAMED - 1)
     tally.streams = Streams(connections=MAX_UNNAMED)
     assert not tally.acquire_for_proxy(b"4321")
     assert tally.refused["connections"] == 1

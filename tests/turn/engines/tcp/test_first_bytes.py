@@ -66,7 +66,7 @@ def counts(world: World, ip: bytes) -> tuple[int, int, int, int]:
     """How many connections there are; of this address, all, those that hold nothing, and those that it
     has yet to name a client for."""
     tally = door_of(world).limits
-    return tally.total, tally.of_address.count(ip), tally.silent.count(ip), tally.unnamed.count(ip)
+    return tally.total, tally.of_address.amount(ip), tally.silent.amount(ip), tally.unnamed.amount(ip)
 
 
 @streams

@@ -36,7 +36,9 @@ def test_counts_come_back_to_nothing() -> None:
     for seat in seats:
         tally.give_back(seat)
     assert tally.total == 0
-    assert not any(counts.amount(name) for counts in (tally.of_address, tally.silent) for name in (b"a", b"b"))
+    assert not any(
+        counts.amount(name) for counts in (tally.of_address, tally.silent) for name in (b"a", b"b")
+    )
 
 
 def test_handshakes_of_one_address_are_rationed_and_the_trusted_have_as_many_as_they_like() -> None:

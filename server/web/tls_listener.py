@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import ssl
@@ -13,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import cast
 
+from host.accept import Accepting
 from host.tls import Certificate, server_context
 from server.store import Network
 from server.store.bans import household
@@ -25,9 +25,6 @@ STUN_BEFORE = 0x04  # RFC 7983 §7; "GET " looks like a channel, but nobody can 
 PATIENCE = 10.0  # seconds for the handshake and the first byte behind it
 MAX_NEW = 2_048  # connections of which nothing is known yet: for a newcomer the oldest has to go
 MAX_NEW_OF_ONE = 64  # of one address: an office's browsers come many at once, and half-open ones are free
-ACCEPTS = 16  # per turn: a flood of connections keeps nobody waiting
-PAUSE = 0.1  # seconds without accepting, when the system has no descriptor left
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 WAITING = 64 << 10  # bytes that wait for a slow reader before its protocol hears of it; 512 KiB otherwise
 BACKLOG = 1_024
 LAST_SECONDS = 5.0  # for the other side's last word of TLS
@@ -59,30 +56,17 @@ class Door:
         for listener in self.listeners:
             listener.setblocking(False)
             listener.listen(BACKLOG)
-            self.heed(listener)
+            self.accept_at(listener)
 
-    def heed(self, listener: socket.socket) -> None:
-        if listener.fileno() >= 0:
-            asyncio.get_running_loop().add_reader(listener.fileno(), self.accept, listener)
-
-    def accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS):
-            try:
-                sock, there = listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in EXHAUSTED:
-                    self.pause(listener)
-                    return
-                continue  # it has gone again already
-            self.admit(sock, there[0])
-
-    def pause(self, listener: socket.socket) -> None:
-        """Else the loop would say at once, and again, that somebody waits."""
+    def accept_at(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        loop.remove_reader(listener.fileno())
-        loop.call_later(PAUSE, self.heed, listener)
+        accepting = Accepting(
+            listener,
+            lambda sock, there: self.admit(sock, there[0]),
+            lambda: loop.add_reader(listener.fileno(), accepting.accept_some),
+            lambda: loop.remove_reader(listener.fileno()),
+        )
+        accepting.resume()
 
     def admit(self, sock: socket.socket, host: str) -> None:
         address = parse_address(host)

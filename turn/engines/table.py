@@ -22,13 +22,11 @@ from turn.engines.framing import (
     peer_key,
     read_send,
 )
-from turn.engines.transmit import Transmit, push
+from turn.engines.transmit import Transmit, discard, push
 from turn.flows import Address, Flow, Rule, Traffic
 from turn.wire.srtp import stream_of, streams
 
-
-def nowhere(_data: memoryview) -> None:
-    """The leg of a lane that no engine has taken up yet."""
+ClientKey = tuple[Address, Address]  # a client, and the address of ours that it sends to
 
 
 class Budget:
@@ -78,7 +76,7 @@ class LinkedClient:
         self.channels: dict[int, Lane] = {}
         self.peers: dict[bytes, Lane] = {}
         self.internal_lanes = 0  # lanes whose data is written into another client's frames
-        self.send: Transmit = nowhere
+        self.send: Transmit = discard
 
     def set_limits(self, rule: Rule) -> None:
         self.packets, self.bits = rule.packets, rule.bits
@@ -139,7 +137,7 @@ class Lane:
         self.reverse: Lane | None = None  # the flow that comes the other way, when both ends are ours
         self.media_out: frozenset[int] | None = None  # what may go to the peer, in a lane that asks
         self.media_in: frozenset[int] | None = None  # and to the client
-        self.send: Transmit = nowhere
+        self.send: Transmit = discard
         self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = self.dropped = 0
 
     @property

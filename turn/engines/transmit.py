@@ -1,4 +1,4 @@
-"""Sending one datagram on one leg: the function type that every leg has, and how its errors are taken."""
+"""Sending one datagram on one leg: the function type that every leg has, and how its errors are handled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Transmit = Callable[[memoryview], object]  # sends one datagram on one leg; may 
 
 
 def push(send: Transmit, data: memoryview) -> None:
-    """Send. An error may speak of an earlier packet (RFC 1122 §4.1.3): once more. Else dropped."""
+    """Send. An error may be about an earlier packet (RFC 1122 §4.1.3): try once more, then drop the data."""
     try:
         send(data)
     except BlockingIOError:
@@ -17,3 +17,7 @@ def push(send: Transmit, data: memoryview) -> None:
     except OSError:
         with suppress(OSError):
             send(data)
+
+
+def discard(_data: memoryview) -> None:
+    """The leg to a client that has gone, or of a lane that has none yet."""

@@ -14,42 +14,45 @@ from turn.engines.framing import HEADROOM, LARGEST, TAILROOM
 from turn.engines.loop.batching import Batch
 from turn.flows import Address, Packet
 
-MAX_READY = 64  # sockets served per wake-up, so that a flood cannot keep the loop from everything else
+MAX_READY = 64  # sockets served per round, so that a flood cannot keep the loop from everything else
 LAST_START = HEADROOM + LARGEST  # where in the buffer the last of several packets may begin
 
-# Packets taken from each in the rounds of one wake-up, 16 in all. Mostly there is one packet, and to ask for
-# all sockets again (0.3 µs) is cheaper than to read one until it refuses (1.2 µs: an exception).
+# Packets taken from each socket in the rounds of one wake-up, 16 in all. Mostly there is one packet. To ask
+# for all ready sockets again (0.3 µs) is cheaper than to read one socket until it is empty (1.2 µs: an
+# exception).
 ROUNDS = (1, 4, 11)
-SHARED_FACTOR = (
-    4  # where more are ready than are served, a socket of many senders has its turn each time, so many fold
-)
 
-# Where packets come close together, a wake-up waits for the next itself: asyncio's way round for each would
-# cost more than to carry it. The loop's own work (timers) waits for no longer than STAY.
+# Where more sockets are ready than one round serves, a socket that many clients share has a turn in each
+# round anyway, and so many times as many packets.
+SHARED_FACTOR = 4
+
+# Where packets come close together, a wake-up waits for the next one itself: to go back through asyncio for
+# each would cost more than to carry it. The loop's own work (timers) waits no longer than MAX_LINGER.
 MAX_GAP = 0.001  # seconds between packets, at most; also the shortest wait that epoll knows
-MAX_LINGER = 0.004
+MAX_LINGER = 0.004  # seconds
 
-TICK = 1.0  # seconds between looks at what takes too long
+TICK = 1.0  # seconds between two calls of each tick: they look for what takes too long
 
-Reader = Callable[[int], None]  # takes at most so many packets
+Reader = Callable[[int], None]  # called when its socket is ready; takes at most so many packets
 
 
 class Epoll:
-    """Calls each ready socket's drain. What is in the buffer has left when a drain returns, or punts."""
+    """Calls the reader of each ready socket. A reader has sent or punted what it put into the shared buffer
+    before it returns."""
 
     def __init__(self) -> None:
         self.view = memoryview(bytearray(LAST_START + LARGEST + TAILROOM))
         self.batch = Batch()
         self.last_wake_up = 0.0
         self.body = self.view[HEADROOM : HEADROOM + LARGEST]
-        self.readers: dict[int, Reader] = {}
+        self.readers: dict[int, Reader] = {}  # by the socket's descriptor
         self.error_readers: dict[int, Reader] = {}  # of sockets whose error queue is read
-        self.samplers: dict[int, Reader] = {}  # each for one wake-up per tick, in a drain's place
-        self.shared_readers: list[Reader] = []
+        self.samplers: dict[int, Reader] = {}  # each takes its reader's place for one wake-up per tick
+        self.shared_readers: dict[int, Reader] = {}  # of sockets that many clients share
         self.epoll = select.epoll()
         self.next_turn: list[Callable[[], object]] = []
         self.ticks: list[Callable[[float], None]] = []
-        self.above = NOT_RUNNING  # before it runs, and afterwards
+        self.above = NOT_RUNNING
 
     async def run(self, above: Above) -> None:
         """Serve until cancelled."""
@@ -69,17 +72,22 @@ class Epoll:
     def close(self) -> None:
         self.epoll.close()
 
-    def register(self, sock: socket.socket, drain: Reader) -> None:
-        self.readers[sock.fileno()] = drain
+    def register(self, sock: socket.socket, reader: Reader) -> None:
+        self.readers[sock.fileno()] = reader
         self.epoll.register(sock, select.EPOLLIN)
 
-    def register_errors(self, sock: socket.socket, read: Reader) -> None:
-        """Of a socket that is watched, read the error queue too; else epoll would not stop telling of it."""
-        self.error_readers[sock.fileno()] = read
+    def register_shared(self, sock: socket.socket, reader: Reader) -> None:
+        """A socket that many clients send to has its turn however many sockets are ready."""
+        self.shared_readers[sock.fileno()] = reader
+        self.register(sock, reader)
 
-    def register_sampler(self, sock: socket.socket, look: Reader) -> None:
-        """At its next wake-up and once per tick, look; `look` itself puts the drain back."""
-        self.readers[sock.fileno()] = self.samplers[sock.fileno()] = look
+    def register_errors(self, sock: socket.socket, reader: Reader) -> None:
+        """Read the error queue of a registered socket, too; otherwise epoll would report it without end."""
+        self.error_readers[sock.fileno()] = reader
+
+    def register_sampler(self, sock: socket.socket, sampler: Reader) -> None:
+        """Call the sampler at the next wake-up, and once per tick; it puts the reader back itself."""
+        self.readers[sock.fileno()] = self.samplers[sock.fileno()] = sampler
 
     def start_sampling(self, _now: float) -> None:
         self.readers.update(self.samplers)
@@ -89,19 +97,20 @@ class Epoll:
         self.epoll.modify(sock, events)
 
     def unregister(self, sock: socket.socket) -> None:
-        """Watch it no longer."""
-        del self.readers[sock.fileno()]
-        self.error_readers.pop(sock.fileno(), None)
-        self.samplers.pop(sock.fileno(), None)
+        descriptor = sock.fileno()
+        del self.readers[descriptor]
+        for readers in (self.error_readers, self.samplers, self.shared_readers):
+            readers.pop(descriptor, None)
         self.epoll.unregister(sock)
 
     def close_socket(self, sock: socket.socket) -> None:
-        """Watch it no longer, and close it."""
-        self.unregister(sock)
-        sock.close()
+        """Unregister and close. Of a socket that is closed: nothing happens."""
+        if sock.fileno() >= 0:
+            self.unregister(sock)
+            sock.close()
 
     def wake_up(self) -> None:
-        """One wake-up."""
+        """Serve what is ready, in a few rounds."""
         now = monotonic()
         for most in ROUNDS:
             if not self.poll_once(0, most):
@@ -115,36 +124,36 @@ class Epoll:
             pass
 
     def poll_once(self, patience: float, most: int) -> bool:
-        """Drain each socket that is ready; False if none was. One's fault is none of the others'."""
+        """Call the reader of each ready socket; False if none was ready. Errors end nothing else."""
         ready = self.epoll.poll(patience, MAX_READY)
         for descriptor, events in ready:
             try:
                 if events & select.EPOLLERR and descriptor in self.error_readers:
                     self.error_readers[descriptor](most)
-                drain = self.readers.get(descriptor)  # an earlier one may have closed it
-                if drain is not None:
-                    drain(most)
+                reader = self.readers.get(descriptor)  # an earlier reader may have closed this socket
+                if reader is not None:
+                    reader(most)
             except Exception as error:
                 self.report_error(error)
         if len(ready) == MAX_READY:
-            for drain in self.shared_readers:
-                self.attempt(partial(drain, SHARED_FACTOR * most))
+            for reader in list(self.shared_readers.values()):
+                self.attempt(partial(reader, SHARED_FACTOR * most))
         return bool(ready)
 
     def attempt(self, work: Callable[[], object]) -> None:
-        """Do this; what it meets is told and ends nothing else."""
+        """Do this; an error is reported and ends nothing else."""
         try:
             work()
         except Exception as error:
             self.report_error(error)
 
     def report_error(self, error: Exception) -> None:
-        """Tell what no code expected. Raises it again where nobody hears of it."""
+        """Report an error that no code expected. Raises it again where the engine is not running."""
         self.batch.discard()
         self.above.unexpected(error)
 
     def punt(self, packet: Packet) -> None:
-        """What no flow claims."""
+        """A packet that no flow claims goes to the core."""
         self.above.punt(packet)
 
     def punt_later(self, packet: Packet) -> None:
@@ -156,18 +165,18 @@ class Epoll:
         self.above.failed(failure)
 
     def report_failure_later(self, failure: Failure) -> None:
-        """The same in the loop's next turn: for what the core's own answer met."""
+        """The same in the loop's next turn: for a packet that the core itself has sent."""
         self.call_soon(partial(self.report_failure, failure))
 
     def report_lost_later(self, client: Address, listener: Address) -> None:
-        """A client's connection is no more; said in the loop's next turn, for the same reason."""
+        """A client's connection has closed; reported in the loop's next turn, for the same reason."""
         self.call_soon(partial(self.report_lost, client, listener))
 
     def report_lost(self, client: Address, listener: Address) -> None:
         self.above.lost(client, listener)
 
     def holds(self, client: Address, listener: Address) -> bool:
-        """Whether a client has something here that outlasts its packets."""
+        """Whether a client has an allocation at this listener."""
         return self.above.holds(client, listener)
 
     def call_soon(self, work: Callable[[], object]) -> None:

@@ -1,143 +1,138 @@
-"""Where clients come in over TCP and TLS: who is let in, and who has taken too long."""
+"""Where clients connect over TCP and TLS: which connections are let in, and which have taken too long."""
 
 from __future__ import annotations
 
-import errno
 import ssl
 from asyncio import get_running_loop
 from functools import partial
 from select import EPOLLIN
 from socket import SHUT_RDWR, socket
 
+from host.accept import PER_TURN, Accepting
 from turn.engines.loop import sockets
 from turn.engines.loop.epoll import Epoll
 from turn.engines.loop.trusted_proxies import TrustedProxies
-from turn.engines.table import LinkedClient
+from turn.engines.table import ClientKey, LinkedClient
 from turn.engines.tcp.connection import Connection, ConnectionSender
 from turn.engines.tcp.connection_limits import ConnectionLimits, Slot
 from turn.engines.tcp.first_bytes import PendingConnection
 from turn.engines.tcp.handshake_queue import HandshakeQueue
 from turn.engines.tcp.tls_connection import TlsConnection
-from turn.engines.transmit import Transmit
+from turn.engines.transmit import Transmit, discard
 from turn.flows import Address
 from turn.wire.proxy_protocol import BadHeader
 
-ACCEPTS = 16  # per turn: a flood of connections keeps nobody waiting
-HANDSHAKE_SECONDS = (
-    0.8  # seconds in which one that has begun may end; who begins anew waits a second (RFC 6298 §2)
-)
-PAUSE = 0.1  # seconds without accepting, when the system has no descriptor left
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# Seconds in which a TCP handshake that has begun may end; a client that begins one later tries again after a
+# second (RFC 6298 §2).
+HANDSHAKE_SECONDS = 0.8
 
 
 class Acceptor:
-    """A listener for connections, with all that came in by it; see Listener for its verbs. With a context
-    it speaks TLS: to everybody where its address says so, else to who begins with it."""
+    """A TCP listener and all connections that came by it, with the same methods as UdpListener. With a
+    `context` it speaks TLS: at a TLS address to all clients, else to those whose first byte is TLS."""
 
     def __init__(
         self,
         epoll: Epoll,
         address: Address,
         sock: socket,
-        tally: ConnectionLimits,
-        turnstile: HandshakeQueue,
+        limits: ConnectionLimits,
+        handshakes: HandshakeQueue,
         context: ssl.SSLContext | None = None,
         proxies: TrustedProxies | None = None,
     ) -> None:
         self.epoll = epoll
         self.address = address
         self.sock = sock
-        self.limits = tally
-        self.handshakes = turnstile
+        self.limits = limits
+        self.handshakes = handshakes
         self.context = context
         self.proxies = proxies
-        self.detects = context is not None and address.transport == "tcp"
-        self.admit = self.read_first_bytes if self.detects or proxies else self.admit_client
+        self.detects_tls = context is not None and address.transport == "tcp"
+        self.admit = self.read_first_bytes if self.detects_tls or proxies else self.admit_client
+        self.accepting = Accepting(
+            sock,
+            lambda accepted, source: self.admit(accepted, self.client_address(source)),
+            lambda: epoll.modify(sock, EPOLLIN),
+            lambda: epoll.modify(sock, 0),
+        )
         self.pending: dict[PendingConnection, Slot | None] = {}
-        self.connections: dict[tuple[Address, Address], Connection] = {}  # by client and our address
-        epoll.register(self.sock, self.accept_some)
-        epoll.shared_readers.append(self.accept_some)
+        self.connections: dict[ClientKey, Connection] = {}
+        epoll.register_shared(sock, self.accept_some)
         epoll.ticks.append(self.close_overdue)
 
     def accept_some(self, _most: int) -> None:
-        for _ in range(ACCEPTS):
-            try:
-                sock, there = self.sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in EXHAUSTED:
-                    self.pause()
-                    return
-                continue  # it has gone again already
-            self.admit(sock, self.client_address(there))
+        self.accepting.accept_some()
 
     def client_address(self, sockaddr: tuple[str, int]) -> Address:
         return sockets.address(sockaddr[:2])._replace(transport=self.address.transport)
 
     def admit_client(self, sock: socket, there: Address) -> None:
         """A client that is known by its own address."""
-        seat = self.limits.acquire(there.ip)
-        if seat is None:
+        slot = self.limits.acquire(there.ip)
+        if slot is None:
             sock.close()
         else:
-            self.add_connection(sock, there, seat)
+            self.add_connection(sock, there, slot)
 
     def read_first_bytes(self, sock: socket, there: Address) -> None:
-        """Somebody of whom more must be known."""
+        """A proxy has to name its client first, or the first byte has to show whether this is TLS."""
         is_proxied = self.proxies is not None and self.proxies.includes(there)
-        if not is_proxied and not self.detects:
+        if not is_proxied and not self.detects_tls:
             self.admit_client(sock, there)
             return
-        seat = self.limits.acquire_for_proxy(there.ip) if is_proxied else self.limits.acquire(there.ip)
-        if seat is None:
+        slot = self.limits.acquire_for_proxy(there.ip) if is_proxied else self.limits.acquire(there.ip)
+        if slot is None:
             sock.close()
             return
-        arrival = PendingConnection(self.epoll, sock, there, is_proxied=is_proxied, detects=self.detects)
-        self.pending[arrival] = seat
-        arrival.inspect(self)
+        pending = PendingConnection(
+            self.epoll, sock, there, is_proxied=is_proxied, detects_tls=self.detects_tls
+        )
+        self.pending[pending] = slot
+        pending.inspect(self)
 
-    def client_named(self, arrival: PendingConnection) -> bool:
-        """See Host."""
-        self.give_back(self.pending[arrival])
-        self.pending[arrival] = self.limits.acquire(arrival.there.ip)
-        return self.pending[arrival] is not None
+    def client_named(self, pending: PendingConnection) -> bool:
+        """See PendingHandler."""
+        self.give_back(self.pending[pending])
+        self.pending[pending] = self.limits.acquire(pending.there.ip)
+        return self.pending[pending] is not None
 
-    def identified(self, arrival: PendingConnection, *, is_tls: bool) -> None:
-        """See Host."""
-        seat = self.pending.pop(arrival)
-        assert seat is not None, "who has none was dismissed"
-        there = arrival.there._replace(transport="tls") if is_tls else arrival.there
-        self.add_connection(arrival.sock, there, seat, arrival.proxy_ip)
+    def identified(self, pending: PendingConnection, *, is_tls: bool) -> None:
+        """See PendingHandler."""
+        slot = self.pending.pop(pending)
+        assert slot is not None, "a connection without a slot was rejected"
+        there = pending.there._replace(transport="tls") if is_tls else pending.there
+        self.add_connection(pending.sock, there, slot, pending.proxy_ip)
 
-    def rejected(self, arrival: PendingConnection, bad: BadHeader | None) -> None:
-        """See Host."""
-        self.give_back(self.pending.pop(arrival))
+    def rejected(self, pending: PendingConnection, bad: BadHeader | None) -> None:
+        """See PendingHandler."""
+        self.give_back(self.pending.pop(pending))
         if bad is not None and self.proxies is not None:
             self.proxies.log_refusal(bad)
 
-    def give_back(self, seat: Slot | None) -> None:
-        if seat is not None:
-            self.limits.give_back(seat)
+    def give_back(self, slot: Slot | None) -> None:
+        if slot is not None:
+            self.limits.give_back(slot)
 
-    def add_connection(self, sock: socket, there: Address, seat: Slot, way: bytes = b"") -> None:
-        """A client of ours. One that comes from the same place has lost the connection that it had; but who
-        seems to, and comes another way, is somebody else behind the same NAT, and the first one stays."""
+    def add_connection(self, sock: socket, there: Address, slot: Slot, proxy_ip: bytes = b"") -> None:
+        """A client that connects again from the same address has lost its older connection: that is closed.
+        But where the new one comes by another proxy, it is another client behind the same NAT, and the older
+        connection stays."""
         try:
             connection = self.make_connection(sock, there)
-        except OSError:  # gone already
+        except OSError:  # the client has gone already
             connection = None
-        before = self.connections.get((connection.there, connection.here)) if connection else None
-        if connection is None or (before is not None and before.proxy_ip != way):
+        older = self.connections.get((connection.there, connection.here)) if connection else None
+        if connection is None or (older is not None and older.proxy_ip != proxy_ip):
             sock.close()
-            self.limits.give_back(seat)
+            self.limits.give_back(slot)
             return
-        if before is not None:
-            before.close()
-        connection.proxy_ip = way
+        if older is not None:
+            older.close()
+        connection.proxy_ip = proxy_ip
         self.connections[connection.there, connection.here] = connection
         connection.start_reading(
-            partial(self.limits.mark_allocated, seat), partial(self.connection_closed, seat)
+            partial(self.limits.mark_allocated, slot), partial(self.connection_closed, slot)
         )
 
     def make_connection(self, sock: socket, there: Address) -> Connection:
@@ -150,28 +145,19 @@ class Acceptor:
             raise ConnectionRefusedError
         return TlsConnection(self.epoll, sock, here, there, self.context, self.handshakes)
 
-    def connection_closed(self, seat: Slot, connection: Connection) -> None:
-        self.limits.give_back(seat)
+    def connection_closed(self, slot: Slot, connection: Connection) -> None:
+        self.limits.give_back(slot)
         key = (connection.there, connection.here)
         del self.connections[key]
         if connection.has_punted:
             self.epoll.report_lost_later(*key)
 
-    def pause(self) -> None:
-        """Else epoll would say at once, and again, that somebody waits."""
-        self.epoll.modify(self.sock, 0)
-        get_running_loop().call_later(PAUSE, self.resume)
-
-    def resume(self) -> None:
-        if self.sock.fileno() >= 0:
-            self.epoll.modify(self.sock, EPOLLIN)
-
     def close_overdue(self, now: float) -> None:
-        """Close what has taken too long."""
+        """Close each connection that has taken too long."""
         for connection in [one for one in self.connections.values() if one.is_overdue(now)]:
             connection.close()
-        for arrival in [one for one in self.pending if one.is_overdue(now)]:
-            arrival.close()
+        for pending in [one for one in self.pending if one.is_overdue(now)]:
+            pending.close()
 
     def link_client(self, client: LinkedClient) -> None:
         connection = self.connections.get((client.address, client.listener))
@@ -187,40 +173,31 @@ class Acceptor:
 
     def sender(self, here: Address, there: Address) -> Transmit:
         connection = self.connections.get((there, here))
-        return connection.send if connection else nobody
+        return connection.send if connection else discard
 
     def close(self) -> None:
-        for arrival in list(self.pending):
-            arrival.close()
+        for pending in list(self.pending):
+            pending.close()
         for connection in list(self.connections.values()):
             connection.on_close = lambda _connection: None
             connection.close()
         self.connections.clear()
-        self.close_listener()
+        self.epoll.close_socket(self.sock)
 
-    def pin_client(self, _owner: tuple[Address, Address]) -> None:
-        """A connection comes to us anyway."""
+    def pin_client(self, _client: ClientKey) -> None:
+        """Nothing to do: a connection stays in the process that accepted it."""
 
-    def unpin_client(self, _owner: tuple[Address, Address]) -> None:
-        """And goes on to."""
+    def unpin_client(self, _client: ClientKey) -> None:
+        """Nothing to do, for the same reason."""
 
     def stop_accepting(self) -> None:
-        """Take no new connections; to close at once would reset those that wait, and those half made."""
+        """To close at once would reset the connections that wait, and those whose handshake has begun."""
         sockets.drop_new_handshakes(self.sock)
         get_running_loop().call_later(HANDSHAKE_SECONDS, self.accept_rest_and_close)
 
     def accept_rest_and_close(self) -> None:
         if self.sock.fileno() >= 0:
-            for _ in range(0, sockets.BACKLOG, ACCEPTS):
-                self.accept_some(ACCEPTS)
-            self.sock.shutdown(SHUT_RDWR)  # whoever else has it open
-            self.close_listener()
-
-    def close_listener(self) -> None:
-        if self.sock.fileno() >= 0:
-            self.epoll.shared_readers.remove(self.accept_some)
+            for _ in range(0, sockets.BACKLOG, PER_TURN):
+                self.accept_some(PER_TURN)
+            self.sock.shutdown(SHUT_RDWR)  # another process may have this socket open, too
             self.epoll.close_socket(self.sock)
-
-
-def nobody(_data: memoryview) -> None:
-    """The way to a client that has gone."""

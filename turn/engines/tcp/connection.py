@@ -1,4 +1,4 @@
-"""A client's connection: bytes in, whole frames on; whole packets out, at the reader's pace."""
+"""A client's TCP connection: cuts what it receives into frames, and queues what a slow client cannot take."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from turn.engines.tcp.send_queue import Overflow, SendQueue
 from turn.flows import Address, Packet
 
 READ = 16 << 10  # bytes per turn: one record of TLS
-FRAMES = 16  # per turn, so that a stream of tiny ones keeps nobody waiting
+FRAMES = 16  # per turn, so that a stream of tiny ones delays nobody else
 WHOLE_FRAME = 10.0  # seconds for the first frame, and for the rest of any other
-STUCK = 10.0  # seconds in which a client reads nothing of what waits for it
-IDLE = 60.0  # seconds without a frame of a client that holds nothing: who wants to stay asks now and then
+STUCK = 10.0  # seconds in which a client takes nothing of what waits for it
+IDLE = 60.0  # seconds without a frame from a client that has no allocation
 NOT_YET = (BlockingIOError, ssl.SSLWantReadError)
 
 
 class ConnectionSender(Sender):
-    """Sends to the client of a connection: at once, or together with what follows, of whatever size."""
+    """Sends to the client of a connection: at once, or in one call with what follows, of any size."""
 
     __slots__ = ("connection",)
 
@@ -39,12 +39,12 @@ class ConnectionSender(Sender):
         """A stream has no marks."""
 
     def flush(self) -> None:
-        held, self.pending = self.pending, []
-        self.connection.send_all(held)
+        pending, self.pending = self.pending, []
+        self.connection.send_all(pending)
 
 
 class Connection:
-    """`settled` is called when its client first holds an allocation, `left` when it has closed."""
+    """`on_allocation` is called when its client first holds an allocation, `on_close` when it has closed."""
 
     __slots__ = (
         "client",
@@ -71,13 +71,13 @@ class Connection:
         self.sock = sock
         self.here = here
         self.there = there
-        self.proxy_ip = b""  # the proxy that it comes by, if it comes by one
+        self.proxy_ip = b""  # of the proxy that it comes by, if there is one
         self.client: LinkedClient | None = None  # while it has a linked flow
         self.queue: SendQueue | None = None  # while something waits
-        self.unread = b""  # of what was read: less than one frame, or more than one turn's
+        self.unread = b""  # what was read but not used: part of a frame, or more than one turn's
         self.has_punted = self.has_allocated = self.resuming = self.closed = False
         self.write_by = math.inf
-        self.last_punt = 0.0  # when its last frame came that no flow carried
+        self.last_punt = 0.0  # when the last frame came that no flow carried
         self.on_allocation: Callable[[], None]
         self.on_close: Callable[[Connection], None]
 
@@ -89,7 +89,7 @@ class Connection:
         self.epoll.register(self.sock, self.on_readable)
 
     def on_readable(self, _most: int) -> None:
-        """One turn: what waits goes out, one read at most comes in, a few frames go on."""
+        """One turn: send what waits, read once at most, handle a few frames."""
         if self.closed:
             return
         try:
@@ -101,7 +101,7 @@ class Connection:
             self.epoll.batch.finish()
             self.close()
         except Exception:
-            self.close()  # what was read is lost, and where the next frame begins
+            self.close()  # what was read is lost, so nobody knows where the next frame begins
             raise
 
     def read_frames(self) -> None:
@@ -109,29 +109,31 @@ class Connection:
         view, start, end = self.epoll.view, HEADROOM, self.load(self.unread)
         if not has_frame(view, start, end):
             end += self.receive_into(view[end : end + READ])
-        if not self.has_punted and is_channel(view[start]):  # nobody can have a channel yet: "GET " looks so
+        if not self.has_punted and is_channel(
+            view[start]
+        ):  # no client can have a channel yet, but "GET " looks like one
             raise BadStream
-        frames, gather = 0, self.epoll.batch
+        frames, batch = 0, self.epoll.batch
         while frames < FRAMES and has_frame(view, start, end):
             size = frame_size(view, start, end)
             frames += 1
             if self.client is not None:
-                # Not where a mate's frame around this one would be written over those before.
-                gather.is_open = not self.client.internal_lanes and (frames > 1 or start + size < end)
+                # Not where another client's frame around this one would be written over the frames before it.
+                batch.is_open = not self.client.internal_lanes and (frames > 1 or start + size < end)
                 if self.client.carry(view, start, size):
                     start += size
                     continue
-                gather.finish()
+                batch.finish()
             frame, rest = bytes(view[start : start + size]), bytes(view[start + size : end])
             self.punt_frame(frame)
             if self.closed:
                 return
             start, end = HEADROOM, self.load(rest)  # the core's answer may have used the buffer
-        gather.finish()
+        batch.finish()
         self.save_unread(bytes(view[start:end]), progress=frames > 0)
 
     def load(self, rest: bytes) -> int:
-        """Put this at the buffer's beginning; where it ends."""
+        """Put this at the buffer's beginning; returns where it ends."""
         end = HEADROOM + len(rest)
         self.epoll.view[HEADROOM:end] = rest
         return end
@@ -144,7 +146,7 @@ class Connection:
         return size
 
     def punt_frame(self, frame: bytes) -> None:
-        """What no flow carries; a channel's padding belongs to the stream and not to the packet."""
+        """A frame that no flow carries. The padding of ChannelData belongs to the stream and is left out."""
         self.has_punted = True
         self.last_punt = monotonic()
         if is_channel(frame[0]):
@@ -154,13 +156,13 @@ class Connection:
             self.mark_allocated()
 
     def mark_allocated(self) -> None:
-        """Its client holds something. Again: nothing happens."""
+        """The client holds an allocation. Called again: nothing happens."""
         if not self.has_allocated:
             self.has_allocated = True
             self.on_allocation()
 
     def save_unread(self, rest: bytes, *, progress: bool) -> None:
-        """What was not used up has its turn later. Raises BadStream."""
+        """The rest of what was read has its turn later. Raises BadStream."""
         self.unread = rest
         if not self.resuming and (has_frame(memoryview(rest), 0, len(rest)) or self.has_buffered()):
             self.resuming = True
@@ -171,7 +173,7 @@ class Connection:
             self.read_by = monotonic() + WHOLE_FRAME
 
     def has_buffered(self) -> bool:
-        """Whether something was read from the system that epoll no longer knows of."""
+        """Whether data was read from the socket that epoll no longer reports."""
         return False
 
     def resume(self) -> None:
@@ -179,7 +181,7 @@ class Connection:
         self.on_readable(1)
 
     def send(self, data: memoryview) -> None:
-        """A whole frame, padded for the stream; kept while the client is slow, or lost with it."""
+        """Send a whole frame, padded for the stream. It is queued where the client is slow."""
         if self.closed:
             return
         if len(data) & 3:
@@ -193,8 +195,8 @@ class Connection:
             self.close()
 
     def send_all(self, frames: list[memoryview]) -> None:
-        """In one call, where none waits for the client. Each is sealed by itself: some clients, coturn's
-        among them, take a record of TLS for one frame."""
+        """Send in one call, where nothing waits for the client. Each frame is encrypted by itself: some
+        clients, such as coturn's, expect one frame in each TLS record."""
         if self.closed or self.queue is not None or len(frames) == 1:
             for frame in frames:
                 self.send(frame)
@@ -205,7 +207,7 @@ class Connection:
             self.close()
 
     def encrypt(self, data: bytes | memoryview) -> bytes | memoryview:
-        """What travels for this packet."""
+        """What is sent for this packet: without TLS, the packet itself."""
         return data
 
     def send_now(self, data: bytes | memoryview) -> None:
@@ -218,10 +220,10 @@ class Connection:
             self.write_by = monotonic() + STUCK
             self.epoll.modify(self.sock, EPOLLIN | EPOLLOUT)
 
-    def flush_queue(self, outbox: SendQueue) -> None:
+    def flush_queue(self, queue: SendQueue) -> None:
         """Raises OSError."""
         with suppress(BlockingIOError):
-            while outbox.sent(self.sock.send(outbox.head)):
+            while queue.sent(self.sock.send(queue.head)):
                 self.write_by = monotonic() + STUCK
             self.queue = None
             self.write_by = math.inf
@@ -231,13 +233,13 @@ class Connection:
         return now > self.read_by or now > self.write_by or self.is_idle(now)
 
     def is_idle(self, now: float) -> bool:
-        """Whether nothing was said for long, and nothing is there to stay for."""
+        """Whether the client has sent nothing for long, and has no allocation."""
         if not self.has_punted or self.client is not None or now <= self.last_punt + IDLE:
             return False
         return not self.epoll.holds(self.there, self.here)
 
     def close(self) -> None:
-        """Of one that is closed: nothing happens."""
+        """Called again: nothing happens."""
         if not self.closed:
             self.closed = True
             self.epoll.close_socket(self.sock)
@@ -245,7 +247,7 @@ class Connection:
 
 
 def padded(frame: memoryview) -> bytes:
-    """As a stream has it (RFC 8656 §12.5)."""
+    """Padded to a multiple of 4 bytes (RFC 8656 §12.5)."""
     return bytes(frame) + bytes(-len(frame) & 3)
 
 

@@ -1,4 +1,4 @@
-"""How many connections there are, and whether one more may come."""
+"""How many connections there are, and whether one more may be accepted."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from turn.engines import Streams
 from turn.limits.buckets import Buckets
 from turn.limits.ledger import LocalLedger, Usage
 
-# Connections of one address whose clients never held an allocation. Anybody can have these, and 40 addresses
-# together as many as there may be in all; each weighs 100 KiB at most, with half a frame and what it does not
-# read. In an office that opens its browsers together, so many are on their way to an allocation at once.
+# Connections of one address whose clients never held an allocation. Everybody can open these, and 40
+# addresses together can open as many as there may be in all. Each takes 100 KiB at most: half a frame, and
+# what its client does not read. An office whose browsers all open at once needs so many for a moment.
 MAX_SILENT = 128
-MAX_UNNAMED = 256  # connections of one proxy whose clients it has not named yet: they come many at once
-HANDSHAKES_PER_SECOND = 50  # of TLS per second and address: 2 % of a core
-HANDSHAKE_BURST = (
-    400  # at once: all that one address may have connected come back together when a relay restarts
-)
-ALL = b""  # the name of everybody together
+MAX_UNNAMED = 256  # connections of one proxy that has not named the client yet: many come at once
+HANDSHAKES_PER_SECOND = 50  # of TLS and per address: 2 % of a core
+HANDSHAKE_BURST = 400  # when a relay restarts, all clients of one address come back at once
+ALL = b""  # the name under which all connections are counted
 
 
 @dataclass(slots=True)
 class Slot:
-    """One connection in a count: whose it is (None: not counted by address), and whether its client has
-    held nothing yet."""
+    """One connection's place in the counts: the name that its address counts as (None: not counted by
+    address), and whether its client has never held an allocation."""
 
     count: Usage
     counted_as: bytes | None
@@ -34,16 +32,15 @@ class Slot:
 
 
 class ConnectionLimits:
-    """How many connections there are, in all and by address, those of other processes of ours included."""
+    """Counts connections in all and by address, those of the relay's other processes included."""
 
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
         ledger = streams.ledger or LocalLedger()
         self.all, self.of_address = ledger.usage("connections"), ledger.usage("connected")
         self.silent, self.unnamed = ledger.usage("silent"), ledger.usage("unnamed")
-        self.handshakes = Buckets(
-            HANDSHAKES_PER_SECOND, HANDSHAKE_BURST, secrets.token_bytes(16)
-        )  # each process guards its core
+        # Each process for itself: this limit protects its core.
+        self.handshakes = Buckets(HANDSHAKES_PER_SECOND, HANDSHAKE_BURST, secrets.token_bytes(16))
         self.refused: Counter[str] = Counter()  # by the limit that was met, in this process
 
     @property
@@ -51,7 +48,7 @@ class ConnectionLimits:
         return self.all.amount(ALL)
 
     def acquire(self, ip: bytes) -> Slot | None:
-        """For a client; None: no more from there."""
+        """A slot for a client; None: its address may have no more."""
         name = self.streams.counted_as(ip)
         limit = self.limit_met(name)
         if limit is not None:
@@ -64,7 +61,7 @@ class ConnectionLimits:
         return Slot(self.of_address, name)
 
     def limit_met(self, name: bytes | None) -> str | None:
-        """The one that keeps another client out."""
+        """The limit that one more client would break; None if there is none."""
         if self.is_full():
             return "connections"
         if name is not None and self.silent.amount(name) >= MAX_SILENT:
@@ -74,7 +71,7 @@ class ConnectionLimits:
         return None
 
     def acquire_for_proxy(self, ip: bytes) -> Slot | None:
-        """For a proxy that has not yet said whom it speaks for."""
+        """A slot for a proxy that has not named its client yet."""
         if self.is_full() or self.unnamed.amount(ip) >= MAX_UNNAMED:
             self.refused["connections" if self.is_full() else "connections of a proxy"] += 1
             return None
@@ -83,7 +80,7 @@ class ConnectionLimits:
         return Slot(self.unnamed, ip, silent=False)
 
     def may_handshake(self, ip: bytes) -> bool:
-        """Whether a handshake of TLS may begin with this client."""
+        """Whether a TLS handshake may begin with this client."""
         name = self.streams.counted_as(ip)
         if name is None or self.handshakes.spend(name, monotonic()):
             return True
@@ -93,13 +90,14 @@ class ConnectionLimits:
     def is_full(self) -> bool:
         return 0 < self.streams.connections <= self.total
 
-    def mark_allocated(self, seat: Slot) -> None:
-        if seat.silent and seat.counted_as is not None:
-            self.silent.add(seat.counted_as, -1)
-        seat.silent = False
+    def mark_allocated(self, slot: Slot) -> None:
+        """Its client holds an allocation, or the connection has closed."""
+        if slot.silent and slot.counted_as is not None:
+            self.silent.add(slot.counted_as, -1)
+        slot.silent = False
 
-    def give_back(self, seat: Slot) -> None:
-        self.mark_allocated(seat)
+    def give_back(self, slot: Slot) -> None:
+        self.mark_allocated(slot)
         self.all.add(ALL, -1)
-        if seat.counted_as is not None:
-            seat.count.add(seat.counted_as, -1)
+        if slot.counted_as is not None:
+            slot.count.add(slot.counted_as, -1)

@@ -1,4 +1,4 @@
-"""A connection that is nobody's yet: a proxy has to name the client, or the first byte to show TLS."""
+"""A connection whose client is not known yet: a proxy has to name it, or the first byte has to show TLS."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from turn.engines.loop.epoll import Epoll
 from turn.flows import Address
 from turn.wire.proxy_protocol import BadHeader, client_of, size_of
 
-FIRST_BYTES_SECONDS = 5.0  # seconds for the header and the first byte behind it
-TLS_HANDSHAKE = 22  # the record that TLS begins with (RFC 8446 §5.1); no STUN message begins so (RFC 7983 §7)
+FIRST_BYTES_SECONDS = 5.0  # for the header and the first byte behind it
+TLS_HANDSHAKE = 22  # TLS begins with this record (RFC 8446 §5.1); no STUN message does (RFC 7983 §7)
 
 
 class PendingHandler(Protocol):
-    """Who lets arrivals in."""
+    """Decides what becomes of a pending connection."""
 
-    def client_named(self, arrival: PendingConnection) -> bool:
-        """A proxy has named the client: whether it may stay."""
+    def client_named(self, pending: PendingConnection) -> bool:
+        """A proxy has named the client; whether it may stay."""
 
-    def identified(self, arrival: PendingConnection, *, is_tls: bool) -> None:
-        """All is known; the socket is the host's from here on."""
+    def identified(self, pending: PendingConnection, *, is_tls: bool) -> None:
+        """All is known; from here on the socket is the handler's."""
 
-    def rejected(self, arrival: PendingConnection, bad: BadHeader | None) -> None:
-        """It has gone, or had to."""
+    def rejected(self, pending: PendingConnection, bad: BadHeader | None) -> None:
+        """The connection has been closed; `bad` is the header's mistake, if that was the reason."""
 
 
 class PendingConnection:
     """Reads what it needs to know and not a byte more, so that the connection then begins as any other."""
 
     __slots__ = (
-        "detects",
+        "detects_tls",
         "due",
         "epoll",
         "handler",
@@ -44,31 +44,31 @@ class PendingConnection:
     )
 
     def __init__(
-        self, epoll: Epoll, sock: socket, there: Address, *, is_proxied: bool, detects: bool
+        self, epoll: Epoll, sock: socket, there: Address, *, is_proxied: bool, detects_tls: bool
     ) -> None:
         self.epoll = epoll
         self.sock = sock
-        self.there = there  # the client, as far as it is known
-        self.proxy_ip = there.ip if is_proxied else b""  # the proxy that it comes by
-        self.is_proxied = is_proxied  # and not yet named
-        self.detects = detects
+        self.there = there  # the proxy, until it has named the client
+        self.proxy_ip = there.ip if is_proxied else b""
+        self.is_proxied = is_proxied  # and the client is not named yet
+        self.detects_tls = detects_tls
         self.header = b""
         self.is_registered = False
         self.due = monotonic() + FIRST_BYTES_SECONDS
         self.handler: PendingHandler
 
     def inspect(self, handler: PendingHandler) -> None:
-        """Mostly all is there already."""
+        """Mostly all bytes are there already."""
         self.handler = handler
         self.sock.setblocking(False)
         self.read_more(1)
 
     def read_more(self, _most: int) -> None:
-        """As much as is there."""
+        """Read what has arrived."""
         try:
             if self.is_proxied:
                 self.read_header()
-            is_tls = self.detects and self.first_byte() == TLS_HANDSHAKE
+            is_tls = self.detects_tls and self.first_byte() == TLS_HANDSHAKE
         except BlockingIOError:
             self.wait_for_more()
         except BadHeader as bad:
@@ -89,7 +89,7 @@ class PendingConnection:
             raise ConnectionRefusedError
 
     def first_byte(self) -> int:
-        """It stays to be read. Raises OSError."""
+        """The byte stays in the socket. Raises OSError."""
         return not_empty(self.sock.recv(1, MSG_PEEK))[0]
 
     def wait_for_more(self) -> None:

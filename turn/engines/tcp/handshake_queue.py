@@ -1,4 +1,4 @@
-"""Work that costs as much as a hundred packets: a little of it is done in each turn of the loop."""
+"""TLS handshakes cost as much as a hundred packets each: only a few are done in each turn of the loop."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable
 from turn.engines.loop.epoll import Epoll
 
 PER_TURN = (
-    4  # handshakes per turn, of 0.4 ms each (4 ms with a key of RSA 4096): packets wait no longer than that
+    4  # handshakes of 0.4 ms each (4 ms with an RSA key of 4096 bits): packets wait no longer than that
 )
 
 Work = Callable[[], object]
 
 
 class HandshakeQueue:
-    """Who came first goes first. In between, whatever is ready in the loop is served once."""
+    """First come, first served. Between two turns, all else that is ready in the loop is served once."""
 
     def __init__(self, epoll: Epoll) -> None:
         self.epoll = epoll
@@ -23,7 +23,7 @@ class HandshakeQueue:
         self.is_scheduled = False
 
     def add(self, work: Work) -> bool:
-        """Wait for a turn; False: it waits already, and keeps its place."""
+        """Wait for a turn. False: it waits already, and keeps its place."""
         if work in self.waiting:
             return False
         self.waiting[work] = None
@@ -31,7 +31,7 @@ class HandshakeQueue:
         return True
 
     def remove(self, work: Work) -> None:
-        """Of what does not wait: nothing happens."""
+        """Where it does not wait: nothing happens."""
         self.waiting.pop(work, None)
 
     def schedule(self) -> None:
@@ -42,6 +42,6 @@ class HandshakeQueue:
     def run_some(self) -> None:
         self.is_scheduled = False
         for _ in range(min(PER_TURN, len(self.waiting))):
-            if self.waiting:  # one may have ended another
+            if self.waiting:  # one may have removed another
                 self.epoll.attempt(self.waiting.popitem(last=False)[0])
         self.schedule()

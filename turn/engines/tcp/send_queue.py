@@ -1,4 +1,4 @@
-"""What waits for a slow reader of a stream: whole packets, bounded, the oldest media lost first."""
+"""Packets that wait for a slow client of a stream: whole, bounded, and the oldest media is dropped first."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Callable
 
 from turn.engines.framing import DATA_INDICATION, is_channel
 
-MEDIA_BYTES = 64 << 10  # six seconds of voice: whatever waits longer is not worth hearing
-PACKET_BYTES = 48  # of memory for each packet, whatever it holds: 16,000 empty ones are no 64 KiB
-ANSWER_BYTES = 16 << 10  # a hundred answers that nobody reads: who asks on is no client
+MEDIA_BYTES = 64 << 10  # six seconds of voice: what waits longer is useless to its listener
+PACKET_BYTES = 48  # of memory for each packet beside its data: 16,000 empty ones are more than 64 KiB
+ANSWER_BYTES = 16 << 10  # a hundred answers: no real client leaves more unread
 DATA_HEAD = DATA_INDICATION.to_bytes(2)
 
 
 class Overflow(Exception):
-    """More answers wait than any client leaves unread."""
+    """More answers wait than any real client leaves unread."""
 
 
 class SendQueue:
-    """The packet that is being sent comes first and whole; then answers, since nobody asks twice on a stream;
-    then media."""
+    """The packet that is being sent comes first, and whole; then answers, since a client does not ask again
+    on a stream; then media."""
 
     __slots__ = ("answers", "answers_size", "encrypt", "head", "media", "media_size")
 
-    def __init__(self, head: bytes, seal: Callable[[bytes], bytes] = bytes) -> None:
-        """`head` is what is left of the packet that is being sent; `seal` is done to each when its turn
-        comes, since what is encrypted cannot be left out any more."""
+    def __init__(self, head: bytes, encrypt: Callable[[bytes], bytes] = bytes) -> None:
+        """`head` is the rest of the packet that is being sent. `encrypt` is called for each packet when its
+        turn comes, since a packet that is encrypted can no longer be dropped."""
         self.head = memoryview(head)
-        self.encrypt = seal
+        self.encrypt = encrypt
         self.answers: deque[bytes] = deque()
         self.media: deque[bytes] = deque()
         self.answers_size = self.media_size = 0
@@ -46,7 +46,7 @@ class SendQueue:
                 raise Overflow
 
     def sent(self, size: int) -> bool:
-        """So many bytes of the head have left; whether anything waits still."""
+        """So many bytes of the head have been sent; whether anything still waits."""
         self.head = self.head[size:]
         if not self.head and self.answers:
             self.head = memoryview(self.encrypt(self.answers[0]))

@@ -1,4 +1,4 @@
-"""A connection inside TLS: OpenSSL reads from buffers of ours, a little at a time."""
+"""A client's connection inside TLS: OpenSSL reads from our buffers, a little at a time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from turn.engines.tcp.connection import NOT_YET, WHOLE_FRAME, Connection
 from turn.engines.tcp.handshake_queue import HandshakeQueue
 from turn.flows import Address
 
-HANDSHAKE_SECONDS = 5.0  # seconds
-READ_TLS = 4 << 10  # bytes of TLS per turn: of records that hold nothing (key updates), no more than 150
-MAX_WITHOUT_DATA = 32 << 10  # bytes of TLS without any data, a handshake's too: who sends more is no client
+HANDSHAKE_SECONDS = 5.0
+READ_TLS = 4 << 10  # bytes of TLS per turn: at most 150 records that hold no data (key updates)
+MAX_WITHOUT_DATA = 32 << 10  # bytes of TLS that hold no data, handshake included; no real client sends more
 
 
 class TlsConnection(Connection):
-    """A connection inside TLS. OpenSSL never sees the socket, where records that hold nothing could keep it
+    """A connection inside TLS. OpenSSL never reads from the socket itself: records without data could keep it
     reading for ever."""
 
     __slots__ = ("handshakes", "incoming", "outgoing", "tls", "without_data")
@@ -31,10 +31,10 @@ class TlsConnection(Connection):
         here: Address,
         there: Address,
         context: ssl.SSLContext,
-        turnstile: HandshakeQueue,
+        handshakes: HandshakeQueue,
     ) -> None:
         super().__init__(epoll, sock, here, there)
-        self.handshakes = turnstile
+        self.handshakes = handshakes
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
         self.without_data = 0
@@ -47,12 +47,12 @@ class TlsConnection(Connection):
         self.epoll.register(self.sock, self.queue_handshake)
 
     def queue_handshake(self, _most: int) -> None:
-        """The handshake goes on in its turn; until then epoll need not tell of it again."""
+        """The handshake waits for its turn; until then epoll does not report the socket again."""
         if self.handshakes.add(self.continue_handshake):
             self.epoll.modify(self.sock, EPOLLONESHOT)
 
     def continue_handshake(self) -> None:
-        """As much of the handshake as is there."""
+        """Do as much of the handshake as has arrived."""
         try:
             if self.queue is not None:
                 self.flush_queue(self.queue)
@@ -60,7 +60,7 @@ class TlsConnection(Connection):
             try:
                 self.tls.do_handshake()
             finally:
-                self.send_outgoing()  # an alert too
+                self.send_outgoing()  # also an alert
         except NOT_YET:
             self.rearm()
             return
@@ -79,7 +79,7 @@ class TlsConnection(Connection):
         self.epoll.modify(self.sock, EPOLLIN if self.queue is None else EPOLLIN | EPOLLOUT)
 
     def receive_encrypted(self) -> None:
-        """Some of what the client sent, still sealed. Raises OSError, at the stream's end too."""
+        """Read some of what the client sent, still encrypted. Raises OSError, at the stream's end too."""
         data = self.sock.recv(READ_TLS)
         self.without_data += len(data)
         if not data or self.without_data > MAX_WITHOUT_DATA:
@@ -87,7 +87,7 @@ class TlsConnection(Connection):
         self.incoming.write(data)
 
     def receive_into(self, room: memoryview) -> int:
-        """What one record holds. Raises OSError, at the stream's end too."""
+        """Read the data of one record. Raises OSError, at the stream's end too."""
         try:
             size = self.decrypt(room)
         except ssl.SSLWantReadError:
@@ -106,7 +106,7 @@ class TlsConnection(Connection):
             self.send_outgoing()
 
     def send_outgoing(self) -> None:
-        """What TLS itself has to say; while something waits, it goes with the next packet. Raises OSError."""
+        """Send what TLS itself has to send; where packets wait, it goes with the next one. Raises OSError."""
         if self.queue is None and self.outgoing.pending:
             self.send_now(self.outgoing.read())
         elif self.outgoing.pending > MAX_WITHOUT_DATA:
@@ -114,7 +114,7 @@ class TlsConnection(Connection):
 
     def encrypt(self, data: bytes | memoryview) -> bytes:
         at = 0
-        while at < len(data):  # a record at a time
+        while at < len(data):  # one record at a time
             at += self.tls.write(data[at:])
         return self.outgoing.read()
 

@@ -1,6 +1,7 @@
-"""Where a server of this machine hands on who came to its own TLS: a Unix socket, without TLS any more.
+"""Where the web server of this machine passes on TURN clients that came to its TLS port: a Unix socket.
 
-Whoever may open it is believed: a PROXY header names the client and the address of ours that it came to.
+The server has removed TLS already. Every process that may open the socket is trusted: its PROXY header names
+the client and our address that the client connected to.
 """
 
 from __future__ import annotations
@@ -19,33 +20,32 @@ from turn.engines.tcp.handshake_queue import HandshakeQueue
 from turn.flows import Address
 from turn.wire.proxy_protocol import BadHeader, reached_at
 
-UNIX_LISTENER = Address(b"", 0, "tls")  # among listeners: the one that has no address
+UNIX_LISTENER = Address(b"", 0, "tls")  # among listeners, this one has no IP address
 
 
 class UnixAcceptor(Acceptor):
-    """Each client is one that came over TLS to an address of this machine."""
+    """Each client counts as one that connected over TLS to an address of this machine."""
 
     def __init__(
-        self, epoll: Epoll, sock: socket, tally: ConnectionLimits, turnstile: HandshakeQueue
+        self, epoll: Epoll, sock: socket, limits: ConnectionLimits, handshakes: HandshakeQueue
     ) -> None:
-        super().__init__(
-            epoll, UNIX_LISTENER, sock, tally, turnstile, proxies=TrustedProxies(lambda _ip: True)
-        )
-        self.reached: dict[socket, Address] = {}  # until it is a connection
+        trusted = TrustedProxies(lambda _ip: True)
+        super().__init__(epoll, UNIX_LISTENER, sock, limits, handshakes, proxies=trusted)
+        self.reached: dict[socket, Address] = {}  # our address, until there is a Connection that holds it
 
     def client_address(self, sockaddr: object) -> Address:
         return UNIX_LISTENER
 
-    def client_named(self, arrival: PendingConnection) -> bool:
-        """Somebody has to be named."""
-        return arrival.there != UNIX_LISTENER and super().client_named(arrival)
+    def client_named(self, pending: PendingConnection) -> bool:
+        """A header that names no client is refused."""
+        return pending.there != UNIX_LISTENER and super().client_named(pending)
 
-    def identified(self, arrival: PendingConnection, *, is_tls: bool) -> None:
-        self.reached[arrival.sock] = reached_at(arrival.header, "tls")
-        super().identified(arrival, is_tls=is_tls)
+    def identified(self, pending: PendingConnection, *, is_tls: bool) -> None:
+        self.reached[pending.sock] = reached_at(pending.header, "tls")
+        super().identified(pending, is_tls=is_tls)
 
-    def rejected(self, arrival: PendingConnection, _bad: BadHeader | None) -> None:
-        self.give_back(self.pending.pop(arrival))
+    def rejected(self, pending: PendingConnection, _bad: BadHeader | None) -> None:
+        self.give_back(self.pending.pop(pending))
 
     def make_connection(self, sock: socket, there: Address) -> Connection:
         for buffer in (SO_RCVBUF, SO_SNDBUF):
@@ -53,5 +53,5 @@ class UnixAcceptor(Acceptor):
         return Connection(self.epoll, sock, self.reached.pop(sock), there)
 
     def stop_accepting(self) -> None:
-        """Whoever knocks anew finds the newer version's; who waits is met."""
+        """New connections find the socket of the newer version; those that wait here are still accepted."""
         get_running_loop().call_later(HANDSHAKE_SECONDS, self.accept_rest_and_close)

@@ -1,8 +1,9 @@
-"""Which clients have a socket of the listener to themselves: the busiest of many, and whoever must.
+"""Which clients of a UDP listener have a socket of their own: the busiest ones, and those that must have one.
 
-The kernel finds such a twin before the shared socket, so its client's packets come here whoever else listens
-at the same address. But before Linux 6.13 each packet's look-up walks all twins: there is a limit to those
-that only make things faster, and none to those of clients that would otherwise be another listener's.
+The kernel finds a connected socket before the shared one. So the packets of its client come to this process,
+whichever others listen at the same address. But before Linux 6.13 the kernel's look-up walks all connected
+sockets for each packet. So there is a limit to sockets that only make a client faster, and none to those of
+clients whose packets would otherwise go to another process.
 """
 
 from __future__ import annotations
@@ -15,29 +16,31 @@ from turn.engines.loop import dscp, sockets
 from turn.engines.loop.batching import Sender
 from turn.engines.loop.epoll import Epoll
 from turn.engines.loop.sockets import SockAddr
-from turn.engines.table import LinkedClient
+from turn.engines.table import ClientKey, LinkedClient
 from turn.engines.transmit import Transmit
 from turn.engines.udp.peer_sockets import ConnectedSocket
 from turn.flows import Address
 
-MEASURED_PER_TICK = 256  # clients weighed per tick (2 µs each), so that thousands keep no packet waiting
-SWAPS = 16  # changes of place per round through all clients: each opens and closes a socket
-SWAP_FACTOR = 2.0  # times as busy, and
-SWAP_MARGIN = 10.0  # packets a second beyond that: else two alike would change places for ever
+MEASURED_PER_TICK = 256  # clients (2 µs each), so that thousands of them keep no packet waiting
+SWAPS = 16  # per round through all clients: each opens one socket and closes another
 
-ClientKey = tuple[Address, Address]  # a client, and the concrete address that it knows us by
-Stray = Callable[[int, SockAddr, bytes], None]  # size, source, our ip: what a new twin caught of another's
+# A client takes another's socket if it is so many times as busy, and so many packets a second beyond that.
+# Otherwise two clients that are alike would change places for ever.
+SWAP_FACTOR = 2.0
+SWAP_MARGIN = 10.0
+
+OnStray = Callable[[int, SockAddr, bytes], None]  # size, source, our IP address
 
 
 class ClientSockets:
-    """`most`: how many may have one for speed; `sender` is the way to a client without one; `catch_up` reads
-    what the shared socket holds."""
+    """`limit`: how many clients may have a socket for speed; `on_stray` gets what a new socket caught of
+    other clients; `sender` makes what sends by the shared socket, and `catch_up` reads what that holds."""
 
     def __init__(
         self,
         epoll: Epoll,
         limit: int,
-        on_stray: Stray,
+        on_stray: OnStray,
         sender: Callable[[Address, Address], Transmit],
         catch_up: Callable[[], None],
     ) -> None:
@@ -48,104 +51,105 @@ class ClientSockets:
         self.catch_up = catch_up
         self.by_client: dict[ClientKey, ConnectedSocket] = {}
         self.linked: dict[ClientKey, LinkedClient] = {}
-        self.waiting: dict[ClientKey, None] = {}  # linked and without a twin, longest waiting first
+        self.waiting: dict[ClientKey, None] = {}  # linked and without a socket, longest waiting first
         self.pinned: set[ClientKey] = set()
-        self.unmeasured: Iterator[ClientKey] = iter(())
+        self.unmeasured: Iterator[ClientKey] = iter(())  # what is left of this round
         self.counts: dict[ClientKey, tuple[int, float]] = {}  # packets carried, and when that was
-        self.rates: dict[ClientKey, float] = {}  # packets a second, of those weighed in this round
+        self.rates: dict[ClientKey, float] = {}  # packets a second, as measured in this round
 
     def attach(self, client: LinkedClient) -> None:
-        """A client with its first linked flow."""
-        owner = (client.address, client.listener)
-        self.linked[owner] = client
-        if owner not in self.by_client and (len(self.by_client) >= self.limit or not self.open_socket(owner)):
+        """A client has got its first linked flow."""
+        key = (client.address, client.listener)
+        self.linked[key] = client
+        if key not in self.by_client and (len(self.by_client) >= self.limit or not self.open_socket(key)):
             client.send = self.sender(client.listener, client.address)
-            self.waiting[owner] = None
+            self.waiting[key] = None
         else:
-            self.use_socket(owner)
+            self.use_socket(key)
 
     def detach(self, client: LinkedClient) -> None:
-        """A client without its last linked flow: its twin goes to the one that has waited longest."""
-        owner = (client.address, client.listener)
-        del self.linked[owner]
-        self.waiting.pop(owner, None)
-        self.counts.pop(owner, None)
-        if owner in self.pinned and owner in self.by_client:
-            self.by_client[owner].carry = unclaimed
-        elif owner in self.by_client:
-            self.by_client.pop(owner).close()
+        """A client has lost its last linked flow: another may have a socket now."""
+        key = (client.address, client.listener)
+        del self.linked[key]
+        self.waiting.pop(key, None)
+        self.counts.pop(key, None)
+        if key in self.pinned and key in self.by_client:
+            self.by_client[key].carry = carry_nothing
+        elif key in self.by_client:
+            self.by_client.pop(key).close()
             self.promote_next()
 
-    def pin(self, owner: ClientKey) -> None:
+    def pin(self, key: ClientKey) -> None:
         """This client's packets must come here. Where the system has no socket left, they may not."""
-        self.pinned.add(owner)
-        if owner not in self.by_client and self.open_socket(owner) and owner in self.linked:
-            del self.waiting[owner]
-            self.use_socket(owner)
+        self.pinned.add(key)
+        if key not in self.by_client and self.open_socket(key) and key in self.linked:
+            del self.waiting[key]
+            self.use_socket(key)
 
-    def unpin(self, owner: ClientKey) -> None:
-        """They need not any more: the client has a twin only if it has a linked flow and there is room. That
-        is done in the loop's next turn: until then the answer to its last request leaves by the twin."""
-        if owner in self.pinned:
-            self.pinned.discard(owner)
-            self.epoll.call_soon(lambda: self.close_unneeded(owner))
+    def unpin(self, key: ClientKey) -> None:
+        """From now on the client has a socket only if it has a linked flow and there is room. It is closed in
+        the loop's next turn: until then the answer to the client's last request leaves by it."""
+        if key in self.pinned:
+            self.pinned.discard(key)
+            self.epoll.call_soon(lambda: self.close_unneeded(key))
 
-    def close_unneeded(self, owner: ClientKey) -> None:
-        if owner not in self.by_client or owner in self.pinned:
+    def close_unneeded(self, key: ClientKey) -> None:
+        if key not in self.by_client or key in self.pinned:
             return
-        if owner not in self.linked:
-            self.by_client.pop(owner).close()
+        if key not in self.linked:
+            self.by_client.pop(key).close()
             self.promote_next()
         elif len(self.by_client) > self.limit:
-            self.demote(owner)
+            self.demote(key)
 
-    def open_socket(self, owner: ClientKey) -> bool:
-        """Give the client a twin; False if the system has none left."""
-        there, here = owner
+    def open_socket(self, key: ClientKey) -> bool:
+        """False if the system has no socket left."""
+        there, here = key
         try:
-            twin = ConnectedSocket(self.epoll, sockets.open_connected(here, there), here, there)
+            opened = ConnectedSocket(self.epoll, sockets.open_connected(here, there), here, there)
         except OSError:
             return False
-        twin.start_reading(unclaimed, lambda size, source: self.on_stray(size, source, here.ip))
-        self.by_client[owner] = twin
+        opened.start_reading(carry_nothing, lambda size, source: self.on_stray(size, source, here.ip))
+        self.by_client[key] = opened
         return True
 
-    def use_socket(self, owner: ClientKey) -> None:
-        """Let its linked flows have the twin."""
-        client, twin = self.linked[owner], self.by_client[owner]
-        twin.carry = client.carry
-        client.send = Sender(twin.sock, self.epoll.batch)
+    def use_socket(self, key: ClientKey) -> None:
+        """Let the client's linked flows use its socket."""
+        client, own = self.linked[key], self.by_client[key]
+        own.carry = client.carry
+        client.send = Sender(own.sock, self.epoll.batch)
 
-    def demote(self, owner: ClientKey) -> None:
-        """Back to the shared socket; what waits in the twin goes up before what comes there, and how packets
-        are marked is read no more."""
-        client = self.linked[owner]
+    def demote(self, key: ClientKey) -> None:
+        """Back to the shared socket. What waits in the client's own socket is punted before what comes to the
+        shared one, and the marks of its packets are no longer read."""
+        client = self.linked[key]
         client.send = self.sender(client.listener, client.address)
         for lane in client.lanes():
             if isinstance(lane.transmit_out, Sender):
                 lane.transmit_out.set_mark(dscp.BEST_EFFORT)
-        self.waiting[owner] = None
-        self.by_client.pop(owner).close()
+        self.waiting[key] = None
+        self.by_client.pop(key).close()
 
     def promote_next(self) -> None:
-        heir = next(iter(self.waiting), None)
-        if heir is not None and len(self.by_client) < self.limit:
-            self.promote(heir)
+        """The client that has waited longest gets a socket, if there is room."""
+        first = next(iter(self.waiting), None)
+        if first is not None and len(self.by_client) < self.limit:
+            self.promote(first)
 
-    def promote(self, owner: ClientKey) -> None:
-        if self.open_socket(owner):
-            del self.waiting[owner]
-            self.use_socket(owner)
+    def promote(self, key: ClientKey) -> None:
+        if self.open_socket(key):
+            del self.waiting[key]
+            self.use_socket(key)
 
     def rebalance(self, now: float) -> None:
-        """Weigh a few; when everybody has been, the busiest who wait change places with the idlest."""
+        """Measure a few clients; after all of them, the busiest that wait change places with the idlest."""
         if not self.waiting:
             self.stop_measuring()
             return
         some = list(islice(self.unmeasured, MEASURED_PER_TICK))
-        for owner in some:
-            if owner in self.linked:
-                self.measure(owner, now)
+        for key in some:
+            if key in self.linked:
+                self.measure(key, now)
         if len(some) < MEASURED_PER_TICK:
             self.swap()
             self.unmeasured = iter(list(self.linked))
@@ -155,31 +159,30 @@ class ClientSockets:
         self.counts.clear()
         self.rates.clear()
 
-    def measure(self, owner: ClientKey, now: float) -> None:
-        carried, mark = self.linked[owner].carried(), self.counts.get(owner)
-        self.counts[owner] = (carried, now)
-        if mark is not None and now > mark[1]:
-            self.rates[owner] = (carried - mark[0]) / (now - mark[1])
+    def measure(self, key: ClientKey, now: float) -> None:
+        carried, before = self.linked[key].carried(), self.counts.get(key)
+        self.counts[key] = (carried, now)
+        if before is not None and now > before[1]:
+            self.rates[key] = (carried - before[0]) / (now - before[1])
 
     def swap(self) -> None:
         rates, self.rates = self.rates, {}
-        busy = nlargest(SWAPS, (one for one in self.waiting if one in rates), key=rates.__getitem__)
-        spare = (
-            one for one in self.by_client if one in rates and one in self.linked and one not in self.pinned
-        )
-        for newcomer, idle in zip(busy, nsmallest(SWAPS, spare, key=rates.__getitem__), strict=False):
-            if rates[newcomer] < SWAP_FACTOR * rates[idle] + SWAP_MARGIN:
+        busiest = nlargest(SWAPS, (key for key in self.waiting if key in rates), key=rates.__getitem__)
+        held = (key for key in self.by_client if key in self.linked and key not in self.pinned)
+        spare = (key for key in held if key in rates)
+        for busy, idle in zip(busiest, nsmallest(SWAPS, spare, key=rates.__getitem__), strict=False):
+            if rates[busy] < SWAP_FACTOR * rates[idle] + SWAP_MARGIN:
                 break
             self.demote(idle)
-            self.promote(newcomer)
-        self.catch_up()  # or what the new twins receive would overtake what their clients sent before
+            self.promote(busy)
+        self.catch_up()  # else what the new sockets receive would overtake what their clients sent before
 
     def close(self) -> None:
-        for twin in self.by_client.values():
-            self.epoll.close_socket(twin.sock)
+        for one in self.by_client.values():
+            self.epoll.close_socket(one.sock)
         self.by_client.clear()
 
 
-def unclaimed(_view: memoryview, _start: int, _size: int) -> bool:
-    """What a client without a linked flow sends goes up."""
+def carry_nothing(_view: memoryview, _start: int, _size: int) -> bool:
+    """A client without a linked flow: each packet is punted."""
     return False

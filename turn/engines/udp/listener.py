@@ -1,4 +1,4 @@
-"""A shared socket that strangers come in by, with those of its clients; some have a twin of it."""
+"""A UDP socket that all clients of an address share; some of them have a socket of their own beside it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from turn.engines.loop import sockets
 from turn.engines.loop.batching import AddressedSender
 from turn.engines.loop.epoll import Epoll
 from turn.engines.loop.sockets import CONTROL_BYTES, SockAddr
-from turn.engines.table import LinkedClient
+from turn.engines.table import ClientKey, LinkedClient
 from turn.engines.transmit import Transmit
-from turn.engines.udp.client_sockets import ClientKey, ClientSockets
+from turn.engines.udp.client_sockets import ClientSockets
 from turn.flows import Address, Packet
 
-MAX_CLIENT_SOCKETS = 512  # per listener: before Linux 6.13 each packet's look-up walks them all
-CATCH_UP = 1024  # packets read at once where order hangs on it
+MAX_CLIENT_SOCKETS = 512  # per listener: before Linux 6.13 the look-up for each packet walks them all
+CATCH_UP = 1024  # packets read at once where their order depends on it
 EVERYTHING = 1 << 15  # packets: more than the buffer of a listener holds, however small they are
 
 
 class UdpListener:
-    """`alone`: nobody else listens here for good. A twin joins all that are bound to the same address, and
-    the kernel then shares strangers out anew: under others' eyes there are twins for speed only where they
-    are bound to something else than the listener, which is a wildcard."""
+    """`exclusive`: no other process listens here for good. A client's own socket joins the group of all
+    sockets bound to the same address, and the kernel then assigns unknown clients anew. So where others
+    listen too, clients have sockets for speed only if the listener itself is bound to a wildcard."""
 
     def __init__(self, epoll: Epoll, address: Address, sock: socket, *, exclusive: bool = True) -> None:
         self.epoll = epoll
@@ -30,12 +30,8 @@ class UdpListener:
         self.sock = sock
         wildcard = sockets.is_wildcard(address)
         self.read = self.read_with_local if wildcard else self.read_plain
-        self.clients: dict[
-            tuple[SockAddr, bytes], LinkedClient
-        ] = {}  # with a linked flow, by source and our ip
-        self.receive_stray = (
-            self.receive if exclusive else self.receive_if_ours
-        )  # what a new twin holds of others
+        self.clients: dict[tuple[SockAddr, bytes], LinkedClient] = {}  # by source and our IP address
+        self.receive_stray = self.receive if exclusive else self.receive_if_ours
         self.client_sockets = ClientSockets(
             epoll,
             MAX_CLIENT_SOCKETS if exclusive or wildcard else 0,
@@ -43,8 +39,7 @@ class UdpListener:
             self.shared_sender,
             lambda: self.on_readable(CATCH_UP),
         )
-        epoll.register(self.sock, self.on_readable)
-        epoll.shared_readers.append(self.on_readable)
+        epoll.register_shared(sock, self.on_readable)
         epoll.ticks.append(self.client_sockets.rebalance)
 
     def on_readable(self, most: int) -> None:
@@ -74,52 +69,47 @@ class UdpListener:
             self.epoll.punt(Packet(here, sockets.address(there), bytes(self.epoll.body[:size])))
 
     def receive_if_ours(self, size: int, there: SockAddr, ip: bytes) -> None:
-        """What a new twin caught of somebody else's: who has nothing here may be the others'. Ours would
-        refuse what they have granted; so it is lost, and sent again by whoever sent it."""
+        """A new client socket caught this datagram of another client, which may belong to another process. We
+        would refuse what that process has granted, so the datagram is dropped; the client sends it again."""
         here = Address(ip, self.address.port)
         if (there, ip) in self.clients or self.epoll.holds(sockets.address(there), here):
             self.receive(size, there, ip)
 
     def link_client(self, client: LinkedClient) -> None:
-        """A client with its first linked flow."""
+        """A client has got its first linked flow."""
         self.clients[sockets.sockaddr(client.address), client.listener.ip] = client
         self.client_sockets.attach(client)
 
     def unlink_client(self, client: LinkedClient) -> None:
-        """A client without its last linked flow."""
+        """A client has lost its last linked flow."""
         del self.clients[sockets.sockaddr(client.address), client.listener.ip]
         self.client_sockets.detach(client)
 
-    def pin_client(self, owner: ClientKey) -> None:
-        self.client_sockets.pin(owner)
+    def pin_client(self, client: ClientKey) -> None:
+        self.client_sockets.pin(client)
 
-    def unpin_client(self, owner: ClientKey) -> None:
-        self.client_sockets.unpin(owner)
+    def unpin_client(self, client: ClientKey) -> None:
+        self.client_sockets.unpin(client)
 
     def sender(self, here: Address, there: Address) -> Transmit:
-        """What sends to one client from the address that it knows us by."""
-        twin = self.client_sockets.by_client.get((there, here))
-        return twin.sock.send if twin else self.shared_sender(here, there)
+        """What sends to one client, from the address of ours that the client sends to."""
+        own = self.client_sockets.by_client.get((there, here))
+        return own.sock.send if own else self.shared_sender(here, there)
 
     def shared_sender(self, here: Address, there: Address) -> Transmit:
         control = () if here == self.address else sockets.from_local_ip(here.ip)
         return AddressedSender(self.sock, self.epoll.batch, sockets.sockaddr(there), control)
 
     def stop_accepting(self) -> None:
-        """Take no more strangers; those whose packets wait are answered, in the loop's next turn."""
+        """Take no new clients. Packets that wait in the socket are served, in the loop's next turn."""
         sockets.stop_receiving(self.sock)
         self.epoll.call_soon(self.read_rest_and_close)
 
     def read_rest_and_close(self) -> None:
         if self.sock.fileno() >= 0:
             self.on_readable(EVERYTHING)
-            self.close_listener()
-
-    def close_listener(self) -> None:
-        if self.sock.fileno() >= 0:
-            self.epoll.shared_readers.remove(self.on_readable)
             self.epoll.close_socket(self.sock)
 
     def close(self) -> None:
         self.client_sockets.close()
-        self.close_listener()
+        self.epoll.close_socket(self.sock)

@@ -1,4 +1,4 @@
-"""The sockets of the peers' side: a relayed address; and those, of both sides, that know one other end."""
+"""The socket of a relayed address, and sockets that are connected to one client or one peer."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from turn.engines.table import Table
 from turn.engines.transmit import Transmit
 from turn.flows import Address, Packet
 
-CHECKED_SECONDS = (
-    0.1  # seconds in which a new joined socket may still hold what others sent before it was connected
-)
-WHOLE_BUFFER = 1024  # packets: more than the buffer of a joined socket holds, however small they are
+# Seconds in which a new connected socket may still hold what others sent before it was connected.
+CHECKED_SECONDS = 0.1
+WHOLE_BUFFER = 1024  # packets: more than the buffer of a connected socket holds, however small they are
 
-Carry = Callable[[memoryview, int, int], bool]  # buffer, start, size: carried, or to be sent up
-OnStray = Callable[[int, SockAddr], None]  # size, source: what a joined socket caught of somebody else's
+Carry = Callable[[memoryview, int, int], bool]  # buffer, start, size: True if carried, False to punt it
+OnStray = Callable[[int, SockAddr], None]  # size, source: a packet in the buffer from another source
 
 
 class RelayedSocket:
-    """A relayed address: peers without a linked flow, and flows that got no socket of their own."""
+    """A relayed address: for peers without a linked flow, and for flows that have no socket of their own."""
 
     __slots__ = ("address", "epoll", "sock", "table")
 
@@ -62,7 +61,7 @@ class RelayedSocket:
 
 
 class ConnectedSocket:
-    """A socket connected to one other end: a client's twin, or a flow's leg to its peer."""
+    """A socket connected to one other end: to a client, or to the peer of a flow."""
 
     __slots__ = ("carry", "checked_until", "epoll", "here", "on_stray", "sock", "source", "there")
 
@@ -77,7 +76,7 @@ class ConnectedSocket:
         self.on_stray: OnStray
 
     def start_reading(self, carry: Carry, on_stray: OnStray) -> None:
-        """Read from now on: `take` what is from the other end, `stray` what is not."""
+        """Read from now on: `carry` gets what is from the other end, `on_stray` what is not."""
         self.carry = carry
         self.on_stray = on_stray
         dscp.enable(self.sock)
@@ -86,12 +85,12 @@ class ConnectedSocket:
     def on_readable(self, most: int) -> None:
         """The packet loop: everything that a call sends or receives passes here.
 
-        Several packets lie behind each other in the buffer until they leave together; before anything is
-        punted they have left, since the core's answer may use the buffer and close sockets.
+        Several packets wait behind each other in the buffer and are then sent together. They are sent before
+        any packet is punted, since the core's answer may use the buffer and close sockets.
         """
-        recv_into, take, view, gather = self.sock.recv_into, self.carry, self.epoll.view, self.epoll.batch
+        recv_into, carry, view, batch = self.sock.recv_into, self.carry, self.epoll.view, self.epoll.batch
         start = HEADROOM
-        gather.is_open = most > 1
+        batch.is_open = most > 1
         for _ in range(most):
             try:
                 size = recv_into(view[start : start + LARGEST])
@@ -99,41 +98,41 @@ class ConnectedSocket:
                 break
             except OSError:  # an ICMP error about an earlier packet
                 continue
-            if not take(view, start, size):
-                gather.finish()
+            if not carry(view, start, size):
+                batch.finish()
                 self.punt(view[start : start + size])
-                gather.is_open = most > 1
+                batch.is_open = most > 1
                 start = HEADROOM
             elif start > LAST_START - size - HEADROOM - TAILROOM:
-                gather.flush()
+                batch.flush()
                 start = HEADROOM
             else:
                 start += size + TAILROOM + HEADROOM
-        if gather.is_open:
-            gather.finish()
+        if batch.is_open:
+            batch.finish()
 
     def read_first(self, most: int) -> None:
-        """The first packets: they may be from anybody, so each one's source is read. What waits when the
-        time is over may have waited since the beginning: all of it is read so."""
+        """The first packets may be from any source, so each one's source is checked. What waits when that
+        time is over may have waited since the beginning, so all of it is checked, too."""
         over = monotonic() > self.checked_until
         self.read_checked(WHOLE_BUFFER if over else most)
-        if over and self.sock.fileno() in self.epoll.readers:  # what went up may have closed it
+        if over and self.sock.fileno() in self.epoll.readers:  # the answer to a punt may have closed it
             self.epoll.register_sampler(self.sock, self.sample_mark)
 
     def sample_mark(self, _most: int) -> None:
-        """One packet, and what it leaves by is marked as it is."""
-        epoll, gather = self.epoll, self.epoll.batch
+        """Read one packet with its mark, and set the same mark on the socket that it leaves by."""
+        epoll, batch = self.epoll, self.epoll.batch
         epoll.readers[self.sock.fileno()] = self.on_readable
         try:
             size, control, _, _ = self.sock.recvmsg_into([epoll.body], dscp.CONTROL_BYTES)
         except OSError:
             return
-        gather.is_open = True
-        taken = self.carry(epoll.view, HEADROOM, size)
-        for sender in gather.senders:
+        batch.is_open = True
+        carried = self.carry(epoll.view, HEADROOM, size)
+        for sender in batch.senders:
             sender.set_mark(dscp.mark_of(control))
-        gather.finish()
-        if not taken:
+        batch.finish()
+        if not carried:
             self.punt(epoll.body[:size])
 
     def read_checked(self, most: int) -> None:
@@ -142,7 +141,7 @@ class ConnectedSocket:
                 size, there = self.sock.recvfrom_into(self.epoll.body)
             except BlockingIOError:
                 return
-            except OSError:  # an ICMP error; or what went up has closed it
+            except OSError:  # an ICMP error; or the answer to a punt has closed it
                 if self.sock.fileno() < 0:
                     return
                 continue
@@ -155,7 +154,7 @@ class ConnectedSocket:
         self.epoll.punt(Packet(self.here, self.there, bytes(data)))
 
     def close(self) -> None:
-        """Send up what waits, later: a socket closes while the core's answer is being applied."""
+        """Punt what waits, but later: a socket is closed while the core's answer is being applied."""
         sockets.stop_receiving(self.sock)
         self.carry = self.punt_later
         self.on_stray = partial(self.replay_later, self.on_stray)
@@ -166,10 +165,10 @@ class ConnectedSocket:
         self.epoll.punt_later(Packet(self.here, self.there, bytes(self.epoll.body[:size])))
         return True
 
-    def replay_later(self, stray: OnStray, size: int, there: SockAddr) -> None:
-        self.epoll.call_soon(partial(self.replay, stray, bytes(self.epoll.body[:size]), there))
+    def replay_later(self, on_stray: OnStray, size: int, there: SockAddr) -> None:
+        self.epoll.call_soon(partial(self.replay, on_stray, bytes(self.epoll.body[:size]), there))
 
-    def replay(self, stray: OnStray, data: bytes, there: SockAddr) -> None:
-        """Once more in the buffer, as if it had just come."""
+    def replay(self, on_stray: OnStray, data: bytes, there: SockAddr) -> None:
+        """Put it into the buffer again, as if it had just come."""
         self.epoll.body[: len(data)] = data
-        stray(len(data), there)
+        on_stray(len(data), there)

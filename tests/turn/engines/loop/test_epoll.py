@@ -55,10 +55,17 @@ def test_a_socket_of_many_senders_is_served_in_every_crowd() -> None:
     socks = busy_sockets(MAX_READY, 1)
     for sock in socks:
         epoll.register(sock, lambda most: None)
-    epoll.shared_readers.append(turns.append)
+    (shared,) = busy_sockets(1, 0)  # nothing waits in it
+    epoll.register_shared(shared, turns.append)
     epoll.wake_up()
     assert turns == [SHARED_FACTOR * most for most in ROUNDS]
     epoll.close_socket(socks.pop())
+    epoll.wake_up()
+    assert len(turns) == len(ROUNDS)
+    socks += busy_sockets(1, 1)
+    epoll.register(socks[-1], lambda most: None)
+    epoll.close_socket(shared)
+    epoll.close_socket(shared)
     epoll.wake_up()
     assert len(turns) == len(ROUNDS)
     for sock in socks:

@@ -10,13 +10,13 @@ from contextlib import ExitStack
 
 import pytest
 
+from host.accept import PAUSE
 from host.tls import BadCertificate, Certificate
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.tcp.test_connection import door_of, streams
 from tests.turn.engines.world import Maker, StreamEnd, World, free, stun
 from turn.engines import CannotListen, Streams
 from turn.engines.portable.engine import Portable
-from turn.engines.tcp.acceptor import PAUSE
 from turn.engines.tcp.tls_connection import HANDSHAKE_SECONDS
 from turn.flows import Address, Transport
 

@@ -1,4 +1,4 @@
-"""Clients of proxies over UDP: whose a datagram is, where answers go, and who is taken for nobody else."""
+"""Clients of proxies over UDP: whose a datagram is, where answers go, and and no client is taken for another."""
 
 from __future__ import annotations
 
@@ -18,15 +18,9 @@ from turn.engines import Engine, Streams
 from turn.engines.loop import sockets
 from turn.engines.loop.sockets import SockAddr
 from turn.engines.portable.engine import Portable
-from turn.engines.udp.proxied_listener import (
-    REQUEST_SECONDS,
-    TRIES,
-    Name,
-    ProxiedListener,
-    Route,
-    Routes,
-    nobody,
-)
+from turn.engines.table import ClientKey
+from turn.engines.transmit import discard
+from turn.engines.udp.proxied_listener import REQUEST_SECONDS, TRIES, ProxiedListener, Route, Routes
 from turn.flows import Address, Flow, Packet, Rule
 
 ONE, TWO = Address.of("203.0.113.9", 51000), Address.of("203.0.113.9", 51001)
@@ -434,7 +428,7 @@ def drained(world: World) -> list[Packet]:
 
 def route(number: int) -> Route:
     here = Address.of("192.0.2.1", 3478)
-    return Route((ONE._replace(port=number), here), (("192.0.2.9", number), here.ip), b"", nobody)
+    return Route((ONE._replace(port=number), here), (("192.0.2.9", number), here.ip), b"", discard)
 
 
 def added(routes: Routes, numbers: range) -> list[int]:
@@ -453,7 +447,7 @@ def test_the_longest_unused_is_forgotten() -> None:
 
 
 def test_who_holds_something_is_kept_however_many_come() -> None:
-    held: set[Name] = {route(number).key for number in range(100)}
+    held: set[ClientKey] = {route(number).key for number in range(100)}
     routes = Routes(held.__contains__, most=100)
     left = added(routes, range(20_000))
     assert set(range(100)) <= set(left)

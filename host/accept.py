@@ -1,0 +1,52 @@
+"""Accepting connections: a few per turn of the event loop, none while the system has no descriptor left."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from socket import socket
+from typing import Any
+
+PER_TURN = 16  # a flood of connections delays nobody else
+PAUSE = 0.1  # seconds without accepting, when the system has no descriptor left
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Accepting:
+    """One listening socket. `admit` gets each new connection and where it comes from; `watch` and `unwatch`
+    start and stop the calls of `accept_some` when a client waits."""
+
+    def __init__(
+        self,
+        listener: socket,
+        admit: Callable[[socket, Any], object],
+        watch: Callable[[], object],
+        unwatch: Callable[[], object],
+    ) -> None:
+        self.listener = listener
+        self.admit = admit
+        self.watch = watch
+        self.unwatch = unwatch
+
+    def accept_some(self) -> None:
+        for _ in range(PER_TURN):
+            try:
+                sock, source = self.listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self.pause()
+                    return
+                continue  # this client has gone again already
+            self.admit(sock, source)
+
+    def pause(self) -> None:
+        """Otherwise the event loop would report the same waiting client again and again, without end."""
+        self.unwatch()
+        asyncio.get_running_loop().call_later(PAUSE, self.resume)
+
+    def resume(self) -> None:
+        if self.listener.fileno() >= 0:
+            self.watch()

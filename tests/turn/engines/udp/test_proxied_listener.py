@@ -1,4 +1,4 @@
-"""Clients of proxies over UDP: whose a datagram is, where answers go, and and no client is taken for another."""
+"""Clients of proxies over UDP: which client sent a datagram, and where answers go."""
 
 from __future__ import annotations
 

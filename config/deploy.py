@@ -157,7 +157,7 @@ class Deploy(Section):
 
     @field_validator("hosts")
     @classmethod
-    def refuse_doubles(cls, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
+    def refuse_repeated_hosts(cls, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
         if len({host.address for host in hosts}) != len(hosts):
             raise ValueError("one machine stands here twice; give it both roles instead")
         for role in ("server", "turn") if hosts else ():

@@ -55,7 +55,7 @@ def section(name: str, model: Any, indent: str) -> Iterator[str]:
             yield from section(key, field.annotation, indent + "  ")
             continue
         yield from comment(described(field), indent + "  ")
-        mark, value = ("# ", field.examples[0]) if field.examples else ("", plain(field.default))
+        mark, value = ("# ", field.examples[0]) if field.examples else ("", yaml_value(field.default))
         for line in yaml.dump({key: value}, Dumper=Dumper, sort_keys=False, width=200).splitlines():
             yield f"{indent}  {mark}{line}"
 
@@ -70,12 +70,12 @@ def comment(text: str, indent: str) -> list[str]:
     )
 
 
-def plain(value: Any) -> Any:
+def yaml_value(value: Any) -> Any:
     """A default as the file would write it."""
     if hasattr(value, "get_secret_value"):
         return value.get_secret_value()
     if isinstance(value, tuple):
-        return [plain(item) for item in value]
+        return [yaml_value(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from config.deploy import Deploy
-from config.problems import ConfigError, explain, is_echo
-from config.yaml_text import compose, read
+from config.problems import ConfigError, explain, is_consequence
+from config.yaml_text import compose, read_text
 from server.config.sections import Geo, Server, Site
 from turn.config.section import Turn
 
@@ -38,7 +38,7 @@ def load(path: Path | None) -> Config:
 
     Raises ConfigError with every problem found.
     """
-    return parse(read(path), path) if path else parse(LOCAL, Path("defaults"))
+    return parse(read_text(path), path) if path else parse(LOCAL, Path("defaults"))
 
 
 def parse(text: str, path: Path) -> Config:
@@ -49,12 +49,12 @@ def parse(text: str, path: Path) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        told = [problem for problem in error.errors() if not is_echo(problem)]
+        told = [problem for problem in error.errors() if not is_consequence(problem)]
         raise ConfigError([explain(problem, root, path, Config) for problem in told]) from None
-    return anchor(config, path.parent)
+    return anchor_paths(config, path.parent)
 
 
-def anchor(config: Config, folder: Path) -> Config:
+def anchor_paths(config: Config, folder: Path) -> Config:
     """The same with its relative paths taken from the file's own folder."""
     turn, geo, server = config.turn, config.geo, config.server
     site = config.site.model_copy(update={"state_dir": folder / config.site.state_dir})
@@ -67,10 +67,10 @@ def anchor(config: Config, folder: Path) -> Config:
     if geo.database:
         geo = geo.model_copy(update={"database": folder / geo.database})
     sections = {"site": site, "server": server, "turn": turn, "geo": geo}
-    return config.model_copy(update={**sections, "deploy": anchored(config.deploy, folder)})
+    return config.model_copy(update={**sections, "deploy": anchor_deploy_paths(config.deploy, folder)})
 
 
-def anchored(deploy: Deploy, folder: Path) -> Deploy:
+def anchor_deploy_paths(deploy: Deploy, folder: Path) -> Deploy:
     """What lies on the operator's side."""
     files = {name: getattr(deploy, name) for name in ("certificate", "key")}
     hosts = tuple(

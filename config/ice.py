@@ -20,12 +20,15 @@ def ice_settings(config: Config, secret: bytes) -> IceSettings:
     turn = config.turn
     udp, tcp = (tuple(here for here in turn.listen if here.transport == kind) for kind in ("udp", "tcp"))
     tls = tuple(here for here in turn.listen if speaks_tls(here, turn))
-    seconds, through_tls = turn.credential_seconds, tuple(dict.fromkeys((*door_ports(config), *ports(tls))))
+    seconds, through_tls = (
+        turn.credential_seconds,
+        tuple(dict.fromkeys((*page_ports(config), *port_numbers(tls)))),
+    )
     host, more = relay_host(config), turn.more_hosts
-    return IceSettings(host, ports(udp), secret, seconds, ports(tcp), through_tls, more)
+    return IceSettings(host, port_numbers(udp), secret, seconds, port_numbers(tcp), through_tls, more)
 
 
-def door_ports(config: Config) -> tuple[int, ...]:
+def page_ports(config: Config) -> tuple[int, ...]:
     """Where the server takes TURN clients in: the page's own, where the relay has the page's name."""
     url = urlsplit(config.site.url) if config.site.url else None
     if not config.server.tls_listen or (config.turn.host and (not url or config.turn.host != url.hostname)):
@@ -33,7 +36,7 @@ def door_ports(config: Config) -> tuple[int, ...]:
     return (url.port or HTTPS,) if url else tuple(dict.fromkeys(at.port for at in config.server.tls_listen))
 
 
-def ports(listeners: Iterable[Address]) -> tuple[int, ...]:
+def port_numbers(listeners: Iterable[Address]) -> tuple[int, ...]:
     """Each once."""
     return tuple(dict.fromkeys(here.port for here in listeners))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from config.file import Config
 from config.problems import ConfigError
-from config.secrets import kept_secret, secret_text
+from config.secrets import generated_secret, read_secret_file
 from server.web.password import Lock, check_password
 
 KEPT = "site.key"  # in the state folder, so that old and new releases take each other's cookies
@@ -15,7 +15,7 @@ def lock_of(config: Config) -> Lock | None:
     password = site_password(config)
     if password is None:
         return None
-    return Lock(password, kept_secret(config.site.state_dir / KEPT)[0])
+    return Lock(password, generated_secret(config.site.state_dir / KEPT)[0])
 
 
 def site_password(config: Config) -> str | None:
@@ -23,7 +23,7 @@ def site_password(config: Config) -> str | None:
     path = config.site.password_file
     if path is None:
         return None
-    password = secret_text(path).strip()
+    password = read_secret_file(path).strip()
     try:
         check_password(password)
     except ValueError as wrong:

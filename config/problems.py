@@ -29,7 +29,7 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def is_echo(problem: ErrorDetails) -> bool:
+def is_consequence(problem: ErrorDetails) -> bool:
     """A list counted as too short because its entries were refused, which is told already."""
     return problem["type"] == "too_short" and bool(problem["input"])
 
@@ -39,7 +39,7 @@ def explain(problem: ErrorDetails, root: yaml.Node | None, path: Path, model: ty
     loc = tuple(str(part) for part in problem["loc"])
     mark, named = locate(root, loc, at_key=problem["type"] == "extra_forbidden")
     where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
-    return f"{where}: {'.'.join(named) or 'the file'}: {sentence(problem, loc, model)}"
+    return f"{where}: {'.'.join(named) or 'the file'}: {what_to_write(problem, loc, model)}"
 
 
 def locate(node: yaml.Node | None, loc: Located, *, at_key: bool) -> tuple[yaml.Mark | None, Located]:
@@ -62,7 +62,7 @@ def locate(node: yaml.Node | None, loc: Located, *, at_key: bool) -> tuple[yaml.
     return mark, named
 
 
-def sentence(problem: ErrorDetails, loc: Located, model: type[BaseModel]) -> str:
+def what_to_write(problem: ErrorDetails, loc: Located, model: type[BaseModel]) -> str:
     """What is wrong, in words that say what to write."""
     if problem["type"] == "extra_forbidden":
         known = list(model_at(model, loc[:-1]).model_fields)

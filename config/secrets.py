@@ -33,31 +33,31 @@ def turn_secrets(config: Config) -> list[bytes]:
     Raises ConfigError where the secret is unreadable, readable by everybody, or weak.
     """
     if given := os.environ.get(SECRET_VARIABLE):
-        return [checked_secret(given.strip(), SECRET_VARIABLE)]
+        return [validate(given.strip(), SECRET_VARIABLE)]
     if path := config.turn.secret_file:
-        return secrets_from(path)
+        return read_secrets(path)
     if written := config.turn.secret.get_secret_value():
         return [written.encode()]
-    return kept_secret(kept_at(config.site.state_dir))
+    return generated_secret(secret_path(config.site.state_dir))
 
 
 def lacks_secret(config: Config) -> bool:
     """Whether there is none yet, and the first start makes one."""
     turn = config.turn
     given = os.environ.get(SECRET_VARIABLE) or turn.secret_file or turn.secret.get_secret_value()
-    return not given and not kept_at(config.site.state_dir).exists()
+    return not given and not secret_path(config.site.state_dir).exists()
 
 
-def kept_at(state_dir: Path) -> Path:
+def secret_path(state_dir: Path) -> Path:
     return state_dir / "turn.secret"
 
 
-def secrets_from(path: Path) -> list[bytes]:
-    lines = [line.strip() for line in secret_text(path).splitlines() if line.strip()] or [""]
-    return [checked_secret(line, str(path)) for line in lines]
+def read_secrets(path: Path) -> list[bytes]:
+    lines = [line.strip() for line in read_secret_file(path).splitlines() if line.strip()] or [""]
+    return [validate(line, str(path)) for line in lines]
 
 
-def secret_text(path: Path) -> str:
+def read_secret_file(path: Path) -> str:
     """What a file holds that not everybody may read. Raises ConfigError."""
     try:
         if path.stat().st_mode & stat.S_IROTH:
@@ -71,7 +71,7 @@ def secret_text(path: Path) -> str:
         raise ConfigError([f"{path}: {error.strerror or error}"]) from None
 
 
-def checked_secret(secret: str, where: str) -> bytes:
+def validate(secret: str, where: str) -> bytes:
     try:
         check_secret(secret)
     except ValueError as wrong:
@@ -79,7 +79,7 @@ def checked_secret(secret: str, where: str) -> bytes:
     return secret.encode()
 
 
-def kept_secret(path: Path) -> list[bytes]:
+def generated_secret(path: Path) -> list[bytes]:
     """A generated secret. Written whole under another name and then linked, so that of two processes that
     start at once both read the same one."""
     try:
@@ -96,4 +96,4 @@ def kept_secret(path: Path) -> list[bytes]:
                 draft.unlink()
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror or error}; point site.state_dir elsewhere"]) from None
-    return secrets_from(path)
+    return read_secrets(path)

@@ -46,7 +46,7 @@ for _tag, _pattern, _first in SCALARS:
     Loader.add_implicit_resolver(_tag, _pattern, _first)
 
 
-def read(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The text of a configuration file. Raises ConfigError for what is no such file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -71,7 +71,7 @@ def compose(text: str, path: Path) -> tuple[yaml.Node | None, object]:
         root = loader.get_single_node()
         if root is None:
             return None, {}
-        refuse_doubles(root)
+        refuse_repeated_keys(root)
         return root, loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -85,7 +85,7 @@ def compose(text: str, path: Path) -> tuple[yaml.Node | None, object]:
         raise ConfigError([f"{path}: a value is not what its tag says; leave the !! out"]) from None
 
 
-def refuse_doubles(node: yaml.Node) -> None:
+def refuse_repeated_keys(node: yaml.Node) -> None:
     """A key that stands twice would silently lose one of its values."""
     children: list[yaml.Node] = list(node.value) if isinstance(node, yaml.SequenceNode) else []
     if isinstance(node, yaml.MappingNode):
@@ -100,4 +100,4 @@ def refuse_doubles(node: yaml.Node) -> None:
             seen.add(key.value)
             children.append(value)
     for child in children:
-        refuse_doubles(child)
+        refuse_repeated_keys(child)

@@ -14,13 +14,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from deploy.agent.systemd import STATE, Failed
+from deploy.agent.systemd import STATE, StepFailed
 
 ROOT = Path("/")
 FOLDERS = ("etc/calln", "etc/letsencrypt")
 BANS = "bans.json"
 DATABASE = "calln.sqlite3"
-PERSON = "calln"
+ACCOUNT = "calln"
 IN_FORCE = "SELECT network, since, until, reason FROM bans WHERE until IS NULL OR until > ?"
 TABLE = (
     "CREATE TABLE IF NOT EXISTS bans"
@@ -28,26 +28,26 @@ TABLE = (
 )
 
 
-def backup() -> str:
+def make_backup() -> str:
     """An archive, as one line of base64. Raises Failed."""
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w:gz") as tar:
         for folder in FOLDERS:
             if (ROOT / folder).exists():
-                tar.add(ROOT / folder, folder, filter=but_for_links_away)
-        data = json.dumps(bans()).encode()
+                tar.add(ROOT / folder, folder, filter=without_outside_links)
+        data = json.dumps(bans_in_force()).encode()
         about = tarfile.TarInfo(BANS)
         about.size, about.mode = len(data), 0o600
         tar.addfile(about, io.BytesIO(data))
     return base64.b64encode(whole.getvalue()).decode()
 
 
-def but_for_links_away(about: tarfile.TarInfo) -> tarfile.TarInfo | None:
+def without_outside_links(about: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """Such as that to the current release's configuration."""
     return None if about.issym() and Path(about.linkname).is_absolute() else about
 
 
-def bans() -> list[Any]:
+def bans_in_force() -> list[Any]:
     place = ROOT / STATE.relative_to("/") / DATABASE
     if not place.exists():
         return []
@@ -60,45 +60,45 @@ def restore(data: str) -> None:
     try:
         with tarfile.open(fileobj=io.BytesIO(base64.b64decode(data)), mode="r:gz") as tar:
             members = tar.getmembers()
-            if not all(is_ours(about) for about in members) or BANS not in tar.getnames():
-                raise Failed("this is no backup of Calln")
+            if not all(may_restore(about) for about in members) or BANS not in tar.getnames():
+                raise StepFailed("this is no backup of Calln")
             for about in members:
-                put_back(tar, about)
+                restore_member(tar, about)
     except (tarfile.TarError, OSError, EOFError, ValueError) as problem:
-        raise Failed(f"this backup cannot be read: {problem}") from None
+        raise StepFailed(f"this backup cannot be read: {problem}") from None
 
 
-def is_ours(about: tarfile.TarInfo) -> bool:
+def may_restore(about: tarfile.TarInfo) -> bool:
     parts = Path(about.name).parts
     inside = any(parts[: len(Path(folder).parts)] == Path(folder).parts for folder in FOLDERS)
     kind = about.isfile() or about.isdir() or (about.issym() and not Path(about.linkname).is_absolute())
     return kind and ".." not in parts and (inside or about.name == BANS)
 
 
-def put_back(tar: tarfile.TarFile, about: tarfile.TarInfo) -> None:
+def restore_member(tar: tarfile.TarFile, about: tarfile.TarInfo) -> None:
     path = ROOT / about.name
     if about.name == BANS:
-        put_bans(json.loads(content(tar, about)))
+        restore_bans(json.loads(read_member(tar, about)))
     elif about.isdir():
         path.mkdir(parents=True, exist_ok=True)
-        owned(path, about)
+        set_owner(path, about)
     elif about.issym():
         path.unlink(missing_ok=True)
         path.symlink_to(about.linkname)
     else:
         draft = path.with_name(f".{path.name}")
         draft.touch(mode=0o600)
-        draft.write_bytes(content(tar, about))
-        owned(draft, about)
+        draft.write_bytes(read_member(tar, about))
+        set_owner(draft, about)
         draft.rename(path)
 
 
-def content(tar: tarfile.TarFile, about: tarfile.TarInfo) -> bytes:
+def read_member(tar: tarfile.TarFile, about: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(about)
     return file.read() if file is not None else b""
 
 
-def owned(path: Path, about: tarfile.TarInfo) -> None:
+def set_owner(path: Path, about: tarfile.TarInfo) -> None:
     """As it was, where its people are known here."""
     path.chmod(about.mode & 0o755)
     for name, value in (("user", about.uname), ("group", about.gname)):
@@ -108,7 +108,7 @@ def owned(path: Path, about: tarfile.TarInfo) -> None:
             shutil.chown(path, **{name: "root"})
 
 
-def put_bans(rows: list[list[Any]]) -> None:
+def restore_bans(rows: list[list[Any]]) -> None:
     """Beside those there are; a running server sees them within a second."""
     place = ROOT / STATE.relative_to("/") / DATABASE
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -120,6 +120,6 @@ def put_bans(rows: list[list[Any]]) -> None:
     if new:
         place.chmod(0o600)
         try:
-            shutil.chown(place, PERSON, PERSON)
+            shutil.chown(place, ACCOUNT, ACCOUNT)
         except LookupError as unknown:
-            raise Failed(f"{unknown}; deploy first, then restore") from None
+            raise StepFailed(f"{unknown}; deploy first, then restore") from None

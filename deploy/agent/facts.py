@@ -25,10 +25,10 @@ LISTENING = {
     "tcp": "0A",
     "udp": "07",
 }  # states in /proc/net (proc(5)); of UDP, a socket that is not connected
-MOST_BYTES = 1 << 20  # of a file whose text is told
+MAX_TEXT_BYTES = 1 << 20  # of a file whose text is told
 
 
-def look(order: dict[str, Any]) -> dict[str, Any]:
+def machine_facts(order: dict[str, Any]) -> dict[str, Any]:
     """`paths` are files to be told of, `packages` Debian's names."""
     system = os_release()
     return {
@@ -36,24 +36,24 @@ def look(order: dict[str, Any]) -> dict[str, Any]:
         "version": system.get("VERSION_ID", ""),
         "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
         "arch": platform.machine(),
-        "container": bool(said("systemd-detect-virt", "--container")),
+        "container": bool(output_of("systemd-detect-virt", "--container")),
         "ipv6": (PROC / "net/if_inet6").exists(),
-        "addresses": said("hostname", "-I").split(),
+        "addresses": output_of("hostname", "-I").split(),
         "free": shutil.disk_usage("/opt" if Path("/opt").exists() else "/").free,
         "packages": [name for name in order["packages"] if is_installed(name)],
-        "files": dict(known(order["paths"])),
-        "releases": [path.name for path in newest(RELEASES)],
+        "files": dict(file_facts(order["paths"])),
+        "releases": [path.name for path in newest_first(RELEASES)],
         "current": Path(os.readlink(CURRENT)).name if CURRENT.is_symlink() else None,
-        "config": text_of(CURRENT / "config.yaml"),
-        "units": units(),
-        "account": is_account("calln"),
-        "holders": list(holders()),
-        "ufw": "Status: active" in said("ufw", "status"),
-        "chains": chains(said("nft", "-j", "list", "chains")),
+        "config": public_text(CURRENT / "config.yaml"),
+        "units": unit_states(),
+        "account": account_exists("calln"),
+        "holders": list(port_holders()),
+        "ufw": "Status: active" in output_of("ufw", "status"),
+        "chains": dropping_chains(output_of("nft", "-j", "list", "chains")),
     }
 
 
-def said(*command: str) -> str:
+def output_of(*command: str) -> str:
     """What a command says; nothing where there is no such command."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})  # noqa: S603
@@ -71,10 +71,10 @@ def os_release() -> dict[str, str]:
 
 
 def is_installed(package: str) -> bool:
-    return "ok installed" in said("dpkg-query", "-W", "-f", "${Status}", package)
+    return "ok installed" in output_of("dpkg-query", "-W", "-f", "${Status}", package)
 
 
-def is_account(name: str) -> bool:
+def account_exists(name: str) -> bool:
     try:
         pwd.getpwnam(name)
     except KeyError:
@@ -82,7 +82,7 @@ def is_account(name: str) -> bool:
     return True
 
 
-def known(paths: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def file_facts(paths: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The text of a file that everybody may read; of any other a digest alone."""
     for path in map(Path, paths):
         if path.is_file():
@@ -92,59 +92,59 @@ def known(paths: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
                 {
                     "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
                     "mode": stat.S_IMODE(about.st_mode),
-                    "owner": name_of(pwd.getpwuid, about.st_uid),
-                    "group": name_of(grp.getgrgid, about.st_gid),
-                    "text": text_of(path),
+                    "owner": owner_name(pwd.getpwuid, about.st_uid),
+                    "group": owner_name(grp.getgrgid, about.st_gid),
+                    "text": public_text(path),
                 },
             )
 
 
-def name_of(find: Any, number: int) -> str:
+def owner_name(find: Any, number: int) -> str:
     try:
         return str(find(number)[0])
     except KeyError:
         return str(number)
 
 
-def text_of(path: Path) -> str | None:
+def public_text(path: Path) -> str | None:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         about = path.stat()
-        if about.st_mode & stat.S_IROTH and about.st_size <= MOST_BYTES:
+        if about.st_mode & stat.S_IROTH and about.st_size <= MAX_TEXT_BYTES:
             return path.read_text("utf-8")
     return None
 
 
-def newest(folder: Path) -> list[Path]:
+def newest_first(folder: Path) -> list[Path]:
     there = [path for path in folder.glob("*") if path.is_dir() and not path.name.startswith(".")]
     return sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-def units() -> dict[str, str]:
+def unit_states() -> dict[str, str]:
     """Ours and certbot's timer, and how each is: active, deactivating, failed."""
-    rows = said("systemctl", "list-units", "--all", "--plain", "--no-legend", "calln*", "certbot.timer")
+    rows = output_of("systemctl", "list-units", "--all", "--plain", "--no-legend", "calln*", "certbot.timer")
     fields = [line.split() for line in rows.splitlines() if line.strip()]
     return {row[0]: row[2] for row in fields if len(row) > 2}
 
 
-def holders() -> Iterator[dict[str, Any]]:
+def port_holders() -> Iterator[dict[str, Any]]:
     """Each port that somebody listens at, and the unit or the program that does."""
-    owners = sockets()
+    owners = socket_owners()
     for protocol, state in LISTENING.items():
         ports = {}
         for table in (PROC / "net" / protocol, PROC / "net" / f"{protocol}6"):
-            for row in rows_of(table):
+            for row in table_rows(table):
                 if row[3] == state:
                     ports[int(row[1].rpartition(":")[2], 16)] = owners.get(row[9], "")
         yield from ({"protocol": protocol, "port": port, "who": who} for port, who in sorted(ports.items()))
 
 
-def rows_of(table: Path) -> list[list[str]]:
+def table_rows(table: Path) -> list[list[str]]:
     with contextlib.suppress(OSError):
         return [line.split() for line in table.read_text().splitlines()[1:]]
     return []
 
 
-def sockets() -> dict[str, str]:
+def socket_owners() -> dict[str, str]:
     """A socket's inode -> who has it; systemd itself counts last, since it passes its sockets on."""
     found: dict[str, str] = {}
     numbers = sorted((int(path.name) for path in PROC.glob("[0-9]*")), reverse=True)
@@ -153,11 +153,11 @@ def sockets() -> dict[str, str]:
             for link in (PROC / str(number) / "fd").iterdir():
                 inode = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link))
                 if inode and inode[1] not in found:
-                    found[inode[1]] = who(number)
+                    found[inode[1]] = unit_or_program(number)
     return found
 
 
-def who(process: int) -> str:
+def unit_or_program(process: int) -> str:
     """A service's unit, else the program's name."""
     folder = PROC / str(process)
     with contextlib.suppress(OSError):
@@ -166,7 +166,7 @@ def who(process: int) -> str:
     return ""
 
 
-def chains(text: str) -> list[str]:
+def dropping_chains(text: str) -> list[str]:
     """Those that drop what comes in and that they do not know."""
     with contextlib.suppress(ValueError):
         found = [entry["chain"] for entry in json.loads(text or "{}").get("nftables", []) if "chain" in entry]

@@ -12,18 +12,18 @@ from pathlib import Path
 FILE = Path("/run/calln-deploy.lock")  # ends with the machine's next start, and the lock with its process
 
 
-class Held(Exception):
+class Locked(Exception):
     """Somebody else is at it; says who."""
 
 
 @contextmanager
-def held(who: str, file: Path = FILE) -> Iterator[None]:
+def exclusive(who: str, file: Path = FILE) -> Iterator[None]:
     """Raises Held."""
     with file.open("a+") as door:
         try:
             fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Held(f"{holder(file)} works on this machine; wait until that is done") from None
+            raise Locked(f"{lock_holder(file)} works on this machine; wait until that is done") from None
         door.truncate(0)
         door.write(json.dumps({"who": who, "since": time.strftime("%H:%M:%S UTC", time.gmtime())}))
         door.flush()
@@ -33,7 +33,7 @@ def held(who: str, file: Path = FILE) -> Iterator[None]:
             door.truncate(0)
 
 
-def holder(file: Path) -> str:
+def lock_holder(file: Path) -> str:
     try:
         said = json.loads(file.read_text())
         return f"{said['who']} (since {said['since']})"

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy.agent import backup, facts, lock, releases, secrets, systemd
-from deploy.agent.steps import HANDS
-from deploy.agent.systemd import UNITS, Failed
+from deploy.agent.steps import ACTIONS
+from deploy.agent.systemd import UNITS, StepFailed
 
 Order = dict[str, Any]
 
@@ -25,33 +25,33 @@ def main(order: Order) -> int:
         if not alone:
             do(order)
         else:
-            with lock.held(order["who"]):
+            with lock.exclusive(order["who"]):
                 do(order)
-    except (Failed, lock.Held) as problem:
-        say(f"{problem}")
+    except (StepFailed, lock.Locked) as problem:
+        print_line(f"{problem}")
         return 1
     except OSError as problem:
-        say(f"{problem.filename or 'the machine'}: {problem.strerror or problem}")
+        print_line(f"{problem.filename or 'the machine'}: {problem.strerror or problem}")
         return 1
     return 0
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     try:
         print(line, flush=True)
     except OSError:  # the line is broken; what is half done must not stay so
         return
 
 
-def apply(order: Order) -> None:
+def apply_steps(order: Order) -> None:
     """Raises Failed with the step that failed; those before it stand, and the next run begins there."""
     for step in order["steps"]:
         begun = time.monotonic()
         try:
-            HANDS[step["kind"]](step)
-        except (Failed, OSError, LookupError) as problem:
-            raise Failed(f"FAILED: {step['sentence']}\n{reason(problem)}") from None
-        say(f"{step['sentence']} ({time.monotonic() - begun:.1f} s)")
+            ACTIONS[step["kind"]](step)
+        except (StepFailed, OSError, LookupError) as problem:
+            raise StepFailed(f"FAILED: {step['sentence']}\n{reason(problem)}") from None
+        print_line(f"{step['sentence']} ({time.monotonic() - begun:.1f} s)")
 
 
 def reason(problem: Exception) -> str:
@@ -60,43 +60,39 @@ def reason(problem: Exception) -> str:
     return str(problem)
 
 
-def rollback(order: Order) -> None:
+def roll_back(order: Order) -> None:
     """Back to a release that is kept. Raises Failed; then what served before serves on."""
-    wanted = releases.rested(releases.back_to(order["to"]))
-    before = releases.current()
-    releases.switch(wanted, order["roles"])
-    say(f"{wanted} serves instead of {before}; calls that run go on to their end.")
+    wanted = releases.startable(releases.rollback_target(order["to"]))
+    before = releases.current_release()
+    releases.switch_release(wanted, order["roles"])
+    print_line(f"{wanted} serves instead of {before}; calls that run go on to their end.")
 
 
-def status(_: Order) -> None:
+def print_status(_: Order) -> None:
     """In plain words, what serves and what drains."""
-    now = releases.current()
-    say(f"current release: {now or 'none'}")
+    now = releases.current_release()
+    print_line(f"current release: {now or 'none'}")
     for role, name in UNITS.items():
-        for release in systemd.releases(role):
-            condition = systemd.state(systemd.unit(role, release))
+        for release in systemd.running_releases(role):
+            condition = systemd.unit_state(systemd.unit_name(role, release))
             words = CONDITIONS.get(condition, condition)
             ready = ", ready" if condition == "active" and release == now and systemd.is_ready(role) else ""
-            say(f"{name} {release}: {words}{ready}")
-    say(f"releases to go back to: {', '.join(name for name in releases.kept() if name != now) or 'none'}")
-
-
-def kept(_: Order) -> None:
-    say(json.dumps({"current": releases.current(), "kept": releases.kept()}))
+            print_line(f"{name} {release}: {words}{ready}")
+    others = [name for name in releases.stored_releases() if name != now]
+    print_line(f"releases to go back to: {', '.join(others) or 'none'}")
 
 
 CONDITIONS = {"active": "serves", "deactivating": "drains: its calls go on to their end"}
 
 # What an order says in `do` -> the function, and whether it must be alone on the machine.
 ORDERS: dict[str, tuple[Callable[[Order], None], bool]] = {
-    "apply": (apply, True),
-    "rollback": (rollback, True),
-    "status": (status, False),
-    "kept": (kept, False),
-    "look": (lambda order: say(json.dumps(facts.look(order))), False),
-    "backup": (lambda _: say(backup.backup()), False),
+    "apply": (apply_steps, True),
+    "rollback": (roll_back, True),
+    "status": (print_status, False),
+    "look": (lambda order: print_line(json.dumps(facts.machine_facts(order))), False),
+    "backup": (lambda _: print_line(backup.make_backup()), False),
     "restore": (lambda order: backup.restore(order["data"]), True),
-    "secrets": (secrets.put, True),
-    "secret": (lambda _: say(json.dumps(secrets.text())), False),
-    "credential": (lambda order: say(json.dumps(secrets.credential(order))), False),
+    "secrets": (secrets.change_secret, True),
+    "secret": (lambda _: print_line(json.dumps(secrets.secret_text())), False),
+    "credential": (lambda order: print_line(json.dumps(secrets.trial_credential(order))), False),
 }

@@ -8,106 +8,116 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.agent.systemd import UNITS, Failed, releases, running, start, state, systemctl, unit, until_left
+from deploy.agent.systemd import (
+    UNITS,
+    StepFailed,
+    all_running,
+    running_releases,
+    start_unit,
+    systemctl,
+    unit_name,
+    unit_state,
+    wait_until_drained,
+)
 
-PLACE = Path("/opt/calln/releases")
+RELEASES = Path("/opt/calln/releases")
 CURRENT = Path("/opt/calln/current")
 WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 
 
-def switch(new: str, roles: Sequence[str]) -> None:
+def switch_release(new: str, roles: Sequence[str]) -> None:
     """Raises Failed; then what served before serves on."""
     begun: list[str] = []
-    before = {role: releases(role) for role in UNITS}
+    before = {role: running_releases(role) for role in UNITS}
     try:
         for role in UNITS:
-            if role in roles and state(unit(role, new)) != "active":
+            if role in roles and unit_state(unit_name(role, new)) != "active":
                 begun.append(role)
-                start(role, new)
-    except Failed:
+                start_unit(role, new)
+    except StepFailed:
         for role in reversed(begun):
-            systemctl("stop", "--no-block", unit(role, new))
-            systemctl("reset-failed", unit(role, new))
+            systemctl("stop", "--no-block", unit_name(role, new))
+            systemctl("reset-failed", unit_name(role, new))
         raise
-    point_to(new)
+    set_current(new)
     for role, older in before.items():
         if role in roles:
-            keep_at_boot(role, new)
+            enable_at_boot(role, new)
         for release in older:
             if release != new and role in roles:
-                systemctl("stop", "--no-block", unit(role, release))
+                systemctl("stop", "--no-block", unit_name(role, release))
 
 
-def retire(roles: Sequence[str]) -> None:
+def retire_roles(roles: Sequence[str]) -> None:
     """They end with their last call, and no start of the machine brings them up. Raises Failed for one that
     goes on taking newcomers."""
     for role in roles:
-        for release in releases(role):
-            systemctl("disable", "--quiet", unit(role, release))
-            systemctl("stop", "--no-block", unit(role, release))
-        until_left(role)
+        for release in running_releases(role):
+            systemctl("disable", "--quiet", unit_name(role, release))
+            systemctl("stop", "--no-block", unit_name(role, release))
+        wait_until_drained(role)
 
 
-def point_to(new: str) -> None:
+def set_current(new: str) -> None:
     """In one rename: there is always a current release."""
     draft = CURRENT.with_name(f".{CURRENT.name}")
     draft.unlink(missing_ok=True)
-    draft.symlink_to(PLACE / new)
+    draft.symlink_to(RELEASES / new)
     draft.rename(CURRENT)
 
 
-def keep_at_boot(role: str, release: str) -> None:
+def enable_at_boot(role: str, release: str) -> None:
     """The machine's next start brings up this release of the role, and no other."""
     for link in WANTS.glob(f"{UNITS[role]}@*.service"):
-        if link.name != unit(role, release):
+        if link.name != unit_name(role, release):
             systemctl("disable", "--quiet", link.name)
-    systemctl("enable", "--quiet", unit(role, release))
+    systemctl("enable", "--quiet", unit_name(role, release))
 
 
-def current() -> str | None:
+def current_release() -> str | None:
     return Path(os.readlink(CURRENT)).name if CURRENT.is_symlink() else None
 
 
-def kept() -> list[str]:
+def stored_releases() -> list[str]:
     """The releases there are, the newest first."""
-    there = [path for path in PLACE.glob("*") if path.is_dir() and not path.name.startswith(".")]
+    there = [path for path in RELEASES.glob("*") if path.is_dir() and not path.name.startswith(".")]
     return [path.name for path in sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)]
 
 
-def back_to(wanted: str | None) -> str:
+def rollback_target(wanted: str | None) -> str:
     """The release to go back to: the one named, else the one before. Raises Failed."""
-    now, there = current(), kept()
+    now, there = current_release(), stored_releases()
     if wanted is None:
         older = there[there.index(now) + 1 :] if now in there else there
         wanted = next((name for name in (*older, *there) if name != now), None)
     if wanted is None:
-        raise Failed("no other release is kept here: there is nothing to go back to")
+        raise StepFailed("no other release is kept here: there is nothing to go back to")
     if wanted not in there:
-        raise Failed(f"no release {wanted} is kept here; there are {', '.join(there) or 'none'}")
+        raise StepFailed(f"no release {wanted} is kept here; there are {', '.join(there) or 'none'}")
     return wanted
 
 
-def rested(name: str) -> str:
+def startable(name: str) -> str:
     """One that can be started: a release that still drains cannot, but a copy under another name can."""
     number, fresh = 2, name
-    while any(state(unit(role, fresh)) == "deactivating" for role in UNITS):
+    while any(unit_state(unit_name(role, fresh)) == "deactivating" for role in UNITS):
         fresh, number = f"{name}.{number}", number + 1
-    if fresh != name and not (PLACE / fresh).exists():
-        linked(name, fresh)
+    if fresh != name and not (RELEASES / fresh).exists():
+        hard_link_copy(name, fresh)
     return fresh
 
 
-def linked(name: str, copy: str) -> None:
+def hard_link_copy(name: str, copy: str) -> None:
     """The same files under another name, which take no room."""
-    draft = PLACE / f".{copy}"
+    draft = RELEASES / f".{copy}"
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(PLACE / name, draft, copy_function=os.link)
-    draft.rename(PLACE / copy)
+    shutil.copytree(RELEASES / name, draft, copy_function=os.link)
+    draft.rename(RELEASES / copy)
 
 
-def prune(names: Sequence[str]) -> None:
+def remove_releases(names: Sequence[str]) -> None:
     """None that runs, drains or is the current one."""
-    spared = running() | {current()}
+    spared = all_running() | {current_release()}
     for name in names:
         if name not in spared:
-            shutil.rmtree(PLACE / name, ignore_errors=True)
+            shutil.rmtree(RELEASES / name, ignore_errors=True)

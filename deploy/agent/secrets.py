@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.agent import steps
-from deploy.agent.systemd import UNITS, Failed, releases, state, systemctl, unit
+from deploy.agent.systemd import UNITS, StepFailed, running_releases, systemctl, unit_name, unit_state
 
 FILE = Path("/etc/calln/secrets/turn.secret")
 GROUP = "calln"
@@ -22,57 +22,59 @@ WITHDRAW = (  # the first line alone, in a file with the same owner and mode, in
 )
 
 
-def put(order: dict[str, Any]) -> None:
+def change_secret(order: dict[str, Any]) -> None:
     """Write the lines, have both parts read them, and withdraw all but the first after a while if asked to.
 
     Raises Failed.
     """
     file = {
-        "text": "".join(f"{line}\n" for line in lines(order)),
+        "text": "".join(f"{line}\n" for line in new_lines(order)),
         "mode": 0o640,
         "owner": "root",
         "group": GROUP,
     }
-    steps.write(file, FILE)
+    steps.write_file(file, FILE)
     for role in UNITS:
-        serving = [release for release in releases(role) if state(unit(role, release)) == "active"]
+        serving = [
+            release for release in running_releases(role) if unit_state(unit_name(role, release)) == "active"
+        ]
         for release in serving:  # one that drains takes nobody new, and keeps whom it knows
-            if systemctl("reload", unit(role, release)).returncode:
-                raise Failed(
-                    f"{unit(role, release)} did not read the new secret; it goes on with the old one"
+            if systemctl("reload", unit_name(role, release)).returncode:
+                raise StepFailed(
+                    f"{unit_name(role, release)} did not read the new secret; it goes on with the old one"
                 )
     if order["withdraw"]:
-        later(order["withdraw"])
+        withdraw_later(order["withdraw"])
 
 
-def lines(order: dict[str, Any]) -> list[str]:
+def new_lines(order: dict[str, Any]) -> list[str]:
     """The new secret before or behind those there are."""
-    old = [line for line in current() if line != order["new"]]
+    old = [line for line in current_lines() if line != order["new"]]
     return [order["new"], *old] if order["first"] else [*old, order["new"]]
 
 
-def text() -> str | None:
+def secret_text() -> str | None:
     """The file as it is; None where there is none yet."""
     return FILE.read_text("utf-8") if FILE.exists() else None
 
 
-def current() -> list[str]:
+def current_lines() -> list[str]:
     """Raises Failed."""
     try:
         return [line.strip() for line in FILE.read_text("utf-8").splitlines() if line.strip()]
     except OSError as error:
-        raise Failed(f"{FILE}: {error.strerror}; deploy first") from None
+        raise StepFailed(f"{FILE}: {error.strerror}; deploy first") from None
 
 
-def later(seconds: int) -> None:
+def withdraw_later(seconds: int) -> None:
     """A timer, so that nobody has to stay."""
     systemctl("stop", f"{TIMER}.timer")
     command = ["systemd-run", "--quiet", "--collect", f"--unit={TIMER}", f"--on-active={seconds}"]
-    steps.run([*command, "sh", "-c", WITHDRAW.format(file=FILE)])
+    steps.run_command([*command, "sh", "-c", WITHDRAW.format(file=FILE)])
 
 
-def credential(order: dict[str, Any]) -> dict[str, str]:
+def trial_credential(order: dict[str, Any]) -> dict[str, str]:
     """One for a trial call from outside; the secret itself stays here."""
     name = f"{int(time.time()) + order['seconds']}:{order['user']}"
-    digest = hmac.new(current()[0].encode(), name.encode(), hashlib.sha1).digest()
+    digest = hmac.new(current_lines()[0].encode(), name.encode(), hashlib.sha1).digest()
     return {"username": name, "password": base64.b64encode(digest).decode()}

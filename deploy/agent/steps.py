@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.agent import releases
-from deploy.agent.systemd import Failed
+from deploy.agent.systemd import StepFailed
 
 Step = dict[str, Any]
 
@@ -23,18 +23,18 @@ NOTHING_STARTS = "#!/bin/sh\nexit 101\n"  # what apt asks before it starts a ser
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 APT = ("apt-get", "-qq", "--yes", "-o", "DPkg::Lock::Timeout=120")
 DRAFT = ".calln-new"
-SAYS_NOTHING = ("Saving debug log", "Ask for help")  # certbot, at its end
+CERTBOT_NOISE = ("Saving debug log", "Ask for help")  # certbot, at its end
 LAST_LINES = 6
 
 
-def install(step: Step) -> None:
-    with nothing_starts():
-        run([*APT, "update"])
-        run([*APT, "--no-install-recommends", "install", *step["packages"]])
+def install_packages(step: Step) -> None:
+    with without_service_starts():
+        run_command([*APT, "update"])
+        run_command([*APT, "--no-install-recommends", "install", *step["packages"]])
 
 
 @contextlib.contextmanager
-def nothing_starts() -> Iterator[None]:
+def without_service_starts() -> Iterator[None]:
     if POLICY.exists():  # somebody else's, which stays as it is
         yield
         return
@@ -46,11 +46,11 @@ def nothing_starts() -> Iterator[None]:
         POLICY.unlink()
 
 
-def put(step: Step) -> None:
-    write(step["file"], Path(step["file"]["path"]))
+def put_file(step: Step) -> None:
+    write_file(step["file"], Path(step["file"]["path"]))
 
 
-def write(file: dict[str, Any], path: Path) -> None:
+def write_file(file: dict[str, Any], path: Path) -> None:
     """Whole or not at all; nobody reads it before its owner and mode are right."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + DRAFT)
@@ -65,39 +65,41 @@ def write(file: dict[str, Any], path: Path) -> None:
     draft.rename(path)
 
 
-def place(step: Step) -> None:
+def add_release(step: Step) -> None:
     """Under another name until all of it is there."""
-    final, draft = releases.PLACE / step["name"], releases.PLACE / f".{step['name']}"
+    final, draft = releases.RELEASES / step["name"], releases.RELEASES / f".{step['name']}"
     if final.exists():
         return
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        fill(step, draft, final)
+        fill_release(step, draft, final)
         draft.rename(final)
-    except (Failed, OSError, LookupError):
+    except (StepFailed, OSError, LookupError):
         shutil.rmtree(draft, ignore_errors=True)  # a disk that is full has better use for the room
         raise
 
 
-def fill(step: Step, draft: Path, final: Path) -> None:
+def fill_release(step: Step, draft: Path, final: Path) -> None:
     """Raises Failed and OSError."""
     if step["like"]:
-        shutil.copytree(releases.PLACE / step["like"], draft, copy_function=os.link, dirs_exist_ok=True)
+        shutil.copytree(releases.RELEASES / step["like"], draft, copy_function=os.link, dirs_exist_ok=True)
     else:
-        unpack(step["archive"], draft)
-        run(["python3", "-m", "compileall", "-q", "-j", "0", "-s", str(draft), "-p", str(final), str(draft)])
-    write(step["config"], draft / Path(step["config"]["path"]).relative_to(final))
+        unpack_archive(step["archive"], draft)
+        run_command(
+            ["python3", "-m", "compileall", "-q", "-j", "0", "-s", str(draft), "-p", str(final), str(draft)]
+        )
+    write_file(step["config"], draft / Path(step["config"]["path"]).relative_to(final))
     os.utime(draft)
 
 
-def unpack(archive: dict[str, str], folder: Path) -> None:
+def unpack_archive(archive: dict[str, str], folder: Path) -> None:
     """Raises Failed for an archive that is not what was sent: anybody may write where it lay."""
     path = Path(archive["place"])
     data = path.read_bytes()
     path.unlink()
     if hashlib.sha256(data).hexdigest() != archive["sha256"]:
-        raise Failed("what arrived is not the release that was sent; run this again")
+        raise StepFailed("what arrived is not the release that was sent; run this again")
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         for about in tar:
             content = tar.extractfile(about)
@@ -107,7 +109,7 @@ def unpack(archive: dict[str, str], folder: Path) -> None:
                 target.write_bytes(content.read())
 
 
-def remove(step: Step) -> None:
+def remove_path(step: Step) -> None:
     path = Path(step["path"])
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -115,40 +117,40 @@ def remove(step: Step) -> None:
         path.unlink(missing_ok=True)
 
 
-def command(step: Step) -> None:
-    run(step["argv"])
+def run_step(step: Step) -> None:
+    run_command(step["argv"])
 
 
-def run(argv: Sequence[str]) -> None:
+def run_command(argv: Sequence[str]) -> None:
     """Raises Failed with the command's last words."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **QUIET})  # noqa: S603
     except OSError as error:
-        raise Failed(f"{argv[0]}: {error.strerror}") from None
+        raise StepFailed(f"{argv[0]}: {error.strerror}") from None
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        words = [line for line in said if line.strip() and not line.startswith(SAYS_NOTHING)]
-        raise Failed(f"{' '.join(argv[:3])} failed:\n" + "\n".join(words[-LAST_LINES:]))
+        words = [line for line in said if line.strip() and not line.startswith(CERTBOT_NOISE)]
+        raise StepFailed(f"{' '.join(argv[:3])} failed:\n" + "\n".join(words[-LAST_LINES:]))
 
 
-def issue(step: Step) -> None:
+def issue_certificate(step: Step) -> None:
     try:
-        run(step["argv"])
-    except Failed as problem:
-        raise Failed(
+        run_command(step["argv"])
+    except StepFailed as problem:
+        raise StepFailed(
             f"the authority gave no certificate for {step['name']}: does the name lead to this machine, and "
             f"is its port 80 open from outside? {problem}"
         ) from None
 
 
-HANDS: dict[str, Callable[[Step], None]] = {
-    "Install": install,
-    "Put": put,
-    "Place": place,
-    "Remove": remove,
-    "Run": command,
-    "Switch": lambda step: releases.switch(step["new"], step["roles"]),
-    "Retire": lambda step: releases.retire(step["roles"]),
-    "Issue": issue,
-    "Prune": lambda step: releases.prune(step["releases"]),
+ACTIONS: dict[str, Callable[[Step], None]] = {
+    "Install": install_packages,
+    "Put": put_file,
+    "AddRelease": add_release,
+    "Remove": remove_path,
+    "Run": run_step,
+    "Switch": lambda step: releases.switch_release(step["new"], step["roles"]),
+    "Retire": lambda step: releases.retire_roles(step["roles"]),
+    "Issue": issue_certificate,
+    "Prune": lambda step: releases.remove_releases(step["releases"]),
 }

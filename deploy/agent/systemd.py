@@ -17,11 +17,11 @@ READY_SECONDS, LOOK_SECONDS, ANSWER_SECONDS = 15.0, 0.1, 2.0
 RUNNING = ("active", "activating", "reloading", "deactivating")
 
 
-class Failed(Exception):
+class StepFailed(Exception):
     """A step did not come off; says why."""
 
 
-def unit(role: str, release: str) -> str:
+def unit_name(role: str, release: str) -> str:
     return f"{UNITS[role]}@{release}.service"
 
 
@@ -29,47 +29,49 @@ def systemctl(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["systemctl", *words], capture_output=True, text=True)  # noqa: S603, S607
 
 
-def state(name: str) -> str:
+def unit_state(name: str) -> str:
     """Such as active, deactivating (it drains) or failed; inactive where there is none."""
     return systemctl("show", "--property=ActiveState", "--value", name).stdout.strip()
 
 
-def releases(role: str) -> list[str]:
+def running_releases(role: str) -> list[str]:
     """Those of which a process of this role is there, starting and draining ones included."""
     said = systemctl("list-units", "--all", "--plain", "--no-legend", f"{UNITS[role]}@*.service").stdout
     rows = [line.split() for line in said.splitlines() if line.strip()]
     return [row[0].split("@", 1)[1].removesuffix(".service") for row in rows if row[2] in RUNNING]
 
 
-def running() -> set[str]:
-    return {release for role in UNITS for release in releases(role)}
+def all_running() -> set[str]:
+    return {release for role in UNITS for release in running_releases(role)}
 
 
-def last_words(name: str) -> str:
+def last_log_lines(name: str) -> str:
     """The end of its journal, which holds no addresses."""
     command = ["journalctl", f"--namespace={NAMESPACE}", "--unit", name, "--output=cat", "--no-pager"]
     said = subprocess.run([*command, f"--lines={LAST_LINES}"], capture_output=True, text=True)  # noqa: S603
     return said.stdout.strip()
 
 
-def start(role: str, release: str) -> None:
+def start_unit(role: str, release: str) -> None:
     """Start it and wait until it is ready. Raises Failed."""
-    name = unit(role, release)
+    name = unit_name(role, release)
     if systemctl("start", name).returncode:
-        raise Failed(f"{name} does not start; its last words:\n{last_words(name) or 'none'}")
+        raise StepFailed(f"{name} does not start; its last words:\n{last_log_lines(name) or 'none'}")
     end = time.monotonic() + READY_SECONDS
     while not is_ready(role):
-        if time.monotonic() > end or state(name) not in RUNNING:
-            raise Failed(f"{name} started, but is not ready; its last words:\n{last_words(name) or 'none'}")
+        if time.monotonic() > end or unit_state(name) not in RUNNING:
+            raise StepFailed(
+                f"{name} started, but is not ready; its last words:\n{last_log_lines(name) or 'none'}"
+            )
         time.sleep(LOOK_SECONDS)
 
 
-def until_left(role: str) -> None:
+def wait_until_drained(role: str) -> None:
     """Wait until none takes newcomers. Raises Failed."""
     end = time.monotonic() + READY_SECONDS
     while is_ready(role):
         if time.monotonic() > end:
-            raise Failed(f"{UNITS[role]} was told to end, and does not; see calln deploy logs")
+            raise StepFailed(f"{UNITS[role]} was told to end, and does not; see calln deploy logs")
         time.sleep(LOOK_SECONDS)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from config.file import Config
 from config.problems import one_line
-from deploy.doctor.operator_client import ask
+from deploy.doctor.operator_client import request_json
 from server.store import Network, StateError
 from server.store.bans import MAX_REASON, Bans, network_of
 from server.store.sqlite import FILE, Embedded
@@ -44,28 +44,28 @@ def ban_list(config: Config) -> Iterator[Bans]:
         state.close()
 
 
-def add(config: Config, options: Options) -> int:
+def add_ban(config: Config, options: Options) -> int:
     """Ban an address, or whom a report speaks of; running servers see it within a second."""
     seconds = seconds_of(options.duration)
     if bool(options.address) == bool(options.report):
         raise UsageError("name either an address or --report CODE")
     if options.report:
-        return add_reported(config.site.state_dir, options, seconds)
+        return ban_reported(config.site.state_dir, options, seconds)
     with ban_list(config) as bans:
-        ban = bans.add(network(options.address), time.time(), seconds, note(options.reason))
-    print(f"Banned {ban.network} {until(ban.until)}.")
+        ban = bans.add(parse_network(options.address), time.time(), seconds, clean_reason(options.reason))
+    print(f"Banned {ban.network} {until_text(ban.until)}.")
     return 0
 
 
-def add_reported(state_dir: Path, options: Options, seconds: int | None) -> int:
-    wish = {"code": options.report.upper(), "seconds": seconds, "reason": note(options.reason)}
-    ban = ask(state_dir, "POST", "/bans", wish)
-    print(f"Banned whom report {wish['code']} speaks of {until(ban['until'])}.")
+def ban_reported(state_dir: Path, options: Options, seconds: int | None) -> int:
+    wish = {"code": options.report.upper(), "seconds": seconds, "reason": clean_reason(options.reason)}
+    ban = request_json(state_dir, "POST", "/bans", wish)
+    print(f"Banned whom report {wish['code']} speaks of {until_text(ban['until'])}.")
     return 0
 
 
-def remove(config: Config, options: Options) -> int:
-    wanted = network(options.address)
+def remove_ban(config: Config, options: Options) -> int:
+    wanted = parse_network(options.address)
     with ban_list(config) as bans:
         removed = bans.remove(wanted)
     if not removed:
@@ -75,24 +75,24 @@ def remove(config: Config, options: Options) -> int:
     return 0
 
 
-def list_all(config: Config, _: Options) -> int:
+def list_bans(config: Config, _: Options) -> int:
     with ban_list(config) as bans:
         rows = bans.list(time.time())
     if not rows:
         print("Nobody is banned.")
     width = max((len(str(ban.network)) for ban in rows), default=0)
     for ban in rows:
-        print(f"{ban.network!s:<{width}}  {until(ban.until):<22}  {one_line(ban.reason)}".rstrip())
+        print(f"{ban.network!s:<{width}}  {until_text(ban.until):<22}  {one_line(ban.reason)}".rstrip())
     return 0
 
 
 def list_reports(config: Config, _: Options) -> int:
     """Code, time and reason; never an address."""
-    reports = ask(config.site.state_dir, "GET", "/reports")["reports"]
+    reports = request_json(config.site.state_dir, "GET", "/reports")["reports"]
     if not reports:
         print("No reports in the last half hour.")
     for report in reports:
-        print(f"{report['code']}  {moment(report['time'])}  {report['reason']}")
+        print(f"{report['code']}  {local_time(report['time'])}  {report['reason']}")
     return 0
 
 
@@ -106,21 +106,21 @@ def seconds_of(duration: str) -> int | None:
     return int(match[1]) * UNITS[match[2]]
 
 
-def network(text: str) -> Network:
+def parse_network(text: str) -> Network:
     try:
         return network_of(text)
     except ValueError as wrong:
         raise UsageError(str(wrong)) from None
 
 
-def note(reason: str) -> str:
+def clean_reason(reason: str) -> str:
     """A reason as it is kept, however it was typed."""
     return " ".join(one_line(reason).split())[:MAX_REASON]
 
 
-def until(end: int | None) -> str:
-    return "until lifted" if end is None else f"until {moment(end)}"
+def until_text(end: int | None) -> str:
+    return "until lifted" if end is None else f"until {local_time(end)}"
 
 
-def moment(seconds: float) -> str:
+def local_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

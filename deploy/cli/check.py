@@ -22,7 +22,7 @@ def run(config: Config) -> int:
     if not lacks_secret(config):
         turn_secret(config)
     site_password(config)
-    for name, value in facts(config):
+    for name, value in summary(config):
         print(f"  {name:<10} {value}")
     for warning in warnings(config):
         print(f"  look       {warning}")
@@ -30,38 +30,38 @@ def run(config: Config) -> int:
     return 0
 
 
-def facts(config: Config) -> Iterator[tuple[str, str]]:
+def summary(config: Config) -> Iterator[tuple[str, str]]:
     turn = config.turn
     host = relay_host(config)
-    yield "page", page(config)
-    yield "http", ", ".join(map(place, config.server.listen))
+    yield "page", page_url(config)
+    yield "http", ", ".join(map(host_port, config.server.listen))
     if config.server.tls_listen:
-        yield "https", ", ".join(map(place, config.server.tls_listen))
+        yield "https", ", ".join(map(host_port, config.server.tls_listen))
     yield "relay", f"{host}, listening at {', '.join(str(address) for address in turn.listen)}"
     yield "ports", f"udp {turn.relay_ports.low}-{turn.relay_ports.high} for relayed addresses"
     yield "carries", f"{promises()[turn.encrypted_only].short} (turn.encrypted_only: {turn.encrypted_only})"
-    yield "countries", countries(config)
-    yield "state", state(config)
+    yield "countries", country_source(config)
+    yield "state", state_folder(config)
 
 
-def page(config: Config) -> str:
+def page_url(config: Config) -> str:
     """The address that visitors open."""
     secure = config.server.tls_listen
-    own = f"https://{place(secure[0])}" if secure else f"http://{place(config.server.listen[0])}"
+    own = f"https://{host_port(secure[0])}" if secure else f"http://{host_port(config.server.listen[0])}"
     return config.site.url or own
 
 
-def place(listen: HostPort) -> str:
+def host_port(listen: HostPort) -> str:
     return f"[{listen.host}]:{listen.port}" if ":" in listen.host else f"{listen.host}:{listen.port}"
 
 
-def countries(config: Config) -> str:
+def country_source(config: Config) -> str:
     if config.geo.database is None:
         return "unknown (geo.database is not set); visitors are matched with anybody"
     return f"from {open_database(config.geo.database).path}"
 
 
-def state(config: Config) -> str:
+def state_folder(config: Config) -> str:
     """Where it is kept, and what the first start makes there."""
     folder = config.site.state_dir
     missing = ["this folder"] * (not folder.exists()) + ["a secret"] * lacks_secret(config)

@@ -19,8 +19,8 @@ from deploy.cli import bans, check
 from deploy.cli import relay as relays
 from deploy.cli import run as both
 from deploy.doctor import local
-from deploy.doctor.operator_client import ControlError
-from deploy.remote.orders import Halt
+from deploy.doctor.operator_client import OperatorError
+from deploy.remote.orders import DeployError
 from server import app
 from server.store import StateError
 from server.store.geo import GeoError
@@ -35,8 +35,8 @@ ENDS: tuple[tuple[type[Exception], int], ...] = (
     (ConfigError, EX_CONFIG),
     (GeoError, EX_CONFIG),
     (StateError, EX_UNAVAILABLE),
-    (ControlError, EX_UNAVAILABLE),
-    (Halt, EX_UNAVAILABLE),
+    (OperatorError, EX_UNAVAILABLE),
+    (DeployError, EX_UNAVAILABLE),
     (relay_process.Unavailable, EX_UNAVAILABLE),
     (app.Unavailable, EX_UNAVAILABLE),
 )
@@ -63,12 +63,12 @@ class Command(NamedTuple):
 
 def run_both(config: Config, options: Options) -> int:
     turn_secret(config)  # made here, before two processes ask for it
-    print(f"Calln will be at {check.page(config)} in a moment. Ctrl-C ends it.", flush=True)
+    print(f"Calln will be at {check.page_url(config)} in a moment. Ctrl-C ends it.", flush=True)
     return both.run(options.config)
 
 
-def serve(config: Config, options: Options) -> int:
-    server, ice, lock = told_server(config)
+def run_server(config: Config, options: Options) -> int:
+    server, ice, lock = server_settings(config)
     return app.run(
         config.site,
         server,
@@ -76,16 +76,16 @@ def serve(config: Config, options: Options) -> int:
         ice,
         encrypted_only=config.turn.encrypted_only,
         lock=lock,
-        read=lambda: told_server(load(options.config)),
+        read=lambda: server_settings(load(options.config)),
     )
 
 
-def told_server(config: Config) -> app.Told:
+def server_settings(config: Config) -> app.Told:
     """What a server is told, at its start and again at each reload. Raises ConfigError."""
     return config.server, ice_settings(config, turn_secret(config)), lock_of(config)
 
 
-def relay(config: Config, options: Options) -> int:
+def run_relay(config: Config, options: Options) -> int:
     return relay_process.run(lambda: relay_config(options.config), config.site.state_dir)
 
 
@@ -93,13 +93,13 @@ def run_check(config: Config, _: Options) -> int:
     return check.run(config)
 
 
-def deploying(config: Config, options: Options) -> int:
+def run_deploy(config: Config, options: Options) -> int:
     """What works on other machines is loaded when it is called: a machine that just serves has not what it
     takes. Raises Halt."""
     try:
         commands = importlib.import_module("deploy.cli.deploy")
     except ModuleNotFoundError as missing:
-        raise Halt(
+        raise DeployError(
             f"calln deploy needs {missing.name}; install it with: pip install 'calln[deploy]'"
         ) from None
     code: int = commands.COMMANDS[options.words.removeprefix("deploy ")](config, options)
@@ -127,27 +127,31 @@ ACCEPT = (
 )
 COMMANDS = (
     Command("run", "Serve everything on this machine: server and relay together.", run_both),
-    Command("serve", "Serve the page, matching and signalling.", serve),
-    Command("relay", "Run the STUN/TURN relay.", relay),
-    Command("relay sessions", "List who holds which relayed address of the running relay.", relays.sessions),
+    Command("serve", "Serve the page, matching and signalling.", run_server),
+    Command("relay", "Run the STUN/TURN relay.", run_relay),
+    Command(
+        "relay sessions", "List who holds which relayed address of the running relay.", relays.list_sessions
+    ),
     Command(
         "relay kill",
         "End a session of the running relay, or all of a user.",
-        relays.kill,
+        relays.kill_sessions,
         (
             Option("id", {"nargs": "?", "help": "the session, as calln relay sessions names it"}),
             Option("--user", {"metavar": "NAME", "help": "every session of this user"}),
         ),
     ),
-    Command("relay drain", "Have the relay take nobody new and end with its last allocation.", relays.drain),
-    Command("relay stats", "Show what the running relay holds, carried and dropped.", relays.stats),
-    Command("relay reload", "Have the running relay read its configuration anew.", relays.reload),
+    Command(
+        "relay drain", "Have the relay take nobody new and end with its last allocation.", relays.drain_relay
+    ),
+    Command("relay stats", "Show what the running relay holds, carried and dropped.", relays.show_stats),
+    Command("relay reload", "Have the running relay read its configuration anew.", relays.reload_relay),
     Command("check", "Read the configuration and say what it comes to.", run_check),
     Command("doctor", "Look at this machine and the running relay, and say what to do.", local.run),
     Command(
         "ban add",
         "Ban an address or a network; its open pages are closed within a second.",
-        bans.add,
+        bans.add_ban,
         (
             Option("address", {**ADDRESS.settings, "nargs": "?"}),
             Option(
@@ -159,25 +163,27 @@ COMMANDS = (
             ),
         ),
     ),
-    Command("ban list", "List the bans in force.", bans.list_all),
-    Command("ban remove", "Lift a ban.", bans.remove, (ADDRESS,)),
+    Command("ban list", "List the bans in force.", bans.list_bans),
+    Command("ban remove", "Lift a ban.", bans.remove_ban, (ADDRESS,)),
     Command("reports", "List what visitors reported in the last half hour.", bans.list_reports),
-    Command("deploy init", "Ask six questions and write the configuration file.", deploying, (), reads=False),
-    Command("deploy plan", "Show what apply would do to each machine; changes nothing.", deploying, ACCEPT),
-    Command("deploy apply", "Bring every machine to what the file says; calls go on.", deploying, ACCEPT),
     Command(
-        "deploy status", "Show which release serves on each machine, and which drain.", deploying, ACCEPT
+        "deploy init", "Ask six questions and write the configuration file.", run_deploy, (), reads=False
+    ),
+    Command("deploy plan", "Show what apply would do to each machine; changes nothing.", run_deploy, ACCEPT),
+    Command("deploy apply", "Bring every machine to what the file says; calls go on.", run_deploy, ACCEPT),
+    Command(
+        "deploy status", "Show which release serves on each machine, and which drain.", run_deploy, ACCEPT
     ),
     Command(
         "deploy doctor",
         "Try everything from here and on each machine, and say what to do.",
-        deploying,
+        run_deploy,
         ACCEPT,
     ),
     Command(
         "deploy logs",
         "Show what the services said.",
-        deploying,
+        run_deploy,
         (
             *ACCEPT,
             Option("--lines", {"type": int, "default": 100, "help": "how many (default: 100)"}),
@@ -187,7 +193,7 @@ COMMANDS = (
     Command(
         "deploy rollback",
         "Go back to an earlier release and its configuration; calls go on.",
-        deploying,
+        run_deploy,
         (
             *ACCEPT,
             Option(
@@ -198,7 +204,7 @@ COMMANDS = (
     Command(
         "deploy secrets rotate",
         "Give server and relay a new secret; calls go on.",
-        deploying,
+        run_deploy,
         (
             *ACCEPT,
             Option(
@@ -215,7 +221,7 @@ COMMANDS = (
     Command(
         "deploy backup",
         "Fetch each machine's configuration, secrets, certificates and bans.",
-        deploying,
+        run_deploy,
         (
             *ACCEPT,
             Option(
@@ -226,19 +232,19 @@ COMMANDS = (
     Command(
         "deploy restore",
         "Put a backup onto a machine.",
-        deploying,
+        run_deploy,
         (*ACCEPT, Option("file", {"type": Path, "help": "as calln deploy backup wrote it"})),
     ),
     Command(
         "deploy proxy",
         "Print a site's configuration for a web server in front.",
-        deploying,
+        run_deploy,
         (Option("kind", {"choices": ("nginx", "caddy", "apache")}),),
     ),
     Command(
         "deploy destroy",
         "Take Calln off the machines; its data stays unless --purge.",
-        deploying,
+        run_deploy,
         (
             *ACCEPT,
             Option(

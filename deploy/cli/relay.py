@@ -8,23 +8,23 @@ from typing import Any
 
 from config.file import Config
 from deploy.cli.bans import UsageError
-from deploy.doctor.operator_client import RELAY, ask
+from deploy.doctor.operator_client import RELAY, request_json
 
 Options = argparse.Namespace
 
 COLUMNS = ("id", "user", "client", "seconds_left", "permissions", "channels", "flows")
 
 
-def tell(config: Config, path: str, wish: object = None) -> Any:
-    return ask(config.site.state_dir, "POST", path, wish, RELAY)
+def post(config: Config, path: str, wish: object = None) -> Any:
+    return request_json(config.site.state_dir, "POST", path, wish, RELAY)
 
 
-def look(config: Config, path: str) -> Any:
-    return ask(config.site.state_dir, "GET", path, whom=RELAY)
+def get(config: Config, path: str) -> Any:
+    return request_json(config.site.state_dir, "GET", path, whom=RELAY)
 
 
-def sessions(config: Config, _: Options) -> int:
-    found = look(config, "/sessions")["sessions"]
+def list_sessions(config: Config, _: Options) -> int:
+    found = get(config, "/sessions")["sessions"]
     if not found:
         print("Nobody holds a relayed address.")
         return 0
@@ -40,29 +40,29 @@ def printable(cell: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in cell)
 
 
-def kill(config: Config, options: Options) -> int:
+def kill_sessions(config: Config, options: Options) -> int:
     if bool(options.id) == bool(options.user):
         raise UsageError("name either a session or --user NAME")
     wish = {"id": options.id} if options.id else {"user": options.user}
-    print(f"Sessions ended: {tell(config, '/kill', wish)['ended']}.")
+    print(f"Sessions ended: {post(config, '/kill', wish)['ended']}.")
     return 0
 
 
-def drain(config: Config, _: Options) -> int:
-    left = tell(config, "/drain")["sessions"]
+def drain_relay(config: Config, _: Options) -> int:
+    left = post(config, "/drain")["sessions"]
     print(f"The relay takes nobody new, and ends with the last of {left} sessions.")
     return 0
 
 
-def stats(config: Config, _: Options) -> int:
-    for figure in look(config, "/stats")["figures"]:
+def show_stats(config: Config, _: Options) -> int:
+    for figure in get(config, "/stats")["figures"]:
         name = figure["name"].removeprefix("calln_relay_").removesuffix("_total").replace("_", " ")
         print(" ".join([f"{figure['value']:>14.0f}", name, *figure["labels"].values()]))
     return 0
 
 
-def reload(config: Config, _: Options) -> int:
-    waiting = tell(config, "/reload")["waiting"]
+def reload_relay(config: Config, _: Options) -> int:
+    waiting = post(config, "/reload")["waiting"]
     print("The relay goes by the new configuration.")
     if waiting:
         keys = ", ".join(f"turn.{key}" for key in waiting)

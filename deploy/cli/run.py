@@ -26,25 +26,25 @@ def run(config: Path | None) -> int:
 
     The first SIGINT or SIGTERM lets running calls end (server first, then relay), a second one ends them.
     """
-    parts = [start("relay", config), start("serve", config)]
+    parts = [start_part("relay", config), start_part("serve", config)]
     asked: list[int] = []
-    forward = on_signal(asked, parts)
+    forward = forward_to(asked, parts)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, forward)
     try:
-        return wait(parts, asked)
+        return wait_for_first_end(parts, asked)
     finally:
         for part in parts:
-            end(part)
+            end_part(part)
 
 
-def start(word: str, config: Path | None) -> Part:
+def start_part(word: str, config: Path | None) -> Part:
     """In a session of its own: Ctrl-C in the terminal reaches us alone, and we pass it on in order."""
     command = [sys.executable, "-m", "deploy.cli", word, *(["--config", str(config)] if config else [])]
     return Part(word, subprocess.Popen(command, start_new_session=True))  # noqa: S603  # our own command line
 
 
-def on_signal(asked: list[int], parts: list[Part]) -> Callable[[int, FrameType | None], None]:
+def forward_to(asked: list[int], parts: list[Part]) -> Callable[[int, FrameType | None], None]:
     def forward(number: int, _: FrameType | None) -> None:
         asked.append(number)
         if len(asked) == 1:
@@ -56,7 +56,7 @@ def on_signal(asked: list[int], parts: list[Part]) -> Callable[[int, FrameType |
     return forward
 
 
-def wait(parts: list[Part], asked: list[int]) -> int:
+def wait_for_first_end(parts: list[Part], asked: list[int]) -> int:
     while True:
         for part in parts:
             try:
@@ -68,7 +68,7 @@ def wait(parts: list[Part], asked: list[int]) -> int:
             return code if not asked or code > 0 else 0
 
 
-def end(part: Part) -> None:
+def end_part(part: Part) -> None:
     """At once: each part takes the second signal for the last word, and two of a kind may arrive as one."""
     for number in (signal.SIGTERM, signal.SIGINT):
         part.process.send_signal(number)

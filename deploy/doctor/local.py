@@ -16,9 +16,9 @@ from config.file import Config
 from config.ice import relay_host, speaks_tls
 from config.problems import ConfigError
 from config.secrets import turn_secrets
-from deploy.doctor.machine import Finding, Patient, buffers, clock, descriptors
-from deploy.doctor.operator_client import RELAY, ControlError, ask
-from deploy.doctor.trial_call import NoEcho, echo, reached_at
+from deploy.doctor.machine import Finding, LocalMachine, check_buffers, check_clock, check_descriptors
+from deploy.doctor.operator_client import RELAY, OperatorError, request_json
+from deploy.doctor.trial_call import TrialFailed, client_address, make_trial_call
 from host.certificates import untimely
 from host.tls import BadCertificate
 from turn.config.section import Turn
@@ -67,7 +67,7 @@ REFUSALS = (
 
 def run(config: Config, _: Options) -> int:
     """Print every finding; 0 where all is well, else 1."""
-    patient = Patient(config, figures_of(config))
+    patient = LocalMachine(config, relay_figures(config))
     sound = True
     for check in CHECKS:
         for finding in check(patient):
@@ -78,15 +78,17 @@ def run(config: Config, _: Options) -> int:
     return 0 if sound else 1
 
 
-def figures_of(config: Config) -> list[dict[str, Any]] | None:
+def relay_figures(config: Config) -> list[dict[str, Any]] | None:
     try:
-        figures: list[dict[str, Any]] = ask(config.site.state_dir, "GET", "/stats", whom=RELAY)["figures"]
-    except ControlError:
+        figures: list[dict[str, Any]] = request_json(config.site.state_dir, "GET", "/stats", whom=RELAY)[
+            "figures"
+        ]
+    except OperatorError:
         return None
     return figures
 
 
-def configuration(patient: Patient) -> Iterator[Finding]:
+def check_configuration(patient: LocalMachine) -> Iterator[Finding]:
     try:
         turn_secrets(patient.config)
     except ConfigError as problem:
@@ -95,7 +97,7 @@ def configuration(patient: Patient) -> Iterator[Finding]:
         yield Finding(True, "The configuration can be used.")
 
 
-def ports(patient: Patient) -> Iterator[Finding]:
+def check_ports(patient: LocalMachine) -> Iterator[Finding]:
     listening = patient.config.turn.listen
     if patient.figures is not None:
         yield Finding(True, f"The relay runs, at {', '.join(map(str, listening))}.")
@@ -105,10 +107,10 @@ def ports(patient: Patient) -> Iterator[Finding]:
         False, f"No relay answers at {place}.", "start it (calln run or calln relay), then ask again"
     )
     for address in listening:
-        yield port(address)
+        yield check_port(address)
 
 
-def port(address: Address) -> Finding:
+def check_port(address: Address) -> Finding:
     kind = socket.SOCK_DGRAM if address.transport == "udp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET6 if len(address.ip) == 16 else socket.AF_INET, kind) as sock:
         try:
@@ -121,11 +123,11 @@ def port(address: Address) -> Finding:
     return Finding(True, f"{address} is free.")
 
 
-def outside(patient: Patient) -> Iterator[Finding]:
+def check_public_address(patient: LocalMachine) -> Iterator[Finding]:
     for size in sorted({len(address.ip) for address in patient.config.turn.listen}):
         local = local_address(patient.config.turn, size)
         if local is not None:
-            yield address_outside(patient.config, local)
+            yield public_address_finding(patient.config, local)
         elif size == 4:
             yield Finding(
                 False, "This machine has no way to the IPv4 Internet.", "connect it, or see its routes"
@@ -134,7 +136,7 @@ def outside(patient: Patient) -> Iterator[Finding]:
             yield Finding(True, "No IPv6 here; visitors reach the relay by IPv4.")
 
 
-def address_outside(config: Config, local: bytes) -> Finding:
+def public_address_finding(config: Config, local: bytes) -> Finding:
     """Whether others reach us at what they are told."""
     turn, here = config.turn, ip_address(local)
     if here.is_loopback:
@@ -162,7 +164,7 @@ def address_outside(config: Config, local: bytes) -> Finding:
     )
 
 
-def nat(patient: Patient) -> Iterator[Finding]:
+def check_nat(patient: LocalMachine) -> Iterator[Finding]:
     """The kind of NAT in front; asked only where the file names a server, and of the first one."""
     turn = patient.config.turn
     local = local_address(turn, 4)
@@ -186,18 +188,18 @@ def nat(patient: Patient) -> Iterator[Finding]:
     yield Finding(kind in PASSABLE, f"In front of this machine: {kind}.", advice)
 
 
-def trial(patient: Patient) -> Iterator[Finding]:
+def check_calls(patient: LocalMachine) -> Iterator[Finding]:
     """A real allocation and words through it, by each transport and family."""
     if patient.figures is None:
         return
     credential = mint(turn_secrets(patient.config)[0], "doctor", int(time.time()) + TRIAL_SECONDS)
     for listener in filter(is_reachable, patient.config.turn.listen):
-        if counts_as_proxy(listener, patient.config.turn):
+        if is_trusted_proxy(listener, patient.config.turn):
             yield Finding(True, f"{listener} believes this machine to be a proxy: try a call through yours.")
             continue
         try:
-            echo(listener, credential)
-        except NoEcho as why:
+            make_trial_call(listener, credential)
+        except TrialFailed as why:
             advice = "is the relay told the same secret, and does a firewall drop this?"
             yield Finding(False, f"A call in small through {listener} failed: {why}.", advice)
         else:
@@ -209,15 +211,15 @@ def is_reachable(listener: Address) -> bool:
     return any(listener.ip) or len(listener.ip) == 4 or source_towards(FAR[len(listener.ip)]) is not None
 
 
-def counts_as_proxy(listener: Address, turn: Turn) -> bool:
+def is_trusted_proxy(listener: Address, turn: Turn) -> bool:
     """Whether what this machine itself says to a listener would have to begin with a proxy's header."""
-    here = ip_address(reached_at(listener)[0])  # who speaks to an own address speaks from it
+    here = ip_address(client_address(listener)[0])  # who speaks to an own address speaks from it
     return any(here in network for network in turn.proxies)
 
 
-def certificate(patient: Patient) -> Iterator[Finding]:
+def check_certificate(patient: LocalMachine) -> Iterator[Finding]:
     """Whether the file can be shown, and a browser would trust what the relay shows."""
-    illness = certificate_file(patient.config)
+    illness = check_certificate_file(patient.config)
     if illness is not None:
         yield illness
         return
@@ -225,11 +227,11 @@ def certificate(patient: Patient) -> Iterator[Finding]:
         return
     turn, host = patient.config.turn, relay_host(patient.config)
     for listener in filter(is_reachable, turn.listen):
-        if speaks_tls(listener, turn) and not counts_as_proxy(listener, turn):
-            yield trusted(reached_at(listener), host)
+        if speaks_tls(listener, turn) and not is_trusted_proxy(listener, turn):
+            yield check_trust(client_address(listener), host)
 
 
-def certificate_file(config: Config) -> Finding | None:
+def check_certificate_file(config: Config) -> Finding | None:
     files = from_config.certificate(config.turn)
     try:
         wrong = untimely(files) if files else None
@@ -243,7 +245,7 @@ def certificate_file(config: Config) -> Finding | None:
     return Finding(False, f"The certificate in {files.chain} {wrong}: nobody gets in by TLS.", advice)
 
 
-def trusted(place: tuple[str, int], host: str) -> Finding:
+def check_trust(place: tuple[str, int], host: str) -> Finding:
     context = ssl.create_default_context()
     try:
         with (
@@ -262,7 +264,7 @@ def trusted(place: tuple[str, int], host: str) -> Finding:
     return Finding(days >= RENEW_DAYS, f"The certificate is good for {days} days.", "renew it now")
 
 
-def refusals(patient: Patient) -> Iterator[Finding]:
+def check_refusals(patient: LocalMachine) -> Iterator[Finding]:
     if patient.figures is None:
         return
     refused = False
@@ -280,15 +282,15 @@ def refusals(patient: Patient) -> Iterator[Finding]:
         yield Finding(True, "No limit has refused anybody since the relay's start.")
 
 
-CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
-    configuration,
-    ports,
-    outside,
-    nat,
-    trial,
-    certificate,
-    buffers,
-    descriptors,
-    clock,
-    refusals,
+CHECKS: tuple[Callable[[LocalMachine], Iterator[Finding]], ...] = (
+    check_configuration,
+    check_ports,
+    check_public_address,
+    check_nat,
+    check_calls,
+    check_certificate,
+    check_buffers,
+    check_descriptors,
+    check_clock,
+    check_refusals,
 )

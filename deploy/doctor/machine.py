@@ -28,14 +28,14 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-class Patient(NamedTuple):
+class LocalMachine(NamedTuple):
     """What is looked at: a configuration, and the figures of its relay, if that runs."""
 
     config: Config
     figures: list[dict[str, Any]] | None
 
 
-def buffers(patient: Patient) -> Iterator[Finding]:
+def check_buffers(patient: LocalMachine) -> Iterator[Finding]:
     granted = int(RECEIVE_LIMIT.read_text())
     yield Finding(
         granted >= LISTENER_BUFFER,
@@ -44,11 +44,11 @@ def buffers(patient: Patient) -> Iterator[Finding]:
     )
 
 
-def descriptors(patient: Patient) -> Iterator[Finding]:
+def check_descriptors(patient: LocalMachine) -> Iterator[Finding]:
     """Of the relay that runs, else of one that would be started here."""
     limits = patient.config.turn.limits
     need = limits.allocations * SOCKETS_PER_ALLOCATION + limits.connections + SPARE_SOCKETS
-    may = allowed(patient.figures)
+    may = allowed_files(patient.figures)
     who = "A relay started here" if patient.figures is None else "The relay"
     yield Finding(
         may >= need,
@@ -57,7 +57,7 @@ def descriptors(patient: Patient) -> Iterator[Finding]:
     )
 
 
-def allowed(figures: list[dict[str, Any]] | None) -> float:
+def allowed_files(figures: list[dict[str, Any]] | None) -> float:
     """Files; a relay without a limit says none."""
     if figures is not None:
         said = [figure["value"] for figure in figures if figure["name"] == "calln_relay_files_allowed"]
@@ -66,7 +66,7 @@ def allowed(figures: list[dict[str, Any]] | None) -> float:
     return math.inf if hard == resource.RLIM_INFINITY else hard
 
 
-def clock(patient: Patient) -> Iterator[Finding]:
+def check_clock(patient: LocalMachine) -> Iterator[Finding]:
     """Credentials carry a time: server and relay must agree on it."""
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
     if state < 0 and ctypes.get_errno() == errno.EPERM:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from host.unix_socket import living
 
-PATIENCE = 5.0  # seconds for an answer; they are on this machine
+TIMEOUT = 5.0  # seconds for an answer; they are on this machine
 
 
-class Whom(NamedTuple):
+class Endpoint(NamedTuple):
     """A socket in site.state_dir, and who listens there when which command runs."""
 
     socket: str
@@ -21,11 +21,11 @@ class Whom(NamedTuple):
     command: str
 
 
-SERVER = Whom("server.sock", "server", "calln serve")
-RELAY = Whom("relay.sock", "relay", "calln relay")
+SERVER = Endpoint("server.sock", "server", "calln serve")
+RELAY = Endpoint("relay.sock", "relay", "calln relay")
 
 
-class ControlError(Exception):
+class OperatorError(Exception):
     """It does not answer, or refuses; says what to do."""
 
 
@@ -33,12 +33,12 @@ class UnixConnection(http.client.HTTPConnection):
     """HTTP to a Unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=PATIENCE)
+        super().__init__("localhost", timeout=TIMEOUT)
         self.path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(PATIENCE)
+        self.sock.settimeout(TIMEOUT)
         try:
             self.sock.connect(str(self.path))
         except (ConnectionRefusedError, FileNotFoundError):
@@ -50,7 +50,9 @@ class UnixConnection(http.client.HTTPConnection):
             self.sock.connect(str(older[0]))
 
 
-def ask(state_dir: Path, method: str, path: str, wish: object = None, whom: Whom = SERVER) -> Any:
+def request_json(
+    state_dir: Path, method: str, path: str, wish: object = None, whom: Endpoint = SERVER
+) -> Any:
     """The answer's JSON. Raises ControlError."""
     place = state_dir / whom.socket
     connection = UnixConnection(place)
@@ -61,9 +63,11 @@ def ask(state_dir: Path, method: str, path: str, wish: object = None, whom: Whom
         answer = json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ControlError(f"no {whom.name} answers at {place} ({why}); is {whom.command} running?") from None
+        raise OperatorError(
+            f"no {whom.name} answers at {place} ({why}); is {whom.command} running?"
+        ) from None
     finally:
         connection.close()
     if response.status != http.HTTPStatus.OK:
-        raise ControlError(answer.get("message", f"the {whom.name} refused ({response.status})"))
+        raise OperatorError(answer.get("message", f"the {whom.name} refused ({response.status})"))
     return answer

@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 from deploy.doctor.local import RENEW_DAYS
 from deploy.doctor.machine import Finding
-from deploy.doctor.trial_call import NoEcho, echo
+from deploy.doctor.trial_call import TrialFailed, make_trial_call
 from deploy.remote.hosts import Target
 from deploy.remote.render import HTTP, HTTPS, TURN, TURNS
 from turn.credentials import MintedCredential
 from turn.flows import Address, Transport
 from turn.service.public_address import FAR, source_towards
 
-SECONDS = 5.0
+TIMEOUT = 5.0
 
 
-class Patient(NamedTuple):
+class RemoteMachine(NamedTuple):
     """A machine as it is seen from here; `root` is the authority's certificate where it is our own."""
 
     target: Target
@@ -31,25 +31,25 @@ class Patient(NamedTuple):
     context: ssl.SSLContext
 
 
-def look(target: Target, credential: MintedCredential | None, root: str | None = None) -> Iterator[Finding]:
+def check_target(target: Target, credential: MintedCredential | None, root: str | None = None) -> Iterator[Finding]:
     """All findings; without a name that can be resolved, that alone."""
-    addresses = resolved(target.name)
+    addresses = resolve(target.name)
     if not addresses:
         yield Finding(
             False, f"{target.name} is not in the DNS.", "add an A record (and AAAA) with its address"
         )
         return
-    ours = [address for address in addresses if can_be_tried(address)]
+    ours = [address for address in addresses if is_routable(address)]
     if len(ours) < len(addresses):
         yield Finding(True, "No IPv6 here: the machine's IPv6 address was not tried.")
     if not ours:
         return
-    patient = Patient(target, ours, credential, ssl.create_default_context(cafile=root))
+    patient = RemoteMachine(target, ours, credential, ssl.create_default_context(cafile=root))
     for check in CHECKS:
         yield from check(patient)
 
 
-def resolved(name: str) -> list[str]:
+def resolve(name: str) -> list[str]:
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except OSError:
@@ -57,16 +57,16 @@ def resolved(name: str) -> list[str]:
     return list(dict.fromkeys(str(row[4][0]) for row in found))
 
 
-def can_be_tried(address: str) -> bool:
+def is_routable(address: str) -> bool:
     """Whether this side has a way to addresses of that family."""
     packed = ip_address(address).packed
     return len(packed) == 4 or ip_address(packed).is_loopback or source_towards(FAR[len(packed)]) is not None
 
 
-def name(patient: Patient) -> Iterator[Finding]:
+def check_name(patient: RemoteMachine) -> Iterator[Finding]:
     """Whether visitors are led to where SSH goes."""
     host, wanted = patient.target.host, patient.target.name
-    there = [] if host.is_local else resolved(host.address.address)
+    there = [] if host.is_local else resolve(host.address.address)
     says = ", ".join(patient.addresses)
     if there and not set(there) & set(patient.addresses):
         advice = f"have the DNS lead {wanted} to the machine; behind NAT this may be right"
@@ -75,20 +75,20 @@ def name(patient: Patient) -> Iterator[Finding]:
         yield Finding(True, f"{wanted} leads to {says}.")
 
 
-def ports(patient: Patient) -> Iterator[Finding]:
+def check_ports(patient: RemoteMachine) -> Iterator[Finding]:
     for port in tcp_ports(patient):
         for address in patient.addresses:
-            yield reached(address, port)
+            yield check_tcp_port(address, port)
 
 
-def tcp_ports(patient: Patient) -> list[int]:
+def tcp_ports(patient: RemoteMachine) -> list[int]:
     wanted = [HTTP, HTTPS] * patient.target.serves + [TURN, TURNS] * patient.target.relays
     return wanted if patient.target.serves else [*wanted, HTTPS]
 
 
-def reached(address: str, port: int) -> Finding:
+def check_tcp_port(address: str, port: int) -> Finding:
     try:
-        socket.create_connection((address, port), SECONDS).close()
+        socket.create_connection((address, port), TIMEOUT).close()
     except OSError as error:
         why = "does not answer" if isinstance(error, TimeoutError) else str(error.strerror or error).lower()
         return Finding(
@@ -99,20 +99,20 @@ def reached(address: str, port: int) -> Finding:
     return Finding(True, f"TCP port {port} answers at {address}.")
 
 
-def certificate(patient: Patient) -> Iterator[Finding]:
+def check_certificates(patient: RemoteMachine) -> Iterator[Finding]:
     for port in tls_ports(patient):
-        yield shown(patient, port)
+        yield check_certificate(patient, port)
 
 
-def tls_ports(patient: Patient) -> list[int]:
+def tls_ports(patient: RemoteMachine) -> list[int]:
     return [HTTPS] + [TURNS] * patient.target.relays
 
 
-def shown(patient: Patient, port: int) -> Finding:
+def check_certificate(patient: RemoteMachine, port: int) -> Finding:
     wanted = patient.target.name
     try:
         with (
-            socket.create_connection((patient.addresses[0], port), SECONDS) as plain,
+            socket.create_connection((patient.addresses[0], port), TIMEOUT) as plain,
             patient.context.wrap_socket(plain, server_hostname=wanted) as tls,
         ):
             ends = ssl.cert_time_to_seconds(str((tls.getpeercert() or {})["notAfter"]))
@@ -130,10 +130,10 @@ def shown(patient: Patient, port: int) -> Finding:
     )
 
 
-def page(patient: Patient) -> Iterator[Finding]:
+def check_page(patient: RemoteMachine) -> Iterator[Finding]:
     if not patient.target.serves:
         return
-    line = http.client.HTTPSConnection(patient.target.name, timeout=SECONDS, context=patient.context)
+    line = http.client.HTTPSConnection(patient.target.name, timeout=TIMEOUT, context=patient.context)
     try:
         line.request("GET", "/")
         status = line.getresponse().status
@@ -149,7 +149,7 @@ def page(patient: Patient) -> Iterator[Finding]:
         line.close()
 
 
-def calls(patient: Patient) -> Iterator[Finding]:
+def check_calls(patient: RemoteMachine) -> Iterator[Finding]:
     """A relayed call in small, by each transport and port that browsers are told of."""
     if patient.credential is None:
         yield Finding(False, "No calls were tried: nothing is deployed there yet.", "calln deploy apply")
@@ -160,16 +160,22 @@ def calls(patient: Patient) -> Iterator[Finding]:
         if port == HTTPS and not shared and patient.target.serves:
             continue
         for address in patient.addresses:
-            yield call(Address.of(address, port, transport), patient.credential)
+            yield check_call(Address.of(address, port, transport), patient.credential)
 
 
-def call(listener: Address, credential: MintedCredential) -> Finding:
+def check_call(listener: Address, credential: MintedCredential) -> Finding:
     try:
-        echo(listener, credential)
-    except NoEcho as why:
+        make_trial_call(listener, credential)
+    except TrialFailed as why:
         advice = "is the port open in every firewall, and the range turn.relay_ports over UDP?"
         return Finding(False, f"A call in small through {listener} failed: {why}.", advice)
     return Finding(True, f"A call in small went through {listener}.")
 
 
-CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (name, ports, certificate, page, calls)
+CHECKS: tuple[Callable[[RemoteMachine], Iterator[Finding]], ...] = (
+    check_name,
+    check_ports,
+    check_certificates,
+    check_page,
+    check_calls,
+)

@@ -19,7 +19,7 @@ from turn.credentials import MintedCredential
 from turn.flows import Address
 from turn.service.public_address import FAR, source_towards
 
-PATIENCE = 8.0  # seconds for all of it; on one machine it takes a tenth of one
+TIMEOUT = 8.0  # seconds for all of it; on one machine it takes a tenth of one
 AGAIN_SECONDS = 0.2
 CLOSING_SECONDS = 0.25  # TLS says goodbye after the ear was told, and a refused client closes unheard
 UFRAGS = ("does", "echo")  # of the two ends
@@ -28,18 +28,18 @@ FIRST_PRIORITY = 0x7EFFFFFF  # of a peer-reflexive candidate (RFC 8445 §5.1.2.1
 LOOPBACK = {4: "127.0.0.1", 16: "::1"}
 
 
-class NoEcho(Exception):
+class TrialFailed(Exception):
     """What went wrong on the way, in a few words."""
 
 
-class Words(NamedTuple):
+class Check(NamedTuple):
     """What one end asks, and what the other answers."""
 
-    question: bytes
-    answer: bytes
+    request: bytes
+    response: bytes
 
 
-def words(which: int) -> Words:
+def connectivity_check(which: int) -> Check:
     """A check of ICE from one of the two ends, and its answer."""
     other = 1 - which
     asked = Message(Method.BINDING, Class.REQUEST)
@@ -49,29 +49,29 @@ def words(which: int) -> Words:
     answered.attributes["XOR-MAPPED-ADDRESS"] = (LOOPBACK[4], 1)  # where to is of no matter here
     for message in (asked, answered):
         message.add_message_integrity(PASSWORDS[other])
-    return Words(bytes(asked), bytes(answered))
+    return Check(bytes(asked), bytes(answered))
 
 
-class Ear(asyncio.DatagramProtocol):
+class CallEnd(asyncio.DatagramProtocol):
     """One of the two ends: answers what the other asks, and hears what it answers."""
 
-    def __init__(self, asks: Words, hears: Words) -> None:
-        self.asks, self.hears = asks, hears
-        self.heard = asyncio.Event()
+    def __init__(self, asks: Check, hears: Check) -> None:
+        self.own, self.other = asks, hears
+        self.answered = asyncio.Event()
         self.closed = asyncio.Event()
         self.transport: TurnTransport | None = None  # what it answers by
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if data == self.hears.question and self.transport is not None:
-            self.transport.sendto(self.hears.answer, addr)
-        if data == self.asks.answer:
-            self.heard.set()
+        if data == self.other.request and self.transport is not None:
+            self.transport.sendto(self.other.response, addr)
+        if data == self.own.response:
+            self.answered.set()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed.set()
 
 
-def reached_at(listener: Address) -> tuple[str, int]:
+def client_address(listener: Address) -> tuple[str, int]:
     """Where a client on this machine finds a listener: a wildcard by the address that others see too."""
     if any(listener.ip):
         return listener.host, listener.port
@@ -80,27 +80,27 @@ def reached_at(listener: Address) -> tuple[str, int]:
     return host, listener.port
 
 
-def echo(listener: Address, credential: MintedCredential) -> None:
+def make_trial_call(listener: Address, credential: MintedCredential) -> None:
     """Two allocations, and through both a question and its answer in both directions. Raises NoEcho."""
     try:
-        asyncio.run(asyncio.wait_for(talk(listener, credential), PATIENCE))
+        asyncio.run(asyncio.wait_for(hold_call(listener, credential), TIMEOUT))
     except TransactionError as error:
-        raise NoEcho(str(error) or "no answer") from None
+        raise TrialFailed(str(error) or "no answer") from None
     except ssl.SSLError as error:
-        raise NoEcho(error.reason or "no TLS") from None
+        raise TrialFailed(error.reason or "no TLS") from None
     except (OSError, TimeoutError) as error:
-        raise NoEcho(os.strerror(error.errno) if error.errno else "no answer") from None
+        raise TrialFailed(os.strerror(error.errno) if error.errno else "no answer") from None
 
 
-async def talk(listener: Address, credential: MintedCredential) -> None:
+async def hold_call(listener: Address, credential: MintedCredential) -> None:
     transports: list[TurnTransport] = []
-    said = words(0), words(1)
-    ears = [Ear(*said), Ear(*said[::-1])]
+    said = connectivity_check(0), connectivity_check(1)
+    ears = [CallEnd(*said), CallEnd(*said[::-1])]
     try:
         for ear in ears:
-            ear.transport = await allocate(listener, credential, ear)
+            ear.transport = await open_allocation(listener, credential, ear)
             transports.append(ear.transport)
-        await asyncio.gather(*(speak(transports, ears, which) for which in (0, 1)))
+        await asyncio.gather(*(send_until_answered(transports, ears, which) for which in (0, 1)))
     finally:
         for transport in transports:
             transport.close()
@@ -108,10 +108,10 @@ async def talk(listener: Address, credential: MintedCredential) -> None:
         await asyncio.sleep(CLOSING_SECONDS)
 
 
-async def allocate(listener: Address, credential: MintedCredential, ear: Ear) -> TurnTransport:
+async def open_allocation(listener: Address, credential: MintedCredential, ear: CallEnd) -> TurnTransport:
     transport, _ = await create_turn_endpoint(
         lambda: ear,
-        server_addr=reached_at(listener),
+        server_addr=client_address(listener),
         username=credential.username,
         password=credential.password,
         transport="udp" if listener.transport == "udp" else "tcp",
@@ -127,9 +127,11 @@ def unverified() -> ssl.SSLContext:
     return context
 
 
-async def speak(transports: Sequence[TurnTransport], ears: Sequence[Ear], which: int) -> None:
+async def send_until_answered(
+    transports: Sequence[TurnTransport], ears: Sequence[CallEnd], which: int
+) -> None:
     """To the other's relayed address, until the answer is heard: the first words may come too early."""
     there = transports[1 - which].get_extra_info("sockname")
-    while not ears[which].heard.is_set():
-        transports[which].sendto(ears[which].asks.question, there)
+    while not ears[which].answered.is_set():
+        transports[which].sendto(ears[which].own.request, there)
         await asyncio.sleep(AGAIN_SECONDS)

@@ -10,7 +10,7 @@ from deploy.remote.render import Traits
 from deploy.remote.steps import File
 
 
-class Known(NamedTuple):
+class RemoteFile(NamedTuple):
     """A file that is there. Of a secret the text is not known."""
 
     sha256: str
@@ -19,7 +19,7 @@ class Known(NamedTuple):
     group: str
     text: str | None
 
-    def is_like(self, file: File) -> bool:
+    def has_same(self, file: File) -> bool:
         same = hashlib.sha256(file.text.encode()).hexdigest() == self.sha256
         return same and (self.mode, self.owner, self.group) == (file.mode, file.owner, file.group)
 
@@ -44,7 +44,7 @@ class Facts(NamedTuple):
     addresses: frozenset[str]
     free: int
     packages: frozenset[str]
-    files: Mapping[str, Known]
+    files: Mapping[str, RemoteFile]
     releases: tuple[str, ...]
     current: str | None
     config: str | None
@@ -63,17 +63,17 @@ class Facts(NamedTuple):
         return self.units.get(unit) in ("active", "reloading")
 
 
-def question(paths: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:
+def facts_order(paths: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:
     """What the machine is asked."""
     return {"do": "look", "paths": list(paths), "packages": list(packages)}
 
 
-def facts_of(answer: Mapping[str, Any]) -> Facts:
+def parse_facts(answer: Mapping[str, Any]) -> Facts:
     """From the machine's answer."""
     made = {
         "addresses": frozenset(answer["addresses"]),
         "packages": frozenset(answer["packages"]),
-        "files": {path: Known(**known) for path, known in answer["files"].items()},
+        "files": {path: RemoteFile(**known) for path, known in answer["files"].items()},
         "releases": tuple(answer["releases"]),
         "holders": tuple(Holder(**holder) for holder in answer["holders"]),
         "chains": tuple(answer["chains"]),

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from config.deploy import Destination, Host, Role
 from config.file import Config, parse
 from config.problems import ConfigError
-from config.yaml_text import compose, read
+from config.yaml_text import compose, read_text
 
 Values = Mapping[str, Mapping[str, Any]]
 
 
-class Wish(NamedTuple):
+class ConfigFile(NamedTuple):
     """What the operator wrote: checked, and as plain values, which become a machine's own configuration."""
 
     config: Config
@@ -39,31 +39,31 @@ class Target(NamedTuple):
         return "turn" in self.roles
 
 
-def wish(path: Path) -> Wish:
+def read_config_file(path: Path) -> ConfigFile:
     """Raises ConfigError."""
-    return wished(read(path), path)
+    return parse_config_file(read_text(path), path)
 
 
-def wished(text: str, path: Path) -> Wish:
+def parse_config_file(text: str, path: Path) -> ConfigFile:
     """Raises ConfigError."""
     config = parse(text, path)
     _, values = compose(text, path)
     kept = values if isinstance(values, dict) else {}
-    return Wish(config, {name: section or {} for name, section in kept.items()})
+    return ConfigFile(config, {name: section or {} for name, section in kept.items()})
 
 
 def targets(config: Config) -> tuple[Target, ...]:
     """Raises ConfigError for what no machine could be made of."""
     site = site_name(config)
     hosts = config.deploy.hosts or (Host(address=Destination("root", site, 22)),)
-    made = tuple(Target(host, name_of(host, site), host.roles) for host in hosts)
-    refuse_doubles(config, made)
+    made = tuple(Target(host, name_for(host, site), host.roles) for host in hosts)
+    refuse_same_names(config, made)
     if config.deploy.tls == "acme":
         refuse_addresses(made)
     return made
 
 
-def refuse_doubles(config: Config, made: Sequence[Target]) -> None:
+def refuse_same_names(config: Config, made: Sequence[Target]) -> None:
     """Browsers know relays by their names."""
     names = [target.name for target in made if target.relays]
     if len(set(names)) < len(names):
@@ -84,7 +84,7 @@ def site_name(config: Config) -> str:
     return parts.hostname or ""
 
 
-def name_of(host: Host, site: str) -> str:
+def name_for(host: Host, site: str) -> str:
     """A server is what site.url leads to; a relay alone has a name of its own. Raises ConfigError."""
     if "server" in host.roles:
         return site

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from config.file import Config, parse
 from config.problems import ConfigError
-from deploy.remote.orders import Halt
+from deploy.remote.orders import DeployError
 
 Ask = Callable[[str], str]
 
@@ -36,23 +36,25 @@ FILES = {"certificate": "fullchain.pem", "key": "privkey.pem"}  # names to begin
 def ask_all(path: Path, ask: Ask = input) -> int:
     """Ask, check each answer as the file would, and write the file. Raises Halt where there is one."""
     if path.exists():
-        raise Halt(f"{path} is there already; edit it, or name another with --config")
+        raise DeployError(f"{path} is there already; edit it, or name another with --config")
     answers: dict[str, str] = {}
     for question in QUESTIONS:
-        answers[question.key] = answered(question, answers, ask)
-    path.write_text(text(answers), "utf-8")
+        answers[question.key] = ask_one(question, answers, ask)
+    path.write_text(yaml_of(answers), "utf-8")
     print(f"Written: {path}. See what would be done with: calln deploy plan --config {path}")
     return 0
 
 
-def answered(question: Question, answers: dict[str, str], ask: Ask) -> str:
+def ask_one(question: Question, answers: dict[str, str], ask: Ask) -> str:
     host = urlsplit(answers.get("site.url", "")).hostname or ""
     default = question.default.format(url=host)
     while True:
         try:
             said = ask(f"{question.words}{f' [{default}]' if default else ''} ").strip() or default
         except EOFError:
-            raise Halt("no answer came; write the file by hand, as config.example.yaml shows") from None
+            raise DeployError(
+                "no answer came; write the file by hand, as config.example.yaml shows"
+            ) from None
         if question.key == "site.url" and said and "://" not in said:
             said = f"https://{said}"
         wrong = (
@@ -66,17 +68,17 @@ def answered(question: Question, answers: dict[str, str], ask: Ask) -> str:
 def complaint(answers: dict[str, str]) -> str:
     """What the file's reader would say; nothing where it is content."""
     try:
-        checked(answers)
+        parse_answers(answers)
     except ConfigError as error:
         return error.problems[0].split(": ", 2)[-1]
     return ""
 
 
-def checked(answers: dict[str, str]) -> Config:
-    return parse(text(answers), Path("config.yaml"))
+def parse_answers(answers: dict[str, str]) -> Config:
+    return parse(yaml_of(answers), Path("config.yaml"))
 
 
-def text(answers: dict[str, str]) -> str:
+def yaml_of(answers: dict[str, str]) -> str:
     """The answers as YAML, without those that say nothing."""
     sections: dict[str, list[str]] = {}
     for key, value in answers.items():

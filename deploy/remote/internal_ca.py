@@ -19,7 +19,7 @@ RENEW_DAYS = 60
 EARLY = timedelta(hours=1)  # for clocks that are behind
 
 
-def root(folder: Path) -> Path:
+def root_certificate(folder: Path) -> Path:
     """The certificate that browsers are to trust; made once."""
     place = folder / ROOT
     if not place.exists():
@@ -28,13 +28,13 @@ def root(folder: Path) -> Path:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Calln's own authority")])
         usage = x509.KeyUsage(**{**dict.fromkeys(USAGES, False), "key_cert_sign": True, "crl_sign": True})
         made = (
-            described(name, name, key.public_key(), ROOT_DAYS)
+            certificate_builder(name, name, key.public_key(), ROOT_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
             .sign(key, hashes.SHA256())
         )
-        write(folder / ROOT_KEY, pem_of(key), 0o600)
-        write(place, made.public_bytes(serialization.Encoding.PEM), 0o644)
+        write_whole(folder / ROOT_KEY, pem_of(key), 0o600)
+        write_whole(place, made.public_bytes(serialization.Encoding.PEM), 0o644)
     return place
 
 
@@ -51,15 +51,15 @@ USAGES = (
 )
 
 
-def issued(folder: Path, names: Sequence[str], now: datetime | None = None) -> tuple[str, str]:
+def issue(folder: Path, names: Sequence[str], now: datetime | None = None) -> tuple[str, str]:
     """Certificate and key for these names and addresses, as PEM; the same again until it is about to end."""
     now = now or datetime.now(UTC)
-    root(folder)
+    root_certificate(folder)
     place, key_place = folder / f"{names[0]}.pem", folder / f"{names[0]}.key"
     if not (place.exists() and key_place.exists() and is_good(place.read_bytes(), names, now)):
         key = ec.generate_private_key(ec.SECP256R1())
-        write(key_place, pem_of(key), 0o600)
-        write(place, leaf(folder, names, key.public_key()), 0o644)
+        write_whole(key_place, pem_of(key), 0o600)
+        write_whole(place, sign_leaf(folder, names, key.public_key()), 0o644)
     return place.read_text(), key_place.read_text()
 
 
@@ -67,17 +67,17 @@ def is_good(pem: bytes, names: Sequence[str], now: datetime) -> bool:
     made = x509.load_pem_x509_certificate(pem)
     said = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     lasting = made.not_valid_after_utc - now > timedelta(days=RENEW_DAYS)
-    return lasting and list(said) == list(alternatives(names))
+    return lasting and list(said) == list(general_names(names))
 
 
-def leaf(folder: Path, names: Sequence[str], public: ec.EllipticCurvePublicKey) -> bytes:
+def sign_leaf(folder: Path, names: Sequence[str], public: ec.EllipticCurvePublicKey) -> bytes:
     parent = x509.load_pem_x509_certificate((folder / ROOT).read_bytes())
     key = serialization.load_pem_private_key((folder / ROOT_KEY).read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     made = (
-        described(subject, parent.subject, public, LEAF_DAYS)
-        .add_extension(x509.SubjectAlternativeName(alternatives(names)), critical=False)
+        certificate_builder(subject, parent.subject, public, LEAF_DAYS)
+        .add_extension(x509.SubjectAlternativeName(general_names(names)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
@@ -86,7 +86,7 @@ def leaf(folder: Path, names: Sequence[str], public: ec.EllipticCurvePublicKey) 
     return made.public_bytes(serialization.Encoding.PEM)
 
 
-def described(
+def certificate_builder(
     subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, days: int
 ) -> x509.CertificateBuilder:
     begin = datetime.now(UTC) - EARLY
@@ -102,11 +102,11 @@ def described(
     )
 
 
-def alternatives(names: Sequence[str]) -> list[x509.GeneralName]:
-    return [alternative(name) for name in names]
+def general_names(names: Sequence[str]) -> list[x509.GeneralName]:
+    return [general_name(name) for name in names]
 
 
-def alternative(name: str) -> x509.GeneralName:
+def general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(name.strip("[]")))
     except ValueError:
@@ -119,7 +119,7 @@ def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def write(path: Path, data: bytes, mode: int) -> None:
+def write_whole(path: Path, data: bytes, mode: int) -> None:
     draft = path.with_name(f".{path.name}")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

@@ -10,33 +10,33 @@ from typing import Any
 from deploy.remote.steps import Step
 
 
-class Halt(Exception):
+class DeployError(Exception):
     """A deployment stops here; says why, and what to do."""
 
 
-class Unreachable(Halt):
+class Unreachable(DeployError):
     """A machine cannot be worked on."""
 
 
-def plain(value: object) -> Any:
+def as_json(value: object) -> Any:
     """A value as JSON has it: a named tuple is an object, any other a list."""
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {name: plain(part) for name, part in zip(value._fields, value, strict=True)}
-    return [plain(part) for part in value] if isinstance(value, (list, tuple)) else value
+        return {name: as_json(part) for name, part in zip(value._fields, value, strict=True)}
+    return [as_json(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def as_order(step: Step, archive: tuple[str, str] | None) -> dict[str, Any]:
     """One step as deploy/agent carries it out; `archive`: where the release lies there, and its SHA-256."""
-    order = {**plain(step), "kind": type(step).__name__, "sentence": str(step)}
-    if order["kind"] == "Place" and not order["like"] and archive:
+    order = {**as_json(step), "kind": type(step).__name__, "sentence": str(step)}
+    if order["kind"] == "AddRelease" and not order["like"] and archive:
         order["archive"] = dict(zip(("place", "sha256"), archive, strict=True))
     return order
 
 
-def to_apply(steps: Sequence[Step], archive: tuple[str, str] | None = None) -> dict[str, Any]:
-    return {"do": "apply", "who": who(), "steps": [as_order(step, archive) for step in steps]}
+def apply_order(steps: Sequence[Step], archive: tuple[str, str] | None = None) -> dict[str, Any]:
+    return {"do": "apply", "who": operator(), "steps": [as_order(step, archive) for step in steps]}
 
 
-def who() -> str:
+def operator() -> str:
     """Whom others are told of, who want to deploy at the same time."""
     return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from config.deploy import Role
 from deploy.remote.facts import Facts
-from deploy.remote.hosts import Target, Wish
+from deploy.remote.hosts import ConfigFile, Target
 from deploy.remote.render import (
     ACME,
     CERTIFICATE,
@@ -20,13 +20,25 @@ from deploy.remote.render import (
     PASSWORD,
     ROWS,
     SECRET,
-    Contents,
-    configuration,
-    opens,
+    SecretFiles,
+    config_file,
+    owns_http_ports,
     release_name,
     render,
 )
-from deploy.remote.steps import File, Install, Issue, Place, Prune, Put, Remove, Retire, Run, Step, Switch
+from deploy.remote.steps import (
+    AddRelease,
+    File,
+    Install,
+    Issue,
+    Prune,
+    Put,
+    Remove,
+    Retire,
+    Run,
+    Step,
+    Switch,
+)
 
 UNITS = {"turn": "calln-relay@{}.service", "server": "calln-server@{}.service"}
 SOCKETS = ("calln-http.socket", "calln-https.socket", "calln.service")
@@ -82,7 +94,7 @@ BEFORE_SECRETS = ("/etc/sysusers.d/", "/etc/tmpfiles.d/")
 class Plan(NamedTuple):
     """What a machine shall be: its files, and the release of its code and its configuration."""
 
-    wish: Wish
+    source: ConfigFile
     target: Target
     files: tuple[File, ...]
     release: str
@@ -91,14 +103,14 @@ class Plan(NamedTuple):
 
     @property
     def is_acme(self) -> bool:
-        return self.wish.config.deploy.tls == "acme"
+        return self.source.config.deploy.tls == "acme"
 
 
-def plan(wish: Wish, target: Target, contents: Contents, facts: Facts, tree: str) -> Plan:
+def make_plan(source: ConfigFile, target: Target, secrets: SecretFiles, facts: Facts, tree: str) -> Plan:
     """`tree` is the name of the code."""
-    release = release_name(tree, wish, target)
-    files = render(wish, target, contents, facts.traits)
-    return Plan(wish, target, files, release, tree, configuration(wish, target, release))
+    release = release_name(tree, source, target)
+    files = render(source, target, secrets, facts.traits)
+    return Plan(source, target, files, release, tree, config_file(source, target, release))
 
 
 def paths() -> list[str]:
@@ -106,9 +118,9 @@ def paths() -> list[str]:
     return [*(f"/{row.path}" for row in ROWS), SECRET, PASSWORD, CERTIFICATE, KEY, STAMP]
 
 
-def packages(wish: Wish) -> tuple[str, ...]:
+def packages(source: ConfigFile) -> tuple[str, ...]:
     """Debian's, beside the python3 that every machine has."""
-    deploy, geo = wish.config.deploy, wish.config.geo
+    deploy, geo = source.config.deploy, source.config.geo
     wanted = [*FIREWALLS[deploy.firewall]]
     if deploy.tls == "acme":
         wanted.append("certbot")
@@ -119,9 +131,9 @@ def packages(wish: Wish) -> tuple[str, ...]:
 
 def steps(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     """What leads there, in this order."""
-    puts = {put.file.path: put for put in changed(plan.files, facts)}
+    puts = {put.file.path: put for put in put_steps(plan.files, facts)}
     unfinished = not is_finished(plan, facts)
-    made: list[Step] = [*installs(plan.wish, facts)]
+    made: list[Step] = [*install_steps(plan.source, facts)]
     for place, argv, sentence in IN_FORCE:
         ours = [put for path, put in puts.items() if path.startswith(place)]
         made += ours
@@ -131,41 +143,41 @@ def steps(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             made += [
                 put for path, put in puts.items() if not path.startswith(tuple(one[0] for one in IN_FORCE))
             ]
-            made += placed(plan, facts)
-    made += retired(plan, facts, "server")  # it leaves port 443 to a relay that is alone here
-    made += opened(plan, facts)
-    switched = tuple(switches(plan, facts))
-    made += switched or reloads(puts, facts)
-    made += retired(plan, facts, "turn")  # pages are told of another one by then
-    made += pruned(plan, facts)
+            made += release_steps(plan, facts)
+    made += retire_steps(plan, facts, "server")  # it leaves port 443 to a relay that is alone here
+    made += port_steps(plan, facts)
+    switched = tuple(switch_steps(plan, facts))
+    made += switched or reload_steps(puts, facts)
+    made += retire_steps(plan, facts, "turn")  # pages are told of another one by then
+    made += prune_steps(plan, facts)
     if unfinished:
-        made.append(Put(stamp(plan), told_stamp(facts), STAMP in facts.files))
+        made.append(Put(stamp(plan), known_stamp(facts), STAMP in facts.files))
     return tuple(made)
 
 
-def changed(files: Sequence[File], facts: Facts) -> Iterator[Put]:
+def put_steps(files: Sequence[File], facts: Facts) -> Iterator[Put]:
     for file in files:
         known = facts.files.get(file.path)
-        if known is None or not known.is_like(file):
+        if known is None or not known.has_same(file):
             yield Put(file, known.text if known else None, known is not None)
 
 
-def installs(wish: Wish, facts: Facts) -> Iterator[Install]:
-    missing = tuple(name for name in packages(wish) if name not in facts.packages)
+def install_steps(source: ConfigFile, facts: Facts) -> Iterator[Install]:
+    missing = tuple(name for name in packages(source) if name not in facts.packages)
     if missing:
         yield Install(missing)
 
 
-def placed(plan: Plan, facts: Facts) -> Iterator[Place]:
+def release_steps(plan: Plan, facts: Facts) -> Iterator[AddRelease]:
     if plan.release not in facts.releases:
         like = next((name for name in facts.releases if name.startswith(f"{plan.tree}-")), None)
-        yield Place(plan.release, plan.tree, like, plan.config, facts.config)
+        yield AddRelease(plan.release, plan.tree, like, plan.config, facts.config)
 
 
-def opened(plan: Plan, facts: Facts) -> Iterator[Run]:
+def port_steps(plan: Plan, facts: Facts) -> Iterator[Run]:
     """Ports, in this machine's own firewall too, and the timer that renews the certificate."""
-    firewall = plan.wish.config.deploy.firewall
-    if opens(plan.wish.config, plan.target) and not all(map(facts.is_active, SOCKETS)):
+    firewall = plan.source.config.deploy.firewall
+    if owns_http_ports(plan.source.config, plan.target) and not all(map(facts.is_active, SOCKETS)):
         yield Run(("systemctl", "enable", "--quiet", "--now", *SOCKETS), "Open ports 80 and 443.")
     if firewall == "ufw" and not is_finished(plan, facts):
         yield Run(("ufw", "allow", "Calln"), "Open our ports in ufw.")
@@ -178,7 +190,7 @@ def opened(plan: Plan, facts: Facts) -> Iterator[Run]:
         yield Run(("systemctl", "enable", "--quiet", "--now", TIMER), "Renew the certificate in time.")
 
 
-def retired(plan: Plan, facts: Facts, role: Role) -> Iterator[Step]:
+def retire_steps(plan: Plan, facts: Facts, role: Role) -> Iterator[Step]:
     """A part that was here and is not wanted any more. Its files stay: nothing starts it, and it drains."""
     if role in plan.target.roles:
         return
@@ -189,34 +201,34 @@ def retired(plan: Plan, facts: Facts, role: Role) -> Iterator[Step]:
         yield Retire((role,))
 
 
-def switches(plan: Plan, facts: Facts) -> Iterator[Step]:
+def switch_steps(plan: Plan, facts: Facts) -> Iterator[Step]:
     """Where the first certificate is yet to come, the server answers the authority, and the relay waits."""
-    roles, server = plan.target.roles, opens(plan.wish.config, plan.target)
+    roles, server = plan.target.roles, owns_http_ports(plan.source.config, plan.target)
     waits = plan.is_acme and CERTIFICATE not in facts.files
     if waits and server:
-        yield from switch(plan, facts, ("server",))
+        yield from switch_step(plan, facts, ("server",))
     if waits:
-        yield Issue(plan.target.name, certbot(plan, alone=not plan.target.serves))
+        yield Issue(plan.target.name, certbot_command(plan, alone=not plan.target.serves))
     if not (waits and roles == ("server",)):
-        yield from switch(plan, facts, roles)
+        yield from switch_step(plan, facts, roles)
 
 
-def switch(plan: Plan, facts: Facts, roles: tuple[str, ...]) -> Iterator[Switch]:
+def switch_step(plan: Plan, facts: Facts, roles: tuple[str, ...]) -> Iterator[Switch]:
     runs = all(facts.is_active(UNITS[role].format(plan.release)) for role in roles)
     if not runs or facts.current != plan.release:
         yield Switch(facts.current, plan.release, roles)
 
 
-def certbot(plan: Plan, *, alone: bool) -> tuple[str, ...]:
+def certbot_command(plan: Plan, *, alone: bool) -> tuple[str, ...]:
     """Without a server at port 80, certbot answers there itself."""
-    deploy = plan.wish.config.deploy
+    deploy = plan.source.config.deploy
     words = ["certbot", "certonly", "--non-interactive", "--agree-tos", "--cert-name", "calln"]
     words += ["--domain", plan.target.name, "--server", deploy.acme_directory, "--deploy-hook", HOOK]
     words += ["--email", deploy.email] if deploy.email else ["--register-unsafely-without-email"]
     return (*words, *(("--standalone",) if alone else ("--webroot", "--webroot-path", ACME)))
 
 
-def reloads(puts: dict[str, Put], facts: Facts) -> Iterator[Run]:
+def reload_steps(puts: dict[str, Put], facts: Facts) -> Iterator[Run]:
     """Secrets and certificates are read anew while calls go on."""
     runs = any(name.startswith(("calln-relay@", "calln-server@")) for name in facts.units)
     if runs and any(path.startswith(CHANGED_AT_RELOAD) for path in puts):
@@ -224,11 +236,11 @@ def reloads(puts: dict[str, Put], facts: Facts) -> Iterator[Run]:
         yield Run(argv, "Have the services read secrets and certificates.")
 
 
-def pruned(plan: Plan, facts: Facts) -> Iterator[Prune]:
+def prune_steps(plan: Plan, facts: Facts) -> Iterator[Prune]:
     """The newest stay, and whatever runs."""
     others = [name for name in facts.releases if name != plan.release]
     busy = [name for name in others if any(f"@{name}.service" in unit for unit in facts.units)]
-    spared = others[: plan.wish.config.deploy.keep - 1]
+    spared = others[: plan.source.config.deploy.keep - 1]
     old = tuple(name for name in others if name not in (*spared, *busy, facts.current))
     if old:
         yield Prune(old)
@@ -242,15 +254,15 @@ def stamp(plan: Plan) -> File:
     return File(STAMP, hashlib.sha256("".join(lasting).encode()).hexdigest() + "\n")
 
 
-def told_stamp(facts: Facts) -> str | None:
+def known_stamp(facts: Facts) -> str | None:
     return facts.files[STAMP].text if STAMP in facts.files else None
 
 
 def is_finished(plan: Plan, facts: Facts) -> bool:
-    return told_stamp(facts) == stamp(plan).text
+    return known_stamp(facts) == stamp(plan).text
 
 
-def destroy(facts: Facts, *, purge: bool = False) -> tuple[Step, ...]:
+def destroy_steps(facts: Facts, *, purge: bool = False) -> tuple[Step, ...]:
     """The way back. Debian's packages stay, and without `purge` what the service has kept."""
     ours = [path for path in facts.files if path.startswith((SYSTEMD, "/etc/", "/usr/local/"))]
     made: list[Step] = []
@@ -268,10 +280,10 @@ def destroy(facts: Facts, *, purge: bool = False) -> tuple[Step, ...]:
         made.append(Run(("systemctl", "reset-failed"), "Have it forget how they ended."))
         made.append(Run(("systemctl", "stop", *JOURNAL), "End their journal."))
         made.append(Run(("rmdir", "--ignore-fail-on-non-empty", *FOLDERS), "Leave no empty folder."))
-    return (*made, *(purged(facts) if purge else ()))
+    return (*made, *(purge_steps(facts) if purge else ()))
 
 
-def purged(facts: Facts) -> Iterator[Step]:
+def purge_steps(facts: Facts) -> Iterator[Step]:
     if HOOK in facts.files:
         argv = ("certbot", "delete", "--non-interactive", "--cert-name", "calln")
         yield Run(argv, "Have certbot forget the certificate.")
@@ -284,9 +296,9 @@ def purged(facts: Facts) -> Iterator[Step]:
         yield Run(("userdel", "calln"), "Remove the services' account.")
 
 
-def stays(facts: Facts, wish: Wish, *, purge: bool = False) -> tuple[str, ...]:
+def what_stays(facts: Facts, source: ConfigFile, *, purge: bool = False) -> tuple[str, ...]:
     """What `destroy` leaves, a sentence each."""
-    there = [name for name in packages(wish) if name in facts.packages]
+    there = [name for name in packages(source) if name in facts.packages]
     kept = [] if purge else ["/etc/calln, /var/lib/calln and the account calln stay; --purge removes them."]
     said = [f"Still there, from Debian: {', '.join(there)}; apt purge removes it."] if there else []
     return (*kept, *said)

@@ -15,13 +15,13 @@ ROOM = 400 << 20  # bytes: two releases with their packed form, and what apt fet
 OURS = ("calln-", "calln.")
 
 
-def refusals(plan: Plan, facts: Facts, answers: Sequence[str]) -> tuple[str, ...]:
+def obstacles(plan: Plan, facts: Facts, answers: Sequence[str]) -> tuple[str, ...]:
     """`answers` is what the DNS says about the machine's name, asked from elsewhere. Nothing: go on."""
     return (
         *wrong_system(facts),
         *no_room(plan, facts),
-        *taken(plan, facts),
-        *elsewhere(plan, facts, answers),
+        *taken_ports(plan, facts),
+        *wrong_dns(plan, facts, answers),
     )
 
 
@@ -42,25 +42,25 @@ def no_room(plan: Plan, facts: Facts) -> Iterator[str]:
             f"Only {facts.free >> 20} MiB are free below /opt; {ROOM >> 20} are needed: make room "
             "(apt clean, journalctl --vacuum-size=100M)."
         )
-    missing = [name for name in packages(plan.wish) if name not in facts.packages]
-    if missing and plan.wish.config.deploy.offline:
+    missing = [name for name in packages(plan.source) if name not in facts.packages]
+    if missing and plan.source.config.deploy.offline:
         yield (
             f"Debian's {', '.join(missing)} are missing, and deploy.offline lets nothing be fetched: install "
             "them first."
         )
 
 
-def taken(plan: Plan, facts: Facts) -> Iterator[str]:
-    wanted = {(port.protocol, port.range) for port in open_ports(plan.wish, plan.target)}
+def taken_ports(plan: Plan, facts: Facts) -> Iterator[str]:
+    wanted = {(port.protocol, port.range) for port in open_ports(plan.source, plan.target)}
     if plan.is_acme and not plan.target.serves:
         wanted.add(("tcp", "80"))  # certbot answers the authority there
     for holder in facts.holders:
-        if (holder.protocol, str(holder.port)) in wanted and not is_ours(holder, facts):
+        if (holder.protocol, str(holder.port)) in wanted and not is_our_port(holder, facts):
             who = holder.who or "somebody"
             yield f"Port {holder.port} ({holder.protocol}) is taken by {who}: {way_out(holder)}."
 
 
-def is_ours(holder: Holder, facts: Facts) -> bool:
+def is_our_port(holder: Holder, facts: Facts) -> bool:
     """systemd holds what it passes on to us."""
     passed_on = facts.is_active("calln-http.socket") and holder.who in ("systemd", "init.scope")
     return holder.who.startswith(OURS) or passed_on
@@ -74,30 +74,30 @@ def way_out(holder: Holder) -> str:
     return f"{stop}, or choose another port in turn.listen"
 
 
-def elsewhere(plan: Plan, facts: Facts, answers: Sequence[str]) -> Iterator[str]:
+def wrong_dns(plan: Plan, facts: Facts, answers: Sequence[str]) -> Iterator[str]:
     """An authority asks whom the name leads to. Behind a NAT the machine does not know that address."""
     if not plan.is_acme:
         return
     name, own = plan.target.name, set(facts.addresses)
-    own |= {str(pair.public) for pair in plan.wish.config.turn.external_ip if pair.public}
+    own |= {str(pair.public) for pair in plan.source.config.turn.external_ip if pair.public}
     if not answers:
-        yield f"The DNS knows no {name}: add an A record that leads to {spoken(facts.addresses)}."
+        yield f"The DNS knows no {name}: add an A record that leads to {listed(facts.addresses)}."
     elif any(ip_address(one).is_global for one in own) and not own & set(answers):
         yield (
-            f"{name} leads to {spoken(answers)}, but this machine has {spoken(facts.addresses)}: correct the "
+            f"{name} leads to {listed(answers)}, but this machine has {listed(facts.addresses)}: correct the "
             "A record, or name the address in turn.external_ip if a NAT is in front."
         )
 
 
-def spoken(addresses: Sequence[str] | frozenset[str]) -> str:
+def listed(addresses: Sequence[str] | frozenset[str]) -> str:
     return ", ".join(sorted(addresses)) or "no address"
 
 
 def notices(plan: Plan, facts: Facts) -> tuple[str, ...]:
     """What does not stand in the way, and should be known."""
     said = []
-    if plan.wish.config.deploy.firewall == "none" and (facts.chains or facts.ufw):
-        ports = ", ".join(f"{port.protocol} {port.range}" for port in open_ports(plan.wish, plan.target))
+    if plan.source.config.deploy.firewall == "none" and (facts.chains or facts.ufw):
+        ports = ", ".join(f"{port.protocol} {port.range}" for port in open_ports(plan.source, plan.target))
         kind = "ufw" if facts.ufw else "nft"
         said.append(
             f"A firewall here drops what it does not know. Open {ports}, or write deploy.firewall: {kind}."

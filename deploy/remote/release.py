@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy.remote.wheels import PROJECT, Machine, site
+from deploy.remote.wheels import PROJECT, PythonPlatform, site_packages
 
 ROOT = PROJECT.parent
 TREE = ("config", "deploy", "host", "server", "templates", "turn")
@@ -24,30 +24,30 @@ KEPT = 4  # archives: machines of several kinds are sent theirs at the same time
 HASH_DIGITS = 10  # 40 bits: two releases of one version never meet by chance
 
 
-class Release(NamedTuple):
+class Bundle(NamedTuple):
     """A name such as 0.1.0-3f2a9c01d4, and the folder with the other people's code that it needs."""
 
     name: str
     site: Path
 
 
-def made(machine: Machine, cache: Path, root: Path = ROOT) -> Release:
+def make_bundle(machine: PythonPlatform, cache: Path, root: Path = ROOT) -> Bundle:
     """What stands here, for that machine. Raises NoWheels."""
-    folder = site(machine, cache)
+    folder = site_packages(machine, cache)
     version = tomllib.loads((root / PROJECT.name).read_text("utf-8"))["project"]["version"]
-    return Release(f"{version}-{digest(root, folder)}", folder)
+    return Bundle(f"{version}-{digest(root, folder)}", folder)
 
 
 def digest(root: Path, folder: Path) -> str:
     """Of every file's place and content."""
     whole = hashlib.sha256()
-    for name, path in contents(root, folder):
+    for name, path in archive_members(root, folder):
         data = path.read_bytes()
         whole.update(f"{name}\0{len(data)}\0".encode() + data)
     return whole.hexdigest()[:HASH_DIGITS]
 
 
-def contents(root: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+def archive_members(root: Path, folder: Path) -> Iterator[tuple[str, Path]]:
     """Each file's place in the archive, in order, and where it is here."""
     for name in TREE:
         yield from files(root / name, name)
@@ -64,31 +64,31 @@ def files(path: Path, name: str) -> Iterator[tuple[str, Path]]:
             yield "/".join((name, *parts)), inner
 
 
-def packed(release: Release, cache: Path, root: Path = ROOT) -> Path:
+def pack(release: Bundle, cache: Path, root: Path = ROOT) -> Path:
     """The release as one archive, made once."""
     archive = cache / f"{release.name}.tar.gz"
     if not archive.exists():
         draft = archive.with_name(f".{archive.name}.{secrets.token_hex(4)}")  # others may pack the same
         with draft.open("wb") as file:
-            write(file, root, release.site)
+            write_archive(file, root, release.site)
         draft.rename(archive)
-        tidy(cache)
+        remove_old_archives(cache)
     return archive
 
 
-def tidy(cache: Path) -> None:
+def remove_old_archives(cache: Path) -> None:
     with suppress(FileNotFoundError):  # somebody else tidies up at the same time
         for older in sorted(cache.glob("*.tar.gz"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
             older.unlink()
 
 
-def write(file: io.BufferedIOBase, root: Path, folder: Path) -> None:
+def write_archive(file: io.BufferedIOBase, root: Path, folder: Path) -> None:
     """Without times and owners, so that the same contents are the same bytes."""
     with (
         gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="", compresslevel=6) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for name, path in contents(root, folder):
+        for name, path in archive_members(root, folder):
             about = tarfile.TarInfo(name)
             about.size, about.mode = path.stat().st_size, 0o644
             with path.open("rb") as content:

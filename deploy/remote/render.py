@@ -17,7 +17,7 @@ import yaml
 
 from config.example import Dumper
 from config.file import Config
-from deploy.remote.hosts import Target, Wish, targets
+from deploy.remote.hosts import ConfigFile, Target, targets
 from deploy.remote.steps import File
 from host.settings import HostPort
 from turn.config.section import Turn
@@ -50,7 +50,10 @@ class Traits(NamedTuple):
     chains: tuple[str, ...] = ()
 
 
-class Contents(NamedTuple):
+PLAIN = Traits()  # a machine of its own, with IPv6 and without a firewall
+
+
+class SecretFiles(NamedTuple):
     """What is secret (nothing: as it is there), the certificate if no authority is asked for it, and the
     site's password if it has one."""
 
@@ -65,7 +68,7 @@ class Port(NamedTuple):
     range: str
 
 
-class Row(NamedTuple):
+class Template(NamedTuple):
     """A template, and who gets it."""
 
     path: str
@@ -74,31 +77,40 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row("etc/sysusers.d/calln.conf", lambda config, target, traits: True),
-    Row("etc/tmpfiles.d/calln.conf", lambda config, target, traits: True),
-    Row("etc/sysctl.d/60-calln.conf", lambda config, target, traits: target.relays and not traits.container),
-    Row("etc/systemd/journald@calln.conf", lambda config, target, traits: True),
-    Row("etc/systemd/system/calln-relay@.service", lambda config, target, traits: target.relays),
-    Row("etc/systemd/system/calln-server@.service", lambda config, target, traits: target.serves),
-    Row("etc/systemd/system/calln.service", lambda config, target, traits: opens(config, target)),
-    Row("etc/systemd/system/calln-http.socket", lambda config, target, traits: opens(config, target)),
-    Row("etc/systemd/system/calln-https.socket", lambda config, target, traits: opens(config, target)),
-    Row(
+    Template("etc/sysusers.d/calln.conf", lambda config, target, traits: True),
+    Template("etc/tmpfiles.d/calln.conf", lambda config, target, traits: True),
+    Template(
+        "etc/sysctl.d/60-calln.conf", lambda config, target, traits: target.relays and not traits.container
+    ),
+    Template("etc/systemd/journald@calln.conf", lambda config, target, traits: True),
+    Template("etc/systemd/system/calln-relay@.service", lambda config, target, traits: target.relays),
+    Template("etc/systemd/system/calln-server@.service", lambda config, target, traits: target.serves),
+    Template(
+        "etc/systemd/system/calln.service", lambda config, target, traits: owns_http_ports(config, target)
+    ),
+    Template(
+        "etc/systemd/system/calln-http.socket", lambda config, target, traits: owns_http_ports(config, target)
+    ),
+    Template(
+        "etc/systemd/system/calln-https.socket",
+        lambda config, target, traits: owns_http_ports(config, target),
+    ),
+    Template(
         "etc/systemd/system/calln-ports.service",
         lambda config, target, traits: config.deploy.firewall == "nft" and bool(traits.chains),
     ),
-    Row(
+    Template(
         "usr/local/sbin/calln-ports",
         lambda config, target, traits: config.deploy.firewall == "nft" and bool(traits.chains),
         0o755,
     ),
-    Row("etc/ufw/applications.d/calln", lambda config, target, traits: config.deploy.firewall == "ufw"),
-    Row(
+    Template("etc/ufw/applications.d/calln", lambda config, target, traits: config.deploy.firewall == "ufw"),
+    Template(
         "etc/letsencrypt/renewal-hooks/deploy/calln",
         lambda config, target, traits: config.deploy.tls == "acme",
         0o755,
     ),
-    Row("usr/local/bin/calln", lambda config, target, traits: True, 0o755),
+    Template("usr/local/bin/calln", lambda config, target, traits: True, 0o755),
 )
 PROXIES = {
     "nginx": "etc/nginx/sites-available/calln",
@@ -107,12 +119,12 @@ PROXIES = {
 }
 
 
-def opens(config: Config, target: Target) -> bool:
+def owns_http_ports(config: Config, target: Target) -> bool:
     """Whether ports 80 and 443 are ours, and no proxy's."""
     return target.serves and not config.server.trusted_proxies
 
 
-def engine() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     return jinja2.Environment(  # noqa: S701  # these are no pages
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -122,37 +134,39 @@ def engine() -> jinja2.Environment:
     )
 
 
-def render(wish: Wish, target: Target, contents: Contents, traits: Traits = Traits()) -> tuple[File, ...]:  # noqa: B008  # frozen
+def render(
+    source: ConfigFile, target: Target, secrets: SecretFiles, traits: Traits = PLAIN
+) -> tuple[File, ...]:
     """Every file of a machine but its configuration, which lies in the release."""
-    config, fill = wish.config, engine()
+    config, fill = source.config, environment()
     plain = tuple(
         File(
             f"/{row.path}",
-            fill.get_template(row.path).render(facts(row.path, wish, target, traits)),
+            fill.get_template(row.path).render(template_values(row.path, source, target, traits)),
             row.mode,
         )
         for row in ROWS
         if row.wanted(config, target, traits)
     )
-    return (*plain, *secrets(config, target, contents))
+    return (*plain, *secret_files(config, target, secrets))
 
 
-def secrets(config: Config, target: Target, contents: Contents) -> Iterator[File]:
-    """For the services' account to read. Without a secret in `contents`, the one there stays."""
-    if contents.secret:
-        yield File(SECRET, contents.secret, 0o640, "root", "calln")
-    if contents.password and target.serves:
-        yield File(PASSWORD, contents.password, 0o640, "root", "calln")
+def secret_files(config: Config, target: Target, secrets: SecretFiles) -> Iterator[File]:
+    """For the services' account to read. Without a secret in `secrets`, the one there stays."""
+    if secrets.secret:
+        yield File(SECRET, secrets.secret, 0o640, "root", "calln")
+    if secrets.password and target.serves:
+        yield File(PASSWORD, secrets.password, 0o640, "root", "calln")
     if config.deploy.tls != "acme":
-        yield File(CERTIFICATE, contents.certificate, 0o640, "root", "calln")
-        yield File(KEY, contents.key, 0o640, "root", "calln")
+        yield File(CERTIFICATE, secrets.certificate, 0o640, "root", "calln")
+        yield File(KEY, secrets.key, 0o640, "root", "calln")
 
 
-def facts(path: str, wish: Wish, target: Target, traits: Traits) -> dict[str, Any]:
+def template_values(path: str, source: ConfigFile, target: Target, traits: Traits) -> dict[str, Any]:
     """What a template may name."""
-    machine = own(wish, target)
+    machine = machine_config(source, target)
     low, high = machine.turn.relay_ports
-    ports = open_ports(wish, target)
+    ports = open_ports(source, target)
     return {
         "relay_ports": f"{low}-{high}",
         "receive_buffer": LISTENER_BUFFER,
@@ -160,7 +174,7 @@ def facts(path: str, wish: Wish, target: Target, traits: Traits) -> dict[str, An
         "chains": traits.chains,
         "ports": ports,
         "ufw": "|".join(f"{port.range.replace('-', ':')}/{port.protocol}" for port in ports),
-        "proxied": not opens(machine, target),
+        "proxied": not owns_http_ports(machine, target),
         **(relay_unit(machine.turn) if "relay@" in path else server_unit(machine)),
     }
 
@@ -205,10 +219,10 @@ def server_unit(config: Config) -> dict[str, Any]:
     }
 
 
-def open_ports(wish: Wish, target: Target) -> tuple[Port, ...]:
+def open_ports(source: ConfigFile, target: Target) -> tuple[Port, ...]:
     """What a firewall must let in."""
-    machine, ports = own(wish, target), []
-    if opens(wish.config, target):
+    machine, ports = machine_config(source, target), []
+    if owns_http_ports(source.config, target):
         ports += [Port("tcp", str(HTTP)), Port("tcp", str(HTTPS))]
     if target.relays:
         low, high = machine.turn.relay_ports
@@ -217,29 +231,29 @@ def open_ports(wish: Wish, target: Target) -> tuple[Port, ...]:
     return tuple(dict.fromkeys(ports))
 
 
-def own(wish: Wish, target: Target) -> Config:
+def machine_config(source: ConfigFile, target: Target) -> Config:
     """A machine's own configuration, checked."""
-    return Config.model_validate(machine_values(wish, target))
+    return Config.model_validate(machine_values(source, target))
 
 
-def configuration(wish: Wish, target: Target, name: str) -> File:
+def config_file(source: ConfigFile, target: Target, name: str) -> File:
     """A machine's own configuration, as it lies in the release `name`. With passwords in it, a secret."""
-    values = machine_values(wish, target)
+    values = machine_values(source, target)
     text = yaml.dump(values, Dumper=Dumper, sort_keys=False, width=100, allow_unicode=True)
-    secret = bool(wish.config.turn.users)
+    secret = bool(source.config.turn.users)
     path = f"{RELEASES}/{name}/config.yaml"
     return File(path, text, 0o640, "root", "calln") if secret else File(path, text)
 
 
-def release_name(tree: str, wish: Wish, target: Target) -> str:
+def release_name(tree: str, source: ConfigFile, target: Target) -> str:
     """The code's name and a digest of the configuration: each pair is a release that one can go back to."""
-    text = configuration(wish, target, "").text
+    text = config_file(source, target, "").text
     return f"{tree}-{hashlib.sha256(text.encode()).hexdigest()[:CONFIG_DIGITS]}"
 
 
-def machine_values(wish: Wish, target: Target) -> dict[str, dict[str, Any]]:
+def machine_values(source: ConfigFile, target: Target) -> dict[str, dict[str, Any]]:
     """What the operator wrote, but for what is decided by where it runs."""
-    values = {name: dict(section) for name, section in copy.deepcopy(dict(wish.values)).items()}
+    values = {name: dict(section) for name, section in copy.deepcopy(dict(source.values)).items()}
     values.pop("deploy", None)
     turn, server = values.setdefault("turn", {}), values.setdefault("server", {})
     site = values.setdefault("site", {})
@@ -247,18 +261,18 @@ def machine_values(wish: Wish, target: Target) -> dict[str, dict[str, Any]]:
     if site.pop("password_file", None) and target.serves:
         site["password_file"] = PASSWORD
     turn.pop("secret", None)
-    others = [one for one in targets(wish.config) if one.relays and one.name != target.name]
+    others = [one for one in targets(source.config) if one.relays and one.name != target.name]
     relay, *more = [target, *others] if target.relays else others
     turn |= {"secret_file": SECRET, "certificate": CERTIFICATE, "key": KEY}
     turn.setdefault("host", relay.name)
     if more and target.serves:
         turn["more_hosts"] = [one.name for one in more]
     turn.setdefault("listen", relay_places(relay))
-    if wish.config.deploy.network == "private":
-        turn.setdefault("allow_peers", [str(network) for network in wish.config.deploy.private_networks])
+    if source.config.deploy.network == "private":
+        turn.setdefault("allow_peers", [str(network) for network in source.config.deploy.private_networks])
         values.pop("geo", None)
-    if opens(wish.config, target):
-        server |= {"listen": at_every(HTTP), "tls_listen": at_every(HTTPS)}
+    if owns_http_ports(source.config, target):
+        server |= {"listen": at_every_address(HTTP), "tls_listen": at_every_address(HTTPS)}
         server |= {"certificate": CERTIFICATE, "key": KEY, "acme_dir": ACME}
     values["turn"] = turn
     return {name: section for name, section in values.items() if section}
@@ -267,20 +281,23 @@ def machine_values(wish: Wish, target: Target) -> dict[str, dict[str, Any]]:
 def relay_places(relay: Target) -> list[str]:
     """Where browsers reach the relay; port 443 is the server's where both are on one machine."""
     ports = [TURNS] if relay.serves else [TURNS, HTTPS]
-    return [*at_every(TURN), *(f"tls://{place}" for port in ports for place in at_every(port))]
+    return [
+        *at_every_address(TURN),
+        *(f"tls://{place}" for port in ports for place in at_every_address(port)),
+    ]
 
 
-def at_every(port: int) -> list[str]:
+def at_every_address(port: int) -> list[str]:
     return [f"{EVERY}:{port}", f"{EVERY6}:{port}"]
 
 
-def proxy(wish: Wish, kind: str) -> str:
+def render_proxy(source: ConfigFile, kind: str) -> str:
     """A site's configuration for somebody's web server before ours."""
-    target = next(one for one in targets(wish.config) if one.serves)
-    listen: HostPort = wish.config.server.listen[0]
+    target = next(one for one in targets(source.config) if one.serves)
+    listen: HostPort = source.config.server.listen[0]
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     return (
-        engine()
+        environment()
         .get_template(PROXIES[kind])
         .render(
             name=target.name,

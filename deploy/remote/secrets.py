@@ -13,53 +13,59 @@ from config.password import site_password
 from config.secrets import SECRET_VARIABLE, turn_secrets
 from deploy.remote import internal_ca
 from deploy.remote.hosts import Target
-from deploy.remote.orders import Halt
-from deploy.remote.render import Contents
+from deploy.remote.orders import DeployError
+from deploy.remote.render import SecretFiles
 
 SECRET_BYTES = 32
 AUTHORITY = "calln-authority"  # a folder beside the configuration
 
 
-def secret(config: Config, kept: Sequence[str | None]) -> str:
+def choose_secret(config: Config, kept: Sequence[str | None]) -> str:
     """What the operator wrote, else what the machines have, else a new one. Raises ConfigError."""
-    if is_written(config):
+    if is_operators(config):
         return "".join(f"{line.decode()}\n" for line in turn_secrets(config))
     return next((text for text in kept if text), f"{secrets.token_hex(SECRET_BYTES)}\n")
 
 
-def is_written(config: Config) -> bool:
+def is_operators(config: Config) -> bool:
     """Whether the operator keeps the secret, and not the machines."""
     turn = config.turn
     return bool(os.environ.get(SECRET_VARIABLE) or turn.secret_file or turn.secret.get_secret_value())
 
 
-def all_of(config: Config, file: Path, targets: Sequence[Target], secret: str) -> Contents:
+def collect_secrets(config: Config, file: Path, targets: Sequence[Target], secret: str) -> SecretFiles:
     """Raises Halt for a certificate that TLS could not use, ConfigError for a password that is none."""
     password = site_password(config)
-    made = pairs(config, file, targets, secret)
+    made = with_certificate(config, file, targets, secret)
     return made._replace(password=f"{password}\n" if password else "")
 
 
-def pairs(config: Config, file: Path, targets: Sequence[Target], secret: str) -> Contents:
+def with_certificate(config: Config, file: Path, targets: Sequence[Target], secret: str) -> SecretFiles:
     """Secret and certificate. Raises Halt."""
     if config.deploy.tls == "internal":
         names = list(dict.fromkeys(target.name for target in targets))
-        return Contents(secret, *internal_ca.issued(file.parent / AUTHORITY, names))
+        return SecretFiles(secret, *internal_ca.issue(file.parent / AUTHORITY, names))
     if config.deploy.tls == "files":
-        return Contents(secret, *pair(config.deploy.certificate or Path(), config.deploy.key or Path()))
-    return Contents(secret)
+        return SecretFiles(
+            secret, *read_pair(config.deploy.certificate or Path(), config.deploy.key or Path())
+        )
+    return SecretFiles(secret)
 
 
-def pair(certificate: Path, key: Path) -> tuple[str, str]:
+def read_pair(certificate: Path, key: Path) -> tuple[str, str]:
     """Raises Halt."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
         return certificate.read_text("ascii"), key.read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        raise Halt(f"deploy.certificate, deploy.key: {certificate}, {key}: {why}") from None
+        raise DeployError(f"deploy.certificate, deploy.key: {certificate}, {key}: {why}") from None
 
 
 def root_of(config: Config, file: Path) -> str | None:
     """The certificate to trust and to hand out; None where browsers trust the authority by themselves."""
-    return str(internal_ca.root(file.parent / AUTHORITY)) if config.deploy.tls == "internal" else None
+    return (
+        str(internal_ca.root_certificate(file.parent / AUTHORITY))
+        if config.deploy.tls == "internal"
+        else None
+    )

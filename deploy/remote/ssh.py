@@ -68,12 +68,12 @@ ADVICE = (
 )
 
 
-class Line:
+class Connection:
     """A machine that can be given orders as root."""
 
     def __init__(self, host: Host, way: Way) -> None:
         self.host = host
-        self.way = way
+        self.host_connection = way
         self.as_root: dict[str, Any] = {}
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ class Line:
     def shell(self, command: str, **how: Any) -> tuple[bool, list[str], list[str]]:
         """Whether it went well, and what it said on both outputs. Raises Unreachable."""
         try:
-            well, said = self.way.run_shell_command(StringCommand(command), **how)
+            well, said = self.host_connection.run_shell_command(StringCommand(command), **how)
         except (OSError, EOFError, paramiko.SSHException, PyinfraError, TimeoutError) as problem:
             raise Unreachable(
                 f"{self}: the line broke ({problem or type(problem).__name__}); what was under way there "
@@ -112,37 +112,37 @@ class Line:
     def order(self, order: dict[str, Any], *, aloud: bool = False) -> tuple[bool, list[str], list[str]]:
         """Have deploy/agent do something; `aloud` passes on each line that it says. Raises Unreachable."""
         words = "python3 -I -c " + shlex.quote(START)
-        given = [program(), json.dumps(order)]
+        given = [agent_archive(), json.dumps(order)]
         return self.shell(words, _stdin=given, print_output=aloud, **self.as_root)
 
-    def ask(self, order: dict[str, Any]) -> Any:
+    def query(self, order: dict[str, Any]) -> Any:
         """The answer's JSON. Raises Unreachable."""
         well, said, wrong = self.order(order)
         if not well or not said:
             raise Unreachable(f"{self}: {wrong[-1] if wrong else 'it gave no answer; is python3 installed?'}")
         return json.loads(said[-1])
 
-    def bring(self, file: Path) -> tuple[str, str]:
+    def upload(self, file: Path) -> tuple[str, str]:
         """Put a file there: its place and its SHA-256. Raises Unreachable."""
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         place = f"{UPLOADS}/calln-{secrets.token_hex(8)}"
         try:
-            if self.way.put_file(str(file), place):
+            if self.host_connection.put_file(str(file), place):
                 return place, digest
         except (OSError, EOFError, paramiko.SSHException, PyinfraError) as problem:
             raise Unreachable(f"{self}: the release did not arrive ({problem}); is {UPLOADS} full?") from None
         raise Unreachable(f"{self}: the release did not arrive; is {UPLOADS} full?")
 
     def close(self) -> None:
-        self.way.disconnect()
+        self.host_connection.disconnect()
 
 
-def reach(host: Host, *, accept: bool = False) -> Line:
+def connect(host: Host, *, accept: bool = False) -> Connection:
     """Connect and become root; `accept` takes and keeps a host key that is not known. Raises Unreachable."""
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL + 1)  # what matters is told in our own words
     logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
     name = "@local" if host.is_local else host.address.address
-    inventory = Inventory(([(name, data(host, accept=accept))], {}))  # type: ignore[no-untyped-call]
+    inventory = Inventory(([(name, connection_data(host, accept=accept))], {}))  # type: ignore[no-untyped-call]
     state = State(inventory, Config(CONNECT_TIMEOUT=CONNECT_SECONDS))  # type: ignore[no-untyped-call]
     way = state.inventory.get_host(name)
     if accept:
@@ -151,12 +151,12 @@ def reach(host: Host, *, accept: bool = False) -> Line:
         way.connect(show_errors=False, raise_exceptions=True)
     except (ConnectError, PyinfraError, OSError, EOFError) as problem:
         raise Unreachable(f"{host.address}: {advice(str(problem), host)}") from None
-    line = Line(host, way)
+    line = Connection(host, way)
     line.become_root()
     return line
 
 
-def data(host: Host, *, accept: bool) -> dict[str, Any]:
+def connection_data(host: Host, *, accept: bool) -> dict[str, Any]:
     """In pyinfra's words."""
     if host.is_local:
         return {}
@@ -194,7 +194,7 @@ def fingerprint(host: Host) -> str:
     return f"{key.get_name()} SHA256:{digest}"
 
 
-def program() -> str:
+def agent_archive() -> str:
     """deploy/agent as a zip file, in one line."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -204,6 +204,6 @@ def program() -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def say_lines(say: Say) -> None:
+def set_output(say: Say) -> None:
     """Where the lines of an order that is given aloud go; each begins with the machine's name in brackets."""
     set_echo(lambda message=None, **_: say(str(message)))

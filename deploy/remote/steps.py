@@ -34,7 +34,7 @@ class Install(NamedTuple):
         return f"Install Debian's {', '.join(self.packages)}."
 
 
-class Place(NamedTuple):
+class AddRelease(NamedTuple):
     """A release into /opt/calln/releases: shipped, or copied from one that is there with the same code."""
 
     name: str
@@ -61,7 +61,7 @@ class Put(NamedTuple):
 
     def diff(self) -> str:
         """A unified diff; of a secret only that there is one."""
-        return diff_of(self.file, self.before)
+        return diff_text(self.file, self.before)
 
 
 class Remove(NamedTuple):
@@ -128,10 +128,10 @@ class Prune(NamedTuple):
 
 
 PARTS = {"server": "the server", "turn": "the relay"}
-Step = Install | Put | Place | Remove | Run | Switch | Retire | Issue | Prune
+Step = Install | Put | AddRelease | Remove | Run | Switch | Retire | Issue | Prune
 
 
-def diff_of(file: File, before: str | None) -> str:
+def diff_text(file: File, before: str | None) -> str:
     if file.is_secret:
         old, new = [HIDDEN] * (before is not None), [HIDDEN]
         return "\n".join([*(f"-{line}" for line in old), *(f"+{line}" for line in new)]) + "\n"
@@ -141,12 +141,12 @@ def diff_of(file: File, before: str | None) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def told(step: Step) -> str:
+def described(step: Step) -> str:
     """What a plan prints: the sentence, and for a file or a release what changes in it."""
     if isinstance(step, Put):
         return f"{step}\n{indented(step.diff())}"
-    if isinstance(step, Place):
-        return f"{step}\n{indented(diff_of(step.config, step.before))}"
+    if isinstance(step, AddRelease):
+        return f"{step}\n{indented(diff_text(step.config, step.before))}"
     return f"{step}\n"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy.remote.orders import Halt
+from deploy.remote.orders import DeployError
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 GLIBC = range(36, 16, -1)  # 2.36 is Debian 12's; wheels for an older one run there too
@@ -21,18 +21,18 @@ PATIENCE = 600  # seconds; some 25 MB are fetched
 LEFT_OUT = ("bin", "tests")  # programs for another path; pystun3's `tests`, which would shadow others
 
 
-class Machine(NamedTuple):
+class PythonPlatform(NamedTuple):
     """Python's version, such as 3.11, and the processor as `uname -m` names it."""
 
     python: str
     arch: str
 
 
-class NoWheels(Halt):
+class NoWheels(DeployError):
     """Something cannot be had ready-made; says what."""
 
 
-def site(machine: Machine, cache: Path) -> Path:
+def site_packages(machine: PythonPlatform, cache: Path) -> Path:
     """A folder to put on the path of that machine's Python; kept until the requirements change.
 
     Raises NoWheels.
@@ -43,7 +43,7 @@ def site(machine: Machine, cache: Path) -> Path:
     if not kept.exists():
         draft = kept.with_name(f".{kept.name}")
         shutil.rmtree(draft, ignore_errors=True)
-        gather(wanted, machine, draft)
+        download(wanted, machine, draft)
         draft.rename(kept)
     return kept
 
@@ -52,7 +52,7 @@ def requirements(project: Path) -> list[str]:
     return list(tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"])
 
 
-def gather(wanted: Iterable[str], machine: Machine, folder: Path) -> None:
+def download(wanted: Iterable[str], machine: PythonPlatform, folder: Path) -> None:
     """Raises NoWheels."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -76,7 +76,7 @@ def platforms(arch: str) -> list[str]:
     return [word for name in names for word in ("--platform", f"{name}_{arch}")] + ["--platform", "any"]
 
 
-def complaint(said: str, machine: Machine) -> str:
+def complaint(said: str, machine: PythonPlatform) -> str:
     """pip's own reason, in its last line that is one."""
     reasons = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
     why = reasons[-1] if reasons else said.strip() or "pip did not say why"

@@ -19,7 +19,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from deploy.doctor.operator_client import RELAY, ask
+from deploy.doctor.operator_client import RELAY, request_json
 from tests.bench.cable import LOAD, SERVER, Answer, Load, Net, no_room
 from tests.bench.churn import ECHOES
 from tests.bench.figures import HOUR, Point, after, quantile, slope
@@ -115,7 +115,7 @@ class Soak:
 
     def figure(self, name: str) -> float:
         """One of the relay's own, all its labels together."""
-        figures = ask(self.relay.folder, "GET", "/stats", whom=RELAY)["figures"]
+        figures = request_json(self.relay.folder, "GET", "/stats", whom=RELAY)["figures"]
         return float(
             sum([one["value"] for one in figures if one["name"] == f"calln_relay_{name}"] or [math.nan])
         )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from deploy.remote.wheels import Machine, site
+from deploy.remote.wheels import PythonPlatform, site_packages
 from tests.deploy.network import Network
 from tests.deploy.target import Target
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 TREE = ("config", "deploy", "host", "pyproject.toml", "config.example.yaml", "server", "templates", "turn")
 CACHE = ROOT / ".cache/deploy"
 PATIENCE = 240  # seconds for a command on a busy machine
-DEBIANS = {"bookworm": Machine("3.11", "x86_64"), "trixie": Machine("3.13", "x86_64")}
+DEBIANS = {"bookworm": PythonPlatform("3.11", "x86_64"), "trixie": PythonPlatform("3.13", "x86_64")}
 
 
 class Done(NamedTuple):
@@ -56,7 +56,7 @@ class Admin:
         cache.mkdir(parents=True)
         CACHE.mkdir(parents=True, exist_ok=True)
         for suite in {target.suite for target in targets}:
-            kept = site(DEBIANS[suite], CACHE)
+            kept = site_packages(DEBIANS[suite], CACHE)
             (cache / kept.name).symlink_to(kept)
 
     def change(self, name: str, text: str) -> None:

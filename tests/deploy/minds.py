@@ -6,12 +6,24 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from deploy.remote.facts import Facts, Known, facts_of
+from deploy.remote.facts import Facts, RemoteFile, parse_facts
 from deploy.remote.hosts import Target
-from deploy.remote.planning import Plan, plan
+from deploy.remote.planning import Plan, make_plan
 from deploy.remote.render import CERTIFICATE, KEY
-from deploy.remote.steps import File, Install, Issue, Place, Prune, Put, Remove, Retire, Run, Step, Switch
-from tests.deploy.wishes import CONTENTS, written
+from deploy.remote.steps import (
+    AddRelease,
+    File,
+    Install,
+    Issue,
+    Prune,
+    Put,
+    Remove,
+    Retire,
+    Run,
+    Step,
+    Switch,
+)
+from tests.deploy.example_configs import CONTENTS, written
 
 TREE = "0.1.0-abcdef0123"
 FRESH: dict[str, Any] = {
@@ -38,16 +50,16 @@ FRESH: dict[str, Any] = {
 
 def machine(**what: Any) -> Facts:
     """A fresh Debian, but for `what`."""
-    return facts_of({**FRESH, **what})
+    return parse_facts({**FRESH, **what})
 
 
 def planned(name: str, target: Target, facts: Facts, tree: str = TREE) -> Plan:
-    return plan(written(name), target, CONTENTS, facts, tree)
+    return make_plan(written(name), target, CONTENTS, facts, tree)
 
 
-def known(file: File) -> Known:
+def known(file: File) -> RemoteFile:
     digest = hashlib.sha256(file.text.encode()).hexdigest()
-    return Known(digest, file.mode, file.owner, file.group, None if file.is_secret else file.text)
+    return RemoteFile(digest, file.mode, file.owner, file.group, None if file.is_secret else file.text)
 
 
 def after(facts: Facts, steps: Iterable[Step]) -> Facts:
@@ -69,7 +81,7 @@ def after_one(facts: Facts, step: Step) -> Facts:
         case Remove(path):
             kept = {name: file for name, file in facts.files.items() if not f"{name}/".startswith(f"{path}/")}
             change = {"files": kept, "releases": () if path == "/opt/calln" else facts.releases}
-        case Place(name, _, _, config):
+        case AddRelease(name, _, _, config):
             change = {"releases": (name, *facts.releases), "config": config.text}
         case Prune(releases):
             change = {"releases": tuple(one for one in facts.releases if one not in releases)}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from deploy.remote.render import Traits, render
+from tests.deploy.example_configs import CONTENTS, machines, written
 from tests.deploy.network import NETWORK, OUTSIDE, Network
 from tests.deploy.pebble import Pebble
 from tests.deploy.target import Target
-from tests.deploy.wishes import CONTENTS, machines, written
 
 SUITES = {"bookworm": f"{NETWORK}.20", "trixie": f"{NETWORK}.21"}
 UNITS = ("calln-relay@", "calln-server@")
@@ -89,8 +89,8 @@ def target(
 @pytest.fixture(scope="module")
 def furnished(target: Target) -> Target:
     """A machine with our files, but no release."""
-    wish, (machine,) = written("one machine"), machines("one machine")
-    files = render(wish, machine, CONTENTS, Traits(container=True))
+    source, (machine,) = written("one machine"), machines("one machine")
+    files = render(source, machine, CONTENTS, Traits(container=True))
     for file in files:
         place = target.root / file.path[1:]
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config.file import load
-from deploy.cli.relay import look
+from deploy.cli.relay import get
 from host.tls import Certificate
 from tests.interop.certificates import make
 from tests.live.test_turn_clients import SECRET, Relay, begin_relay
@@ -44,7 +44,7 @@ class Gated(NamedTuple):
 
     async def figures(self) -> Counter[str]:
         """What came to the gate until now, by reason."""
-        stats = await asyncio.to_thread(look, load(self.folder / "config.yaml"), "/stats")
+        stats = await asyncio.to_thread(get, load(self.folder / "config.yaml"), "/stats")
         counts: Counter[str] = Counter()
         for figure in stats["figures"]:
             if figure["name"] == "calln_relay_gate_packets_total":

@@ -18,7 +18,7 @@ from aioice.turn import create_turn_endpoint
 from playwright.async_api import Playwright
 
 from config.file import load
-from deploy.cli.relay import look
+from deploy.cli.relay import get
 from tests.live.test_turn_clients import PASSWORD, PATIENCE, TALK, USER, Heard, begin, trust_in
 from tests.live.visitors import CHROMIUM
 from tests.ports import free_port
@@ -52,7 +52,7 @@ class Relay(NamedTuple):
 
     async def clients(self) -> list[str]:
         """Who holds a relayed address, as `calln relay sessions` shows it."""
-        found = await asyncio.to_thread(look, load(self.file), "/sessions")
+        found = await asyncio.to_thread(get, load(self.file), "/sessions")
         return [session["client"] for session in found["sessions"]]
 
 

@@ -52,9 +52,9 @@ class Machine(NamedTuple):
     def keeps(self, *names: str) -> None:
         """Releases, the oldest first."""
         for age, name in enumerate(names):
-            (releases.PLACE / name).mkdir(parents=True)
-            (releases.PLACE / name / "config.py").write_text(name)
-            os.utime(releases.PLACE / name, (1000 + age, 1000 + age))
+            (releases.RELEASES / name).mkdir(parents=True)
+            (releases.RELEASES / name / "config.py").write_text(name)
+            os.utime(releases.RELEASES / name, (1000 + age, 1000 + age))
 
     @property
     def told(self) -> list[str]:
@@ -74,12 +74,12 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setenv("UNITS", str(tmp_path / "units"))
-    monkeypatch.setattr(releases, "PLACE", tmp_path / "releases")
+    monkeypatch.setattr(releases, "RELEASES", tmp_path / "releases")
     monkeypatch.setattr(releases, "CURRENT", tmp_path / "current")
     monkeypatch.setattr(releases, "WANTS", tmp_path / "wants")
     monkeypatch.setattr(systemd, "STATE", tmp_path)
     monkeypatch.setattr(systemd, "READY_SECONDS", 0.2)
-    monkeypatch.setattr(lock.held.__wrapped__, "__defaults__", (tmp_path / "lock",))  # type: ignore[attr-defined]
+    monkeypatch.setattr(lock.exclusive.__wrapped__, "__defaults__", (tmp_path / "lock",))  # type: ignore[attr-defined]
     one = Machine(tmp_path)
     one.has()
     return one

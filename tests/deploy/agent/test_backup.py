@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.agent import backup
-from deploy.agent.systemd import Failed
+from deploy.agent.systemd import StepFailed
 from server.store import Ban, Call
 from server.store.sqlite import Embedded
 
@@ -24,7 +24,7 @@ NOW = int(time.time())
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(backup, "ROOT", tmp_path)
-    monkeypatch.setattr(backup, "PERSON", "root")
+    monkeypatch.setattr(backup, "ACCOUNT", "root")
     return tmp_path
 
 
@@ -45,7 +45,7 @@ def filled(root: Path) -> Path:
 
 def test_a_backup_brings_back_files_and_bans_but_no_calls(root: Path) -> None:
     filled(root)
-    data = backup.backup()
+    data = backup.make_backup()
     for path in ("etc/calln/secrets/turn", "var/lib/calln/calln.sqlite3"):
         (root / path).unlink()
     backup.restore(data)
@@ -67,10 +67,10 @@ def test_nothing_is_written_elsewhere(root: Path, name: str) -> None:
             about = tarfile.TarInfo(one)
             about.size = 2
             tar.addfile(about, io.BytesIO(b"[]"))
-    with pytest.raises(Failed, match="no backup of Calln"):
+    with pytest.raises(StepFailed, match="no backup of Calln"):
         backup.restore(base64.b64encode(made.getvalue()).decode())
 
 
 def test_nonsense_is_no_backup(root: Path) -> None:
-    with pytest.raises(Failed, match="cannot be read"):
+    with pytest.raises(StepFailed, match="cannot be read"):
         backup.restore("bm9uc2Vuc2U=")

@@ -33,17 +33,17 @@ CHAINS = {
 def test_who_listens_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as here, socket.socket(type=socket.SOCK_DGRAM) as there:
         there.bind(("127.0.0.1", 0))
-        found = {(one["protocol"], one["port"]): one["who"] for one in facts.holders()}
-        own = facts.who(os.getpid())
+        found = {(one["protocol"], one["port"]): one["who"] for one in facts.port_holders()}
+        own = facts.unit_or_program(os.getpid())
         assert found["tcp", here.getsockname()[1]] == own
         assert found["udp", there.getsockname()[1]] == own
         assert own
 
 
 def test_chains_that_drop_what_comes_in() -> None:
-    assert facts.chains(json.dumps(CHAINS)) == ["inet filter input"]
-    assert facts.chains("") == []
-    assert facts.chains("no JSON") == []
+    assert facts.dropping_chains(json.dumps(CHAINS)) == ["inet filter input"]
+    assert facts.dropping_chains("") == []
+    assert facts.dropping_chains("no JSON") == []
 
 
 def test_text_is_told_of_what_everybody_may_read(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_text_is_told_of_what_everybody_may_read(tmp_path: Path) -> None:
         (tmp_path / name).write_text("text\n")
         (tmp_path / name).chmod(mode)
     names = [str(tmp_path / name) for name in ("open", "closed", "none")]
-    found = dict(facts.known(names))
+    found = dict(facts.file_facts(names))
     assert [found[name]["text"] for name in names[:2]] == ["text\n", None]
     assert found[names[0]]["sha256"] == found[names[1]]["sha256"]
     assert found[names[1]]["mode"] == 0o640
@@ -62,8 +62,8 @@ def test_the_newest_release_comes_first(tmp_path: Path) -> None:
     for number, name in enumerate(("a", "b", ".draft", "c")):
         (tmp_path / name).mkdir()
         os.utime(tmp_path / name, (number, number))
-    assert [path.name for path in facts.newest(tmp_path)] == ["c", "b", "a"]
-    assert facts.newest(tmp_path / "none") == []
+    assert [path.name for path in facts.newest_first(tmp_path)] == ["c", "b", "a"]
+    assert facts.newest_first(tmp_path / "none") == []
 
 
 def test_system_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +75,6 @@ def test_system_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_command_that_is_not_there_says_nothing() -> None:
-    assert facts.said("no-such-command-at-all") == ""
-    assert facts.said("false") == ""
-    assert facts.said("echo", "x") == "x\n"
+    assert facts.output_of("no-such-command-at-all") == ""
+    assert facts.output_of("false") == ""
+    assert facts.output_of("echo", "x") == "x\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.agent import lock, main, releases
-from deploy.agent.steps import HANDS
+from deploy.agent.steps import ACTIONS
 from tests.deploy.agent.conftest import Machine
 from tests.deploy.agent.test_steps import a_file
 
@@ -51,7 +50,7 @@ def test_the_first_failure_ends_it_and_is_told(machine: Machine, capsys: Capture
 
 
 def test_one_at_a_time(machine: Machine, capsys: Capture) -> None:
-    with lock.held("bob@desk", machine.folder / "lock"):
+    with lock.exclusive("bob@desk", machine.folder / "lock"):
         assert main.main(applying(putting(machine.folder / "a"))) == 1
     assert "bob@desk" in capsys.readouterr().out
     assert not (machine.folder / "a").exists()
@@ -60,7 +59,7 @@ def test_one_at_a_time(machine: Machine, capsys: Capture) -> None:
 def test_rollback_says_what_serves(ready: Machine, capsys: Capture) -> None:
     ready.keeps("1", "2")
     ready.has(relay__2="active")
-    releases.point_to("2")
+    releases.set_current("2")
     assert main.main({"do": "rollback", "who": "alice", "to": None, "roles": ["turn"]}) == 0
     assert capsys.readouterr().out.startswith("1 serves instead of 2;")
     assert ready.states == {"relay@2": "deactivating", "relay@1": "active"}
@@ -69,7 +68,7 @@ def test_rollback_says_what_serves(ready: Machine, capsys: Capture) -> None:
 def test_status_in_plain_words(ready: Machine, capsys: Capture) -> None:
     ready.keeps("1", "2")
     ready.has(relay__1="deactivating", relay__2="active", server__2="active")
-    releases.point_to("2")
+    releases.set_current("2")
     assert main.main({"do": "status"}) == 0
     assert capsys.readouterr().out.splitlines() == [
         "current release: 2",
@@ -83,8 +82,6 @@ def test_status_in_plain_words(ready: Machine, capsys: Capture) -> None:
 def test_a_bare_machine_has_no_status(machine: Machine, capsys: Capture) -> None:
     assert main.main({"do": "status"}) == 0
     assert capsys.readouterr().out.splitlines() == ["current release: none", "releases to go back to: none"]
-    assert main.main({"do": "kept"}) == 0
-    assert json.loads(capsys.readouterr().out) == {"current": None, "kept": []}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +98,7 @@ def test_what_the_machine_refuses_is_told_with_its_step(
     def refuse(_: dict[str, Any]) -> None:
         raise problem
 
-    monkeypatch.setitem(HANDS, "Put", refuse)
+    monkeypatch.setitem(ACTIONS, "Put", refuse)
     assert main.main(applying(putting(machine.folder / "a"))) == 1
     said = capsys.readouterr().out
     assert said.startswith("FAILED: Write a.\n")

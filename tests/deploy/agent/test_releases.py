@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from deploy.agent import releases
-from deploy.agent.systemd import Failed
+from deploy.agent.systemd import StepFailed
 from tests.deploy.agent.conftest import Machine
 
 BOTH = ("server", "turn")
 
 
 def test_the_first_release_starts_relay_before_server(ready: Machine) -> None:
-    releases.switch("1", BOTH)
+    releases.switch_release("1", BOTH)
     assert ready.states == {"relay@1": "active", "server@1": "active"}
-    assert releases.current() == "1"
+    assert releases.current_release() == "1"
     begun = [line for line in ready.told if line.startswith(("start", "enable"))]
     assert begun == [
         f"{verb} calln-{name}@1.service" for verb in ("start", "enable") for name in ("relay", "server")
@@ -23,7 +23,7 @@ def test_the_first_release_starts_relay_before_server(ready: Machine) -> None:
 
 def test_the_old_one_drains_when_the_new_one_serves(ready: Machine) -> None:
     ready.has(relay__1="active", server__1="active")
-    releases.switch("2", BOTH)
+    releases.switch_release("2", BOTH)
     drains = {"relay@1": "deactivating", "server@1": "deactivating"}
     assert ready.states == {**drains, "relay@2": "active", "server@2": "active"}
     starts = [line.split()[0] for line in ready.told if line.split()[0] in ("start", "stop")]
@@ -32,39 +32,39 @@ def test_the_old_one_drains_when_the_new_one_serves(ready: Machine) -> None:
 
 def test_what_does_not_start_leaves_the_old_one_serving(ready: Machine) -> None:
     ready.has(relay__1="active", server__1="active")
-    releases.point_to("1")
-    with pytest.raises(Failed, match=r"calln-relay@broken\.service does not start; .*\nthe last words"):
-        releases.switch("broken", BOTH)
+    releases.set_current("1")
+    with pytest.raises(StepFailed, match=r"calln-relay@broken\.service does not start; .*\nthe last words"):
+        releases.switch_release("broken", BOTH)
     assert {name: state for name, state in ready.states.items() if "@1" in name} == {
         "relay@1": "active",
         "server@1": "active",
     }
-    assert releases.current() == "1"
+    assert releases.current_release() == "1"
     assert "stop calln-relay@broken.service" in ready.told
 
 
 def test_what_never_gets_ready_is_stopped_again(machine: Machine) -> None:
     machine.has(relay__1="active")
-    with pytest.raises(Failed, match="is not ready"):
-        releases.switch("2", ("turn",))
+    with pytest.raises(StepFailed, match="is not ready"):
+        releases.switch_release("2", ("turn",))
     assert machine.states == {"relay@1": "active", "relay@2": "deactivating"}
 
 
 def test_a_second_switch_to_the_same_starts_nothing(ready: Machine) -> None:
     ready.has(relay__1="active", server__1="active")
-    releases.switch("1", BOTH)
+    releases.switch_release("1", BOTH)
     assert not any(line.startswith(("start", "stop")) for line in ready.told)
 
 
 def test_another_role_is_left_alone(ready: Machine) -> None:
     ready.has(relay__1="active", server__1="active")
-    releases.switch("2", ("server",))
+    releases.switch_release("2", ("server",))
     assert ready.states == {"relay@1": "active", "server@1": "deactivating", "server@2": "active"}
 
 
 def test_a_part_that_is_retired_drains_and_comes_back_with_no_start(machine: Machine) -> None:
     machine.has(relay__1="active", relay__2="active", server__2="active")
-    releases.retire(["turn"])
+    releases.retire_roles(["turn"])
     assert machine.states == {"relay@1": "deactivating", "relay@2": "deactivating", "server@2": "active"}
     ended = [line.split()[1] for line in machine.told if line.startswith("disable")]
     assert ended == ["calln-relay@1.service", "calln-relay@2.service"]
@@ -72,8 +72,8 @@ def test_a_part_that_is_retired_drains_and_comes_back_with_no_start(machine: Mac
 
 def test_a_part_that_goes_on_taking_newcomers_is_told(ready: Machine) -> None:
     ready.has(relay__1="active")
-    with pytest.raises(Failed, match="calln-relay was told to end, and does not"):
-        releases.retire(["turn"])
+    with pytest.raises(StepFailed, match="calln-relay was told to end, and does not"):
+        releases.retire_roles(["turn"])
 
 
 @pytest.mark.parametrize(
@@ -82,37 +82,37 @@ def test_a_part_that_goes_on_taking_newcomers_is_told(ready: Machine) -> None:
 )
 def test_back_to(machine: Machine, current: str, wanted: str | None, expected: str) -> None:
     machine.keeps("1", "2", "3")
-    releases.point_to(current)
-    assert releases.back_to(wanted) == expected
+    releases.set_current(current)
+    assert releases.rollback_target(wanted) == expected
 
 
 def test_back_to_what_is_not_there_names_what_is(machine: Machine) -> None:
     machine.keeps("1", "2")
-    with pytest.raises(Failed, match="no release 9 is kept here; there are 2, 1"):
-        releases.back_to("9")
+    with pytest.raises(StepFailed, match="no release 9 is kept here; there are 2, 1"):
+        releases.rollback_target("9")
 
 
 def test_nothing_to_go_back_to(machine: Machine) -> None:
     machine.keeps("1")
-    releases.point_to("1")
-    with pytest.raises(Failed, match="nothing to go back to"):
-        releases.back_to(None)
+    releases.set_current("1")
+    with pytest.raises(StepFailed, match="nothing to go back to"):
+        releases.rollback_target(None)
 
 
 def test_a_release_that_drains_comes_back_as_a_copy(machine: Machine) -> None:
     machine.keeps("1", "2")
     machine.has(relay__1="deactivating")
-    assert releases.rested("1") == "1.2"
-    assert (releases.PLACE / "1.2" / "config.py").samefile(releases.PLACE / "1" / "config.py")
-    assert releases.rested("2") == "2"
+    assert releases.startable("1") == "1.2"
+    assert (releases.RELEASES / "1.2" / "config.py").samefile(releases.RELEASES / "1" / "config.py")
+    assert releases.startable("2") == "2"
 
 
 def test_what_runs_is_not_pruned(machine: Machine) -> None:
     machine.keeps("1", "2", "3", "4")
     machine.has(relay__1="deactivating", server__2="active")
-    releases.point_to("3")
-    releases.prune(["1", "2", "3", "4"])
-    assert sorted(releases.kept()) == ["1", "2", "3"]
+    releases.set_current("3")
+    releases.remove_releases(["1", "2", "3", "4"])
+    assert sorted(releases.stored_releases()) == ["1", "2", "3"]
 
 
 def test_only_the_new_one_comes_back_with_the_machine(ready: Machine) -> None:
@@ -124,6 +124,6 @@ def test_only_the_new_one_comes_back_with_the_machine(ready: Machine) -> None:
         "other@1.service",
     ):
         (releases.WANTS / name).touch()
-    releases.switch("2", ("turn",))
+    releases.switch_release("2", ("turn",))
     ended = [line.split()[1] for line in ready.told if line.startswith("disable")]
     assert ended == ["calln-relay@1.service"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.agent import secrets
-from deploy.agent.systemd import Failed
+from deploy.agent.systemd import StepFailed
 from tests.deploy.agent.conftest import Machine
 from turn.credentials import mint
 
@@ -25,19 +25,19 @@ def file(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_both_are_good_until_the_old_one_is_withdrawn(machine: Machine, file: Path) -> None:
     machine.has(relay__1="active", server__1="active", relay__0="deactivating")
-    secrets.put({"new": "the new one", "first": False, "withdraw": 0})
-    assert secrets.current() == ["the old one", "the new one"]
-    secrets.put({"new": "the new one", "first": True, "withdraw": 60})
-    assert secrets.current() == ["the new one", "the old one"]
+    secrets.change_secret({"new": "the new one", "first": False, "withdraw": 0})
+    assert secrets.current_lines() == ["the old one", "the new one"]
+    secrets.change_secret({"new": "the new one", "first": True, "withdraw": 60})
+    assert secrets.current_lines() == ["the new one", "the old one"]
     reloads = [line for line in machine.told if line.startswith("reload")]
     assert reloads[:3] == [f"reload calln-{name}.service" for name in ("relay@1", "server@1", "relay@1")]
     subprocess.run(["sh", "-c", secrets.WITHDRAW.format(file=file)], check=True)
-    assert secrets.current() == ["the new one"]
+    assert secrets.current_lines() == ["the new one"]
     assert file.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_credential_is_one_that_the_relay_takes(file: Path) -> None:
-    said = secrets.credential({"user": "doctor", "seconds": 60})
+    said = secrets.trial_credential({"user": "doctor", "seconds": 60})
     expires = int(said["username"].split(":")[0])
     assert expires - time.time() <= 60
     assert mint(b"the old one", "doctor", expires).password == said["password"]
@@ -45,5 +45,5 @@ def test_a_credential_is_one_that_the_relay_takes(file: Path) -> None:
 
 def test_without_a_secret_one_deploys_first(file: Path) -> None:
     file.unlink()
-    with pytest.raises(Failed, match="deploy first"):
-        secrets.current()
+    with pytest.raises(StepFailed, match="deploy first"):
+        secrets.current_lines()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.agent import releases, steps
-from deploy.agent.systemd import Failed
+from deploy.agent.systemd import StepFailed
 from tests.deploy.agent.conftest import Machine
 
 Step = dict[str, Any]
@@ -30,83 +30,83 @@ def archive(folder: Path, **files: str) -> Step:
 
 
 def placing(machine: Machine, name: str, *, like: str | None = None, **files: str) -> Step:
-    config = a_file(releases.PLACE / name / "config.yaml", f"# {name}\n")
-    step: Step = {"kind": "Place", "name": name, "like": like, "config": config}
+    config = a_file(releases.RELEASES / name / "config.yaml", f"# {name}\n")
+    step: Step = {"kind": "AddRelease", "name": name, "like": like, "config": config}
     return {**step, "archive": archive(machine.folder, **files)} if not like else step
 
 
 def test_a_file_is_written_whole_with_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "etc" / "calln" / "secret"
     for text in ("one\n", "two\n"):
-        steps.put({"file": a_file(path, text)})
+        steps.put_file({"file": a_file(path, text)})
         assert path.read_text() == text
         assert path.stat().st_mode & 0o777 == 0o640
     assert [file.name for file in path.parent.iterdir()] == ["secret"]
 
 
 def test_a_release_is_unpacked_compiled_and_named_last(machine: Machine) -> None:
-    steps.place(placing(machine, "1", a="x = 1\n"))
-    assert (releases.PLACE / "1" / "turn" / "a.py").read_text() == "x = 1\n"
-    assert list((releases.PLACE / "1").rglob("a.*.pyc"))
-    assert (releases.PLACE / "1" / "config.yaml").read_text() == "# 1\n"
-    assert [path.name for path in releases.PLACE.iterdir()] == ["1"]
+    steps.add_release(placing(machine, "1", a="x = 1\n"))
+    assert (releases.RELEASES / "1" / "turn" / "a.py").read_text() == "x = 1\n"
+    assert list((releases.RELEASES / "1").rglob("a.*.pyc"))
+    assert (releases.RELEASES / "1" / "config.yaml").read_text() == "# 1\n"
+    assert [path.name for path in releases.RELEASES.iterdir()] == ["1"]
     assert not (machine.folder / "archive").exists()
 
 
 def test_another_configuration_takes_the_code_that_is_there(machine: Machine) -> None:
-    steps.place(placing(machine, "1", a="x = 1\n"))
-    steps.place(placing(machine, "2", like="1"))
-    assert (releases.PLACE / "2" / "turn" / "a.py").samefile(releases.PLACE / "1" / "turn" / "a.py")
-    assert [(releases.PLACE / name / "config.yaml").read_text() for name in "12"] == ["# 1\n", "# 2\n"]
+    steps.add_release(placing(machine, "1", a="x = 1\n"))
+    steps.add_release(placing(machine, "2", like="1"))
+    assert (releases.RELEASES / "2" / "turn" / "a.py").samefile(releases.RELEASES / "1" / "turn" / "a.py")
+    assert [(releases.RELEASES / name / "config.yaml").read_text() for name in "12"] == ["# 1\n", "# 2\n"]
 
 
 def test_what_somebody_put_in_its_place_is_refused(machine: Machine) -> None:
     step = placing(machine, "1", a="x = 1\n")
     Path(step["archive"]["place"]).write_bytes(b"another")
-    with pytest.raises(Failed, match="is not the release that was sent"):
-        steps.place(step)
-    assert not (releases.PLACE / "1").exists()
+    with pytest.raises(StepFailed, match="is not the release that was sent"):
+        steps.add_release(step)
+    assert not (releases.RELEASES / "1").exists()
 
 
 def test_what_a_release_left_that_could_not_be_placed_goes(machine: Machine) -> None:
     step = placing(machine, "1", a="x = 1\n")
     step["config"]["owner"] = "nobody-of-this-name"
     with pytest.raises(LookupError):
-        steps.place(step)
-    assert not list(releases.PLACE.iterdir())
+        steps.add_release(step)
+    assert not list(releases.RELEASES.iterdir())
 
 
 def test_remove_takes_files_folders_and_nothing(tmp_path: Path) -> None:
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "file").touch()
     for name in ("folder", "file", "gone"):
-        steps.remove({"path": str(tmp_path / name)})
+        steps.remove_path({"path": str(tmp_path / name)})
     assert not list(tmp_path.iterdir())
 
 
 def test_a_command_that_fails_says_its_last_words() -> None:
-    steps.command({"argv": ["true"]})
-    with pytest.raises(Failed, match=r"sh -c .* failed:\nno room"):
-        steps.command({"argv": ["sh", "-c", "echo no room >&2; exit 1"]})
-    with pytest.raises(Failed, match="no-such-program: No such file"):
-        steps.command({"argv": ["no-such-program"]})
+    steps.run_step({"argv": ["true"]})
+    with pytest.raises(StepFailed, match=r"sh -c .* failed:\nno room"):
+        steps.run_step({"argv": ["sh", "-c", "echo no room >&2; exit 1"]})
+    with pytest.raises(StepFailed, match="no-such-program: No such file"):
+        steps.run_step({"argv": ["no-such-program"]})
 
 
 def test_a_refused_certificate_says_what_to_look_at() -> None:
     with pytest.raises(
-        Failed, match=r"no certificate for a\.example: .*port 80 open (.|\\n)*too many"
+        StepFailed, match=r"no certificate for a\.example: .*port 80 open (.|\\n)*too many"
     ) as problem:
-        steps.issue({"name": "a.example", "argv": ["sh", "-c", "echo too many; exit 1"]})
+        steps.issue_certificate({"name": "a.example", "argv": ["sh", "-c", "echo too many; exit 1"]})
     assert "failed" in str(problem.value)
 
 
 def test_nothing_starts_while_apt_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = tmp_path / "policy"
     monkeypatch.setattr(steps, "POLICY", policy)
-    with steps.nothing_starts():
+    with steps.without_service_starts():
         assert "exit 101" in policy.read_text()
     assert not policy.exists()
     policy.write_text("somebody's own")
-    with steps.nothing_starts():
+    with steps.without_service_starts():
         assert policy.read_text() == "somebody's own"
     assert policy.exists()

@@ -8,9 +8,9 @@ from tests.deploy.agent.conftest import Machine
 
 def test_releases_are_those_with_a_process(machine: Machine) -> None:
     machine.has(relay__1="deactivating", relay__2="active", relay__3="failed", server__2="active")
-    assert systemd.releases("turn") == ["1", "2"]
-    assert systemd.running() == {"1", "2"}
-    assert systemd.state(systemd.unit("turn", "3")) == "failed"
+    assert systemd.running_releases("turn") == ["1", "2"]
+    assert systemd.all_running() == {"1", "2"}
+    assert systemd.unit_state(systemd.unit_name("turn", "3")) == "failed"
 
 
 def test_ready_is_what_the_socket_says(ready: Machine) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from config.file import Config, parse
 from deploy.cli import bans
-from deploy.doctor.operator_client import ControlError
+from deploy.doctor.operator_client import OperatorError
 from server.store import StateError
 from server.store.bans import MAX_REASON, Bans
 from server.store.sqlite import Embedded
@@ -26,20 +26,20 @@ def config(tmp_path: Path) -> Config:
 
 
 def add(config: Config, address: str | None, duration: str = "7d", report: str | None = None) -> int:
-    return bans.add(config, Namespace(address=address, report=report, reason="a note", duration=duration))
+    return bans.add_ban(config, Namespace(address=address, report=report, reason="a note", duration=duration))
 
 
 def test_bans_are_added_listed_and_lifted(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     assert add(config, "192.0.2.7") == 0
     assert add(config, "2001:db8::7", "ever") == 0
     capsys.readouterr()
-    assert bans.list_all(config, Namespace()) == 0
+    assert bans.list_bans(config, Namespace()) == 0
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows] == ["192.0.2.7/32", "2001:db8::/64"]
     assert "until lifted" in rows[1]
     assert all(row.endswith("a note") for row in rows)
-    assert bans.remove(config, Namespace(address="192.0.2.7")) == 0
-    assert bans.remove(config, Namespace(address="192.0.2.7")) == 1
+    assert bans.remove_ban(config, Namespace(address="192.0.2.7")) == 0
+    assert bans.remove_ban(config, Namespace(address="192.0.2.7")) == 1
     assert "is not banned" in capsys.readouterr().err
 
 
@@ -78,14 +78,14 @@ def test_a_folder_named_by_mistake_gets_no_ban_list(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"there is no ban list; point site\.state_dir"):
         add(elsewhere, "192.0.2.7")
     with pytest.raises(StateError, match=r"there is no ban list; point site\.state_dir"):
-        bans.list_all(elsewhere, Namespace())
+        bans.list_bans(elsewhere, Namespace())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reason_does_not_move_the_cursor(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     with closing(Embedded(config.site.state_dir)) as state:  # as an older version wrote it
-        Bans(state).add(bans.network("192.0.2.7"), time.time(), None, "up\x1b[2Jand\x9bback")
-    assert bans.list_all(config, Namespace()) == 0
+        Bans(state).add(bans.parse_network("192.0.2.7"), time.time(), None, "up\x1b[2Jand\x9bback")
+    assert bans.list_bans(config, Namespace()) == 0
     assert capsys.readouterr().out.endswith("up [2Jand back\n")
 
 
@@ -98,15 +98,15 @@ async def test_a_report_is_as_good_as_an_address(tmp_path: Path, duration: str, 
     config = parse(f"site: {{state_dir: {tmp_path}}}", tmp_path / "config.yaml")
     async with serving(tmp_path) as service:
         sockets = service.house.sockets
-        reported = bans.network("192.0.2.8").network_address
+        reported = bans.parse_network("192.0.2.8").network_address
         code = sockets.lobby.reports.add("call", "me", "spam", reported, sockets.clock()).code
         for address, report in (("192.0.2.7", None), (None, code)):
-            wish = Namespace(address=address, report=report, reason=reason, duration=duration)
-            assert await asyncio.to_thread(bans.add, config, wish) == 0
+            source = Namespace(address=address, report=report, reason=reason, duration=duration)
+            assert await asyncio.to_thread(bans.add_ban, config, source) == 0
         one, other = sockets.bans.list(time.time())
-        assert one.reason == other.reason == bans.note(reason)
+        assert one.reason == other.reason == bans.clean_reason(reason)
         assert len(one.reason) <= MAX_REASON
         assert (one.until is None) == (other.until is None) == (duration == "ever")
-        wish.report = "ABCD-EFGH"
-        with pytest.raises(ControlError, match="there is no such report"):
-            await asyncio.to_thread(bans.add, config, wish)
+        source.report = "ABCD-EFGH"
+        with pytest.raises(OperatorError, match="there is no such report"):
+            await asyncio.to_thread(bans.add_ban, config, source)

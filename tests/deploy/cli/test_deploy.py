@@ -10,7 +10,7 @@ import pytest
 from deploy.cli import deploy
 from deploy.cli.main import COMMANDS, main
 from deploy.doctor.machine import Finding
-from deploy.remote.orders import Halt
+from deploy.remote.orders import DeployError
 
 
 def test_every_command_of_the_command_line_is_there() -> None:
@@ -19,15 +19,15 @@ def test_every_command_of_the_command_line_is_there() -> None:
 
 
 def test_what_is_fetched_is_for_its_owner_alone(tmp_path: Path) -> None:
-    deploy.save(tmp_path / "backup", b"secret")
+    deploy.save_privately(tmp_path / "backup", b"secret")
     assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(Halt, match="No such file"):
-        deploy.save(tmp_path / "gone" / "backup", b"")
+    with pytest.raises(DeployError, match="No such file"):
+        deploy.save_privately(tmp_path / "gone" / "backup", b"")
 
 
 def test_findings_have_a_mark_and_advice() -> None:
-    assert deploy.told_of(Finding(True, "Well.")) == "\u2713 Well."
-    assert deploy.told_of(Finding(False, "Ill.", "mend it")) == "\u2717 Ill.\n    mend it"
+    assert deploy.finding_text(Finding(True, "Well.")) == "\u2713 Well."
+    assert deploy.finding_text(Finding(False, "Ill.", "mend it")) == "\u2717 Ill.\n    mend it"
 
 
 def test_a_machine_that_is_not_there_is_exit_code_69(
@@ -76,8 +76,8 @@ def test_without_a_file_that_can_be_used_no_machine_is_reached(
 def test_nobody_to_answer_is_no_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     with Path(os.devnull).open() as nobody:
         monkeypatch.setattr("sys.stdin", nobody)
-        with pytest.raises(Halt, match="write --yes"):
-            deploy.confirmed("sure? ")
+        with pytest.raises(DeployError, match="write --yes"):
+            deploy.ask_to_confirm("sure? ")
 
 
 def test_a_proxys_site_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

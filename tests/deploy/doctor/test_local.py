@@ -12,7 +12,7 @@ import pytest
 from config.file import Config, load
 from deploy.cli.main import main
 from deploy.doctor import local as doctor
-from deploy.doctor.machine import Finding, Patient
+from deploy.doctor.machine import Finding, LocalMachine
 from tests.deploy.cli.test_relay import running  # noqa: F401  # a fixture
 from tests.host.test_certificates import issued
 from tests.ports import free_port
@@ -25,9 +25,9 @@ from turn.service import public_address
 Capture = pytest.CaptureFixture[str]
 
 
-def patient(figures: list[dict[str, Any]] | None = None, **turn: object) -> Patient:
+def patient(figures: list[dict[str, Any]] | None = None, **turn: object) -> LocalMachine:
     config = Config.model_validate({"turn": {"listen": "udp://0.0.0.0:3478", "relay_ports": RELAYED, **turn}})
-    return Patient(config, figures)
+    return LocalMachine(config, figures)
 
 
 async def test_a_healthy_relay(running: Elsewhere, capsys: Capture) -> None:  # noqa: F811
@@ -59,18 +59,18 @@ def test_without_a_relay_its_ports_are_tried(tmp_path: Path) -> None:
     keys = f"relay_ports: {RELAYED}, listen: ['{squatter.address}', '{free}']"
     file.write_text(f"site: {{state_dir: s}}\nturn: {{{keys}}}\n")
     config = load(file)
-    assert doctor.figures_of(config) is None
-    silent, taken, other = doctor.ports(Patient(config, None))
+    assert doctor.relay_figures(config) is None
+    silent, taken, other = doctor.check_ports(LocalMachine(config, None))
     squatter.close()
     assert (silent.well, "start it" in silent.advice) == (False, True)
     assert (taken.well, "stop what has the port" in taken.advice) == (False, True)
     assert other == Finding(True, f"{free} is free.")
-    for check in (doctor.trial, doctor.certificate, doctor.refusals):
-        assert not list(check(Patient(config, None)))
+    for check in (doctor.check_calls, doctor.check_certificate, doctor.check_refusals):
+        assert not list(check(LocalMachine(config, None)))
 
 
 def test_a_secret_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    [finding] = doctor.configuration(patient(secret_file=str(tmp_path / "gone")))
+    [finding] = doctor.check_configuration(patient(secret_file=str(tmp_path / "gone")))
     assert not finding.well
     assert "gone: No such file" in finding.text
 
@@ -94,7 +94,7 @@ def test_how_others_reach_it(
     monkeypatch.setattr(public_address, "source_towards", lambda host: ip_address(local).packed)
     with server(xored) as place:
         named: dict[str, Any] = {"stun_servers": f"{place.host}:{place.port}"} if asked else {}
-        [finding] = doctor.outside(patient(**keys, **named))
+        [finding] = doctor.check_public_address(patient(**keys, **named))
     assert (finding.well, words in finding.text) == (well, True), finding
 
 
@@ -102,13 +102,13 @@ def test_ipv6_of_a_private_network_is_no_illness_beside_ipv4(monkeypatch: pytest
     leaves = {"192.0.2.1": "8.8.8.8", "2001:db8::1": "fd00::5"}
     monkeypatch.setattr(public_address, "source_towards", lambda host: ip_address(leaves[host]).packed)
     both = ["udp://0.0.0.0:3478", "udp://[::]:3478"]
-    assert [finding.well for finding in doctor.outside(patient(listen=both))] == [True, True]
-    assert [finding.well for finding in doctor.outside(patient(listen=both[1]))] == [False]
+    assert [finding.well for finding in doctor.check_public_address(patient(listen=both))] == [True, True]
+    assert [finding.well for finding in doctor.check_public_address(patient(listen=both[1]))] == [False]
 
 
 def test_a_machine_without_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(public_address, "source_towards", lambda host: None)
-    four, six = doctor.outside(patient(listen=["udp://0.0.0.0:3478", "udp://[::]:3478"]))
+    four, six = doctor.check_public_address(patient(listen=["udp://0.0.0.0:3478", "udp://[::]:3478"]))
     assert (four.well, six.well) == (False, True)
 
 
@@ -118,7 +118,7 @@ async def test_the_nat_in_front_has_a_name(tmp_path: Path) -> None:
     places = [f"udp://{host}:{port}" for host in ("127.0.0.1", "127.0.0.2") for port in ports]
     async with elsewhere(tmp_path, listen=places, classic_stun=True, behaviour_discovery=True):
         asked = patient(listen=places, stun_servers=f"127.0.0.1:{ports[0]}")
-        [finding] = await asyncio.to_thread(lambda: list(doctor.nat(asked)))
+        [finding] = await asyncio.to_thread(lambda: list(doctor.check_nat(asked)))
     assert finding[:2] == (True, "In front of this machine: Open Internet.")
 
 
@@ -131,23 +131,23 @@ def test_a_server_that_cannot_tell_is_not_waited_for(reply: Reply, monkeypatch: 
     monkeypatch.setattr(doctor, "NAT_SECONDS", 1.0)
     with server(reply) as place:
         keys: dict[str, Any] = {"listen": "udp://127.0.0.1:3478", "stun_servers": f"127.0.0.1:{place.port}"}
-        [finding] = doctor.nat(patient(**keys))
+        [finding] = doctor.check_nat(patient(**keys))
     assert (finding.well, "RFC 3489" in finding.advice) == (False, True)
 
 
 def test_nobody_is_asked_about_nat_unless_named() -> None:
-    assert not list(doctor.nat(patient()))
+    assert not list(doctor.check_nat(patient()))
 
 
 async def test_a_call_with_a_secret_that_the_relay_does_not_know(running: Elsewhere) -> None:  # noqa: F811
     told = patient([], listen=str(running.listener), secret="a secret that nobody knows")
-    [finding] = await asyncio.to_thread(lambda: list(doctor.trial(told)))
+    [finding] = await asyncio.to_thread(lambda: list(doctor.check_calls(told)))
     assert (finding.well, "401" in finding.text) == (False, True)
 
 
 def test_a_machine_that_is_a_proxy_makes_no_call_of_its_own() -> None:
     keys = {"listen": "127.0.0.1:3478", "proxies": "127.0.0.1/32", "secret": "sixteen bytes or more"}
-    told = list(doctor.trial(patient([], **keys)))
+    told = list(doctor.check_calls(patient([], **keys)))
     assert [(finding.well, "try a call through yours" in finding.text) for finding in told] == [
         (True, True)
     ] * 2
@@ -158,7 +158,7 @@ def test_a_certificate_that_is_over_and_files_that_are_none(tmp_path: Path) -> N
     place = f"tls://127.0.0.1:{free_port()}"
     for key, words in ((old.key, "has expired: nobody gets in by TLS"), (old.chain, "No TLS")):
         asked = patient(None, listen=place, certificate=str(old.chain), key=str(key))
-        [finding] = doctor.certificate(asked)
+        [finding] = doctor.check_certificate(asked)
         assert (finding.well, words in finding.text) == (False, True)
 
 
@@ -170,10 +170,10 @@ async def test_what_browsers_would_say_of_the_certificate(
     keys: dict[str, Any] = {"certificate": str(shown.chain), "key": str(shown.key), "listen": place}
     asked = patient([], **keys, host="localhost")
     async with elsewhere(tmp_path, **keys):
-        [refused] = await asyncio.to_thread(lambda: list(doctor.certificate(asked)))
+        [refused] = await asyncio.to_thread(lambda: list(doctor.check_certificate(asked)))
         monkeypatch.setenv("SSL_CERT_FILE", str(shown.chain))
-        [trusted] = await asyncio.to_thread(lambda: list(doctor.certificate(asked)))
-    [gone] = doctor.certificate(asked)
+        [trusted] = await asyncio.to_thread(lambda: list(doctor.check_certificate(asked)))
+    [gone] = doctor.check_certificate(asked)
     assert (refused.well, "self-signed" in refused.text) == (False, True)
     assert "is good for" in trusted.text
     assert (gone.well, "refused" in gone.text) == (False, True)
@@ -217,7 +217,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("figures", "words"), REFUSED)
 def test_refusals_by_limits_are_told(figures: list[dict[str, Any]], words: list[str]) -> None:
-    findings = list(doctor.refusals(patient(figures)))
+    findings = list(doctor.check_refusals(patient(figures)))
     told = [finding.text.removeprefix("Since the relay's start: ").rstrip(".") for finding in findings]
     if words:
         assert (told, any(finding.well for finding in findings)) == (words, False)

@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from deploy.doctor.operator_client import RELAY, SERVER, ControlError, ask
+from deploy.doctor.operator_client import RELAY, SERVER, OperatorError, request_json
 from host.unix_socket import VersionedSocket
 
 
@@ -54,28 +54,28 @@ def state_dir(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_answers_are_read(state_dir: Path) -> None:
-    assert ask(state_dir, "GET", "/good") == {"n": 1}
-    assert ask(state_dir, "POST", "/echo", {"code": "K7Q2-M9XD"}) == {"code": "K7Q2-M9XD"}
+    assert request_json(state_dir, "GET", "/good") == {"n": 1}
+    assert request_json(state_dir, "POST", "/echo", {"code": "K7Q2-M9XD"}) == {"code": "K7Q2-M9XD"}
 
 
 def test_where_the_newest_was_killed_an_older_one_answers(state_dir: Path) -> None:
     place = state_dir / SERVER.socket
     place.rename(place.with_name(f"{place.name}.0000"))
-    assert ask(state_dir, "GET", "/good") == {"n": 1}
+    assert request_json(state_dir, "GET", "/good") == {"n": 1}
     killed = VersionedSocket(place)
     killed.publish()
     killed.sock.close()
-    assert ask(state_dir, "GET", "/good") == {"n": 1}
+    assert request_json(state_dir, "GET", "/good") == {"n": 1}
 
 
 @pytest.mark.parametrize(("path", "says"), [("/refused", "no such report"), ("/odd", "no server answers")])
 def test_refusal_and_nonsense_are_told(state_dir: Path, path: str, says: str) -> None:
-    with pytest.raises(ControlError, match=says):
-        ask(state_dir, "GET", path)
+    with pytest.raises(OperatorError, match=says):
+        request_json(state_dir, "GET", path)
 
 
 def test_no_server_is_told_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ControlError, match=r"server\.sock.*is calln serve running"):
-        ask(tmp_path, "GET", "/reports")
-    with pytest.raises(ControlError, match=r"no relay .*relay\.sock.*is calln relay running"):
-        ask(tmp_path, "GET", "/sessions", whom=RELAY)
+    with pytest.raises(OperatorError, match=r"server\.sock.*is calln serve running"):
+        request_json(tmp_path, "GET", "/reports")
+    with pytest.raises(OperatorError, match=r"no relay .*relay\.sock.*is calln relay running"):
+        request_json(tmp_path, "GET", "/sessions", whom=RELAY)

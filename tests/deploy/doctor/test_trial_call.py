@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.doctor import trial_call
-from deploy.doctor.trial_call import NoEcho
+from deploy.doctor.trial_call import TrialFailed
 from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
 from tests.turn.process.test_run import elsewhere
@@ -33,18 +33,18 @@ async def test_words_get_through_by_each_transport_and_both_families(tmp_path: P
         tmp_path, secret=SECRET.decode(), listen=listen, encrypted_only=mode, **files
     ) as relay:
         for place in places:
-            await asyncio.to_thread(trial_call.echo, place, GOOD)
-            with pytest.raises(NoEcho, match=r"401"):
-                await asyncio.to_thread(trial_call.echo, place, WRONG)
+            await asyncio.to_thread(trial_call.make_trial_call, place, GOOD)
+            with pytest.raises(TrialFailed, match=r"401"):
+                await asyncio.to_thread(trial_call.make_trial_call, place, WRONG)
         async with relay.operator() as operator:
             assert (await operator.get("/sessions")).json() == {"sessions": []}
 
 
 @pytest.mark.parametrize(("transport", "why"), [("udp", "no answer|refused"), ("tcp", "refused")])
 def test_nobody_there_is_told(transport: Transport, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial_call, "PATIENCE", 1.0)
-    with pytest.raises(NoEcho, match=why):
-        trial_call.echo(Address.of("127.0.0.1", free_port(), transport), GOOD)
+    monkeypatch.setattr(trial_call, "TIMEOUT", 1.0)
+    with pytest.raises(TrialFailed, match=why):
+        trial_call.make_trial_call(Address.of("127.0.0.1", free_port(), transport), GOOD)
 
 
 PLACES = [("192.0.2.7", "192.0.2.7"), ("0.0.0.0", "10.0.0.5"), ("::", "::1")]
@@ -57,4 +57,4 @@ def test_a_wildcard_is_reached_as_others_reach_it(
     monkeypatch.setattr(
         trial_call, "source_towards", lambda host: Address.of("10.0.0.5", 0).ip if "." in host else None
     )
-    assert trial_call.reached_at(Address.of(listening, 3478)) == (reached, 3478)
+    assert trial_call.client_address(Address.of(listening, 3478)) == (reached, 3478)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
-from deploy.agent.facts import look
-from deploy.remote.facts import Holder, Known, facts_of, question
+from deploy.agent.facts import machine_facts
+from deploy.remote.facts import Holder, RemoteFile, facts_order, parse_facts
 from deploy.remote.render import Traits
 from deploy.remote.steps import File
 from tests.deploy.minds import machine
 
 
 def test_this_machine_s_own_answer_is_understood() -> None:
-    asked = question(["/etc/passwd", "/etc/shadow", "/nowhere"], ["no-such-package"])
-    facts = facts_of(json.loads(json.dumps(look(asked))))
+    asked = facts_order(["/etc/passwd", "/etc/shadow", "/nowhere"], ["no-such-package"])
+    facts = parse_facts(json.loads(json.dumps(machine_facts(asked))))
     assert set(facts.files) == {"/etc/passwd", "/etc/shadow"}
     assert facts.files["/etc/shadow"].text is None
     assert "root:" in (facts.files["/etc/passwd"].text or "")
@@ -24,11 +24,11 @@ def test_this_machine_s_own_answer_is_understood() -> None:
 def test_a_file_is_like_another_in_text_mode_and_owner() -> None:
     file = File("/x", "text\n")
     digest = "b9e68e1bea3e5b19ca6b2f98b73a54b73daafaa250484902e09982e07a12e733"
-    there = Known(digest, 0o644, "root", "root", "text\n")
-    assert there.is_like(file)
-    assert not there.is_like(file._replace(text="text"))
-    assert not there.is_like(file._replace(mode=0o640))
-    assert not there.is_like(file._replace(group="calln"))
+    there = RemoteFile(digest, 0o644, "root", "root", "text\n")
+    assert there.has_same(file)
+    assert not there.has_same(file._replace(text="text"))
+    assert not there.has_same(file._replace(mode=0o640))
+    assert not there.has_same(file._replace(group="calln"))
 
 
 def test_traits_and_states() -> None:

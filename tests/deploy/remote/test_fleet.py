@@ -10,14 +10,14 @@ import pytest
 from config.deploy import Host, parse_destination
 from config.file import Config, parse
 from deploy.remote import fleet
-from deploy.remote.orders import Halt
+from deploy.remote.orders import DeployError
 
 ADDRESSES = ("a.example", "b.example", "local")
 HOSTS = [Host.model_validate({"address": address}) for address in ADDRESSES]
 
 
 def test_answers_come_in_the_order_of_the_machines() -> None:
-    assert fleet.side_by_side(HOSTS, lambda host: host.address.address) == list(ADDRESSES)
+    assert fleet.in_parallel(HOSTS, lambda host: host.address.address) == list(ADDRESSES)
 
 
 def test_every_machine_is_tried_and_all_that_went_wrong_is_told() -> None:
@@ -26,10 +26,10 @@ def test_every_machine_is_tried_and_all_that_went_wrong_is_told() -> None:
     def fail(host: Host) -> None:
         tried.append(host.address.address)
         if not host.is_local:
-            raise Halt(f"{host.address.address} is gone")
+            raise DeployError(f"{host.address.address} is gone")
 
-    with pytest.raises(Halt, match=r"a\.example is gone\nb\.example is gone"):
-        fleet.side_by_side(HOSTS, fail)
+    with pytest.raises(DeployError, match=r"a\.example is gone\nb\.example is gone"):
+        fleet.in_parallel(HOSTS, fail)
     assert sorted(tried) == sorted(ADDRESSES)
 
 
@@ -40,17 +40,17 @@ def test_one_machine_is_named_whether_the_file_has_it_or_not() -> None:
         Path("c.yaml"),
     )
     listed, other = parse_destination("a.example"), parse_destination("me@gone.example:2222")
-    assert [host.address.address for host in fleet.named(config, None)] == ["a.example", "b.example"]
-    assert [host.key for host in fleet.named(config, listed)] == [Path("k")]
-    assert [str(host.address) for host in fleet.named(config, other)] == ["me@gone.example:2222"]
+    assert [host.address.address for host in fleet.hosts_for(config, None)] == ["a.example", "b.example"]
+    assert [host.key for host in fleet.hosts_for(config, listed)] == [Path("k")]
+    assert [str(host.address) for host in fleet.hosts_for(config, other)] == ["me@gone.example:2222"]
 
 
 def test_without_a_file_init_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Halt, match="calln deploy init"):
-        fleet.told(Config(), argparse.Namespace(config=None))
+    with pytest.raises(DeployError, match="calln deploy init"):
+        fleet.config_or_default(Config(), argparse.Namespace(config=None))
     (tmp_path / "config.yaml").write_text("site: {name: Ours}\n")
-    assert fleet.told(Config(), argparse.Namespace(config=None)).site.name == "Ours"
+    assert fleet.config_or_default(Config(), argparse.Namespace(config=None)).site.name == "Ours"
 
 
 @pytest.mark.parametrize(

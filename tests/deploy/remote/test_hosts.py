@@ -9,8 +9,8 @@ import pytest
 from config.deploy import Destination
 from config.file import parse
 from config.problems import ConfigError
-from deploy.remote.hosts import targets, wished
-from tests.deploy.wishes import machines
+from deploy.remote.hosts import parse_config_file, targets
+from tests.deploy.example_configs import machines
 
 
 def test_a_machine_needs_no_more_than_the_address_of_the_site() -> None:
@@ -61,6 +61,6 @@ def test_what_no_machine_could_be_made_of(text: str, says: str) -> None:
 
 
 def test_values_are_what_was_written() -> None:
-    wish = wished("site: {url: 'https://a.b'}\nturn:\n", Path("c"))
-    assert wish.values == {"site": {"url": "https://a.b"}, "turn": {}}
-    assert wish.config.site.url == "https://a.b"
+    source = parse_config_file("site: {url: 'https://a.b'}\nturn:\n", Path("c"))
+    assert source.values == {"site": {"url": "https://a.b"}, "turn": {}}
+    assert source.config.site.url == "https://a.b"

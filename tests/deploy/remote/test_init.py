@@ -9,7 +9,7 @@ import pytest
 
 from config.file import load
 from deploy.remote.init import QUESTIONS, ask_all
-from deploy.remote.orders import Halt
+from deploy.remote.orders import DeployError
 
 
 def ask(file: Path, *answers: str) -> list[str]:
@@ -60,5 +60,5 @@ def test_files_are_named_to_begin_with(tmp_path: Path) -> None:
 def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("site: {}\n")
-    with pytest.raises(Halt, match="is there already"):
+    with pytest.raises(DeployError, match="is there already"):
         ask(file)

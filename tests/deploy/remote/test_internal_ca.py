@@ -41,7 +41,7 @@ def shake(folder: Path, name: str) -> None:
 
 
 def test_who_trusts_the_root_trusts_these_names_and_no_other(tmp_path: Path) -> None:
-    internal_ca.issued(tmp_path, NAMES)
+    internal_ca.issue(tmp_path, NAMES)
     for name in NAMES:
         shake(tmp_path, name)
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -49,16 +49,16 @@ def test_who_trusts_the_root_trusts_these_names_and_no_other(tmp_path: Path) -> 
 
 
 def test_made_once_until_it_is_about_to_end_or_the_names_change(tmp_path: Path) -> None:
-    first = internal_ca.issued(tmp_path, NAMES)
-    assert internal_ca.issued(tmp_path, NAMES) == first
+    first = internal_ca.issue(tmp_path, NAMES)
+    assert internal_ca.issue(tmp_path, NAMES) == first
     late = datetime.now(UTC) + timedelta(days=internal_ca.LEAF_DAYS - internal_ca.RENEW_DAYS + 1)
-    second = internal_ca.issued(tmp_path, NAMES, late)
+    second = internal_ca.issue(tmp_path, NAMES, late)
     assert second != first
-    assert internal_ca.issued(tmp_path, [*NAMES, "b.example"]) != second
+    assert internal_ca.issue(tmp_path, [*NAMES, "b.example"]) != second
 
 
 def test_keys_are_their_owners_alone(tmp_path: Path) -> None:
-    internal_ca.issued(tmp_path / "ca", NAMES)
+    internal_ca.issue(tmp_path / "ca", NAMES)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "ca").glob("*.key")}
     assert set(modes.values()) == {0o600}
     assert len(modes) == 2

@@ -11,14 +11,14 @@ import yaml
 from config.deploy import Role
 from deploy.remote.facts import Facts
 from deploy.remote.hosts import Target
-from deploy.remote.planning import STAMP, Plan, destroy, packages, paths, stays, steps
+from deploy.remote.planning import STAMP, Plan, destroy_steps, packages, paths, steps, what_stays
 from deploy.remote.render import CERTIFICATE, SECRET
-from deploy.remote.steps import Place, Prune, Put, Run, Step, Switch, told
+from deploy.remote.steps import AddRelease, Prune, Put, Run, Step, Switch, described
+from tests.deploy.example_configs import CONFIGS, machines, written
 from tests.deploy.minds import after, machine, planned
-from tests.deploy.wishes import WISHES, machines, written
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "data/plans.yaml").read_text())
-EACH = [(name, target) for name in WISHES for target in machines(name)]
+EACH = [(name, target) for name in CONFIGS for target in machines(name)]
 
 
 def deployed(name: str, target: Target, facts: Facts | None = None) -> Facts:
@@ -34,7 +34,7 @@ def words(plan: Plan, made: tuple[Step, ...]) -> list[str]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_steps_of_a_fresh_machine(case: dict[str, Any]) -> None:
     facts = machine(**case.get("machine", {}))
-    plan = planned(case["wish"], machines(case["wish"])[case.get("which", 0)], facts)
+    plan = planned(case["source"], machines(case["source"])[case.get("which", 0)], facts)
     assert words(plan, steps(plan, facts)) == case["says"]
 
 
@@ -62,7 +62,7 @@ def test_new_code_is_a_release_and_a_switch_alone() -> None:
     facts = deployed("one machine", target)
     plan = planned("one machine", target, facts, "0.2.0-0000000000")
     made = steps(plan, facts)
-    assert [type(step) for step in made] == [Place, Switch]
+    assert [type(step) for step in made] == [AddRelease, Switch]
     assert str(made[1]) == (
         f"Switch the server and the relay from {facts.current} to {plan.release}; running calls go on."
     )
@@ -72,9 +72,9 @@ def test_another_configuration_takes_the_code_that_is_there() -> None:
     (target,) = machines("one machine")
     facts = deployed("one machine", target)
     made = steps(planned("with passwords", target, facts), facts)
-    (place,) = [step for step in made if isinstance(step, Place)]
+    (place,) = [step for step in made if isinstance(step, AddRelease)]
     assert place.like == facts.current
-    assert "canary" not in told(place)
+    assert "canary" not in described(place)
 
 
 def test_a_changed_secret_is_read_while_calls_go_on() -> None:
@@ -84,7 +84,7 @@ def test_a_changed_secret_is_read_while_calls_go_on() -> None:
     facts = facts._replace(files={**facts.files, SECRET: known})
     made = steps(planned("private", target, facts), facts)
     assert [type(step) for step in made] == [Put, Run]
-    assert told(made[0]) == f"Change {SECRET}.\n    +***\n"
+    assert described(made[0]) == f"Change {SECRET}.\n    +***\n"
     assert "reload" in made[1].argv  # type: ignore[union-attr]
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_somebody_changed_is_put_back_and_shown() -> None:
     known = facts.files[path]._replace(sha256="0" * 64, text="[Journal]\nMaxRetentionSec=1year\n")
     facts = facts._replace(files={**facts.files, path: known})
     made = steps(planned("one machine", target, facts), facts)
-    assert "    -MaxRetentionSec=1year\n    +MaxRetentionSec=6day\n" in "".join(map(told, made))
+    assert "    -MaxRetentionSec=1year\n    +MaxRetentionSec=6day\n" in "".join(map(described, made))
 
 
 ENDS = {
@@ -131,7 +131,7 @@ def test_releases_beyond_those_kept_go_unless_they_run() -> None:
 
 def test_no_secret_is_told() -> None:
     for name, target in EACH:
-        said = "".join(map(told, steps(planned(name, target, machine()), machine())))
+        said = "".join(map(described, steps(planned(name, target, machine()), machine())))
         assert "canary" not in said
         assert f"Write {SECRET}.\n    +***\n" in said
 
@@ -139,23 +139,25 @@ def test_no_secret_is_told() -> None:
 @pytest.mark.parametrize("pair", EACH, ids=lambda pair: f"{pair[0]}, {pair[1].name}")
 def test_what_is_destroyed_was_never_there(pair: tuple[str, Target]) -> None:
     facts = deployed(*pair)
-    gone = after(facts, destroy(facts, purge=True))
+    gone = after(facts, destroy_steps(facts, purge=True))
     assert gone._replace(packages=frozenset(), units={}, current=None, config=None) == machine()
     assert not any("calln" in unit for unit in gone.units)
-    kept = after(facts, destroy(facts))
+    kept = after(facts, destroy_steps(facts))
     assert set(kept.files) <= {path for path in facts.files if path.startswith("/etc/calln/")}
     assert kept.account
 
 
 def test_destroying_nothing_is_no_step() -> None:
-    assert destroy(machine(), purge=True) == ()
+    assert destroy_steps(machine(), purge=True) == ()
 
 
 def test_what_stays_is_named() -> None:
-    wish = written("one machine")
+    source = written("one machine")
     facts = machine(packages=["certbot"])
-    assert stays(facts, wish, purge=True) == ("Still there, from Debian: certbot; apt purge removes it.",)
-    assert len(stays(facts, wish)) == 2
+    assert what_stays(facts, source, purge=True) == (
+        "Still there, from Debian: certbot; apt purge removes it.",
+    )
+    assert len(what_stays(facts, source)) == 2
 
 
 def test_a_machine_is_asked_about_every_file_that_it_might_have() -> None:
@@ -164,8 +166,8 @@ def test_a_machine_is_asked_about_every_file_that_it_might_have() -> None:
     assert {STAMP, CERTIFICATE} <= set(paths())
 
 
-def test_packages_follow_the_wish() -> None:
-    assert {name: packages(written(name)) for name in WISHES} == {
+def test_packages_follow_the_configuration() -> None:
+    assert {name: packages(written(name)) for name in CONFIGS} == {
         "one machine": ("certbot",),
         "two machines": ("certbot",),
         "private": (),

@@ -8,32 +8,32 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.remote.hosts import targets, wished
-from deploy.remote.planning import plan
-from deploy.remote.preflight import notices, refusals
+from deploy.remote.hosts import parse_config_file, targets
+from deploy.remote.planning import make_plan
+from deploy.remote.preflight import notices, obstacles
+from tests.deploy.example_configs import CONTENTS, machines
 from tests.deploy.minds import TREE, machine, planned
-from tests.deploy.wishes import CONTENTS, machines
 
-CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "data/refusals.yaml").read_text())
+CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "data/obstacles.yaml").read_text())
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_refusals(case: dict[str, Any]) -> None:
     facts = machine(**case.get("machine", {}))
-    wish = case.get("wish", "one machine")
-    made = planned(wish, machines(wish)[case.get("which", 0)], facts)
-    assert list(refusals(made, facts, case.get("answers", ["198.41.0.4"]))) == case["says"]
+    source = case.get("source", "one machine")
+    made = planned(source, machines(source)[case.get("which", 0)], facts)
+    assert list(obstacles(made, facts, case.get("answers", ["198.41.0.4"]))) == case["says"]
 
 
 def test_offline_nothing_is_fetched() -> None:
     text = "site: {url: 'https://call.lan'}\ndeploy: {tls: internal, offline: true, firewall: nft}"
-    wish = wished(text, Path("c"))
-    made = plan(wish, targets(wish.config)[0], CONTENTS, machine(), TREE)
-    assert list(refusals(made, machine(), [])) == [
+    source = parse_config_file(text, Path("c"))
+    made = make_plan(source, targets(source.config)[0], CONTENTS, machine(), TREE)
+    assert list(obstacles(made, machine(), [])) == [
         "Debian's nftables are missing, and deploy.offline lets nothing be fetched: install them first."
     ]
     there = machine(packages=["nftables"])
-    assert refusals(made, there, []) == ()
+    assert obstacles(made, there, []) == ()
 
 
 def test_a_firewall_in_the_way_is_told_with_the_ports() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.remote.release import KEPT, ROOT, TREE, Release, contents, digest, made, packed
+from deploy.remote.release import KEPT, ROOT, TREE, Bundle, archive_members, digest, make_bundle, pack
 from deploy.remote.wheels import PROJECT
 from tests.deploy.remote.test_wheels import HERE
 
@@ -40,27 +40,27 @@ def test_same_contents_have_the_same_name(tree: Path) -> None:
 
 
 def test_archive_is_the_same_bytes_again(tree: Path, tmp_path: Path) -> None:
-    one = packed(Release("1-a", tree / "site"), tmp_path, tree)
+    one = pack(Bundle("1-a", tree / "site"), tmp_path, tree)
     data = one.read_bytes()
-    two = packed(Release("1-b", tree / "site"), tmp_path, tree)
+    two = pack(Bundle("1-b", tree / "site"), tmp_path, tree)
     assert two.read_bytes() == data
     with tarfile.open(two) as tar:
         told = {about.name: (about.mode, about.uid, about.mtime) for about in tar}
-    assert set(told) == {name for name, _ in contents(tree, tree / "site")}
+    assert set(told) == {name for name, _ in archive_members(tree, tree / "site")}
     assert set(told.values()) == {(0o644, 0, 0)}
 
 
 def test_only_the_newest_archives_stay(tree: Path, tmp_path: Path) -> None:
     """Several: while one machine is sent its own, another's of another kind is packed."""
-    made = [packed(Release(f"1-{number}", tree / "site"), tmp_path, tree) for number in range(KEPT + 2)]
+    made = [pack(Bundle(f"1-{number}", tree / "site"), tmp_path, tree) for number in range(KEPT + 2)]
     assert [path for path in made if path.exists()] == made[2:]
     assert sorted(tmp_path.glob("*.tar.gz*")) == made[2:]
 
 
 def test_what_is_packed_runs(tmp_path: Path) -> None:
-    release = made(HERE, tmp_path)
+    release = make_bundle(HERE, tmp_path)
     assert release.name.startswith("0.")
-    with tarfile.open(packed(release, tmp_path)) as tar:
+    with tarfile.open(pack(release, tmp_path)) as tar:
         tar.extractall(tmp_path / "there", filter="data")
     there = tmp_path / "there"
     assert {path.name for path in there.iterdir()} == {*TREE, "site"}

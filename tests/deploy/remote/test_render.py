@@ -11,26 +11,26 @@ import yaml
 
 from config.file import parse
 from config.ice import ice_settings
-from deploy.remote.hosts import Target, targets, wished
+from deploy.remote.hosts import Target, parse_config_file, targets
 from deploy.remote.render import (
     CERTIFICATE,
     KEY,
     PASSWORD,
     PROXIES,
     Traits,
-    configuration,
+    config_file,
     open_ports,
-    proxy,
     release_name,
     render,
+    render_proxy,
 )
 from deploy.remote.steps import File
-from tests.deploy.wishes import CONTENTS, SECRET, WISHES, machines, written
+from tests.deploy.example_configs import CONFIGS, CONTENTS, SECRET, machines, written
 
 MOST_EXPOSED = 1.5  # as `systemd-analyze security` counts, of 10
 TRAITS = Traits(chains=("inet filter input",))
 
-EACH = [(name, target) for name in WISHES for target in machines(name)]
+EACH = [(name, target) for name in CONFIGS for target in machines(name)]
 UNITS = ("calln-relay@", "calln-server@")
 
 
@@ -109,7 +109,7 @@ def test_accounts_and_folders_are_understood(place: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("name", "target"), EACH, ids=[named(*pair) for pair in EACH])
 def test_a_machine_can_use_its_own_configuration(name: str, target: Target, tmp_path: Path) -> None:
-    file = configuration(written(name), target, "0.1.0-x")
+    file = config_file(written(name), target, "0.1.0-x")
     (tmp_path / "config.yaml").write_text(file.text)
     ran("yamllint", "-d", "{extends: relaxed, rules: {line-length: disable}}", tmp_path / "config.yaml")
     config = parse(file.text, Path(file.path))
@@ -125,20 +125,20 @@ def test_only_what_holds_a_secret_is_one() -> None:
         for file in files(name, target).values():
             assert file.is_secret == ("canary" in file.text)
             assert file.path.startswith(("/etc/calln/secrets/", "/etc/calln/tls/")) == file.is_secret
-        own = configuration(written(name), target, "x")
+        own = config_file(written(name), target, "x")
         assert own.is_secret == ("canary" in own.text)
         assert SECRET not in own.text
 
 
 def test_the_sites_password_lies_where_pages_are_served() -> None:
-    text = WISHES["two machines"].replace("site: {", "site: {password_file: /home/me/password, ")
-    wish = wished(text, Path("calln.yaml"))
-    server, relay = targets(wish.config)
+    text = CONFIGS["two machines"].replace("site: {", "site: {password_file: /home/me/password, ")
+    source = parse_config_file(text, Path("calln.yaml"))
+    server, relay = targets(source.config)
     contents = CONTENTS._replace(password="canary for all\n")
-    shipped = {file.path: file for file in render(wish, server, contents)}[PASSWORD]
+    shipped = {file.path: file for file in render(source, server, contents)}[PASSWORD]
     assert (shipped.text, shipped.mode, shipped.group) == ("canary for all\n", 0o640, "calln")
-    assert PASSWORD not in {file.path for file in render(wish, relay, contents)}
-    own, other = (parse(configuration(wish, one, "x").text, Path("/c.yaml")) for one in (server, relay))
+    assert PASSWORD not in {file.path for file in render(source, relay, contents)}
+    own, other = (parse(config_file(source, one, "x").text, Path("/c.yaml")) for one in (server, relay))
     assert (own.site.password_file, other.site.password_file) == (Path(PASSWORD), None)
 
 
@@ -160,14 +160,14 @@ def test_a_relay_alone_has_port_443_itself() -> None:
     assert "AmbientCapabilities=CAP_NET_BIND_SERVICE\n" in unit
     assert "SocketBindAllow=tcp:443\n" in unit
     for target in (server, relay):  # the page is told what the relay has
-        config = parse(configuration(written("two machines"), target, "x").text, Path("c"))
+        config = parse(config_file(written("two machines"), target, "x").text, Path("c"))
         assert {here.port for here in config.turn.listen if here.transport == "tls"} == {5349, 443}
         assert config.turn.host == "turn.example.org"
 
 
 def test_a_private_network_is_reached_and_no_country_looked_up() -> None:
     (target,) = machines("private")
-    config = parse(configuration(written("private"), target, "x").text, Path("c"))
+    config = parse(config_file(written("private"), target, "x").text, Path("c"))
     assert [str(network) for network in config.turn.allow_peers] == ["10.0.0.0/8"]
     assert config.geo.database is None
 
@@ -211,9 +211,9 @@ def test_another_configuration_is_another_release() -> None:
 
 def test_a_firewall_opens_what_is_listened_at() -> None:
     server, relay = machines("two machines")
-    wish = written("two machines")
-    assert [tuple(port) for port in open_ports(wish, server)] == [("tcp", "80"), ("tcp", "443")]
-    assert {tuple(port) for port in open_ports(wish, relay)} == {
+    source = written("two machines")
+    assert [tuple(port) for port in open_ports(source, server)] == [("tcp", "80"), ("tcp", "443")]
+    assert {tuple(port) for port in open_ports(source, relay)} == {
         ("udp", "3478"),
         ("tcp", "3478"),
         ("tcp", "5349"),
@@ -243,7 +243,7 @@ def test_a_web_server_before_ours_takes_what_is_rendered(kind: str, tmp_path: Pa
     """The real programs read it; the certificate's place alone is another."""
     made = ["-keyout", f"{tmp_path}/k", "-out", f"{tmp_path}/c", "-subj", "/CN=x", "-days", "1"]
     ran("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *made)
-    text = proxy(written("behind a proxy"), kind)
+    text = render_proxy(written("behind a proxy"), kind)
     text = text.replace(CERTIFICATE, str(tmp_path / "c")).replace(KEY, str(tmp_path / "k"))
     modules = "\n".join(
         f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in MODULES
@@ -271,8 +271,8 @@ deploy:
     ],
 )
 def test_pages_are_told_of_every_relay(roles: str, told: list[str]) -> None:
-    wish = wished(RELAYS.replace("ROLES", roles), Path("calln.yaml"))
-    own = [parse(configuration(wish, one, "x").text, Path("/c.yaml")) for one in targets(wish.config)]
+    source = parse_config_file(RELAYS.replace("ROLES", roles), Path("calln.yaml"))
+    own = [parse(config_file(source, one, "x").text, Path("/c.yaml")) for one in targets(source.config)]
     page = ice_settings(own[0], b"secret")
     assert page.hosts == tuple(told)
     assert (page.ports, page.tcp_ports, set(page.tls_ports)) == ((3478,), (3478,), {5349, 443})

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from deploy.remote.steps import (
+    AddRelease,
     File,
     Install,
     Issue,
-    Place,
     Prune,
     Put,
     Remove,
     Run,
     Step,
     Switch,
-    diff_of,
-    told,
+    described,
+    diff_text,
 )
 
 FILE = File("/etc/x", "one\ntwo\n")
@@ -29,9 +29,9 @@ SECRET = File("/etc/s", "canary\n", 0o640, "root", "calln")
         (Install(("certbot", "ufw")), "Install Debian's certbot, ufw."),
         (Put(FILE, None, False), "Write /etc/x."),
         (Put(FILE, "one\n", True), "Change /etc/x."),
-        (Place("1-a", "1", None, FILE), "Place the release 1-a."),
+        (AddRelease("1-a", "1", None, FILE), "Place the release 1-a."),
         (
-            Place("1-b", "1", "1-a", FILE),
+            AddRelease("1-b", "1", "1-a", FILE),
             "Place the release 1-b: the code of 1-a with another configuration.",
         ),
         (Remove("/x"), "Remove /x."),
@@ -48,15 +48,15 @@ SECRET = File("/etc/s", "canary\n", 0o640, "root", "calln")
 )
 def test_each_step_says_itself(step: Step, says: str) -> None:
     assert str(step) == says
-    assert told(step).startswith(says)
+    assert described(step).startswith(says)
 
 
 def test_a_file_is_told_by_its_difference() -> None:
-    assert diff_of(FILE, "one\nthree\n").splitlines()[2:] == ["@@ -1,2 +1,2 @@", " one", "-three", "+two"]
-    assert diff_of(FILE, FILE.text) == ""
+    assert diff_text(FILE, "one\nthree\n").splitlines()[2:] == ["@@ -1,2 +1,2 @@", " one", "-three", "+two"]
+    assert diff_text(FILE, FILE.text) == ""
 
 
 def test_of_a_secret_only_that_there_is_one() -> None:
-    assert told(Put(SECRET, None, False)) == "Write /etc/s.\n    +***\n"
-    assert told(Put(SECRET, "old canary\n", True)) == "Change /etc/s.\n    -***\n    +***\n"
-    assert "canary" not in told(Place("1", "1", None, SECRET, "old canary\n"))
+    assert described(Put(SECRET, None, False)) == "Write /etc/s.\n    +***\n"
+    assert described(Put(SECRET, "old canary\n", True)) == "Change /etc/s.\n    -***\n    +***\n"
+    assert "canary" not in described(AddRelease("1", "1", None, SECRET, "old canary\n"))

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from deploy.remote import wheels
-from deploy.remote.wheels import PROJECT, Machine, NoWheels, gather, requirements, site
+from deploy.remote.wheels import PROJECT, NoWheels, PythonPlatform, download, requirements, site_packages
 
-HERE = Machine(f"{sys.version_info[0]}.{sys.version_info[1]}", os.uname().machine)
-ELSEWHERE = Machine("3.13", "aarch64")
+HERE = PythonPlatform(f"{sys.version_info[0]}.{sys.version_info[1]}", os.uname().machine)
+ELSEWHERE = PythonPlatform("3.13", "aarch64")
 
 
 def a_project(folder: Path, *needs: str) -> Path:
@@ -23,7 +23,7 @@ def a_project(folder: Path, *needs: str) -> Path:
 
 
 def test_what_the_service_needs_runs_from_the_folder(tmp_path: Path) -> None:
-    folder = site(HERE, tmp_path)
+    folder = site_packages(HERE, tmp_path)
     assert not (folder / "tests").exists()
     assert not list(folder.rglob("*.pyc"))
     code = "import aioice, pydantic, starlette, stun, uvicorn, uvloop, yaml; print(pydantic.__file__)"
@@ -33,18 +33,18 @@ def test_what_the_service_needs_runs_from_the_folder(tmp_path: Path) -> None:
 
 
 def test_another_machine_gets_its_own(tmp_path: Path) -> None:
-    gather(["pyyaml>=6.0"], ELSEWHERE, tmp_path / "site")
+    download(["pyyaml>=6.0"], ELSEWHERE, tmp_path / "site")
     [library] = (tmp_path / "site").rglob("*.so")
     assert library.name.endswith("cpython-313-aarch64-linux-gnu.so")
 
 
 def test_gathered_once_until_the_requirements_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheels, "PROJECT", a_project(tmp_path, "ifaddr>=0.2"))
-    first = site(HERE, tmp_path / "cache")
+    first = site_packages(HERE, tmp_path / "cache")
     (first / "mark").touch()
-    assert (site(HERE, tmp_path / "cache") / "mark").exists()
+    assert (site_packages(HERE, tmp_path / "cache") / "mark").exists()
     a_project(tmp_path, "ifaddr>=0.1")
-    assert site(HERE, tmp_path / "cache") != first
+    assert site_packages(HERE, tmp_path / "cache") != first
 
 
 def test_what_cannot_be_had_is_named_and_nothing_is_kept(
@@ -52,7 +52,7 @@ def test_what_cannot_be_had_is_named_and_nothing_is_kept(
 ) -> None:
     monkeypatch.setattr(wheels, "PROJECT", a_project(tmp_path, "ifaddr==99"))
     with pytest.raises(NoWheels, match=r"ready-made for Python 3\.13 on aarch64: .*ifaddr==99"):
-        site(ELSEWHERE, tmp_path / "cache")
+        site_packages(ELSEWHERE, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("site-*"))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.remote.hosts import Target, Wish, targets, wished
-from deploy.remote.render import Contents
+from deploy.remote.hosts import ConfigFile, Target, parse_config_file, targets
+from deploy.remote.render import SecretFiles
 
 SECRET = "canary-secret-0123456789abcdef"
-CONTENTS = Contents(f"{SECRET}\n", "canary certificate\n", "canary key\n")
+CONTENTS = SecretFiles(f"{SECRET}\n", "canary certificate\n", "canary key\n")
 
-WISHES = {
+CONFIGS = {
     "one machine": "site: {name: A, url: 'https://call.example.org'}\n",
     "two machines": """
 site: {url: 'https://call.example.org'}
@@ -36,8 +36,8 @@ deploy: {firewall: nft}
 }
 
 
-def written(name: str) -> Wish:
-    return wished(WISHES[name], Path("calln.yaml"))
+def written(name: str) -> ConfigFile:
+    return parse_config_file(CONFIGS[name], Path("calln.yaml"))
 
 
 def machines(name: str) -> tuple[Target, ...]:

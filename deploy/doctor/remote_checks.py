@@ -31,7 +31,9 @@ class RemoteMachine(NamedTuple):
     context: ssl.SSLContext
 
 
-def check_target(target: Target, credential: MintedCredential | None, root: str | None = None) -> Iterator[Finding]:
+def check_target(
+    target: Target, credential: MintedCredential | None, root: str | None = None
+) -> Iterator[Finding]:
     """All findings; without a name that can be resolved, that alone."""
     addresses = resolve(target.name)
     if not addresses:

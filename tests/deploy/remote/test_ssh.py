@@ -25,7 +25,7 @@ from tests.ports import free_port
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
 pytestmark = pytest.mark.skipif(SSHD is None or os.geteuid() != 0, reason="needs root and openssh-server")
-LOOK = {"do": "kept"}
+LOOK = {"do": "look", "paths": [], "packages": []}
 
 
 class Served(NamedTuple):
@@ -112,7 +112,7 @@ def test_an_order_is_carried_out_and_its_lines_come_as_they_are_said(sshd: Serve
     lines: list[str] = []
     ssh.set_output(lines.append)
     line = ssh.connect(sshd.host(), accept=True)
-    assert line.query(LOOK)["kept"] == []
+    assert line.query(LOOK)["releases"] == []
     put = {"path": str(sshd.folder / "there"), "text": "x", "mode": 0o600, "owner": "root", "group": "root"}
     steps = [{"kind": "Put", "file": put, "sentence": "Write it."}]
     well, _, _ = line.order({"do": "apply", "who": "a test", "steps": steps}, aloud=True)
@@ -134,7 +134,7 @@ def test_a_file_arrives_as_it_is(sshd: Served) -> None:
 
 def test_this_machine_needs_no_ssh() -> None:
     line = ssh.connect(Host.model_validate({"address": "local"}))
-    assert line.query(LOOK)["kept"] == []
+    assert line.query(LOOK)["releases"] == []
     line.close()
 
 

@@ -12,36 +12,36 @@ log = logging.getLogger("calln.relay")
 TIMES = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
 
 
-def untimely(certificate: Certificate) -> str | None:
+def validity_problem(certificate: Certificate) -> str | None:
     """What is wrong with its time, or None. Raises BadCertificate.
 
     Shown to somebody who trusts this very certificate and asks for no name, so that only the time is left to
     complain of: no part of the standard library reads a certificate's dates otherwise.
     """
     try:
-        shown(certificate)
+        verified(certificate)
     except ssl.SSLCertVerificationError as error:
         return TIMES.get(error.verify_code)
     return None
 
 
-def ends(certificate: Certificate) -> float:
+def expiry(certificate: Certificate) -> float:
     """When it is over, in seconds since 1970; 0 where it is not good at this hour. Raises BadCertificate."""
     try:
-        seen = shown(certificate).getpeercert() or {}
+        seen = verified(certificate).getpeercert() or {}
     except ssl.SSLCertVerificationError:
         return 0
     return ssl.cert_time_to_seconds(str(seen["notAfter"]))
 
 
-def shown(certificate: Certificate) -> ssl.SSLObject:
+def verified(certificate: Certificate) -> ssl.SSLObject:
     """The side that has seen it. Raises BadCertificate, and ssl.SSLCertVerificationError."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = server_context(certificate).wrap_bio(to_server, to_client, server_side=True)
-    client = trusting(certificate).wrap_bio(to_client, to_server)
+    client = trusting_context(certificate).wrap_bio(to_client, to_server)
     try:
         for side in (client, server, client):
-            shake(side)
+            do_handshake(side)
     except ssl.SSLCertVerificationError:
         raise
     except ssl.SSLError as error:  # such as a key of a curve that TLS has not
@@ -49,15 +49,15 @@ def shown(certificate: Certificate) -> ssl.SSLObject:
     return client
 
 
-def warn(certificate: Certificate | None) -> None:
+def warn_if_invalid(certificate: Certificate | None) -> None:
     """In the log, without the names of files; the doctor says them. Raises BadCertificate for one that TLS
     cannot use at any time: that is to be presented to nobody."""
-    wrong = untimely(certificate) if certificate else None
+    wrong = validity_problem(certificate) if certificate else None
     if wrong is not None:
         log.warning("the certificate %s: clients refuse TLS; calln doctor says what to do", wrong)
 
 
-def trusting(certificate: Certificate) -> ssl.SSLContext:
+def trusting_context(certificate: Certificate) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -65,7 +65,7 @@ def trusting(certificate: Certificate) -> ssl.SSLContext:
     return context
 
 
-def shake(side: ssl.SSLObject) -> None:
+def do_handshake(side: ssl.SSLObject) -> None:
     """As much of the handshake as is there."""
     try:
         side.do_handshake()

@@ -18,15 +18,15 @@ from typing import Any
 PLACES = 4  # the innermost frames: enough to find it
 
 
-def start() -> None:
+def start_logging() -> None:
     """From now on all log lines of this process go to standard error like this, those about its crash too."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines())
+    handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO)
-    sys.excepthook = last_words
+    sys.excepthook = log_crash
 
 
-class Lines(logging.Formatter):
+class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -53,7 +53,7 @@ def on_loop_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     logging.getLogger("calln.relay").error("a mistake between packets", exc_info=context.get("exception"))
 
 
-def last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """The end of the process by an error that nobody expected."""
     if issubclass(kind, KeyboardInterrupt):
         return

@@ -40,7 +40,7 @@ def watchdog_seconds() -> float | None:
     return int(asked) / 2e6
 
 
-async def say_alive(is_well: Callable[[], bool] = lambda: True) -> None:
+async def feed_watchdog(is_well: Callable[[], bool] = lambda: True) -> None:
     """In the loop that moves the packets, so that one that hangs falls silent. Until cancelled."""
     seconds = watchdog_seconds()
     while True:

@@ -74,7 +74,7 @@ def hardlink(own_path: Path, path: Path) -> None:
     draft.rename(path)
 
 
-def others(path: Path) -> list[Path]:
+def own_names(path: Path) -> list[Path]:
     """The own names of all sockets for this path, the newest first."""
     found: list[tuple[float, Path]] = []
     for own_path in path.parent.glob(f"{path.name}.*"):
@@ -85,12 +85,12 @@ def others(path: Path) -> list[Path]:
 
 def living(path: Path) -> list[Path]:
     """Those that answer."""
-    return [own_path for own_path in others(path) if not is_dead(own_path)]
+    return [own_path for own_path in own_names(path) if not is_dead(own_path)]
 
 
 def remove_dead(path: Path) -> None:
     """Remove what killed processes left."""
-    for own_path in others(path):
+    for own_path in own_names(path):
         if own_path.is_socket() and is_dead(own_path):
             own_path.unlink(missing_ok=True)
 

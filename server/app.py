@@ -19,7 +19,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from host import logs, systemd
-from host.certificates import ends
+from host.certificates import expiry
 from host.settings import waiting
 from host.shutdown import Shutdown
 from host.startup import Unavailable, raise_descriptor_limit
@@ -198,7 +198,7 @@ def run(
 ) -> int:
     """Serve until told to end; the exit code. `read` reads the configuration anew on SIGHUP, and raises
     ValueError. Raises GeoError, StateError or Unavailable."""
-    logs.start()
+    logs.start_logging()
     raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
     database = open_database(geo.database) if geo.database else None
     state = Embedded(site.state_dir)
@@ -287,7 +287,7 @@ def show(door: Door, server: Server) -> None:
     try:
         certificate = Certificate(server.certificate, server.key)
         door.present(certificate)
-        door.ends = ends(certificate)
+        door.ends = expiry(certificate)
     except BadCertificate as problem:
         raise Unavailable(f"server.certificate, server.key: {problem}") from None
 

@@ -90,7 +90,7 @@ async def serve(
     servers = [(web_server(app), sockets) for app, sockets in parts]
     tasks = [asyncio.create_task(server.serve(sockets)) for server, sockets in servers]
     doing = [asyncio.create_task(repeat(chore)) for chore in chores]
-    doing.append(asyncio.create_task(systemd.say_alive()))
+    doing.append(asyncio.create_task(systemd.feed_watchdog()))
     asyncio.get_running_loop().set_exception_handler(Seldom())
     try:
         await until_started([server for server, _ in servers])

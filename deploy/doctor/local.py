@@ -19,15 +19,15 @@ from config.secrets import turn_secrets
 from deploy.doctor.machine import Finding, LocalMachine, check_buffers, check_clock, check_descriptors
 from deploy.doctor.operator_client import RELAY, OperatorError, request_json
 from deploy.doctor.trial_call import TrialFailed, client_address, make_trial_call
-from host.certificates import untimely
+from host.certificates import validity_problem
 from host.tls import BadCertificate
 from turn.config.section import Turn
 from turn.credentials import mint
 from turn.flows import Address
 from turn.service import from_config
-from turn.service.from_config import translation
+from turn.service.from_config import nat_pair
 from turn.service.preflight import WHAT_TO_DO
-from turn.service.public_address import FAR, local_address, seen_outside, source_towards
+from turn.service.public_address import FAR, ask_servers, local_address, source_towards
 
 Options = argparse.Namespace
 
@@ -144,9 +144,9 @@ def public_address_finding(config: Config, local: bytes) -> Finding:
     if any(external.public is None for external in turn.external_ip):
         pairs = {}
     else:
-        pairs = dict(pair for external in turn.external_ip for pair in translation(external, turn))
+        pairs = dict(pair for external in turn.external_ip for pair in nat_pair(external, turn))
     known = ip_address(pairs.get(local, local))
-    seen = seen_outside(turn.stun_servers, len(local))
+    seen = ask_servers(turn.stun_servers, len(local))
     if seen is not None and ip_address(seen) != known and pairs:
         return Finding(
             False,
@@ -232,9 +232,9 @@ def check_certificate(patient: LocalMachine) -> Iterator[Finding]:
 
 
 def check_certificate_file(config: Config) -> Finding | None:
-    files = from_config.certificate(config.turn)
+    files = from_config.relay_certificate(config.turn)
     try:
-        wrong = untimely(files) if files else None
+        wrong = validity_problem(files) if files else None
     except BadCertificate as problem:
         return Finding(
             False, f"No TLS: {problem}.", "mend turn.certificate and turn.key, then reload the relay"

@@ -185,7 +185,7 @@ class Server(Section):
 
     @field_validator("listen", "tls_listen")
     @classmethod
-    def refuse_doubles(cls, listen: tuple[HostPort, ...]) -> tuple[HostPort, ...]:
+    def refuse_same_address_twice(cls, listen: tuple[HostPort, ...]) -> tuple[HostPort, ...]:
         if len(set(listen)) != len(listen):
             raise ValueError("one address stands here twice")
         return listen

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-from host.unix_socket import others
+from host.unix_socket import own_names
 from server.web.origins import parse_address
 from turn.flows import Address
 from turn.wire.proxy_protocol import header_of
@@ -111,7 +111,7 @@ class Tunnel:
 
     def places(self) -> Iterator[Path]:
         yield self.place
-        yield from others(self.place)
+        yield from own_names(self.place)
 
     def close(self) -> None:
         for task in list(self.tasks):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from host.certificates import ends, untimely, warn
+from host.certificates import expiry, validity_problem, warn_if_invalid
 from host.startup import Unavailable
 from host.tls import BadCertificate, Certificate
 from tests.ports import free_port
@@ -70,27 +70,27 @@ def test_a_certificate_has_its_days(
     first: int, last: int, said: str | None, issued_by_another: bool, tmp_path: Path
 ) -> None:
     by = certificate() if issued_by_another else None
-    assert untimely(issued(tmp_path, first, last, by=by)) == said
+    assert validity_problem(issued(tmp_path, first, last, by=by)) == said
 
 
 def test_files_that_are_no_certificate(tmp_path: Path) -> None:
     with pytest.raises(BadCertificate):
-        untimely(Certificate(tmp_path / "none", tmp_path / "none"))
+        validity_problem(Certificate(tmp_path / "none", tmp_path / "none"))
 
 
 def test_a_curve_that_tls_has_not(tmp_path: Path) -> None:
     with pytest.raises(BadCertificate, match="TLS cannot use it"):
-        untimely(of_another_curve(tmp_path))
+        validity_problem(of_another_curve(tmp_path))
 
 
 def test_the_log_says_it_without_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    warn(None)
-    warn(certificate())
+    warn_if_invalid(None)
+    warn_if_invalid(certificate())
     assert caplog.records == []
-    warn(issued(tmp_path, -9, -2))
+    warn_if_invalid(issued(tmp_path, -9, -2))
     assert caplog.messages == [SAID]
     with pytest.raises(BadCertificate):
-        warn(Certificate(tmp_path / "none", tmp_path / "none"))
+        warn_if_invalid(Certificate(tmp_path / "none", tmp_path / "none"))
     assert str(tmp_path) not in caplog.text
 
 
@@ -125,10 +125,10 @@ async def test_it_is_said_at_the_start_and_at_each_reload(tmp_path: Path) -> Non
 def test_the_end_of_one_that_is_good_is_known(
     tmp_path: Path, first: int, last: int, wrong: str | None
 ) -> None:
-    days = (ends(issued(tmp_path, first, last)) - datetime.now(UTC).timestamp()) / 86_400
+    days = (expiry(issued(tmp_path, first, last)) - datetime.now(UTC).timestamp()) / 86_400
     assert (round(days) == last) is (wrong is None)
 
 
 def test_the_end_of_nonsense_is_not(tmp_path: Path) -> None:
     with pytest.raises(BadCertificate):
-        ends(not_in_pem(tmp_path))
+        expiry(not_in_pem(tmp_path))

@@ -18,7 +18,7 @@ TEXTS = ["plain", "two\nlines", 'a "quote"', "\x1b[31mred", "naïve €", "\u202
 @pytest.mark.parametrize("text", TEXTS)
 def test_one_line_whatever_it_says(text: str) -> None:
     record = logging.LogRecord("calln.relay", logging.WARNING, __file__, 1, "%s", (text,), None)
-    line = logs.Lines().format(record)
+    line = logs.JsonLines().format(record)
     assert "\n" not in line
     assert "\x1b" not in line
     told = json.loads(line)
@@ -53,7 +53,7 @@ def test_a_mistake_is_told_by_kind_and_place_alone() -> None:
 
 
 def test_an_interrupt_from_the_keyboard_is_no_mistake(caplog: pytest.LogCaptureFixture) -> None:
-    logs.last_words(KeyboardInterrupt, KeyboardInterrupt(), None)
+    logs.log_crash(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert not caplog.records
 
 

@@ -76,7 +76,7 @@ async def test_the_watchdog_hears_again_and_again(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "20000")
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
-    alive = asyncio.create_task(systemd.say_alive())
+    alive = asyncio.create_task(systemd.feed_watchdog())
     heard = [await asyncio.to_thread(manager.recv, 100) for _ in range(3)]
     alive.cancel()
     assert heard == [b"WATCHDOG=1"] * 3
@@ -93,7 +93,7 @@ async def test_the_watchdog_hears_nothing_while_somebody_does_not_answer(
         asked.append(len(asked))
         return asked[-1] in (0, 4)
 
-    alive = asyncio.create_task(systemd.say_alive(is_well))
+    alive = asyncio.create_task(systemd.feed_watchdog(is_well))
     heard = [await asyncio.to_thread(manager.recv, 100) for _ in range(2)]
     alive.cancel()
     assert heard == [b"WATCHDOG=1"] * 2

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from host.startup import Unavailable
-from host.unix_socket import GROUP_TOO, VersionedSocket, is_dead, living, others
+from host.unix_socket import GROUP_TOO, VersionedSocket, is_dead, living, own_names
 
 
 def owner(place: Path) -> Path:
-    return next(path for path in others(place) if path.samefile(place))
+    return next(path for path in own_names(place) if path.samefile(place))
 
 
 def test_the_newest_has_the_place_and_gives_it_back(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_what_the_dead_left_is_swept_away(tmp_path: Path) -> None:
     dead.sock.close()
     assert is_dead(place)
     alive = VersionedSocket(place)
-    assert others(place) == [alive.own_path]
+    assert own_names(place) == [alive.own_path]
     alive.publish()
     assert not is_dead(place)
     alive.withdraw()

@@ -17,10 +17,10 @@ from tests.turn.engines.world import PATIENCE, Client, End, StreamEnd, free
 from tests.turn.service.test_service import SECRET, Caller, turn
 from turn.engines.loop.sockets import open_listener
 from turn.flows import Address, Transport
-from turn.process.run import together
+from turn.process.run import worker_pool
 from turn.service.own_addresses import own_addresses
-from turn.workers.pool import Team
-from turn.workers.worker_process import Seat
+from turn.workers.pool import WorkerPool
+from turn.workers.worker_process import WorkerProcess
 
 ALICE = ("alice", "password of hers")
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
@@ -53,8 +53,8 @@ class Crowd:
         self.streams: list[StreamEnd] = []
 
     async def start(self) -> None:
-        team = together((self.turn, [SECRET]), own_addresses(), self.folder, open_listener)
-        assert isinstance(team, Team)
+        team = worker_pool((self.turn, [SECRET]), own_addresses(), self.folder, open_listener)
+        assert isinstance(team, WorkerPool)
         self.team, ready = team, asyncio.Event()
         self.task = asyncio.create_task(team.run(ready))
         waiting = asyncio.create_task(ready.wait())
@@ -88,9 +88,9 @@ class Crowd:
     async def caller(self, user: tuple[str, str] = ALICE) -> Caller:
         return Caller(self, *user, end=await self.client())
 
-    async def ids(self, seat: Seat) -> list[str]:
+    async def ids(self, seat: WorkerProcess) -> list[str]:
         """The sessions of one worker."""
-        return [row["id"] for row in await seat.ask("sessions")]
+        return [row["id"] for row in await seat.call("sessions")]
 
     async def one_each(self) -> list[tuple[Caller, Address]]:
         """For each worker a caller with a relayed address there."""
@@ -98,11 +98,11 @@ class Crowd:
         for _ in range(TRIES):
             caller = await self.caller()
             relay = await caller.allocate()
-            [at] = [seat.number for seat in self.team.seats if name(relay) in await self.ids(seat)]
+            [at] = [seat.number for seat in self.team.processes if name(relay) in await self.ids(seat)]
             if at in found:
                 await caller.ask(stun.Method.REFRESH, LIFETIME=0)
             found.setdefault(at, (caller, relay))
-            if len(found) == len(self.team.seats):
+            if len(found) == len(self.team.processes):
                 return [found[number] for number in range(len(found))]
         raise AssertionError("all clients came to one worker")
 
@@ -119,7 +119,7 @@ def name(relay: Address) -> str:
     return str(relay).partition("://")[2]
 
 
-def pid_of(seat: Seat) -> int:
+def pid_of(seat: WorkerProcess) -> int:
     assert seat.process is not None
     return seat.process.pid
 

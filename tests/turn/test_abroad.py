@@ -29,7 +29,7 @@ from turn.core.relay import Relay
 from turn.engines import Failure
 from turn.engines.portable.engine import Portable
 from turn.flows import Address, Flow, Packet
-from turn.service.from_config import settings
+from turn.service.from_config import relay_settings
 from turn.service.service import Service
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
@@ -89,14 +89,14 @@ class Abroad(World):
             }
         )
         own = frozenset((Address.of(HERE, 0).ip, b"\x7f\0\0\1"))
-        relay = Relay(settings(told, [SECRET], [self.listener], own))
+        relay = Relay(relay_settings(told, [SECRET], [self.listener], own))
         self.service = Service(relay, self.engine)
 
     def receive(self, packet: Packet) -> None:
-        self.service.punt(packet)
+        self.service.on_packet(packet)
 
     def fail(self, failure: Failure) -> None:
-        self.service.failed(failure)
+        self.service.on_failure(failure)
 
     def end(self, host: str | None = None) -> End:
         with self.far.inside():

@@ -7,7 +7,7 @@ from pydantic import Field
 from host.settings import Count, Networks, Section
 
 
-class Limits(Section):
+class RelayLimits(Section):
     """What one user, one address and everybody together may use. 0 means no limit."""
 
     allocations_per_user: Count = Field(

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from host.settings import AT_START, Count, IPNetwork, Networks, Section, Switch
-from turn.config.limits import Limits
+from turn.config.limits import RelayLimits
 from turn.config.values import (
     Addresses,
     External,
@@ -194,7 +194,7 @@ class Turn(Section):
         "than one nobody gets a pair of ports (EVEN-PORT with its reservation).",
         json_schema_extra=AT_START,
     )
-    limits: Limits = Limits()
+    limits: RelayLimits = RelayLimits()
 
     @field_validator("listen")
     @classmethod

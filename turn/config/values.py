@@ -51,7 +51,7 @@ def parse_listen(value: object) -> tuple[Address, ...]:
     return tuple(Address.of(ip, port, transport) for transport in SCHEMES[scheme])
 
 
-def join(entries: tuple[tuple[Address, ...], ...]) -> tuple[Address, ...]:
+def flatten(entries: tuple[tuple[Address, ...], ...]) -> tuple[Address, ...]:
     return tuple(address for entry in entries for address in entry)
 
 
@@ -111,7 +111,7 @@ def parse_place(value: object) -> Address:
 Listeners = Annotated[
     tuple[Annotated[Address, PlainValidator(parse_listen)], ...],
     BeforeValidator(as_list),
-    AfterValidator(join),
+    AfterValidator(flatten),
 ]
 Addresses = Annotated[tuple[Annotated[IPAddress, PlainValidator(parse_ip)], ...], BeforeValidator(as_list)]
 Externals = Annotated[

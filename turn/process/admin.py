@@ -32,68 +32,68 @@ MAX_CONNECTIONS = 32  # at each door: bounds descriptors
 LAST_SECONDS = 2  # for answers under way, when everything has ended
 
 
-class Admin:
+class OperatorApi:
     """An operator's questions, and the running relay's answers. Addresses are for the operator's terminal."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
 
     async def metrics(self, request: Request) -> Response:
-        return Response((await self.control.crew.metrics()).page(), media_type=CONTENT_TYPE_LATEST)
+        return Response((await self.control.workers.metrics()).exposition(), media_type=CONTENT_TYPE_LATEST)
 
     async def readyz(self, request: Request) -> Response:
         """Ready for new clients; 503 while draining, and while no worker serves or one hangs."""
-        crew = self.control.crew
+        crew = self.control.workers
         if crew.draining:
             return PlainTextResponse("draining\n", 503)
-        return PlainTextResponse("ready\n") if crew.is_well() else PlainTextResponse("not ready\n", 503)
+        return PlainTextResponse("ready\n") if crew.is_healthy() else PlainTextResponse("not ready\n", 503)
 
     async def sessions(self, request: Request) -> Response:
-        return JSONResponse({"sessions": await self.control.crew.sessions()})
+        return JSONResponse({"sessions": await self.control.workers.sessions()})
 
     async def stats(self, request: Request) -> Response:
-        return JSONResponse({"figures": (await self.control.crew.metrics()).figures()})
+        return JSONResponse({"figures": (await self.control.workers.metrics()).figures()})
 
     async def kill(self, request: Request) -> Response:
-        wish = await read_wish(request)
+        wish = await read_selection(request)
         if wish is None:
-            return refusal(400, "either an id or a user belongs here")
-        ended = await self.control.crew.kill(user=wish.get("user"), name=wish.get("id"))
+            return error_answer(400, "either an id or a user belongs here")
+        ended = await self.control.workers.kill(user=wish.get("user"), name=wish.get("id"))
         if not ended:
-            return refusal(404, "there is no such session; calln relay sessions lists them")
+            return error_answer(404, "there is no such session; calln relay sessions lists them")
         return JSONResponse({"ended": ended})
 
     async def drain(self, request: Request) -> Response:
         self.control.drain()
-        return JSONResponse({"draining": True, "sessions": await self.control.crew.count()})
+        return JSONResponse({"draining": True, "sessions": await self.control.workers.session_count()})
 
     async def reload(self, request: Request) -> Response:
         try:
             return JSONResponse({"waiting": await self.control.reload()})
         except ValueError as problems:
-            return refusal(422, f"{problems}\nthe relay goes on as it was")
+            return error_answer(422, f"{problems}\nthe relay goes on as it was")
 
 
-class Heirs:
+class NewerVersions:
     """Newer versions, and what becomes of our place when one is gone."""
 
     def __init__(self, control: Control, operator_socket: OperatorSocket) -> None:
         self.control = control
         self.operator_socket = operator_socket
 
-    async def share(self, request: Request) -> Lasting:
+    async def share(self, request: Request) -> LastingAnswer:
         """A newer version is about to listen where we do; as long as it holds the connection, it is there."""
-        return Lasting(self.heir(), self.control.left)
+        return LastingAnswer(self.newer_version(), self.control.has_left)
 
     @contextlib.asynccontextmanager
-    async def heir(self) -> AsyncIterator[None]:
-        async with self.control.with_heir():
+    async def newer_version(self) -> AsyncIterator[None]:
+        async with self.control.with_newer():
             yield
-        if not self.control.heirs and not self.control.left.is_set():
+        if not self.control.newer and not self.control.has_left.is_set():
             await self.operator_socket.publish_again()
 
 
-class Lasting:
+class LastingAnswer:
     """An answer that is given when something has begun, and goes on until it is over, or the asker gone."""
 
     def __init__(self, what: contextlib.AbstractAsyncContextManager[None], over: asyncio.Event) -> None:
@@ -105,16 +105,16 @@ class Lasting:
         async with self.what:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": SHARED, "more_body": True})
-            await first(self.over.wait(), gone(receive))
+            await wait_for_first(self.over.wait(), until_disconnected(receive))
             await send({"type": "http.response.body", "body": b""})
 
 
-async def gone(receive: Receive) -> None:
+async def until_disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def first(*waiting: Coroutine[Any, Any, object]) -> None:
+async def wait_for_first(*waiting: Coroutine[Any, Any, object]) -> None:
     """Wait for one of them."""
     tasks = [asyncio.create_task(one) for one in waiting]
     try:
@@ -124,7 +124,7 @@ async def first(*waiting: Coroutine[Any, Any, object]) -> None:
             task.cancel()
 
 
-async def read_wish(request: Request) -> dict[str, str] | None:
+async def read_selection(request: Request) -> dict[str, str] | None:
     """One of id and user, with a text; None for anything else."""
     body = bytearray()
     async for part in request.stream():
@@ -140,30 +140,30 @@ async def read_wish(request: Request) -> dict[str, str] | None:
     return wish if all(isinstance(value, str) for value in wish.values()) else None
 
 
-def refusal(status: int, message: str) -> Response:
+def error_answer(status: int, message: str) -> Response:
     return JSONResponse({"message": message}, status)
 
 
-def everything(control: Control, operator_socket: OperatorSocket) -> ASGIApp:
+def operator_app(control: Control, operator_socket: OperatorSocket) -> ASGIApp:
     """For the Unix socket, which only the operator's account can open."""
-    admin, heirs = Admin(control), Heirs(control, operator_socket)
+    admin, heirs = OperatorApi(control), NewerVersions(control, operator_socket)
     acts = {"/kill": admin.kill, "/drain": admin.drain, "/reload": admin.reload, "/share": heirs.share}
     shows = {"/sessions": admin.sessions, "/stats": admin.stats}
     return Starlette(
         routes=[
             *(Route(path, act, methods=["POST"]) for path, act in acts.items()),
             *(Route(path, show) for path, show in shows.items()),
-            *numbers(admin),
+            *metrics_routes(admin),
         ]
     )
 
 
-def figures_alone(control: Control) -> ASGIApp:
+def metrics_app(control: Control) -> ASGIApp:
     """For turn.metrics_listen."""
-    return Starlette(routes=numbers(Admin(control)))
+    return Starlette(routes=metrics_routes(OperatorApi(control)))
 
 
-def numbers(admin: Admin) -> list[Route]:
+def metrics_routes(admin: OperatorApi) -> list[Route]:
     return [Route("/metrics", admin.metrics), Route("/readyz", admin.readyz)]
 
 
@@ -178,40 +178,40 @@ def operator_server(app: ASGIApp) -> HttpServer:
 
 
 @contextlib.asynccontextmanager
-async def serving(control: Control, state_dir: Path, *, beside: bool = False) -> AsyncIterator[None]:
+async def operator_serving(control: Control, state_dir: Path, *, beside: bool = False) -> AsyncIterator[None]:
     """The doors are open within, that of figures until we leave it to a newer version. `beside` an older one
     they are where it has its own. Raises Unavailable."""
     at = control.turn.metrics_listen
     with contextlib.ExitStack() as sockets:
         operator_socket = sockets.enter_context(OperatorSocket(state_dir))
-        doors = [(operator_server(everything(control, operator_socket)), operator_socket.sock)]
+        doors = [(operator_server(operator_app(control, operator_socket)), operator_socket.sock)]
         if at is not None:
-            figures = operator_server(figures_alone(control))
-            doors.append((figures, sockets.enter_context(listen(at, beside=beside))))
+            figures = operator_server(metrics_app(control))
+            doors.append((figures, sockets.enter_context(listen_for_metrics(at, beside=beside))))
         tasks = [asyncio.create_task(server.serve([sock])) for server, sock in doors]
-        tasks.append(asyncio.create_task(leave([server for server, _ in doors[1:]], control.left)))
+        tasks.append(asyncio.create_task(close_after([server for server, _ in doors[1:]], control.has_left)))
         try:
             await until_started([server for server, _ in doors])
             operator_socket.publish()
             yield
         finally:
-            control.left.set()
-            await close([server for server, _ in doors], tasks)
+            control.has_left.set()
+            await close_all([server for server, _ in doors], tasks)
 
 
-async def leave(servers: Sequence[HttpServer], left: asyncio.Event) -> None:
+async def close_after(servers: Sequence[HttpServer], left: asyncio.Event) -> None:
     await left.wait()
     for server in servers:
         server.should_exit = True
 
 
-async def close(servers: Sequence[HttpServer], tasks: Sequence[asyncio.Task[None]]) -> None:
+async def close_all(servers: Sequence[HttpServer], tasks: Sequence[asyncio.Task[None]]) -> None:
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*tasks)
 
 
-def listen(at: Address, *, beside: bool) -> socket.socket:
+def listen_for_metrics(at: Address, *, beside: bool) -> socket.socket:
     """Raises Unavailable."""
     share = (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock = bind_tcp(at.host, at.port, "turn.metrics_listen", [share] if beside else [])

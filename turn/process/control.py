@@ -17,8 +17,8 @@ from host.startup import Unavailable
 from turn.config.section import Turn
 from turn.service.own_addresses import own_addresses
 from turn.service.preflight import check_certificate, check_loopback_peers, check_relay_addresses
-from turn.service.public_address import NoAnswer, resolved
-from turn.workers.single import Crew
+from turn.service.public_address import NoAnswer, with_public_addresses
+from turn.workers.single import Workers
 
 log = logging.getLogger("calln.relay")
 
@@ -32,8 +32,8 @@ LOOK_SECONDS = 5.0  # between two looks at this machine
 class Control:
     """`read` reads the configuration anew, and raises ValueError with a line for each problem."""
 
-    def __init__(self, crew: Crew, read: Callable[[], Told], told: Told) -> None:
-        self.crew = crew
+    def __init__(self, crew: Workers, read: Callable[[], Told], told: Told) -> None:
+        self.workers = crew
         self.read = read
         self.turn, self.secrets = told
         self.started_with = self.turn
@@ -42,9 +42,9 @@ class Control:
         self.one_at_a_time = asyncio.Lock()  # of reloads: what was read last is what holds
         self.reloading: asyncio.Task[None] | None = None
         self.one_shares = asyncio.Lock()
-        self.sharers = self.heirs = 0
+        self.sharers = self.newer = 0
         self.older = False  # whether older versions are at our listeners
-        self.left = asyncio.Event()  # our listeners, to a newer version
+        self.has_left = asyncio.Event()  # our listeners, to a newer version
 
     def drain(self) -> None:
         """Take nobody new, and end when the last allocation has ended; like a first SIGTERM."""
@@ -56,39 +56,39 @@ class Control:
         async with self.one_shares:
             self.sharers += 1
             if self.sharers == 1:
-                await self.crew.share()
+                await self.workers.start_sharing()
         try:
             yield
         finally:
             async with self.one_shares:
                 self.sharers -= 1
-                if not self.sharers and not self.left.is_set():
-                    await self.crew.share_no_more()
+                if not self.sharers and not self.has_left.is_set():
+                    await self.workers.stop_sharing()
 
-    async def share_until(self, left: Coroutine[Any, Any, None]) -> None:
+    async def share_with_older(self, left: Coroutine[Any, Any, None]) -> None:
         """With older versions, while they are at our listeners."""
         async with self.sharing():
             self.older = True
             await left
             self.older = False
-        self.crew.sweep()
+        self.workers.free_dead_ports()
 
     @asynccontextmanager
-    async def with_heir(self) -> AsyncIterator[None]:
+    async def with_newer(self) -> AsyncIterator[None]:
         """A newer version is here, within: when we are to end, what is new is its own."""
         async with self.sharing():
-            self.heirs += 1
+            self.newer += 1
             try:
                 if self.shutdown.requested.is_set():
-                    await self.leave()
+                    await self.leave_listeners()
                 yield
             finally:
-                self.heirs -= 1
+                self.newer -= 1
 
-    async def leave(self) -> None:
+    async def leave_listeners(self) -> None:
         """Strangers are the newer version's from now on."""
-        await self.crew.leave()
-        self.left.set()
+        await self.workers.stop_listening()
+        self.has_left.set()
 
     async def reload(self) -> list[str]:
         """Read the configuration anew; names the keys that wait for the next start. Raises ValueError with
@@ -96,7 +96,7 @@ class Control:
         async with self.one_at_a_time:
             self.unless_ending(systemd.reloading)
             try:
-                return await self.read_anew()
+                return await self.reload_now()
             finally:
                 self.unless_ending(systemd.ready)
 
@@ -105,28 +105,28 @@ class Control:
         if not self.shutdown.requested.is_set():
             say()
 
-    async def read_anew(self) -> list[str]:
+    async def reload_now(self) -> list[str]:
         try:
             turn, secrets = await asyncio.to_thread(self.read)  # a long file takes a while
-            turn, own = await asyncio.to_thread(resolved, turn), own_addresses()
+            turn, own = await asyncio.to_thread(with_public_addresses, turn), own_addresses()
             check_relay_addresses(turn, own)
             check_loopback_peers(turn, own)
             check_certificate(turn)
-            await self.crew.present(turn)
-            await self.adopt(turn, secrets, own)
+            await self.workers.apply_streams(turn)
+            await self.apply_config(turn, secrets, own)
         except (Unavailable, NoAnswer) as problem:
             raise ValueError(str(problem)) from None
         keys = waiting(self.started_with, turn)
         log.info("the configuration was read anew; keys that wait for a start: %d", len(keys))
         return keys
 
-    async def adopt(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
+    async def apply_config(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
         """Raises Unavailable."""
         check_relay_addresses(turn, own)
         self.turn, self.secrets, self.own = turn, secrets, own
-        await self.crew.adopt(turn, secrets, own)
+        await self.workers.apply_config(turn, secrets, own)
 
-    async def hang_up(self) -> None:
+    async def reload_and_log(self) -> None:
         """SIGHUP: as `reload`, where only the log can tell. The problems may quote what it must not hold."""
         try:
             await self.reload()
@@ -136,22 +136,24 @@ class Control:
         except Exception as problem:  # such as no descriptor left to read the file with
             log.error("the configuration was not read anew: %s", type(problem).__name__)
 
-    def on_hang_up(self) -> None:
-        self.reloading = asyncio.create_task(self.hang_up())  # kept, or it may be collected before it ends
+    def on_hangup(self) -> None:
+        self.reloading = asyncio.create_task(
+            self.reload_and_log()
+        )  # kept, or it may be collected before it ends
 
-    async def look_around(self) -> None:
+    async def check_machine(self) -> None:
         """Take in what addresses this machine has now: peers at a new one are ourselves. And what has died
         beside us: peers at its ports are nobody of ours."""
-        self.crew.sweep()
+        self.workers.free_dead_ports()
         own = own_addresses()
         if own == self.own:
             return
         async with self.one_at_a_time:
-            await self.take_in(own)
+            await self.apply_addresses(own)
 
-    async def take_in(self, own: frozenset[bytes]) -> None:
+    async def apply_addresses(self, own: frozenset[bytes]) -> None:
         try:
-            await self.adopt(self.turn, self.secrets, own)
+            await self.apply_config(self.turn, self.secrets, own)
             log.info("this machine's addresses have changed: %d now", len(own))
         except Unavailable:
             self.own = own
@@ -162,24 +164,30 @@ class Control:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                await self.look_around()
+                await self.check_machine()
             except Exception:  # such as no descriptor left to ask with: calls go on
                 log.exception("a look at this machine's addresses failed")
 
-    async def ended(self) -> None:
+    async def until_ended(self) -> None:
         """Until it is time to end: asked for, and the last allocation over, the limit reached, or asked for
         again. Strangers are left to the version that goes on, be it newer or, where an upgrade is taken back,
         older."""
         await self.shutdown.requested.wait()
         systemd.notify("STOPPING=1")
-        if self.heirs or self.older:
-            await self.leave()
+        if self.newer or self.older:
+            await self.leave_listeners()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.shutdown.repeated.wait(), LAST_COMERS_SECONDS)
-        await self.crew.drain(self.turn.alternate_server)
+        await self.workers.drain(self.turn.alternate_server)
         seconds = self.turn.drain_seconds
-        log.info("ending; %d allocations go on for up to %d seconds", await self.crew.count(), seconds)
+        log.info(
+            "ending; %d allocations go on for up to %d seconds", await self.workers.session_count(), seconds
+        )
         deadline = time.monotonic() + seconds
-        while await self.crew.count() and time.monotonic() < deadline and not self.shutdown.repeated.is_set():
+        while (
+            await self.workers.session_count()
+            and time.monotonic() < deadline
+            and not self.shutdown.repeated.is_set()
+        ):
             await asyncio.sleep(POLL_SECONDS)
-        log.info("ended; %d allocations were cut off", await self.crew.count())
+        log.info("ended; %d allocations were cut off", await self.workers.session_count())

@@ -16,7 +16,7 @@ from turn.policies import Accounts, Limits, Network, PeerTable, subscriber
 from turn.service.public_address import local_address
 
 
-def settings(
+def relay_settings(
     turn: Turn, secrets_: Sequence[bytes], listeners: Sequence[Address], own: frozenset[bytes]
 ) -> Settings:
     """What the core is told: the configuration, and what is known of this machine."""
@@ -40,13 +40,13 @@ def settings(
         limits=Limits(**limits, trusted=networks(turn.limits.trusted)),
         ports=turn.relay_ports,
         relay_addresses=tuple(ip.packed for ip in turn.relay_addresses),
-        externals=dict(pair for external in turn.external_ip for pair in translation(external, turn)),
-        listeners=frozenset(concrete(listeners, own)),
+        externals=dict(pair for external in turn.external_ip for pair in nat_pair(external, turn)),
+        listeners=frozenset(without_wildcards(listeners, own)),
         own_addresses=own,
     )
 
 
-def streams(turn: Turn) -> Streams:
+def stream_settings(turn: Turn) -> Streams:
     """What an engine is told about clients of TCP and TLS."""
     limits, trusted = turn.limits, networks(turn.limits.trusted)
 
@@ -57,19 +57,19 @@ def streams(turn: Turn) -> Streams:
         limits.connections,
         limits.connections_per_address,
         counted_as,
-        certificate(turn),
-        is_proxy(turn),
+        relay_certificate(turn),
+        proxy_test(turn),
         turn.detect_tls,
     )
 
 
-def is_proxy(turn: Turn) -> Callable[[bytes], bool] | None:
+def proxy_test(turn: Turn) -> Callable[[bytes], bool] | None:
     """Who is believed when it names a client; None: nobody is."""
     proxies = networks(turn.proxies)
     return (lambda ip: any(ip in network for network in proxies)) if proxies else None
 
 
-def certificate(turn: Turn) -> Certificate | None:
+def relay_certificate(turn: Turn) -> Certificate | None:
     return Certificate(turn.certificate, turn.key) if turn.certificate and turn.key else None
 
 
@@ -77,7 +77,7 @@ def networks(ranges: Iterable[IPNetwork]) -> tuple[Network, ...]:
     return tuple(Network.of(str(network)) for network in ranges)
 
 
-def concrete(listeners: Iterable[Address], own: Iterable[bytes]) -> Iterable[Address]:
+def without_wildcards(listeners: Iterable[Address], own: Iterable[bytes]) -> Iterable[Address]:
     """Listeners with each wildcard as what it stands for."""
     for listener in listeners:
         if any(listener.ip):
@@ -86,7 +86,7 @@ def concrete(listeners: Iterable[Address], own: Iterable[bytes]) -> Iterable[Add
             yield from (listener._replace(ip=ip) for ip in own if len(ip) == len(listener.ip))
 
 
-def translation(external: External, turn: Turn) -> Iterable[tuple[bytes, bytes]]:
+def nat_pair(external: External, turn: Turn) -> Iterable[tuple[bytes, bytes]]:
     """Local and public address, one to one. Where the file names no local one: the one that is relayed
     from, listened at, or that packets to the public one would leave from."""
     public = external.public

@@ -20,96 +20,96 @@ from turn.gate.sessions import News, Offered, Proven, Ufrags
 from turn.wire.hello import ClientHello
 
 OFFER = "offer"  # how what is said of one begins; what is proved has no such word
-EAR, MEMORY, DRAFT = "ear", "proved", "draft"  # in site.state_dir, each followed by a name of its own
+SOCKET, FILE, DRAFT = "ear", "proved", "draft"  # in site.state_dir, each followed by a name of its own
 VALID_SECONDS = 60.0  # of a file: who comes later has been away for too long
 LONGEST = 1 << 16  # bytes of what is said of one session; the longest names and all its streams have 4,000
 AT_ONCE = 64  # sessions heard of in one turn of the loop
 
 
-class Herald:
+class GateNews:
     """This process's. Raises OSError."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.name = folder, secrets.token_hex(4)
-        self.ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.ear.setblocking(False)
-        self.place = folder / f"{EAR}.{self.name}"
-        self.memory = folder / f"{MEMORY}.{self.name}"
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.setblocking(False)
+        self.path = folder / f"{SOCKET}.{self.name}"
+        self.file = folder / f"{FILE}.{self.name}"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.ear.bind(str(self.place))
-            self.place.chmod(0o600)
+            self.sock.bind(str(self.path))
+            self.path.chmod(0o600)
         except OSError:
-            self.ear.close()
+            self.sock.close()
             raise
 
-    def tell(self, news: Iterable[News]) -> None:
+    def broadcast(self, news: Iterable[News]) -> None:
         """To all that live. Who does not read is left out: the file says it again."""
-        others = [place for place in self.folder.glob(f"{EAR}.*") if place != self.place]
-        for said in map(packed, news) if others else ():
+        others = [place for place in self.folder.glob(f"{SOCKET}.*") if place != self.path]
+        for said in map(encode, news) if others else ():
             for place in others:
-                self._say(said, place)
+                self._send_to(said, place)
 
-    def _say(self, said: bytes, place: Path) -> None:
+    def _send_to(self, said: bytes, place: Path) -> None:
         try:
-            self.ear.sendto(said, str(place))
+            self.sock.sendto(said, str(place))
         except ConnectionRefusedError:  # its process has died
             place.unlink(missing_ok=True)
         except OSError:
             return
 
-    def hear(self) -> Iterator[News]:
+    def received(self) -> Iterator[News]:
         """What the others have told since."""
         for _ in range(AT_ONCE):
             try:
-                said = self.ear.recv(LONGEST)
+                said = self.sock.recv(LONGEST)
             except OSError:
                 return
             with suppress(ValueError, TypeError):  # another version speaks otherwise
-                yield unpacked(said)
+                yield decode(said)
 
-    def write(self, proved: Sequence[Proven], wall: float) -> None:
+    def save(self, proved: Sequence[Proven], wall: float) -> None:
         """All that is proved now, in the place of what was; where nothing is, no file. Raises OSError."""
         if not proved:
-            self.memory.unlink(missing_ok=True)
+            self.file.unlink(missing_ok=True)
             return
         draft = self.folder / f"{DRAFT}.{self.name}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
             file.write(json.dumps(wall).encode() + b"\n")
-            file.writelines(packed(one) + b"\n" for one in proved)
-        draft.rename(self.memory)
+            file.writelines(encode(one) + b"\n" for one in proved)
+        draft.rename(self.file)
 
-    def read(self, wall: float) -> Iterator[News]:
+    def load(self, wall: float) -> Iterator[News]:
         """What others have written, of late; what is too old goes, and what was left half written."""
         for place in self.folder.glob(f"{DRAFT}.*"):
-            remove_late(place, wall)
-        for place in self.folder.glob(f"{MEMORY}.*"):
-            if place != self.memory:
-                yield from read(place, wall)
+            remove_stale(place, wall)
+        for place in self.folder.glob(f"{FILE}.*"):
+            if place != self.file:
+                yield from load_file(place, wall)
 
     def close(self) -> None:
-        self.ear.close()
-        self.place.unlink(missing_ok=True)
+        self.sock.close()
+        self.path.unlink(missing_ok=True)
 
 
-def remove_late(draft: Path, wall: float) -> None:
+def remove_stale(draft: Path, wall: float) -> None:
     with suppress(OSError):
         if wall - draft.stat().st_mtime > VALID_SECONDS:
             draft.unlink()
 
 
-def read(place: Path, wall: float) -> Iterator[News]:
+def load_file(place: Path, wall: float) -> Iterator[News]:
     """One file: nothing of what cannot be read, and no more once it is too old."""
     with suppress(OSError, ValueError, TypeError):
         lines = place.read_bytes().splitlines()
         if not 0 <= wall - float(json.loads(lines[0] if lines else b"0")) <= VALID_SECONDS:
             place.unlink()
             return
-        yield from map(unpacked, lines[1:])
+        yield from map(decode, lines[1:])
 
 
-def packed(told: News) -> bytes:
+def encode(told: News) -> bytes:
     """As JSON; what is no text is written byte by byte."""
     ufrags = [ufrag.decode("latin-1") for ufrag in told.ufrags]
     if isinstance(told, Proven):
@@ -119,7 +119,7 @@ def packed(told: News) -> bytes:
     return json.dumps([OFFER, told.user, ufrags, told.speaker, sorted(suites), known]).encode()
 
 
-def unpacked(said: bytes) -> News:
+def decode(said: bytes) -> News:
     """Raises ValueError and TypeError."""
     words = json.loads(said)
     return offered(*words[1:]) if words[:1] == [OFFER] else proven(*words)

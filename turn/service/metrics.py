@@ -56,42 +56,42 @@ def labels(kind: Kind) -> tuple[str, str]:
     return kind[0], FAMILIES[kind[1]]
 
 
-class Tally:
+class TrafficTotals:
     """What all flows have carried, those that are over included."""
 
     def __init__(self, live: Mapping[Flow, Traffic]) -> None:
         self._live = live
         self._past: dict[Kind, Traffic] = {}
 
-    def keep(self, flow: Flow) -> None:
+    def add_ended(self, flow: Flow) -> None:
         """To be called before the engine forgets a flow; the core names each one."""
         kind = kind_of(flow.client, flow.relay)
-        self._past[kind] = added([self._past.get(kind, NOTHING), self._live.get(flow, NOTHING)])
+        self._past[kind] = summed([self._past.get(kind, NOTHING), self._live.get(flow, NOTHING)])
 
     def totals(self) -> dict[Kind, Traffic]:
         rows = {kind: [traffic] for kind, traffic in self._past.items()}
         for flow, traffic in self._live.items():
             rows.setdefault((flow.client.transport, len(flow.relay.ip)), []).append(traffic)
-        return {kind: added(traffics) for kind, traffics in rows.items()}
+        return {kind: summed(traffics) for kind, traffics in rows.items()}
 
 
-def added(traffics: Iterable[Traffic]) -> Traffic:
+def summed(traffics: Iterable[Traffic]) -> Traffic:
     return Traffic(*map(sum, zip(*traffics, strict=True)))
 
 
-class Serving(Protocol):
+class Measured(Protocol):
     """A relay at work, as far as it is counted."""
 
     relay: Relay
-    tally: Tally
+    totals: TrafficTotals
     punted: Counter[Kind]
     mishaps: int
     draining: bool
 
-    def refused(self) -> Mapping[str, int]: ...
+    def refused_connections(self) -> Mapping[str, int]: ...
 
 
-class Shown(Collector):
+class MetricsPage(Collector):
     """Figures in a registry of their own: nothing but what they collect is shown."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Shown(Collector):
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
-    def page(self) -> bytes:
+    def exposition(self) -> bytes:
         return generate_latest(self.registry)
 
     def figures(self) -> list[dict[str, object]]:
@@ -111,21 +111,21 @@ class Shown(Collector):
         ]
 
 
-class Metrics(Shown):
+class RelayMetrics(MetricsPage):
     """Those of the relay in this process."""
 
-    def __init__(self, service: Serving, engine: str) -> None:
+    def __init__(self, service: Measured, engine: str) -> None:
         self.service, self.engine = service, engine
         super().__init__()
 
     def collect(self) -> Iterator[Metric]:
         service = self.service
-        yield from held(service.relay)
-        yield from carried(service.tally.totals())
-        yield punted(service.punted)
-        yield from counted(service.relay.counts)
-        yield judged(service.relay.gate_counts)
-        yield refused(service.refused())
+        yield from living_metrics(service.relay)
+        yield from traffic_metrics(service.totals.totals())
+        yield punted_metric(service.punted)
+        yield from count_metrics(service.relay.counts)
+        yield gate_metric(service.relay.gate_counts)
+        yield refused_metric(service.refused_connections())
         yield CounterMetricFamily(
             "calln_relay_mishaps", "Packets that met a mistake of ours.", value=service.mishaps
         )
@@ -147,7 +147,7 @@ def files_allowed() -> Iterator[Metric]:
         )
 
 
-def held(relay: Relay) -> Iterator[Metric]:
+def living_metrics(relay: Relay) -> Iterator[Metric]:
     """What lives now."""
     allocations, flows = Counter[Kind](), Counter[Kind]()
     for session in relay.sessions(time.monotonic()):
@@ -164,7 +164,7 @@ def held(relay: Relay) -> Iterator[Metric]:
         yield family
 
 
-def carried(totals: Mapping[Kind, Traffic]) -> Iterator[Metric]:
+def traffic_metrics(totals: Mapping[Kind, Traffic]) -> Iterator[Metric]:
     families = {
         name: CounterMetricFamily(name, text, labels=(*PATH, "direction")) for name, text in SENTENCES.items()
     }
@@ -178,7 +178,7 @@ def carried(totals: Mapping[Kind, Traffic]) -> Iterator[Metric]:
     yield from (*families.values(), limited)
 
 
-def punted(counts: Mapping[Kind, int]) -> Metric:
+def punted_metric(counts: Mapping[Kind, int]) -> Metric:
     family = CounterMetricFamily(
         "calln_relay_punted_packets", "Packets that no flow claimed, each looked at in full.", labels=PATH
     )
@@ -187,7 +187,7 @@ def punted(counts: Mapping[Kind, int]) -> Metric:
     return family
 
 
-def judged(counts: Mapping[tuple[str, str], int]) -> Metric:
+def gate_metric(counts: Mapping[tuple[str, str], int]) -> Metric:
     family = CounterMetricFamily(
         "calln_relay_gate_packets",
         "Packets that were asked whether they are encrypted, by the rule that held, what it says and why. "
@@ -199,7 +199,7 @@ def judged(counts: Mapping[tuple[str, str], int]) -> Metric:
     return family
 
 
-def refused(counts: Mapping[str, int]) -> Metric:
+def refused_metric(counts: Mapping[str, int]) -> Metric:
     family = CounterMetricFamily(
         "calln_relay_refused_connections", "Connections not let in, by limit.", labels=("limit",)
     )
@@ -208,7 +208,7 @@ def refused(counts: Mapping[str, int]) -> Metric:
     return family
 
 
-def counted(counts: Mapping[str, int]) -> Iterator[Metric]:
+def count_metrics(counts: Mapping[str, int]) -> Iterator[Metric]:
     families = {
         head: CounterMetricFamily(name, text, labels=(label,))
         for head, (name, text, label) in COUNTED.items()

@@ -31,20 +31,20 @@ NO_WAY = {  # what the kernel says where no packet would go: not to this machine
 }
 
 
-class Own(frozenset[bytes]):
+class OwnAddresses(frozenset[bytes]):
     """A set of addresses that knows more than it lists."""
 
     answers: dict[bytes, tuple[float, bool]]
 
-    def __new__(cls, addresses: Iterable[bytes]) -> Own:
+    def __new__(cls, addresses: Iterable[bytes]) -> OwnAddresses:
         own = super().__new__(cls, addresses)
         own.answers = {}
         return own
 
     def __contains__(self, ip: object) -> bool:
-        return super().__contains__(ip) or (isinstance(ip, bytes) and self.ask(ip))
+        return super().__contains__(ip) or (isinstance(ip, bytes) and self.is_local(ip))
 
-    def ask(self, ip: bytes) -> bool:
+    def is_local(self, ip: bytes) -> bool:
         now = monotonic()
         asked, answer = self.answers.get(ip, (-FRESH_SECONDS, False))
         if now - asked >= FRESH_SECONDS:
@@ -70,4 +70,4 @@ def stays_here(ip: bytes) -> bool:
 def own_addresses() -> frozenset[bytes]:
     """Every address of this machine's interfaces."""
     texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for nic in ifaddr.get_adapters() for ip in nic.ips]
-    return Own(Address.of(text.partition("%")[0], 0).ip for text in texts)
+    return OwnAddresses(Address.of(text.partition("%")[0], 0).ip for text in texts)

@@ -16,7 +16,7 @@ from turn.engines import Bind, CannotListen, Engine, Streams
 from turn.engines.loop.sockets import open_listener
 from turn.engines.portable.engine import Portable
 from turn.flows import Address
-from turn.service.from_config import certificate
+from turn.service.from_config import relay_certificate
 
 log = logging.getLogger("calln.relay")
 
@@ -47,7 +47,7 @@ WHAT_TO_DO = {
 }
 
 
-def listen(
+def open_listeners(
     make: Callable[[Sequence[Address]], T], wanted: Sequence[Address]
 ) -> tuple[T, tuple[Address, ...]]:
     """What is made at these addresses, or at those of IPv4 where the machine has no IPv6. Raises
@@ -96,6 +96,6 @@ def check_loopback_peers(turn: Turn, own: frozenset[bytes]) -> None:
 def check_certificate(turn: Turn) -> None:
     """Raises Unavailable where TLS could show it to nobody; one that is only out of its time is a warning."""
     try:
-        certificates.warn(certificate(turn))
+        certificates.warn_if_invalid(relay_certificate(turn))
     except BadCertificate as problem:
         raise Unavailable(f"turn.certificate, turn.key: {problem}") from None

@@ -27,20 +27,20 @@ class NoAnswer(Exception):
     """The public address cannot be found; says what to write."""
 
 
-def resolved(turn: Turn) -> Turn:
+def with_public_addresses(turn: Turn) -> Turn:
     """The same with the addresses that `external_ip: auto` stands for. May take seconds. Raises NoAnswer."""
     if all(external.public for external in turn.external_ip):
         return turn
     written = [external for external in turn.external_ip if external.public]
-    return turn.model_copy(update={"external_ip": (*written, *found(turn))})
+    return turn.model_copy(update={"external_ip": (*written, *discovered(turn))})
 
 
-def found(turn: Turn) -> Iterator[External]:
+def discovered(turn: Turn) -> Iterator[External]:
     for size in sorted({len(address.ip) for address in turn.listen}):
         local = local_address(turn, size)
         if local is None or ip_address(local).is_loopback or ip_address(local).is_global:
             continue
-        public = seen_outside(turn.stun_servers, size)
+        public = ask_servers(turn.stun_servers, size)
         if public is None and size == 4:
             raise NoAnswer(
                 "turn.external_ip: auto found a private address only, and no answer from turn.stun_servers: "
@@ -72,24 +72,24 @@ def source_towards(host: str) -> bytes | None:
         return socket.inet_pton(family, sock.getsockname()[0])
 
 
-def seen_outside(servers: Iterable[HostPort], size: int) -> bytes | None:
+def ask_servers(servers: Iterable[HostPort], size: int) -> bytes | None:
     """Our address as the first server that answers sees it."""
-    return next(filter(None, (ask(server, size) for server in servers)), None)
+    return next(filter(None, (ask_server(server, size) for server in servers)), None)
 
 
-def ask(server: HostPort, size: int) -> bytes | None:
+def ask_server(server: HostPort, size: int) -> bytes | None:
     """A Binding request in one family, repeated until it is answered or time is over."""
     family = FAMILIES[size]
     try:
         there = socket.getaddrinfo(server.host, server.port, family, socket.SOCK_DGRAM)[0][4]
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.connect(there)
-            return exchange(sock)
+            return request_binding(sock)
     except OSError:
         return None
 
 
-def exchange(sock: socket.socket) -> bytes | None:
+def request_binding(sock: socket.socket) -> bytes | None:
     """Raises OSError where the network says at once that nobody is there."""
     transaction = secrets.token_bytes(12)
     request = build(BINDING_REQUEST, transaction, [])
@@ -99,7 +99,7 @@ def exchange(sock: socket.socket) -> bytes | None:
         while (left := end - time.monotonic()) > 0:
             sock.settimeout(left)
             try:
-                mapped = answer_in(sock.recv(MAX_ANSWER), transaction)
+                mapped = mapped_address(sock.recv(MAX_ANSWER), transaction)
             except TimeoutError:
                 break
             if mapped is not None:
@@ -107,7 +107,7 @@ def exchange(sock: socket.socket) -> bytes | None:
     return None
 
 
-def answer_in(data: bytes, transaction: bytes) -> Address | None:
+def mapped_address(data: bytes, transaction: bytes) -> Address | None:
     """The address in a success to our request; None for any other packet."""
     try:
         message = parse(data)

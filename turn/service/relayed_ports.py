@@ -40,36 +40,36 @@ class Owner(NamedTuple):
     started: int
 
 
-class Unheard:
+class NoRelayedPorts:
     """Nobody else is here, and nobody hears of our ports."""
 
     def __contains__(self, relay: object) -> bool:
         return False
 
-    def open(self, relay: Address) -> None:
+    def mark_open(self, relay: Address) -> None:
         pass
 
-    def close(self, relay: Address) -> None:
+    def mark_closed(self, relay: Address) -> None:
         pass
 
-    def sweep(self) -> None:
+    def free_dead(self) -> None:
         pass
 
-    def leave(self) -> None:
+    def close(self) -> None:
         pass
 
 
-class Live:
+class RelayedPorts:
     """The map, and with `claim` a slot in it. Raises OSError where the file cannot be had."""
 
     def __init__(self, folder: Path, *, claim: bool = True) -> None:
-        self._descriptor = opened(folder)
+        self._descriptor = open_map(folder)
         self._map = mmap(self._descriptor, SIZE)
         self._places: dict[bytes, int] = {}  # where the ports of an address begin
         self.slot = 0
         if claim:
             with locked(self._descriptor):
-                self._sweep()
+                self._free_dead()
                 self._claim()
 
     def __contains__(self, relay: object) -> bool:
@@ -79,7 +79,7 @@ class Live:
         place = self._place(relay.ip)
         return place is not None and self._map[place + relay.port] not in (0, self.slot)
 
-    def open(self, relay: Address) -> None:
+    def mark_open(self, relay: Address) -> None:
         """It is ours from now on. Where there is no room for its address, the others do not hear of it."""
         if self.slot:
             with locked(self._descriptor):  # or its place might become another address's
@@ -87,12 +87,12 @@ class Live:
                 if place is not None:
                     self._map[place + relay.port] = self.slot
 
-    def close(self, relay: Address) -> None:
+    def mark_closed(self, relay: Address) -> None:
         place = self._place(relay.ip)
         if place is not None and self.slot and self._map[place + relay.port] == self.slot:
             self._map[place + relay.port] = 0
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Give the slot back with all that lives in it, and the file."""
         with locked(self._descriptor):
             if self.slot:
@@ -100,21 +100,21 @@ class Live:
         self._map.close()
         os.close(self._descriptor)
 
-    def sweep(self) -> None:
+    def free_dead(self) -> None:
         """Wipe out what dead processes have left."""
         with locked(self._descriptor):
-            self._sweep()
+            self._free_dead()
 
-    def _sweep(self) -> None:
+    def _free_dead(self) -> None:
         for slot, owner in self._owners():
-            if owner.process and started(owner.process) != owner.started:
+            if owner.process and start_time(owner.process) != owner.started:
                 self._free(slot)
 
     def _claim(self) -> None:
         """Without a free slot the others do not hear of our ports; nothing else is lost."""
         self.slot = next((slot for slot, owner in self._owners() if not owner.process), 0)
         if self.slot:
-            self._own(self.slot, Owner(os.getpid(), started(os.getpid()) or 0))
+            self._own(self.slot, Owner(os.getpid(), start_time(os.getpid()) or 0))
 
     def _free(self, slot: int) -> None:
         for start in filter(self._named, starts()):
@@ -183,7 +183,7 @@ def name_at(start: int) -> int:
     return NAMES + PLACE.size * ((start - BYTES) // PORTS)
 
 
-def started(process: int) -> int | None:
+def start_time(process: int) -> int | None:
     """When a process started, in ticks since the boot; None where there is no such process (proc(5))."""
     try:
         text = Path(f"/proc/{process}/stat").read_text()
@@ -202,7 +202,7 @@ def locked(descriptor: int) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def opened(folder: Path) -> int:
+def open_map(folder: Path) -> int:
     """The file of this boot; one of an earlier boot, or of another kind, gives way to a new one."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     head = MAGIC + bytes.fromhex(BOOT.read_text().replace("-", ""))

@@ -17,9 +17,9 @@ from turn.core.relay import Relay
 from turn.engines import Above, Engine, Failure
 from turn.flows import Address, Flow, Packet
 from turn.gate.sessions import News
-from turn.service.from_config import streams
-from turn.service.metrics import Tally
-from turn.service.relayed_ports import Live, Unheard
+from turn.service.from_config import stream_settings
+from turn.service.metrics import TrafficTotals
+from turn.service.relayed_ports import NoRelayedPorts, RelayedPorts
 
 log = logging.getLogger("calln.relay")
 
@@ -30,70 +30,74 @@ MISHAP_SECONDS = 60  # between two log lines about packets that no code expected
 class Service:
     """The core's effects, applied; the core's deadlines, kept. Beside them it only counts."""
 
-    def __init__(self, relay: Relay, engine: Engine, live: Live | Unheard = Unheard()) -> None:  # noqa: B008  (empty)
+    def __init__(
+        self, relay: Relay, engine: Engine, live: RelayedPorts | NoRelayedPorts = NoRelayedPorts()
+    ) -> None:  # noqa: B008  (empty)
         self.relay = relay
-        self.live = live
+        self.ports = live
         self.engine = engine
         self.timer: asyncio.TimerHandle | None = None
-        self.tally = Tally(engine.traffic())
+        self.totals = TrafficTotals(engine.traffic())
         relay.watch_traffic(engine.traffic())
         self.punted: Counter[tuple[str, int]] = Counter()  # by transport and bytes of the family's addresses
         self.mishaps = 0
         self.draining = False
         self.sharing = False
         self.quiet_until = 0.0
-        self.tell: Callable[[list[News]], object] = lambda news: None  # those who relay beside us
-        self.verbs: Mapping[type[Effect], Callable[..., object]] = {
-            Open: self.open,
-            Close: lambda effect: self.close(effect.relay),
+        self.on_news: Callable[[list[News]], object] = lambda news: None  # those who relay beside us
+        self.appliers: Mapping[type[Effect], Callable[..., object]] = {
+            Open: self.open_relay,
+            Close: lambda effect: self.close_relay(effect.relay),
             Link: lambda effect: engine.link(effect.flow, effect.rule),
-            Unlink: lambda effect: self.unlink(effect.flow),
-            Pin: lambda effect: self.keep(*effect),
+            Unlink: lambda effect: self.unlink_flow(effect.flow),
+            Pin: lambda effect: self.pin_while_sharing(*effect),
             Unpin: lambda effect: engine.unpin(*effect),
         }
 
     async def run(self) -> None:
         """Move packets, until cancelled."""
-        await self.engine.run(Above(self.punt, self.lost, self.relay.holds, self.failed, self.note))
+        await self.engine.run(
+            Above(self.on_packet, self.on_lost, self.relay.holds, self.on_failure, self.count_mishap)
+        )
 
-    def look_again(self) -> None:
+    def check_others(self) -> None:
         """To be called often: what other processes of ours relay at may have ended."""
         try:
             self.apply(self.relay.recheck(time.monotonic()))
         except Exception as error:
-            self.note(error)
+            self.count_mishap(error)
 
-    def punt(self, packet: Packet) -> None:
+    def on_packet(self, packet: Packet) -> None:
         """A packet that no flow claims. It may be anything: nothing that it does ends the relay."""
         self.punted[packet.remote.transport, len(packet.local.ip)] += 1
         try:
             effects = self.relay.receive(packet, time.monotonic(), time.time())
-            self.spread()
+            self.publish_news()
             self.apply(effects)
         except Exception as error:
-            self.note(error)
-        self.wake_in_time()
+            self.count_mishap(error)
+        self.schedule_expiry()
 
-    def spread(self) -> None:
+    def publish_news(self) -> None:
         """What is new of sessions, before anything that follows from it."""
         news = self.relay.news()
         if news:
-            self.tell(news)
+            self.on_news(news)
 
-    def lost(self, client: Address, listener: Address) -> None:
+    def on_lost(self, client: Address, listener: Address) -> None:
         """A client's connection has ended."""
         try:
             self.apply(self.relay.lost(client, listener))
         except Exception as error:
-            self.note(error)
+            self.count_mishap(error)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """A packet to a peer did not arrive."""
         relay, peer, kind, code, mtu = failure
         try:
             self.apply(self.relay.icmp_error(relay, peer, kind, code, mtu.to_bytes(4), time.monotonic()))
         except Exception as error:
-            self.note(error)
+            self.count_mishap(error)
 
     def apply(self, effects: Sequence[Effect]) -> None:
         """Do what the core asks; packets leave together, when everything they speak of is done."""
@@ -102,33 +106,33 @@ class Service:
             if isinstance(effect, Send):
                 batch.append(effect.packet)
             else:
-                self.verbs[type(effect)](effect)
+                self.appliers[type(effect)](effect)
         if batch:
             self.engine.send(batch)
 
-    def open(self, effect: Open) -> None:
+    def open_relay(self, effect: Open) -> None:
         ours = self.engine.open(effect.relay)
         if ours:
-            self.live.open(effect.relay)
+            self.ports.mark_open(effect.relay)
         self.apply(self.relay.opened(effect.relay, ours, time.monotonic()))
 
-    def close(self, relay: Address) -> None:
-        self.live.close(relay)
+    def close_relay(self, relay: Address) -> None:
+        self.ports.mark_closed(relay)
         self.engine.close(relay)
 
-    def unlink(self, flow: Flow) -> None:
-        self.tally.keep(flow)
+    def unlink_flow(self, flow: Flow) -> None:
+        self.totals.add_ended(flow)
         self.engine.unlink(flow)
 
-    def present(self, turn: Turn) -> None:
+    def apply_streams(self, turn: Turn) -> None:
         """Let who connects from now on find the certificate and the limits as they are now. Raises
         Unavailable."""
         try:
-            self.engine.reconfigure(streams(turn))
+            self.engine.reconfigure(stream_settings(turn))
         except BadCertificate as problem:
             raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
 
-    def refused(self) -> Mapping[str, int]:
+    def refused_connections(self) -> Mapping[str, int]:
         """Connections that were not let in, by the limit that they met."""
         return self.engine.refused_connections()
 
@@ -137,7 +141,7 @@ class Service:
         self.draining = True
         self.relay.drain(alternate)
 
-    async def share(self) -> None:
+    async def start_sharing(self) -> None:
         """Others are at our listeners, or soon: from now on we keep whoever has an allocation."""
         self.sharing = True
         for number, (client, listener) in enumerate(list(self.relay.clients())):
@@ -146,7 +150,7 @@ class Service:
             if self.relay.holds(client, listener):
                 self.engine.pin(client, listener)
 
-    async def share_no_more(self) -> None:
+    async def stop_sharing(self) -> None:
         """We are alone again."""
         self.sharing = False
         for number, (client, listener) in enumerate(list(self.relay.clients())):
@@ -155,15 +159,15 @@ class Service:
             if not self.sharing:
                 self.engine.unpin(client, listener)
 
-    def keep(self, client: Address, listener: Address) -> None:
+    def pin_while_sharing(self, client: Address, listener: Address) -> None:
         if self.sharing:
             self.engine.pin(client, listener)
 
-    def leave(self) -> None:
+    def stop_listening(self) -> None:
         """Strangers go to the others; those that we keep come to us."""
         self.engine.stop_listening()
 
-    def wake_in_time(self) -> None:
+    def schedule_expiry(self) -> None:
         """One timer, for the core's next deadline; too early is harmless."""
         due = self.relay.next_expiry()
         if due is None or (self.timer is not None and self.timer.when() <= due):
@@ -177,19 +181,21 @@ class Service:
         try:
             self.apply(self.relay.expire(time.monotonic()))
         except Exception as error:
-            self.note(error)
-        self.wake_in_time()
+            self.count_mishap(error)
+        self.schedule_expiry()
 
-    def note(self, error: Exception) -> None:
+    def count_mishap(self, error: Exception) -> None:
         """Count what should not have happened; say where, seldom, and never what the packet held."""
         self.mishaps += 1
         now = time.monotonic()
         if now >= self.quiet_until:
             self.quiet_until = now + MISHAP_SECONDS
-            log.error("a packet met %s in %s (%d so far)", type(error).__name__, place(error), self.mishaps)
+            log.error(
+                "a packet met %s in %s (%d so far)", type(error).__name__, raised_at(error), self.mishaps
+            )
 
 
-def place(error: Exception) -> str:
+def raised_at(error: Exception) -> str:
     """File and line that raised: an exception's text may quote the packet."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from prometheus_client.core import Metric
 
-from turn.service.metrics import Shown
+from turn.service.metrics import MetricsPage
 
 # No sums: what is true where it is true of one, and what is the same for each.
 HIGHEST = ("calln_relay_draining", "calln_relay_engine", "calln_relay_files_allowed")
@@ -24,7 +24,7 @@ class Figure(NamedTuple):
     samples: Sequence[Sample]
 
 
-def plain(shown: Iterable[Metric]) -> list[Figure]:
+def figures_of(shown: Iterable[Metric]) -> list[Figure]:
     return [
         Figure(
             metric.name,
@@ -36,7 +36,7 @@ def plain(shown: Iterable[Metric]) -> list[Figure]:
     ]
 
 
-def added(parts: Iterable[Iterable[Figure]]) -> list[Figure]:
+def merged(parts: Iterable[Iterable[Figure]]) -> list[Figure]:
     """One figure for each name; of gauges and counters alike, those with the same labels are one."""
     found: dict[str, Figure] = {}
     sums: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
@@ -55,12 +55,12 @@ def added(parts: Iterable[Iterable[Figure]]) -> list[Figure]:
     ]
 
 
-def lasting(figures: Iterable[Figure]) -> list[Figure]:
+def counters(figures: Iterable[Figure]) -> list[Figure]:
     """What stays true of a process that is no more: its counters, so that no total ever falls."""
     return [figure for figure in (Figure(*figure) for figure in figures) if figure.kind == "counter"]
 
 
-class Together(Shown):
+class MergedMetrics(MetricsPage):
     """Figures that were put together already."""
 
     def __init__(self, figures: Sequence[Figure]) -> None:

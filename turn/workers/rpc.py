@@ -19,20 +19,20 @@ from typing import Any
 
 log = logging.getLogger("calln.relay")
 
-Does = Mapping[str, Callable[..., Awaitable[object]]]  # an order, and what answers it
+Orders = Mapping[str, Callable[..., Awaitable[object]]]  # an order, and what answers it
 
 LONGEST = 64 << 20  # bytes of a line: all sessions of a full relay, and room
 
 
-class Silent(Exception):
+class NotAnswered(Exception):
     """Nobody answers: the other process is dead, or hangs."""
 
 
-class Refused(Exception):
+class CallFailed(Exception):
     """The other cannot; its words."""
 
 
-class Line:
+class Rpc:
     """One end."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,21 +41,21 @@ class Line:
         self._one_at_a_time = asyncio.Lock()
 
     @classmethod
-    async def at(cls, sock: socket) -> Line:
+    async def connect(cls, sock: socket) -> Rpc:
         return cls(*await asyncio.open_connection(sock=sock, limit=LONGEST))
 
-    async def ask(self, order: str, *values: object, seconds: float) -> Any:
+    async def call(self, order: str, *values: object, seconds: float) -> Any:
         """Raises Silent and Refused."""
         async with self._one_at_a_time:
             number = next(self._numbers)
-            self._write({"number": number, "order": order, "values": packed(values)})
+            self._write({"number": number, "order": order, "values": pack(values)})
             try:
                 async with asyncio.timeout(seconds):
                     answer = await self._answer(number)
             except (OSError, ValueError, TimeoutError) as error:
-                raise Silent from error
+                raise NotAnswered from error
         if "refused" in answer:
-            raise Refused(answer["refused"])
+            raise CallFailed(answer["refused"])
         return answer["answer"]
 
     async def _answer(self, number: int) -> dict[str, Any]:
@@ -68,13 +68,13 @@ class Line:
             if answer["number"] == number:
                 return answer
 
-    async def serve(self, does: Does) -> None:
+    async def serve_calls(self, does: Orders) -> None:
         """Do what is ordered, until the other end is closed."""
         with suppress(OSError):  # it ended before it had read our last answer
             while (line := await self._reader.readline()).endswith(b"\n"):
                 wish = json.loads(line)
-                do = does.get(wish["order"], unknown)
-                answer = await answered(do, unpacked(wish["values"]))
+                do = does.get(wish["order"], no_such_order)
+                answer = await result_of(do, unpack(wish["values"]))
                 self._write({"number": wish["number"], **answer})
 
     def _write(self, message: dict[str, Any]) -> None:
@@ -84,25 +84,25 @@ class Line:
         self._writer.close()
 
 
-async def unknown(*_: object) -> None:
+async def no_such_order(*_: object) -> None:
     """Raises Refused."""
-    raise Refused("there is no such order")
+    raise CallFailed("there is no such order")
 
 
-async def answered(do: Callable[..., Awaitable[object]], values: tuple[Any, ...]) -> dict[str, object]:
+async def result_of(do: Callable[..., Awaitable[object]], values: tuple[Any, ...]) -> dict[str, object]:
     try:
         return {"answer": await do(*values)}
-    except Refused as why:
+    except CallFailed as why:
         return {"refused": str(why)}
     except Exception as mistake:  # calls go on
         log.exception("an order could not be done")
         return {"refused": type(mistake).__name__}
 
 
-def packed(values: tuple[object, ...]) -> str:
+def pack(values: tuple[object, ...]) -> str:
     return b64encode(pickle.dumps(values)).decode()
 
 
-def unpacked(text: str) -> tuple[Any, ...]:
+def unpack(text: str) -> tuple[Any, ...]:
     values: tuple[Any, ...] = pickle.loads(b64decode(text))  # noqa: S301  # our own parent wrote it
     return values

@@ -52,14 +52,14 @@ class Size(NamedTuple):
         return self.levels + len(HELD) * self.table
 
 
-def make(columns: int) -> int:
+def make_memory(columns: int) -> int:
     """The descriptor of a memory for so many processes, all of it zero. Raises OSError."""
     descriptor = os.memfd_create("calln-ledger")
     os.ftruncate(descriptor, Size(columns).all)
     return descriptor
 
 
-class Shared:
+class SharedLedger:
     """One process's view; see turn.ledger.Ledger. Raises OSError."""
 
     def __init__(self, descriptor: int, columns: int, column: int, key: bytes) -> None:

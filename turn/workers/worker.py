@@ -19,20 +19,20 @@ from host.startup import Unavailable
 from turn.config.section import Turn
 from turn.core.relay import Relay
 from turn.flows import Address
-from turn.service.from_config import settings, streams
-from turn.service.gate_sync import heard
+from turn.service.from_config import relay_settings, stream_settings
+from turn.service.gate_sync import open_news
 from turn.service.preflight import ENGINES
-from turn.service.relayed_ports import Live
+from turn.service.relayed_ports import RelayedPorts
 from turn.service.service import Service
-from turn.workers.merged_metrics import Figure, plain
-from turn.workers.rpc import Line, Refused
-from turn.workers.shared_ledger import Shared
-from turn.workers.single import Alone
+from turn.workers.merged_metrics import Figure, figures_of
+from turn.workers.rpc import CallFailed, Rpc
+from turn.workers.shared_ledger import SharedLedger
+from turn.workers.single import SingleProcess
 
 NOT_FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # who is to end hears it through the line
 
 
-class Start(NamedTuple):
+class WorkerStart(NamedTuple):
     """What a worker is told first. Descriptors are inherited; the key is that of nonces and hashes."""
 
     turn: Turn
@@ -52,75 +52,75 @@ class Worker:
     """What the orders are done by; the first one is to start."""
 
     def __init__(self) -> None:
-        self.crew: asyncio.Future[Alone] = asyncio.get_running_loop().create_future()
-        self.does: dict[str, Callable[..., Awaitable[object]]] = {"start": self.start}
+        self.single: asyncio.Future[SingleProcess] = asyncio.get_running_loop().create_future()
+        self.orders: dict[str, Callable[..., Awaitable[object]]] = {"start": self.begin}
 
-    async def start(self, start: Start) -> None:
+    async def begin(self, start: WorkerStart) -> None:
         """Raises Refused."""
         try:
-            crew = made(start)
+            crew = single_process(start)
         except (Unavailable, OSError) as problem:
-            raise Refused(str(problem)) from None
+            raise CallFailed(str(problem)) from None
         if start.draining:
             await crew.drain(start.alternate)
-        self.does |= {
-            "answer": self.answer,
+        self.orders |= {
+            "answer": self.ping,
             "sessions": crew.sessions,
-            "count": crew.count,
+            "count": crew.session_count,
             "kill": lambda user, name: crew.kill(user=user, name=name),
-            "present": self.present,
-            "adopt": crew.adopt,
+            "present": self.apply_streams,
+            "adopt": crew.apply_config,
             "drain": crew.drain,
-            "share": crew.share,
-            "share_no_more": self.share_no_more,
-            "leave": crew.leave,
+            "share": crew.start_sharing,
+            "share_no_more": self.stop_sharing,
+            "leave": crew.stop_listening,
             "figures": self.figures,
         }
-        self.crew.set_result(crew)
+        self.single.set_result(crew)
 
-    async def present(self, turn: Turn) -> None:
+    async def apply_streams(self, turn: Turn) -> None:
         """Raises Refused."""
         try:
-            await (await self.crew).present(turn)
+            await (await self.single).apply_streams(turn)
         except Unavailable as problem:
-            raise Refused(str(problem)) from None
+            raise CallFailed(str(problem)) from None
 
-    async def share_no_more(self) -> None:
+    async def stop_sharing(self) -> None:
         """Who is kept stays so."""
-        (await self.crew).service.sharing = False
+        (await self.single).service.sharing = False
 
-    async def answer(self) -> None:
+    async def ping(self) -> None:
         """That it does not hang."""
 
     async def figures(self) -> list[Figure]:
-        return plain((await self.crew).figures.collect())
+        return figures_of((await self.single).figures.collect())
 
     async def run(self) -> None:
         """Serve clients, until cancelled."""
-        await (await self.crew).run(asyncio.Event())
+        await (await self.single).run(asyncio.Event())
 
 
-def made(start: Start) -> Alone:
+def single_process(start: WorkerStart) -> SingleProcess:
     """Raises Unavailable and OSError."""
     listeners = tuple(start.listeners)
-    ledger = Shared(start.ledger, start.columns, start.column, start.key)
-    live = Live(start.state_dir)
+    ledger = SharedLedger(start.ledger, start.columns, start.column, start.key)
+    live = RelayedPorts(start.state_dir)
     engine = ENGINES[start.turn.engine](
         listeners,
-        streams(start.turn)._replace(ledger=ledger),
+        stream_settings(start.turn)._replace(ledger=ledger),
         lambda address: socket(fileno=start.listeners[address]),
         exclusive=False,
     )
-    told = settings(start.turn, start.secrets, listeners, start.own)
+    told = relay_settings(start.turn, start.secrets, listeners, start.own)
     shared = replace(told, nonce_key=start.key, ledger=ledger, relayed_elsewhere=live, many_processes=True)
-    return Alone(Service(Relay(shared), engine, live), listeners, heard(start.state_dir))
+    return SingleProcess(Service(Relay(shared), engine, live), listeners, open_news(start.state_dir))
 
 
-async def work(sock: socket) -> None:
+async def serve_parent(sock: socket) -> None:
     """Until the other end is closed."""
     asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
-    worker, line = Worker(), await Line.at(sock)
-    tasks = [asyncio.create_task(line.serve(worker.does)), asyncio.create_task(worker.run())]
+    worker, line = Worker(), await Rpc.connect(sock)
+    tasks = [asyncio.create_task(line.serve_calls(worker.orders)), asyncio.create_task(worker.run())]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -133,11 +133,11 @@ async def work(sock: socket) -> None:
 
 
 def main() -> None:
-    logs.start()
+    logs.start_logging()
     for number in NOT_FOR_US:
         signal.signal(number, signal.SIG_IGN)
     gc.freeze()  # what is loaded stays: to look through it for garbage would stop all for 50 ms
-    asyncio.run(work(socket(fileno=int(sys.argv[1]))))
+    asyncio.run(serve_parent(socket(fileno=int(sys.argv[1]))))
 
 
 if __name__ == "__main__":

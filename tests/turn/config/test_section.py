@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from host.settings import HostPort
-from turn.config.limits import Limits
+from turn.config.limits import RelayLimits
 from turn.config.section import Turn
 from turn.config.values import External, Ports
 from turn.flows import Address
@@ -57,15 +57,15 @@ def test_nothing_in_a_section_can_be_changed() -> None:
 
 
 def test_limits_are_on_unless_switched_off() -> None:
-    limits = Limits().model_dump(exclude={"trusted"})
+    limits = RelayLimits().model_dump(exclude={"trusted"})
     assert all(limits.values())
-    assert not any(Limits.model_validate(dict.fromkeys(limits, 0)).model_dump().values())
+    assert not any(RelayLimits.model_validate(dict.fromkeys(limits, 0)).model_dump().values())
 
 
 def test_every_limit_of_the_file_is_one_of_the_core_with_the_same_default() -> None:
     """A key that nothing reads, or a limit that nobody can set, fails here."""
-    assert set(Limits.model_fields) == set(Policy.__dataclass_fields__)
-    assert Limits().model_dump() == vars(Policy())
+    assert set(RelayLimits.model_fields) == set(Policy.__dataclass_fields__)
+    assert RelayLimits().model_dump() == vars(Policy())
 
 
 SWITCHES = [

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from tests.turn.network import LISTENER, PEER, TYPES, Client, Network, compose, network, settings
-from turn.config.limits import Limits as Section
+from turn.config.limits import RelayLimits as Section
 from turn.flows import Address
 from turn.policies import Accounts, Limits
 

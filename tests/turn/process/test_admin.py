@@ -23,7 +23,7 @@ from turn.process.control import Control
 
 @asynccontextmanager
 async def door(control: Control, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with admin.serving(control, folder):
+    async with admin.operator_serving(control, folder):
         transport = httpx.AsyncHTTPTransport(uds=str(folder / upgrade.SOCKET))
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as operator:
             yield operator
@@ -41,7 +41,7 @@ async def test_only_the_owner_may_open_it_and_it_goes_with_the_relay(tmp_path: P
 
 async def test_a_newer_relay_takes_the_place(tmp_path: Path) -> None:
     async with Running() as world:
-        async with admin.serving(controlled(world), tmp_path):
+        async with admin.operator_serving(controlled(world), tmp_path):
             newer = door(controlled(world), tmp_path)
             operator = await newer.__aenter__()
         assert (await operator.get("/readyz")).text == "ready\n"
@@ -96,7 +96,7 @@ async def test_draining_is_seen(tmp_path: Path) -> None:
         async with door(control, tmp_path) as operator:
             assert (await operator.get("/readyz")).status_code == 200
             assert (await operator.post("/drain")).json() == {"draining": True, "sessions": 0}
-            await control.ended()
+            await control.until_ended()
             answer = await operator.get("/readyz")
             assert (answer.status_code, answer.text) == (503, "draining\n")
             assert "calln_relay_draining 1.0" in (await operator.get("/metrics")).text
@@ -129,7 +129,7 @@ PATHS = [("/metrics", 200), ("/readyz", 200), ("/sessions", 404), ("/stats", 404
 @pytest.mark.parametrize(("path", "status"), PATHS)
 async def test_over_tcp_there_are_numbers_only(path: str, status: int) -> None:
     async with Running() as world:
-        transport = httpx.ASGITransport(admin.figures_alone(controlled(world)))
+        transport = httpx.ASGITransport(admin.metrics_app(controlled(world)))
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
             assert (await client.get(path)).status_code == status
 
@@ -148,7 +148,7 @@ async def test_numbers_at_an_address_of_their_own_until_the_end(tmp_path: Path) 
 
 def test_an_address_that_cannot_be_had_is_named() -> None:
     with pytest.raises(Unavailable, match=r"turn\.metrics_listen"):
-        admin.listen(Address.of("192.0.2.99", 9642), beside=False)
+        admin.listen_for_metrics(Address.of("192.0.2.99", 9642), beside=False)
 
 
 async def test_a_newer_one_that_lacks_a_door_leaves_the_place_alone(tmp_path: Path) -> None:
@@ -169,12 +169,12 @@ async def test_a_newer_version_shares_as_long_as_it_holds_the_line(tmp_path: Pat
         control = controlled(world)
         async with door(control, tmp_path) as newer, newer.stream("POST", "/share") as line:
             assert await anext(line.aiter_text()) == upgrade.SHARED.decode()
-            assert (control.heirs, world.service.sharing) == (1, True)
+            assert (control.newer, world.service.sharing) == (1, True)
             await line.aclose()
             async with asyncio.timeout(PATIENCE):
-                while control.heirs or world.service.sharing:
+                while control.newer or world.service.sharing:
                     await asyncio.sleep(0.01)
-            assert not control.left.is_set()
+            assert not control.has_left.is_set()
 
 
 async def test_the_line_ends_when_we_have_left(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ async def test_the_line_ends_when_we_have_left(tmp_path: Path) -> None:
         async with door(control, tmp_path) as newer, newer.stream("POST", "/share") as line:
             said = line.aiter_text()
             assert await anext(said) == upgrade.SHARED.decode()
-            await control.leave()
+            await control.leave_listeners()
             assert [part async for part in said] == []
             async with asyncio.timeout(PATIENCE):
                 while figures_are_at(place):

@@ -23,7 +23,7 @@ from turn.flows import Address
 from turn.process import control
 from turn.process.control import Control, Told
 from turn.service import public_address
-from turn.workers.single import Alone
+from turn.workers.single import SingleProcess
 
 ALICE = ("alice", "password of hers")
 
@@ -32,7 +32,7 @@ def controlled(
     world: Running, read: Callable[[], Told] | None = None, started_with: Turn | None = None
 ) -> Control:
     told: Told = (started_with or turn(users=dict([ALICE])), [SECRET])
-    return Control(Alone(world.service, [world.listener]), read or (lambda: told), told)
+    return Control(SingleProcess(world.service, [world.listener]), read or (lambda: told), told)
 
 
 def raises(problem: str) -> Told:
@@ -45,7 +45,7 @@ async def test_a_reload_takes_what_is_new_and_names_what_waits() -> None:
         keeper = controlled(world, lambda: (changed, [SECRET]))
         await Caller(world, *ALICE).allocate()
         assert await keeper.reload() == ["realm"]
-        assert await keeper.crew.count() == 0
+        assert await keeper.workers.session_count() == 0
         await Caller(world, "bob", "password of his").allocate()
         assert keeper.turn.drain_seconds == 7
 
@@ -65,8 +65,8 @@ async def test_what_cannot_be_used_changes_nothing(
         await Caller(world, *ALICE).allocate()
         with pytest.raises(ValueError, match=words):
             await keeper.reload()
-        await keeper.hang_up()
-        assert await keeper.crew.count() == 1
+        await keeper.reload_and_log()
+        assert await keeper.workers.session_count() == 1
         await Caller(world, *ALICE).allocate()
     assert "1 problems, which calln check shows" in caplog.text
     assert words not in caplog.text
@@ -75,7 +75,7 @@ async def test_what_cannot_be_used_changes_nothing(
 async def test_a_mistake_in_a_reload_is_logged_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
     async with Running() as world:
         keeper = controlled(world, lambda: cannot_read("canary"))
-        await keeper.hang_up()
+        await keeper.reload_and_log()
     assert "not read anew: PermissionError" in caplog.text
     assert "canary" not in caplog.text
 
@@ -103,7 +103,7 @@ async def test_a_reload_while_draining_says_nothing_after_stopping(monkeypatch: 
         keeper, loop = controlled(world), asyncio.get_running_loop()
         keeper.read = lambda: ends_meanwhile(keeper, loop)
         await keeper.reload()  # the wish to end comes in its middle
-        await asyncio.gather(keeper.ended(), ended_when_told(keeper))
+        await asyncio.gather(keeper.until_ended(), ended_when_told(keeper))
         assert [state.partition("\n")[0] for state in heard] == ["RELOADING=1", "STOPPING=1"]
         assert keeper.turn.drain_seconds == 9
 
@@ -114,7 +114,7 @@ def ends_meanwhile(keeper: Control, loop: asyncio.AbstractEventLoop) -> Told:
 
 
 async def ended_when_told(keeper: Control) -> None:
-    while not keeper.crew.draining:
+    while not keeper.workers.draining:
         await asyncio.sleep(0)
     await keeper.reload()
     keeper.shutdown.request()
@@ -152,7 +152,7 @@ async def test_secrets_change_one_after_the_other() -> None:
             await keeper.reload()
             minted = [mint(secret, "visitor", int(time.time()) + 60) for secret in (OLD, NEW)]
             opened = [await opens(world, credential) for credential in minted]
-            assert (opened, await keeper.crew.count()) == (open_sessions, living)
+            assert (opened, await keeper.workers.session_count()) == (open_sessions, living)
 
 
 async def opens(world: Running, credential: MintedCredential) -> bool:
@@ -169,12 +169,12 @@ async def test_a_new_own_address_is_no_stranger(monkeypatch: pytest.MonkeyPatch)
         await caller.allocate()
         assert await caller.bind(0x4000, peer) is stun.Class.RESPONSE
         monkeypatch.setattr(control, "own_addresses", lambda: keeper.own | {peer.ip})
-        await keeper.look_around()
+        await keeper.check_machine()
         assert peer.ip in keeper.own
         assert await caller.bind(0x4001, peer._replace(port=5001)) is stun.Class.ERROR
         monkeypatch.setattr(control, "own_addresses", lambda: frozenset({peer.ip}))
         keeper.turn = turn(relay_addresses=["127.0.0.1"])
-        await keeper.look_around()
+        await keeper.check_machine()
         assert keeper.own == {peer.ip}
         await caller.ask(stun.Method.REFRESH, LIFETIME=0)
 
@@ -205,7 +205,7 @@ async def test_many_signals_are_as_good_as_one() -> None:
         keeper = controlled(world, lambda: (turn(users=dict([ALICE]), drain_seconds=next(changed)), [SECRET]))
         await Caller(world, *ALICE).allocate()
         await asyncio.gather(*(keeper.reload() for _ in range(20)))
-        assert (keeper.turn.drain_seconds, await keeper.crew.count()) == (20, 1)
+        assert (keeper.turn.drain_seconds, await keeper.workers.session_count()) == (20, 1)
 
 
 async def test_a_public_address_is_found_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,8 +229,8 @@ async def test_draining_sends_newcomers_elsewhere_and_ends_with_the_last() -> No
         keeper = controlled(world, started_with=turn(alternate_server="127.0.0.9:3478"))
         caller, late = Caller(world, *ALICE), Caller(world, *ALICE)
         await caller.allocate()
-        with keeper.shutdown.on_signals(keeper.on_hang_up):
-            ended = asyncio.create_task(keeper.ended())
+        with keeper.shutdown.on_signals(keeper.on_hangup):
+            ended = asyncio.create_task(keeper.until_ended())
             os.kill(os.getpid(), signal.SIGTERM)
             await keeper.shutdown.requested.wait()
             await late.challenged()
@@ -258,9 +258,9 @@ async def test_we_share_while_anybody_is_at_our_listeners_too() -> None:
         async def leaves() -> None:
             await left.wait()
 
-        sharing = asyncio.create_task(control.share_until(leaves()))
+        sharing = asyncio.create_task(control.share_with_older(leaves()))
         await asyncio.sleep(0)
-        async with control.with_heir():
+        async with control.with_newer():
             left.set()
             await sharing
             assert world.service.sharing
@@ -272,10 +272,10 @@ async def test_who_came_just_before_we_leave_to_an_heir_is_still_let_in() -> Non
         keeper = controlled(world)
         caller = Caller(world, *ALICE, await world.connect())
         await caller.challenged()
-        async with keeper.with_heir():
+        async with keeper.with_newer():
             keeper.drain()
-            ended = asyncio.create_task(keeper.ended())
-            await asyncio.wait_for(keeper.left.wait(), PATIENCE)
+            ended = asyncio.create_task(keeper.until_ended())
+            await asyncio.wait_for(keeper.has_left.wait(), PATIENCE)
             answer = await caller.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
             assert answer.message_class is stun.Class.RESPONSE
             keeper.shutdown.request()
@@ -286,6 +286,6 @@ async def test_who_is_ending_leaves_when_an_heir_comes() -> None:
     async with Running() as world:
         control = controlled(world)
         control.drain()
-        async with control.with_heir():
-            assert control.left.is_set()
+        async with control.with_newer():
+            assert control.has_left.is_set()
         assert world.service.sharing  # what it has, it keeps to its end

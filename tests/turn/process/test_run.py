@@ -22,14 +22,14 @@ from host.startup import Unavailable
 from tests.ports import free_port
 from tests.turn.engines.world import End
 from tests.turn.service.test_service import SECRET, Caller, turn
-from turn.config.limits import Limits
+from turn.config.limits import RelayLimits
 from turn.config.section import Turn
 from turn.flows import Address
 from turn.process import run as process
 from turn.process.control import Told
 from turn.process.upgrade import LOCK
 from turn.service import public_address
-from turn.service.relayed_ports import started
+from turn.service.relayed_ports import start_time
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 20.0  # seconds; only a hang takes so long
@@ -275,7 +275,7 @@ async def test_workers_end_with_the_one_that_started_them(tmp_path: Path) -> Non
         assert len(children) == 2
         relay.process.kill()
         async with asyncio.timeout(PATIENCE):
-            while any(map(started, children)):
+            while any(map(start_time, children)):
                 await asyncio.sleep(0.05)
 
 
@@ -328,10 +328,10 @@ async def test_a_folder_that_cannot_be_had_is_named(tmp_path: Path) -> None:
 
 
 def test_too_few_descriptors_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    process.warn_of_few_descriptors(1 << 20, Limits())
-    process.warn_of_few_descriptors(None, Limits())
+    process.warn_of_few_descriptors(1 << 20, RelayLimits())
+    process.warn_of_few_descriptors(None, RelayLimits())
     assert not caplog.records
-    process.warn_of_few_descriptors(4096, Limits())
+    process.warn_of_few_descriptors(4096, RelayLimits())
     assert "LimitNOFILE" in caplog.text
 
 

@@ -260,10 +260,10 @@ async def test_who_hangs_at_its_start_keeps_nobody_waiting_for_ever(
     monkeypatch.setattr(upgrade, "START_SECONDS", 0.2)
     async with upgrade.sharing(tmp_path) as hanging:
         async with upgrade.sharing(tmp_path) as waiting:
-            assert (hanging.turn is None, waiting.turn is None) == (False, True)
-        hanging.begun()
+            assert (hanging.lock is None, waiting.lock is None) == (False, True)
+        hanging.unlock()
         async with upgrade.sharing(tmp_path) as other:
-            assert other.turn is not None
+            assert other.lock is not None
 
 
 async def test_a_relay_of_another_folder_is_refused(tmp_path: Path) -> None:
@@ -295,14 +295,14 @@ async def test_who_shares_and_who_does_not(
     answer, shares = ANSWERS[name]
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert await reader.readuntil(b"\r\n\r\n") == upgrade.WISH
+        assert await reader.readuntil(b"\r\n\r\n") == upgrade.REQUEST
         writer.write(answer)
         writer.close()
 
     server = await asyncio.start_unix_server(reply, tmp_path / f"{upgrade.SOCKET}.1")
     async with server, upgrade.sharing(tmp_path) as older:
         assert bool(older) is shares
-        await asyncio.wait_for(older.left(), LONG)
+        await asyncio.wait_for(older.until_left(), LONG)
     assert caplog.messages == ([] if shares else ["an older relay of this machine does not share its ports"])
 
 
@@ -324,7 +324,7 @@ async def test_one_that_hangs_is_left_out_and_named(
         hanging.bind(str(tmp_path / f"{upgrade.SOCKET}.0"))
         hanging.listen()
         async with living, upgrade.sharing(tmp_path) as older:
-            assert len(older.lines) == 1
+            assert len(older.connections) == 1
         await asyncio.wait_for(over.wait(), LONG)
     assert caplog.messages == [
         f"an older relay hangs: end process {os.getpid()} (kill -9), or it may keep clients waiting"

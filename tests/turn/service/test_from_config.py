@@ -8,14 +8,14 @@ import pytest
 
 from tests.turn.service.test_service import LOOPBACK, SECRET, turn
 from turn.flows import Address
-from turn.service.from_config import settings, streams, translation
+from turn.service.from_config import nat_pair, relay_settings, stream_settings
 
 TLS = {"certificate": "chain.pem", "key": "key.pem"}
 
 
 def test_connections_are_counted_by_household_and_not_where_trusted() -> None:
     limits = {"connections": 5, "connections_per_address": 2, "trusted": ["192.0.2.0/24"]}
-    told = streams(turn(limits=limits))
+    told = stream_settings(turn(limits=limits))
     assert told[:2] == (5, 2)
     assert told.certificate is None
     ips = [Address.of(text, 0).ip for text in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8::ffff")]
@@ -23,8 +23,8 @@ def test_connections_are_counted_by_household_and_not_where_trusted() -> None:
 
 
 def test_only_the_networks_named_are_proxies() -> None:
-    assert streams(turn()).is_proxy is None
-    told = streams(turn(proxies=["192.0.2.4/31", "2001:db8::/64"], **TLS, detect_tls=True))
+    assert stream_settings(turn()).is_proxy is None
+    told = stream_settings(turn(proxies=["192.0.2.4/31", "2001:db8::/64"], **TLS, detect_tls=True))
     assert told.detect_tls
     assert told.is_proxy is not None
     texts = ("192.0.2.4", "192.0.2.6", "2001:db8::9", "2001:db8:0:1::9", "::ffff:192.0.2.4")
@@ -43,7 +43,7 @@ def test_the_core_is_told_what_the_file_says() -> None:
         limits={"allocations_per_user": 7, "trusted": ["192.0.2.0/24"]},
     )
     listeners = [Address.of("0.0.0.0", 3478), Address.of("127.0.0.1", 3479)]
-    told = settings(configured, [SECRET], listeners, LOOPBACK)
+    told = relay_settings(configured, [SECRET], listeners, LOOPBACK)
     assert (told.realm, told.ports, told.own_addresses) == ("elsewhere", (21000, 21999), LOOPBACK)
     assert told.listeners == {Address.of("127.0.0.1", 3478), Address.of("127.0.0.1", 3479)}
     assert told.externals == {Address.of("10.0.0.5", 0).ip: Address.of("203.0.113.5", 0).ip}
@@ -54,9 +54,12 @@ def test_the_core_is_told_what_the_file_says() -> None:
     assert told.users.login("9999999999:eve", 0.0) is not None
     asked = {ip: told.peers.allows(Address.of(ip, 0).ip) for ip in ("10.1.2.3", "198.41.0.4", "127.0.0.1")}
     assert asked == {"10.1.2.3": True, "198.41.0.4": False, "127.0.0.1": False}
-    assert (told.encrypted_only, settings(turn(), [], [], LOOPBACK).encrypted_only) == ("observe", "off")
+    assert (told.encrypted_only, relay_settings(turn(), [], [], LOOPBACK).encrypted_only) == (
+        "observe",
+        "off",
+    )
     assert len(told.nonce_key) == 32
-    assert told.nonce_key != settings(configured, [SECRET], listeners, LOOPBACK).nonce_key
+    assert told.nonce_key != relay_settings(configured, [SECRET], listeners, LOOPBACK).nonce_key
 
 
 TRANSLATED = [  # external_ip, relay_addresses, listen -> the local address
@@ -71,5 +74,5 @@ TRANSLATED = [  # external_ip, relay_addresses, listen -> the local address
 @pytest.mark.parametrize(("external", "relays", "listen", "local"), TRANSLATED)
 def test_which_local_address_nat_maps(external: str, relays: list[str], listen: str, local: str) -> None:
     configured = turn(external_ip=external, relay_addresses=relays, listen=listen)
-    pairs = [pair for one in configured.external_ip for pair in translation(one, configured)]
+    pairs = [pair for one in configured.external_ip for pair in nat_pair(one, configured)]
     assert pairs == [(Address.of(local, 0).ip, ip_address(external.partition("/")[0]).packed)]

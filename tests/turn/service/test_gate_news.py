@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from turn.gate.sessions import News, Offered, Proven
-from turn.service.gate_news import AT_ONCE, VALID_SECONDS, Herald
+from turn.service.gate_news import AT_ONCE, VALID_SECONDS, GateNews
 from turn.wire.hello import ClientHello
 
 PROVEN = [
@@ -45,64 +45,64 @@ BROKEN = [
 
 
 def test_what_one_tells_all_others_hear(tmp_path: Path) -> None:
-    one, *others = (Herald(tmp_path) for _ in range(3))
-    one.tell(NEWS)
-    assert [list(herald.hear()) for herald in (one, *others)] == [[], NEWS, NEWS]
+    one, *others = (GateNews(tmp_path) for _ in range(3))
+    one.broadcast(NEWS)
+    assert [list(herald.received()) for herald in (one, *others)] == [[], NEWS, NEWS]
     for herald in (one, *others):
-        assert herald.place.stat().st_mode & 0o777 == 0o600
+        assert herald.path.stat().st_mode & 0o777 == 0o600
         herald.close()
     assert not list(tmp_path.iterdir())
 
 
 def test_the_dead_are_forgotten_and_who_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
-    one, dead, deaf = (Herald(tmp_path) for _ in range(3))
-    dead.ear.close()
-    one.tell(PROVEN * 1000)
-    assert not dead.place.exists()
-    assert 0 < len(list(deaf.hear())) <= AT_ONCE
+    one, dead, deaf = (GateNews(tmp_path) for _ in range(3))
+    dead.sock.close()
+    one.broadcast(PROVEN * 1000)
+    assert not dead.path.exists()
+    assert 0 < len(list(deaf.received())) <= AT_ONCE
     for herald in (one, deaf):
         herald.close()
 
 
 @pytest.mark.parametrize("said", BROKEN)
 def test_what_is_not_understood_is_left(tmp_path: Path, said: bytes) -> None:
-    herald = Herald(tmp_path)
+    herald = GateNews(tmp_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
-        other.sendto(said, str(herald.place))
+        other.sendto(said, str(herald.path))
     (tmp_path / "proved.other").write_bytes(b"1000.0\n" + said)
-    herald.tell([])
-    assert list(herald.hear()) == list(herald.read(1000.0)) == []
+    herald.broadcast([])
+    assert list(herald.received()) == list(herald.load(1000.0)) == []
     (tmp_path / "proved.other").write_bytes(said)
-    assert list(herald.read(1000.0)) == []
+    assert list(herald.load(1000.0)) == []
     herald.close()
 
 
 @pytest.mark.parametrize(("age", "valid"), [(0.0, True), (VALID_SECONDS, True), (61.0, False), (-1.0, False)])
 def test_a_file_is_read_for_a_minute(tmp_path: Path, age: float, valid: bool) -> None:
-    one, other = Herald(tmp_path), Herald(tmp_path)
-    one.write(PROVEN, 5000.0)
-    assert one.memory.stat().st_mode & 0o777 == 0o600
+    one, other = GateNews(tmp_path), GateNews(tmp_path)
+    one.save(PROVEN, 5000.0)
+    assert one.file.stat().st_mode & 0o777 == 0o600
     one.close()
-    assert list(one.read(5000.0 + age)) == []
-    assert list(other.read(5000.0 + age)) == (PROVEN if valid else [])
-    assert one.memory.exists() is valid
+    assert list(one.load(5000.0 + age)) == []
+    assert list(other.load(5000.0 + age)) == (PROVEN if valid else [])
+    assert one.file.exists() is valid
     other.close()
 
 
 def test_where_nothing_is_proved_no_file_is_left(tmp_path: Path) -> None:
-    one = Herald(tmp_path)
-    one.write([], 5000.0)
-    one.write(PROVEN, 5001.0)
-    assert one.memory.exists()
-    one.write([], 5002.0)
+    one = GateNews(tmp_path)
+    one.save([], 5000.0)
+    one.save(PROVEN, 5001.0)
+    assert one.file.exists()
+    one.save([], 5002.0)
     one.close()
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("age", "stays"), [(0.0, True), (61.0, False)])
 def test_what_a_killed_process_left_half_written_goes(tmp_path: Path, age: float, stays: bool) -> None:
-    one, draft = Herald(tmp_path), tmp_path / "draft.other"
+    one, draft = GateNews(tmp_path), tmp_path / "draft.other"
     draft.touch()
-    assert list(one.read(draft.stat().st_mtime + age)) == []
+    assert list(one.load(draft.stat().st_mtime + age)) == []
     assert draft.exists() is stays
     one.close()

@@ -16,8 +16,8 @@ from tests.turn.engines.world import PATIENCE
 from tests.turn.service.test_service import Caller, Running
 from turn.flows import Address
 from turn.gate.sessions import Offered, Proven
-from turn.service.gate_news import Herald
-from turn.service.gate_sync import Memory, heard
+from turn.service.gate_news import GateNews
+from turn.service.gate_sync import GateSync, open_news
 from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO
 from turn.wire.hello import parse_client_hello
 from turn.wire.stun import channel_data
@@ -61,10 +61,10 @@ class Two:
 @asynccontextmanager
 async def relaying(folder: Path) -> AsyncIterator[tuple[Two, Running]]:
     """A relay that has a memory there, and two clients of it."""
-    herald = heard(folder)
+    herald = open_news(folder)
     assert herald is not None
     async with Running(encrypted_only="enforce") as world:
-        task = asyncio.create_task(Memory(world.service, herald).run())
+        task = asyncio.create_task(GateSync(world.service, herald).run())
         await asyncio.sleep(0)
         callers = [Caller(world, "alice", "password of hers") for _ in range(2)]
         two = Two([(caller, await caller.allocate()) for caller in callers])
@@ -129,13 +129,13 @@ async def test_what_was_only_told_is_not_told_on(tmp_path: Path) -> None:
 async def test_an_offer_told_late_settles_what_was_chosen_here_and_that_is_told_at_once(
     tmp_path: Path,
 ) -> None:
-    beside = Herald(tmp_path)
+    beside = GateNews(tmp_path)
     async with relaying(tmp_path) as (two, _):
         await two.consent()
         assert await two.passes(1, hello(SERVER_HELLO, server_hello()))
-        beside.tell([Offered("alice", UFRAGS, 0, parse_client_hello(client_hello()))])
+        beside.broadcast([Offered("alice", UFRAGS, 0, parse_client_hello(client_hello()))])
         async with asyncio.timeout(PATIENCE):
-            while not (heard_back := list(beside.hear())):
+            while not (heard_back := list(beside.received())):
                 await asyncio.sleep(0.01)
         assert heard_back == [Proven("alice", UFRAGS, unified=True, srtp=True)]
         assert await two.passes(0, rtp(VOICE, 1))
@@ -146,7 +146,7 @@ async def test_a_folder_that_cannot_be_had_ends_no_call(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
-    assert heard(tmp_path / "file") is None
+    assert open_news(tmp_path / "file") is None
     async with relaying(tmp_path / "folder") as (two, world):
         (tmp_path / "folder").rename(tmp_path / "elsewhere")
         await two.consent()

@@ -8,7 +8,7 @@ from aioice import stun
 from tests.turn.engines.world import framed, unframed
 from tests.turn.service.test_service import Caller, Running, turn
 from turn.flows import Address, Flow, Traffic
-from turn.service.metrics import Metrics, Tally
+from turn.service.metrics import RelayMetrics, TrafficTotals
 
 CLIENT, LISTENER = Address.of("192.0.2.8", 40000), Address.of("192.0.2.1", 3478)
 RELAY, PEER = Address.of("192.0.2.1", 50000), Address.of("198.51.100.7", 9)
@@ -26,18 +26,18 @@ def carried(packets: int) -> Traffic:
 def test_what_is_over_stays_in_the_totals() -> None:
     six = flow(None, Address.of("2001:db8::1", 50000), Address.of("2001:db8::2", 9))
     live = {flow(None): carried(3), flow(0x4000): carried(4), six: carried(5)}
-    tally = Tally(live)
+    tally = TrafficTotals(live)
     both = {UDP4: carried(7), UDP6: carried(5)}
     assert tally.totals() == both
     for over in (flow(None), six, flow(0x4000), flow(0x4001)):  # the last one the engine never took up
-        tally.keep(over)
+        tally.add_ended(over)
         live.pop(over, None)
         assert tally.totals() == both
     live[flow(0x4000)] = carried(1)
     assert tally.totals() == {**both, UDP4: carried(8)}
 
 
-def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+def value(metrics: RelayMetrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(f"calln_relay_{name}", labels)
 
 
@@ -45,7 +45,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 async def test_figures_of_a_call_while_it_lasts_and_after_it(version: int) -> None:
     path = {"transport": "udp", "family": "ipv4"}  # relayed to, however the relay was reached
     async with Running(version) as world:
-        metrics = Metrics(world.service, world.engine.name)
+        metrics = RelayMetrics(world.service, world.engine.name)
         caller, peer = Caller(world, "alice", "password of hers"), world.end("127.0.0.1")
         relay = await caller.allocate()
         await caller.bind(0x4000, peer.address)
@@ -60,7 +60,7 @@ async def test_figures_of_a_call_while_it_lasts_and_after_it(version: int) -> No
         during = [value(metrics, name, **path, direction=way) for name, way in MOVED]
         await caller.ask(stun.Method.REFRESH, LIFETIME=0)
         after = [value(metrics, name, **path, direction=way) for name, way in MOVED]
-        page = metrics.page().decode()
+        page = metrics.exposition().decode()
     assert during == after == [3, 15, 1, 11]
     assert value(metrics, "allocations", **path) is None
     for name in ("alice", relay.host, str(relay.port), str(caller.end.address.port)):
@@ -79,7 +79,7 @@ MOVED = [
 
 async def test_drops_refusals_and_limits_are_counted_by_reason() -> None:
     async with Running(limits={"packets_per_second": 1}) as world:
-        metrics = Metrics(world.service, world.engine.name)
+        metrics = RelayMetrics(world.service, world.engine.name)
         caller, peer = Caller(world, "alice", "password of hers"), world.end()
         relay = await caller.allocate()
         peer.send(b"unasked", relay)
@@ -102,8 +102,8 @@ async def test_drops_refusals_and_limits_are_counted_by_reason() -> None:
 
 async def test_connections_that_were_not_let_in_are_counted_by_limit() -> None:
     async with Running(transport="tcp", limits={"connections_per_address": 2}) as world:
-        world.service.present(turn(limits={"connections_per_address": 2}))
-        metrics = Metrics(world.service, world.engine.name)
+        world.service.apply_streams(turn(limits={"connections_per_address": 2}))
+        metrics = RelayMetrics(world.service, world.engine.name)
         for _ in range(2):
             await world.connect()
         third = await world.connect()

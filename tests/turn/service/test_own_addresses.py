@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from turn.service.own_addresses import MAX_ANSWERS, Own, own_addresses
+from turn.service.own_addresses import MAX_ANSWERS, OwnAddresses, own_addresses
 
 ROOT = Path(__file__).parents[3]
 
@@ -58,7 +58,7 @@ def no_descriptors() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_descriptors")
 def test_who_cannot_ask_takes_everything_for_its_own() -> None:
-    assert ip_address("8.8.8.8").packed in Own([])
+    assert ip_address("8.8.8.8").packed in OwnAddresses([])
 
 
 def test_own_addresses_are_bytes() -> None:
@@ -69,7 +69,7 @@ def test_own_addresses_are_bytes() -> None:
 
 def test_what_strangers_ask_for_is_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("turn.service.own_addresses.stays_here", lambda _: False)
-    own = Own([ip_address("192.0.2.7").packed])
+    own = OwnAddresses([ip_address("192.0.2.7").packed])
     for number in range(2 * MAX_ANSWERS + 1):
         assert number.to_bytes(4, "big") not in own
     assert len(own.answers) <= MAX_ANSWERS

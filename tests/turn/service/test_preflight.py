@@ -17,8 +17,8 @@ from turn.core.relay import Relay
 from turn.engines import CannotListen
 from turn.engines.portable.engine import Portable
 from turn.flows import Address
-from turn.service.from_config import settings, streams
-from turn.service.preflight import check_loopback_peers, lacks_ipv6, listen
+from turn.service.from_config import relay_settings, stream_settings
+from turn.service.preflight import check_loopback_peers, lacks_ipv6, open_listeners
 from turn.service.service import Service
 
 
@@ -26,15 +26,17 @@ def test_a_certificate_that_cannot_be_used_is_no_start_and_no_reload() -> None:
     good, other = certificate(), certificate("other")
     there = free("127.0.0.1", "tls")
     keys: dict[str, object] = {"listen": str(there), "certificate": good.chain}
-    make = partial(Portable, streams=streams(turn(**keys, key=other.key)))
+    make = partial(Portable, streams=stream_settings(turn(**keys, key=other.key)))
     with pytest.raises(Unavailable, match=r"turn.certificate, turn.key: .* belongs to another certificate"):
-        listen(make, [there])
-    engine, _ = listen(partial(Portable, streams=streams(turn(**keys, key=good.key))), [there])
+        open_listeners(make, [there])
+    engine, _ = open_listeners(
+        partial(Portable, streams=stream_settings(turn(**keys, key=good.key))), [there]
+    )
     assert isinstance(engine, Portable)
-    running = Service(Relay(settings(turn(**keys, key=good.key), [SECRET], [there], LOOPBACK)), engine)
+    running = Service(Relay(relay_settings(turn(**keys, key=good.key), [SECRET], [there], LOOPBACK)), engine)
     with pytest.raises(Unavailable, match="belongs to another certificate"):
-        running.present(turn(**keys, key=other.key))
-    running.present(turn(**keys, key=good.key))
+        running.apply_streams(turn(**keys, key=other.key))
+    running.apply_streams(turn(**keys, key=good.key))
     engine.close_all()
 
 
@@ -47,14 +49,14 @@ BAD_ADDRESSES = [
 @pytest.mark.parametrize(("address", "words"), BAD_ADDRESSES)
 def test_an_address_that_is_not_ours_is_named(address: Address, words: str) -> None:
     with pytest.raises(Unavailable, match=words) as caught:
-        listen(Portable, [address])
+        open_listeners(Portable, [address])
     assert str(address) in str(caught.value)
 
 
 def test_a_port_that_is_taken_is_named() -> None:
     squatter = End()
     with closing(squatter), pytest.raises(Unavailable, match=r"in use; .*turn\.listen") as caught:
-        listen(Portable, [squatter.address])
+        open_listeners(Portable, [squatter.address])
     assert str(squatter.address.port) in str(caught.value)
 
 
@@ -72,12 +74,12 @@ class Without6:
 
 def test_no_ipv6_is_a_warning_and_nothing_left_is_an_end(caplog: pytest.LogCaptureFixture) -> None:
     four, six = Address.of("0.0.0.0", 3478), Address.of("::", 3478)
-    engine, left = listen(Without6, [four, six])  # type: ignore[arg-type]
+    engine, left = open_listeners(Without6, [four, six])  # type: ignore[arg-type]
     engine.close(four)
     assert left == (four,)
     assert "no IPv6" in caplog.text
     with pytest.raises(Unavailable, match="no IPv6"):
-        listen(Without6, [six])  # type: ignore[arg-type]
+        open_listeners(Without6, [six])  # type: ignore[arg-type]
 
 
 LACKING = [

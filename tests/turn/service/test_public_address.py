@@ -80,17 +80,17 @@ class Late:
 @pytest.mark.parametrize("reply", [xored, plain, after_others, Late()])
 def test_the_answer_to_our_request_counts(reply: Reply) -> None:
     with server(reply) as place:
-        assert public_address.ask(place, 4) == PUBLIC.ip
+        assert public_address.ask_server(place, 4) == PUBLIC.ip
 
 
 def test_it_is_asked_in_one_family(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(public_address, "WAITS", (0.05,))
     with server(xored, "::1") as six, server(lambda transaction: []) as silent:
-        assert public_address.ask(six, 16) == PUBLIC.ip
-        assert public_address.ask(six, 4) is None
-        assert public_address.seen_outside([silent, six], 16) == PUBLIC.ip
-        assert public_address.seen_outside([silent], 4) is None
-    assert public_address.ask(silent, 4) is None
+        assert public_address.ask_server(six, 16) == PUBLIC.ip
+        assert public_address.ask_server(six, 4) is None
+        assert public_address.ask_servers([silent, six], 16) == PUBLIC.ip
+        assert public_address.ask_servers([silent], 4) is None
+    assert public_address.ask_server(silent, 4) is None
 
 
 def turn(*servers: HostPort, **keys: object) -> Turn:
@@ -109,16 +109,20 @@ def private(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_private_address_is_what_the_server_sees() -> None:
     with server(xored) as place:
         four = External(ip_address("203.0.113.5"), ip_address("10.0.0.5"))
-        assert public_address.resolved(turn(place, listen="udp://0.0.0.0:3478")).external_ip == (four,)
-        assert public_address.resolved(turn(place)).external_ip == (four,)  # of IPv6 the server says nothing
+        assert public_address.with_public_addresses(turn(place, listen="udp://0.0.0.0:3478")).external_ip == (
+            four,
+        )
+        assert public_address.with_public_addresses(turn(place)).external_ip == (
+            four,
+        )  # of IPv6 the server says nothing
         written = turn(place, external_ip=["2001:db8::5/fd00::5", "auto"], listen="udp://0.0.0.0:3478")
-        assert public_address.resolved(written).external_ip == (written.external_ip[0], four)
+        assert public_address.with_public_addresses(written).external_ip == (written.external_ip[0], four)
 
 
 @pytest.mark.usefixtures("private")
 def test_without_anybody_to_ask_one_is_told_what_to_write() -> None:
     with pytest.raises(NoAnswer, match=r"turn\.stun_servers"):
-        public_address.resolved(turn())
+        public_address.with_public_addresses(turn())
 
 
 NOBODY_ASKED = [
@@ -135,10 +139,10 @@ def test_nobody_is_asked_who_need_not_be(keys: dict[str, object], monkeypatch: p
     monkeypatch.setattr(public_address, "ask", None)
     configured = turn(HostPort("192.0.2.99", 3478), **keys)
     written = [external for external in configured.external_ip if external.public]
-    assert list(public_address.resolved(configured).external_ip) == written
+    assert list(public_address.with_public_addresses(configured).external_ip) == written
 
 
 def test_no_way_to_a_family_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     assert public_address.source_towards("127.0.0.1") == b"\x7f\0\0\1"
     monkeypatch.setattr(public_address, "source_towards", lambda host: None)
-    assert public_address.resolved(turn()).external_ip == ()
+    assert public_address.with_public_addresses(turn()).external_ip == ()

@@ -18,7 +18,7 @@ from turn.core.relay import Relay
 from turn.engines import Failure
 from turn.engines.portable.engine import Portable
 from turn.flows import Address, Packet, Transport
-from turn.service.from_config import settings
+from turn.service.from_config import relay_settings
 from turn.service.service import Service
 
 LOOPBACK = frozenset((b"\x7f\0\0\1", bytes(15) + b"\1"))
@@ -88,21 +88,21 @@ class Running(World):
     ) -> None:
         super().__init__(Portable, version, transport=transport)
         keys.setdefault("users", {"alice": "password of hers"})
-        told = settings(turn(**keys), [SECRET], [self.listener], LOOPBACK)
+        told = relay_settings(turn(**keys), [SECRET], [self.listener], LOOPBACK)
         self.relay = relay(told)
         self.service = Service(self.relay, self.engine)
 
     def receive(self, packet: Packet) -> None:
-        self.service.punt(packet)
+        self.service.on_packet(packet)
 
     def lose(self, client: Address, listener: Address) -> None:
-        self.service.lost(client, listener)
+        self.service.on_lost(client, listener)
 
     def fail(self, failure: Failure) -> None:
-        self.service.failed(failure)
+        self.service.on_failure(failure)
 
     def note(self, error: Exception) -> None:
-        self.service.note(error)
+        self.service.count_mishap(error)
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -147,7 +147,7 @@ async def test_a_call_over_streams_ends_with_its_connection(version: int, transp
 async def test_a_loss_that_no_code_expected_is_counted() -> None:
     async with Running(transport="tcp") as world:
         world.service.relay = None  # type: ignore[assignment]
-        world.service.lost(world.listener, world.listener)
+        world.service.on_lost(world.listener, world.listener)
         assert world.service.mishaps == 1
 
 
@@ -247,10 +247,10 @@ class Surprised(Relay):
 async def test_a_mistake_is_counted_and_the_relay_lives_on(caplog: pytest.LogCaptureFixture) -> None:
     async with Running(relay=Surprised) as world:
         for _ in range(100):
-            world.service.punt(PACKET)
+            world.service.on_packet(PACKET)
         assert world.service.mishaps == 100
         world.service.quiet_until = 0.0
-        world.service.punt(PACKET)
+        world.service.on_packet(PACKET)
     messages = [record.getMessage() for record in caplog.records if record.name == "calln.relay"]
     assert [message.split()[3] for message in messages] == ["KeyError"] * 2
     assert "(101 so far)" in messages[1]
@@ -278,7 +278,7 @@ class Forgetful(Relay):
 
 async def test_deadlines_are_kept_even_after_a_mistake() -> None:
     async with Running(relay=Forgetful) as world:
-        world.service.wake_in_time()
+        world.service.schedule_expiry()
         async with asyncio.timeout(PATIENCE):
             while world.relay.next_expiry() is not None:
                 await asyncio.sleep(0.01)

@@ -6,8 +6,8 @@ import json
 
 from tests.turn.process.test_control import ALICE
 from tests.turn.service.test_service import Caller, Running
-from turn.service.metrics import Metrics
-from turn.workers.merged_metrics import Figure, Together, added, lasting, plain
+from turn.service.metrics import RelayMetrics
+from turn.workers.merged_metrics import Figure, MergedMetrics, counters, figures_of, merged
 
 LIVE = Figure("calln_relay_allocations", "Live.", "gauge", [("calln_relay_allocations", {"f": "4"}, 2.0)])
 DROPS = Figure(
@@ -30,7 +30,7 @@ def values(figures: list[Figure]) -> dict[tuple[str, ...], float]:
 def test_numbers_are_added_and_states_are_not() -> None:
     other = [DROPS._replace(samples=[("calln_relay_drops_total", {"reason": "b"}, 5.0)]), draining(1.0)]
     told = json.loads(json.dumps([[LIVE, DROPS, ENGINE, draining(0.0)], [LIVE, ENGINE], other]))
-    assert values(added(told)) == {
+    assert values(merged(told)) == {
         ("calln_relay_allocations", "4"): 4.0,
         ("calln_relay_drops_total", "a"): 3.0,
         ("calln_relay_drops_total", "b"): 6.0,
@@ -40,19 +40,19 @@ def test_numbers_are_added_and_states_are_not() -> None:
 
 
 def test_of_the_dead_the_counters_stay() -> None:
-    assert [figure.name for figure in lasting([LIVE, DROPS, ENGINE])] == ["calln_relay_drops"]
+    assert [figure.name for figure in counters([LIVE, DROPS, ENGINE])] == ["calln_relay_drops"]
 
 
 async def test_the_page_is_the_one_of_a_single_process() -> None:
     async with Running() as world:
-        metrics = Metrics(world.service, world.engine.name)
+        metrics = RelayMetrics(world.service, world.engine.name)
         await Caller(world, *ALICE).allocate()
-        alone = Together(added([plain(metrics.collect())]))
-        assert relays(alone.page()) == relays(metrics.page())
+        alone = MergedMetrics(merged([figures_of(metrics.collect())]))
+        assert relays(alone.exposition()) == relays(metrics.exposition())
         assert alone.figures() == metrics.figures()
-        twice = Together(added([plain(metrics.collect())] * 2))
-    assert b'calln_relay_allocations{family="ipv4",transport="udp"} 2.0' in twice.page()
-    assert b'calln_relay_refusals_total{code="401"} 2.0' in twice.page()
+        twice = MergedMetrics(merged([figures_of(metrics.collect())] * 2))
+    assert b'calln_relay_allocations{family="ipv4",transport="udp"} 2.0' in twice.exposition()
+    assert b'calln_relay_refusals_total{code="401"} 2.0' in twice.exposition()
 
 
 def relays(page: bytes) -> list[bytes]:

@@ -18,7 +18,7 @@ from tests.turn.service.test_service import SECRET, Caller, ended, turn
 from turn.flows import Address, Flow, Transport
 from turn.process.control import Control
 from turn.service.own_addresses import own_addresses
-from turn.service.relayed_ports import Live
+from turn.service.relayed_ports import RelayedPorts
 from turn.workers import pool as teams
 from turn.workers import worker_process as seats
 
@@ -62,7 +62,7 @@ async def test_a_call_between_two_workers(tmp_path: Path, listen: str, transport
         rows = await world.team.sessions()
         assert sorted(row["id"] for row in rows) == sorted((name(one[1]), name(two[1])))
         assert [row["flows"] for row in rows] == [1, 1]
-        assert await world.team.count() == 2
+        assert await world.team.session_count() == 2
         figures = await world.figures()
         assert (figures["workers"], figures["allocations"], figures["flows"]) == (2, 2, 2)
         assert figures["packets_total"] >= 16
@@ -87,19 +87,19 @@ async def test_the_death_of_one_ends_its_own_calls_only(
         third, fourth = world.end(), await other_at(world, two[1])
         await call(two, fourth)
         before = await world.figures()
-        first, second = map(pid_of, world.team.seats)
+        first, second = map(pid_of, world.team.processes)
         os.kill(first, signal.SIGKILL)
         await talk(two, fourth, 50)
         assert len(await answered(early, world.listener)) == 32  # by the successor
         await talk(two, fourth, 50)
-        assert pid_of(world.team.seats[1]) == second
-        assert pid_of(world.team.seats[0]) != first
+        assert pid_of(world.team.processes[1]) == second
+        assert pid_of(world.team.processes[0]) != first
         ids = [row["id"] for row in await world.team.sessions()]
         assert sorted(ids) == sorted((name(two[1]), name(fourth[1])))
-        look = Live(tmp_path, claim=False)
+        look = RelayedPorts(tmp_path, claim=False)
         assert [relay in look for relay in (gone, two[1], fourth[1])] == [False, True, True]
-        look.leave()
-        assert world.team.shared.usage("allocations").amount(b"") == 2
+        look.close()
+        assert world.team.shared_ledger.usage("allocations").amount(b"") == 2
         after = await world.figures()
         assert (after["workers"], after["worker_deaths_total"]) == (2, 1)
         assert all(after[total] >= before[total] for total in before if total.endswith("_total"))
@@ -121,7 +121,7 @@ async def answered(caller: Caller, there: Address) -> bytes:
 
 async def other_at(world: Crowd, relay: Address) -> tuple[Caller, Address]:
     """Another caller of the worker that has this session."""
-    [home] = [seat for seat in world.team.seats if name(relay) in await world.ids(seat)]
+    [home] = [seat for seat in world.team.processes if name(relay) in await world.ids(seat)]
     while True:
         caller = await world.caller()
         made = await caller.allocate()
@@ -133,12 +133,12 @@ async def other_at(world: Crowd, relay: Address) -> tuple[Caller, Address]:
 async def test_one_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seats, "ANSWER_SECONDS", 0.2)
     async with crowd(tmp_path) as world:
-        stuck = pid_of(world.team.seats[1])
+        stuck = pid_of(world.team.processes[1])
         os.kill(stuck, signal.SIGSTOP)
         async with asyncio.timeout(SUCCESSOR_SECONDS):
-            while world.team.is_well():
+            while world.team.is_healthy():
                 await asyncio.sleep(0.05)
-            while pid_of(world.team.seats[1]) == stuck or not world.team.is_well():
+            while pid_of(world.team.processes[1]) == stuck or not world.team.is_healthy():
                 await asyncio.sleep(0.05)
         assert not is_alive(stuck)
         assert world.team.deaths == 1
@@ -149,7 +149,7 @@ async def test_a_users_limit_holds_over_all(tmp_path: Path) -> None:
         callers = [await world.caller() for _ in range(6)]
         for caller in callers:
             await caller.allocate()
-        assert all([await world.ids(seat) for seat in world.team.seats])
+        assert all([await world.ids(seat) for seat in world.team.processes])
         late = await world.caller()
         await late.challenged()
         refused = await late.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
@@ -196,7 +196,7 @@ async def test_sessions_are_ended_wherever_they_are(tmp_path: Path) -> None:
         assert [await world.team.kill(name=name(relay)) for _, relay in pair] == [1, 1]
         await world.one_each()
         assert await world.team.kill(user="alice") == 2
-        assert (await world.team.kill(user="alice"), await world.team.count()) == (0, 0)
+        assert (await world.team.kill(user="alice"), await world.team.session_count()) == (0, 0)
 
 
 async def test_new_settings_reach_all_and_successors(tmp_path: Path) -> None:
@@ -204,10 +204,10 @@ async def test_new_settings_reach_all_and_successors(tmp_path: Path) -> None:
     async with crowd(tmp_path) as world:
         await world.one_each()
         told = turn(listen=str(world.listener), users=dict([bob]), workers=2)
-        await world.team.present(told)
-        await world.team.adopt(told, [SECRET], own_addresses())
-        assert await world.team.count() == 0  # alice is no longer known
-        for seat in world.team.seats:
+        await world.team.apply_streams(told)
+        await world.team.apply_config(told, [SECRET], own_addresses())
+        assert await world.team.session_count() == 0  # alice is no longer known
+        for seat in world.team.processes:
             os.kill(pid_of(seat), signal.SIGKILL)
         caller = await world.caller(bob)
         await answered(caller, world.listener)
@@ -219,14 +219,14 @@ async def test_a_certificate_that_cannot_be_used_reaches_nobody(tmp_path: Path) 
         (tmp_path / "empty.pem").touch()
         broken = world.turn.model_copy(update={"certificate": tmp_path / "empty.pem"})
         with pytest.raises(Unavailable, match=r"turn\.certificate"):
-            await world.team.present(broken)
+            await world.team.apply_streams(broken)
         await (await world.caller()).allocate()
 
 
 async def test_draining_reaches_all_and_successors(tmp_path: Path) -> None:
     async with crowd(tmp_path) as world:
         await world.team.drain(None)
-        os.kill(pid_of(world.team.seats[0]), signal.SIGKILL)
+        os.kill(pid_of(world.team.processes[0]), signal.SIGKILL)
         async with asyncio.timeout(SUCCESSOR_SECONDS):
             while (await world.figures())["workers"] == 2:
                 await asyncio.sleep(0.05)
@@ -243,7 +243,7 @@ async def test_draining_reaches_all_and_successors(tmp_path: Path) -> None:
 
 async def test_workers_end_with_whom_they_serve(tmp_path: Path) -> None:
     async with crowd(tmp_path) as world:
-        processes = [pid_of(seat) for seat in world.team.seats]
+        processes = [pid_of(seat) for seat in world.team.processes]
         assert all(map(is_alive, processes))
     assert not any(map(is_alive, processes))
 
@@ -258,17 +258,17 @@ async def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
 
 async def test_who_dies_as_the_relay_leaves_has_no_successor(tmp_path: Path) -> None:
     async with crowd(tmp_path) as world:
-        first, second = world.team.seats
+        first, second = world.team.processes
         dead = pid_of(first)
         os.kill(dead, signal.SIGKILL)
         async with asyncio.timeout(PATIENCE):
-            while first.serves:
+            while first.is_serving:
                 await asyncio.sleep(0.01)
-        await world.team.leave()
+        await world.team.stop_listening()
         await asyncio.sleep(teams.PAUSE + 0.3)
         assert pid_of(first) == dead
         assert not world.task.done()
-        assert await second.ask("count") == 0
+        assert await second.call("count") == 0
 
 
 async def test_one_that_does_not_answer_has_the_sessions_that_it_told_last(
@@ -277,10 +277,10 @@ async def test_one_that_does_not_answer_has_the_sessions_that_it_told_last(
     monkeypatch.setattr(seats, "ANSWER_SECONDS", 0.5)
     async with crowd(tmp_path) as world:
         await world.one_each()
-        assert await world.team.count() == 2
-        stuck = pid_of(world.team.seats[0])
+        assert await world.team.session_count() == 2
+        stuck = pid_of(world.team.processes[0])
         os.kill(stuck, signal.SIGSTOP)
-        assert await world.team.count() == 2
+        assert await world.team.session_count() == 2
         os.kill(stuck, signal.SIGCONT)
 
 
@@ -289,17 +289,17 @@ async def test_orders_to_one_that_starts_do_not_end_it(
 ) -> None:
     monkeypatch.setattr(teams, "PAUSE", 0.05)
     async with crowd(tmp_path) as world:
-        first = world.team.seats[0]
+        first = world.team.processes[0]
         os.kill(pid_of(first), signal.SIGKILL)
         async with asyncio.timeout(SUCCESSOR_SECONDS):
             while not world.team.deaths:
                 await asyncio.sleep(0.01)
             await world.team.drain(None)
-            while not first.serves:
-                await world.team.count()
+            while not first.is_serving:
+                await world.team.session_count()
                 await asyncio.sleep(0.01)
         assert world.team.deaths == 1
-        assert await first.ask("count") == 0
+        assert await first.call("count") == 0
 
 
 @pytest.mark.parametrize(("listen", "goes_on"), [("127.0.0.1", True), ("0.0.0.0", False)])
@@ -308,8 +308,8 @@ async def test_under_a_concrete_address_clients_are_kept_for_good(
 ) -> None:
     """A socket of one client's own would change which worker meets each stranger."""
     async with crowd(tmp_path, listen=listen) as world:
-        await world.team.share()
-        await world.team.share_no_more()
+        await world.team.start_sharing()
+        await world.team.stop_sharing()
         assert world.team.sharing is goes_on
 
 
@@ -317,13 +317,13 @@ async def test_where_nobody_serves_it_is_not_well(tmp_path: Path, monkeypatch: p
     async with crowd(tmp_path) as world:
         monkeypatch.setattr(asyncio, "create_subprocess_exec", fails)
         monkeypatch.setattr(teams, "PAUSE", 0.05)
-        for seat in world.team.seats:
+        for seat in world.team.processes:
             os.kill(pid_of(seat), signal.SIGKILL)
         async with asyncio.timeout(PATIENCE):
-            while any(seat.serves for seat in world.team.seats):
+            while any(seat.is_serving for seat in world.team.processes):
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
-        assert not world.team.is_well()
+        assert not world.team.is_healthy()
         assert not world.task.done()
         assert world.team.deaths == 2
 
@@ -334,9 +334,9 @@ async def test_where_one_hangs_it_is_not_ready(tmp_path: Path, monkeypatch: pyte
         control = Control(world.team, lambda: (world.turn, [SECRET]), (world.turn, [SECRET]))
         async with door(control, tmp_path / "s") as operator:
             assert (await operator.get("/readyz")).text == "ready\n"
-            stuck = pid_of(world.team.seats[0])
+            stuck = pid_of(world.team.processes[0])
             os.kill(stuck, signal.SIGSTOP)
-            await world.team.ask_all("answer")
+            await world.team.call_all("answer")
             answer = await operator.get("/readyz")
             assert (answer.status_code, answer.text) == (503, "not ready\n")
             os.kill(stuck, signal.SIGCONT)

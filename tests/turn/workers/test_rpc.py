@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from turn.workers.rpc import Does, Line, Refused, Silent
+from turn.workers.rpc import CallFailed, NotAnswered, Orders, Rpc
 
 PATIENCE = 10.0  # seconds; only a hang takes so long
 
@@ -19,7 +19,7 @@ async def double(value: int) -> int:
 
 
 async def refuse() -> None:
-    raise Refused("not today")
+    raise CallFailed("not today")
 
 
 async def err() -> None:
@@ -34,14 +34,14 @@ async def hear(sent: object) -> str:
     return type(sent).__name__
 
 
-DOES: Does = {"double": double, "refuse": refuse, "err": err, "hang": hang, "hear": hear}
+DOES: Orders = {"double": double, "refuse": refuse, "err": err, "hang": hang, "hear": hear}
 
 
 @asynccontextmanager
-async def lines(does: Does) -> AsyncIterator[tuple[Line, asyncio.Task[None], socket.socket]]:
+async def lines(does: Orders) -> AsyncIterator[tuple[Rpc, asyncio.Task[None], socket.socket]]:
     ours, theirs = socket.socketpair()
-    asking, answering = await Line.at(ours), await Line.at(theirs)
-    serving = asyncio.create_task(answering.serve(does))
+    asking, answering = await Rpc.connect(ours), await Rpc.connect(theirs)
+    serving = asyncio.create_task(answering.serve_calls(does))
     try:
         yield asking, serving, theirs
     finally:
@@ -53,20 +53,20 @@ async def lines(does: Does) -> AsyncIterator[tuple[Line, asyncio.Task[None], soc
 async def test_orders_are_answered_each_with_its_own() -> None:
     async with lines(DOES) as (line, _, _):
         assert await asyncio.gather(
-            *(line.ask("double", value, seconds=PATIENCE) for value in range(20))
+            *(line.call("double", value, seconds=PATIENCE) for value in range(20))
         ) == [*range(0, 40, 2)]
-        assert await line.ask("hear", frozenset((b"\0",)), seconds=PATIENCE) == "frozenset"
+        assert await line.call("hear", frozenset((b"\0",)), seconds=PATIENCE) == "frozenset"
 
 
 async def test_what_cannot_be_done_is_said_and_the_line_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     async with lines(DOES) as (line, _, _):
-        with pytest.raises(Refused, match="not today"):
-            await line.ask("refuse", seconds=PATIENCE)
-        with pytest.raises(Refused, match="no such order"):
-            await line.ask("fly", 1, seconds=PATIENCE)
-        with pytest.raises(Refused, match="KeyError"):
-            await line.ask("err", seconds=PATIENCE)
-        assert await line.ask("double", 4, seconds=PATIENCE) == 8
+        with pytest.raises(CallFailed, match="not today"):
+            await line.call("refuse", seconds=PATIENCE)
+        with pytest.raises(CallFailed, match="no such order"):
+            await line.call("fly", 1, seconds=PATIENCE)
+        with pytest.raises(CallFailed, match="KeyError"):
+            await line.call("err", seconds=PATIENCE)
+        assert await line.call("double", 4, seconds=PATIENCE) == 8
     assert "canary" not in [record.getMessage() for record in caplog.records]
 
 
@@ -78,10 +78,10 @@ async def test_who_does_not_answer_in_time_is_not_taken_for_who_does_later() -> 
         return value
 
     async with lines({"dawdle": dawdle}) as (line, _, _):
-        with pytest.raises(Silent):
-            await line.ask("dawdle", 1, seconds=0.01)
+        with pytest.raises(NotAnswered):
+            await line.call("dawdle", 1, seconds=0.01)
         late.set()
-        assert await line.ask("dawdle", 2, seconds=PATIENCE) == 2
+        assert await line.call("dawdle", 2, seconds=PATIENCE) == 2
 
 
 async def test_an_answer_of_many_megabytes() -> None:
@@ -89,7 +89,7 @@ async def test_an_answer_of_many_megabytes() -> None:
         return "x" * size
 
     async with lines({"much": much}) as (line, _, _):
-        assert len(await line.ask("much", 5 << 20, seconds=PATIENCE)) == 5 << 20
+        assert len(await line.call("much", 5 << 20, seconds=PATIENCE)) == 5 << 20
 
 
 async def test_the_end_of_one_is_known_to_the_other() -> None:
@@ -98,6 +98,6 @@ async def test_the_end_of_one_is_known_to_the_other() -> None:
         await asyncio.wait_for(serving, PATIENCE)
     async with lines(DOES) as (line, serving, theirs):
         theirs.shutdown(socket.SHUT_RDWR)
-        with pytest.raises(Silent):
-            await line.ask("double", 1, seconds=PATIENCE)
+        with pytest.raises(NotAnswered):
+            await line.call("double", 1, seconds=PATIENCE)
         await asyncio.wait_for(serving, PATIENCE)

@@ -12,7 +12,7 @@ from turn.flows import Address
 from turn.limits.buckets import NUMBERS, Buckets
 from turn.limits.quotas import Quota
 from turn.policies import Limits
-from turn.workers.shared_ledger import HELD, LEVELS, Shared, Size, make
+from turn.workers.shared_ledger import HELD, LEVELS, SharedLedger, Size, make_memory
 
 COLUMNS = 3
 IP, OTHER = Address.of("8.8.8.8", 0).ip, Address.of("8.8.4.4", 0).ip
@@ -20,14 +20,14 @@ KEY = bytes(32)
 
 
 @pytest.fixture
-def views() -> Iterator[list[Shared]]:
-    descriptor = make(COLUMNS)
-    yield [Shared(descriptor, COLUMNS, column, KEY) for column in range(COLUMNS)]
+def views() -> Iterator[list[SharedLedger]]:
+    descriptor = make_memory(COLUMNS)
+    yield [SharedLedger(descriptor, COLUMNS, column, KEY) for column in range(COLUMNS)]
     os.close(descriptor)
 
 
 @pytest.mark.parametrize("name", HELD)
-def test_what_each_holds_is_counted_together(views: list[Shared], name: str) -> None:
+def test_what_each_holds_is_counted_together(views: list[SharedLedger], name: str) -> None:
     tables = [view.usage(name) for view in views]
     for table, amount in zip(tables, (1, 2, 3), strict=True):
         table.add(b"alice", amount)
@@ -40,7 +40,7 @@ def test_what_each_holds_is_counted_together(views: list[Shared], name: str) -> 
     assert all(views[0].usage(other).amount(b"alice") == 0 for other in HELD if other != name)
 
 
-def test_two_of_many_seldom_share_a_count(views: list[Shared]) -> None:
+def test_two_of_many_seldom_share_a_count(views: list[SharedLedger]) -> None:
     users = views[0].usage("users")
     for number in range(4000):
         users.add(b"%d" % number, 1)
@@ -51,7 +51,7 @@ def test_two_of_many_seldom_share_a_count(views: list[Shared]) -> None:
     assert not any(users.amount(b"%d" % number) for number in range(4000))
 
 
-def test_a_users_allocations_are_limited_over_all(views: list[Shared]) -> None:
+def test_a_users_allocations_are_limited_over_all(views: list[SharedLedger]) -> None:
     limits = Limits(allocations_per_user=3, allocations_per_address=4, allocations=5)
     quotas = [Quota(limits, view) for view in views]
     for quota in quotas:
@@ -70,13 +70,13 @@ def test_a_users_allocations_are_limited_over_all(views: list[Shared]) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, number in LEVELS.items() if number == NUMBERS])
-def test_a_bucket_is_everybodys(views: list[Shared], name: str) -> None:
+def test_a_bucket_is_everybodys(views: list[SharedLedger], name: str) -> None:
     buckets = [Buckets(10, 40, KEY, view.levels(name, NUMBERS)) for view in views]
     assert sum(bucket.spend(IP, 1000.0) for _ in range(30) for bucket in buckets) == 40
     assert sum(bucket.spend(IP, 1001.0) for _ in range(30) for bucket in buckets) == 10
 
 
-def test_levels_do_not_touch_each_other_or_the_counts(views: list[Shared]) -> None:
+def test_levels_do_not_touch_each_other_or_the_counts(views: list[SharedLedger]) -> None:
     for name, number in LEVELS.items():
         views[0].levels(name, number)[number - 1] = 5.0
         assert sum(sum(views[1].levels(other, room)) for other, room in LEVELS.items()) == 5.0

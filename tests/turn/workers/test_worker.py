@@ -18,10 +18,10 @@ from tests.turn.process.test_control import ALICE
 from tests.turn.service.test_service import LOOPBACK, SECRET, Caller, turn
 from turn.engines.portable.reuseport import ReuseportGroups
 from turn.flows import Address, Transport
-from turn.service.relayed_ports import Live
-from turn.workers.rpc import Line, Refused
-from turn.workers.shared_ledger import Shared, make
-from turn.workers.worker import Start, work
+from turn.service.relayed_ports import RelayedPorts
+from turn.workers.rpc import CallFailed, Rpc
+from turn.workers.shared_ledger import SharedLedger, make_memory
+from turn.workers.worker import WorkerStart, serve_parent
 
 PATIENCE = 10.0  # seconds; only a hang takes so long
 KEY = bytes(32)
@@ -30,7 +30,7 @@ KEY = bytes(32)
 class Place:
     """A worker's listener, and ends to talk to it with."""
 
-    def __init__(self, listener: Address, shared: Shared) -> None:
+    def __init__(self, listener: Address, shared: SharedLedger) -> None:
         self.listener = listener
         self.shared = shared
         self.ends: list[End] = []
@@ -43,17 +43,19 @@ class Place:
 @asynccontextmanager
 async def working(
     folder: Path, transport: Transport = "udp", **keys: Any
-) -> AsyncIterator[tuple[Line, Place]]:
+) -> AsyncIterator[tuple[Rpc, Place]]:
     at = free("127.0.0.1", transport)
-    groups, ledger = ReuseportGroups([at], 1), make(1)
-    place = Place(at, Shared(ledger, 1, 0, KEY))
+    groups, ledger = ReuseportGroups([at], 1), make_memory(1)
+    place = Place(at, SharedLedger(ledger, 1, 0, KEY))
     ours, theirs = socket.socketpair()
-    task, line = asyncio.create_task(work(theirs)), await Line.at(ours)
+    task, line = asyncio.create_task(serve_parent(theirs)), await Rpc.connect(ours)
     told = turn(listen=str(at), users=dict([ALICE]), **keys)
     inherited = {address: os.dup(number) for address, number in groups.descriptors_of(0).items()}
     try:
-        await line.ask(
-            "start", Start(told, [SECRET], LOOPBACK, inherited, folder, KEY, ledger, 1), seconds=PATIENCE
+        await line.call(
+            "start",
+            WorkerStart(told, [SECRET], LOOPBACK, inherited, folder, KEY, ledger, 1),
+            seconds=PATIENCE,
         )
         yield line, place
     finally:
@@ -68,18 +70,18 @@ async def working(
 async def test_it_serves_and_does_as_it_is_told(tmp_path: Path) -> None:
     async with working(tmp_path) as (line, place):
         relay = await Caller(place, *ALICE).allocate()
-        [row] = await line.ask("sessions", seconds=PATIENCE)
+        [row] = await line.call("sessions", seconds=PATIENCE)
         assert (row["id"], row["user"]) == (f"{relay.host}:{relay.port}", "alice")
-        live = Live(tmp_path)
+        live = RelayedPorts(tmp_path)
         assert relay in live
-        assert await line.ask("kill", None, row["id"], seconds=PATIENCE) == 1
+        assert await line.call("kill", None, row["id"], seconds=PATIENCE) == 1
         assert relay not in live
-        live.leave()
+        live.close()
         await Caller(place, *ALICE).allocate()
-        await line.ask("adopt", turn(), [SECRET], LOOPBACK, seconds=PATIENCE)  # without alice
-        assert await line.ask("count", seconds=PATIENCE) == 0
-        await line.ask("drain", None, seconds=PATIENCE)
-        figures = {figure[0]: figure for figure in await line.ask("figures", seconds=PATIENCE)}
+        await line.call("adopt", turn(), [SECRET], LOOPBACK, seconds=PATIENCE)  # without alice
+        assert await line.call("count", seconds=PATIENCE) == 0
+        await line.call("drain", None, seconds=PATIENCE)
+        figures = {figure[0]: figure for figure in await line.call("figures", seconds=PATIENCE)}
         assert figures["calln_relay_draining"][3] == [["calln_relay_draining", {}, 1.0]]
 
 
@@ -95,8 +97,8 @@ async def test_a_certificate_that_cannot_be_used_is_refused(tmp_path: Path) -> N
     shown = certificate()
     keys = {"certificate": shown.chain, "key": shown.key}
     async with working(tmp_path, "tls", **keys) as (line, place):
-        await line.ask("present", turn(listen=str(place.listener), **keys), seconds=PATIENCE)
+        await line.call("present", turn(listen=str(place.listener), **keys), seconds=PATIENCE)
         (tmp_path / "empty.pem").touch()
         broken = turn(listen=str(place.listener), **{**keys, "certificate": tmp_path / "empty.pem"})
-        with pytest.raises(Refused, match=r"turn\.certificate"):
-            await line.ask("present", broken, seconds=PATIENCE)
+        with pytest.raises(CallFailed, match=r"turn\.certificate"):
+            await line.call("present", broken, seconds=PATIENCE)

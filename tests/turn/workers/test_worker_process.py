@@ -15,23 +15,25 @@ from tests.turn.engines.world import free
 from tests.turn.service.test_service import LOOPBACK, SECRET, turn
 from turn.engines.portable.reuseport import ReuseportGroups
 from turn.workers import worker_process as module
-from turn.workers.rpc import Refused, Silent
-from turn.workers.shared_ledger import make
-from turn.workers.worker import Start
-from turn.workers.worker_process import CannotSit, Seat
+from turn.workers.rpc import CallFailed, NotAnswered
+from turn.workers.shared_ledger import make_memory
+from turn.workers.worker import WorkerStart
+from turn.workers.worker_process import CannotStart, WorkerProcess
 
 
 @asynccontextmanager
-async def seated(folder: Path, **keys: object) -> AsyncIterator[tuple[Seat, Start]]:
+async def seated(folder: Path, **keys: object) -> AsyncIterator[tuple[WorkerProcess, WorkerStart]]:
     """A worker's process that was not told to start yet."""
     at = free("127.0.0.1", "udp")
-    groups, ledger, seat = ReuseportGroups([at], 1), make(1), Seat(0)
-    start = Start(turn(**keys), [SECRET], LOOPBACK, groups.descriptors_of(0), folder, bytes(32), ledger, 1)
-    await seat.sit((*groups.descriptors_of(0).values(), ledger))
+    groups, ledger, seat = ReuseportGroups([at], 1), make_memory(1), WorkerProcess(0)
+    start = WorkerStart(
+        turn(**keys), [SECRET], LOOPBACK, groups.descriptors_of(0), folder, bytes(32), ledger, 1
+    )
+    await seat.spawn((*groups.descriptors_of(0).values(), ledger))
     try:
         yield seat, start
     finally:
-        await seat.leave()
+        await seat.stop()
         groups.close()
         os.close(ledger)
 
@@ -39,20 +41,20 @@ async def seated(folder: Path, **keys: object) -> AsyncIterator[tuple[Seat, Star
 async def test_it_starts_answers_and_leaves(tmp_path: Path) -> None:
     async with seated(tmp_path) as (seat, start):
         await seat.begin(start)
-        assert await seat.ask("count") == 0
-        await seat.look()
+        assert await seat.call("count") == 0
+        await seat.fetch_figures()
         assert "calln_relay_mishaps" in [figure[0] for figure in seat.figures]
-        assert {figure.kind for figure in seat.bury()} == {"counter"}
+        assert {figure.kind for figure in seat.take_counters()} == {"counter"}
         assert seat.figures == []
-        with pytest.raises(Refused, match="TypeError"):
-            await seat.ask("kill", "one", "two", "three")
-        assert isinstance(await seat.tell("kill", "one", "two", "three"), Refused)
-        await seat.leave()
+        with pytest.raises(CallFailed, match="TypeError"):
+            await seat.call("kill", "one", "two", "three")
+        assert isinstance(await seat.try_call("kill", "one", "two", "three"), CallFailed)
+        await seat.stop()
         assert not is_alive(pid_of(seat))
-        with pytest.raises(Silent):
-            await seat.ask("count")
-        assert isinstance(await seat.tell("count"), Silent)
-        await seat.look()
+        with pytest.raises(NotAnswered):
+            await seat.call("count")
+        assert isinstance(await seat.try_call("count"), NotAnswered)
+        await seat.fetch_figures()
         assert seat.figures == []
 
 
@@ -66,7 +68,7 @@ async def test_a_folder_that_we_happen_to_be_in_is_no_place_for_modules(
     monkeypatch.chdir(tmp_path)
     async with seated(tmp_path) as (seat, start):
         await seat.begin(start)
-        assert await seat.ask("count") == 0
+        assert await seat.call("count") == 0
 
 
 async def test_a_worker_finds_its_modules_where_we_do(
@@ -85,15 +87,15 @@ async def test_it_outlives_signals_that_are_not_for_it(tmp_path: Path) -> None:
         await seat.begin(start)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(pid_of(seat), number)
-        assert await seat.ask("count") == 0
+        assert await seat.call("count") == 0
 
 
 async def test_one_that_cannot_start_says_why_and_ends(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     async with seated(tmp_path / "file") as (seat, start):
-        with pytest.raises(CannotSit, match=r"ot a directory|xists"):
+        with pytest.raises(CannotStart, match=r"ot a directory|xists"):
             await seat.begin(start)
-        await seat.ended()
+        await seat.until_ended()
         assert not is_alive(pid_of(seat))
 
 
@@ -105,8 +107,8 @@ async def test_one_that_hangs_is_ended_at_the_second_miss(
         await seat.begin(start)
         os.kill(pid_of(seat), signal.SIGSTOP)
         for alive in (True, False):
-            with pytest.raises(Silent):
-                await seat.ask("count")
+            with pytest.raises(NotAnswered):
+                await seat.call("count")
             assert (seat.misses == 1) is alive
-        assert await seat.ended() > 0
-        assert seat.line is None
+        assert await seat.until_ended() > 0
+        assert seat.rpc is None

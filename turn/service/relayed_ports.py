@@ -59,6 +59,9 @@ class NoRelayedPorts:
         pass
 
 
+ALONE = NoRelayedPorts()
+
+
 class RelayedPorts:
     """The map, and with `claim` a slot in it. Raises OSError where the file cannot be had."""
 

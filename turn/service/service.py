@@ -19,7 +19,7 @@ from turn.flows import Address, Flow, Packet
 from turn.gate.sessions import News
 from turn.service.from_config import stream_settings
 from turn.service.metrics import TrafficTotals
-from turn.service.relayed_ports import NoRelayedPorts, RelayedPorts
+from turn.service.relayed_ports import ALONE, NoRelayedPorts, RelayedPorts
 
 log = logging.getLogger("calln.relay")
 
@@ -30,11 +30,9 @@ MISHAP_SECONDS = 60  # between two log lines about packets that no code expected
 class Service:
     """The core's effects, applied; the core's deadlines, kept. Beside them it only counts."""
 
-    def __init__(
-        self, relay: Relay, engine: Engine, live: RelayedPorts | NoRelayedPorts = NoRelayedPorts()
-    ) -> None:  # noqa: B008  (empty)
+    def __init__(self, relay: Relay, engine: Engine, ports: RelayedPorts | NoRelayedPorts = ALONE) -> None:
         self.relay = relay
-        self.ports = live
+        self.ports = ports
         self.engine = engine
         self.timer: asyncio.TimerHandle | None = None
         self.totals = TrafficTotals(engine.traffic())

@@ -136,7 +136,7 @@ NOBODY_ASKED = [
 
 @pytest.mark.parametrize("keys", NOBODY_ASKED)
 def test_nobody_is_asked_who_need_not_be(keys: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public_address, "ask", None)
+    monkeypatch.setattr(public_address, "ask_server", None)
     configured = turn(HostPort("192.0.2.99", 3478), **keys)
     written = [external for external in configured.external_ip if external.public]
     assert list(public_address.with_public_addresses(configured).external_ip) == written

@@ -22,9 +22,9 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 from turn.flows import Address
-from turn.service.relayed_ports import Live
-here = Live(Path(sys.argv[1]))
-here.open(Address.of("192.0.2.1", 50007))
+from turn.service.relayed_ports import RelayedPorts
+here = RelayedPorts(Path(sys.argv[1]))
+here.mark_open(Address.of("192.0.2.1", 50007))
 print("open", flush=True)
 time.sleep(60)
 """

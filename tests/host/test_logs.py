@@ -29,7 +29,7 @@ def test_one_line_whatever_it_says(text: str) -> None:
 PROGRAM = """
 import logging
 from host import logs
-logs.start()
+logs.start_logging()
 try:
     raise KeyError("192.0.2.66")
 except KeyError:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from config.file import Config
 from config.problems import ConfigError
 from config.secrets import generated_secret, read_secret_file
-from server.web.password import Lock, check_password
+from server.web.password import SitePassword, check_password
 
 KEPT = "site.key"  # in the state folder, so that old and new releases take each other's cookies
 
 
-def lock_of(config: Config) -> Lock | None:
+def lock_of(config: Config) -> SitePassword | None:
     """None where the site is open to all. Raises ConfigError."""
     password = site_password(config)
     if password is None:
         return None
-    return Lock(password, generated_secret(config.site.state_dir / KEPT)[0])
+    return SitePassword(password, generated_secret(config.site.state_dir / KEPT)[0])
 
 
 def site_password(config: Config) -> str | None:

@@ -1,4 +1,4 @@
-"""The service put together: routes and guards as two lists, and a process that serves them."""
+"""The web service put together: routes and middleware as two lists, and the process that serves them."""
 
 from __future__ import annotations
 
@@ -27,147 +27,143 @@ from host.tls import BadCertificate, Certificate
 from host.unix_socket import RELAY, VersionedSocket
 from server import admin, process
 from server.config.sections import Geo, Server, Site
-from server.ice import Ice, IceSettings
+from server.ice import IceServers, IceSettings
 from server.process import Beside, Chore
-from server.signalling.lobby import GRACE, Lobby
+from server.signalling.lobby import RESUME_SECONDS, Lobby
 from server.signalling.matching import Queue
-from server.signalling.reports import KEPT_SECONDS, LETTERS, Reports
-from server.signalling.visitors import Means
+from server.signalling.reports import CODE_LETTERS, KEPT_SECONDS, Reports
+from server.signalling.visitors import Dependencies
+from server.store import Store
 from server.store.bans import Bans
-from server.store.call_log import PURGE_SECONDS, CallLog, purge
+from server.store.call_log import PURGE_SECONDS, CallLog, delete_expired
 from server.store.countries import BY_NAME
 from server.store.geo import Database, open_database
-from server.store.sqlite import Embedded
+from server.store.sqlite import open_store
 from server.web import pages
-from server.web.login import ENTRANCE, MAX_FORM, TROUBLES, Porch
-from server.web.metrics import Metrics
-from server.web.middleware import Bounds, Headers, Hosts, Mistakes
+from server.web.login import LOGIN_ERRORS, LOGIN_PATH, MAX_FORM, PasswordLogin
+from server.web.metrics import ServerMetrics
+from server.web.middleware import AllowedHosts, CatchErrors, RequestLimits, SecurityHeaders
 from server.web.origins import hosts_of, local_origins, origins_of
-from server.web.password import COOKIE_SECONDS, Lock
+from server.web.password import COOKIE_SECONDS, SitePassword
 from server.web.redirect import Redirect
-from server.web.tls_listener import Door
-from server.web.turn_proxy import Tunnel
-from server.web.websocket import Doors, Sockets, anybody
+from server.web.tls_listener import TlsListener
+from server.web.turn_proxy import TurnProxy
+from server.web.websocket import AdmissionRules, Hub, allow_all
 
 __all__ = ["Unavailable", "build", "run"]
 
 log = logging.getLogger("calln.server")
 
 SOCKET = "server.sock"
-HTTP, HTTPS = "http", "https"  # what a service manager calls the sockets that it holds for us
-CARRIED = "TURN clients that are handed on to the relay."
-ENDS = "When the certificate is over, in seconds since 1970; 0: there is none that is good now."
-NAME_BYTES = 16  # of visitors, calls and resume secrets: nobody guesses 128 bits
-BANS_SECONDS = 60  # how long the address of an ended ban may stay
-TICK_SECONDS = 0.5  # a ban by another process is noticed within a second
+HTTP, HTTPS = "http", "https"  # names of the sockets that a service manager holds for us
+TURN_CONNECTIONS = "TURN clients whose connections are passed on to the relay."
+CERTIFICATE_ENDS = "When the certificate ends, in seconds since 1970; 0: there is none that is valid now."
+ID_BYTES = 16  # of visitors, calls and resume secrets: nobody guesses 128 bits
+BANS_SECONDS = 60  # how long the address of an ended ban may stay in file and memory
+TICK_SECONDS = 0.5  # so that a ban by another process works within a second
 
 
 Part = tuple[ASGIApp, list[socket.socket]]
-# The server's section of the file, what pages are told of the relay, and the site's password if it has one.
-Told = tuple[Server, IceSettings, Lock | None]
+# What a reload brings: the `server:` section, what browsers are told of the relay, and the site's password.
+Reloaded = tuple[Server, IceSettings, SitePassword | None]
 
 
-class House(NamedTuple):
-    """The service, ready to be served: what everybody reaches, what only the operator does, what is kept."""
+class WebService(NamedTuple):
+    """The service without its listeners: three ASGI applications, and the parts that change or end later."""
 
     site: ASGIApp
-    control: ASGIApp
-    watch: ASGIApp
-    sockets: Sockets
-    state: Embedded
-    log: CallLog
-    ice: Ice
-    porch: Porch | None
+    operator_app: ASGIApp
+    metrics_app: ASGIApp
+    hub: Hub
+    store: Store
+    call_log: CallLog
+    ice: IceServers
+    login: PasswordLogin | None
 
-    def purge(self) -> None:
-        purge(self.state, self.log, self.sockets.wall())
+    def delete_expired(self) -> None:
+        delete_expired(self.store, self.call_log, self.hub.wall())
 
-    def forget_bans(self) -> None:
-        """Those that have ended, from file and memory."""
-        if self.state.forget(calls_before=0, bans_until=int(self.sockets.wall())):
-            self.sockets.bans.load()
+    def delete_ended_bans(self) -> None:
+        """From file and memory."""
+        if self.store.delete_expired(calls_before=0, bans_until=int(self.hub.wall())):
+            self.hub.bans.load()
 
 
 def build(
     site: Site,
     server: Server,
     ice: IceSettings,
-    state: Embedded,
+    store: Store,
     geo: Database | None = None,
     *,
     encrypted_only: str = "off",
-    lock: Lock | None = None,
+    password: SitePassword | None = None,
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
-) -> House:
-    """Everything but the listeners. The clocks are given, so that a test can move them."""
-    current = Ice(ice)
-    means = Means(
-        lambda user: current.servers(user, wall()),
-        fresh_name,
-        geo is not None,
-    )
-    lobby = Lobby(means, Queue(server.rematch_seconds), Reports(lambda: secrets.choice(LETTERS)))
+) -> WebService:
+    """Build everything but the listeners. `clock` and `wall` are arguments, so that a test can move them."""
+    current = IceServers(ice)
+    dependencies = Dependencies(lambda user: current.servers(user, wall()), new_id, geo is not None)
+    lobby = Lobby(dependencies, Queue(server.rematch_seconds), Reports(lambda: secrets.choice(CODE_LETTERS)))
     origins = origins_of(site, server)
     context = pages.Context(
-        site, BY_NAME if geo else [], facts_of(server, ice, geo, encrypted_only, lock is not None)
+        site, BY_NAME if geo else [], privacy_facts(server, ice, geo, encrypted_only, password is not None)
     )
-    porch = None
-    if lock is not None:
-        texts = pages.forms(context, TROUBLES)
-        porch = Porch(lock, texts, origins, server.trusted_proxies, clock, wall)
-    doors = Doors(
+    login = None
+    if password is not None:
+        texts = pages.render_login(context, LOGIN_ERRORS)
+        login = PasswordLogin(password, texts, origins, server.trusted_proxies, clock, wall)
+    admission = AdmissionRules(
         origins,
         server.trusted_proxies,
         server.connections_per_address,
         server.visitors,
-        porch.admits if porch else anybody,
+        login.is_logged_in if login else allow_all,
     )
-    calls = CallLog(state, server.call_log_days)
-    metrics = Metrics()
-    sockets = Sockets(lobby, doors, Bans(state), calls, metrics, geo, clock, wall)
-    observe(metrics, sockets)
-    app = compose(pages.render(context), sockets, hosts_of(origins), porch)
-    return House(app, admin.control(sockets), admin.watch(sockets), sockets, state, calls, current, porch)
+    calls, metrics = CallLog(store, server.call_log_days), ServerMetrics()
+    hub = Hub(lobby, admission, Bans(store), calls, metrics, geo, clock, wall)
+    add_gauges(metrics, hub)
+    app = build_site(pages.render(context), hub, hosts_of(origins), login)
+    return WebService(app, admin.operator_app(hub), admin.metrics_app(hub), hub, store, calls, current, login)
 
 
-def fresh_name() -> str:
-    return secrets.token_urlsafe(NAME_BYTES)
+def new_id() -> str:
+    return secrets.token_urlsafe(ID_BYTES)
 
 
-def compose(
-    texts: Mapping[str, str], sockets: Sockets, hosts: Mapping[str, str], porch: Porch | None
+def build_site(
+    texts: Mapping[str, str], hub: Hub, hosts: Mapping[str, str], login: PasswordLogin | None
 ) -> Starlette:
-    """What is served, and what stands before it, outermost first."""
-    entrance = porch.before(pages.Page(texts["index.html"])) if porch else []
-    routes = [*entrance, *pages.routes(texts), WebSocketRoute("/ws", sockets)]
-    guards = [
-        Middleware(Headers, hosts=hosts, forms="'self'" if porch else "'none'"),
-        Middleware(Mistakes),
-        Middleware(Bounds, bodies={ENTRANCE: MAX_FORM} if porch else {}),
-        Middleware(Hosts, hosts=hosts),
+    """Routes, and the middleware before them, outermost first."""
+    login_routes = login.routes(pages.Page(texts["index.html"])) if login else []
+    routes = [*login_routes, *pages.routes(texts), WebSocketRoute("/ws", hub)]
+    middleware = [
+        Middleware(SecurityHeaders, hosts=hosts, forms="'self'" if login else "'none'"),
+        Middleware(CatchErrors),
+        Middleware(RequestLimits, bodies={LOGIN_PATH: MAX_FORM} if login else {}),
+        Middleware(AllowedHosts, hosts=hosts),
     ]
     return Starlette(
         routes=routes,
-        middleware=guards,
-        exception_handlers={404: pages.missing(texts["not_found.html"])},
+        middleware=middleware,
+        exception_handlers={404: pages.not_found(texts["not_found.html"])},
     )
 
 
-def observe(metrics: Metrics, sockets: Sockets) -> None:
-    lobby = sockets.lobby
+def add_gauges(metrics: ServerMetrics, hub: Hub) -> None:
+    lobby = hub.lobby
     for name, text, ask in (
-        ("calln_sockets", "Open sockets.", lambda: len(sockets.lines)),
-        ("calln_present", "Visitors, those that may come back included.", lambda: len(lobby.visitors)),
+        ("calln_sockets", "Open sockets.", lambda: len(hub.clients)),
+        ("calln_present", "Visitors, with those that may come back.", lambda: len(lobby.visitors)),
         ("calln_waiting", "Visitors who wait.", lambda: len(lobby.queue)),
-        ("calln_rooms", "Calls that go on.", lambda: len(lobby.rooms)),
-        ("calln_bans", "Networks that are kept out.", lambda: len(sockets.bans)),
-        ("calln_draining", "1 while no new visitors are taken.", lambda: int(lobby.draining)),
+        ("calln_rooms", "Calls in progress.", lambda: len(lobby.rooms)),
+        ("calln_bans", "Banned networks.", lambda: len(hub.bans)),
+        ("calln_draining", "1 while no new visitors are admitted.", lambda: int(lobby.draining)),
     ):
-        metrics.watch(name, text, ask)
+        metrics.add_gauge(name, text, ask)
 
 
-def facts_of(
+def privacy_facts(
     server: Server, ice: IceSettings, geo: Database | None, encrypted_only: str, locked: bool = False
 ) -> dict[str, Any]:
     """What this server really does, for the privacy page."""
@@ -179,7 +175,7 @@ def facts_of(
         "ban_list": True,
         "call_log_days": server.call_log_days,
         "report_minutes": int(KEPT_SECONDS // 60),
-        "resume_seconds": int(GRACE),
+        "resume_seconds": int(RESUME_SECONDS),
         "geo_attribution": geo.credit if geo else None,
         "proxied": bool(server.trusted_proxies),
         "cookie_days": COOKIE_SECONDS // 86_400 if locked else 0,
@@ -193,132 +189,148 @@ def run(
     ice: IceSettings,
     *,
     encrypted_only: str = "off",
-    lock: Lock | None = None,
-    read: Callable[[], Told] | None = None,
+    password: SitePassword | None = None,
+    read: Callable[[], Reloaded] | None = None,
 ) -> int:
-    """Serve until told to end; the exit code. `read` reads the configuration anew on SIGHUP, and raises
-    ValueError. Raises GeoError, StateError or Unavailable."""
+    """Serve until a signal ends it; return the exit code. `read` reads the configuration again on SIGHUP and
+    may raise ValueError. Raises GeoError, StoreError or Unavailable."""
     logs.start_logging()
     raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
     database = open_database(geo.database) if geo.database else None
-    state = Embedded(site.state_dir)
+    store = open_store(site.state_dir)
     try:
-        house = build(site, server, ice, state, database, encrypted_only=encrypted_only, lock=lock)
-        house.purge()
-        gc.freeze()  # what is loaded stays: to look through it for garbage would stop all for 50 ms
+        service = build(site, server, ice, store, database, encrypted_only=encrypted_only, password=password)
+        service.delete_expired()
+        gc.freeze()  # what is loaded stays: a collection over all of it would stop everything for 50 ms
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if server.tls_listen else None) as runner:
-            runner.run(serve(house, site, server, read))
+            runner.run(serve_web(service, site, server, read))
     finally:
-        state.close()
+        store.close()
     return 0
 
 
-async def serve(house: House, site: Site, server: Server, read: Callable[[], Told] | None = None) -> None:
+async def serve_web(
+    service: WebService, site: Site, server: Server, read: Callable[[], Reloaded] | None = None
+) -> None:
     """Raises Unavailable."""
-    given, metrics = systemd.inherited_sockets(), house.sockets.metrics
-    tunnel = Tunnel(site.state_dir / RELAY, partial(metrics.count, "connection"))
-    metrics.watch("calln_turn_connections", CARRIED, lambda: len(tunnel.clients))
-    door = made(server, given.get(HTTPS, []), tunnel) if server.tls_listen else None
+    given, metrics = systemd.inherited_sockets(), service.hub.metrics
+    turn_proxy = TurnProxy(site.state_dir / RELAY, partial(metrics.increment, "connection"))
+    metrics.add_gauge("calln_turn_connections", TURN_CONNECTIONS, lambda: len(turn_proxy.clients))
+    tls_listener = make_tls_listener(server, given.get(HTTPS, []), turn_proxy) if server.tls_listen else None
     plain = given.get(HTTP) or [process.listen(at) for at in server.listen]
-    if door is not None:
-        metrics.watch("calln_certificate_ends_seconds", ENDS, lambda: door.ends)
-    parts = parts_of(house, site, server, door, plain)
+    if tls_listener is not None:
+        metrics.add_gauge(
+            "calln_certificate_ends_seconds", CERTIFICATE_ENDS, lambda: tls_listener.certificate_ends
+        )
+    parts = listeners_of(service, site, server, tls_listener, plain)
     with VersionedSocket(site.state_dir / SOCKET) as operator_socket:
-        parts.append((house.control, [operator_socket.sock]))
-        say_where(server)
-        again = partial(reload, house, door, read, server) if read else lambda: None
-        beside = Beside(door, operator_socket.publish, again, bool(given))
-        last = partial(drain, house.sockets, seconds=server.drain_seconds, carried=tunnel.clients)
-        await process.serve(parts, chores(house), Shutdown(), last, beside)
-    tunnel.close()
+        parts.append((service.operator_app, [operator_socket.sock]))
+        log_addresses(server)
+        on_reload = partial(reload, service, tls_listener, read, server) if read else lambda: None
+        beside = Beside(tls_listener, operator_socket.publish, on_reload, bool(given))
+        last = partial(
+            wait_for_calls, service.hub, seconds=server.drain_seconds, turn_clients=turn_proxy.clients
+        )
+        await process.serve(parts, periodic_tasks(service), Shutdown(), last, beside)
+    turn_proxy.close()
     log.info("ended")
 
 
-def made(server: Server, given: list[socket.socket], tunnel: Tunnel) -> Door:
+def make_tls_listener(server: Server, given: list[socket.socket], turn_proxy: TurnProxy) -> TlsListener:
     """Raises Unavailable."""
     sockets = given or [process.listen(at, "server.tls_listen") for at in server.tls_listen]
-    door = Door(sockets, tunnel.carry, tunnel.note)
-    show(door, server)
-    return door
+    tls_listener = TlsListener(sockets, turn_proxy.forward, turn_proxy.count)
+    load_certificate(tls_listener, server)
+    return tls_listener
 
 
-def parts_of(
-    house: House, site: Site, server: Server, door: Door | None, plain: list[socket.socket]
+def listeners_of(
+    service: WebService,
+    site: Site,
+    server: Server,
+    tls_listener: TlsListener | None,
+    plain: list[socket.socket],
 ) -> list[Part]:
-    """The site first: a door leads to it. Raises Unavailable."""
-    parts: list[Part] = [(house.site, plain)]
-    if door is not None:
-        main = site.url or local_origins(server.tls_listen, "https")[0]
-        is_open = partial(is_shown, door)
-        redirect = Redirect(house.sockets.doors.origins, main, server.acme_dir, is_open)
-        parts = [(house.site, []), (Mistakes(Bounds(redirect)), plain)]
+    """The site is the first: the TLS listener leads to the first one. Raises Unavailable."""
+    parts: list[Part] = [(service.site, plain)]
+    if tls_listener is not None:
+        default = site.url or local_origins(server.tls_listen, "https")[0]
+        ready = partial(has_certificate, tls_listener)
+        redirect = Redirect(service.hub.admission.origins, default, server.acme_dir, ready)
+        parts = [(service.site, []), (CatchErrors(RequestLimits(redirect)), plain)]
     if server.metrics_listen is not None:
-        parts.append((house.watch, [process.listen(server.metrics_listen, "server.metrics_listen")]))
+        parts.append((service.metrics_app, [process.listen(server.metrics_listen, "server.metrics_listen")]))
     return parts
 
 
-def is_shown(door: Door) -> bool:
-    """Whether it has a certificate."""
-    return door.context is not None
+def has_certificate(tls_listener: TlsListener) -> bool:
+    return tls_listener.context is not None
 
 
-def say_where(server: Server) -> None:
+def log_addresses(server: Server) -> None:
     for scheme, places in (("http", server.listen), ("https", server.tls_listen)):
         for host, port in places:
             log.info("serving %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, port)
 
 
-def chores(house: House) -> list[Chore]:
+def periodic_tasks(service: WebService) -> list[Chore]:
     return [
-        Chore(TICK_SECONDS, house.sockets.tick),
-        Chore(PURGE_SECONDS, house.purge),
-        Chore(BANS_SECONDS, house.forget_bans),
+        Chore(TICK_SECONDS, service.hub.tick),
+        Chore(PURGE_SECONDS, service.delete_expired),
+        Chore(BANS_SECONDS, service.delete_ended_bans),
     ]
 
 
-def show(door: Door, server: Server) -> None:
-    """A certificate may come later than the server: from an authority that asks it over HTTP. Raises
-    Unavailable."""
+def load_certificate(tls_listener: TlsListener, server: Server) -> None:
+    """A missing file is no error: a certificate may come later, from an authority that asks this server over
+    HTTP. Raises Unavailable."""
     assert server.certificate is not None, "the configuration was checked"
     assert server.key is not None, "the configuration was checked"
     if not server.certificate.exists():
-        log.warning("server.certificate is not there yet: only HTTP is answered until a reload finds it")
+        log.warning(
+            "server.certificate is a file that does not exist yet: HTTPS starts when a reload finds it"
+        )
         return
     try:
         certificate = Certificate(server.certificate, server.key)
-        door.present(certificate)
-        door.ends = expiry(certificate)
+        tls_listener.set_certificate(certificate)
+        tls_listener.certificate_ends = expiry(certificate)
     except BadCertificate as problem:
         raise Unavailable(f"server.certificate, server.key: {problem}") from None
 
 
-def reload(house: House, door: Door | None, read: Callable[[], Told], started_with: Server) -> None:
-    """Take in certificate and secrets as they are now; with a mistake everything stays as it was."""
+def reload(
+    service: WebService, tls_listener: TlsListener | None, read: Callable[[], Reloaded], started_with: Server
+) -> None:
+    """Read certificate and secrets again. If one of them cannot be used, everything stays as it was."""
     systemd.reloading()
     try:
-        server, ice, lock = read()
-        if door is not None and server.tls_listen:
-            show(door, server)
-        house.ice.settings = ice
-        if house.porch and lock:
-            house.porch.lock = lock
+        server, ice, password = read()
+        if tls_listener is not None and server.tls_listen:
+            load_certificate(tls_listener, server)
+        service.ice.settings = ice
+        if service.login and password:
+            service.login.password = password
         keys = waiting(started_with, server)
-        log.info("the certificate and the secrets were read anew; keys that wait for a start: %d", len(keys))
-    except Exception as problem:  # its words may quote what the log must not hold
-        log.error("all stays as it was: %s, which calln check shows", type(problem).__name__)
+        log.info("reloaded the certificate and the secrets; changed keys that need a restart: %d", len(keys))
+    except Exception as problem:  # its text may quote what the log must not hold
+        log.error(
+            "not reloaded, the old settings stay in use: %s; calln check shows what is wrong",
+            type(problem).__name__,
+        )
     finally:
         systemd.ready()
 
 
-async def drain(
-    sockets: Sockets, shutdown: Shutdown, seconds: float, carried: Collection[object] = ()
+async def wait_for_calls(
+    hub: Hub, shutdown: Shutdown, seconds: float, turn_clients: Collection[object] = ()
 ) -> None:
-    """Let calls go on until they end, the time is over or the wish to end is repeated; also those of others,
-    whose TURN clients are `carried`."""
-    sockets.drain()
-    told = "ending; %d calls and %d TURN clients go on for up to %d seconds"
-    log.info(told, len(sockets.lobby.rooms), len(carried), seconds)
-    deadline = sockets.clock() + seconds
-    while (sockets.lobby.rooms or carried) and sockets.clock() < deadline and not shutdown.repeated.is_set():
+    """Let calls go on until they end, the time is over, or a second signal comes. `turn_clients` belong to
+    calls that another server may have begun: they go on, too."""
+    hub.drain()
+    text = "ending: %d calls and %d TURN clients may go on for up to %d seconds"
+    log.info(text, len(hub.lobby.rooms), len(turn_clients), seconds)
+    deadline = hub.clock() + seconds
+    while (hub.lobby.rooms or turn_clients) and hub.clock() < deadline and not shutdown.repeated.is_set():
         await asyncio.sleep(process.POLL_SECONDS)
-    sockets.close()
+    hub.close()

@@ -31,7 +31,7 @@ class IceSettings(NamedTuple):
         return (self.host, *self.more_hosts)
 
 
-class Ice:
+class IceServers:
     """The settings as they are now: a reload brings new ones."""
 
     def __init__(self, settings: IceSettings) -> None:
@@ -44,14 +44,14 @@ class Ice:
 def ice_servers(settings: IceSettings, user: str, wall: float) -> dict[str, Any]:
     """An RTCConfiguration's `iceServers` for one user, good for `expires_in` seconds from `wall`."""
     username, password = mint(settings.secret, user, int(wall) + settings.seconds)
-    hosts = chosen(settings.hosts, user)
+    hosts = chosen_hosts(settings.hosts, user)
     relay = {"urls": list(relay_urls(settings, hosts)), "username": username, "credential": password}
-    stun = [f"stun:{place}" for place in places(hosts, settings.ports)]
+    stun = [f"stun:{place}" for place in host_ports(hosts, settings.ports)]
     servers = [{"urls": stun}, relay] if stun else [relay]
     return {"iceServers": servers, "expires_in": settings.seconds}
 
 
-def chosen(hosts: Sequence[str], user: str) -> Sequence[str]:
+def chosen_hosts(hosts: Sequence[str], user: str) -> Sequence[str]:
     """Users are spread over the relays by their names, so that one user keeps the same ones."""
     first = crc32(user.encode()) % len(hosts)
     count = RELAYS_OF_CHECKED if user.startswith(CHECKED) else RELAYS
@@ -65,10 +65,10 @@ def relay_urls(settings: IceSettings, hosts: Sequence[str]) -> Iterator[str]:
         ("turn", "tcp", settings.tcp_ports),
         ("turns", "tcp", settings.tls_ports),
     ):
-        yield from (f"{scheme}:{place}?transport={transport}" for place in places(hosts, ports))
+        yield from (f"{scheme}:{place}?transport={transport}" for place in host_ports(hosts, ports))
 
 
-def places(hosts: Iterable[str], ports: Iterable[int]) -> Iterator[str]:
+def host_ports(hosts: Iterable[str], ports: Iterable[int]) -> Iterator[str]:
     """Each port at each relay."""
     for port in ports:
         yield from (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts)

@@ -16,9 +16,9 @@ from host.settings import HostPort
 from host.shutdown import Shutdown
 from host.startup import bind_tcp
 from server.signalling.messages import MAX_MESSAGE
-from server.web.failures import Seldom, log_failure
-from server.web.tls_listener import Door
-from server.web.uvicorn_protocols import Http, Wire
+from server.web.failures import ErrorHandler, log_failure
+from server.web.tls_listener import TlsListener
+from server.web.uvicorn_protocols import HttpProtocol, WebSocketProtocol
 
 BACKLOG = 1_024
 SEND_BUFFER = 128 << 10  # bytes; left alone, the kernel holds 4 MiB for each who does not read
@@ -39,8 +39,8 @@ def web_server(app: ASGIApp) -> HttpServer:
     """With every setting that a stranger could use named."""
     return http_server(
         app,
-        http=Http,
-        ws=Wire,
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,
         ws_ping_interval=PROBE_SECONDS,
@@ -73,7 +73,7 @@ class Beside(NamedTuple):
     """What a service may have beside its listeners: a door that leads to its first application, what is to be
     done when it is ready and on SIGHUP, and whether a newer version has the same listeners."""
 
-    door: Door | None = None
+    door: TlsListener | None = None
     ready: Callable[[], None] = lambda: None
     reload: Callable[[], None] = lambda: None
     shared: bool = False
@@ -91,7 +91,7 @@ async def serve(
     tasks = [asyncio.create_task(server.serve(sockets)) for server, sockets in servers]
     doing = [asyncio.create_task(repeat(chore)) for chore in chores]
     doing.append(asyncio.create_task(systemd.feed_watchdog()))
-    asyncio.get_running_loop().set_exception_handler(Seldom())
+    asyncio.get_running_loop().set_exception_handler(ErrorHandler())
     try:
         await until_started([server for server, _ in servers])
         if beside.door is not None:
@@ -118,13 +118,13 @@ async def serve(
 def speaker(server: HttpServer) -> asyncio.Protocol:
     """HTTP with somebody whom another has let in."""
     state = server.lifespan.state
-    return Http(config=server.config, server_state=server.server_state, app_state=state)
+    return HttpProtocol(config=server.config, server_state=server.server_state, app_state=state)
 
 
-def leave(servers: list[HttpServer], door: Door | None) -> None:
+def leave(servers: list[HttpServer], tls_listener: TlsListener | None) -> None:
     """Newcomers over TCP are a newer version's; an operator still finds us."""
-    if door is not None:
-        door.leave()
+    if tls_listener is not None:
+        tls_listener.stop_accepting()
     for listener in [one for server in servers for one in server.servers]:
         if any(sock.family != socket.AF_UNIX for sock in listener.sockets):
             listener.close()

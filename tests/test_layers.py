@@ -45,6 +45,8 @@ IMPURE = {"asyncio", "logging", "os", "random", "socket", "threading", "time"}
 WITHOUT_TEST = {
     "turn/__main__.py",
     "deploy/cli/__main__.py",
+    "server/signalling/close_codes.py",
+    "server/signalling/effects.py",
     "turn/core/effects.py",
     "turn/core/settings.py",
     "turn/errors.py",

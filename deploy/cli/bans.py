@@ -7,16 +7,16 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from config.file import Config
 from config.problems import one_line
 from deploy.doctor.operator_client import request_json
-from server.store import Network, StateError
+from server.store import Network
 from server.store.bans import MAX_REASON, Bans, network_of
-from server.store.sqlite import FILE, Embedded
+from server.store.sqlite import open_store
 
 Options = argparse.Namespace
 
@@ -30,18 +30,9 @@ class UsageError(Exception):
 
 @contextmanager
 def ban_list(config: Config) -> Iterator[Bans]:
-    """The list that the server reads; a new one in a folder named by mistake would keep out nobody."""
-    place = config.site.state_dir / FILE
-    if not place.exists():
-        raise StateError(
-            f"{place}: there is no ban list; point site.state_dir (--config) at the server's, or start calln "
-            "serve once, which makes it"
-        )
-    state = Embedded(config.site.state_dir)
-    try:
-        yield Bans(state)
-    finally:
-        state.close()
+    """The list that the server reads. Raises StoreError: a new list in the wrong folder would ban nobody."""
+    with closing(open_store(config.site.state_dir, create=False)) as store:
+        yield Bans(store)
 
 
 def add_ban(config: Config, options: Options) -> int:

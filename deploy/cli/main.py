@@ -22,7 +22,7 @@ from deploy.doctor import local
 from deploy.doctor.operator_client import OperatorError
 from deploy.remote.orders import DeployError
 from server import app
-from server.store import StateError
+from server.store import StoreError
 from server.store.geo import GeoError
 from turn.process import run as relay_process
 
@@ -34,7 +34,7 @@ ENDS: tuple[tuple[type[Exception], int], ...] = (
     (bans.UsageError, EX_USAGE),
     (ConfigError, EX_CONFIG),
     (GeoError, EX_CONFIG),
-    (StateError, EX_UNAVAILABLE),
+    (StoreError, EX_UNAVAILABLE),
     (OperatorError, EX_UNAVAILABLE),
     (DeployError, EX_UNAVAILABLE),
     (relay_process.Unavailable, EX_UNAVAILABLE),
@@ -68,19 +68,19 @@ def run_both(config: Config, options: Options) -> int:
 
 
 def run_server(config: Config, options: Options) -> int:
-    server, ice, lock = server_settings(config)
+    server, ice, password = server_settings(config)
     return app.run(
         config.site,
         server,
         config.geo,
         ice,
         encrypted_only=config.turn.encrypted_only,
-        lock=lock,
+        password=password,
         read=lambda: server_settings(load(options.config)),
     )
 
 
-def server_settings(config: Config) -> app.Told:
+def server_settings(config: Config) -> app.Reloaded:
     """What a server is told, at its start and again at each reload. Raises ConfigError."""
     return config.server, ice_settings(config, turn_secret(config)), lock_of(config)
 

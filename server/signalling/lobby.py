@@ -1,4 +1,4 @@
-"""Who is here and what each may do: a message and the time in; what is to be sent and closed out."""
+"""The lobby: all visitors, the queue and the calls. A message and the time go in, effects come out."""
 
 from __future__ import annotations
 
@@ -6,344 +6,415 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.signalling.close_codes import BANNED, NORMAL, RESTART
+from server.signalling.effects import CallEnded, CloseSocket, CountEvent, Effect, SendTo
 from server.signalling.matching import Queue, Seeker
 from server.signalling.messages import (
     Block,
     Chunk,
+    ClientMessage,
     Connected,
     Hello,
     Ice,
     InCall,
-    Message,
     MessageError,
     Next,
     Ping,
     Report,
     Start,
     Stop,
-    say,
+    encode,
 )
 from server.signalling.reports import Reports
-from server.signalling.rooms import ENDINGS, Forget, Out, Outcome, Room
-from server.signalling.visitors import Address, Called, Count, Drop, Effect, Last, Means, Say, Shut, Visitor
+from server.signalling.rooms import ENDINGS, Room
+from server.signalling.visitors import Address, Dependencies, LastCall, Visitor
 
-GRACE = 15.0  # seconds in which a lost socket may come back: a phone changes its network in less
-REPORT_AFTER = 60.0  # seconds after a call in which its partner can still be reported
-RESTART = 1012
-BANNED = 4403
+RESUME_SECONDS = 15.0  # in which a lost socket may come back: a phone changes its network in less
+REPORTABLE_SECONDS = 60.0  # after a call, in which its partner can still be reported
 
 
 @dataclass(eq=False)
 class Lobby:
-    """Everybody who is here. Every verb returns the effects, in order."""
+    """Everybody who is connected. It has no socket and no clock.
 
-    means: Means
+    Public methods return the effects that the caller has to apply, in order. `now` is in seconds, of a clock
+    that never goes back.
+    """
+
+    dependencies: Dependencies
     queue: Queue
     reports: Reports
     visitors: dict[str, Visitor] = field(default_factory=dict)
-    by_resume: dict[str, Visitor] = field(default_factory=dict)
-    lost: dict[str, Visitor] = field(default_factory=dict)  # those whose socket is lost, longest first
+    by_resume_secret: dict[str, Visitor] = field(default_factory=dict)
+    suspended: dict[str, Visitor] = field(default_factory=dict)  # whose socket is lost; the longest first
     rooms: dict[str, Room] = field(default_factory=dict)
     draining: bool = False
     effects: list[Effect] = field(default_factory=list)
 
-    def take(self) -> list[Effect]:
+    def take_effects(self) -> list[Effect]:
         effects, self.effects = self.effects, []
         return effects
 
-    def enter(
+    def connect(
         self, hello: Hello, address: Address | None, country: str | None, now: float
     ) -> tuple[Visitor, str, list[Effect]]:
-        """A page said hello: its visitor, the reply to it, and what else follows."""
-        known = self.by_resume.pop(hello.resume or "", None)
+        """A page said hello: it becomes a new visitor, or resumes its visit.
+
+        Args:
+            hello: The message. Its `resume` secret is only believed together with the same `token`.
+            address: The IP address of the browser, or None if it is not known.
+            country: Two small letters (ISO 3166-1), or None if it is not known.
+            now: Seconds.
+
+        Returns:
+            The visitor, the reply to send first, and the effects.
+        """
+        known = self.by_resume_secret.pop(hello.resume or "", None)
         if known is not None and known.token == hello.token:
             return self.resume(known, hello, address, country, now)
         if known is not None:
-            self.by_resume[known.resume] = known
-        visitor = Visitor(self.means.name(), hello.token, address, country, self.means.name())
-        self.visitors[visitor.id] = visitor
-        self.by_resume[visitor.resume] = visitor
+            self.by_resume_secret[known.resume_secret] = known
+        id, secret = self.dependencies.new_id(), self.dependencies.new_id()
+        visitor = Visitor(id, hello.token, address, country, secret)
+        self.visitors[id] = self.by_resume_secret[secret] = visitor
         self.queue.blocks.arrive(visitor.token)
-        self.effects.append(Count("visitor", country or "unknown"))
-        return visitor, self.greet(visitor, hello, resumed=False), self.take()
+        self.effects.append(CountEvent("visitor", country or "unknown"))
+        return visitor, self.hello_reply(visitor, hello, resumed=False), self.take_effects()
 
-    def greet(self, visitor: Visitor, hello: Hello, *, resumed: bool) -> str:
+    def hello_reply(self, visitor: Visitor, hello: Hello, *, resumed: bool) -> str:
         standing: dict[str, Any] = (
             {"state": visitor.state, "call": visitor.room and visitor.room.call} if resumed else {}
         )
-        return say(
+        return encode(
             "hello",
             id=hello.id,
-            resume=visitor.resume,
+            resume=visitor.resume_secret,
             resumed=resumed,
             country=visitor.country,
-            countries=self.means.countries,
+            countries=self.dependencies.knows_countries,
             **standing,
         )
 
     def resume(
         self, visitor: Visitor, hello: Hello, address: Address | None, country: str | None, now: float
     ) -> tuple[Visitor, str, list[Effect]]:
-        """The same page on a new socket; its old secret is spent."""
-        visitor.resume = self.means.name()
-        self.by_resume[visitor.resume] = visitor
+        """The same page on a new socket. It gets a new secret: each is good once."""
+        visitor.resume_secret = self.dependencies.new_id()
+        self.by_resume_secret[visitor.resume_secret] = visitor
         visitor.address, visitor.country = address, country
-        reply = self.greet(visitor, hello, resumed=True)
-        self.effects.append(Count("resumed"))
-        if self.lost.pop(visitor.id, None) is not None:
-            visitor.away = None
-            self.come_back(visitor, now)
-        return visitor, reply, self.take()
+        reply = self.hello_reply(visitor, hello, resumed=True)
+        self.effects.append(CountEvent("resumed"))
+        if self.suspended.pop(visitor.id, None) is not None:
+            visitor.suspended_since = None
+            self.continue_visit(visitor, now)
+        return visitor, reply, self.take_effects()
 
-    def come_back(self, visitor: Visitor, now: float) -> None:
+    def continue_visit(self, visitor: Visitor, now: float) -> None:
         if visitor.room is not None:
-            self.tell_partner(visitor, "back")
+            self.notify_partner(visitor.room, visitor, "back")
         elif visitor.ticket is not None:
-            self.seek(visitor, now)
+            self.find_partner(visitor, now)
 
-    def tell_partner(self, visitor: Visitor, state: str) -> None:
-        room = visitor.room
-        assert room is not None
-        partner = self.visitors[room.partner_of(visitor.id)]
-        self.effects.append(Say(partner, say("partner", call=room.call, state=state)))
+    def notify_partner(self, room: Room, visitor: Visitor, state: str) -> None:
+        word = encode("partner", call=room.call, state=state)
+        self.effects.append(SendTo(room.partner_of(visitor.id), word))
 
-    def receive(self, visitor: Visitor, message: Message | Chunk, now: float) -> list[Effect]:
-        """A message of somebody who said hello. Raises MessageError, and then nothing has changed."""
-        handler = HANDLERS.get(type(message), Lobby.pass_on)
+    def receive(self, visitor: Visitor, message: ClientMessage | Chunk, now: float) -> list[Effect]:
+        """Handle one message of a visitor.
+
+        Args:
+            visitor: Its sender.
+            message: The parsed message, or a piece of a picture.
+            now: Seconds.
+
+        Returns:
+            The effects.
+
+        Raises:
+            MessageError: The message is not allowed now. Nothing has changed.
+        """
+        handler = HANDLERS.get(type(message), Lobby.on_in_call)
         handler(self, visitor, message, now)
-        return self.take()
+        return self.take_effects()
 
-    def start(self, visitor: Visitor, message: Start, now: float) -> None:
+    def on_start(self, visitor: Visitor, message: Start, now: float) -> None:
         if visitor.state != "idle":
             raise MessageError("wrong_state", message.id)
-        self.wish(visitor, message)
-        self.wait(visitor, now, id=message.id)
+        self.set_wishes(visitor, message)
+        self.enqueue(visitor, now, id=message.id)
 
-    def next(self, visitor: Visitor, message: Next, now: float) -> None:
-        """Leave the call, if any, and wait; who waits already keeps the place."""
+    def on_next(self, visitor: Visitor, message: Next, now: float) -> None:
+        """Leave the call, if there is one, and wait. A visitor who waits already keeps its place."""
         if visitor.room is not None:
-            self.end(visitor.room, "next", visitor, now)
-        self.queue.leave(visitor.id)
-        self.wish(visitor, message)
-        self.wait(visitor, now, id=message.id)
+            self.end_call(visitor.room, "next", visitor, now)
+        self.queue.remove(visitor.id)
+        self.set_wishes(visitor, message)
+        self.enqueue(visitor, now, id=message.id)
 
-    def wish(self, visitor: Visitor, message: Start) -> None:
-        if message.want is not None or type(message) is Start:
-            visitor.want = message.want or frozenset()
-        if message.hide_address is not None or type(message) is Start:
-            visitor.hide = bool(message.hide_address)
+    def set_wishes(self, visitor: Visitor, message: Start) -> None:
+        """What `next` does not name stays; what `start` does not name is not wished."""
+        is_start = type(message) is Start
+        if message.want is not None or is_start:
+            visitor.wanted_countries = message.want or frozenset()
+        if message.hide_address is not None or is_start:
+            visitor.hides_address = bool(message.hide_address)
 
-    def wait(self, visitor: Visitor, now: float, *, front: bool = False, id: str | None = None) -> None:
+    def enqueue(self, visitor: Visitor, now: float, *, front: bool = False, id: str | None = None) -> None:
         if self.draining:
-            self.shut(visitor, RESTART, now)
+            self.kick(visitor, RESTART, now)
             return
-        self.effects.append(Say(visitor, say("waiting", id=id)))
+        self.effects.append(SendTo(visitor.id, encode("waiting", id=id)))
         if visitor.ticket is None:
-            visitor.ticket, visitor.waits_since = self.queue.ticket(front=front), now
-        if visitor.away is None:
-            self.seek(visitor, now)
+            visitor.ticket, visitor.waiting_since = self.queue.new_ticket(front=front), now
+        if visitor.suspended_since is None:
+            self.find_partner(visitor, now)
 
-    def seek(self, visitor: Visitor, now: float) -> None:
-        """Into the queue, or out of it with a partner."""
+    def find_partner(self, visitor: Visitor, now: float) -> None:
+        """Start a call with somebody in the queue, or join the queue."""
         assert visitor.ticket is not None
-        want = visitor.want if self.means.countries else frozenset()
-        seeker = Seeker(visitor.id, visitor.token, visitor.country, want, visitor.ticket)
-        partner = self.queue.join(seeker)
+        wanted = visitor.wanted_countries if self.dependencies.knows_countries else frozenset()
+        seeker = Seeker(visitor.id, visitor.token, visitor.country, wanted, visitor.ticket)
+        partner = self.queue.match_or_wait(seeker)
         if partner is not None:
             self.match(self.visitors[partner.visitor], visitor, now)
 
-    def match(self, one: Visitor, other: Visitor, now: float) -> None:
-        """The one who waited longer makes the first offer."""
-        hidden = one.hide or other.hide
-        room = Room(self.means.name(), (one.id, other.id), hidden=hidden, now=now)
+    def match(self, first: Visitor, second: Visitor, now: float) -> None:
+        """Start a call. `first` has waited longer and makes the first offer."""
+        hidden = first.hides_address or second.hides_address
+        room = Room(self.dependencies.new_id(), (first.id, second.id), hidden=hidden, now=now)
         self.rooms[room.call] = room
-        for visitor, partner in ((one, other), (other, one)):
-            self.effects.append(Count("wait", value=now - visitor.waits_since))
+        for visitor, partner in ((first, second), (second, first)):
+            self.effects.append(CountEvent("wait", value=now - visitor.waiting_since))
             visitor.room, visitor.ticket = room, None
-            word = say(
+            word = encode(
                 "matched",
                 call=room.call,
-                polite=visitor is other,
+                polite=visitor is second,
                 relay=hidden,
                 country=partner.country,
                 ice=self.ice_for(visitor),
             )
-            self.effects.append(Say(visitor, word))
-        self.effects.append(Count("match", "relay" if hidden else "any"))
+            self.effects.append(SendTo(visitor.id, word))
+        self.effects.append(CountEvent("match", "relay" if hidden else "any"))
 
     def ice_for(self, visitor: Visitor) -> Mapping[str, Any]:
-        """ICE servers; the user's first letter says what this server vouches for: `r.` only relayed paths."""
-        hidden = visitor.room.hidden if visitor.room else visitor.hide
-        return self.means.ice(f"{'r' if hidden else 'c'}.{visitor.id}")
+        """ICE servers. The user name begins with `r.` if only relayed paths are allowed, else with `c.`."""
+        hidden = visitor.room.hidden if visitor.room else visitor.hides_address
+        return self.dependencies.ice_servers(f"{'r' if hidden else 'c'}.{visitor.id}")
 
-    def stop(self, visitor: Visitor, message: Stop, now: float) -> None:
+    def on_stop(self, visitor: Visitor, message: Stop, now: float) -> None:
         if visitor.room is not None:
-            self.end(visitor.room, "left", visitor, now)
-        self.queue.leave(visitor.id)
+            self.end_call(visitor.room, "left", visitor, now)
+        self.queue.remove(visitor.id)
         visitor.ticket = None
-        self.effects.append(Say(visitor, say("stopped", id=message.id)))
+        self.effects.append(SendTo(visitor.id, encode("stopped", id=message.id)))
         if self.draining:
-            self.shut(visitor, RESTART, now)
+            self.kick(visitor, RESTART, now)
 
     def room_of(self, visitor: Visitor, message: InCall) -> Room:
         if visitor.room is None or visitor.room.call != message.call:
             raise MessageError("wrong_call", message.id)
         return visitor.room
 
-    def pass_on(self, visitor: Visitor, message: InCall | Chunk, now: float) -> None:
+    def on_in_call(self, visitor: Visitor, message: InCall | Chunk, now: float) -> None:
         if isinstance(message, Chunk):
             if visitor.room is None:
                 return  # the call ended while the chunk was on its way
             room = visitor.room
         else:
             room = self.room_of(visitor, message)
-        self.carry(room, room.receive(room.seat_of(visitor.id), message))
+        self.effects += room.receive(visitor.id, message)
 
-    def carry(self, room: Room, outcome: Outcome) -> None:
-        for step in outcome:
-            visitor = self.visitors[room.seats[step.seat].visitor]
-            match step:
-                case Out(_, data, picture):
-                    self.effects.append(Say(visitor, data, picture))
-                case Forget(_, number):
-                    self.effects.append(Drop(visitor, number))
+    def cancel_picture(self, visitor: Visitor) -> list[Effect]:
+        """Cancel the picture that a visitor is sending, because its chunks came too fast.
 
-    def refuse_picture(self, visitor: Visitor) -> list[Effect]:
-        """Cancel what this visitor is sending, because it came too fast or made no sense."""
+        Args:
+            visitor: The sender of the picture.
+
+        Returns:
+            The effects.
+        """
         if visitor.room is not None:
-            self.carry(visitor.room, visitor.room.refuse(visitor.room.seat_of(visitor.id)))
-        return self.take()
+            self.effects += visitor.room.cancel_picture(visitor.id)
+        return self.take_effects()
 
-    def connected(self, visitor: Visitor, message: Connected, now: float) -> None:
+    def on_connected(self, visitor: Visitor, message: Connected, now: float) -> None:
         room = self.room_of(visitor, message)
-        seat = room.seats[room.seat_of(visitor.id)]
-        self.pass_on(visitor, message, now)
-        if not seat.connected:
-            seat.connected = True
-            self.effects.append(Count("connected", message.path))
+        self.on_in_call(visitor, message, now)
+        participant, _ = room.sides(visitor.id)
+        if not participant.connected:
+            participant.connected = True
+            self.effects.append(CountEvent("connected", message.path))
 
-    def block(self, visitor: Visitor, message: Block, now: float) -> None:
+    def on_block(self, visitor: Visitor, message: Block, now: float) -> None:
         room = self.room_of(visitor, message)
         self.queue.block(visitor.token, self.visitors[room.partner_of(visitor.id)].token)
-        self.effects.append(Count("block"))
-        self.end(room, "blocked", visitor, now)
+        self.effects.append(CountEvent("block"))
+        self.end_call(room, "blocked", visitor, now)
 
-    def report(self, visitor: Visitor, message: Report, now: float) -> None:
-        address = self.reported(visitor, message, now)
+    def on_report(self, visitor: Visitor, message: Report, now: float) -> None:
+        address = self.partner_address(visitor, message, now)
         report = self.reports.add(message.call, visitor.id, message.reason, address, now, visitor.address)
-        self.effects.append(Count("report", message.reason))
-        self.effects.append(Say(visitor, say("reported", id=message.id, code=report.code)))
+        self.effects.append(CountEvent("report", message.reason))
+        self.effects.append(SendTo(visitor.id, encode("reported", id=message.id, code=report.code)))
 
-    def reported(self, visitor: Visitor, message: Report, now: float) -> Address | None:
-        """The address of the partner in this call, or in the one that has just ended."""
-        last = visitor.last
+    def partner_address(self, visitor: Visitor, message: Report, now: float) -> Address | None:
+        """The address of the partner in this call, or in the call that has just ended."""
+        last = visitor.last_call
         if last is not None and last.call == message.call and now <= last.until:
-            return last.partner
+            return last.partner_address
         room = self.room_of(visitor, message)
         return self.visitors[room.partner_of(visitor.id)].address
 
-    def ice(self, visitor: Visitor, message: Ice, now: float) -> None:
-        self.effects.append(Say(visitor, say("ice", id=message.id, ice=self.ice_for(visitor))))
+    def on_ice(self, visitor: Visitor, message: Ice, now: float) -> None:
+        self.effects.append(SendTo(visitor.id, encode("ice", id=message.id, ice=self.ice_for(visitor))))
 
-    def ping(self, visitor: Visitor, message: Ping, now: float) -> None:
-        self.effects.append(Say(visitor, say("pong", id=message.id)))
+    def on_ping(self, visitor: Visitor, message: Ping, now: float) -> None:
+        self.effects.append(SendTo(visitor.id, encode("pong", id=message.id)))
 
-    def again(self, visitor: Visitor, message: Hello, now: float) -> None:
+    def on_second_hello(self, visitor: Visitor, message: Hello, now: float) -> None:
         raise MessageError("wrong_state", message.id)
 
-    def end(self, room: Room, how: str, mover: Visitor, now: float) -> None:
-        """The call is over; the partner is told why, and waits again in front if it was deserted."""
+    def end_call(self, room: Room, how: str, ender: Visitor, now: float) -> None:
+        """End a call and tell the partner why. If `ender` vanished, the partner waits first in the queue."""
         ending = ENDINGS[how]
-        partner = self.visitors[room.partner_of(mover.id)]
+        partner = self.visitors[room.partner_of(ender.id)]
         del self.rooms[room.call]
-        self.queue.part(mover.token, partner.token, now)
-        for one, other in ((mover, partner), (partner, mover)):
-            one.room = None
-            one.last = Last(room.call, other.address, now + REPORT_AFTER)
-        if ending.mover:
-            self.effects.append(Say(mover, say("ended", call=room.call, reason=ending.mover)))
-        self.effects.append(Say(partner, say("ended", call=room.call, reason=ending.partner)))
-        self.effects += (Count("ended", how), Called(now - room.since))
+        self.queue.remember_pair(ender.token, partner.token, now)
+        for visitor, other in ((ender, partner), (partner, ender)):
+            visitor.room = None
+            visitor.last_call = LastCall(room.call, other.address, now + REPORTABLE_SECONDS)
+        for visitor, reason in ((ender, ending.own), (partner, ending.partner)):
+            if reason is not None:
+                self.effects.append(SendTo(visitor.id, encode("ended", call=room.call, reason=reason)))
+        self.effects += (CountEvent("ended", how), CallEnded(now - room.started))
         if self.draining:
-            self.shut(partner, RESTART, now)
+            self.kick(partner, RESTART, now)
         elif how == "vanished":
-            self.wait(partner, now, front=True)
+            self.enqueue(partner, now, front=True)
 
-    def lose(self, visitor: Visitor, now: float) -> list[Effect]:
-        """The socket was lost without a close: it may come back."""
-        visitor.away = now
-        self.lost[visitor.id] = visitor
-        self.queue.leave(visitor.id)
+    def suspend(self, visitor: Visitor, now: float) -> list[Effect]:
+        """The socket was lost without a close. The visitor keeps call and place for RESUME_SECONDS.
+
+        Args:
+            visitor: Whose socket it was.
+            now: Seconds.
+
+        Returns:
+            The effects.
+        """
+        visitor.suspended_since = now
+        self.suspended[visitor.id] = visitor
+        self.queue.remove(visitor.id)
         if visitor.room is not None:
-            self.tell_partner(visitor, "away")
-        return self.take()
+            self.notify_partner(visitor.room, visitor, "away")
+        return self.take_effects()
 
-    def leave(self, visitor: Visitor, how: str, now: float) -> list[Effect]:
-        """A visitor is gone: `left` by itself, `vanished`, `banned`."""
+    def disconnect(self, visitor: Visitor, how: str, now: float) -> list[Effect]:
+        """A visitor is gone for good.
+
+        Args:
+            visitor: The visitor. One that is gone already changes nothing.
+            how: A key of ENDINGS: `left`, or `vanished` if the page did not end it.
+            now: Seconds.
+
+        Returns:
+            The effects.
+        """
         self.remove(visitor, how, now)
-        return self.take()
+        return self.take_effects()
 
     def remove(self, visitor: Visitor, how: str, now: float) -> None:
         if self.visitors.get(visitor.id) is not visitor:
             return
         if visitor.room is not None:
-            self.end(visitor.room, how, visitor, now)
-        self.queue.leave(visitor.id)
+            self.end_call(visitor.room, how, visitor, now)
+        self.queue.remove(visitor.id)
         visitor.ticket = None
         self.visitors.pop(visitor.id, None)
-        self.lost.pop(visitor.id, None)
-        self.by_resume.pop(visitor.resume, None)
+        self.suspended.pop(visitor.id, None)
+        self.by_resume_secret.pop(visitor.resume_secret, None)
         self.queue.blocks.depart(visitor.token)
 
-    def shut(self, visitor: Visitor, code: int, now: float, how: str = "vanished") -> None:
+    def kick(self, visitor: Visitor, code: int, now: float, how: str = "vanished") -> None:
+        """Remove a visitor and close its socket."""
         self.remove(visitor, how, now)
-        self.effects.append(Shut(visitor, code))
+        self.effects.append(CloseSocket(visitor.id, code))
 
     def tick(self, now: float) -> list[Effect]:
-        """What the time alone brings: the lost are given up, old pairs may meet again."""
-        for visitor in list(self.lost.values()):
-            assert visitor.away is not None
-            if visitor.away + GRACE > now:
-                break
-            self.shut(visitor, 1000, now)
-        for one, other in self.queue.settle(now):
-            self.match(self.visitors[one.visitor], self.visitors[other.visitor], now)
-        self.reports.expire(now)
-        return self.take()
+        """Do what is due: give up lost visitors, match pairs that may meet again, forget old reports.
 
-    def ban(self, covers: Callable[[Address], bool], now: float) -> list[Effect]:
-        """Put out everybody whose address is covered."""
+        Args:
+            now: Seconds.
+
+        Returns:
+            The effects.
+        """
+        for visitor in list(self.suspended.values()):
+            assert visitor.suspended_since is not None
+            if visitor.suspended_since + RESUME_SECONDS > now:
+                break
+            self.kick(visitor, NORMAL, now)
+        for first, second in self.queue.rematch(now):
+            self.match(self.visitors[first.visitor], self.visitors[second.visitor], now)
+        self.reports.expire(now)
+        return self.take_effects()
+
+    def kick_banned(self, is_banned: Callable[[Address], bool], now: float) -> list[Effect]:
+        """Remove the visitors whose address is banned.
+
+        Args:
+            is_banned: Says whether an address is banned.
+            now: Seconds.
+
+        Returns:
+            The effects.
+        """
         for visitor in list(self.visitors.values()):
-            if visitor.address is not None and covers(visitor.address):
-                self.shut(visitor, BANNED, now, "banned")
-        return self.take()
+            if visitor.address is not None and is_banned(visitor.address):
+                self.kick(visitor, BANNED, now, "banned")
+        return self.take_effects()
 
     def drain(self, now: float) -> list[Effect]:
-        """From now on nobody is matched; calls go on."""
+        """From now on match nobody. Calls go on; visitors without a call are sent away.
+
+        Args:
+            now: Seconds.
+
+        Returns:
+            The effects.
+        """
         self.draining = True
         for visitor in list(self.visitors.values()):
             if visitor.room is None:
-                self.shut(visitor, RESTART, now)
-        return self.take()
+                self.kick(visitor, RESTART, now)
+        return self.take_effects()
 
     def close(self, now: float) -> list[Effect]:
-        """End every call, because the time to drain is over."""
+        """End every call, because the time to drain is over.
+
+        Args:
+            now: Seconds.
+
+        Returns:
+            The effects.
+        """
         self.draining = True
         for room in list(self.rooms.values()):
-            self.end(room, "drained", self.visitors[room.seats[0].visitor], now)
+            self.end_call(room, "drained", self.visitors[room.participants[0].visitor], now)
         for visitor in list(self.visitors.values()):
-            self.shut(visitor, RESTART, now)
-        return self.take()
+            self.kick(visitor, RESTART, now)
+        return self.take_effects()
 
 
 HANDLERS: Mapping[type, Callable[..., None]] = {
-    Hello: Lobby.again,
-    Start: Lobby.start,
-    Next: Lobby.next,
-    Stop: Lobby.stop,
-    Ice: Lobby.ice,
-    Ping: Lobby.ping,
-    Connected: Lobby.connected,
-    Block: Lobby.block,
-    Report: Lobby.report,
+    Hello: Lobby.on_second_hello,
+    Start: Lobby.on_start,
+    Next: Lobby.on_next,
+    Stop: Lobby.on_stop,
+    Ice: Lobby.on_ice,
+    Ping: Lobby.on_ping,
+    Connected: Lobby.on_connected,
+    Block: Lobby.on_block,
+    Report: Lobby.on_report,
 }

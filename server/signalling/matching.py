@@ -24,43 +24,43 @@ class Seeker:
     visitor: str
     token: str
     country: str | None
-    want: frozenset[str]
+    wanted_countries: frozenset[str]
     ticket: int
 
-    def suits(self, other: Seeker) -> bool:
+    def accepts(self, other: Seeker) -> bool:
         """Whether the other is whom this one wants to meet."""
-        return not self.want or other.country in self.want
+        return not self.wanted_countries or other.country in self.wanted_countries
 
 
-place = attrgetter("ticket")
+by_ticket = attrgetter("ticket")
 
 
 def pair_of(one: str, other: str) -> Pair:
     return (one, other) if one < other else (other, one)
 
 
-class Recent:
+class RecentPairs:
     """Pairs that parted a short while ago."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.ends: dict[Pair, float] = {}
+        self.until: dict[Pair, float] = {}
         self.order: deque[tuple[float, Pair]] = deque()
 
     def __contains__(self, pair: Pair) -> bool:
-        return pair in self.ends
+        return pair in self.until
 
     def add(self, pair: Pair, now: float) -> None:
         if self.seconds:
-            self.ends[pair] = now + self.seconds
+            self.until[pair] = now + self.seconds
             self.order.append((now + self.seconds, pair))
 
     def expire(self, now: float) -> Iterator[Pair]:
         """Forget the pairs whose time is over, and the oldest where there are too many."""
         while self.order and (self.order[0][0] <= now or len(self.order) > MAX_PAIRS):
             end, pair = self.order.popleft()
-            if self.ends.get(pair) == end:  # else they met and parted again since
-                del self.ends[pair]
+            if self.until.get(pair) == end:  # else they met and parted again since
+                del self.until[pair]
                 yield pair
 
 
@@ -108,34 +108,34 @@ class Queue:
     """
 
     def __init__(self, rematch_seconds: float) -> None:
-        self.recent = Recent(rematch_seconds)
+        self.recent_pairs = RecentPairs(rematch_seconds)
         self.blocks = Blocks()
         self.seekers: dict[str, Seeker] = {}
         self.by_token: dict[str, dict[str, Seeker]] = {}
-        self.buckets: dict[tuple[str, str], list[Seeker]] = {}
-        self.first = self.last = 0
+        self.index: dict[tuple[str, str], list[Seeker]] = {}
+        self.first_ticket = self.last_ticket = 0
 
     def __len__(self) -> int:
         return len(self.seekers)
 
-    def ticket(self, *, front: bool = False) -> int:
+    def new_ticket(self, *, front: bool = False) -> int:
         """A place in the queue: the last, or the very first."""
         if front:
-            self.first -= 1
-            return self.first
-        self.last += 1
-        return self.last
+            self.first_ticket -= 1
+            return self.first_ticket
+        self.last_ticket += 1
+        return self.last_ticket
 
-    def join(self, seeker: Seeker) -> Seeker | None:
+    def match_or_wait(self, seeker: Seeker) -> Seeker | None:
         """The partner, taken out of the queue; None, and the seeker waits."""
         partner = next((one for one in self.candidates(seeker) if self.may_meet(seeker, one)), None)
         if partner is None:
             self.add(seeker)
         else:
-            self.leave(partner.visitor)
+            self.remove(partner.visitor)
         return partner
 
-    def leave(self, visitor: str) -> Seeker | None:
+    def remove(self, visitor: str) -> Seeker | None:
         """Take somebody out; None: they did not wait."""
         seeker = self.seekers.pop(visitor, None)
         if seeker is None:
@@ -144,61 +144,63 @@ class Queue:
         del theirs[visitor]
         if not theirs:
             del self.by_token[seeker.token]
-        for key in keys(seeker):
-            bucket = self.buckets[key]
-            del bucket[bisect_left(bucket, seeker.ticket, key=place)]
+        for key in index_keys(seeker):
+            bucket = self.index[key]
+            del bucket[bisect_left(bucket, seeker.ticket, key=by_ticket)]
             if not bucket:
-                del self.buckets[key]
+                del self.index[key]
         return seeker
 
-    def part(self, one: str, other: str, now: float) -> None:
+    def remember_pair(self, one: str, other: str, now: float) -> None:
         """Two tokens have just parted."""
-        self.recent.add(pair_of(one, other), now)
+        self.recent_pairs.add(pair_of(one, other), now)
 
     def block(self, one: str, other: str) -> None:
         """Two tokens are never to meet again."""
         self.blocks.add(one, other)
 
-    def settle(self, now: float) -> list[tuple[Seeker, Seeker]]:
+    def rematch(self, now: float) -> list[tuple[Seeker, Seeker]]:
         """Couples among those who wait already, because their last parting is long enough ago now."""
         couples = []
-        for one, other in self.recent.expire(now):
+        for one, other in self.recent_pairs.expire(now):
             for seeker in list(self.by_token.get(one, {}).values()):
-                partner = next((p for p in self.waiting(other) if self.fits(seeker, p)), None)
+                partner = next((p for p in self.seekers_of(other) if self.accept_each_other(seeker, p)), None)
                 if partner is not None:
-                    self.leave(seeker.visitor)
-                    self.leave(partner.visitor)
+                    self.remove(seeker.visitor)
+                    self.remove(partner.visitor)
                     couples.append((seeker, partner))
         return couples
 
-    def waiting(self, token: str) -> Iterable[Seeker]:
-        return sorted(self.by_token.get(token, {}).values(), key=place)
+    def seekers_of(self, token: str) -> Iterable[Seeker]:
+        return sorted(self.by_token.get(token, {}).values(), key=by_ticket)
 
     def add(self, seeker: Seeker) -> None:
         self.seekers[seeker.visitor] = seeker
         self.by_token.setdefault(seeker.token, {})[seeker.visitor] = seeker
-        for key in keys(seeker):
-            insort(self.buckets.setdefault(key, []), seeker, key=place)
+        for key in index_keys(seeker):
+            insort(self.index.setdefault(key, []), seeker, key=by_ticket)
 
     def candidates(self, seeker: Seeker) -> Iterator[Seeker]:
         """Those who want the seeker and whom the seeker wants, the longest waiting first."""
         wishes = [ANYBODY, seeker.country] if seeker.country else [ANYBODY]
         found = [
-            self.buckets.get((country, wish), []) for country in seeker.want or (ANYBODY,) for wish in wishes
+            self.index.get((country, wish), [])
+            for country in seeker.wanted_countries or (ANYBODY,)
+            for wish in wishes
         ]
-        return heapq.merge(*found, key=place)
+        return heapq.merge(*found, key=by_ticket)
 
     def may_meet(self, one: Seeker, other: Seeker) -> bool:
         pair = pair_of(one.token, other.token)
-        return one.token != other.token and pair not in self.recent and pair not in self.blocks
+        return one.token != other.token and pair not in self.recent_pairs and pair not in self.blocks
 
-    def fits(self, one: Seeker, other: Seeker) -> bool:
-        return one.suits(other) and other.suits(one) and self.may_meet(one, other)
+    def accept_each_other(self, one: Seeker, other: Seeker) -> bool:
+        return one.accepts(other) and other.accepts(one) and self.may_meet(one, other)
 
 
-def keys(seeker: Seeker) -> Iterator[tuple[str, str]]:
+def index_keys(seeker: Seeker) -> Iterator[tuple[str, str]]:
     """The buckets that a seeker stands in: (where from, whom accepted)."""
-    for wish in seeker.want or (ANYBODY,):
+    for wish in seeker.wanted_countries or (ANYBODY,):
         yield (ANYBODY, wish)
         if seeker.country:
             yield (seeker.country, wish)

@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from server.signalling.strict_json import Check, Malformed, flag, maybe, number, one_of, parse_object, text
+from server.signalling.strict_json import (
+    Check,
+    Malformed,
+    boolean,
+    integer,
+    one_of,
+    optional,
+    parse_object,
+    text,
+)
 
 PROTOCOL = "calln.v1"
 FEATURES = ("text", "pictures", "block", "report", "hide-address", "resume")
@@ -16,10 +25,10 @@ MAX_MESSAGE = 64 << 10  # a two-party SDP stays below 10 KiB; larger frames only
 MAX_TEXT = 4000  # characters of one chat line
 MAX_PICTURE = 2 << 20  # bytes of one picture
 MAX_CHUNK = 48 << 10  # bytes of one binary frame's picture data: leaves room for signalling between two
-MAX_WANT = 250  # a wish names each country at most once
-MAX_CALL = 64  # characters of a call's name
-HELLO_WITHIN = 10  # seconds; a socket that says nothing holds a place
-PING_EVERY = 20  # seconds; shorter than the 60 s after which proxies cut a silent connection
+MAX_COUNTRIES = 250  # a wish names each country at most once
+MAX_CALL_ID = 64  # characters of a call's name
+HELLO_SECONDS = 10  # seconds; a socket that says nothing holds a place
+PING_SECONDS = 20  # seconds; shorter than the 60 s after which proxies cut a silent connection
 
 CHUNK_TAG = 0x01
 CHUNK_HEAD = 5  # the tag and the picture's number
@@ -52,20 +61,20 @@ class MessageError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class ClientMessage:
     """What a client said."""
 
     id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hello(Message):
+class Hello(ClientMessage):
     token: str
     resume: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start(Message):
+class Start(ClientMessage):
     want: frozenset[str] | None = None
     hide_address: bool | None = None
 
@@ -74,20 +83,20 @@ class Next(Start):
     __slots__ = ()
 
 
-class Stop(Message):
+class Stop(ClientMessage):
     __slots__ = ()
 
 
-class Ice(Message):
+class Ice(ClientMessage):
     __slots__ = ()
 
 
-class Ping(Message):
+class Ping(ClientMessage):
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InCall(Message):
+class InCall(ClientMessage):
     """Whatever names the call that it belongs to."""
 
     call: str
@@ -156,7 +165,7 @@ class Chunk(NamedTuple):
 REQUIRED: Any = object()
 
 
-class Field(NamedTuple):
+class FieldRule(NamedTuple):
     """One field: its check (gives the value, raises Malformed), the code of its refusal, its default."""
 
     check: Check
@@ -164,31 +173,31 @@ class Field(NamedTuple):
     default: Any = REQUIRED
 
 
-class Row(NamedTuple):
+class MessageType(NamedTuple):
     """One type of message."""
 
-    make: Callable[..., Message]
-    fields: Mapping[str, Field] = {}
+    message_class: Callable[..., ClientMessage]
+    fields: Mapping[str, FieldRule] = {}
 
 
 COUNTRY = text(2, 2, "[a-z]{2}")
 
 
-def countries(value: Any) -> frozenset[str]:
-    if not isinstance(value, list) or len(value) > MAX_WANT:
+def parse_countries(value: Any) -> frozenset[str]:
+    if not isinstance(value, list) or len(value) > MAX_COUNTRIES:
         raise Malformed
     return frozenset(COUNTRY(item) for item in value)
 
 
 CANDIDATE_FIELDS: Mapping[str, Check] = {
     "candidate": text(0, 512),
-    "sdpMid": maybe(text(0, 64, r"[!-~]*")),
-    "sdpMLineIndex": maybe(number(0, 255)),
-    "usernameFragment": maybe(text(0, 256, r"[A-Za-z0-9+/]*")),
+    "sdpMid": optional(text(0, 64, r"[!-~]*")),
+    "sdpMLineIndex": optional(integer(0, 255)),
+    "usernameFragment": optional(text(0, 256, r"[A-Za-z0-9+/]*")),
 }
 
 
-def candidate(value: Any) -> Mapping[str, Any] | None:
+def parse_candidate(value: Any) -> Mapping[str, Any] | None:
     """An RTCIceCandidateInit with nothing else in it, or None for the end of candidates."""
     if value is None:
         return None
@@ -197,54 +206,60 @@ def candidate(value: Any) -> Mapping[str, Any] | None:
     return {name: check(value[name]) for name, check in CANDIDATE_FIELDS.items() if name in value}
 
 
-CALL = Field(text(1, MAX_CALL))
-WISH = {"want": Field(maybe(countries), default=None), "hide_address": Field(maybe(flag), default=None)}
-SDP = {"call": CALL, "sdp": Field(text(1, MAX_MESSAGE), "bad_sdp")}
-PICTURE = Field(number(0, 2**31 - 1), "bad_picture")
+CALL = FieldRule(text(1, MAX_CALL_ID))
+WISH_FIELDS = {
+    "want": FieldRule(optional(parse_countries), default=None),
+    "hide_address": FieldRule(optional(boolean), default=None),
+}
+SDP_FIELDS = {"call": CALL, "sdp": FieldRule(text(1, MAX_MESSAGE), "bad_sdp")}
+PICTURE = FieldRule(integer(0, 2**31 - 1), "bad_picture")
 
-VOCABULARY: Mapping[str, Row] = {
-    "hello": Row(
+VOCABULARY: Mapping[str, MessageType] = {
+    "hello": MessageType(
         Hello,
         {
-            "token": Field(text(16, 64, r"[A-Za-z0-9_-]+")),
-            "resume": Field(maybe(text(0, 128)), default=None),
+            "token": FieldRule(text(16, 64, r"[A-Za-z0-9_-]+")),
+            "resume": FieldRule(optional(text(0, 128)), default=None),
         },
     ),
-    "start": Row(Start, WISH),
-    "next": Row(Next, WISH),
-    "stop": Row(Stop),
-    "offer": Row(Offer, SDP),
-    "answer": Row(Answer, SDP),
-    "candidate": Row(Candidate, {"call": CALL, "candidate": Field(candidate, "bad_candidate")}),
-    "text": Row(Text, {"call": CALL, "text": Field(text(1, MAX_TEXT), "bad_text")}),
-    "picture": Row(
+    "start": MessageType(Start, WISH_FIELDS),
+    "next": MessageType(Next, WISH_FIELDS),
+    "stop": MessageType(Stop),
+    "offer": MessageType(Offer, SDP_FIELDS),
+    "answer": MessageType(Answer, SDP_FIELDS),
+    "candidate": MessageType(
+        Candidate, {"call": CALL, "candidate": FieldRule(parse_candidate, "bad_candidate")}
+    ),
+    "text": MessageType(Text, {"call": CALL, "text": FieldRule(text(1, MAX_TEXT), "bad_text")}),
+    "picture": MessageType(
         Picture,
         {
             "call": CALL,
             "picture": PICTURE,
-            "size": Field(number(1, MAX_PICTURE), "bad_picture"),
-            "mime": Field(one_of("image/png", "image/jpeg", "image/webp"), "bad_picture"),
+            "size": FieldRule(integer(1, MAX_PICTURE), "bad_picture"),
+            "mime": FieldRule(one_of("image/png", "image/jpeg", "image/webp"), "bad_picture"),
         },
     ),
-    "picture-ack": Row(
-        PictureAck, {"call": CALL, "picture": PICTURE, "bytes": Field(number(0, MAX_PICTURE), "bad_picture")}
+    "picture-ack": MessageType(
+        PictureAck,
+        {"call": CALL, "picture": PICTURE, "bytes": FieldRule(integer(0, MAX_PICTURE), "bad_picture")},
     ),
-    "picture-cancel": Row(PictureCancel, {"call": CALL, "picture": PICTURE}),
-    "block": Row(Block, {"call": CALL}),
-    "report": Row(
+    "picture-cancel": MessageType(PictureCancel, {"call": CALL, "picture": PICTURE}),
+    "block": MessageType(Block, {"call": CALL}),
+    "report": MessageType(
         Report,
-        {"call": CALL, "reason": Field(one_of("abuse", "sexual", "minor", "spam", "other"))},
+        {"call": CALL, "reason": FieldRule(one_of("abuse", "sexual", "minor", "spam", "other"))},
     ),
-    "ice": Row(Ice),
-    "connected": Row(Connected, {"call": CALL, "path": Field(one_of("direct", "relay"))}),
-    "ping": Row(Ping),
+    "ice": MessageType(Ice),
+    "connected": MessageType(Connected, {"call": CALL, "path": FieldRule(one_of("direct", "relay"))}),
+    "ping": MessageType(Ping),
 }
 
-TYPES = {row.make: name for name, row in VOCABULARY.items()}
+TYPES = {row.message_class: name for name, row in VOCABULARY.items()}
 ID = text(0, 64)
 
 
-def parse(frame: str | bytes) -> Message:
+def parse_message(frame: str | bytes) -> ClientMessage:
     """One text frame. Raises MessageError, whatever the frame holds."""
     try:
         value = parse_object(frame)
@@ -255,7 +270,9 @@ def parse(frame: str | bytes) -> Message:
     row = VOCABULARY.get(kind) if isinstance(kind, str) else None
     if row is None:
         raise MessageError("unknown_type", id)
-    return row.make(id=id, **{name: read_field(value, name, field, id) for name, field in row.fields.items()})
+    return row.message_class(
+        id=id, **{name: read_field(value, name, field, id) for name, field in row.fields.items()}
+    )
 
 
 def read_id(value: Mapping[str, Any]) -> str | None:
@@ -267,7 +284,7 @@ def read_id(value: Mapping[str, Any]) -> str | None:
         raise MessageError("bad_message") from None
 
 
-def read_field(value: Mapping[str, Any], name: str, field: Field, id: str | None) -> Any:
+def read_field(value: Mapping[str, Any], name: str, field: FieldRule, id: str | None) -> Any:
     if name not in value:
         if field.default is REQUIRED:
             raise MessageError(field.code, id)
@@ -286,7 +303,7 @@ def parse_chunk(frame: bytes) -> Chunk:
 
 
 # What the server says: type -> the fields that stand beside `type`. `id?` is there if the client sent one.
-SAYINGS: Mapping[str, tuple[str, ...]] = {
+SERVER_MESSAGES: Mapping[str, tuple[str, ...]] = {
     "welcome": ("protocol", "features", "hello_within", "ping_every", "limits"),
     "hello": ("resume", "resumed", "country", "countries", "state?", "call?", "id?"),
     "waiting": ("id?",),
@@ -309,28 +326,28 @@ SAYINGS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def say(kind: str, *, id: str | None = None, **fields: Any) -> str:
+def encode(kind: str, *, id: str | None = None, **fields: Any) -> str:
     """One message of the server, ready to send."""
     value = {"type": kind, **fields} if id is None else {"type": kind, **fields, "id": id}
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def relay(message: InCall, **changed: Any) -> str:
+def encode_for_partner(message: InCall, **changed: Any) -> str:
     """A client's message for its partner: the sender is stamped, and nothing unnamed in the table passes."""
     kind = TYPES[type(message)]
     fields = {name: getattr(message, name) for name in VOCABULARY[kind].fields}
-    return say(kind, **{"from": "partner"}, **{**fields, **changed})
+    return encode(kind, **{"from": "partner"}, **{**fields, **changed})
 
 
-def error(code: str, id: str | None = None) -> str:
-    return say("error", id=id, code=code, message=ERRORS[code])
+def encode_error(code: str, id: str | None = None) -> str:
+    return encode("error", id=id, code=code, message=ERRORS[code])
 
 
-WELCOME = say(
+WELCOME = encode(
     "welcome",
     protocol=PROTOCOL,
     features=FEATURES,
-    hello_within=HELLO_WITHIN,
-    ping_every=PING_EVERY,
+    hello_within=HELLO_SECONDS,
+    ping_every=PING_SECONDS,
     limits={"message": MAX_MESSAGE, "text": MAX_TEXT, "picture": MAX_PICTURE, "chunk": MAX_CHUNK},
 )

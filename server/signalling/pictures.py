@@ -25,7 +25,7 @@ class PictureError(Exception):
 class Transfer:
     """A picture in one direction, from its announcement until all of it is acknowledged."""
 
-    __slots__ = ("acknowledged", "ends", "mime", "number", "received", "size")
+    __slots__ = ("acknowledged", "chunk_ends", "mime", "number", "received", "size")
 
     def __init__(self, number: int, size: int, mime: str) -> None:
         self.number = number
@@ -33,34 +33,34 @@ class Transfer:
         self.mime = mime
         self.received = 0
         self.acknowledged = 0
-        self.ends: deque[int] = deque()  # where each chunk in flight ends
+        self.chunk_ends: deque[int] = deque()  # where each chunk in flight ends
 
-    def take(self, data: memoryview) -> None:
+    def add_chunk(self, data: memoryview) -> None:
         """One more chunk. Raises PictureError: the picture is then cancelled."""
-        if self.received == 0 and not begins(data, self.mime):
+        if self.received == 0 and not has_magic(data, self.mime):
             raise PictureError("bad_picture")
         if self.received + len(data) > self.size:
             raise PictureError("bad_picture")
-        if len(self.ends) >= IN_FLIGHT:
+        if len(self.chunk_ends) >= IN_FLIGHT:
             raise PictureError("too_fast")
         self.received += len(data)
-        self.ends.append(self.received)
+        self.chunk_ends.append(self.received)
 
     def acknowledge(self, total: int) -> bool:
         """The receiver has so many bytes. False: it cannot have, or has said so before."""
         if not self.acknowledged < total <= self.received:
             return False
         self.acknowledged = total
-        while self.ends and self.ends[0] <= total:
-            self.ends.popleft()
+        while self.chunk_ends and self.chunk_ends[0] <= total:
+            self.chunk_ends.popleft()
         return True
 
     @property
-    def done(self) -> bool:
+    def is_complete(self) -> bool:
         return self.acknowledged == self.size
 
 
-def begins(data: memoryview, mime: str) -> bool:
+def has_magic(data: memoryview, mime: str) -> bool:
     """Whether these are the first bytes of such a picture."""
     if len(data) < MAGIC_BYTES:
         return False

@@ -12,9 +12,9 @@ class Rate(NamedTuple):
     burst: float
 
 
-MESSAGES = Rate(20, 60)  # a call's start is some thirty candidates; nothing human is faster
-TEXTS = Rate(5, 10)  # faster than anybody types
-CHUNKS = Rate(32, 64)  # 1.5 MB/s: a picture of 2 MiB in a second and a half
+MESSAGE_RATE = Rate(20, 60)  # a call's start is some thirty candidates; nothing human is faster
+TEXT_RATE = Rate(5, 10)  # faster than anybody types
+CHUNK_RATE = Rate(32, 64)  # 1.5 MB/s: a picture of 2 MiB in a second and a half
 REFUSED, WITHIN = 100, 10.0  # so many refusals within so many seconds are no accident
 
 
@@ -38,7 +38,7 @@ class Bucket:
         return True
 
 
-class Patience:
+class RefusalLimit:
     """Counts refusals; runs out when there are too many within too short a time."""
 
     __slots__ = ("count", "since")
@@ -47,7 +47,7 @@ class Patience:
         self.count = 0
         self.since = now
 
-    def refuse(self, now: float) -> bool:
+    def allows_one_more(self, now: float) -> bool:
         """Whether patience remains after one more refusal."""
         if now - self.since > WITHIN:
             self.count, self.since = 0, now

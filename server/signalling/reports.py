@@ -9,29 +9,29 @@ from ipaddress import IPv4Address, IPv6Address
 Address = IPv4Address | IPv6Address
 
 KEPT_SECONDS = 30 * 60.0
-MAX_EACH = 20  # from one household: its own oldest make room, not those of others
+MAX_PER_NETWORK = 20  # from one household: its own oldest make room, not those of others
 MAX_REPORTS = 1_000  # the oldest make room: a flood of reports must not fill the memory
-LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0 O, 1 I L: codes are read aloud and typed
+CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0 O, 1 I L: codes are read aloud and typed
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class FiledReport:
     """Somebody was reported; `address` never leaves the process except into the ban list. `home` is where the
     report came from."""
 
     code: str
     reason: str
     address: Address | None
-    at: float
-    home: bytes | None
+    time: float
+    reporter_network: bytes | None
 
 
 class Reports:
     """`letter` gives one of LETTERS that nobody can guess."""
 
     def __init__(self, letter: Callable[[], str]) -> None:
-        self.letter = letter
-        self.by_code: dict[str, Report] = {}
+        self.random_letter = letter
+        self.by_code: dict[str, FiledReport] = {}
         self.by_call: dict[tuple[str, str], str] = {}
 
     def add(
@@ -42,35 +42,35 @@ class Reports:
         address: Address | None,
         now: float,
         reporter_address: Address | None = None,
-    ) -> Report:
+    ) -> FiledReport:
         """Note a report; a second one of the same call by the same person replaces the first."""
         self.expire(now)
-        home = home_of(reporter_address)
-        code = self.by_call.get((call, reporter)) or self.fresh()
+        home = network_key(reporter_address)
+        code = self.by_call.get((call, reporter)) or self.new_code()
         self.by_code.pop(code, None)
-        self.by_code[code] = report = Report(code, reason, address, now, home)
+        self.by_code[code] = report = FiledReport(code, reason, address, now, home)
         self.by_call[call, reporter] = code
         self.make_room(home)
         self.expire(now)
         return report
 
     def make_room(self, home: bytes | None) -> None:
-        own = [report.code for report in self.by_code.values() if report.home == home]
-        if home is not None and len(own) > MAX_EACH:
-            self.forget({own[0]})
+        own = [report.code for report in self.by_code.values() if report.reporter_network == home]
+        if home is not None and len(own) > MAX_PER_NETWORK:
+            self.remove({own[0]})
 
-    def fresh(self) -> str:
+    def new_code(self) -> str:
         """A code that is not in use, such as K7Q2-M9XD."""
         while True:
-            code = "-".join("".join(self.letter() for _ in range(4)) for _ in range(2))
+            code = "-".join("".join(self.random_letter() for _ in range(4)) for _ in range(2))
             if code not in self.by_code:
                 return code
 
-    def find(self, code: str, now: float) -> Report | None:
+    def lookup(self, code: str, now: float) -> FiledReport | None:
         self.expire(now)
         return self.by_code.get(code.strip().upper())
 
-    def list(self, now: float) -> Iterator[Report]:
+    def all(self, now: float) -> Iterator[FiledReport]:
         self.expire(now)
         return iter(self.by_code.values())
 
@@ -78,17 +78,17 @@ class Reports:
         """Forget what is old, and the oldest where there are too many."""
         gone: set[str] = set()
         for report in list(self.by_code.values()):
-            if report.at + KEPT_SECONDS > now and len(self.by_code) - len(gone) <= MAX_REPORTS:
+            if report.time + KEPT_SECONDS > now and len(self.by_code) - len(gone) <= MAX_REPORTS:
                 break
             gone.add(report.code)
         if gone:
-            self.forget(gone)
+            self.remove(gone)
 
-    def forget(self, codes: set[str]) -> None:
+    def remove(self, codes: set[str]) -> None:
         self.by_code = {code: report for code, report in self.by_code.items() if code not in codes}
         self.by_call = {key: code for key, code in self.by_call.items() if code not in codes}
 
 
-def home_of(address: Address | None) -> bytes | None:
+def network_key(address: Address | None) -> bytes | None:
     """What one household holds of the address space: an IPv4 address, or a /64 of IPv6."""
     return address.packed[:8] if address is not None else None

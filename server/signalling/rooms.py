@@ -1,4 +1,4 @@
-"""Two seats and what may pass between them: a table of message type and state; everything else is refused."""
+"""One call, and what may pass between its participants: a table of message types and states."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
+from server.signalling.effects import DropPicture, Effect, SendTo
 from server.signalling.messages import (
     Answer,
     Candidate,
@@ -18,38 +19,38 @@ from server.signalling.messages import (
     PictureAck,
     PictureCancel,
     Text,
-    error,
-    relay,
-    say,
+    encode,
+    encode_error,
+    encode_for_partner,
 )
 from server.signalling.pictures import PictureError, Transfer
 from server.signalling.sdp import (
     MAX_CANDIDATES,
     SdpError,
-    check,
     check_candidate,
+    check_sdp,
     relay_candidate,
     relay_only,
 )
 
 
-class State(Enum):
-    """How far the description of the call has come, as one seat sees it."""
+class Negotiation(Enum):
+    """How far offers and answers have come, as one participant sees it (RFC 3264)."""
 
-    NEW = "no offer has passed yet"
-    ASKED = "the partner's offer waits for an answer"
-    OPEN = "an offer of one's own is out, or all are answered"
+    NEW = "no offer has passed"
+    REMOTE_OFFER = "the partner's offer waits for my answer"
+    OPEN = "my own offer is out, or all offers are answered"
 
 
-ALWAYS = frozenset(State)
-BEGUN = frozenset({State.ASKED, State.OPEN})
+ALWAYS = frozenset(Negotiation)
+AFTER_FIRST_OFFER = frozenset({Negotiation.REMOTE_OFFER, Negotiation.OPEN})
 
-# Message type -> the states of the sender's seat in which it may pass.
-PASSES: Mapping[type, frozenset[State]] = {
+# Message type -> the states of its sender in which it may pass.
+PASSES: Mapping[type, frozenset[Negotiation]] = {
     Offer: ALWAYS,
-    Answer: frozenset({State.ASKED}),
-    Candidate: BEGUN,
-    Connected: BEGUN,
+    Answer: frozenset({Negotiation.REMOTE_OFFER}),
+    Candidate: AFTER_FIRST_OFFER,
+    Connected: AFTER_FIRST_OFFER,
     Text: ALWAYS,
     Picture: ALWAYS,
     PictureAck: ALWAYS,
@@ -59,10 +60,10 @@ PASSES: Mapping[type, frozenset[State]] = {
 
 
 class Ending(NamedTuple):
-    """What the partner, and who caused it, are told about an end (None: nothing)."""
+    """The reasons that are sent at the end: to the partner, and to who ended the call (None: nothing)."""
 
     partner: str
-    mover: str | None = None
+    own: str | None = None
 
 
 ENDINGS: Mapping[str, Ending] = {
@@ -75,152 +76,142 @@ ENDINGS: Mapping[str, Ending] = {
 }
 
 
-class Out(NamedTuple):
-    """Something for one seat. `picture` is the number of the picture that a chunk belongs to."""
+class Participant:
+    """One of the two visitors, and what it has sent so far."""
 
-    seat: int
-    data: str | bytes
-    picture: int | None = None
-
-
-class Forget(NamedTuple):
-    """What waits of this picture for this seat is not to be sent any more."""
-
-    seat: int
-    picture: int
-
-
-Outcome = list[Out | Forget]
-
-
-class Seat:
-    """One of the two: whose it is, and what it has said."""
-
-    __slots__ = ("candidates", "connected", "refused", "sending", "state", "visitor")
+    __slots__ = ("cancelled", "candidates", "connected", "negotiation", "transfer", "visitor")
 
     def __init__(self, visitor: str) -> None:
         self.visitor = visitor
-        self.state = State.NEW
+        self.negotiation = Negotiation.NEW
         self.candidates = 0
         self.connected = False
-        self.sending: Transfer | None = None
-        self.refused = -1  # the picture last cancelled: its late chunks are no mistake
+        self.transfer: Transfer | None = None  # the picture that it is sending
+        self.cancelled = -1  # the last picture that was cancelled: its late chunks are not an error
 
 
 class Room:
-    """One call. `hidden`: only relayed paths, and no address of one reaches the other."""
+    """One call. `hidden`: only relayed paths are used, and neither browser learns the other's address."""
 
     def __init__(self, call: str, visitors: tuple[str, str], *, hidden: bool, now: float) -> None:
         self.call = call
-        self.seats = (Seat(visitors[0]), Seat(visitors[1]))
+        self.participants = (Participant(visitors[0]), Participant(visitors[1]))
         self.hidden = hidden
-        self.since = now
+        self.started = now
 
-    def seat_of(self, visitor: str) -> int:
-        return 0 if self.seats[0].visitor == visitor else 1
+    def sides(self, visitor: str) -> tuple[Participant, Participant]:
+        """The visitor itself, then its partner."""
+        first, second = self.participants
+        return (first, second) if first.visitor == visitor else (second, first)
 
     def partner_of(self, visitor: str) -> str:
-        return self.seats[1 - self.seat_of(visitor)].visitor
+        return self.sides(visitor)[1].visitor
 
-    def receive(self, seat: int, message: InCall | Chunk) -> Outcome:
-        """What follows from a message of one seat. Raises MessageError with the code for its sender."""
-        kind = type(message)
-        if self.seats[seat].state not in PASSES.get(kind, ()):
+    def receive(self, visitor: str, message: InCall | Chunk) -> list[Effect]:
+        """What follows from a message of one visitor. Raises MessageError with the code for its sender."""
+        kind, (mine, theirs) = type(message), self.sides(visitor)
+        if mine.negotiation not in PASSES.get(kind, ()):
             raise MessageError("wrong_state", getattr(message, "id", None))
         try:
-            return RECEIVERS[kind](self, seat, message)
+            return HANDLERS[kind](self, mine, theirs, message)
         except SdpError as wrong:
             raise MessageError(wrong.code, getattr(message, "id", None)) from None
         except PictureError as wrong:
-            return [Out(seat, error(wrong.code)), *self.refuse(seat)]
+            return [SendTo(visitor, encode_error(wrong.code)), *self.cancel_picture(visitor)]
 
-    def description(self, seat: int, message: Offer | Answer) -> Outcome:
-        check(message.sdp)
-        mine, theirs = self.seats[seat], self.seats[1 - seat]
+    def on_description(self, mine: Participant, theirs: Participant, message: Offer | Answer) -> list[Effect]:
+        check_sdp(message.sdp)
         mine.candidates = 0
-        mine.state = State.OPEN
-        theirs.state = State.ASKED if isinstance(message, Offer) else State.OPEN
+        mine.negotiation = Negotiation.OPEN
+        theirs.negotiation = Negotiation.REMOTE_OFFER if isinstance(message, Offer) else Negotiation.OPEN
         sdp = relay_only(message.sdp) if self.hidden else message.sdp
-        return [Out(1 - seat, relay(message, sdp=sdp))]
+        return [SendTo(theirs.visitor, encode_for_partner(message, sdp=sdp))]
 
-    def candidate(self, seat: int, message: Candidate) -> Outcome:
+    def on_candidate(self, mine: Participant, theirs: Participant, message: Candidate) -> list[Effect]:
         if message.candidate is None:
-            return [Out(1 - seat, relay(message))]
-        check_candidate(message.candidate["candidate"])
-        self.seats[seat].candidates += 1
-        if self.seats[seat].candidates > MAX_CANDIDATES:
+            return [SendTo(theirs.visitor, encode_for_partner(message))]
+        line = message.candidate["candidate"]
+        check_candidate(line)
+        mine.candidates += 1
+        if mine.candidates > MAX_CANDIDATES:
             raise MessageError("bad_candidate", message.id)
-        if not self.hidden:
-            return [Out(1 - seat, relay(message))]
-        line = relay_candidate(message.candidate["candidate"])
+        if self.hidden:
+            line = relay_candidate(line)
         if line is None:
             return []
-        return [Out(1 - seat, relay(message, candidate={**message.candidate, "candidate": line}))]
+        changed = {**message.candidate, "candidate": line}
+        return [SendTo(theirs.visitor, encode_for_partner(message, candidate=changed))]
 
-    def text(self, seat: int, message: Text) -> Outcome:
-        return [Out(1 - seat, relay(message)), Out(seat, say("sent", id=message.id))]
+    def on_text(self, mine: Participant, theirs: Participant, message: Text) -> list[Effect]:
+        return [
+            SendTo(theirs.visitor, encode_for_partner(message)),
+            SendTo(mine.visitor, encode("sent", id=message.id)),
+        ]
 
-    def connected(self, seat: int, message: Connected) -> Outcome:
+    def on_connected(self, mine: Participant, theirs: Participant, message: Connected) -> list[Effect]:
         return []
 
-    def picture(self, seat: int, message: Picture) -> Outcome:
-        if self.seats[seat].sending is not None:
+    def on_picture(self, mine: Participant, theirs: Participant, message: Picture) -> list[Effect]:
+        if mine.transfer is not None:
             raise MessageError("bad_picture", message.id)
-        self.seats[seat].sending = Transfer(message.picture, message.size, message.mime)
-        return [Out(1 - seat, relay(message))]
+        mine.transfer = Transfer(message.picture, message.size, message.mime)
+        return [SendTo(theirs.visitor, encode_for_partner(message))]
 
-    def chunk(self, seat: int, chunk: Chunk) -> Outcome:
-        mine = self.seats[seat]
-        if mine.sending is None or mine.sending.number != chunk.picture:
-            if mine.refused == chunk.picture:
+    def on_chunk(self, mine: Participant, theirs: Participant, chunk: Chunk) -> list[Effect]:
+        if mine.transfer is None or mine.transfer.number != chunk.picture:
+            if mine.cancelled == chunk.picture:
                 return []
             raise MessageError("bad_picture")
-        mine.sending.take(chunk.data)
-        return [Out(1 - seat, chunk.frame, chunk.picture)]
+        mine.transfer.add_chunk(chunk.data)
+        return [SendTo(theirs.visitor, chunk.frame, chunk.picture)]
 
-    def acknowledged(self, seat: int, message: PictureAck) -> Outcome:
-        theirs = self.seats[1 - seat]
-        transfer = theirs.sending
+    def on_picture_ack(self, mine: Participant, theirs: Participant, message: PictureAck) -> list[Effect]:
+        transfer = theirs.transfer
         if transfer is None or transfer.number != message.picture or not transfer.acknowledge(message.bytes):
-            return []  # of a picture that was cancelled meanwhile, or said twice
-        if transfer.done:
-            theirs.sending = None
-        return [Out(1 - seat, relay(message))]
+            return []  # the picture was cancelled meanwhile, or this was acknowledged before
+        if transfer.is_complete:
+            theirs.transfer = None
+        return [SendTo(theirs.visitor, encode_for_partner(message))]
 
-    def cancelled(self, seat: int, message: PictureCancel) -> Outcome:
-        """Either side may stop a picture; a number that both use means the sender's own."""
-        for sender in (seat, 1 - seat):
-            transfer = self.seats[sender].sending
+    def on_picture_cancel(
+        self, mine: Participant, theirs: Participant, message: PictureCancel
+    ) -> list[Effect]:
+        """Either side may stop a picture. If both send one with this number, the sender's own is meant."""
+        for sender, receiver in ((mine, theirs), (theirs, mine)):
+            transfer = sender.transfer
             if transfer is not None and transfer.number == message.picture:
-                self.stop(sender)
-                return [Forget(1 - sender, message.picture), Out(1 - seat, relay(message))]
+                end_transfer(sender)
+                drop = DropPicture(receiver.visitor, message.picture)
+                return [drop, SendTo(theirs.visitor, encode_for_partner(message))]
         return []
 
-    def stop(self, sender: int) -> int | None:
-        """Forget the picture that a seat is sending; its number."""
-        seat = self.seats[sender]
-        if seat.sending is None:
-            return None
-        seat.refused, seat.sending = seat.sending.number, None
-        return seat.refused
-
-    def refuse(self, sender: int) -> Outcome:
-        """Cancel, on both sides, the picture that a seat is sending."""
-        number = self.stop(sender)
+    def cancel_picture(self, visitor: str) -> list[Effect]:
+        """Cancel, on both sides, the picture that a visitor is sending."""
+        sender, receiver = self.sides(visitor)
+        number = end_transfer(sender)
         if number is None:
             return []
-        word = say("picture-cancel", **{"from": "partner"}, call=self.call, picture=number)
-        return [Forget(1 - sender, number), Out(sender, word), Out(1 - sender, word)]
+        word = encode("picture-cancel", **{"from": "partner"}, call=self.call, picture=number)
+        drop = DropPicture(receiver.visitor, number)
+        return [drop, SendTo(sender.visitor, word), SendTo(receiver.visitor, word)]
 
 
-RECEIVERS: Mapping[type, Callable[..., Outcome]] = {
-    Offer: Room.description,
-    Answer: Room.description,
-    Candidate: Room.candidate,
-    Connected: Room.connected,
-    Text: Room.text,
-    Picture: Room.picture,
-    PictureAck: Room.acknowledged,
-    PictureCancel: Room.cancelled,
-    Chunk: Room.chunk,
+def end_transfer(sender: Participant) -> int | None:
+    """Forget the picture that a participant is sending, and return its number."""
+    if sender.transfer is None:
+        return None
+    sender.cancelled, sender.transfer = sender.transfer.number, None
+    return sender.cancelled
+
+
+HANDLERS: Mapping[type, Callable[..., list[Effect]]] = {
+    Offer: Room.on_description,
+    Answer: Room.on_description,
+    Candidate: Room.on_candidate,
+    Connected: Room.on_connected,
+    Text: Room.on_text,
+    Picture: Room.on_picture,
+    PictureAck: Room.on_picture_ack,
+    PictureCancel: Room.on_picture_cancel,
+    Chunk: Room.on_chunk,
 }

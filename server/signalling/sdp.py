@@ -8,17 +8,19 @@ from collections.abc import Iterator
 MAX_LINES = 1_024  # two people's sound and a data channel take some 150; each is looked at several times
 MAX_CANDIDATES = 64  # each is a connectivity check that the partner's browser makes
 PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"})  # encrypted with DTLS; nothing else is WebRTC
-NOWHERE = "0.0.0.0"  # noqa: S104  # an address that says nothing (RFC 8839 §5.1), not one to bind
-NO_PORT = 9
+HIDDEN_ADDRESS = "0.0.0.0"  # noqa: S104  # an address that says nothing (RFC 8839 §5.1), not one to bind
+HIDDEN_PORT = 9
 
 LINE = re.compile(r"[a-z]=[^\x00-\x1f\x7f]*")
-EXACT = {  # lines that browsers read leniently have one form here, so that none hides what it says
+STRICT_LINES = {  # lines that browsers read leniently have one form here, so that none hides what it says
     "a": re.compile(r"a=[!#-'*+.0-9A-Z^-~-]+(?::.*)?"),  # RFC 8866 §9: a name is a token
     "c": re.compile(r"c=IN IP[46] [0-9A-Za-z.:-]+(?:/[0-9/]+)?"),
     "o": re.compile(r"o=\S+ [0-9]+ [0-9]+ IN IP[46] [0-9A-Za-z.:-]+"),
 }
-TELLING = frozenset({"remote-candidates", "source-filter", "alt"})  # attributes that hold addresses
-SPEAKING = ("i=", "u=", "e=", "p=")  # free text and ways to reach somebody; no browser writes them
+ATTRIBUTES_WITH_ADDRESSES = frozenset(
+    {"remote-candidates", "source-filter", "alt"}
+)  # attributes that hold addresses
+CONTACT_LINES = ("i=", "u=", "e=", "p=")  # free text and ways to reach somebody; no browser writes them
 MEDIA = re.compile(r"m=[a-z]+ ([0-9]{1,5})(?:/[0-9]+)? (\S+) [^\x00-\x1f]+")
 FINGERPRINT = re.compile(
     r"a=fingerprint:(?:sha-256 (?:[0-9a-f]{2}:){31}|sha-384 (?:[0-9a-f]{2}:){47}"
@@ -30,7 +32,7 @@ CANDIDATE = re.compile(
     r"([0-9A-Za-z.:-]{1,253}) ([0-9]{1,5}) typ (host|srflx|prflx|relay)((?: [!-~]{1,256} [!-~]{1,256})*) ?"
 )
 RELATED = re.compile(r" (raddr|rport) [!-~]+", re.IGNORECASE)
-LITERAL = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")  # an address of digits, and no name
+IP_LITERAL = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")  # an address of digits, and no name
 
 
 class SdpError(Exception):
@@ -41,12 +43,12 @@ class SdpError(Exception):
         self.code = code
 
 
-def check(sdp: str) -> None:
+def check_sdp(sdp: str) -> None:
     """Refuse what would make a call without encryption, or a flood of checks. Raises SdpError."""
     if sdp.count("\n") > MAX_LINES:
         raise SdpError("bad_sdp")
-    lines = list(split(sdp))
-    if lines[:1] != ["v=0"] or not check_media(lines):
+    lines = list(split_lines(sdp))
+    if lines[:1] != ["v=0"] or not is_encrypted(lines):
         raise SdpError("bad_sdp")
     if any(line.lower().startswith("a=crypto") for line in lines):  # RFC 8827 §6.5: no SDES
         raise SdpError("bad_sdp")
@@ -55,19 +57,19 @@ def check(sdp: str) -> None:
         raise SdpError("bad_sdp")
 
 
-def split(sdp: str) -> Iterator[str]:
+def split_lines(sdp: str) -> Iterator[str]:
     """The lines. What a browser might cut differently is refused: a lone CR, NUL, indented lines."""
     for line in sdp.removesuffix("\n").split("\n"):
         bare = line.removesuffix("\r")
-        if bare and not (LINE.fullmatch(bare) and EXACT.get(bare[0], LINE).fullmatch(bare)):
+        if bare and not (LINE.fullmatch(bare) and STRICT_LINES.get(bare[0], LINE).fullmatch(bare)):
             raise SdpError("bad_sdp")
         if bare:
             yield bare
 
 
-def check_media(lines: list[str]) -> bool:
+def is_encrypted(lines: list[str]) -> bool:
     """Every m-line speaks an encrypted protocol and has the one fingerprint (RFC 8827 §6.5)."""
-    sections = list(cut(lines))
+    sections = list(split_sections(lines))
     everywhere = fingerprints(sections[0])
     seen: set[str] = everywhere or set()
     for section in sections[1:]:
@@ -82,7 +84,7 @@ def check_media(lines: list[str]) -> bool:
     return len(seen) == 1
 
 
-def cut(lines: list[str]) -> Iterator[list[str]]:
+def split_sections(lines: list[str]) -> Iterator[list[str]]:
     """The session's lines, then those of each m-line."""
     starts = [index for index, line in enumerate(lines) if line.startswith("m=")]
     for start, end in zip([0, *starts], [*starts, len(lines)], strict=True):
@@ -97,22 +99,22 @@ def fingerprints(section: list[str]) -> set[str] | None:
 
 def relay_only(sdp: str) -> str:
     """The same description with no address of its sender in it."""
-    return "".join(f"{line}\r\n" for line in map(hide, split(sdp)) if line is not None)
+    return "".join(f"{line}\r\n" for line in map(hide_address, split_lines(sdp)) if line is not None)
 
 
-def hide(line: str) -> str | None:
+def hide_address(line: str) -> str | None:
     """One line without its sender's address; None: the whole line goes."""
     name = line[2:].partition(":")[0].lower() if line.startswith("a=") else ""
     if name == "candidate":
         hidden = relay_candidate(line)
         return hidden and f"a={hidden}"
-    if name in TELLING or line.startswith(SPEAKING):
+    if name in ATTRIBUTES_WITH_ADDRESSES or line.startswith(CONTACT_LINES):
         return None
     if name == "rtcp":
-        return f"a=rtcp:{NO_PORT} IN IP4 {NOWHERE}"
+        return f"a=rtcp:{HIDDEN_PORT} IN IP4 {HIDDEN_ADDRESS}"
     if line.startswith(("o=", "c=")):
-        return CONNECTION.sub(f"IN IP4 {NOWHERE}", line)
-    return re.sub(r"^(m=[a-z]+) [1-9][0-9]*", rf"\1 {NO_PORT}", line)
+        return CONNECTION.sub(f"IN IP4 {HIDDEN_ADDRESS}", line)
+    return re.sub(r"^(m=[a-z]+) [1-9][0-9]*", rf"\1 {HIDDEN_PORT}", line)
 
 
 def check_candidate(line: str) -> None:
@@ -126,7 +128,9 @@ def relay_candidate(line: str) -> str | None:
     if not line:
         return line
     found = CANDIDATE.fullmatch(line)
-    if found is None or found[4] != "relay" or not LITERAL.fullmatch(found[2]):
+    if found is None or found[4] != "relay" or not IP_LITERAL.fullmatch(found[2]):
         return None
     start, address, port, _, rest = found.groups()
-    return f"{start}{address} {port} typ relay raddr {NOWHERE} rport {NO_PORT}{RELATED.sub('', rest)}"
+    return (
+        f"{start}{address} {port} typ relay raddr {HIDDEN_ADDRESS} rport {HIDDEN_PORT}{RELATED.sub('', rest)}"
+    )

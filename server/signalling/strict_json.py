@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 
 MAX_BRACKETS = 16  # a message has four at most; the stack of the parser is finite, and so is its time
 MAX_DIGITS = 17  # a sign and 2^53; int() of thousands of digits is slow
-MAX_BARE = 2_048  # characters outside strings: a wish has 250 commas; brackets without end only cost time
+MAX_OUTSIDE_STRINGS = (
+    2_048  # characters outside strings: a wish has 250 commas; brackets without end only cost time
+)
 # A string is taken whole even where it never ends: searching on inside it would take quadratic time.
 STRINGS = re.compile(r'"(?:[^"\\]|\\.?)*+"?', re.DOTALL)
 
@@ -23,12 +25,12 @@ def parse_object(frame: str | bytes) -> dict[str, Any]:
     try:
         text = frame if isinstance(frame, str) else frame.decode()
         bare = STRINGS.sub("", text)
-        if len(bare) > MAX_BARE or bare.count("[") + bare.count("{") > MAX_BRACKETS:
+        if len(bare) > MAX_OUTSIDE_STRINGS or bare.count("[") + bare.count("{") > MAX_BRACKETS:
             raise Malformed
         value = json.loads(
             text,
-            object_pairs_hook=once_each,
-            parse_constant=refuse,
+            object_pairs_hook=unique_keys,
+            parse_constant=reject_constant,
             parse_int=short_int,
             parse_float=finite,
         )
@@ -41,14 +43,14 @@ def parse_object(frame: str | bytes) -> dict[str, Any]:
     return value
 
 
-def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise Malformed
     return value
 
 
-def refuse(word: str) -> NoReturn:
+def reject_constant(word: str) -> NoReturn:
     raise Malformed(word)
 
 
@@ -80,7 +82,7 @@ def text(low: int, high: int, pattern: str = "") -> Check:
     return check
 
 
-def number(low: int, high: int) -> Check:
+def integer(low: int, high: int) -> Check:
     def check(value: Any) -> int:
         if type(value) is not int or not low <= value <= high:
             raise Malformed
@@ -98,11 +100,11 @@ def one_of(*words: str) -> Check:
     return check
 
 
-def flag(value: Any) -> bool:
+def boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise Malformed
     return value
 
 
-def maybe(check: Check) -> Check:
+def optional(check: Check) -> Check:
     return lambda value: None if value is None else check(value)

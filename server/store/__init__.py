@@ -1,4 +1,4 @@
-"""What outlives a restart: the ban list and the call log. Times are seconds since 1970."""
+"""What outlives a restart: the ban list and the call log. All times are seconds since 1970."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 Network = IPv4Network | IPv6Network
 
 
-class StateError(Exception):
-    """What is kept cannot be read or written; the text says where and why."""
+class StoreError(Exception):
+    """The store cannot be read or written. The text says where and why."""
 
 
 class Ban(NamedTuple):
-    """A network that is kept out. `until` None: until somebody lifts it."""
+    """A banned network. `until` None: until an operator lifts the ban."""
 
     network: Network
     since: int
@@ -22,35 +22,102 @@ class Ban(NamedTuple):
 
 
 class Call(NamedTuple):
-    """That a call happened: when it began, how long it was."""
+    """One row of the call log: when a call began, and how many seconds it was."""
 
     start: int
     seconds: int
 
 
-class State(Protocol):
-    """Every verb may raise StateError."""
+class Store(Protocol):
+    """The ban list and the call log of one service, which several processes may use at once.
+
+    Open one with `server.store.sqlite.open_store`. Every method may raise StoreError.
+    """
 
     def add_ban(self, ban: Ban) -> None:
-        """Keep it; another one for the same network is replaced."""
+        """Store a ban. It replaces an older ban of the same network.
+
+        Args:
+            ban: The network, the times and the reason.
+
+        Raises:
+            StoreError: Nothing was stored.
+        """
         ...
 
     def remove_ban(self, network: Network) -> bool:
-        """False: there was none."""
+        """Delete a ban, so that no file holds it any more.
+
+        Args:
+            network: Exactly the network that was banned.
+
+        Returns:
+            Whether there was such a ban.
+
+        Raises:
+            StoreError: The ban may still be there.
+        """
         ...
 
-    def bans(self) -> list[Ban]: ...
+    def bans(self) -> list[Ban]:
+        """List all bans.
 
-    def add_call(self, call: Call) -> None: ...
+        Returns:
+            The bans, oldest first. Some may have ended.
 
-    def calls(self) -> list[Call]: ...
+        Raises:
+            StoreError: They cannot be read.
+        """
+        ...
+
+    def add_call(self, call: Call) -> None:
+        """Store a row of the call log.
+
+        Args:
+            call: Its start and length.
+
+        Raises:
+            StoreError: Nothing was stored.
+        """
+        ...
+
+    def calls(self) -> list[Call]:
+        """List the call log.
+
+        Returns:
+            The rows, oldest first.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        ...
 
     def version(self) -> int:
-        """Another number than before whenever another process has changed something."""
+        """Say whether another process has changed something.
+
+        Returns:
+            A number. It differs from the last one if another process has written since.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
         ...
 
-    def forget(self, *, calls_before: int, bans_until: int) -> int:
-        """Delete calls that began before and bans that ended until, so that no file holds them any more."""
+    def delete_expired(self, *, calls_before: int, bans_until: int) -> int:
+        """Delete old calls and ended bans, so that no file holds them any more.
+
+        Args:
+            calls_before: Calls that began before this second are deleted.
+            bans_until: Bans that ended at this second or before are deleted.
+
+        Returns:
+            How many rows were deleted.
+
+        Raises:
+            StoreError: Some of them may still be there.
+        """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the store. No method may be called afterwards."""
+        ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from server.store import Ban, Network, State
+from server.store import Ban, Network, Store
 
 Address = IPv4Address | IPv6Address
 
@@ -35,16 +35,16 @@ def household(address: Address) -> Network:
 
 
 class Bans:
-    """The list, kept in memory beside the state so that asking is cheap. Times are seconds since 1970."""
+    """The list, kept in memory beside the store so that asking is cheap. Times are seconds since 1970."""
 
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self.version = state.version()
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.version = store.version()
         self.load()
 
     def load(self) -> None:
         index: dict[tuple[int, int], dict[int, int | None]] = {}
-        for ban in self.state.bans():
+        for ban in self.store.bans():
             network = ban.network
             shift = network.max_prefixlen - network.prefixlen
             index.setdefault((network.version, shift), {})[int(network.network_address) >> shift] = ban.until
@@ -55,7 +55,7 @@ class Bans:
 
     def refresh(self) -> bool:
         """Read the list again if another process has changed it; whether it did."""
-        version = self.state.version()
+        version = self.store.version()
         changed = version != self.version
         if changed:
             self.load()
@@ -78,15 +78,15 @@ class Bans:
         """Keep out a network for so many seconds; None: until it is lifted."""
         until = None if seconds is None else int(wall) + seconds
         ban = Ban(network, int(wall), until, " ".join(reason.split())[:MAX_REASON])
-        self.state.add_ban(ban)
+        self.store.add_ban(ban)
         self.load()
         return ban
 
     def remove(self, network: Network) -> bool:
-        removed = self.state.remove_ban(network)
+        removed = self.store.remove_ban(network)
         self.load()
         return removed
 
     def list(self, wall: float) -> list[Ban]:
         """Those in force."""
-        return [ban for ban in self.state.bans() if ban.until is None or ban.until > wall]
+        return [ban for ban in self.store.bans() if ban.until is None or ban.until > wall]

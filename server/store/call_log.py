@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from server.store import Call, State
+from server.store import Call, Store
 
 DAY = 86_400
 PURGE_SECONDS = 3_600  # how often what is old is deleted
-EARLY = 2 * PURGE_SECONDS  # rows go this much before their time is over, so that none outlives it
+MARGIN = 2 * PURGE_SECONDS  # rows go this much before their time is over, so that none outlives it
 
 
 class CallLog:
     """Keeps rows for so many days; 0 keeps none. Times are seconds since 1970."""
 
-    def __init__(self, state: State, days: int) -> None:
-        self.state = state
+    def __init__(self, store: Store, days: int) -> None:
+        self.store = store
         self.days = days
 
-    def note(self, start: float, seconds: float) -> None:
+    def add(self, start: float, seconds: float) -> None:
         if self.days:
-            self.state.add_call(Call(int(start), round(seconds)))
+            self.store.add_call(Call(int(start), round(seconds)))
 
-    def oldest(self, wall: float) -> int:
+    def cutoff(self, wall: float) -> int:
         """Calls that began before are to be forgotten."""
-        return int(wall) - self.days * DAY + EARLY if self.days else int(wall) + DAY
+        return int(wall) - self.days * DAY + MARGIN if self.days else int(wall) + DAY
 
 
-def purge(state: State, log: CallLog, wall: float) -> int:
+def delete_expired(store: Store, log: CallLog, wall: float) -> int:
     """Delete old calls and ended bans; how many rows went."""
-    return state.forget(calls_before=log.oldest(wall), bans_until=int(wall))
+    return store.delete_expired(calls_before=log.cutoff(wall), bans_until=int(wall))

@@ -57,12 +57,12 @@ def check_file(path: Path) -> None:
         raise GeoError(f"{path}: this is no file; name an MMDB file, or the folder of tor-geoipdb's two")
 
 
-def known(code: object) -> str | None:
+def country_code(code: object) -> str | None:
     """A country's code; the files also hold ??, EU, AP and the like, which are none."""
     return code.lower() if isinstance(code, str) and code.lower() in NAMES else None
 
 
-class Ranges(NamedTuple):
+class CountryRanges(NamedTuple):
     """Sorted ranges of addresses of one width, each address as its bytes, all in three blobs."""
 
     width: int
@@ -70,13 +70,13 @@ class Ranges(NamedTuple):
     ends: bytes
     codes: bytes
 
-    def find(self, packed: bytes) -> str | None:
-        row = bisect_right(range(len(self.codes) // 2), packed, key=self.start) - 1
+    def lookup(self, packed: bytes) -> str | None:
+        row = bisect_right(range(len(self.codes) // 2), packed, key=self.start_of) - 1
         if row < 0 or packed > self.ends[row * self.width : (row + 1) * self.width]:
             return None
-        return known(self.codes[2 * row : 2 * row + 2].decode("ascii"))
+        return country_code(self.codes[2 * row : 2 * row + 2].decode("ascii"))
 
-    def start(self, row: int) -> bytes:
+    def start_of(self, row: int) -> bytes:
         return self.starts[row * self.width : (row + 1) * self.width]
 
 
@@ -92,16 +92,16 @@ class TextFiles:
         self.credit = credit_of(headers)
 
     def country(self, address: Address) -> str | None:
-        return self.ranges[len(address.packed)].find(address.packed)
+        return self.ranges[len(address.packed)].lookup(address.packed)
 
 
-def read_ranges(path: Path, width: int, headers: dict[str, str]) -> Ranges:
+def read_ranges(path: Path, width: int, headers: dict[str, str]) -> CountryRanges:
     check_file(path)
     starts, ends, codes = bytearray(), bytearray(), bytearray()
     with path.open(encoding="ascii", errors="replace") as lines:
-        for number, (first, last, code) in rows(path, lines, headers):
+        for number, (first, last, code) in parse_rows(path, lines, headers):
             try:
-                low, high = pack(first, width), pack(last, width)
+                low, high = packed_address(first, width), packed_address(last, width)
                 codes += code.encode("ascii") if len(code) == 2 else b"??"
             except (ValueError, OverflowError, OSError):
                 raise GeoError(f"{path}:{number}: this is no range of addresses") from None
@@ -111,10 +111,10 @@ def read_ranges(path: Path, width: int, headers: dict[str, str]) -> Ranges:
             ends += high
     if not codes:
         raise GeoError(f"{path}: there is no range in this file; install tor-geoipdb's again")
-    return Ranges(width, bytes(starts), bytes(ends), bytes(codes))
+    return CountryRanges(width, bytes(starts), bytes(ends), bytes(codes))
 
 
-def rows(
+def parse_rows(
     path: Path, lines: Iterator[str], headers: dict[str, str]
 ) -> Iterator[tuple[int, tuple[str, str, str]]]:
     """The numbered rows; what the header says goes into `headers`."""
@@ -131,7 +131,7 @@ def rows(
             yield number, (parts[0], parts[1], parts[2])
 
 
-def pack(text: str, width: int) -> bytes:
+def packed_address(text: str, width: int) -> bytes:
     return int(text).to_bytes(4, "big") if width == 4 else inet_pton(AF_INET6, text)
 
 
@@ -160,7 +160,7 @@ class Mmdb:
 
     def country(self, address: Address) -> str | None:
         try:
-            return known(code_in(self.reader.get(address)))
+            return country_code(code_in(self.reader.get(address)))
         except (maxminddb.InvalidDatabaseError, ValueError):  # damaged here, or IPv6 in a file of IPv4
             return None
 

@@ -1,4 +1,4 @@
-"""The state of one machine: a SQLite file that keeps no trace of what was deleted from it."""
+"""The store as a SQLite file, which keeps no trace of what was deleted from it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from server.store import Ban, Call, Network, StateError
+from server.store import Ban, Call, Network, Store, StoreError
 
 FILE = "calln.sqlite3"
-PATIENCE = 2.0  # seconds to wait while another process writes
+BUSY_SECONDS = 2.0  # to wait while another process writes
 
-# Without secure_delete a deleted row stays readable in the file; without the WAL's truncation, beside it.
+# Without secure_delete a deleted row stays readable in the file; without truncate(), in the write-ahead log.
 PRAGMAS = ("journal_mode = WAL", "secure_delete = ON", "synchronous = NORMAL", "trusted_schema = OFF")
 TABLES = (
     "CREATE TABLE IF NOT EXISTS bans"
@@ -24,43 +24,64 @@ TABLES = (
 )
 
 
-class Embedded:
-    """One connection to the file; readable by its owner only."""
+def open_store(folder: Path, *, create: bool = True) -> Store:
+    """Open the store of a service: the one place that knows which kind of store is in use.
+
+    Args:
+        folder: `site.state_dir`.
+        create: Whether to make a new store if there is none.
+
+    Returns:
+        The store.
+
+    Raises:
+        StoreError: It cannot be opened, or there is none and `create` is False.
+    """
+    if not create and not (folder / FILE).exists():
+        raise StoreError(
+            f"{folder / FILE}: there is no ban list; point site.state_dir (--config) at the server's folder, "
+            "or start calln serve once, which makes it"
+        )
+    return SqliteStore(folder)
+
+
+class SqliteStore:
+    """A Store: one connection to the file, which only its owner may read."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        with self.errors():
+        with self.store_errors():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            self.database = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
+            self.database = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
-            with self.errors():
+            with self.store_errors():
                 for pragma in PRAGMAS:
                     self.database.execute(f"PRAGMA {pragma}")
                 for table in TABLES:
                     self.database.execute(table)
             self.truncate()
-        except StateError:
+        except StoreError:
             self.database.close()
             raise
 
     @contextmanager
-    def errors(self) -> Iterator[None]:
+    def store_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StateError(f"{self.path}: {error}") from None
+            raise StoreError(f"{self.path}: {error}") from None
 
-    def rows(self, statement: str, *values: Any) -> list[Any]:
-        with self.errors():
+    def query(self, statement: str, *values: Any) -> list[Any]:
+        with self.store_errors():
             return self.database.execute(statement, values).fetchall()
 
-    def change(self, statement: str, *values: Any) -> int:
-        with self.errors():
+    def execute(self, statement: str, *values: Any) -> int:
+        with self.store_errors():
             return self.database.execute(statement, values).rowcount
 
     def add_ban(self, ban: Ban) -> None:
-        self.change(
+        self.execute(
             "INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?)",
             str(ban.network),
             ban.since,
@@ -69,32 +90,32 @@ class Embedded:
         )
 
     def remove_ban(self, network: Network) -> bool:
-        removed = self.change("DELETE FROM bans WHERE network = ?", str(network))
+        removed = self.execute("DELETE FROM bans WHERE network = ?", str(network))
         self.truncate()
         return removed > 0
 
     def bans(self) -> list[Ban]:
-        rows = self.rows("SELECT network, since, until, reason FROM bans ORDER BY since, network")
+        rows = self.query("SELECT network, since, until, reason FROM bans ORDER BY since, network")
         return [Ban(ip_network(network), since, until, reason) for network, since, until, reason in rows]
 
     def add_call(self, call: Call) -> None:
-        self.change("INSERT INTO calls VALUES (?, ?)", call.start, call.seconds)
+        self.execute("INSERT INTO calls VALUES (?, ?)", call.start, call.seconds)
 
     def calls(self) -> list[Call]:
-        return [Call(*row) for row in self.rows("SELECT start, seconds FROM calls ORDER BY start")]
+        return [Call(*row) for row in self.query("SELECT start, seconds FROM calls ORDER BY start")]
 
     def version(self) -> int:
-        return int(self.rows("PRAGMA data_version")[0][0])
+        return int(self.query("PRAGMA data_version")[0][0])
 
-    def forget(self, *, calls_before: int, bans_until: int) -> int:
-        gone = self.change("DELETE FROM calls WHERE start < ?", calls_before)
-        gone += self.change("DELETE FROM bans WHERE until <= ?", bans_until)
+    def delete_expired(self, *, calls_before: int, bans_until: int) -> int:
+        gone = self.execute("DELETE FROM calls WHERE start < ?", calls_before)
+        gone += self.execute("DELETE FROM bans WHERE until <= ?", bans_until)
         self.truncate()
         return gone
 
     def truncate(self) -> None:
-        """Empty the write-ahead log: it still holds the pages as they were."""
-        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Empty the write-ahead log: it still holds the deleted rows."""
+        self.query("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         self.database.close()

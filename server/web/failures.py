@@ -11,17 +11,19 @@ from typing import Any
 
 log = logging.getLogger("calln.server")
 
-PLACES = 4  # the innermost frames: enough to find it
-SELDOM = 60  # seconds between two lines of one kind: without descriptors left, accepting fails without end
+FRAMES = 4  # the innermost frames: enough to find it
+REPEAT_SECONDS = (
+    60  # seconds between two lines of one kind: without descriptors left, accepting fails without end
+)
 
 
 def log_failure(error: BaseException) -> None:
-    frames = traceback.extract_tb(error.__traceback__)[-PLACES:]
+    frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
     places = " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames))
     log.error("%s in %s", type(error).__name__, places)
 
 
-class Seldom:
+class ErrorHandler:
     """What the event loop calls for a failure that nobody caught; its own words may name sockets, and with
     them addresses. Of each kind one line a minute; the others are counted."""
 
@@ -36,7 +38,7 @@ class Seldom:
         if now < until:
             self.quiet[kind] = until, untold + 1
             return
-        self.quiet[kind] = now + SELDOM, 0
+        self.quiet[kind] = now + REPEAT_SECONDS, 0
         log_failure(error)
         if untold:
             log.error("%s: %d more were not told before", kind, untold)

@@ -14,99 +14,99 @@ from starlette.types import Scope
 from server.signalling.rates import Bucket, Rate
 from server.store import Network
 from server.store.bans import household
-from server.web.origins import client_of, header, is_allowed
+from server.web.origins import client_of, header, is_own_page
 from server.web.pages import Page
-from server.web.password import COOKIE_SECONDS, Lock
+from server.web.password import COOKIE_SECONDS, SitePassword
 
 COOKIE = "calln_entered"
 FIELD = "password"
-ENTRANCE = "/password"
+LOGIN_PATH = "/password"
 MAX_FORM = 4 << 10  # bytes: the longest password, each character as four escaped bytes, fits
 FORM_SECONDS = 10.0  # for the form's body: one that never comes would hold a connection
-GUESSES = Rate(0.1, 20)  # of one address, wrong ones: an office mistypes, and 8,640 a day find no password
+GUESS_RATE = Rate(0.1, 20)  # of one address, wrong ones: an office mistypes, and 8,640 a day find no password
 MAX_GUESSERS = 10_000  # addresses that are remembered; the one that guessed longest ago goes first
 
 WRONG, LATER = 403, 429
-TROUBLES = {
+LOGIN_ERRORS = {
     200: "",
     WRONG: "That is not the password. Capitals and small letters differ; spaces within it count.",
     LATER: "Too many wrong passwords came from your network. Wait a minute, then try again.",
 }
 
 
-class Porch:
+class PasswordLogin:
     """Before the page and the WebSocket. `lock` is the one of now: a reload brings another."""
 
     def __init__(
         self,
-        lock: Lock,
+        lock: SitePassword,
         texts: Mapping[int, str],
         origins: frozenset[str],
         proxies: Sequence[Network],
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
-        self.lock = lock
+        self.password = lock
         self.origins, self.proxies = origins, proxies
         self.clock, self.wall = clock, wall
         self.forms = {status: Page(text, status) for status, text in texts.items()}
-        self.guessers: dict[Network | None, Bucket] = {}
+        self.guess_limits: dict[Network | None, Bucket] = {}
 
-    def admits(self, scope: Scope) -> bool:
+    def is_logged_in(self, scope: Scope) -> bool:
         """Whether whoever asks has entered the password."""
         wall = self.wall()
-        return any(self.lock.is_signed(cookie, wall) for cookie in cookies(scope))
+        return any(self.password.accepts_cookie(cookie, wall) for cookie in cookie_values(scope))
 
-    def before(self, page: Page) -> list[BaseRoute]:
+    def routes(self, page: Page) -> list[BaseRoute]:
         """The page, for those who have entered."""
 
         async def front(request: Request) -> Response:
-            return await (page if self.admits(request.scope) else self.forms[200])(request)
+            return await (page if self.is_logged_in(request.scope) else self.forms[200])(request)
 
         return [
             Route("/", front),
-            Route(ENTRANCE, self.enter, methods=["POST"]),
-            Route(ENTRANCE, leads_back),
+            Route(LOGIN_PATH, self.submit, methods=["POST"]),
+            Route(LOGIN_PATH, redirect_to_page),
         ]
 
-    async def enter(self, request: Request) -> Response:
+    async def submit(self, request: Request) -> Response:
         """A guess. Only a page of ours may make one: another site's would spend its visitors' guesses."""
-        if not is_allowed(request.scope, self.origins):
+        if not is_own_page(request.scope, self.origins):
             return PlainTextResponse("This form is not one of this server's.\n", 403, {"connection": "close"})
         try:
             async with asyncio.timeout(FORM_SECONDS):
-                guess = guessed(await request.body())
+                guess = password_in(await request.body())
         except (TimeoutError, ClientDisconnect):
             return PlainTextResponse("the form did not come\n", 408, {"connection": "close"})
-        status = self.judge(request.scope, guess)
-        return self.welcome(request) if status == 200 else await self.forms[status](request)
+        status = self.check_guess(request.scope, guess)
+        return self.set_cookie(request) if status == 200 else await self.forms[status](request)
 
-    def judge(self, scope: Scope, guess: str) -> int:
+    def check_guess(self, scope: Scope, guess: str) -> int:
         """200 for the password. Right ones cost nothing, but find nobody in while guesses are used up."""
-        bucket = self.bucket_of(scope)
+        bucket = self.guess_limit_of(scope)
         if not bucket.take(self.clock()):
             return LATER
-        if not self.lock.opens(guess):
+        if not self.password.matches(guess):
             return WRONG
         bucket.level += 1
         return 200
 
-    def bucket_of(self, scope: Scope) -> Bucket:
+    def guess_limit_of(self, scope: Scope) -> Bucket:
         address = client_of(scope, self.proxies)
         home = household(address) if address else None
-        bucket = self.guessers.pop(home, None) or Bucket(GUESSES, self.clock())
-        self.guessers[home] = bucket
-        if len(self.guessers) > MAX_GUESSERS:
-            del self.guessers[next(iter(self.guessers))]
+        bucket = self.guess_limits.pop(home, None) or Bucket(GUESS_RATE, self.clock())
+        self.guess_limits[home] = bucket
+        if len(self.guess_limits) > MAX_GUESSERS:
+            del self.guess_limits[next(iter(self.guess_limits))]
         return bucket
 
-    def welcome(self, request: Request) -> Response:
+    def set_cookie(self, request: Request) -> Response:
         """The cookie, and on to the page. What was asked over HTTPS is known by the page's own address: TLS
         may be a proxy's."""
         response = RedirectResponse("/", 303)
         response.set_cookie(
             COOKIE,
-            self.lock.sign(self.wall()),
+            self.password.new_cookie(self.wall()),
             max_age=COOKIE_SECONDS,
             secure=(header(request.scope, b"origin") or "").startswith("https:"),
             httponly=True,
@@ -115,19 +115,19 @@ class Porch:
         return response
 
 
-async def leads_back(request: Request) -> Response:
+async def redirect_to_page(request: Request) -> Response:
     """Who loads the answer to a form again."""
     return RedirectResponse("/", 303)
 
 
-def cookies(scope: Scope) -> list[str]:
+def cookie_values(scope: Scope) -> list[str]:
     """Every value under our cookie's name (RFC 6265 §4.2.1): a neighbouring site may have set another."""
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
     pairs = [pair.strip().partition("=") for value in values for pair in value.split(";")]
     return [value for name, _, value in pairs if name == COOKIE]
 
 
-def guessed(body: bytes) -> str:
+def password_in(body: bytes) -> str:
     """The form's one field; nothing where it is another form."""
     try:
         fields = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=1)

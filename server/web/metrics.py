@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from server.signalling.visitors import Called, Count
+from server.signalling.effects import CallEnded, CountEvent
 
 SECONDS = (1, 5, 15, 60, 300, 900, 3600)
 
@@ -27,7 +27,7 @@ COUNTERS = {
 }
 
 
-class Metrics:
+class ServerMetrics:
     """Its own registry: nothing but what stands here is shown."""
 
     def __init__(self) -> None:
@@ -45,25 +45,25 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.children: dict[tuple[str, str], Counter] = {}
 
-    def watch(self, name: str, text: str, ask: Callable[[], float]) -> None:
+    def add_gauge(self, name: str, text: str, ask: Callable[[], float]) -> None:
         """A gauge that asks when somebody looks."""
         Gauge(name, text, registry=self.registry).set_function(ask)
 
-    def count(self, name: str, label: str = "") -> None:
+    def increment(self, name: str, label: str = "") -> None:
         child = self.children.get((name, label))
         if child is None:
             counter = self.counters[name]
             child = self.children[name, label] = counter.labels(label) if COUNTERS[name][2] else counter
         child.inc()
 
-    def note(self, event: Count | Called) -> None:
+    def record(self, event: CountEvent | CallEnded) -> None:
         """Take in an effect of the lobby."""
-        if isinstance(event, Called):
+        if isinstance(event, CallEnded):
             self.calls.observe(event.seconds)
         elif event.name == "wait":
             self.waits.observe(event.value)
         else:
-            self.count(event.name, event.label)
+            self.increment(event.name, event.label)
 
-    def page(self) -> bytes:
+    def expose(self) -> bytes:
         return generate_latest(self.registry)

@@ -14,7 +14,7 @@ from server.web.origins import header
 MAX_HEADERS = 64  # a browser sends some twenty
 MAX_HEAD = 16 << 10  # bytes of them all; the HTTP parser bounds only a head that comes in pieces
 NO_BODIES: Mapping[str, int] = {}
-ANYWHERE = "/healthz"  # asked by machines that know only an address
+HEALTH_PATH = "/healthz"  # asked by machines that know only an address
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
@@ -31,7 +31,7 @@ HEADERS = {
 HSTS = "max-age=31536000"  # RFC 6797 §6.1, a year; only where TLS is our own, else it is for the proxy to say
 
 
-class Headers:
+class SecurityHeaders:
     """Sets the strict headers; older browsers want the WebSocket's origin named beside 'self'."""
 
     def __init__(self, app: ASGIApp, hosts: Mapping[str, str], forms: str = "'none'") -> None:
@@ -55,7 +55,7 @@ class Headers:
         await self.app(scope, receive, stamped)
 
 
-class Mistakes:
+class CatchErrors:
     """Answers 500 and logs where, not what."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -79,7 +79,7 @@ class Mistakes:
                 await PlainTextResponse("the server made a mistake\n", 500)(scope, receive, send)
 
 
-class Bounds:
+class RequestLimits:
     """Refuses too many headers and every body but those that are named: path and bytes at most."""
 
     def __init__(self, app: ASGIApp, bodies: Mapping[str, int] = NO_BODIES) -> None:
@@ -87,14 +87,14 @@ class Bounds:
         self.bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        code = refused(scope, self.bodies.get(scope["path"], 0))
+        code = refusal_status(scope, self.bodies.get(scope["path"], 0))
         if code is None:
             await self.app(scope, receive, send)
         else:
-            await refuse(code, scope, receive, send)
+            await send_refusal(code, scope, receive, send)
 
 
-def refused(scope: Scope, body: int) -> int | None:
+def refusal_status(scope: Scope, body: int) -> int | None:
     """The status for a request that is too large or can be read in two ways (RFC 9112 §6.1)."""
     size = sum(len(name) + len(value) for name, value in scope["headers"])
     if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEAD:
@@ -107,7 +107,7 @@ def refused(scope: Scope, body: int) -> int | None:
     return None
 
 
-class Hosts:
+class AllowedHosts:
     """Answers only to our own names: another one is a DNS trick, or a mistake of a proxy."""
 
     def __init__(self, app: ASGIApp, hosts: Mapping[str, str]) -> None:
@@ -116,13 +116,13 @@ class Hosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         host = header(scope, b"host")
-        if scope["path"] == ANYWHERE or (host is not None and host.lower() in self.hosts):
+        if scope["path"] == HEALTH_PATH or (host is not None and host.lower() in self.hosts):
             await self.app(scope, receive, send)
         else:
-            await refuse(421, scope, receive, send)
+            await send_refusal(421, scope, receive, send)
 
 
-SENTENCES = {
+REFUSALS = {
     400: "this request can be read in two ways",
     413: "nothing here takes such a body",
     421: "this is not a name of this server; set site.url if it should be",
@@ -130,7 +130,7 @@ SENTENCES = {
 }
 
 
-async def refuse(code: int, scope: Scope, receive: Receive, send: Send) -> None:
+async def send_refusal(code: int, scope: Scope, receive: Receive, send: Send) -> None:
     """Say why, and close: what is left of the request is not read. Also before a WebSocket is one."""
-    response = PlainTextResponse(f"{SENTENCES[code]}\n", code, {"connection": "close"})
+    response = PlainTextResponse(f"{REFUSALS[code]}\n", code, {"connection": "close"})
     await response(scope, receive, send)

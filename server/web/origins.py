@@ -46,7 +46,7 @@ def header(scope: Scope, name: bytes) -> str | None:
     return values[0].decode("latin-1") if len(values) == 1 else None
 
 
-def is_allowed(scope: Scope, origins: frozenset[str]) -> bool:
+def is_own_page(scope: Scope, origins: frozenset[str]) -> bool:
     """Whether the page that asks is ours: scheme, host and port as a browser writes them (RFC 6454 §6.2)."""
     return header(scope, b"origin") in origins
 
@@ -57,7 +57,7 @@ def client_of(scope: Scope, proxies: Sequence[Network]) -> Address | None:
     address = parse_address(client[0]) if client else None
     if address is None or not is_proxy(address, proxies):
         return address
-    for hop in reversed(hops(scope)[-MAX_HOPS:]):
+    for hop in reversed(forwarded_for(scope)[-MAX_HOPS:]):
         behind = parse_address(hop)
         if behind is None:
             return address
@@ -67,7 +67,7 @@ def client_of(scope: Scope, proxies: Sequence[Network]) -> Address | None:
     return address
 
 
-def hops(scope: Mapping[str, list[tuple[bytes, bytes]]]) -> list[str]:
+def forwarded_for(scope: Mapping[str, list[tuple[bytes, bytes]]]) -> list[str]:
     """The entries of X-Forwarded-For, in order, however many headers they stand in."""
     values = [value.decode("latin-1") for key, value in scope["headers"] if key == b"x-forwarded-for"]
     return [entry.strip() for value in values for entry in value.split(",")]

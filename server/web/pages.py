@@ -15,15 +15,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from server.config.sections import Site
-from server.web.password import COOKIE_SECONDS, LONGEST
+from server.web.password import COOKIE_SECONDS, MAX_LENGTH
 from server.web.promise import promises
 
 ROOT = Path(__file__).parents[1]
 TEMPLATES = ROOT.parent / "templates" / "pages"
 STATIC = ROOT / "static"
 
-ASK_AGAIN = "no-cache"  # keep, but ask whether it has changed
-FOR_EVER = "public, max-age=31536000, immutable"
+REVALIDATE = "no-cache"  # keep, but ask whether it has changed
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 class Context(NamedTuple):
@@ -34,14 +34,14 @@ class Context(NamedTuple):
     facts: Mapping[str, Any]
 
 
-class Files(StaticFiles):
+class VersionedFiles(StaticFiles):
     """The page's own scripts and styles. One asked for by its version, `?v=`, never changes."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
         asked = scope["query_string"].decode("latin-1")
         versioned = asked.startswith("v=") and asked == f"v={version(path)}"
-        response.headers["cache-control"] = FOR_EVER if versioned else ASK_AGAIN
+        response.headers["cache-control"] = IMMUTABLE if versioned else REVALIDATE
         return response
 
 
@@ -74,13 +74,13 @@ class Page:
         self.tag = f'"{hashlib.sha256(self.body).hexdigest()[:16]}"'
 
     async def __call__(self, request: Request) -> Response:
-        headers = {"cache-control": ASK_AGAIN, "etag": self.tag}
+        headers = {"cache-control": REVALIDATE, "etag": self.tag}
         if self.status == 200 and request.headers.get("if-none-match") == self.tag:
             return Response(status_code=304, headers=headers)
         return Response(self.body, self.status, headers, "text/html; charset=utf-8")
 
 
-def missing(text: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+def not_found(text: str) -> Callable[[Request, Exception], Awaitable[Response]]:
     """What an address that leads nowhere gets."""
     page = Page(text, 404)
 
@@ -103,10 +103,10 @@ def render(context: Context, folder: Path = TEMPLATES) -> dict[str, str]:
     return {name: templates.get_template(name).render(told) for name in names}
 
 
-def forms(context: Context, troubles: Mapping[int, str], folder: Path = TEMPLATES) -> dict[int, str]:
+def render_login(context: Context, troubles: Mapping[int, str], folder: Path = TEMPLATES) -> dict[int, str]:
     """The form for the site's password by the status that it is shown with."""
     template = environment(folder).get_template("password.html")
-    more = {"days": COOKIE_SECONDS // 86_400, "longest": LONGEST}
+    more = {"days": COOKIE_SECONDS // 86_400, "longest": MAX_LENGTH}
     return {
         status: template.render(context._asdict(), trouble=trouble, **more)
         for status, trouble in troubles.items()
@@ -118,5 +118,5 @@ def routes(texts: Mapping[str, str]) -> list[BaseRoute]:
         Route("/", Page(texts["index.html"]).__call__),
         Route("/privacy", Page(texts["privacy.html"]).__call__),
         Route("/healthz", healthz),
-        Mount("/static", Files(directory=STATIC)),
+        Mount("/static", VersionedFiles(directory=STATIC)),
     ]

@@ -17,7 +17,7 @@ from server.web.origins import header
 
 CHALLENGES = "/.well-known/acme-challenge/"  # RFC 8555 §8.3
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")  # base64url, and nothing that leads elsewhere
-MAX_PROOF = 4_096
+MAX_ACME_RESPONSE = 4_096
 NOT_YET = "there is no certificate yet\n"
 
 
@@ -28,48 +28,48 @@ class Redirect:
         self, origins: Iterable[str], main: str, folder: Path | None, is_open: Callable[[], bool]
     ) -> None:
         self.origins = {urlsplit(one).hostname: one for one in origins if one.startswith("https://")}
-        self.main = main
-        self.folder = folder
-        self.is_open = is_open
+        self.default_origin = main
+        self.acme_dir = folder
+        self.has_certificate = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008, "reason": ""})
             return
-        await self.answer(Request(scope))(scope, receive, send)
+        await self.respond(Request(scope))(scope, receive, send)
 
-    def answer(self, request: Request) -> Response:
+    def respond(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             return PlainTextResponse("nothing here takes that\n", 405)
         path = str(request.scope["path"])
         if path.startswith(CHALLENGES):
-            return self.proof(path.removeprefix(CHALLENGES))
-        if not self.is_open():
+            return self.acme_response(path.removeprefix(CHALLENGES))
+        if not self.has_certificate():
             return PlainTextResponse(NOT_YET, 503, {"retry-after": "60"})
-        return RedirectResponse(self.origin(request.scope) + target(request.scope), 308)
+        return RedirectResponse(self.origin(request.scope) + path_and_query(request.scope), 308)
 
     def origin(self, scope: Scope) -> str:
         try:
             named = urlsplit(f"//{header(scope, b'host') or ''}").hostname
-            return self.origins.get(named, self.main)
+            return self.origins.get(named, self.default_origin)
         except ValueError:  # brackets around what is no address
-            return self.main
+            return self.default_origin
 
-    def proof(self, token: str) -> Response:
-        is_one = self.folder is not None and TOKEN.fullmatch(token)
-        data = read(Path(self.folder or ".", CHALLENGES.strip("/"), token)) if is_one else None
+    def acme_response(self, token: str) -> Response:
+        is_one = self.acme_dir is not None and TOKEN.fullmatch(token)
+        data = read_start(Path(self.acme_dir or ".", CHALLENGES.strip("/"), token)) if is_one else None
         if data is None:
             return PlainTextResponse("there is no such token\n", 404)
         return Response(data, media_type="application/octet-stream")
 
 
-def target(scope: Scope) -> str:
+def path_and_query(scope: Scope) -> str:
     """Path and query as they came; what is no path leads to the page."""
     path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
     return (path if path.startswith("/") else "/") + (f"?{query}" if query else "")
 
 
-def read(path: Path) -> bytes | None:
+def read_start(path: Path) -> bytes | None:
     """The beginning of a file that is one; None for anything else."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -77,6 +77,6 @@ def read(path: Path) -> bytes | None:
         return None
     try:
         is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        return os.read(descriptor, MAX_PROOF) if is_file else None
+        return os.read(descriptor, MAX_ACME_RESPONSE) if is_file else None
     finally:
         os.close(descriptor)

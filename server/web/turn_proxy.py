@@ -12,24 +12,24 @@ from server.web.origins import parse_address
 from turn.flows import Address
 from turn.wire.proxy_protocol import header_of
 
-WAITING = 64 << 10  # bytes that wait for a slow reader, each way, before the other end is read no more
-LAST_SECONDS = 5.0  # for what waits to be read when the other end has gone
+WRITE_BUFFER = 64 << 10  # bytes that wait for a slow reader, each way, before the other end is read no more
+FINISH_SECONDS = 5.0  # for what waits to be read when the other end has gone
 CONNECT_SECONDS = 5.0  # for the relay to be there
 
 
-class End(asyncio.Protocol):
+class PipeEnd(asyncio.Protocol):
     """One end of a pipe: what it hears, the other says."""
 
-    other: End
+    other: PipeEnd
     transport: asyncio.Transport | None = None
     is_gone = False
 
     def __init__(self, gone: Callable[[], None]) -> None:
-        self.gone = gone
+        self.on_gone = gone
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=WAITING)
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER)
 
     def data_received(self, data: bytes) -> None:
         if self.other.transport is not None and not self.other.transport.is_closing():
@@ -46,50 +46,50 @@ class End(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         """The end of the stream is the end of both ways: TURN has no use for half a connection."""
         self.is_gone = True
-        self.gone()
+        self.on_gone()
         self.other.finish()
 
     def finish(self) -> None:
         """Say what is left to say, but not for ever."""
         if self.transport is not None and not self.is_gone:
             self.transport.close()
-            asyncio.get_running_loop().call_later(LAST_SECONDS, self.abort)
+            asyncio.get_running_loop().call_later(FINISH_SECONDS, self.abort)
 
     def abort(self) -> None:
         if self.transport is not None and not self.is_gone:
             self.transport.abort()
 
 
-class Tunnel:
+class TurnProxy:
     """`place` is the relay's socket. `note` hears of what could not be handed on."""
 
     def __init__(self, place: Path, note: Callable[[str], None]) -> None:
-        self.place = place
-        self.note = note
-        self.clients: set[End] = set()
+        self.path = place
+        self.count = note
+        self.clients: set[PipeEnd] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def carry(self, transport: asyncio.Transport, first: bytes) -> None:
+    def forward(self, transport: asyncio.Transport, first: bytes) -> None:
         """From now on this connection is the relay's, from its first bytes on."""
         transport.pause_reading()
-        client = End(lambda: self.clients.discard(client))
-        client.other = End(lambda: None)
+        client = PipeEnd(lambda: self.clients.discard(client))
+        client.other = PipeEnd(lambda: None)
         client.other.other = client
         client.connection_made(transport)
         transport.set_protocol(client)
         self.clients.add(client)
-        task = asyncio.get_running_loop().create_task(self.join(client, first))
+        task = asyncio.get_running_loop().create_task(self.connect_client(client, first))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def join(self, client: End, first: bytes) -> None:
+    async def connect_client(self, client: PipeEnd, first: bytes) -> None:
         assert client.transport is not None, "it has come"
         try:
-            header = header_of(*addresses(client.transport))
+            header = header_of(*endpoints(client.transport))
             async with asyncio.timeout(CONNECT_SECONDS):
-                relay = await self.reach(client.other)
+                relay = await self.connect_relay(client.other)
         except (OSError, ValueError):
-            self.note("no relay")
+            self.count("no relay")
             client.abort()
             return
         if client.is_gone:
@@ -98,10 +98,10 @@ class Tunnel:
         relay.write(header + first)
         client.transport.resume_reading()
 
-    async def reach(self, end: End) -> asyncio.Transport:
+    async def connect_relay(self, end: PipeEnd) -> asyncio.Transport:
         """The newest relay or, if that has died, whoever is left. Raises OSError."""
         loop = asyncio.get_running_loop()
-        for place in self.places():
+        for place in self.socket_paths():
             try:
                 transport, _ = await loop.create_unix_connection(lambda: end, str(place))
             except OSError:
@@ -109,9 +109,9 @@ class Tunnel:
             return transport
         raise ConnectionRefusedError
 
-    def places(self) -> Iterator[Path]:
-        yield self.place
-        yield from own_names(self.place)
+    def socket_paths(self) -> Iterator[Path]:
+        yield self.path
+        yield from own_names(self.path)
 
     def close(self) -> None:
         for task in list(self.tasks):
@@ -120,7 +120,7 @@ class Tunnel:
             client.abort()
 
 
-def addresses(transport: asyncio.Transport) -> tuple[Address, Address]:
+def endpoints(transport: asyncio.Transport) -> tuple[Address, Address]:
     """Who came, and to which address of ours. Raises ValueError for who has gone already."""
     ends = (transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
     found = [(parse_address(end[0]), end[1]) for end in ends if end]

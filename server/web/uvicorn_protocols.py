@@ -15,41 +15,44 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from server.signalling import close_codes
 from server.signalling.rates import Bucket, Rate
 
 HEAD_SECONDS = 10.0  # in which a request's head must be whole: idle connections hold a descriptor each
 CLOSE_SECONDS = 5.0  # for the other side to answer a close, or to read what is left
-CONTROL = Rate(5, 30)  # pings and pongs; a browser sends none of its own, and each is answered
+CONTROL_RATE = Rate(5, 30)  # pings and pongs; a browser sends none of its own, and each is answered
 MAX_QUEUED = 256  # messages read and not yet heard: thousands of empty ones fit into one read
-SLICE = 4_096  # bytes parsed at a time, so that a flood of small frames is noticed before it is all parsed
+PARSE_BYTES = (
+    4_096  # bytes parsed at a time, so that a flood of small frames is noticed before it is all parsed
+)
 MAX_FRAGMENTS = 1_024  # of one message: empty ones weigh nothing in the limit of bytes
 LINGER_SECONDS = 1.0  # for a refusal to be read: closing upon unread bytes would reset it away
-TOO_MANY_CONTROL, TOO_BIG, LOST, TOO_MANY = 1008, 1009, 1006, 4429
+
 
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-def silent() -> None:
+def do_nothing() -> None:
     """Nobody listens yet."""
 
 
-class Wire(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A WebSocket that can be written to and closed at any time, without waiting for its reader."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.control = Bucket(CONTROL, self.loop.time())
-        self.on_writable: Callable[[], None] = silent
+        self.control_frames = Bucket(CONTROL_RATE, self.loop.time())
+        self.on_writable: Callable[[], None] = do_nothing
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent:
-            self.scope["state"]["wire"] = self
+            self.scope["state"]["websocket"] = self
 
     def data_received(self, data: bytes) -> None:
         """A handshake that the WebSocket's own parser refuses is answered too, or it would stay open."""
-        for at in range(0, len(data), SLICE):
-            super().data_received(data[at : at + SLICE])
+        for at in range(0, len(data), PARSE_BYTES):
+            super().data_received(data[at : at + PARSE_BYTES])
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.transport.write(b"".join(self.conn.data_to_send()) or BAD_REQUEST)
             self.transport.close()
@@ -57,7 +60,7 @@ class Wire(WebSocketsSansIOProtocol):
     def can_write(self) -> bool:
         return self.writable.is_set() and not self.close_sent
 
-    def write(self, data: str | bytes) -> None:
+    def send_message(self, data: str | bytes) -> None:
         """Send a message at once; nothing happens where the connection is closing."""
         if self.close_sent or self.transport.is_closing() or self.conn.state is not State.OPEN:
             return
@@ -67,7 +70,7 @@ class Wire(WebSocketsSansIOProtocol):
             self.conn.send_text(data.encode())
         self.transport.write(b"".join(self.conn.data_to_send()))
 
-    def hang_up(self, code: int) -> None:
+    def close_with(self, code: int) -> None:
         """Close with a code; a side that does not read or answer is cut off a little later."""
         if self.close_sent or self.transport.is_closing() or self.conn.state is not State.OPEN:
             return
@@ -86,29 +89,29 @@ class Wire(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         super().handle_ping()
-        self.limit_control()
+        self.limit_control_frames()
 
     def handle_pong(self, event: Frame) -> None:
         super().handle_pong(event)
-        self.limit_control()
+        self.limit_control_frames()
 
-    def limit_control(self) -> None:
-        if not self.close_sent and not self.control.take(self.loop.time()):
-            self.fail(TOO_MANY_CONTROL)
+    def limit_control_frames(self) -> None:
+        if not self.close_sent and not self.control_frames.take(self.loop.time()):
+            self.fail_connection(close_codes.POLICY_VIOLATION)
 
     def send_receive_event_to_app(self) -> None:
         if self.queue.qsize() < MAX_QUEUED:
             super().send_receive_event_to_app()
         else:
-            self.fail(TOO_MANY)
+            self.fail_connection(close_codes.TOO_MANY)
 
     def handle_cont(self, event: Frame) -> None:
         if len(self.frames) >= MAX_FRAGMENTS:
-            self.fail(TOO_BIG)
+            self.fail_connection(close_codes.TOO_BIG)
         elif not self.close_sent:
             super().handle_cont(event)
 
-    def fail(self, code: int) -> None:
+    def fail_connection(self, code: int) -> None:
         if self.conn.state is State.OPEN:
             self.frames = []
             self.conn.fail(code)
@@ -123,60 +126,60 @@ class Wire(WebSocketsSansIOProtocol):
         self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": LOST})
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": close_codes.LOST})
         super().keepalive_timeout()
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.conn.close_rcvd is None and not self.close_sent:
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": LOST})
-        self.on_writable = silent
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": close_codes.LOST})
+        self.on_writable = do_nothing
         super().connection_lost(exc)
 
 
-class Http(H11Protocol):
+class HttpProtocol(H11Protocol):
     """HTTP/1.1 that waits a while, not for ever, and names what is too large."""
 
-    impatience: asyncio.TimerHandle | None = None
+    head_timer: asyncio.TimerHandle | None = None
     refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
-        self.wait_for_head()
+        self.start_head_timer()
 
-    def wait_for_head(self) -> None:
-        if self.impatience is None:
-            self.impatience = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+    def start_head_timer(self) -> None:
+        if self.head_timer is None:
+            self.head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
-    def stop_waiting(self) -> None:
-        if self.impatience is not None:
-            self.impatience.cancel()
-            self.impatience = None
+    def stop_head_timer(self) -> None:
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
 
     def data_received(self, data: bytes) -> None:
         if self.refused:
             return
         super().data_received(data)
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
-            self.wait_for_head()
+            self.start_head_timer()
         else:
-            self.stop_waiting()
+            self.stop_head_timer()
 
     def pause_writing(self) -> None:
         """Somebody asks and does not read: what waits for them is memory."""
         super().pause_writing()
-        self.wait_for_head()
+        self.start_head_timer()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.stop_waiting()
+        self.stop_head_timer()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self.stop_waiting()
+        self.stop_head_timer()
         super().handle_websocket_upgrade(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.stop_waiting()
+        self.stop_head_timer()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -193,5 +196,5 @@ class Http(H11Protocol):
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.refused = True
-        self.stop_waiting()
+        self.stop_head_timer()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)

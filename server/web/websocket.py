@@ -1,4 +1,4 @@
-"""A WebSocket to and from the lobby: who may enter, how fast, how much may wait, and how it ends."""
+"""The WebSockets of all browsers: who may connect, limits on messages, effects, and how each ends."""
 
 from __future__ import annotations
 
@@ -10,51 +10,47 @@ from dataclasses import dataclass, field
 from starlette.types import Message as Event
 from starlette.types import Receive, Scope, Send
 
+from server.signalling import close_codes
+from server.signalling.effects import CallEnded, CloseSocket, CountEvent, DropPicture, Effect, SendTo
 from server.signalling.lobby import Lobby
 from server.signalling.messages import (
-    HELLO_WITHIN,
+    HELLO_SECONDS,
     MALFORMED,
-    PING_EVERY,
+    PING_SECONDS,
     PROTOCOL,
     TYPES,
     WELCOME,
     Hello,
     MessageError,
     Text,
-    error,
-    parse,
+    encode_error,
     parse_chunk,
+    parse_message,
 )
 from server.signalling.outbox import Outbox
-from server.signalling.rates import CHUNKS, MESSAGES, TEXTS, Bucket, Patience
-from server.signalling.visitors import Called, Count, Drop, Effect, Say, Shut, Visitor
-from server.store import Network, StateError
+from server.signalling.rates import CHUNK_RATE, MESSAGE_RATE, TEXT_RATE, Bucket, RefusalLimit
+from server.signalling.visitors import Visitor
+from server.store import Network, StoreError
 from server.store.bans import Bans, household
 from server.store.call_log import CallLog
 from server.store.geo import Database
 from server.web.failures import log_failure
-from server.web.metrics import Metrics
-from server.web.origins import Address, client_of, is_allowed
-from server.web.uvicorn_protocols import LOST, Wire
+from server.web.metrics import ServerMetrics
+from server.web.origins import Address, client_of, is_own_page
+from server.web.uvicorn_protocols import WebSocketProtocol
 
-SILENCE = 2.5 * PING_EVERY  # seconds; two pings were missed
-MAX_MALFORMED = 3  # whoever sends more is no page of ours
+SILENCE_SECONDS = 2.5 * PING_SECONDS  # two pings were missed
+MAX_MALFORMED = 3  # a client that sends more is not our page
 
-# Close codes; in the protocol each says whether to come back.
-MISTAKE, RESTART, TOO_SLOW = 1011, 1012, 1013
-MALFORMED_CODE, LOCKED, BANNED, SUBPROTOCOL, SILENT, ELSEWHERE, TOO_MANY = (
-    4400,
-    4401,
-    4403,
-    4406,
-    4408,
-    4409,
-    4429,
-)
-
-# How a socket ended -> what becomes of its visitor. Any other code is one that somebody chose, or earned:
-# left, so that nobody is rid of a report by ending oddly.
-ENDS = {LOST: "lost", SILENT: "lost", MISTAKE: "vanished", RESTART: "vanished", TOO_SLOW: "vanished"}
+# Close code -> what becomes of the visitor. With any other code the visitor has left: it chose to, or it
+# broke a rule. So nobody escapes a report by ending a call in an unusual way.
+OUTCOMES = {
+    close_codes.LOST: "lost",
+    close_codes.SILENT: "lost",
+    close_codes.INTERNAL_ERROR: "vanished",
+    close_codes.RESTART: "vanished",
+    close_codes.TOO_SLOW: "vanished",
+}
 
 FORBIDDEN: Sequence[Event] = (
     {
@@ -66,312 +62,316 @@ FORBIDDEN: Sequence[Event] = (
 )
 
 
-def anybody(scope: Scope) -> bool:
+def allow_all(scope: Scope) -> bool:
     return True
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
-    """Who may come in, and how many."""
+class AdmissionRules:
+    """Which browsers may connect, and how many. A maximum of 0 means no limit."""
 
     origins: frozenset[str]
     proxies: Sequence[Network] = ()
-    per_address: int = 0
-    in_all: int = 0
-    admits: Callable[[Scope], bool] = anybody  # whether it has entered the site's password
+    max_per_address: int = 0
+    max_clients: int = 0
+    is_logged_in: Callable[[Scope], bool] = allow_all
 
 
-class Line:
-    """One socket. `heard` is when its browser last said something."""
+class Client:
+    """One browser's socket. `last_heard` is when it last said something."""
 
     __slots__ = (
         "address",
-        "chunks",
-        "heard",
-        "home",
+        "chunk_limit",
+        "household",
+        "last_heard",
         "malformed",
-        "messages",
+        "message_limit",
         "outbox",
-        "patience",
-        "texts",
+        "refusal_limit",
+        "text_limit",
         "visitor",
-        "wire",
+        "websocket",
     )
 
-    def __init__(self, wire: Wire, address: Address | None, now: float) -> None:
-        self.wire = wire
+    def __init__(self, websocket: WebSocketProtocol, address: Address | None, now: float) -> None:
+        self.websocket = websocket
         self.address = address
-        self.home = household(address) if address else None
-        self.heard = now
+        self.household = household(address) if address else None
+        self.last_heard = now
         self.visitor: Visitor | None = None
         self.outbox = Outbox()
-        self.messages, self.texts, self.chunks = (
-            Bucket(MESSAGES, now),
-            Bucket(TEXTS, now),
-            Bucket(CHUNKS, now),
-        )
-        self.patience = Patience(now)
+        self.message_limit = Bucket(MESSAGE_RATE, now)
+        self.text_limit = Bucket(TEXT_RATE, now)
+        self.chunk_limit = Bucket(CHUNK_RATE, now)
+        self.refusal_limit = RefusalLimit(now)
         self.malformed = 0
 
     def flush(self) -> None:
-        """Send what waits, as far as the other side reads."""
-        while self.wire.can_write():
+        """Send what waits, as fast as the browser reads it."""
+        while self.websocket.can_write():
             data = self.outbox.pop()
             if data is None:
                 return
-            self.wire.write(data)
+            self.websocket.send_message(data)
 
 
 @dataclass(eq=False)
-class Sockets:
-    """Every open socket. It is the ASGI application behind /ws."""
+class Hub:
+    """Every open socket. It is the ASGI application behind /ws.
+
+    `resumable` holds what waits for visitors whose socket was lost, and the household that each counts for.
+    """
 
     lobby: Lobby
-    doors: Doors
+    admission: AdmissionRules
     bans: Bans
-    log: CallLog
-    metrics: Metrics
+    call_log: CallLog
+    metrics: ServerMetrics
     geo: Database | None = None
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    lines: set[Line] = field(default_factory=set)
-    by_visitor: dict[str, Line] = field(default_factory=dict)
-    parked: dict[str, tuple[Outbox, Network | None]] = field(default_factory=dict)
-    homes: Counter[Network | None] = field(default_factory=Counter)
+    clients: set[Client] = field(default_factory=set)
+    by_visitor: dict[str, Client] = field(default_factory=dict)
+    resumable: dict[str, tuple[Outbox, Network | None]] = field(default_factory=dict)
+    per_household: Counter[Network | None] = field(default_factory=Counter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        if not is_allowed(scope, self.doors.origins):
+        if not is_own_page(scope, self.admission.origins):
             for event in FORBIDDEN:
                 await send(event)
             return
         fits = PROTOCOL in scope["subprotocols"]
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if fits else None})
-        line = Line(scope["state"]["wire"], client_of(scope, self.doors.proxies), self.clock())
-        code = self.refusal(line) if fits else SUBPROTOCOL
-        if code is None and not self.doors.admits(scope):
-            code = LOCKED
+        address = client_of(scope, self.admission.proxies)
+        client = Client(scope["state"]["websocket"], address, self.clock())
+        code = self.refusal_code(client) if fits else close_codes.WRONG_SUBPROTOCOL
+        if code is None and not self.admission.is_logged_in(scope):
+            code = close_codes.PASSWORD_REQUIRED
         if code is not None:
-            self.hang_up(line, code)
+            self.close_client(client, code)
             return
-        await self.serve(line, receive)
+        await self.run_client(client, receive)
 
-    def refusal(self, line: Line) -> int | None:
-        """The close code for somebody who may not come in."""
-        if line.address is not None and self.bans.covers(line.address, self.wall()):
-            return BANNED
-        if self.lobby.draining and not self.parked:
-            return RESTART
-        if self.doors.per_address and self.homes[line.home] >= self.doors.per_address:
-            return TOO_MANY
-        if self.doors.in_all and len(self.lines) + len(self.parked) >= self.doors.in_all:
-            return TOO_SLOW
+    def refusal_code(self, client: Client) -> int | None:
+        """The close code for a browser that may not connect; None: it may."""
+        rules = self.admission
+        if client.address is not None and self.bans.covers(client.address, self.wall()):
+            return close_codes.BANNED
+        if self.lobby.draining and not self.resumable:
+            return close_codes.RESTART
+        if rules.max_per_address and self.per_household[client.household] >= rules.max_per_address:
+            return close_codes.TOO_MANY
+        if rules.max_clients and len(self.clients) + len(self.resumable) >= rules.max_clients:
+            return close_codes.TOO_SLOW
         return None
 
-    async def serve(self, line: Line, receive: Receive) -> None:
-        self.lines.add(line)
-        self.homes[line.home] += 1
-        line.wire.on_writable = line.flush
-        line.wire.write(WELCOME)
-        code = MISTAKE
+    async def run_client(self, client: Client, receive: Receive) -> None:
+        self.clients.add(client)
+        self.per_household[client.household] += 1
+        client.websocket.on_writable = client.flush
+        client.websocket.send_message(WELCOME)
+        code = close_codes.INTERNAL_ERROR
         try:
-            code = await self.read(line, receive)
+            code = await self.read_messages(client, receive)
         except Exception as failure:
-            self.fail(failure)
-            self.hang_up(line, MISTAKE)
+            self.report_failure(failure)
+            self.close_client(client, code)
         finally:
-            self.gone(line, code)
+            self.on_closed(client, code)
 
-    async def read(self, line: Line, receive: Receive) -> int:
-        """Everything that one browser says; the code that its socket ended with."""
+    async def read_messages(self, client: Client, receive: Receive) -> int:
+        """Handle everything that one browser says; return the code that its socket ended with."""
         while True:
             event = await receive()
             if event["type"] == "websocket.disconnect":
                 return int(event["code"])
-            if not line.wire.close_sent:
-                self.hear(line, event)
+            if not client.websocket.close_sent:
+                self.on_frame(client, event)
 
-    def hear(self, line: Line, event: Event) -> None:
-        """One message. What was refused is answered; who keeps being refused is put out."""
+    def on_frame(self, client: Client, event: Event) -> None:
+        """One message. A refused one is answered with an error; after too many the socket is closed."""
         now = self.clock()
-        if line.visitor is not None:
-            line.heard = now  # before hello, saying other things gains no time
+        if client.visitor is not None:
+            client.last_heard = now  # other messages before `hello` do not extend its time
         frame = event.get("bytes")
         try:
             if frame is not None:
-                self.hear_chunk(line, frame, now)
+                self.on_chunk(client, frame, now)
             else:
-                self.hear_words(line, event["text"], now)
+                self.on_message(client, event["text"], now)
         except MessageError as refused:
-            self.refuse(line, refused, now)
+            self.send_error(client, refused, now)
 
-    def hear_chunk(self, line: Line, frame: bytes, now: float) -> None:
-        in_time = line.chunks.take(now)
-        if line.visitor is not None and not in_time:
-            self.carry(self.lobby.refuse_picture(line.visitor))
-        if line.visitor is None or not in_time:
+    def on_chunk(self, client: Client, frame: bytes, now: float) -> None:
+        in_time = client.chunk_limit.take(now)
+        if client.visitor is not None and not in_time:
+            self.apply(self.lobby.cancel_picture(client.visitor))
+        if client.visitor is None or not in_time:
             raise MessageError("wrong_state" if in_time else "too_fast")
-        self.carry(self.lobby.receive(line.visitor, parse_chunk(frame), now))
+        self.apply(self.lobby.receive(client.visitor, parse_chunk(frame), now))
 
-    def hear_words(self, line: Line, frame: str, now: float) -> None:
-        if not line.messages.take(now):
+    def on_message(self, client: Client, frame: str, now: float) -> None:
+        if not client.message_limit.take(now):
             raise MessageError("too_fast")
-        message = parse(frame)
-        self.metrics.count("message", TYPES[type(message)])
-        if isinstance(message, Text) and not line.texts.take(now):
+        message = parse_message(frame)
+        self.metrics.increment("message", TYPES[type(message)])
+        if isinstance(message, Text) and not client.text_limit.take(now):
             raise MessageError("too_fast", message.id)
-        if line.visitor is not None:
-            self.carry(self.lobby.receive(line.visitor, message, now))
+        if client.visitor is not None:
+            self.apply(self.lobby.receive(client.visitor, message, now))
         elif isinstance(message, Hello):
-            self.greet(line, message, now)
+            self.on_hello(client, message, now)
         else:
             raise MessageError("wrong_state", message.id)
 
-    def greet(self, line: Line, hello: Hello, now: float) -> None:
-        """A new visitor, or one who returns and finds what was said meanwhile."""
-        if self.lobby.draining and (hello.resume or "") not in self.lobby.by_resume:
-            self.hang_up(line, RESTART)
+    def on_hello(self, client: Client, hello: Hello, now: float) -> None:
+        """A new visitor; or one who comes back, and gets what was sent meanwhile."""
+        if self.lobby.draining and (hello.resume or "") not in self.lobby.by_resume_secret:
+            self.close_client(client, close_codes.RESTART)
             return
-        country = self.geo.country(line.address) if self.geo and line.address else None
-        visitor, reply, effects = self.lobby.enter(hello, line.address, country, now)
+        country = self.geo.country(client.address) if self.geo and client.address else None
+        visitor, reply, effects = self.lobby.connect(hello, client.address, country, now)
         before = self.by_visitor.get(visitor.id)
         if before is not None:
-            line.outbox, before.outbox = before.outbox, Outbox()
-            self.hang_up(before, ELSEWHERE)
-        elif visitor.id in self.parked:
-            line.outbox = self.unpark(visitor)
-        line.visitor, line.heard = visitor, now
-        self.by_visitor[visitor.id] = line
-        line.outbox.first(reply)
-        line.flush()
-        self.carry(effects)
+            client.outbox, before.outbox = before.outbox, Outbox()
+            self.close_client(before, close_codes.REPLACED)
+        elif visitor.id in self.resumable:
+            client.outbox = self.take_resumable(visitor.id)
+        client.visitor, client.last_heard = visitor, now
+        self.by_visitor[visitor.id] = client
+        client.outbox.push_front(reply)
+        client.flush()
+        self.apply(effects)
 
-    def unpark(self, visitor: Visitor) -> Outbox:
-        outbox, home = self.parked.pop(visitor.id)
-        self.leave_home(home)
+    def take_resumable(self, visitor: str) -> Outbox:
+        outbox, home = self.resumable.pop(visitor)
+        self.uncount(home)
         return outbox
 
-    def leave_home(self, home: Network | None) -> None:
-        self.homes[home] -= 1
-        if not self.homes[home]:
-            del self.homes[home]
+    def uncount(self, home: Network | None) -> None:
+        self.per_household[home] -= 1
+        if not self.per_household[home]:
+            del self.per_household[home]
 
-    def refuse(self, line: Line, refused: MessageError, now: float) -> None:
-        self.metrics.count("refused", refused.code)
-        self.post(line, error(refused.code, refused.id))
+    def send_error(self, client: Client, refused: MessageError, now: float) -> None:
+        self.metrics.increment("refused", refused.code)
+        self.send(client, encode_error(refused.code, refused.id))
         if refused.code in MALFORMED:
-            line.malformed += 1
-            if line.malformed >= MAX_MALFORMED:
-                self.hang_up(line, MALFORMED_CODE)
-        elif refused.code == "too_fast" and not line.patience.refuse(now):
-            self.hang_up(line, TOO_MANY)
+            client.malformed += 1
+            if client.malformed >= MAX_MALFORMED:
+                self.close_client(client, close_codes.MALFORMED)
+        elif refused.code == "too_fast" and not client.refusal_limit.allows_one_more(now):
+            self.close_client(client, close_codes.TOO_MANY)
 
-    def post(self, line: Line, data: str | bytes, picture: int | None = None) -> None:
-        """Send, now or when the other side has read what it was sent; too much waiting ends the socket."""
-        if line.outbox.push(data, picture):
-            line.flush()
+    def send(self, client: Client, data: str | bytes, picture: int | None = None) -> None:
+        """Send now, or when the browser has read what waits. If too much waits, the socket is closed."""
+        if client.outbox.push(data, picture):
+            client.flush()
         else:
-            line.outbox.clear()
-            self.hang_up(line, TOO_SLOW)
+            client.outbox.clear()
+            self.close_client(client, close_codes.TOO_SLOW)
 
-    def hang_up(self, line: Line, code: int) -> None:
-        if not line.wire.close_sent:
-            self.metrics.count("closed", str(code))
-            line.wire.hang_up(code)
+    def close_client(self, client: Client, code: int) -> None:
+        if not client.websocket.close_sent:
+            self.metrics.increment("closed", str(code))
+            client.websocket.close_with(code)
 
-    def carry(self, effects: Iterable[Effect]) -> None:
-        """Do what the lobby decided, and what follows from doing it."""
+    def apply(self, effects: Iterable[Effect]) -> None:
+        """Do what the lobby decided, and what follows from that."""
         queue = deque(effects)
         while queue:
             match queue.popleft():
-                case Say(visitor, data, picture):
-                    queue.extend(self.tell(visitor, data, picture))
-                case Drop(visitor, picture):
-                    self.outbox_of(visitor).forget(picture)
-                case Shut(visitor, code):
-                    self.shut(visitor, code)
-                case Called(seconds) as call:
-                    self.write_down(seconds)
-                    self.metrics.note(call)
-                case Count() as count:
-                    self.metrics.note(count)
+                case SendTo(visitor, data, picture):
+                    queue.extend(self.send_to(visitor, data, picture))
+                case DropPicture(visitor, picture):
+                    self.outbox_of(visitor).drop_picture(picture)
+                case CloseSocket(visitor, code):
+                    self.close_visitor(visitor, code)
+                case CallEnded(seconds) as call:
+                    self.log_call(seconds)
+                    self.metrics.record(call)
+                case CountEvent() as count:
+                    self.metrics.record(count)
 
-    def write_down(self, seconds: float) -> None:
-        """Into the call log. A full disk costs the row, not the visitors who are here."""
+    def log_call(self, seconds: float) -> None:
+        """If the disk is full, the row is lost, but no call ends."""
         try:
-            self.log.note(self.wall() - seconds, seconds)
-        except StateError as failure:
-            self.fail(failure)
+            self.call_log.add(self.wall() - seconds, seconds)
+        except StoreError as failure:
+            self.report_failure(failure)
 
-    def fail(self, failure: Exception) -> None:
+    def report_failure(self, failure: Exception) -> None:
         log_failure(failure)
-        self.metrics.count("failure")
+        self.metrics.increment("failure")
 
-    def tell(self, visitor: Visitor, data: str | bytes, picture: int | None) -> list[Effect]:
-        """To a visitor's socket, or into what waits for its return; too much of that ends the visit."""
-        line = self.by_visitor.get(visitor.id)
-        if line is not None:
-            self.post(line, data, picture)
-        elif visitor.id in self.parked and not self.parked[visitor.id][0].push(data, picture):
-            self.unpark(visitor)
-            return self.lobby.leave(visitor, "vanished", self.clock())
+    def send_to(self, visitor: str, data: str | bytes, picture: int | None) -> list[Effect]:
+        """To a visitor's socket, or into what waits for its return. If that is too much, the visit ends."""
+        client = self.by_visitor.get(visitor)
+        if client is not None:
+            self.send(client, data, picture)
+        elif visitor in self.resumable and not self.resumable[visitor][0].push(data, picture):
+            self.take_resumable(visitor)
+            lost = self.lobby.visitors.get(visitor)
+            return self.lobby.disconnect(lost, "vanished", self.clock()) if lost else []
         return []
 
-    def outbox_of(self, visitor: Visitor) -> Outbox:
-        line = self.by_visitor.get(visitor.id)
-        return line.outbox if line is not None else self.parked.get(visitor.id, (Outbox(), None))[0]
+    def outbox_of(self, visitor: str) -> Outbox:
+        client = self.by_visitor.get(visitor)
+        return client.outbox if client is not None else self.resumable.get(visitor, (Outbox(), None))[0]
 
-    def shut(self, visitor: Visitor, code: int) -> None:
-        line = self.by_visitor.pop(visitor.id, None)
-        if line is not None:
-            self.hang_up(line, code)
-        elif visitor.id in self.parked:
-            self.unpark(visitor)
+    def close_visitor(self, visitor: str, code: int) -> None:
+        client = self.by_visitor.pop(visitor, None)
+        if client is not None:
+            self.close_client(client, code)
+        elif visitor in self.resumable:
+            self.take_resumable(visitor)
 
-    def gone(self, line: Line, code: int) -> None:
-        """A socket has ended; its visitor leaves, vanishes, or may come back for a while."""
-        self.lines.discard(line)
-        visitor, now = line.visitor, self.clock()
-        if visitor is None or self.by_visitor.get(visitor.id) is not line:
-            self.leave_home(line.home)
+    def on_closed(self, client: Client, code: int) -> None:
+        """A socket has ended. Its visitor has left, or vanished, or may come back for a while."""
+        self.clients.discard(client)
+        visitor, now = client.visitor, self.clock()
+        if visitor is None or self.by_visitor.get(visitor.id) is not client:
+            self.uncount(client.household)
             return
         del self.by_visitor[visitor.id]
-        how = ENDS.get(code, "left")
+        how = OUTCOMES.get(code, "left")
         if how == "lost" and visitor.state != "idle":
-            self.parked[visitor.id] = line.outbox, line.home
-            self.carry(self.lobby.lose(visitor, now))
+            self.resumable[visitor.id] = client.outbox, client.household
+            self.apply(self.lobby.suspend(visitor, now))
             return
-        self.leave_home(line.home)
-        self.carry(self.lobby.leave(visitor, "left" if how == "lost" else how, now))
+        self.uncount(client.household)
+        self.apply(self.lobby.disconnect(visitor, "left" if how == "lost" else how, now))
 
     def tick(self) -> None:
-        """What the time brings; call it a few times a second."""
+        """Do what is due. Call it a few times a second."""
         now = self.clock()
-        for line in list(self.lines):
-            patience = SILENCE if line.visitor is not None else HELLO_WITHIN
-            if line.heard + patience < now:
-                self.hang_up(line, SILENT)
-        self.carry(self.lobby.tick(now))
+        for client in list(self.clients):
+            patience = SILENCE_SECONDS if client.visitor is not None else HELLO_SECONDS
+            if client.last_heard + patience < now:
+                self.close_client(client, close_codes.SILENT)
+        self.apply(self.lobby.tick(now))
         if self.bans.refresh():
-            self.put_out()
+            self.close_banned()
 
-    def put_out(self) -> None:
-        """Close the sockets that a ban covers."""
+    def close_banned(self) -> None:
+        """Close the sockets whose address is banned."""
         wall = self.wall()
-        for line in list(self.lines):
-            if line.visitor is None and line.address and self.bans.covers(line.address, wall):
-                self.hang_up(line, BANNED)
-        self.carry(self.lobby.ban(lambda address: self.bans.covers(address, wall), self.clock()))
+        for client in list(self.clients):
+            if client.visitor is None and client.address and self.bans.covers(client.address, wall):
+                self.close_client(client, close_codes.BANNED)
+        self.apply(self.lobby.kick_banned(lambda address: self.bans.covers(address, wall), self.clock()))
 
     def drain(self) -> None:
-        """Nobody new; calls go on."""
-        self.carry(self.lobby.drain(self.clock()))
-        for line in list(self.lines):
-            if line.visitor is None:
-                self.hang_up(line, RESTART)
+        """Admit nobody new; calls go on."""
+        self.apply(self.lobby.drain(self.clock()))
+        for client in list(self.clients):
+            if client.visitor is None:
+                self.close_client(client, close_codes.RESTART)
 
     def close(self) -> None:
         """End everything."""
-        self.carry(self.lobby.close(self.clock()))
-        for line in list(self.lines):
-            self.hang_up(line, RESTART)
+        self.apply(self.lobby.close(self.clock()))
+        for client in list(self.clients):
+            self.close_client(client, close_codes.RESTART)

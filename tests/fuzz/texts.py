@@ -7,9 +7,15 @@ from pathlib import Path
 
 from config.file import parse
 from config.problems import ConfigError
-from server.signalling.messages import ERRORS, Message, MessageError, error, parse_chunk
-from server.signalling.messages import parse as parse_message
-from server.signalling.sdp import SdpError, check, relay_candidate, relay_only
+from server.signalling.messages import (
+    ERRORS,
+    ClientMessage,
+    MessageError,
+    encode_error,
+    parse_chunk,
+    parse_message,
+)
+from server.signalling.sdp import SdpError, check_sdp, relay_candidate, relay_only
 
 PLACE = Path("/etc/calln/config.yaml")
 
@@ -19,7 +25,7 @@ def messages(data: bytes) -> None:
     for frame in (data, data.decode(errors="replace")):
         refused = refusal_of(frame)
         if refused is not None:
-            assert error(refused.code, refused.id).encode()
+            assert encode_error(refused.code, refused.id).encode()
             assert refused.code in ERRORS
     with suppress(MessageError):
         chunk = parse_chunk(data)
@@ -32,9 +38,9 @@ def descriptions(data: bytes) -> None:
     with suppress(SdpError):
         relay_candidate(sdp)
     with suppress(SdpError):
-        check(sdp)
+        check_sdp(sdp)
         hidden = relay_only(sdp)
-        check(hidden)
+        check_sdp(hidden)
         assert relay_only(hidden) == hidden
         lines = [line for line in hidden.splitlines() if line.lower().startswith("a=candidate")]
         assert all(" typ relay" in line for line in lines)
@@ -48,7 +54,7 @@ def configuration(data: bytes) -> None:
 
 def refusal_of(frame: str | bytes) -> MessageError | None:
     try:
-        assert isinstance(parse_message(frame), Message)
+        assert isinstance(parse_message(frame), ClientMessage)
     except MessageError as refused:
         return refused
     return None

@@ -20,14 +20,14 @@ from host.settings import HostPort
 from host.shutdown import Shutdown
 from host.unix_socket import VersionedSocket
 from server import app, process
-from server.app import House
+from server.app import WebService
 from server.config.sections import Server, Site
 from server.ice import IceSettings
 from server.process import Beside, Chore
 from server.signalling.messages import CHUNK_TAG, PROTOCOL
 from server.store.geo import Database
-from server.store.sqlite import Embedded
-from server.web.password import Lock
+from server.store.sqlite import open_store
+from server.web.password import SitePassword
 from tests.ports import free_port
 
 PATIENCE = 10.0  # seconds for something that should come at once; other tests share the machine
@@ -38,7 +38,7 @@ ICE = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
 class Service:
     """A running service. `later` is how far its clocks are ahead of the real ones."""
 
-    house: House
+    house: WebService
     port: int
     folder: Path
     shutdown: Shutdown
@@ -149,13 +149,13 @@ async def serving(
     site: Site | None = None,
     geo: Database | None = None,
     tick: float = 0.02,
-    lock: Lock | None = None,
+    password: SitePassword | None = None,
     **server: Any,
 ) -> AsyncIterator[Service]:
     """A service until the block ends; whoever is still connected is cut off."""
     port = free_port()
     settings = Server(listen=(f"127.0.0.1:{port}",), **server)
-    state = Embedded(folder)
+    store = open_store(folder)
 
     def later() -> float:
         return service.later if service else 0.0
@@ -165,9 +165,9 @@ async def serving(
         site or Site(state_dir=folder),
         settings,
         ICE,
-        state,
+        store,
         geo,
-        lock=lock,
+        password=password,
         clock=lambda: time.monotonic() + later(),
         wall=lambda: time.time() + later(),
     )
@@ -177,10 +177,10 @@ async def serving(
     operator_socket = VersionedSocket(folder / app.SOCKET)
     task = asyncio.create_task(
         process.serve(
-            [(house.site, sockets), (house.control, [operator_socket.sock])],
-            [Chore(tick, house.sockets.tick)],
+            [(house.site, sockets), (house.operator_app, [operator_socket.sock])],
+            [Chore(tick, house.hub.tick)],
             shutdown,
-            lambda shutdown: app.drain(house.sockets, shutdown, settings.drain_seconds),
+            lambda shutdown: app.wait_for_calls(house.hub, shutdown, settings.drain_seconds),
             Beside(ready=operator_socket.publish),
         )
     )
@@ -196,7 +196,7 @@ async def serving(
             browser.cut()
             with suppress(ConnectionClosed):
                 await browser.connection.wait_closed()
-        state.close()
+        store.close()
 
 
 async def answering(port: int, task: asyncio.Task[None]) -> None:

@@ -11,21 +11,21 @@ import pytest
 
 from host.startup import Unavailable
 from server import app
-from server.app import facts_of
+from server.app import privacy_facts
 from server.config.sections import Geo, Server, Site
-from server.signalling.lobby import GRACE
-from server.store import StateError
+from server.signalling.lobby import RESUME_SECONDS
+from server.store import StoreError
 from server.store.bans import network_of
 from server.store.geo import GeoError
 from server.store.sqlite import FILE
-from server.web.tls_listener import Door
+from server.web.tls_listener import TlsListener
 from tests.host.test_certificates import issued
 from tests.server.serving import ICE, serving
 
 
 def test_the_facts_are_the_configurations() -> None:
     server = Server(call_log_days=3, trusted_proxies=("10.0.0.0/8",))
-    assert facts_of(server, ICE, None, "off") == {
+    assert privacy_facts(server, ICE, None, "off") == {
         "relay": "turn.example.org",
         "own_stun": True,
         "encrypted_only": "off",
@@ -33,7 +33,7 @@ def test_the_facts_are_the_configurations() -> None:
         "ban_list": True,
         "call_log_days": 3,
         "report_minutes": 30,
-        "resume_seconds": int(GRACE),
+        "resume_seconds": int(RESUME_SECONDS),
         "geo_attribution": None,
         "proxied": True,
         "cookie_days": 0,
@@ -47,28 +47,28 @@ async def test_a_call_is_logged_and_forgotten(tmp_path: Path, days: int) -> None
         service.later += 42
         await one.say("stop")
         await other.hear("ended")
-        calls = service.house.state.calls()
+        calls = service.house.store.calls()
         assert [call.seconds in (42, 43) for call in calls] == ([True] if days else [])
-        service.house.purge()
-        assert len(service.house.state.calls()) == len(calls)
+        service.house.delete_expired()
+        assert len(service.house.store.calls()) == len(calls)
         service.later += days * 86_400
-        service.house.purge()
-        assert service.house.state.calls() == []
+        service.house.delete_expired()
+        assert service.house.store.calls() == []
         for call in calls:
             assert call.start.to_bytes(4, "big") not in every_file(tmp_path)
 
 
 async def test_an_ended_ban_is_forgotten_everywhere(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        house, bans = service.house, service.house.sockets.bans
-        bans.add(network_of("192.0.2.7"), house.sockets.wall(), 60, "canary")
-        bans.add(network_of("192.0.2.8"), house.sockets.wall(), 3600, "")
-        bans.add(network_of("192.0.2.9"), house.sockets.wall(), None, "")
-        house.forget_bans()
+        house, bans = service.house, service.house.hub.bans
+        bans.add(network_of("192.0.2.7"), house.hub.wall(), 60, "canary")
+        bans.add(network_of("192.0.2.8"), house.hub.wall(), 3600, "")
+        bans.add(network_of("192.0.2.9"), house.hub.wall(), None, "")
+        house.delete_ended_bans()
         assert len(bans) == 3
         service.later += 61
-        house.forget_bans()
-        assert len(bans) == len(house.state.bans()) == 2
+        house.delete_ended_bans()
+        assert len(bans) == len(house.store.bans()) == 2
         assert b"192.0.2.7" not in every_file(tmp_path)
         assert b"canary" not in every_file(tmp_path)
 
@@ -87,13 +87,19 @@ async def test_a_hundred_visits_leave_nothing(tmp_path: Path) -> None:
                 one.cut()
             await other.close(1001)
             service.browsers.clear()
-        service.later += GRACE + 1
-        sockets = service.house.sockets
+        service.later += RESUME_SECONDS + 1
+        sockets = service.house.hub
         async with asyncio.timeout(5):
-            while sockets.lines or sockets.parked:
+            while sockets.clients or sockets.resumable:
                 await asyncio.sleep(0.02)
         lobby = sockets.lobby
-        for memory in (lobby.visitors, lobby.by_resume, lobby.rooms, lobby.queue.seekers, sockets.homes):
+        for memory in (
+            lobby.visitors,
+            lobby.by_resume_secret,
+            lobby.rooms,
+            lobby.queue.seekers,
+            sockets.per_household,
+        ):
             assert not memory
         assert not sockets.by_visitor
 
@@ -114,16 +120,16 @@ def test_a_country_file_that_is_missing(tmp_path: Path) -> None:
 
 def test_a_state_file_that_is_damaged(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"no database" * 1000)
-    with pytest.raises(StateError, match=FILE):
+    with pytest.raises(StoreError, match=FILE):
         app.run(Site(state_dir=tmp_path), Server(), Geo(), ICE)
 
 
 def test_the_end_of_what_is_shown_is_known(tmp_path: Path) -> None:
-    door = Door([], lambda transport, data: None, lambda kind: None)
+    door = TlsListener([], lambda transport, data: None, lambda kind: None)
     files = {"certificate": tmp_path / "some.pem", "key": tmp_path / "some.key"}
     server = Server.model_validate({"tls_listen": "127.0.0.1:8443", **files})
-    app.show(door, server)
-    assert door.ends == 0
+    app.load_certificate(door, server)
+    assert door.certificate_ends == 0
     issued(tmp_path, -1, 30)
-    app.show(door, server)
-    assert round((door.ends - time.time()) / 86_400) == 30
+    app.load_certificate(door, server)
+    assert round((door.certificate_ends - time.time()) / 86_400) == 30

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from server.ice import CHECKED, IceSettings, chosen, ice_servers
+from server.ice import CHECKED, IceSettings, chosen_hosts, ice_servers
 from turn.credentials import is_live, password_for, user_of
 from turn.gate.gate import SIGNALLED
 
@@ -50,7 +50,7 @@ def test_the_relay_knows_the_credential() -> None:
 def test_the_quickest_ways_of_both_relays_come_first() -> None:
     settings = IceSettings("h", (3478,), SECRET, 600, tls_ports=(443,), more_hosts=("2001:db8::7",))
     stun, relay = ice_servers(settings, CHECKED, 0)["iceServers"]
-    hosts = chosen(("h", "[2001:db8::7]"), CHECKED)
+    hosts = chosen_hosts(("h", "[2001:db8::7]"), CHECKED)
     assert stun["urls"] == [f"stun:{host}:3478" for host in hosts]
     assert relay["urls"] == [
         *(f"turn:{host}:3478?transport=udp" for host in hosts),
@@ -61,15 +61,15 @@ def test_the_quickest_ways_of_both_relays_come_first() -> None:
 @pytest.mark.parametrize(("letter", "count"), [("c.", 2), ("r.", 1)])
 def test_users_are_spread_over_the_relays_and_keep_theirs(letter: str, count: int) -> None:
     relays = ("a", "b", "c")
-    told = {user: chosen(relays, user) for user in (f"{letter}{number}" for number in range(300))}
+    told = {user: chosen_hosts(relays, user) for user in (f"{letter}{number}" for number in range(300))}
     shares = Counter(told.values())
     assert set(shares) == {tuple((relays * 2)[first : first + count]) for first in range(3)}
     assert min(shares.values()) > 300 / 3 / 2
-    assert told == {user: chosen(relays, user) for user in told}
+    assert told == {user: chosen_hosts(relays, user) for user in told}
 
 
 def test_one_relay_is_told_to_everybody() -> None:
-    assert chosen(("a",), "c.x") == chosen(("a",), "r.x") == ("a",)
+    assert chosen_hosts(("a",), "c.x") == chosen_hosts(("a",), "r.x") == ("a",)
 
 
 def test_whose_call_a_relay_takes_in_its_middle_is_known_here() -> None:

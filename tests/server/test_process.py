@@ -169,7 +169,7 @@ async def test_who_says_to_be_forwarded_is_not_believed(service: Service) -> Non
         await connection.send(upgrade(service, **forged))
         assert await connection.status() == 101
         await connection.reader.readexactly(2)  # the welcome comes: it is one of the lines
-        [line] = service.house.sockets.lines
+        [line] = service.house.hub.clients
         assert str(line.address) == "127.0.0.1"
 
 

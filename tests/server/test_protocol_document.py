@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from server.signalling import messages, outbox, rates, sdp
+from server.signalling import close_codes, messages, outbox, rates, sdp
 from server.signalling.messages import (
     CHUNK_HEAD,
     ERRORS,
-    SAYINGS,
+    SERVER_MESSAGES,
     TYPES,
     VOCABULARY,
     WELCOME,
@@ -21,19 +21,18 @@ from server.signalling.messages import (
     Candidate,
     InCall,
     Offer,
-    parse,
+    encode,
+    encode_for_partner,
     parse_chunk,
-    relay,
-    say,
+    parse_message,
 )
 from server.signalling.pictures import Transfer
-from server.signalling.strict_json import MAX_BARE, MAX_BRACKETS
-from server.web import uvicorn_protocols as wire
-from server.web import websocket
+from server.signalling.strict_json import MAX_BRACKETS, MAX_OUTSIDE_STRINGS
+from server.web import uvicorn_protocols, websocket
 from tests.documents import DOCS
 
 DOCUMENT = (DOCS / "protocol.md").read_text("utf-8")
-SAID_BY_PARTNER = [kind for kind, fields in SAYINGS.items() if "from" in fields]
+SAID_BY_PARTNER = [kind for kind, fields in SERVER_MESSAGES.items() if "from" in fields]
 
 
 class Example(NamedTuple):
@@ -75,16 +74,16 @@ def test_every_message_of_a_client_has_an_example() -> None:
 
 
 def test_every_message_of_the_server_has_an_example() -> None:
-    assert {example.kind for example in SERVER} == set(SAYINGS)
+    assert {example.kind for example in SERVER} == set(SERVER_MESSAGES)
 
 
 @pytest.mark.parametrize("example", CLIENT, ids=lambda example: example.kind)
 def test_the_server_reads_what_a_client_says(example: Example) -> None:
-    message = parse(example.text)
+    message = parse_message(example.text)
     assert TYPES[type(message)] == example.kind
     assert set(example.value) <= {"type", "id", *VOCABULARY[example.kind].fields}
     if isinstance(message, Offer | Answer):
-        sdp.check(message.sdp)
+        sdp.check_sdp(message.sdp)
     if isinstance(message, Candidate) and message.candidate is not None:
         sdp.check_candidate(message.candidate["candidate"])
 
@@ -92,20 +91,21 @@ def test_the_server_reads_what_a_client_says(example: Example) -> None:
 @pytest.mark.parametrize("example", SERVER, ids=lambda example: example.kind)
 def test_the_server_says_what_it_is_said_to_say(example: Example) -> None:
     value = example.value
-    fields = SAYINGS[example.kind]
+    fields = SERVER_MESSAGES[example.kind]
     assert {name for name in fields if not name.endswith("?")} <= set(value)
     assert set(value) <= {"type", *(name.rstrip("?") for name in fields)}
     assert (
-        json.loads(say(**{"kind" if name == "type" else name: part for name, part in value.items()})) == value
+        json.loads(encode(**{"kind" if name == "type" else name: part for name, part in value.items()}))
+        == value
     )
 
 
 @pytest.mark.parametrize("kind", SAID_BY_PARTNER)
 def test_a_partner_hears_what_a_client_said(kind: str) -> None:
-    said = next(parse(example.text) for example in CLIENT if example.kind == kind)
+    said = next(parse_message(example.text) for example in CLIENT if example.kind == kind)
     heard = next(example.value for example in SERVER if example.kind == kind)
     assert isinstance(said, InCall)
-    assert json.loads(relay(said)) == heard
+    assert json.loads(encode_for_partner(said)) == heard
 
 
 def test_the_welcome_is_the_one_that_is_sent() -> None:
@@ -119,8 +119,8 @@ def test_every_error_code_stands_in_the_table_with_its_words() -> None:
 
 def test_every_close_code_stands_in_the_table() -> None:
     listed = {int(code) for row in cells("Close codes") for code in row[0].split(",")}
-    known = {value for value in vars(websocket).values() if type(value) is int and 1000 <= value < 5000}
-    assert known - {wire.LOST} | {wire.TOO_MANY_CONTROL, wire.TOO_BIG} <= listed  # LOST is never sent
+    known = {value for value in vars(close_codes).values() if type(value) is int}
+    assert known - {close_codes.LOST} <= listed  # LOST is never sent
 
 
 def test_the_frame_of_a_picture_is_one() -> None:
@@ -129,7 +129,7 @@ def test_the_frame_of_a_picture_is_one() -> None:
     announced = next(example.value for example in CLIENT if example.kind == "picture")
     assert chunk.picture == announced["picture"]
     assert len(chunk.data) == len(frame) - CHUNK_HEAD
-    Transfer(chunk.picture, announced["size"], announced["mime"]).take(chunk.data)
+    Transfer(chunk.picture, announced["size"], announced["mime"]).add_chunk(chunk.data)
 
 
 def pace(rate: rates.Rate) -> str:
@@ -138,13 +138,13 @@ def pace(rate: rates.Rate) -> str:
 
 LIMITS = {
     "one message": f"{messages.MAX_MESSAGE:,} bytes",
-    "JSON outside of strings": f"{MAX_BARE:,} characters, {MAX_BRACKETS} brackets that open",
-    "messages": pace(rates.MESSAGES),
-    "texts": pace(rates.TEXTS),
-    "pieces of pictures": pace(rates.CHUNKS),
+    "JSON outside of strings": f"{MAX_OUTSIDE_STRINGS:,} characters, {MAX_BRACKETS} brackets that open",
+    "messages": pace(rates.MESSAGE_RATE),
+    "texts": pace(rates.TEXT_RATE),
+    "pieces of pictures": pace(rates.CHUNK_RATE),
     "refusals with `too_fast`": f"{rates.REFUSED} within {rates.WITHIN:g} seconds",
     "`bad_json`, `bad_message`, `unknown_type` together": f"{websocket.MAX_MALFORMED} on one connection",
-    "WebSocket pings and pongs": pace(wire.CONTROL),
+    "WebSocket pings and pongs": pace(uvicorn_protocols.CONTROL_RATE),
     "what waits for a slow reader": f"{outbox.MAX_MESSAGES} messages, {outbox.MAX_BYTES >> 10} KiB",
     "connections from one address (IPv6: one /64)": "`server.connections_per_address`",
     "open pages in all": "`server.visitors`",

@@ -16,7 +16,7 @@ import pytest
 from deploy.agent import backup
 from deploy.agent.systemd import StepFailed
 from server.store import Ban, Call
-from server.store.sqlite import Embedded
+from server.store.sqlite import open_store
 
 NOW = int(time.time())
 
@@ -35,11 +35,11 @@ def filled(root: Path) -> Path:
     (root / "etc/calln/config.yaml").symlink_to("/opt/calln/current/config.yaml")
     (root / "etc/letsencrypt/live").mkdir(parents=True)
     (root / "etc/letsencrypt/live/a.pem").symlink_to("../archive/a.pem")
-    state = Embedded(root / "var/lib/calln")
-    state.add_ban(Ban(ip_network("192.0.2.0/24"), NOW, None, "kept"))
-    state.add_ban(Ban(ip_network("198.51.100.0/24"), NOW - 20, NOW - 10, "ended"))
-    state.add_call(Call(NOW, 60))
-    state.close()
+    store = open_store(root / "var/lib/calln")
+    store.add_ban(Ban(ip_network("192.0.2.0/24"), NOW, None, "kept"))
+    store.add_ban(Ban(ip_network("198.51.100.0/24"), NOW - 20, NOW - 10, "ended"))
+    store.add_call(Call(NOW, 60))
+    store.close()
     return root
 
 
@@ -54,9 +54,9 @@ def test_a_backup_brings_back_files_and_bans_but_no_calls(root: Path) -> None:
     assert (secret.read_text(), secret.stat().st_mode & 0o777) == ("a secret\n", 0o640)
     with closing(sqlite3.connect(root / "var/lib/calln/calln.sqlite3")) as database:
         assert database.execute("SELECT network FROM bans").fetchall() == [("192.0.2.0/24",)]
-    state = Embedded(root / "var/lib/calln")
-    assert state.calls() == []
-    state.close()
+    store = open_store(root / "var/lib/calln")
+    assert store.calls() == []
+    store.close()
 
 
 @pytest.mark.parametrize("name", ["etc/passwd", "etc/calln/../../root/x", "/etc/calln/x"])

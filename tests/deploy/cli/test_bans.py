@@ -13,15 +13,15 @@ import pytest
 from config.file import Config, parse
 from deploy.cli import bans
 from deploy.doctor.operator_client import OperatorError
-from server.store import StateError
+from server.store import StoreError
 from server.store.bans import MAX_REASON, Bans
-from server.store.sqlite import Embedded
+from server.store.sqlite import open_store
 from tests.server.serving import serving
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    Embedded(tmp_path / "state").close()  # as calln serve makes it
+    open_store(tmp_path / "state").close()  # as calln serve makes it
     return parse("site: {state_dir: state}", tmp_path / "config.yaml")
 
 
@@ -75,16 +75,16 @@ def test_words_that_cannot_be_meant(
 
 def test_a_folder_named_by_mistake_gets_no_ban_list(tmp_path: Path) -> None:
     elsewhere = parse("site: {state_dir: elsewhere}", tmp_path / "config.yaml")
-    with pytest.raises(StateError, match=r"there is no ban list; point site\.state_dir"):
+    with pytest.raises(StoreError, match=r"there is no ban list; point site\.state_dir"):
         add(elsewhere, "192.0.2.7")
-    with pytest.raises(StateError, match=r"there is no ban list; point site\.state_dir"):
+    with pytest.raises(StoreError, match=r"there is no ban list; point site\.state_dir"):
         bans.list_bans(elsewhere, Namespace())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reason_does_not_move_the_cursor(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    with closing(Embedded(config.site.state_dir)) as state:  # as an older version wrote it
-        Bans(state).add(bans.parse_network("192.0.2.7"), time.time(), None, "up\x1b[2Jand\x9bback")
+    with closing(open_store(config.site.state_dir)) as store:  # as an older version wrote it
+        Bans(store).add(bans.parse_network("192.0.2.7"), time.time(), None, "up\x1b[2Jand\x9bback")
     assert bans.list_bans(config, Namespace()) == 0
     assert capsys.readouterr().out.endswith("up [2Jand back\n")
 
@@ -97,7 +97,7 @@ ALIKE = [("99999d", "why"), ("ever", LONG), ("1m", "\ud800"), ("7d", "")]
 async def test_a_report_is_as_good_as_an_address(tmp_path: Path, duration: str, reason: str) -> None:
     config = parse(f"site: {{state_dir: {tmp_path}}}", tmp_path / "config.yaml")
     async with serving(tmp_path) as service:
-        sockets = service.house.sockets
+        sockets = service.house.hub
         reported = bans.parse_network("192.0.2.8").network_address
         code = sockets.lobby.reports.add("call", "me", "spam", reported, sockets.clock()).code
         for address, report in (("192.0.2.7", None), (None, code)):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.main import COMMANDS, main
-from server.store.sqlite import Embedded
+from server.store.sqlite import open_store
 
 WORDS = [command.words for command in COMMANDS]
 
@@ -19,7 +19,7 @@ WORDS = [command.words for command in COMMANDS]
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "config.yaml"
     path.write_text("site: {state_dir: state}\n")
-    Embedded(tmp_path / "state").close()
+    open_store(tmp_path / "state").close()
     return path
 
 

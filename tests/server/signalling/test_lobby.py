@@ -14,11 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from server.signalling.lobby import GRACE, REPORT_AFTER, Lobby
+from server.signalling.effects import CallEnded, CloseSocket, CountEvent, DropPicture, Effect, SendTo
+from server.signalling.lobby import REPORTABLE_SECONDS, RESUME_SECONDS, Lobby
 from server.signalling.matching import Queue
-from server.signalling.messages import SAYINGS, Hello, MessageError, parse
-from server.signalling.reports import LETTERS, Reports
-from server.signalling.visitors import Called, Count, Drop, Effect, Means, Say, Shut, Visitor
+from server.signalling.messages import SERVER_MESSAGES, Hello, MessageError, parse_message
+from server.signalling.reports import CODE_LETTERS, Reports
+from server.signalling.visitors import Dependencies, Visitor
 from tests.server.signalling.test_sdp import HOST, RELAY, sdp
 
 ADDRESSES = {name: ip_address(f"192.0.2.{number}") for number, name in enumerate("abcdefgh", 1)}
@@ -39,42 +40,44 @@ class House:
 
     def __post_init__(self) -> None:
         numbers = itertools.count()
-        letters = itertools.cycle(LETTERS)
-        means = Means(lambda user: {"user": user}, lambda: f"name{next(numbers)}", self.countries)
+        letters = itertools.cycle(CODE_LETTERS)
+        means = Dependencies(lambda user: {"user": user}, lambda: f"name{next(numbers)}", self.countries)
         self.lobby = Lobby(means, Queue(self.rematch), Reports(lambda: next(letters)))
         self.names: dict[str, str] = {}
 
     def enter(self, name: str, country: str | None = None, token: str = "", resume: str = "") -> Visitor:
         hello = Hello(token=token or f"{name:x<16}", resume=resume or None)
-        visitor, reply, effects = self.lobby.enter(hello, ADDRESSES[name[0]], country, self.now)
+        visitor, reply, effects = self.lobby.connect(hello, ADDRESSES[name[0]], country, self.now)
         self.names[visitor.id] = name
         self.said.setdefault(name, []).append(json.loads(reply))
         self.settle(effects)
         return visitor
 
     def say(self, visitor: Visitor, kind: str, **fields: Any) -> None:
-        self.settle(self.lobby.receive(visitor, parse(json.dumps({"type": kind, **fields})), self.now))
+        self.settle(
+            self.lobby.receive(visitor, parse_message(json.dumps({"type": kind, **fields})), self.now)
+        )
 
     def refused(self, visitor: Visitor, kind: str, **fields: Any) -> str:
         with pytest.raises(MessageError) as refused:
             self.say(visitor, kind, **fields)
-        assert self.lobby.take() == []
+        assert self.lobby.take_effects() == []
         return refused.value.code
 
     def settle(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Say(visitor, str(data), _):
-                    self.said[self.names[visitor.id]].append(json.loads(data))
-                case Say(visitor, data, _):
-                    self.said[self.names[visitor.id]].append({"chunk": data})
-                case Shut(visitor, code):
-                    self.shut[self.names[visitor.id]] = code
-                case Count(name, label, _):
+                case SendTo(visitor, str(data), _):
+                    self.said[self.names[visitor]].append(json.loads(data))
+                case SendTo(visitor, data, _):
+                    self.said[self.names[visitor]].append({"chunk": data})
+                case CloseSocket(visitor, code):
+                    self.shut[self.names[visitor]] = code
+                case CountEvent(name, label, _):
                     self.counts.append((name, label))
-                case Called(seconds):
+                case CallEnded(seconds):
                     self.calls.append(seconds)
-                case Drop(_, picture):
+                case DropPicture(_, picture):
                     self.dropped.append(picture)
 
     def heard(self, name: str, count: int = 1) -> list[str]:
@@ -126,16 +129,16 @@ def test_every_word_is_in_the_table() -> None:
     house.say(a, "ice")
     house.say(a, "ping", id="p")
     house.say(b, "report", call=call, reason="abuse")
-    house.settle(house.lobby.lose(a, house.now))
+    house.settle(house.lobby.suspend(a, house.now))
     house.enter("a", "de", resume=house.last("a", "hello")["resume"])
     house.say(a, "stop")
     heard = set()
     for word in itertools.chain(*house.said.values()):
         heard.add(word["type"])
-        fields = SAYINGS[word["type"]]
+        fields = SERVER_MESSAGES[word["type"]]
         assert {name for name in fields if not name.endswith("?")} <= set(word) - {"type"}
         assert set(word) - {"type"} <= {name.removesuffix("?") for name in fields}
-    assert heard == set(SAYINGS) - {"welcome", "error", "picture-ack"}
+    assert heard == set(SERVER_MESSAGES) - {"welcome", "error", "picture-ack"}
 
 
 # What ends a call -> what the one who ends it and the partner hear last, and the partner's state afterwards.
@@ -144,19 +147,19 @@ ENDS: dict[str, tuple[Callable[[House, Visitor, str], None], str, list[str], str
     "next": (lambda house, a, call: house.say(a, "next"), "next", ["waiting"], "idle"),
     "block": (lambda house, a, call: house.say(a, "block", call=call), "left", ["ended"], "idle"),
     "close": (
-        lambda house, a, call: house.settle(house.lobby.leave(a, "left", house.now)),
+        lambda house, a, call: house.settle(house.lobby.disconnect(a, "left", house.now)),
         "left",
         [],
         "idle",
     ),
     "vanish": (
-        lambda house, a, call: house.settle(house.lobby.leave(a, "vanished", house.now)),
+        lambda house, a, call: house.settle(house.lobby.disconnect(a, "vanished", house.now)),
         "vanished",
         [],
         "waiting",
     ),
     "ban": (
-        lambda house, a, call: house.settle(house.lobby.ban(lambda ip: ip == a.address, house.now)),
+        lambda house, a, call: house.settle(house.lobby.kick_banned(lambda ip: ip == a.address, house.now)),
         "banned",
         [],
         "idle",
@@ -210,7 +213,7 @@ def test_the_deserted_is_first_in_the_queue() -> None:
     c = house.enter("c", "it")
     house.say(c, "start", want=["es"])
     d = house.enter("d", "es")
-    house.settle(house.lobby.leave(a, "vanished", house.now))
+    house.settle(house.lobby.disconnect(a, "vanished", house.now))
     house.say(d, "start")
     assert d.room is b.room is not None
     assert c.state == "waiting"
@@ -220,17 +223,17 @@ def test_a_lost_socket_may_come_back_in_time() -> None:
     house = House()
     a, b, call = house.couple()
     secret = house.last("a", "hello")["resume"]
-    house.settle(house.lobby.lose(a, house.now))
+    house.settle(house.lobby.suspend(a, house.now))
     assert house.last("b", "partner") == {"type": "partner", "call": call, "state": "away"}
     house.say(b, "text", call=call, text="are you there?")
-    house.tick(GRACE - 1)
+    house.tick(RESUME_SECONDS - 1)
     assert house.enter("a", "de", resume=secret) is a
     hello = house.last("a", "hello")
     assert (hello["resumed"], hello["state"], hello["call"]) == (True, "calling", call)
     assert hello["resume"] != secret
     assert house.heard("b", 2) == ["sent", "partner"]
     assert house.last("b", "partner")["state"] == "back"
-    house.tick(GRACE)
+    house.tick(RESUME_SECONDS)
     assert a.room is b.room is not None
     assert house.enter("a", "de", resume=secret) is not a
 
@@ -238,8 +241,8 @@ def test_a_lost_socket_may_come_back_in_time() -> None:
 def test_a_lost_socket_that_stays_away_is_given_up() -> None:
     house = House()
     a, b, _ = house.couple()
-    house.settle(house.lobby.lose(a, house.now))
-    house.tick(GRACE)
+    house.settle(house.lobby.suspend(a, house.now))
+    house.tick(RESUME_SECONDS)
     assert house.last("b", "ended")["reason"] == "vanished"
     assert house.heard("b") == ["waiting"]
     assert (b.state, house.shut["a"]) == ("waiting", 1000)
@@ -250,15 +253,15 @@ def test_a_lost_socket_that_stays_away_is_given_up() -> None:
 def test_both_lost_and_one_returns_to_the_front_of_the_queue() -> None:
     house = House()
     a, b, _ = house.couple()
-    house.settle(house.lobby.lose(a, house.now))
+    house.settle(house.lobby.suspend(a, house.now))
     house.now += 5
-    house.settle(house.lobby.lose(b, house.now))
-    house.tick(GRACE - 5)
+    house.settle(house.lobby.suspend(b, house.now))
+    house.tick(RESUME_SECONDS - 5)
     assert (b.state, len(house.lobby.queue)) == ("waiting", 0)
     c = house.enter("c")
     house.say(c, "start")
     assert c.state == "waiting"
-    house.enter("b", "fr", resume=b.resume)
+    house.enter("b", "fr", resume=b.resume_secret)
     assert house.last("b", "hello")["state"] == "waiting"
     assert c.room is b.room is not None
 
@@ -267,10 +270,10 @@ def test_who_waits_and_loses_the_socket_is_matched_with_nobody_meanwhile() -> No
     house = House()
     a, b = house.enter("a"), house.enter("b")
     house.say(a, "start")
-    house.settle(house.lobby.lose(a, house.now))
+    house.settle(house.lobby.suspend(a, house.now))
     house.say(b, "start")
     assert b.state == "waiting"
-    house.enter("a", resume=a.resume)
+    house.enter("a", resume=a.resume_secret)
     assert a.room is b.room is not None
 
 
@@ -278,7 +281,7 @@ def test_who_waits_and_loses_the_socket_is_matched_with_nobody_meanwhile() -> No
 def test_a_secret_is_good_with_its_own_token_only(token: str) -> None:
     house = House()
     a = house.enter("a")
-    again = house.enter("a", token=token, resume=a.resume)
+    again = house.enter("a", token=token, resume=a.resume_secret)
     assert (again is a) == (token == "")
     assert house.last("a", "hello")["resumed"] == (token == "")
 
@@ -345,10 +348,10 @@ def test_next_without_a_wish_keeps_the_last_one() -> None:
     house = House()
     a, _, _ = house.couple(want=["fr"], hide_address=True)
     house.say(a, "next")
-    assert (a.want, a.hide) == (frozenset({"fr"}), True)
+    assert (a.wanted_countries, a.hides_address) == (frozenset({"fr"}), True)
     house.say(a, "stop")
     house.say(a, "start")
-    assert (a.want, a.hide) == (frozenset(), False)
+    assert (a.wanted_countries, a.hides_address) == (frozenset(), False)
 
 
 def test_without_countries_a_wish_means_nothing() -> None:
@@ -377,7 +380,7 @@ def test_a_report_keeps_the_partners_address_under_a_code() -> None:
     a, b, call = house.couple()
     house.say(a, "report", call=call, reason="abuse", id="r")
     code = house.last("a", "reported")["code"]
-    report = house.lobby.reports.find(code, house.now)
+    report = house.lobby.reports.lookup(code, house.now)
     assert report is not None
     assert (report.address, report.reason) == (b.address, "abuse")
     assert a.state == "calling"
@@ -387,10 +390,10 @@ def test_a_report_keeps_the_partners_address_under_a_code() -> None:
 def test_a_report_after_the_call() -> None:
     house = House()
     a, b, call = house.couple()
-    house.settle(house.lobby.leave(b, "left", house.now))
-    house.now += REPORT_AFTER
+    house.settle(house.lobby.disconnect(b, "left", house.now))
+    house.now += REPORTABLE_SECONDS
     house.say(a, "report", call=call, reason="minor")
-    report = house.lobby.reports.find(house.last("a", "reported")["code"], house.now)
+    report = house.lobby.reports.lookup(house.last("a", "reported")["code"], house.now)
     assert report is not None
     assert report.address == b.address
     house.now += 1
@@ -401,13 +404,13 @@ def test_a_partner_who_vanished_can_be_reported_from_the_next_call() -> None:
     house = House()
     a, b, call = house.couple()
     address = b.address
-    house.settle(house.lobby.leave(b, "vanished", house.now))
+    house.settle(house.lobby.disconnect(b, "vanished", house.now))
     c = house.enter("c")
     house.say(c, "start")
     assert a.room is not None
     assert a.room.call != call
     house.say(a, "report", call=call, reason="minor")
-    report = house.lobby.reports.find(house.last("a", "reported")["code"], house.now)
+    report = house.lobby.reports.lookup(house.last("a", "reported")["code"], house.now)
     assert report is not None
     assert report.address == address
 
@@ -415,9 +418,9 @@ def test_a_partner_who_vanished_can_be_reported_from_the_next_call() -> None:
 def test_a_picture_that_came_too_fast_is_cancelled() -> None:
     house = House()
     a, _, call = house.couple()
-    assert house.lobby.refuse_picture(a) == []
+    assert house.lobby.cancel_picture(a) == []
     house.say(a, "picture", call=call, picture=3, size=100, mime="image/png")
-    house.settle(house.lobby.refuse_picture(a))
+    house.settle(house.lobby.cancel_picture(a))
     assert house.dropped == [3]
     assert house.heard("a") == house.heard("b") == ["picture-cancel"]
 
@@ -469,7 +472,7 @@ def test_closing_tells_both_that_the_call_is_drained() -> None:
 def test_a_ban_puts_out_whom_it_covers() -> None:
     house = House()
     a, b, _ = house.couple()
-    house.settle(house.lobby.ban(lambda address: address == b.address, house.now))
+    house.settle(house.lobby.kick_banned(lambda address: address == b.address, house.now))
     assert house.shut == {"b": 4403}
     assert a.state == "idle"
 
@@ -480,13 +483,13 @@ def test_a_thousand_visits_leave_nothing() -> None:
         a, b = house.enter("a"), house.enter("b")
         for visitor in (a, b):
             house.say(visitor, "start")
-        house.settle(house.lobby.leave(a, ("left", "vanished")[number % 2], house.now))
-        house.settle(house.lobby.leave(b, "left", house.now))
+        house.settle(house.lobby.disconnect(a, ("left", "vanished")[number % 2], house.now))
+        house.settle(house.lobby.disconnect(b, "left", house.now))
         house.tick(2)
     lobby = house.lobby
-    for memory in (lobby.visitors, lobby.by_resume, lobby.lost, lobby.rooms, lobby.queue.seekers):
+    for memory in (lobby.visitors, lobby.by_resume_secret, lobby.suspended, lobby.rooms, lobby.queue.seekers):
         assert not memory
-    assert not lobby.queue.recent.ends
+    assert not lobby.queue.recent_pairs.until
     assert not lobby.queue.blocks.present
 
 
@@ -499,7 +502,9 @@ class Machine(RuleBasedStateMachine):
         self.here: list[Visitor] = []
 
     def pick(self, index: int) -> Visitor | None:
-        self.here = [one for one in self.here if one.id in self.house.lobby.visitors and one.away is None]
+        self.here = [
+            one for one in self.here if one.id in self.house.lobby.visitors and one.suspended_since is None
+        ]
         return self.here[index % len(self.here)] if self.here else None
 
     @rule(name=st.sampled_from("abcd"), country=st.sampled_from([None, "de", "fr"]))
@@ -520,21 +525,21 @@ class Machine(RuleBasedStateMachine):
     def leave(self, index: int, how: str) -> None:
         visitor = self.pick(index)
         if visitor is not None:
-            self.house.settle(self.house.lobby.leave(visitor, how, self.house.now))
+            self.house.settle(self.house.lobby.disconnect(visitor, how, self.house.now))
 
     @rule(index=st.integers(0, 9))
     def lose(self, index: int) -> None:
         visitor = self.pick(index)
         if visitor is not None:
-            self.house.settle(self.house.lobby.lose(visitor, self.house.now))
+            self.house.settle(self.house.lobby.suspend(visitor, self.house.now))
 
     @rule(index=st.integers(0, 9))
     def resume(self, index: int) -> None:
-        lost = list(self.house.lobby.lost.values())
+        lost = list(self.house.lobby.suspended.values())
         if lost:
             visitor = lost[index % len(lost)]
             name = self.house.names[visitor.id]
-            assert self.house.enter(name, visitor.country, resume=visitor.resume) is visitor
+            assert self.house.enter(name, visitor.country, resume=visitor.resume_secret) is visitor
             self.here.append(visitor)
 
     @rule(seconds=st.floats(0, 20))
@@ -545,7 +550,7 @@ class Machine(RuleBasedStateMachine):
     def rooms_hold_two_who_know_it(self) -> None:
         lobby = self.house.lobby
         for room in lobby.rooms.values():
-            one, other = (lobby.visitors[seat.visitor] for seat in room.seats)
+            one, other = (lobby.visitors[seat.visitor] for seat in room.participants)
             assert one.room is other.room is room
             assert one.token != other.token
         seated = [visitor for visitor in lobby.visitors.values() if visitor.room is not None]
@@ -554,9 +559,13 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def who_waits_is_in_the_queue_and_nobody_else(self) -> None:
         lobby = self.house.lobby
-        waiting = {one.id for one in lobby.visitors.values() if one.state == "waiting" and one.away is None}
+        waiting = {
+            one.id
+            for one in lobby.visitors.values()
+            if one.state == "waiting" and one.suspended_since is None
+        }
         assert set(lobby.queue.seekers) == waiting
-        assert set(lobby.by_resume) == {one.resume for one in lobby.visitors.values()}
+        assert set(lobby.by_resume_secret) == {one.resume_secret for one in lobby.visitors.values()}
 
 
 TestModel = Machine.TestCase

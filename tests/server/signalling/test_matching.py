@@ -16,7 +16,7 @@ REMATCH = 300.0
 
 
 def seeker(queue: Queue, name: str, country: str | None = None, want: str = "", token: str = "") -> Seeker:
-    return Seeker(name, token or f"token-{name}", country, frozenset(want.split()), queue.ticket())
+    return Seeker(name, token or f"token-{name}", country, frozenset(want.split()), queue.new_ticket())
 
 
 # Who waits and who comes, as (country, wish): do they meet?
@@ -44,8 +44,8 @@ def test_both_must_suit(waits: str | None, wish: str, comes: str | None, wants: 
     for first, second in (((waits, wish), (comes, wants)), ((comes, wants), (waits, wish))):
         queue = Queue(REMATCH)
         one = seeker(queue, "one", *first)
-        assert queue.join(one) is None
-        assert queue.join(seeker(queue, "two", *second)) is (one if meet else None)
+        assert queue.match_or_wait(one) is None
+        assert queue.match_or_wait(seeker(queue, "two", *second)) is (one if meet else None)
         assert len(queue) == (0 if meet else 2)
 
 
@@ -53,7 +53,7 @@ def test_the_longest_waiting_who_suits() -> None:
     queue = Queue(REMATCH)
     for name, country, want in (("a", "it", ""), ("b", "fr", "es"), ("c", "fr", "de"), ("d", "fr", "")):
         queue.add(seeker(queue, name, country, want))
-    met = [queue.join(seeker(queue, f"new{n}", "de", "fr")) for n in range(3)]
+    met = [queue.match_or_wait(seeker(queue, f"new{n}", "de", "fr")) for n in range(3)]
     assert [one and one.visitor for one in met] == ["c", "d", None]
 
 
@@ -62,48 +62,48 @@ def test_the_deserted_wait_in_front_and_who_returns_keeps_the_place() -> None:
     first, second = (seeker(queue, name, "fr", "de") for name in ("first", "second"))
     for one in (first, second):
         queue.add(one)
-    queue.leave("first")
+    queue.remove("first")
     queue.add(first)
-    front = replace(seeker(queue, "front", "fr", "de"), ticket=queue.ticket(front=True))
+    front = replace(seeker(queue, "front", "fr", "de"), ticket=queue.new_ticket(front=True))
     queue.add(front)
-    met = [queue.join(seeker(queue, f"new{n}", "de")) for n in range(3)]
+    met = [queue.match_or_wait(seeker(queue, f"new{n}", "de")) for n in range(3)]
     assert met == [front, first, second]
 
 
 def test_never_oneself() -> None:
     queue = Queue(REMATCH)
-    assert queue.join(seeker(queue, "tab1", token="browser")) is None
-    assert queue.join(seeker(queue, "tab2", token="browser")) is None
+    assert queue.match_or_wait(seeker(queue, "tab1", token="browser")) is None
+    assert queue.match_or_wait(seeker(queue, "tab2", token="browser")) is None
     assert len(queue) == 2
 
 
 def test_the_pair_that_just_parted_meets_when_the_time_is_over() -> None:
     queue = Queue(REMATCH)
-    queue.part("token-b", "token-a", 1000.0)
+    queue.remember_pair("token-b", "token-a", 1000.0)
     for name in "ab":
-        assert queue.join(seeker(queue, name)) is None
-    assert queue.settle(1000.0 + REMATCH - 1) == []
-    [(one, other)] = queue.settle(1000.0 + REMATCH)
+        assert queue.match_or_wait(seeker(queue, name)) is None
+    assert queue.rematch(1000.0 + REMATCH - 1) == []
+    [(one, other)] = queue.rematch(1000.0 + REMATCH)
     assert {one.visitor, other.visitor} == {"a", "b"}
     assert len(queue) == 0
-    assert not queue.recent.ends
+    assert not queue.recent_pairs.until
 
 
 def test_the_last_parting_counts() -> None:
     queue = Queue(REMATCH)
     for now in (0.0, 100.0):
-        queue.part("token-a", "token-b", now)
+        queue.remember_pair("token-a", "token-b", now)
     for name in "ab":
-        queue.join(seeker(queue, name))
-    assert queue.settle(REMATCH + 50) == []
-    assert len(queue.settle(REMATCH + 100)) == 1
+        queue.match_or_wait(seeker(queue, name))
+    assert queue.rematch(REMATCH + 50) == []
+    assert len(queue.rematch(REMATCH + 100)) == 1
 
 
 def test_without_an_interval_they_may_meet_at_once() -> None:
     queue = Queue(0)
-    queue.part("token-a", "token-b", 1.0)
-    queue.join(seeker(queue, "a"))
-    assert queue.join(seeker(queue, "b")) is not None
+    queue.remember_pair("token-a", "token-b", 1.0)
+    queue.match_or_wait(seeker(queue, "a"))
+    assert queue.match_or_wait(seeker(queue, "b")) is not None
 
 
 def test_a_blocked_pair_never_meets_while_either_is_about() -> None:
@@ -112,7 +112,7 @@ def test_a_blocked_pair_never_meets_while_either_is_about() -> None:
         queue.blocks.arrive(token)
     queue.block("token-b", "token-a")
     queue.add(seeker(queue, "a"))
-    assert queue.join(seeker(queue, "b")) is None
+    assert queue.match_or_wait(seeker(queue, "b")) is None
     queue.blocks.depart("token-a")
     queue.blocks.depart("token-a")
     assert ("token-a", "token-b") in queue.blocks
@@ -126,10 +126,10 @@ def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matching, "MAX_PAIRS", 100)
     queue = Queue(REMATCH)
     for number in range(1000):
-        queue.part("me", f"other{number}", 0.0)
-        queue.settle(0.0)
+        queue.remember_pair("me", f"other{number}", 0.0)
+        queue.rematch(0.0)
         queue.block("me", f"other{number}")
-    assert len(queue.recent.ends) == len(queue.recent.order) == 100
+    assert len(queue.recent_pairs.until) == len(queue.recent_pairs.order) == 100
 
 
 def test_one_token_blocks_so_many_and_the_oldest_makes_room() -> None:
@@ -147,8 +147,8 @@ def test_a_thousand_come_and_go_and_nothing_stays() -> None:
     queue = Queue(REMATCH)
     for number in range(1000):
         queue.add(seeker(queue, f"v{number}", "de", "fr it"))
-        queue.leave(f"v{number}")
-    assert (queue.seekers, queue.by_token, queue.buckets) == ({}, {}, {})
+        queue.remove(f"v{number}")
+    assert (queue.seekers, queue.by_token, queue.index) == ({}, {}, {})
 
 
 def test_ten_thousand_waiting_cost_a_newcomer_little() -> None:
@@ -165,9 +165,9 @@ def test_ten_thousand_waiting_cost_a_newcomer_little() -> None:
         return bool(may_meet(one, other))
 
     queue.may_meet = counted  # type: ignore[method-assign]
-    assert queue.join(seeker(queue, "it", "it", "de")) is None
+    assert queue.match_or_wait(seeker(queue, "it", "it", "de")) is None
     assert looked == 0
-    partner = queue.join(seeker(queue, "fr", "fr", "de"))
+    partner = queue.match_or_wait(seeker(queue, "fr", "fr", "de"))
     assert partner is not None
     assert (partner.visitor, looked) == ("v0", 1)
 
@@ -194,15 +194,19 @@ class Machine(RuleBasedStateMachine):
         return len(pair) == 2 and pair not in self.recent and pair not in self.blocked
 
     def fit(self, one: Seeker, other: Seeker) -> bool:
-        suits = (not one.want or other.country in one.want) and (not other.want or one.country in other.want)
+        suits = (not one.wanted_countries or other.country in one.wanted_countries) and (
+            not other.wanted_countries or one.country in other.wanted_countries
+        )
         return suits and self.may_meet(one, other)
 
     @rule(person=PEOPLE, country=COUNTRIES, want=WISHES, front=st.booleans())
     def join(self, person: int, country: str | None, want: set[str], front: bool) -> None:
         self.count += 1
-        one = Seeker(f"v{self.count}", f"t{person}", country, frozenset(want), self.queue.ticket(front=front))
+        one = Seeker(
+            f"v{self.count}", f"t{person}", country, frozenset(want), self.queue.new_ticket(front=front)
+        )
         expected = next((other for other in self.waiting if self.fit(one, other)), None)
-        assert self.queue.join(one) is expected
+        assert self.queue.match_or_wait(one) is expected
         if expected is not None:
             self.waiting.remove(expected)
         else:
@@ -212,13 +216,13 @@ class Machine(RuleBasedStateMachine):
     def leave(self, index: int) -> None:
         if self.waiting:
             gone = self.waiting.pop(index % len(self.waiting))
-            assert self.queue.leave(gone.visitor) is gone
-        assert self.queue.leave("nobody") is None
+            assert self.queue.remove(gone.visitor) is gone
+        assert self.queue.remove("nobody") is None
 
     @rule(one=PEOPLE, other=PEOPLE)
     def part(self, one: int, other: int) -> None:
         if one != other:
-            self.queue.part(f"t{one}", f"t{other}", self.now)
+            self.queue.remember_pair(f"t{one}", f"t{other}", self.now)
             self.recent[frozenset((f"t{one}", f"t{other}"))] = self.now + 10.0
 
     @rule(one=PEOPLE, other=PEOPLE)
@@ -231,7 +235,7 @@ class Machine(RuleBasedStateMachine):
     def settle(self, seconds: float) -> None:
         self.now += seconds
         self.recent = {pair: end for pair, end in self.recent.items() if end > self.now}
-        for one, other in self.queue.settle(self.now):
+        for one, other in self.queue.rematch(self.now):
             assert self.fit(one, other)
             self.waiting.remove(one)
             self.waiting.remove(other)

@@ -15,7 +15,7 @@ from server.signalling.messages import (
     MAX_CHUNK,
     MAX_PICTURE,
     MAX_TEXT,
-    SAYINGS,
+    SERVER_MESSAGES,
     TYPES,
     VOCABULARY,
     WELCOME,
@@ -26,11 +26,11 @@ from server.signalling.messages import (
     Picture,
     Start,
     Text,
-    error,
-    parse,
+    encode,
+    encode_error,
+    encode_for_partner,
     parse_chunk,
-    relay,
-    say,
+    parse_message,
 )
 
 TOKEN = "0123456789abcdefABCDEF_-"
@@ -128,7 +128,7 @@ def test_each_type_has_an_example() -> None:
 
 @pytest.mark.parametrize("kind", VOCABULARY)
 def test_reads_each_type(kind: str) -> None:
-    message = parse(frame(kind, id="a1"))
+    message = parse_message(frame(kind, id="a1"))
     assert TYPES[type(message)] == kind
     assert message.id == "a1"
     for name, value in GOOD[kind].items():
@@ -139,49 +139,54 @@ def test_reads_each_type(kind: str) -> None:
 @pytest.mark.parametrize(("kind", "field", "value", "code"), BAD)
 def test_refuses_with_the_code(kind: str, field: str, value: Any, code: str) -> None:
     with pytest.raises(MessageError) as refused:
-        parse(frame(kind, **{"id": "a1", field: value}))
+        parse_message(frame(kind, **{"id": "a1", field: value}))
     assert refused.value.code == code
     assert code in ERRORS
     assert refused.value.id == (None if field == "id" else "a1")
 
 
 def test_messages_are_frozen() -> None:
-    message = parse(frame("text"))
+    message = parse_message(frame("text"))
     with pytest.raises(AttributeError):
         message.text = "other"  # type: ignore[attr-defined]
 
 
 def test_leaves_out_what_was_not_said() -> None:
-    assert parse('{"type":"next"}') == Next(want=None, hide_address=None)
-    assert parse('{"type":"start","want":[]}') == Start(want=frozenset(), hide_address=None)
-    assert parse(f'{{"type":"hello","token":"{TOKEN}"}}') == Hello(token=TOKEN)
+    assert parse_message('{"type":"next"}') == Next(want=None, hide_address=None)
+    assert parse_message('{"type":"start","want":[]}') == Start(want=frozenset(), hide_address=None)
+    assert parse_message(f'{{"type":"hello","token":"{TOKEN}"}}') == Hello(token=TOKEN)
 
 
 def test_a_candidate_keeps_only_its_own_fields() -> None:
     given = {"candidate": "", "sdpMid": None, "from": "me", "address": "192.0.2.1"}
-    message = parse(frame("candidate", candidate=given))
+    message = parse_message(frame("candidate", candidate=given))
     assert isinstance(message, Candidate)
     assert message.candidate == {"candidate": "", "sdpMid": None}
-    assert parse(frame("candidate", candidate=None)) == Candidate(call="c", candidate=None)
+    assert parse_message(frame("candidate", candidate=None)) == Candidate(call="c", candidate=None)
 
 
 def test_relay_stamps_the_sender_and_passes_only_the_table() -> None:
-    message = parse(frame("text", **{"from": "admin", "id": "a1", "role": "owner"}))
+    message = parse_message(frame("text", **{"from": "admin", "id": "a1", "role": "owner"}))
     assert isinstance(message, Text)
-    assert json.loads(relay(message)) == {"type": "text", "from": "partner", "call": "c", "text": "hello"}
+    assert json.loads(encode_for_partner(message)) == {
+        "type": "text",
+        "from": "partner",
+        "call": "c",
+        "text": "hello",
+    }
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
 def test_text_passes_unchanged(line: str) -> None:
-    message = parse(json.dumps({"type": "text", "call": "c", "text": line}))
+    message = parse_message(json.dumps({"type": "text", "call": "c", "text": line}))
     assert isinstance(message, Text)
-    assert json.loads(relay(message).encode())["text"] == line
+    assert json.loads(encode_for_partner(message).encode())["text"] == line
 
 
 def outcome(frame: str | bytes) -> str:
     """The type that was read, or the code of the refusal."""
     try:
-        return TYPES[type(parse(frame))]
+        return TYPES[type(parse_message(frame))]
     except MessageError as refused:
         return refused.code
 
@@ -228,15 +233,15 @@ def test_chunks(data: bytes, good: bool) -> None:
 
 
 def test_what_the_server_says() -> None:
-    assert json.loads(say("waiting")) == {"type": "waiting"}
-    assert json.loads(say("stopped", id="a1")) == {"type": "stopped", "id": "a1"}
-    assert json.loads(error("too_fast", "a1"))["message"] == ERRORS["too_fast"]
+    assert json.loads(encode("waiting")) == {"type": "waiting"}
+    assert json.loads(encode("stopped", id="a1")) == {"type": "stopped", "id": "a1"}
+    assert json.loads(encode_error("too_fast", "a1"))["message"] == ERRORS["too_fast"]
     welcome = json.loads(WELCOME)
-    assert set(welcome) == {"type", *SAYINGS["welcome"]}
+    assert set(welcome) == {"type", *SERVER_MESSAGES["welcome"]}
     assert welcome["limits"] == {"message": 65536, "text": 4000, "picture": 2097152, "chunk": 49152}
 
 
 def test_a_picture_fits_the_number_of_its_frames() -> None:
-    message = parse(frame("picture", picture=2**31 - 1, size=MAX_PICTURE))
+    message = parse_message(frame("picture", picture=2**31 - 1, size=MAX_PICTURE))
     assert isinstance(message, Picture)
     assert messages.CHUNK_HEAD + MAX_CHUNK < messages.MAX_MESSAGE

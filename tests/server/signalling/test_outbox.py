@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.signalling.outbox import MAX_BYTES, MAX_MESSAGES, Outbox, weight
+from server.signalling.outbox import MAX_BYTES, MAX_MESSAGES, Outbox, size_of
 
 
 def drain(outbox: Outbox) -> list[str | bytes]:
@@ -19,7 +19,7 @@ def test_words_overtake_chunks_and_each_kind_keeps_its_order() -> None:
     outbox = Outbox()
     for data in (b"1", "a", b"2", "b"):
         assert outbox.push(data, 7)
-    outbox.first("hello")
+    outbox.push_front("hello")
     assert len(outbox) == 5
     assert drain(outbox) == ["hello", "a", "b", b"1", b"2"]
     assert outbox.bytes == 0
@@ -30,7 +30,7 @@ def test_a_cancelled_picture_frees_its_room() -> None:
     for number in (1, 2, 1):
         outbox.push(b"x" * 1000, number)
     outbox.push("word")
-    outbox.forget(1)
+    outbox.drop_picture(1)
     assert outbox.bytes == 1004
     assert drain(outbox) == ["word", b"x" * 1000]
 
@@ -52,4 +52,4 @@ def test_never_more_bytes_than_allowed(items: list[bytes | str]) -> None:
 
 def test_weight_never_says_too_little() -> None:
     for word in ("abc", "äöü", "😀" * 10, ""):
-        assert weight(word) >= len(word.encode())
+        assert size_of(word) >= len(word.encode())

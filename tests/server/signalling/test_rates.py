@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from server.signalling.rates import CHUNKS, MESSAGES, REFUSED, TEXTS, WITHIN, Bucket, Patience, Rate
+from server.signalling.rates import (
+    CHUNK_RATE,
+    MESSAGE_RATE,
+    REFUSED,
+    TEXT_RATE,
+    WITHIN,
+    Bucket,
+    Rate,
+    RefusalLimit,
+)
 
 
-@pytest.mark.parametrize("rate", [MESSAGES, TEXTS, CHUNKS])
+@pytest.mark.parametrize("rate", [MESSAGE_RATE, TEXT_RATE, CHUNK_RATE])
 def test_a_burst_and_then_the_rate(rate: Rate) -> None:
     bucket = Bucket(rate, 100.0)
     assert [bucket.take(100.0) for _ in range(int(rate.burst) + 1)].count(True) == rate.burst
@@ -21,7 +30,7 @@ def test_rest_fills_no_more_than_the_burst() -> None:
 
 
 def test_patience_runs_out_within_its_time_only() -> None:
-    patience = Patience(0.0)
-    assert [patience.refuse(1.0) for _ in range(REFUSED)] == [True] * (REFUSED - 1) + [False]
-    slow = Patience(0.0)
-    assert all(slow.refuse(step * WITHIN / (REFUSED - 2)) for step in range(10 * REFUSED))
+    patience = RefusalLimit(0.0)
+    assert [patience.allows_one_more(1.0) for _ in range(REFUSED)] == [True] * (REFUSED - 1) + [False]
+    slow = RefusalLimit(0.0)
+    assert all(slow.allows_one_more(step * WITHIN / (REFUSED - 2)) for step in range(10 * REFUSED))

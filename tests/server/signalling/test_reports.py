@@ -6,21 +6,21 @@ import re
 import secrets
 from ipaddress import ip_address
 
-from server.signalling.reports import KEPT_SECONDS, LETTERS, MAX_EACH, MAX_REPORTS, Reports
+from server.signalling.reports import CODE_LETTERS, KEPT_SECONDS, MAX_PER_NETWORK, MAX_REPORTS, Reports
 
 ADDRESS = ip_address("192.0.2.1")
 
 
 def reports() -> Reports:
-    return Reports(lambda: secrets.choice(LETTERS))
+    return Reports(lambda: secrets.choice(CODE_LETTERS))
 
 
 def test_a_code_finds_its_report_until_its_time_is_over() -> None:
     kept = reports()
     report = kept.add("call", "me", "spam", ADDRESS, 1000.0)
     assert re.fullmatch("[2-9A-Z]{4}-[2-9A-Z]{4}", report.code)
-    assert kept.find(f" {report.code.lower()} ", 1000.0 + KEPT_SECONDS - 1) is report
-    assert kept.find(report.code, 1000.0 + KEPT_SECONDS) is None
+    assert kept.lookup(f" {report.code.lower()} ", 1000.0 + KEPT_SECONDS - 1) is report
+    assert kept.lookup(report.code, 1000.0 + KEPT_SECONDS) is None
     assert not kept.by_call
 
 
@@ -29,7 +29,7 @@ def test_who_reports_twice_has_one_report() -> None:
     first = kept.add("call", "me", "spam", ADDRESS, 0.0)
     second = kept.add("call", "me", "minor", ADDRESS, 1.0)
     assert second.code == first.code
-    assert [report.reason for report in kept.list(2.0)] == ["minor"]
+    assert [report.reason for report in kept.all(2.0)] == ["minor"]
     assert kept.add("call", "partner", "spam", ADDRESS, 2.0).code != first.code
 
 
@@ -43,7 +43,7 @@ def test_a_code_is_not_given_twice() -> None:
 def test_a_flood_keeps_the_newest() -> None:
     kept = reports()
     codes = [kept.add(str(call), "me", "spam", ADDRESS, call).code for call in range(MAX_REPORTS + 10)]
-    assert [report.code for report in kept.list(MAX_REPORTS)] == codes[10:]
+    assert [report.code for report in kept.all(MAX_REPORTS)] == codes[10:]
     assert len(kept.by_call) == MAX_REPORTS
 
 
@@ -54,6 +54,6 @@ def test_one_household_pushes_out_its_own_reports_only() -> None:
         kept.add(str(call), "him", "spam", ADDRESS, 1.0, ip_address(f"2001:db8::{call + 1:x}"))
         for call in range(MAX_REPORTS + 10)
     ]
-    assert kept.find(genuine.code, 2.0) is genuine
-    assert list(kept.list(2.0)) == [genuine, *flood[-MAX_EACH:]]
-    assert len(kept.by_call) == MAX_EACH + 1
+    assert kept.lookup(genuine.code, 2.0) is genuine
+    assert list(kept.all(2.0)) == [genuine, *flood[-MAX_PER_NETWORK:]]
+    assert len(kept.by_call) == MAX_PER_NETWORK + 1

@@ -1,4 +1,4 @@
-"""What passes between two seats: the table of types and states, descriptions, candidates and pictures."""
+"""What passes between two participants: types and states, descriptions, candidates and pictures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from server.signalling.effects import DropPicture, Effect, SendTo
 from server.signalling.messages import (
     CHUNK_TAG,
     Answer,
@@ -22,11 +23,12 @@ from server.signalling.messages import (
     Text,
     parse_chunk,
 )
-from server.signalling.rooms import PASSES, Forget, Out, Outcome, Room, State
+from server.signalling.rooms import PASSES, Negotiation, Room
 from server.signalling.sdp import MAX_CANDIDATES
 from tests.server.signalling.test_pictures import HEADS
 from tests.server.signalling.test_sdp import CANDIDATES, HOST, PRINT, RELAY, sdp
 
+ANNA, BEN = "anna", "ben"
 OFFER, ANSWER = Offer(call="c", sdp=sdp()), Answer(call="c", sdp=sdp())
 PICTURE = Picture(call="c", picture=7, size=100, mime="image/png")
 
@@ -49,73 +51,75 @@ EXAMPLES: dict[type, InCall | Chunk] = {
 
 
 def room(hidden: bool = False) -> Room:
-    return Room("c", ("anna", "ben"), hidden=hidden, now=0.0)
+    return Room("c", (ANNA, BEN), hidden=hidden, now=0.0)
 
 
-def words(outcome: Outcome, seat: int) -> list[Any]:
+def words(effects: list[Effect], visitor: str) -> list[Any]:
     return [
-        json.loads(step.data)
-        for step in outcome
-        if isinstance(step, Out) and step.seat == seat and isinstance(step.data, str)
+        json.loads(effect.data)
+        for effect in effects
+        if isinstance(effect, SendTo) and effect.visitor == visitor and isinstance(effect.data, str)
     ]
 
 
-def code_of(place: Room, seat: int, message: InCall | Chunk) -> str:
+def code_of(place: Room, visitor: str, message: InCall | Chunk) -> str:
     with pytest.raises(MessageError) as refused:
-        place.receive(seat, message)
+        place.receive(visitor, message)
     return refused.value.code
 
 
-def test_seats() -> None:
-    assert [room().seat_of(name) for name in ("anna", "ben")] == [0, 1]
-    assert [room().partner_of(name) for name in ("anna", "ben")] == ["ben", "anna"]
+def test_sides() -> None:
+    place = room()
+    assert [one.visitor for one in place.sides(BEN)] == [BEN, ANNA]
+    assert [place.partner_of(name) for name in (ANNA, BEN)] == [BEN, ANNA]
 
 
 @pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("state", State, ids=lambda state: state.name)
-def test_the_table_decides(kind: type, state: State) -> None:
+@pytest.mark.parametrize("state", Negotiation, ids=lambda state: state.name)
+def test_the_table_decides(kind: type, state: Negotiation) -> None:
     place = room()
-    place.seats[0].state = state
+    place.participants[0].negotiation = state
     if kind is Chunk:
-        place.receive(0, PICTURE)
+        place.receive(ANNA, PICTURE)
     if state in PASSES[kind]:
-        assert all(step.seat in (0, 1) for step in place.receive(0, EXAMPLES[kind]))
+        effects = place.receive(ANNA, EXAMPLES[kind])
+        assert all(isinstance(one, SendTo | DropPicture) and one.visitor in (ANNA, BEN) for one in effects)
     else:
-        assert code_of(place, 0, EXAMPLES[kind]) == "wrong_state"
+        assert code_of(place, ANNA, EXAMPLES[kind]) == "wrong_state"
 
 
 def test_an_offer_asks_for_one_answer() -> None:
     place = room()
-    assert code_of(place, 1, ANSWER) == "wrong_state"
-    assert words(place.receive(0, OFFER), 1) == [
+    assert code_of(place, BEN, ANSWER) == "wrong_state"
+    assert words(place.receive(ANNA, OFFER), BEN) == [
         {"type": "offer", "from": "partner", "call": "c", "sdp": sdp()}
     ]
-    assert code_of(place, 0, ANSWER) == "wrong_state"
-    assert words(place.receive(1, ANSWER), 0)[0]["type"] == "answer"
-    assert code_of(place, 1, ANSWER) == "wrong_state"
+    assert code_of(place, ANNA, ANSWER) == "wrong_state"
+    assert words(place.receive(BEN, ANSWER), ANNA)[0]["type"] == "answer"
+    assert code_of(place, BEN, ANSWER) == "wrong_state"
 
 
 def test_offers_may_cross_and_either_may_offer_again() -> None:
     place = room()
-    place.receive(0, OFFER)
-    place.receive(1, OFFER)
-    place.seats[1].state = State.ASKED  # the polite side rolls its own back
-    place.receive(1, ANSWER)
-    place.receive(1, OFFER)
-    assert words(place.receive(0, ANSWER), 1)[0]["type"] == "answer"
+    place.receive(ANNA, OFFER)
+    place.receive(BEN, OFFER)
+    place.participants[1].negotiation = Negotiation.REMOTE_OFFER  # the polite side rolls its own back
+    place.receive(BEN, ANSWER)
+    place.receive(BEN, OFFER)
+    assert words(place.receive(ANNA, ANSWER), BEN)[0]["type"] == "answer"
 
 
 def test_the_polite_side_answers_after_its_own_offer_crossed() -> None:
     place = room()
-    place.receive(1, OFFER)
-    place.receive(0, OFFER)
-    assert words(place.receive(1, ANSWER), 0)[0]["type"] == "answer"
+    place.receive(BEN, OFFER)
+    place.receive(ANNA, OFFER)
+    assert words(place.receive(BEN, ANSWER), ANNA)[0]["type"] == "answer"
 
 
 def test_a_bad_description_goes_nowhere() -> None:
     place = room()
-    assert code_of(place, 0, Offer(call="c", sdp=sdp(drop="a=fingerprint"))) == "bad_sdp"
-    assert place.seats[1].state is State.NEW
+    assert code_of(place, ANNA, Offer(call="c", sdp=sdp(drop="a=fingerprint"))) == "bad_sdp"
+    assert place.participants[1].negotiation is Negotiation.NEW
 
 
 @pytest.mark.parametrize("line", CANDIDATES)
@@ -123,9 +127,9 @@ def test_candidates_in_both_kinds_of_room(line: str) -> None:
     message = Candidate(call="c", candidate={"candidate": line, "sdpMid": "0"})
     for hidden in (False, True):
         place = room(hidden)
-        place.receive(0, OFFER)
+        place.receive(ANNA, OFFER)
         expected = CANDIDATES[line] if hidden else line
-        told = words(place.receive(0, message), 1)
+        told = words(place.receive(ANNA, message), BEN)
         assert [word["candidate"] for word in told] == (
             [] if expected is None else [{"candidate": expected, "sdpMid": "0"}]
         )
@@ -133,7 +137,7 @@ def test_candidates_in_both_kinds_of_room(line: str) -> None:
 
 def test_a_hidden_room_hides_in_descriptions_too() -> None:
     place = room(hidden=True)
-    [offer] = words(place.receive(0, Offer(call="c", sdp=sdp(f"a={HOST}", f"a={RELAY}"))), 1)
+    [offer] = words(place.receive(ANNA, Offer(call="c", sdp=sdp(f"a={HOST}", f"a={RELAY}"))), BEN)
     assert "192.168" not in offer["sdp"]
     assert "203.0.113" not in offer["sdp"]
     assert PRINT in offer["sdp"]
@@ -144,22 +148,22 @@ def test_candidates_are_counted_for_each_description() -> None:
     message = Candidate(call="c", candidate={"candidate": HOST})
     end = Candidate(call="c", candidate=None)
     for _ in range(2):
-        place.receive(0, OFFER)
+        place.receive(ANNA, OFFER)
         for _ in range(MAX_CANDIDATES):
-            place.receive(0, message)
-        assert code_of(place, 0, message) == "bad_candidate"
-        assert words(place.receive(0, end), 1)[0]["candidate"] is None
+            place.receive(ANNA, message)
+        assert code_of(place, ANNA, message) == "bad_candidate"
+        assert words(place.receive(ANNA, end), BEN)[0]["candidate"] is None
 
 
 def test_text_is_passed_on_and_confirmed() -> None:
-    outcome = room().receive(1, Text(call="c", text="<b>&", id="a1"))
-    assert words(outcome, 0) == [{"type": "text", "from": "partner", "call": "c", "text": "<b>&"}]
-    assert words(outcome, 1) == [{"type": "sent", "id": "a1"}]
+    outcome = room().receive(BEN, Text(call="c", text="<b>&", id="a1"))
+    assert words(outcome, ANNA) == [{"type": "text", "from": "partner", "call": "c", "text": "<b>&"}]
+    assert words(outcome, BEN) == [{"type": "sent", "id": "a1"}]
 
 
 def test_a_picture_passes_and_its_acknowledgements_come_back() -> None:
     place = room()
-    [told] = words(place.receive(0, PICTURE), 1)
+    [told] = words(place.receive(ANNA, PICTURE), BEN)
     assert told == {
         "type": "picture",
         "from": "partner",
@@ -169,26 +173,28 @@ def test_a_picture_passes_and_its_acknowledgements_come_back() -> None:
         "mime": "image/png",
     }
     piece = chunk()
-    assert place.receive(0, piece) == [Out(1, piece.frame, 7)]
-    assert code_of(place, 0, PICTURE) == "bad_picture"
-    ack = place.receive(1, PictureAck(call="c", picture=7, bytes=50))
-    assert words(ack, 0) == [
+    assert place.receive(ANNA, piece) == [SendTo(BEN, piece.frame, 7)]
+    assert code_of(place, ANNA, PICTURE) == "bad_picture"
+    ack = place.receive(BEN, PictureAck(call="c", picture=7, bytes=50))
+    assert words(ack, ANNA) == [
         {"type": "picture-ack", "from": "partner", "call": "c", "picture": 7, "bytes": 50}
     ]
-    place.receive(0, chunk())
-    place.receive(1, PictureAck(call="c", picture=7, bytes=100))
-    assert words(place.receive(0, PICTURE), 1)[0]["type"] == "picture"
+    place.receive(ANNA, chunk())
+    place.receive(BEN, PictureAck(call="c", picture=7, bytes=100))
+    assert words(place.receive(ANNA, PICTURE), BEN)[0]["type"] == "picture"
 
 
-@pytest.mark.parametrize("both", [0, 1])
-def test_both_may_send_pictures_of_the_same_number(both: int) -> None:
+@pytest.mark.parametrize("sender", [ANNA, BEN])
+def test_both_may_send_pictures_of_the_same_number(sender: str) -> None:
     place = room()
-    for seat in (0, 1):
-        place.receive(seat, PICTURE)
-        assert place.receive(seat, chunk()) == [Out(1 - seat, chunk().frame, 7)]
-    place.receive(both, PictureCancel(call="c", picture=7))
-    assert place.seats[both].sending is None
-    assert place.seats[1 - both].sending is not None
+    for visitor in (ANNA, BEN):
+        place.receive(visitor, PICTURE)
+        partner = place.partner_of(visitor)
+        assert place.receive(visitor, chunk()) == [SendTo(partner, chunk().frame, 7)]
+    place.receive(sender, PictureCancel(call="c", picture=7))
+    mine, theirs = place.sides(sender)
+    assert mine.transfer is None
+    assert theirs.transfer is not None
 
 
 @pytest.mark.parametrize(
@@ -201,33 +207,33 @@ def test_both_may_send_pictures_of_the_same_number(both: int) -> None:
 )
 def test_a_bad_picture_is_cancelled_on_both_sides(chunks: list[Chunk], code: str) -> None:
     place = room()
-    place.receive(0, PICTURE)
+    place.receive(ANNA, PICTURE)
     for piece in chunks[:-1]:
-        place.receive(0, piece)
-    outcome = place.receive(0, chunks[-1])
-    assert Forget(1, 7) in outcome
+        place.receive(ANNA, piece)
+    outcome = place.receive(ANNA, chunks[-1])
+    assert DropPicture(BEN, 7) in outcome
     cancelled = {"type": "picture-cancel", "from": "partner", "call": "c", "picture": 7}
-    assert words(outcome, 1) == [cancelled]
-    assert [word["type"] for word in words(outcome, 0)] == ["error", "picture-cancel"]
-    assert words(outcome, 0)[0]["code"] == code
-    assert place.receive(0, chunk()) == []
-    assert place.receive(1, PictureAck(call="c", picture=7, bytes=20)) == []
-    assert words(place.receive(0, PICTURE), 1)[0]["type"] == "picture"
+    assert words(outcome, BEN) == [cancelled]
+    assert [word["type"] for word in words(outcome, ANNA)] == ["error", "picture-cancel"]
+    assert words(outcome, ANNA)[0]["code"] == code
+    assert place.receive(ANNA, chunk()) == []
+    assert place.receive(BEN, PictureAck(call="c", picture=7, bytes=20)) == []
+    assert words(place.receive(ANNA, PICTURE), BEN)[0]["type"] == "picture"
 
 
-@pytest.mark.parametrize("who", [0, 1])
-def test_either_side_may_cancel(who: int) -> None:
+@pytest.mark.parametrize("who", [ANNA, BEN])
+def test_either_side_may_cancel(who: str) -> None:
     place = room()
-    place.receive(0, PICTURE)
+    place.receive(ANNA, PICTURE)
     outcome = place.receive(who, PictureCancel(call="c", picture=7))
-    assert Forget(1, 7) in outcome
-    assert words(outcome, 1 - who)[0]["type"] == "picture-cancel"
+    assert DropPicture(BEN, 7) in outcome
+    assert words(outcome, place.partner_of(who))[0]["type"] == "picture-cancel"
     assert place.receive(who, PictureCancel(call="c", picture=7)) == []
 
 
 def test_a_chunk_of_nothing_is_refused() -> None:
-    assert code_of(room(), 0, chunk()) == "bad_picture"
+    assert code_of(room(), ANNA, chunk()) == "bad_picture"
 
 
 def test_refusing_when_nothing_is_sent() -> None:
-    assert room().refuse(0) == []
+    assert room().cancel_picture(ANNA) == []

@@ -10,8 +10,8 @@ from server.signalling.sdp import (
     MAX_CANDIDATES,
     MAX_LINES,
     SdpError,
-    check,
     check_candidate,
+    check_sdp,
     relay_candidate,
     relay_only,
 )
@@ -144,14 +144,14 @@ BROKEN = [
 
 @pytest.mark.parametrize("name", PASSES)
 def test_passes(name: str) -> None:
-    check(PASSES[name])
-    check(relay_only(PASSES[name]))
+    check_sdp(PASSES[name])
+    check_sdp(relay_only(PASSES[name]))
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str) -> None:
     with pytest.raises(SdpError, match="bad_sdp"):
-        check(REFUSED[name])
+        check_sdp(REFUSED[name])
 
 
 @pytest.mark.parametrize("line", CANDIDATES)
@@ -194,7 +194,7 @@ def test_a_hidden_description_tells_no_address() -> None:
 def test_any_mixture_is_decided(lines: list[str]) -> None:
     mixture = "\r\n".join(lines)
     try:
-        check(mixture)
+        check_sdp(mixture)
     except SdpError:
         return
     assert "a=crypto" not in mixture

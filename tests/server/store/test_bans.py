@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from server.store import Ban, StateError
+from server.store import Ban, Store, StoreError
 from server.store.bans import Bans, household, network_of
-from server.store.sqlite import Embedded
+from server.store.sqlite import open_store
 
 NAMED = {
     "192.0.2.7": "192.0.2.7/32",
@@ -37,8 +37,8 @@ COVERED = [
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[Embedded]:
-    kept = Embedded(tmp_path)
+def store(tmp_path: Path) -> Iterator[Store]:
+    kept = open_store(tmp_path)
     yield kept
     kept.close()
 
@@ -60,23 +60,23 @@ def test_a_household() -> None:
 
 
 @pytest.mark.parametrize(("banned", "address", "covered"), COVERED)
-def test_covers(state: Embedded, banned: str, address: str, covered: bool) -> None:
-    bans = Bans(state)
+def test_covers(store: Store, banned: str, address: str, covered: bool) -> None:
+    bans = Bans(store)
     bans.add(network_of(banned), 1000.0, None, "")
     assert bans.covers(ip_address(address), 1000.0) is covered
     assert len(bans) == 1
 
 
-def test_a_ban_ends_by_itself(state: Embedded) -> None:
-    bans = Bans(state)
+def test_a_ban_ends_by_itself(store: Store) -> None:
+    bans = Bans(store)
     ban = bans.add(network_of("192.0.2.7"), 1000.0, 60, "  a\nnote " + "x" * 500)
     assert (ban.until, ban.reason[:8], len(ban.reason)) == (1060, "a note x", 200)
     assert [bans.covers(ip_address("192.0.2.7"), wall) for wall in (1059.9, 1060.0)] == [True, False]
     assert [len(bans.list(wall)) for wall in (1059.9, 1060.0)] == [1, 0]
 
 
-def test_another_process_is_noticed(state: Embedded) -> None:
-    theirs, mine = Bans(Embedded(state.path.parent)), Bans(state)
+def test_another_process_is_noticed(tmp_path: Path, store: Store) -> None:
+    theirs, mine = Bans(open_store(tmp_path)), Bans(store)
     assert not mine.refresh()
     theirs.add(network_of("192.0.2.7"), 1000.0, None, "")
     assert mine.refresh()
@@ -84,24 +84,24 @@ def test_another_process_is_noticed(state: Embedded) -> None:
     assert theirs.remove(network_of("192.0.2.7"))
     assert mine.refresh()
     assert not mine.covers(ip_address("192.0.2.7"), 1000.0)
-    theirs.state.close()
+    theirs.store.close()
 
 
 def test_a_list_that_cannot_be_read_leaves_the_old_one_in_force(
-    tmp_path: Path, state: Embedded, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bans = Bans(state)
+    bans = Bans(store)
     bans.add(network_of("192.0.2.7"), 0.0, None, "")
-    elsewhere = Embedded(tmp_path)
+    elsewhere = open_store(tmp_path)
     Bans(elsewhere).add(network_of("192.0.2.8"), 0.0, None, "")
     elsewhere.close()
 
     def fail() -> list[Ban]:
-        raise StateError("the disk")
+        raise StoreError("the disk")
 
     with monkeypatch.context() as broken:
-        broken.setattr(state, "bans", fail)
-        with pytest.raises(StateError):
+        broken.setattr(store, "bans", fail)
+        with pytest.raises(StoreError):
             bans.refresh()
     assert bans.covers(ip_address("192.0.2.7"), 1.0)
     assert bans.refresh()

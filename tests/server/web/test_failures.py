@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from server.web.failures import SELDOM, Seldom, log_failure
+from server.web.failures import REPEAT_SECONDS, ErrorHandler, log_failure
 
 
 def fail(text: str) -> None:
@@ -32,13 +32,13 @@ def test_a_failure_without_a_place(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_of_each_kind_one_line_a_minute_and_then_how_many_more(caplog: pytest.LogCaptureFixture) -> None:
     now = 1000.0
-    seldom, loop = Seldom(lambda: now), asyncio.new_event_loop()
+    seldom, loop = ErrorHandler(lambda: now), asyncio.new_event_loop()
     for _ in range(1000):
         seldom(loop, {"message": "canary", "exception": OSError("canary")})
     seldom(loop, {"message": "canary"})
     assert [record.getMessage() for record in caplog.records] == ["OSError in ", "RuntimeError in "]
     caplog.clear()
-    now += SELDOM
+    now += REPEAT_SECONDS
     for _ in range(2):
         seldom(loop, {"message": "canary", "exception": OSError("canary")})
     loop.close()

@@ -14,8 +14,8 @@ import pytest
 from server import app
 from server.config.sections import Server, Site
 from server.web import login
-from server.web.login import COOKIE, GUESSES, guessed
-from server.web.password import COOKIE_SECONDS, LONGEST, Lock
+from server.web.login import COOKIE, GUESS_RATE, password_in
+from server.web.password import COOKIE_SECONDS, MAX_LENGTH, SitePassword
 from tests.server.raw import Raw, raw
 from tests.server.serving import ICE, Service, serving
 
@@ -28,7 +28,7 @@ HEAD = (
 
 @pytest.fixture
 async def locked(tmp_path: Path) -> AsyncIterator[Service]:
-    async with serving(tmp_path, lock=Lock(PASSWORD, b"0123456789abcdef")) as running:
+    async with serving(tmp_path, password=SitePassword(PASSWORD, b"0123456789abcdef")) as running:
         yield running
 
 
@@ -72,7 +72,7 @@ async def test_the_cookie_is_for_this_site_alone_and_for_no_script(locked: Servi
 
 async def test_over_https_the_cookie_is_secure_also_behind_a_proxy(tmp_path: Path) -> None:
     site = Site(state_dir=tmp_path, url="https://call.example.org")
-    async with serving(tmp_path, site, lock=Lock(PASSWORD, b"0123456789abcdef")) as service:
+    async with serving(tmp_path, site, password=SitePassword(PASSWORD, b"0123456789abcdef")) as service:
         named = {"Host": "call.example.org", "Origin": "https://call.example.org"}
         async with httpx.AsyncClient(base_url=service.origin, headers=named) as browser:
             assert "; secure" in (await enter(browser)).headers["set-cookie"].lower()
@@ -100,7 +100,7 @@ async def test_a_new_password_is_asked_of_everybody(locked: Service) -> None:
         await enter(browser)
         page = await locked.browser(additional_headers={"Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"})
         await page.hello()
-        changed = Lock("another canary", b"0123456789abcdef")
+        changed = SitePassword("another canary", b"0123456789abcdef")
         app.reload(locked.house, None, lambda: (Server(), ICE, changed), Server())
         assert not is_page(await browser.get("/"))
         assert (await enter(browser)).status_code == 403
@@ -124,12 +124,12 @@ async def test_only_our_own_form_is_taken(locked: Service, origin: str) -> None:
         answer = await browser.post("/password", data={"password": PASSWORD}, headers={"Origin": origin})
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
-    assert not locked.house.porch or not locked.house.porch.guessers
+    assert not locked.house.login or not locked.house.login.guess_limits
 
 
 async def test_wrong_ones_are_told_and_soon_too_many(locked: Service) -> None:
     async with client(locked) as browser, client(locked, "127.0.0.2") as other:
-        for _ in range(int(GUESSES.burst)):
+        for _ in range(int(GUESS_RATE.burst)):
             wrong = await enter(browser, "not it, sorry")
             assert wrong.status_code == 403
         assert 'aria-invalid="true"' in wrong.text
@@ -137,13 +137,13 @@ async def test_wrong_ones_are_told_and_soon_too_many(locked: Service) -> None:
         refused = await enter(browser)
         assert (refused.status_code, "Wait a minute" in refused.text) == (429, True)
         assert (await enter(other)).status_code == 303
-        locked.later += 1 / GUESSES.per_second
+        locked.later += 1 / GUESS_RATE.per_second
         assert (await enter(browser)).status_code == 303
 
 
 async def test_a_whole_office_may_enter(locked: Service) -> None:
     async with client(locked) as browser:
-        for _ in range(int(GUESSES.burst) + 5):
+        for _ in range(int(GUESS_RATE.burst) + 5):
             assert (await enter(browser)).status_code == 303
 
 
@@ -152,8 +152,8 @@ async def test_guessers_are_forgotten_in_time(locked: Service, monkeypatch: pyte
     for number in range(2, 8):
         async with client(locked, f"127.0.0.{number}") as browser:
             assert (await enter(browser, "wrong")).status_code == 403
-    assert locked.house.porch is not None
-    assert [str(home) for home in locked.house.porch.guessers] == [
+    assert locked.house.login is not None
+    assert [str(home) for home in locked.house.login.guess_limits] == [
         "127.0.0.5/32",
         "127.0.0.6/32",
         "127.0.0.7/32",
@@ -164,7 +164,7 @@ async def sent(service: Service, connection: Raw, request: str) -> None:
     await connection.send(request.replace("HERE", f"127.0.0.1:{service.port}").encode("latin-1"))
 
 
-LONG = quote("ü" * LONGEST)
+LONG = quote("ü" * MAX_LENGTH)
 REQUESTS = [
     ("no body", f"{HEAD}\r\n", 403),
     ("an empty one", f"{HEAD}Content-Length: 0\r\n\r\n", 403),
@@ -243,4 +243,4 @@ async def test_without_a_password_there_is_no_entrance(service: Service) -> None
     ],
 )
 def test_forms(body: bytes, guess: str) -> None:
-    assert guessed(body) == guess
+    assert password_in(body) == guess

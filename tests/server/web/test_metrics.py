@@ -6,27 +6,27 @@ import re
 
 import httpx
 
-from server.signalling.visitors import Called, Count
-from server.web.metrics import COUNTERS, Metrics
+from server.signalling.effects import CallEnded, CountEvent
+from server.web.metrics import COUNTERS, ServerMetrics
 from tests.server.serving import Service
 from tests.server.signalling.test_sdp import sdp
 
 
 def test_each_event_has_its_counter() -> None:
-    metrics = Metrics()
+    metrics = ServerMetrics()
     for name, (metric, _, label) in COUNTERS.items():
         for _ in range(2):
-            metrics.note(Count(name, "x" if label else ""))
+            metrics.record(CountEvent(name, "x" if label else ""))
         shown = f'{metric}{{{label}="x"}} 2.0' if label else f"{metric} 2.0"
-        assert shown in metrics.page().decode()
+        assert shown in metrics.expose().decode()
 
 
 def test_times_and_gauges() -> None:
-    metrics = Metrics()
-    metrics.note(Called(42.0))
-    metrics.note(Count("wait", value=3.0))
-    metrics.watch("calln_test", "A test.", lambda: 7)
-    page = metrics.page().decode()
+    metrics = ServerMetrics()
+    metrics.record(CallEnded(42.0))
+    metrics.record(CountEvent("wait", value=3.0))
+    metrics.add_gauge("calln_test", "A test.", lambda: 7)
+    page = metrics.expose().decode()
     for line in ("calln_call_seconds_sum 42.0", "calln_wait_seconds_count 1.0", "calln_test 7.0"):
         assert line in page
 

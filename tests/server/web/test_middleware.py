@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.web.middleware import HEADERS, Mistakes
+from server.web.middleware import HEADERS, CatchErrors
 from tests.server.raw import ask
 from tests.server.serving import Service
 
@@ -110,7 +110,7 @@ async def test_a_mistake_is_500_and_its_words_stay_here(caplog: pytest.LogCaptur
     async def broken(request: Request) -> Response:
         raise ValueError("canary")
 
-    app = Starlette(routes=[Route("/", broken)], middleware=[Middleware(Mistakes)])
+    app = Starlette(routes=[Route("/", broken)], middleware=[Middleware(CatchErrors)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
         with caplog.at_level(logging.INFO, "calln.server"):
             answer = await client.get("/?canary=1")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from server.config.sections import Server, Site
-from server.web.origins import MAX_HOPS, client_of, header, hosts_of, is_allowed, origins_of, parse_address
+from server.web.origins import MAX_HOPS, client_of, header, hosts_of, is_own_page, origins_of, parse_address
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -58,7 +58,7 @@ def test_a_host_with_both_schemes() -> None:
     ],
 )
 def test_the_origin_is_compared_whole(headers: list[tuple[str, str]], allowed: bool) -> None:
-    assert is_allowed(scope(None, *headers), frozenset({"https://ok.example"})) is allowed
+    assert is_own_page(scope(None, *headers), frozenset({"https://ok.example"})) is allowed
 
 
 def test_a_header_that_stands_twice_is_none() -> None:

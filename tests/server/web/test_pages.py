@@ -10,7 +10,7 @@ import httpx
 import pytest
 from jinja2 import UndefinedError
 
-from server.app import facts_of
+from server.app import privacy_facts
 from server.config.sections import Server, Site
 from server.store.countries import BY_NAME
 from server.store.geo import Mmdb, open_database
@@ -23,7 +23,7 @@ SITE = Site(name="<Calls>", links={"Imprint": "https://example.org/imprint"})
 
 
 def texts(**server: object) -> dict[str, str]:
-    facts = facts_of(Server.model_validate(server), ICE, None, "off")
+    facts = privacy_facts(Server.model_validate(server), ICE, None, "off")
     return pages.render(pages.Context(SITE, [], facts))
 
 
@@ -60,7 +60,7 @@ def test_privacy_follows_the_configuration(days: int, said: str) -> None:
 @pytest.mark.parametrize("mode", ["enforce", "compat", "observe", "off"])
 def test_privacy_promises_what_the_relay_does(mode: str) -> None:
     """And what it does not: the words of this mode, and none of another."""
-    facts = facts_of(Server(), ICE, None, mode)
+    facts = privacy_facts(Server(), ICE, None, mode)
     text = pages.render(pages.Context(SITE, [], facts))["privacy.html"]
     sentences = html.unescape(" ".join(text.split()))
     for promise in promises().values():
@@ -79,7 +79,7 @@ def test_countries_and_their_credit(tmp_path: Path) -> None:
     (tmp_path / "x.mmdb").write_bytes(write_mmdb({"127.0.0.2/32": {"country_code": "DE"}}))
     database = open_database(tmp_path / "x.mmdb")
     assert isinstance(database, Mmdb)
-    facts = facts_of(Server(), ICE, database, "off")
+    facts = privacy_facts(Server(), ICE, database, "off")
     with_them = pages.render(pages.Context(SITE, BY_NAME, facts))
     assert "Germany" in with_them["index.html"]
     assert "A test database by nobody" in with_them["privacy.html"]
@@ -113,7 +113,7 @@ async def test_a_versioned_file_is_kept_for_ever_and_others_are_asked_for(servic
             assert ("immutable" in answer.headers["cache-control"]) is kept
         made = pages.environment(pages.TEMPLATES).from_string("{{ static('main.js') }}").render()
         answer = await client.get(made)
-        assert answer.headers["cache-control"] == pages.FOR_EVER
+        assert answer.headers["cache-control"] == pages.IMMUTABLE
         assert answer.headers["content-type"].startswith("text/javascript")
         again = await client.get("/static/main.js", headers={"If-None-Match": answer.headers["etag"]})
         assert again.status_code == 304

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from server.web.password import COOKIE_SECONDS, Lock, check_password
+from server.web.password import COOKIE_SECONDS, SitePassword, check_password
 
 PASSWORD, KEPT, WALL = "Grüner Tee um vier", b"0123456789abcdef", 1_800_000_000.0
-LOCK = Lock(PASSWORD, KEPT)
+LOCK = SitePassword(PASSWORD, KEPT)
 
 
 @pytest.mark.parametrize(
@@ -27,23 +27,23 @@ LOCK = Lock(PASSWORD, KEPT)
     ],
 )
 def test_guesses(guess: str, opens: bool) -> None:
-    assert LOCK.opens(guess) is opens
+    assert LOCK.matches(guess) is opens
 
 
 def test_a_cookie_is_good_for_its_time_and_for_every_server_that_shares_the_key() -> None:
-    cookie = LOCK.sign(WALL)
-    assert Lock(PASSWORD, KEPT).is_signed(cookie, WALL)
-    assert LOCK.is_signed(cookie, WALL + COOKIE_SECONDS - 1)
-    assert not LOCK.is_signed(cookie, WALL + COOKIE_SECONDS)
+    cookie = LOCK.new_cookie(WALL)
+    assert SitePassword(PASSWORD, KEPT).accepts_cookie(cookie, WALL)
+    assert LOCK.accepts_cookie(cookie, WALL + COOKIE_SECONDS - 1)
+    assert not LOCK.accepts_cookie(cookie, WALL + COOKIE_SECONDS)
 
 
 def test_a_new_password_or_key_ends_every_cookie() -> None:
-    cookie = LOCK.sign(WALL)
-    assert not Lock(f"{PASSWORD}!", KEPT).is_signed(cookie, WALL)
-    assert not Lock(PASSWORD, b"another key of it").is_signed(cookie, WALL)
+    cookie = LOCK.new_cookie(WALL)
+    assert not SitePassword(f"{PASSWORD}!", KEPT).accepts_cookie(cookie, WALL)
+    assert not SitePassword(PASSWORD, b"another key of it").accepts_cookie(cookie, WALL)
 
 
-GOOD = LOCK.sign(WALL)
+GOOD = LOCK.new_cookie(WALL)
 EXPIRES, _, PROOF = GOOD.partition(".")
 
 
@@ -70,8 +70,8 @@ EXPIRES, _, PROOF = GOOD.partition(".")
     ],
 )
 def test_cookies_that_nobody_signed(cookie: str) -> None:
-    assert LOCK.is_signed(GOOD, WALL)
-    assert not LOCK.is_signed(cookie, WALL)
+    assert LOCK.accepts_cookie(GOOD, WALL)
+    assert not LOCK.accepts_cookie(cookie, WALL)
 
 
 @pytest.mark.parametrize(
@@ -92,4 +92,4 @@ def test_what_is_no_password_is_refused_without_naming_it(password: str, says: s
 
 def test_neither_password_nor_key_shows() -> None:
     assert "Tee" not in repr(LOCK)
-    assert not any(value in (PASSWORD, PASSWORD.encode()) for value in (LOCK.sealing, LOCK.known))
+    assert not any(value in (PASSWORD, PASSWORD.encode()) for value in (LOCK.key, LOCK.expected))

@@ -13,8 +13,8 @@ from typing import cast
 import pytest
 
 from host.tls import BadCertificate, Certificate
-from server.web import tls_listener as doors
-from server.web.tls_listener import Door
+from server.web import tls_listener
+from server.web.tls_listener import TlsListener
 from tests.interop.certificates import Files, make
 from tests.server.serving import PATIENCE
 
@@ -56,7 +56,7 @@ class World:
         listener = socket.create_server(("127.0.0.1", 0))
         self.place: tuple[str, int] = listener.getsockname()
         self.notes: list[str] = []
-        self.door = Door([listener], self.carry, self.notes.append)
+        self.door = TlsListener([listener], self.carry, self.notes.append)
         self.trust = ssl.create_default_context(cafile=str(files.trust))
 
     def carry(self, transport: asyncio.Transport, first: bytes) -> None:
@@ -76,7 +76,7 @@ class World:
 async def world(files: Files, *, bare: bool = False) -> AsyncIterator[World]:
     made = World(files)
     if not bare:
-        made.door.present(Certificate(files.chain, files.key))
+        made.door.set_certificate(Certificate(files.chain, files.key))
     made.door.open(lambda: Echo(b"http"))
     try:
         async with asyncio.timeout(PATIENCE):
@@ -100,13 +100,13 @@ async def test_the_first_byte_tells(files: Files, byte: int, who: str) -> None:
         for said in (bytes([byte]), b"more"):  # also where one byte comes alone
             writer.write(said)
             assert await reader.readexactly(4 + len(said)) == who.encode() + said
-        assert (one.notes, len(one.door.new)) == ([who], 0)
+        assert (one.notes, len(one.door.newcomers)) == ([who], 0)
         writer.close()
 
 
 async def test_who_says_nothing_has_to_go(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the handshake, within it, and behind it."""
-    monkeypatch.setattr(doors, "PATIENCE", 0.5)
+    monkeypatch.setattr(tls_listener, "FIRST_BYTE_SECONDS", 0.5)
     async with world(files) as one:
         ends = [await one.plain(), await one.plain(), await one.client()]
         ends[1][1].write(bytes.fromhex("16030100ff01"))
@@ -116,14 +116,14 @@ async def test_who_says_nothing_has_to_go(files: Files, monkeypatch: pytest.Monk
         while len(one.notes) < 3:
             await asyncio.sleep(0.01)
         assert one.notes == ["silent"] * 3
-        assert not one.door.new
-        assert not one.door.new_of
+        assert not one.door.newcomers
+        assert not one.door.newcomers_of
 
 
 async def test_a_handshake_drop_by_drop_takes_no_longer(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doors, "PATIENCE", 0.5)
+    monkeypatch.setattr(tls_listener, "FIRST_BYTE_SECONDS", 0.5)
     async with world(files) as one:
         reader, writer = await one.plain()
         with suppress(ConnectionError):
@@ -153,7 +153,7 @@ async def test_what_is_no_tls_is_closed(files: Files, said: bytes) -> None:
 async def test_half_open_ones_of_one_address_keep_out_nobody_else(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doors, "MAX_NEW_OF_ONE", 8)
+    monkeypatch.setattr(tls_listener, "MAX_NEWCOMERS_OF_ONE", 8)
     async with world(files) as one:
         flood = [await one.plain("127.0.0.9") for _ in range(12)]
         while one.notes.count("too many") < 4:
@@ -161,7 +161,7 @@ async def test_half_open_ones_of_one_address_keep_out_nobody_else(
         reader, writer = await one.client()
         writer.write(b"GET")
         assert await reader.readexactly(7) == b"httpGET"
-        assert len(one.door.new) == 8
+        assert len(one.door.newcomers) == 8
         for _, end in [*flood, (reader, writer)]:
             end.close()
 
@@ -169,16 +169,16 @@ async def test_half_open_ones_of_one_address_keep_out_nobody_else(
 async def test_where_there_is_no_room_the_oldest_newcomer_goes(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doors, "MAX_NEW", 8)
+    monkeypatch.setattr(tls_listener, "MAX_NEWCOMERS", 8)
     async with world(files) as one:
         flood = [await one.plain(f"127.0.1.{number + 1}") for number in range(8)]
-        while len(one.door.new) < 8:
+        while len(one.door.newcomers) < 8:
             await asyncio.sleep(0.01)
         reader, writer = await one.client()
         writer.write(b"GET")
         assert await reader.readexactly(7) == b"httpGET"
         assert await closed(flood[0][0])
-        assert len(one.door.new) == 7
+        assert len(one.door.newcomers) == 7
         for _, end in [*flood, (reader, writer)]:
             end.close()
 
@@ -199,9 +199,9 @@ async def test_a_new_certificate_is_for_newcomers_and_a_broken_one_for_nobody(
         before[1].write(b"GET")
         other = make(tmp_path)
         with pytest.raises(BadCertificate):
-            one.door.present(Certificate(other.chain, files.key))
+            one.door.set_certificate(Certificate(other.chain, files.key))
         still = await one.client()
-        one.door.present(Certificate(other.chain, other.key))
+        one.door.set_certificate(Certificate(other.chain, other.key))
         with pytest.raises(ssl.SSLCertVerificationError):
             await one.client()
         one.trust = ssl.create_default_context(cafile=str(other.trust))
@@ -217,7 +217,7 @@ async def test_who_is_here_stays_when_the_door_is_left(files: Files) -> None:
         reader, writer = await one.client()
         writer.write(b"\0")
         assert await reader.readexactly(5) == b"turn\0"
-        one.door.leave()
+        one.door.stop_accepting()
         with pytest.raises(ConnectionRefusedError):
             await one.plain()
         writer.write(b"on")
@@ -232,5 +232,5 @@ async def test_the_language_may_be_named(files: Files, offered: list[str]) -> No
             one.trust.set_alpn_protocols(offered)
         _, writer = await one.client()
         chosen = writer.get_extra_info("ssl_object").selected_alpn_protocol()
-        assert chosen == next((name for name in offered if name in doors.ALPN), None)
+        assert chosen == next((name for name in offered if name in tls_listener.ALPN), None)
         writer.close()

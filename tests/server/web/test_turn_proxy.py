@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from host.unix_socket import VersionedSocket
-from server.web.turn_proxy import WAITING, Tunnel
+from server.web.turn_proxy import WRITE_BUFFER, TurnProxy
 from tests.server.serving import PATIENCE
 from turn.flows import Address
 from turn.wire.proxy_protocol import PREFIX, client_of, reached_at, size_of
@@ -51,19 +51,19 @@ class Relay:
 
 
 class First(asyncio.Protocol):
-    def __init__(self, tunnel: Tunnel) -> None:
+    def __init__(self, tunnel: TurnProxy) -> None:
         self.tunnel = tunnel
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self.tunnel.carry(self.transport, data)
+        self.tunnel.forward(self.transport, data)
 
 
 @asynccontextmanager
-async def tunnel(folder: Path, notes: list[str]) -> AsyncIterator[tuple[Tunnel, tuple[str, int]]]:
-    made = Tunnel(folder / "turn.sock", notes.append)
+async def tunnel(folder: Path, notes: list[str]) -> AsyncIterator[tuple[TurnProxy, tuple[str, int]]]:
+    made = TurnProxy(folder / "turn.sock", notes.append)
     server = await asyncio.get_running_loop().create_server(lambda: First(made), "127.0.0.1", 0)
     try:
         yield made, server.sockets[0].getsockname()
@@ -154,8 +154,8 @@ async def test_who_does_not_read_stops_the_other_end(tmp_path: Path) -> None:
             sent = 0
             back.transport.set_write_buffer_limits(high=0)
             while sent < 64 << 20:
-                back.write(bytes(WAITING))
-                sent += WAITING
+                back.write(bytes(WRITE_BUFFER))
+                sent += WRITE_BUFFER
                 try:
                     await asyncio.wait_for(back.drain(), 0.5)
                 except TimeoutError:

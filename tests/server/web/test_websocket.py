@@ -13,15 +13,15 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
-from server.signalling.lobby import GRACE
-from server.signalling.messages import HELLO_WITHIN, MAX_CHUNK, MAX_PICTURE
+from server.signalling.lobby import RESUME_SECONDS
+from server.signalling.messages import HELLO_SECONDS, MAX_CHUNK, MAX_PICTURE
 from server.signalling.outbox import MAX_BYTES
-from server.signalling.rates import CHUNKS, MESSAGES, REFUSED, TEXTS
+from server.signalling.rates import CHUNK_RATE, MESSAGE_RATE, REFUSED, TEXT_RATE
 from server.store.bans import Bans, network_of
 from server.store.geo import Mmdb, open_database
-from server.store.sqlite import Embedded
+from server.store.sqlite import open_store
 from server.web.uvicorn_protocols import CLOSE_SECONDS
-from server.web.websocket import SILENCE
+from server.web.websocket import SILENCE_SECONDS
 from tests.server.mmdb import write as write_mmdb
 from tests.server.serving import Service, serving
 from tests.server.signalling.test_pictures import HEADS
@@ -53,7 +53,7 @@ async def test_other_peoples_pages_get_403(service: Service, origin: str | None)
     with pytest.raises(InvalidStatus) as refused:
         await service.browser(origin=origin and Origin(origin.format(port=service.port)))
     assert refused.value.response.status_code == 403
-    assert not service.house.sockets.lines
+    assert not service.house.hub.clients
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
@@ -93,7 +93,7 @@ async def test_two_meet_and_exchange_everything(service: Service) -> None:
     await one.say("stop")
     await one.hear("stopped")
     assert await other.hear("ended") == {"type": "ended", "call": one.call, "reason": "left"}
-    assert [call.seconds for call in service.house.state.calls()] == [0]
+    assert [call.seconds for call in service.house.store.calls()] == [0]
 
 
 async def test_a_picture_of_the_largest_size_arrives_whole(service: Service) -> None:
@@ -108,7 +108,7 @@ async def test_a_picture_of_the_largest_size_arrives_whole(service: Service) -> 
             await one.chunk(9, picture[at : at + MAX_CHUNK])
             if at:
                 assert (await one.hear("picture-ack"))["bytes"] == at
-            await asyncio.sleep(1 / CHUNKS.per_second)
+            await asyncio.sleep(1 / CHUNK_RATE.per_second)
 
     sending = asyncio.create_task(send())
     got = b""
@@ -137,9 +137,9 @@ async def test_a_third_chunk_without_an_acknowledgement_cancels_the_picture(serv
 
 async def test_chunks_have_a_budget(service: Service) -> None:
     one, _ = await service.couple()
-    for _ in range(int(CHUNKS.burst) + 20):
+    for _ in range(int(CHUNK_RATE.burst) + 20):
         await one.chunk(1, b"x")
-    codes = [await one.hear_error() for _ in range(int(CHUNKS.burst) + 10)]
+    codes = [await one.hear_error() for _ in range(int(CHUNK_RATE.burst) + 10)]
     assert codes[0] == "bad_picture"
     assert codes[-1] == "too_fast"
 
@@ -189,7 +189,7 @@ async def test_a_cut_socket_that_stays_away_leaves_the_other_in_front(service: S
     await third.hear("waiting")
     one.cut()
     await other.hear("partner")
-    service.later += GRACE
+    service.later += RESUME_SECONDS
     assert (await other.hear("ended"))["reason"] == "vanished"
     await other.hear("waiting")
     newcomer = await service.visitor("127.0.0.5")
@@ -221,22 +221,22 @@ async def test_too_much_for_one_who_is_away_ends_the_call(service: Service) -> N
         await other.tell("offer", sdp=sdp("a=x:" + "y" * 50_000))
     assert (await other.hear("ended"))["reason"] == "vanished"
     await other.hear("waiting")
-    assert not service.house.sockets.parked
+    assert not service.house.hub.resumable
 
 
 async def test_silence_and_no_hello_are_4408(service: Service) -> None:
     mute = await service.browser()
     await mute.hear("welcome")
-    [line] = service.house.sockets.lines
-    opened = line.heard
-    service.later += HELLO_WITHIN / 2
+    [line] = service.house.hub.clients
+    opened = line.last_heard
+    service.later += HELLO_SECONDS / 2
     await mute.say("ping")
     assert await mute.hear_error() == "wrong_state"
-    assert line.heard == opened
-    service.later += HELLO_WITHIN / 2 + 1
+    assert line.last_heard == opened
+    service.later += HELLO_SECONDS / 2 + 1
     assert await mute.closed() == 4408
     silent, talking = await service.visitor(), await service.visitor()
-    service.later += SILENCE - 1
+    service.later += SILENCE_SECONDS - 1
     await talking.say("ping")
     await talking.hear("pong")
     service.later += 2
@@ -256,7 +256,7 @@ async def test_three_malformed_messages_are_4400(service: Service, bad: str) -> 
 
 async def test_messages_have_a_rate_and_insisting_ends_it(service: Service) -> None:
     browser = await service.visitor()
-    for _ in range(int(MESSAGES.burst) + REFUSED + 20):
+    for _ in range(int(MESSAGE_RATE.burst) + REFUSED + 20):
         await browser.say("ping")
     assert await browser.closed() == 4429
     kinds = [json.loads(frame)["type"] for frame in browser.heard]
@@ -265,29 +265,29 @@ async def test_messages_have_a_rate_and_insisting_ends_it(service: Service) -> N
 
 async def test_text_has_a_rate_of_its_own(service: Service) -> None:
     one, _ = await service.couple()
-    for number in range(int(TEXTS.burst) + 3):
+    for number in range(int(TEXT_RATE.burst) + 3):
         await one.tell("text", text="x", id=str(number))
-    words = [await one.next() for _ in range(int(TEXTS.burst) + 3)]
+    words = [await one.next() for _ in range(int(TEXT_RATE.burst) + 3)]
     assert [word["type"] for word in words].count("error") >= 2
     assert words[-1]["code"] == "too_fast"
-    assert words[-1]["id"] == str(int(TEXTS.burst) + 2)
+    assert words[-1]["id"] == str(int(TEXT_RATE.burst) + 2)
 
 
 async def test_a_slow_reader_is_put_out_and_holds_little(service: Service) -> None:
     """One who stops reading gets so much and no more; the other is told and goes on."""
     one, other = await service.couple()
     other.connection.transport.pause_reading()
-    [line] = [line for line in service.house.sockets.lines if str(line.address) == "127.0.0.3"]
+    [line] = [line for line in service.house.hub.clients if str(line.address) == "127.0.0.3"]
     most = 0
-    while line in service.house.sockets.lines:
+    while line in service.house.hub.clients:
         await one.tell("offer", sdp=LONG)
-        service.later += 1 / MESSAGES.per_second
+        service.later += 1 / MESSAGE_RATE.per_second
         most = max(most, line.outbox.bytes)
         await asyncio.sleep(0)
     assert len(LONG) < most <= MAX_BYTES
     assert (await one.hear("ended"))["reason"] == "vanished"
     await one.hear("waiting")
-    assert line.wire.transport.is_closing() or line.wire.close_sent
+    assert line.websocket.transport.is_closing() or line.websocket.close_sent
     await asyncio.sleep(CLOSE_SECONDS + 0.5)
     other.connection.transport.resume_reading()
     assert await other.closed() == 1006
@@ -296,11 +296,11 @@ async def test_a_slow_reader_is_put_out_and_holds_little(service: Service) -> No
 async def test_what_a_slow_reader_is_told_when_it_reads_again(service: Service) -> None:
     one, other = await service.couple()
     other.connection.transport.pause_reading()
-    [line] = [line for line in service.house.sockets.lines if str(line.address) == "127.0.0.3"]
-    line.wire.transport.set_write_buffer_limits(1024)
-    while line in service.house.sockets.lines:
+    [line] = [line for line in service.house.hub.clients if str(line.address) == "127.0.0.3"]
+    line.websocket.transport.set_write_buffer_limits(1024)
+    while line in service.house.hub.clients:
         await one.tell("offer", sdp=LONG)
-        service.later += 1 / MESSAGES.per_second
+        service.later += 1 / MESSAGE_RATE.per_second
         await asyncio.sleep(0)
     other.connection.transport.resume_reading()
     assert await other.closed() == 1013
@@ -320,7 +320,7 @@ async def test_as_many_pages_as_an_address_may_open(tmp_path: Path) -> None:
         first[1].cut()
         await asyncio.sleep(0.1)
         assert await (await service.browser()).closed() == 4429
-        service.later += GRACE + 1
+        service.later += RESUME_SECONDS + 1
         await asyncio.sleep(0.1)
         await service.visitor()
 
@@ -336,14 +336,14 @@ async def test_a_ban_by_another_process_closes_the_live_socket(service: Service)
     one, other = await service.couple()
     greeting = await service.browser("127.0.0.2")
     await greeting.hear("welcome")
-    theirs = Bans(Embedded(service.folder))
+    theirs = Bans(open_store(service.folder))
     theirs.add(network_of("127.0.0.2"), 0, None, "")
     assert await one.closed() == 4403
     assert await greeting.closed() == 4403
     assert (await other.hear("ended"))["reason"] == "banned"
     assert await (await service.browser("127.0.0.2")).closed() == 4403
     theirs.remove(network_of("127.0.0.2"))
-    theirs.state.close()
+    theirs.store.close()
     await asyncio.sleep(0.1)
     await service.visitor("127.0.0.2")
 
@@ -362,7 +362,7 @@ async def test_behind_a_trusted_proxy(
     tmp_path: Path, forwarded: list[str], banned: str, inside: bool
 ) -> None:
     async with serving(tmp_path, trusted_proxies=("127.0.0.0/8",)) as service:
-        service.house.sockets.bans.add(network_of(banned), 0, None, "")
+        service.house.hub.bans.add(network_of(banned), 0, None, "")
         headers = [("X-Forwarded-For", value) for value in forwarded]
         browser = await service.browser(additional_headers=headers)
         if inside:
@@ -372,7 +372,7 @@ async def test_behind_a_trusted_proxy(
 
 
 async def test_nobody_else_may_forward(service: Service) -> None:
-    service.house.sockets.bans.add(network_of("127.0.0.2"), 0, None, "")
+    service.house.hub.bans.add(network_of("127.0.0.2"), 0, None, "")
     for number in range(10):
         headers = [("X-Forwarded-For", f"198.51.100.{number}"), ("X-Real-IP", "198.51.100.1")]
         browser = await service.browser("127.0.0.2", additional_headers=headers)
@@ -437,7 +437,7 @@ async def test_a_mistake_of_ours_is_1011_and_says_nothing_of_the_message(
     def broken(*_: object) -> None:
         raise RuntimeError("canary")
 
-    monkeypatch.setattr(service.house.sockets.lobby, "receive", broken)
+    monkeypatch.setattr(service.house.hub.lobby, "receive", broken)
     with caplog.at_level(logging.DEBUG):
         await one.tell("text", text="canary")
         assert await one.closed() == 1011
@@ -450,13 +450,13 @@ async def test_a_disk_that_takes_no_more_costs_the_row_and_not_the_visitors(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, other = await service.couple()
-    service.house.state.close()
+    service.house.store.close()
     await one.say("stop")
     await one.hear("stopped")
     assert (await other.hear("ended"))["reason"] == "left"
     await other.say("ping")
     await other.hear("pong")
-    assert any("StateError" in record.getMessage() for record in caplog.records)
+    assert any("StoreError" in record.getMessage() for record in caplog.records)
 
 
 async def test_nothing_that_anybody_said_is_in_a_log_or_a_file(
@@ -477,10 +477,10 @@ async def test_nothing_that_anybody_said_is_in_a_log_or_a_file(
         secrets_ = (one.token, one.secret, one.call, "127.0.0.2", "127.0.0.3", "canary", "198.51.100.4")
         one.cut()
         await other.close()
-        while service.house.sockets.lobby.rooms:
+        while service.house.hub.lobby.rooms:
             await asyncio.sleep(0.01)
     files = b"".join(path.read_bytes() for path in service.folder.iterdir() if path.is_file())
-    assert len(service.house.state.calls()) == 1
+    assert len(service.house.store.calls()) == 1
     for secret in secrets_:
         assert secret not in caplog.text
         assert secret.encode() not in files

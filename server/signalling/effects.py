@@ -1,0 +1,44 @@
+"""What can follow from a message: each effect is one thing to do. `visitor` is a visitor's id."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class SendTo(NamedTuple):
+    """Send this message to a visitor. A chunk of a picture has the picture's number."""
+
+    visitor: str
+    data: str | bytes
+    picture: int | None = None
+
+
+class DropPicture(NamedTuple):
+    """Do not send the chunks of this picture that still wait for this visitor."""
+
+    visitor: str
+    picture: int
+
+
+class CloseSocket(NamedTuple):
+    """Close the socket of somebody who is no visitor any more."""
+
+    visitor: str
+    code: int
+
+
+class CountEvent(NamedTuple):
+    """Something happened, for the metrics. `value` is seconds where the event has a duration."""
+
+    name: str
+    label: str = ""
+    value: float = 1.0
+
+
+class CallEnded(NamedTuple):
+    """A call is over, for the call log."""
+
+    seconds: float
+
+
+Effect = SendTo | DropPicture | CloseSocket | CountEvent | CallEnded

@@ -1,4 +1,4 @@
-"""What moves packets: the contract that every engine keeps."""
+"""The contract between the relay's core and what moves its packets: every engine keeps it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ from host.tls import Certificate
 from turn.flows import Address, Flow, Packet, Rule, Traffic
 from turn.limits.ledger import Ledger
 
-Bind = Callable[[Address], socket]  # a socket that clients are met at; raises OSError
+Bind = Callable[[Address], socket]  # opens a listening socket at an address; raises OSError
 
 
 class Streams(NamedTuple):
-    """What holds for clients that come over TCP and TLS: how many connections in all and of one address (0:
-    no limit), what an address counts as (None: not at all), and what TLS shows. From the start on, and for
-    UDP too: who is a proxy (None: nobody), whether TLS is spoken to who begins with it over TCP, and where
-    connections are counted (None: by each engine for itself)."""
+    """Settings for clients that connect over TCP and TLS, and for proxies.
+
+    `Engine.reconfigure` changes the first four; the last three hold from the start on. `is_proxy` counts for
+    UDP, too.
+
+    Args:
+        connections: how many connections there may be in all; 0 for no limit.
+        per_address: how many connections one address may have; 0 for no limit.
+        counted_as: what an IP address (4 or 16 bytes) counts as, such as its /64; None: it is not counted.
+        certificate: what TLS shows. A listener for TLS needs one.
+        is_proxy: whether the proxy at an IP address is trusted; None: there are no proxies.
+        detect_tls: whether a TCP listener speaks TLS to a client whose first byte is TLS.
+        ledger: where connections are counted together with other processes; None: this process for itself.
+    """
 
     connections: int = 0
     per_address: int = 0
@@ -29,8 +39,8 @@ class Streams(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """What came back for a packet that went, or should have gone, from a relayed address to a peer: ICMP type
-    and code (RFC 8656 §11.5), and how large an IP packet may be where this one was too large, else 0."""
+    """The network could not deliver a packet from a relayed address to a peer: ICMP type and code (RFC 8656
+    §11.5), and how many bytes an IP packet may have where this one was too large, else 0."""
 
     relay: Address
     peer: Address
@@ -40,20 +50,23 @@ class Failure(NamedTuple):
 
 
 def raise_again(error: Exception) -> None:
-    """Where nobody hears of what no code expected."""
+    """Where nobody handles unexpected errors."""
     raise error
 
 
 class Above(NamedTuple):
-    """Whom an engine tells while it runs, and asks.
+    """What an engine calls while it runs; the relay's core stands behind it.
 
-    `punt`: a packet that no flow claims; from a client, its `here` is a listener's concrete address; from a
-    peer, a relayed address. `lost`: a client and the listener that it came in by; whoever ends a connection,
-    or has it ended, is lost, and so is a client of a proxy that gives its port to another. `holds` asks
-    whether a client has something at a listener: of those who do it is not forgotten by which proxy they
-    come. `failed`: a packet to a peer that the network gives back, perhaps one that was sent long ago.
-    `mishap`: an error that no code expected; it costs the packet that met it, or the connection, and ends
-    nothing else.
+    Args:
+        punt: takes a packet that no flow claims. Its `local` is a concrete address: a listener's, if a client
+            sent the packet; a relayed one, if a peer did.
+        lost: told a client and its listener when the client's connection has ended, whichever side ended it,
+            or when a proxy gives the client's port to another client.
+        holds: whether a client has an allocation at a listener. The engine remembers by which proxy such a
+            client comes.
+        failed: told of a packet to a peer that could not be delivered, perhaps long after it was sent.
+        unexpected: told of an error that no code expected. It costs the packet, or the connection, that met
+            it, and ends nothing else.
     """
 
     punt: Callable[[Packet], None]
@@ -67,7 +80,7 @@ NOT_RUNNING = Above(lambda packet: None)
 
 
 class CannotListen(Exception):
-    """An address that cannot be listened at; `reason` is the system's."""
+    """No socket can listen at this address; `reason` is the system's error."""
 
     def __init__(self, address: Address, reason: OSError) -> None:
         super().__init__(f"cannot listen at {address}: {reason.strerror}")
@@ -76,65 +89,128 @@ class CannotListen(Exception):
 
 
 class Engine(Protocol):
-    """Moves packets; knows frames and flows, never what a STUN message says.
+    """Moves packets. It knows frames and flows, and never what a STUN message says.
 
-    All verbs but `run` are synchronous and are called in the loop that runs `run`, also from within `punt`.
-    A linked flow's media is ChannelData of its number, or a Send indication to its peer of nothing but
-    XOR-PEER-ADDRESS, DATA and perhaps FINGERPRINT; whatever else its client sends, malformed frames too, is
-    punted. A client that comes over TCP or TLS is one connection, and is lost with it; its frames are cut
-    from the stream and padded in it (RFC 8656 §12.5). The constructor takes the addresses to listen at, what
-    holds for streams, how a socket is bound, and whether it is alone: False where others listen at the same
-    addresses for good. It raises CannotListen and BadCertificate.
+    All methods but `run` are synchronous, and are called in the event loop that runs `run`, also from within
+    `Above.punt`. What an engine carries for a linked flow is ChannelData of the flow's number, or a Send
+    indication to its peer that holds nothing but XOR-PEER-ADDRESS, DATA and perhaps FINGERPRINT. Everything
+    else from the client is punted, malformed frames too. A client that uses TCP or TLS is one connection, and
+    is lost with it. Its frames are cut from the stream, and padded in it.
+
+    The constructor's arguments are: the addresses to listen at, a Streams, a Bind, and whether the engine is
+    `exclusive`; it is not where other processes listen at the same addresses for good. The constructor raises
+    CannotListen and BadCertificate.
+
+    See: RFC 8656 §11.2 and §12.6 (what is carried), §12.5 (frames in a stream).
     """
 
     name: str  # shown in the start-up line and in the metrics
 
     async def run(self, above: Above) -> None:
-        """Move packets until cancelled. Cancelled: every socket is closed."""
+        """Move packets until cancelled, then close every socket.
+
+        Args:
+            above: what gets the packets that no flow claims, and hears of clients that are lost.
+        """
 
     def reconfigure(self, streams: Streams) -> None:
-        """Let this hold for who connects from now on; calls go on. Raises BadCertificate: nothing changes."""
+        """Use other settings for clients that connect from now on; calls go on.
+
+        Args:
+            streams: the new settings. Without a certificate, the old one stays.
+
+        Raises:
+            BadCertificate: the certificate cannot be used; nothing changes.
+        """
 
     def open(self, relay: Address) -> bool:
-        """Take a relayed address, plain: False if anybody on this machine has it already, or the system has
-        no room for it."""
+        """Bind a relayed address.
+
+        Args:
+            relay: a concrete address of this machine, with its UDP port.
+
+        Returns:
+            False if another socket of this machine has the address, or the system has no socket left.
+        """
 
     def close(self, relay: Address) -> None:
-        """Give it back and forget the flows through it. Of an address that is not open: nothing happens."""
+        """Give back a relayed address, and unlink the flows through it.
+
+        Args:
+            relay: an address that was opened. Of another one: nothing happens.
+        """
 
     def link(self, flow: Flow, rule: Rule) -> None:
-        """Carry this flow both ways without asking. Again: the new rule, nothing else changes.
+        """Carry a flow both ways without asking. Of a linked flow: only the rule changes.
 
-        A flow of the same relayed address and peer, or of the same client and channel, is unlinked for it. A
-        rule that the engine cannot keep, or a relayed address that is not open: the flow stays punted. What
-        the rule's media does not name is punted by itself: where two flows meet, both rules are asked, and
-        the sender's frame is punted.
-        Where the peer is itself a relayed address of this engine, packets go from client to client in one
-        hop as soon as both directions are linked, and never through the kernel.
+        Another flow with the same relayed address and peer, or with the same client and channel, is unlinked.
+        Where the peer is itself a relayed address of this engine, packets go from client to client in one hop
+        as soon as both directions are linked, and never through the kernel. Then both rules must allow a
+        packet, or the sender's frame is punted.
+
+        Args:
+            flow: what to carry. Its packets are still punted where its relayed address is not open, or the
+                engine cannot keep the rule.
+            rule: which media streams are carried, and how many packets and bits per second. Streams that the
+                rule does not name are punted.
         """
 
     def unlink(self, flow: Flow) -> None:
-        """Punt this flow's packets again. Of a flow that is not linked: nothing happens."""
+        """Punt a flow's packets again.
+
+        Args:
+            flow: a linked flow. Of another one: nothing happens.
+        """
 
     def pin(self, client: Address, listener: Address) -> None:
-        """Others listen at this listener too, or soon: what this client sends goes on coming here, whether it
-        has a linked flow or not. Each may cost a socket, beyond all limits; where the system has none left,
-        the client may be lost to the others."""
+        """Make sure that a client's packets still come here when other processes listen at the same address.
+
+        This may cost a socket for each client, beyond all limits. Where the system has none left, another
+        process may get the client's packets.
+
+        Args:
+            client: the client, with linked flows or without.
+            listener: the concrete address of ours that the client sends to.
+        """
 
     def unpin(self, client: Address, listener: Address) -> None:
-        """No longer so. Of a client that is not kept: nothing happens."""
+        """Undo `pin`.
+
+        Args:
+            client: a pinned client. Of another one: nothing happens.
+            listener: as for `pin`.
+        """
 
     def stop_listening(self) -> None:
-        """Listen no longer, while others do or nobody: who waits is still met, connections and kept clients
-        go on. Again: nothing happens."""
+        """Take no new clients, whether other processes listen at the same addresses or not.
+
+        Those that wait already are still served; connections and pinned clients go on. Called again: nothing
+        happens.
+        """
 
     def send(self, batch: Sequence[Packet]) -> None:
-        """Send each packet from `here` to `there`; what the kernel refuses is dropped. A packet to a
-        relayed address of this engine is handed over inside: through a flow that claims it, else punted.
-        One that must not be fragmented and is too large has failed; that is told in the loop's next turn."""
+        """Send each packet from its `local` to its `remote`.
+
+        What the kernel refuses is dropped. A packet to a relayed address of this engine is delivered inside:
+        by the flow that claims it, or it is punted. A packet that must not be fragmented and is too large is
+        reported to `Above.failed`, in the loop's next turn.
+
+        Args:
+            batch: from listeners to clients, and from relayed addresses to peers.
+
+        See: RFC 8656 §14 (Don't Fragment).
+        """
 
     def traffic(self) -> Mapping[Flow, Traffic]:
-        """A live view of what each linked flow has carried."""
+        """What each linked flow has carried.
+
+        Returns:
+            A live view, in packets and bytes.
+        """
 
     def refused_connections(self) -> Mapping[str, int]:
-        """How many connections were not let in, by the limit that they met."""
+        """How many connections were refused.
+
+        Returns:
+            A live view: the count by the name of the limit that was met.
+        """

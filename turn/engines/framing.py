@@ -1,8 +1,8 @@
-"""The two frames that media travels in on a client's leg: told apart, unwrapped, written, cut from a stream.
+"""The two kinds of frame that carry media on a client's leg: read, written, and cut from a stream.
 
 ChannelData (RFC 8656 §12.4) is a channel number, a length and the data. The other is an indication that
 holds XOR-PEER-ADDRESS and DATA and at most a FINGERPRINT: Send from the client (§11.2), Data towards it
-(§11.3). Every frame is written into the room in front of the data, so that nothing is ever copied.
+(§11.3). The header is written into the free space in front of the data, so that data is never copied.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ import zlib
 
 from turn.flows import Address
 
-HEADROOM = 48  # what is kept free in front of data: the longest header, a Data indication about an IPv6 peer
-TAILROOM = 4  # and behind it: padding
-LARGEST = 65535  # no UDP payload is longer
-LARGEST_DATAGRAM = {4: 65507, 16: 65527}  # its payload, by the bytes of the family's addresses
+HEADROOM = 48  # bytes kept free in front of data: the longest header, a Data indication about an IPv6 peer
+TAILROOM = 4  # bytes kept free behind it, for padding
+LARGEST = 65535  # bytes; no UDP payload is longer
+LARGEST_DATAGRAM = {4: 65507, 16: 65527}  # bytes of payload, by the length of the family's addresses
 
 COOKIE = b"\x21\x12\xa4\x42"
 SEND, DATA_INDICATION = 0x0016, 0x0017
 XOR_PEER_ADDRESS, DATA, FINGERPRINT = 0x0012, 0x0013, 0x8028
 FINGERPRINT_XOR = 0x5354554E  # RFC 8489 §14.7
-SEND_HEAD = b"\x00\x16"
 
 LARGEST_FRAME = 65532  # in a stream: the multiple of 4 that still fits where a datagram does
 
@@ -31,19 +30,19 @@ WORD = struct.Struct("!I")
 
 
 def is_channel(first: int) -> bool:
-    """Whether this first byte begins ChannelData (RFC 8656 §12.4, numbers 0x4000 to 0x7FFE)."""
+    """Whether ChannelData begins with this byte (RFC 8656 §12.4, numbers 0x4000 to 0x7FFE)."""
     return 0x40 <= first < 0x80
 
 
 class BadStream(Exception):
-    """Bytes at which no frame begins: where the next one would be, nobody knows any more."""
+    """No frame begins at these bytes, so nobody knows where the next one would begin."""
 
 
 def frame_size(view: memoryview, start: int, end: int) -> int:
-    """How long the frame at `start` of a stream is, its padding too (RFC 8656 §12.5); 0: cannot be said yet.
+    """How many bytes the frame at `start` of a stream has, with padding (RFC 8656 §12.5); 0: not known yet.
 
-    Raises BadStream. Lengths are sums of whole numbers, never cut to 16 bits: else the last dozen of them
-    would count as a short frame, and the data in it as a request.
+    Raises BadStream. The sum is never cut to 16 bits: otherwise a frame with one of the largest lengths would
+    count as a short one, and the data in it as a request.
     """
     have = end - start
     if have and view[start] >= 0x80:
@@ -63,7 +62,7 @@ def frame_size(view: memoryview, start: int, end: int) -> int:
 
 
 def largest_frame(client: Address) -> int:
-    """How long a frame towards this client may be: what one datagram holds, or what a stream is cut into."""
+    """How many bytes a frame towards this client may have: as a datagram, or in a stream."""
     return LARGEST_DATAGRAM[len(client.ip)] if client.transport == "udp" else LARGEST_FRAME
 
 
@@ -75,12 +74,12 @@ def xored(peer: Address, transaction: bytes) -> bytes:
 
 
 def peer_key(peer: Address) -> bytes:
-    """What `read_send` names this peer by: the attribute's value with a transaction id of zeros."""
+    """How `read_send` names this peer: by the attribute's value with a transaction id of zeros."""
     return xored(peer, bytes(12))
 
 
 def read_send(view: memoryview, start: int, size: int) -> tuple[bytes, int, int] | None:
-    """The peer's key, where the data begins and how long it is; None for what is no plain Send of media."""
+    """The peer's key, where the data begins and how long it is; None if this is not a Send of media alone."""
     if size < 36 or size & 3:
         return None
     kind, length, cookie, transaction = HEADER.unpack_from(view, start)
@@ -107,7 +106,7 @@ def read_send(view: memoryview, start: int, size: int) -> tuple[bytes, int, int]
 
 
 def unmask(value: bytes, transaction: bytes) -> bytes:
-    """An IPv6 peer's key: its attribute's value without what the transaction id did to it."""
+    """An IPv6 peer's key: the attribute's value, with the transaction id removed from it."""
     if len(value) != 20:
         return b""
     return value[:8] + (int.from_bytes(value[8:]) ^ int.from_bytes(transaction)).to_bytes(12)
@@ -130,7 +129,7 @@ class ChannelFrame:
         self.channel = channel
 
     def largest(self, room: int) -> int:
-        """The longest data of which the frame, with its padding in a stream, is no longer than this."""
+        """How long data may be so that its frame, padded for a stream, has no more than `room` bytes."""
         return room - 4
 
     def wrap(self, view: memoryview, start: int, length: int) -> memoryview:
@@ -140,7 +139,7 @@ class ChannelFrame:
 
 
 class DataFrame:
-    """Writes Data indications about one peer; the transaction id of an indication is answered by nobody."""
+    """Writes Data indications about one peer; all have one transaction id, since none is ever answered."""
 
     __slots__ = ("head",)
 
@@ -154,11 +153,11 @@ class DataFrame:
         )
 
     def largest(self, room: int) -> int:
-        """The longest data of which the frame, with its padding, is no longer than this."""
+        """How long data may be so that its frame, with padding, has no more than `room` bytes."""
         return (room & ~3) - len(self.head)
 
     def wrap(self, view: memoryview, start: int, length: int) -> memoryview:
-        """The whole frame around the data at `start`, which is no longer than the largest of any room."""
+        """The whole frame around the data at `start`."""
         begin, end = start - len(self.head), start + length
         padding = -length & 3
         view[begin:start] = self.head

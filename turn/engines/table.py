@@ -1,7 +1,8 @@
-"""The forwarding rule: which linked flow claims a packet, what its allocation may still carry, where it goes.
+"""Which linked flow claims a packet, whether its allocation may still carry it, and where it goes.
 
-Nothing here owns a socket: an engine gives each client and each lane the function that sends on its leg,
-reads packets into one buffer with framing.ROOM free in front, and asks the table what becomes of them.
+Nothing here owns a socket. An engine gives each client and each lane the function that sends on its leg. It
+reads packets into one buffer with framing.HEADROOM bytes free in front, and asks the table what to do with
+them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ClientKey = tuple[Address, Address]  # a client, and the address of ours that it
 
 
 class Budget:
-    """What one allocation may still carry: a second's worth at most, both ways and all flows together."""
+    """What one allocation may carry now, both ways and all flows together: at most what one second allows."""
 
     __slots__ = ("filled", "octets", "octets_per_second", "packets", "packets_per_second")
 
@@ -42,7 +43,7 @@ class Budget:
         self.filled = now
 
     def refill(self, octets: int, now: float) -> bool:
-        """After a packet went below zero: add what time has brought. False: too late, as if never sent."""
+        """After a packet too many: add what time has brought. False: still too many, so it is not counted."""
         elapsed, self.filled = now - self.filled, now
         most_packets, most_octets = max(self.packets_per_second, 1.0), max(self.octets_per_second, LARGEST)
         self.packets = min(self.packets + elapsed * self.packets_per_second, most_packets)
@@ -55,7 +56,7 @@ class Budget:
 
 
 class LinkedClient:
-    """One client at one listener: what its frames may name, and the leg towards it."""
+    """A client with linked flows, at one listener: its lanes, and what sends to it."""
 
     __slots__ = (
         "address",
@@ -83,14 +84,14 @@ class LinkedClient:
         self.budget = Budget(rule.packets, rule.bits, monotonic())
 
     def carried(self) -> int:
-        """How many packets, both ways, by the flows that it has now."""
+        """How many packets its present flows have carried, both ways."""
         return sum(lane.packets_out + lane.packets_in for lane in self.lanes())
 
     def lanes(self) -> Iterator[Lane]:
         return chain(self.channels.values(), self.peers.values())
 
     def carry(self, view: memoryview, start: int, size: int) -> bool:
-        """Carry the client's datagram at `start`; False: it is not media of a linked flow, and goes up."""
+        """Carry the client's datagram at `start`. False: no linked flow carries it, so it is punted."""
         if is_channel(view[start]):
             channel, length = PAIR.unpack_from(view, start)
             lane = self.channels.get(channel)
@@ -105,7 +106,7 @@ class LinkedClient:
 
 
 class Lane:
-    """One linked flow: both its legs, its frame on the client's, and what it has carried."""
+    """One linked flow: its two legs, its kind of frame, and what it has carried."""
 
     __slots__ = (
         "bytes_in",
@@ -134,40 +135,40 @@ class Lane:
             else ChannelFrame(flow.channel)
         )
         self.largest = self.frame.largest(largest_frame(flow.client))
-        self.reverse: Lane | None = None  # the flow that comes the other way, when both ends are ours
-        self.media_out: frozenset[int] | None = None  # what may go to the peer, in a lane that asks
-        self.media_in: frozenset[int] | None = None  # and to the client
+        self.reverse: Lane | None = None  # the other direction, where the peer is a client of ours
+        self.media_out: frozenset[int] | None = None  # what may go to the peer; None: anything
+        self.media_in: frozenset[int] | None = None  # what may go to the client
         self.send: Transmit = discard
         self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = self.dropped = 0
 
     @property
     def transmit_out(self) -> Transmit:
-        """What the client's data leaves by."""
+        """What sends the client's data."""
         return self.send if self.reverse is None else self.reverse.client.send
 
     def carry_out(self, view: memoryview, start: int, length: int) -> bool:
-        """The client's data to the peer; in one hop where the peer is another client of ours."""
-        bucket = self.client.budget
-        bucket.packets -= 1
-        bucket.octets -= length
-        if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length, monotonic()):
+        """The client's data to the peer; directly to a client where the peer is a relayed address of ours."""
+        budget = self.client.budget
+        budget.packets -= 1
+        budget.octets -= length
+        if (budget.packets < 0 or budget.octets < 0) and not budget.refill(length, monotonic()):
             self.dropped += 1
             return True
         self.packets_out += 1
         self.bytes_out += length
         if self.reverse is not None:
-            return Lane.carry_in(self.reverse, view, start, length)  # what it may carry was asked before
+            return Lane.carry_in(self.reverse, view, start, length)  # both rules are checked already
         data = view[start : start + length]
         push(self.send, data)
         return True
 
     def carry_in(self, view: memoryview, start: int, length: int) -> bool:
-        """The peer's data to the client; False: it goes up. What a limit drops, or no frame holds, is dealt
-        with."""
-        bucket = self.client.budget
-        bucket.packets -= 1
-        bucket.octets -= length
-        if (bucket.packets < 0 or bucket.octets < 0) and not bucket.refill(length, monotonic()):
+        """The peer's data to the client. False: it is punted. Data beyond a limit, or too long for a frame,
+        is dropped."""
+        budget = self.client.budget
+        budget.packets -= 1
+        budget.octets -= length
+        if (budget.packets < 0 or budget.octets < 0) and not budget.refill(length, monotonic()):
             self.dropped += 1
             return True
         if length > self.largest:
@@ -180,12 +181,12 @@ class Lane:
         return True
 
     def choose_class(self) -> None:
-        """Know which streams may pass: where two flows meet, those of both rules."""
-        mate, media = self.reverse, self.rule.media
+        """Find which streams may pass (where two flows meet, both rules count), and be what that needs."""
+        reverse, media = self.reverse, self.rule.media
         self.media_out = allowed_streams(media, inward=False)
         self.media_in = allowed_streams(media, inward=True)
-        if mate is not None:
-            self.media_out = intersection(self.media_out, allowed_streams(mate.rule.media, inward=True))
+        if reverse is not None:
+            self.media_out = intersection(self.media_out, allowed_streams(reverse.rule.media, inward=True))
         anything = self.media_out is None and self.media_in is None
         self.__class__ = Lane if anything else FilteredLane
 
@@ -194,8 +195,8 @@ class Lane:
 
 
 class FilteredLane(Lane):
-    """A lane that carries streams which passed the proof and sends up all else. What a lane is, is decided
-    when a rule comes: who may carry anything is asked nothing per packet."""
+    """A lane that carries the streams of its rule and punts all else. A rule decides the class of its lane:
+    so a lane that may carry anything checks nothing per packet."""
 
     __slots__ = ()
 
@@ -213,24 +214,24 @@ class FilteredLane(Lane):
 
 
 def allowed_streams(media: frozenset[int] | None, *, inward: bool) -> frozenset[int] | None:
-    """The streams of one direction; None for anything."""
+    """The streams of one direction; None: anything."""
     return None if media is None else streams(media, inward=inward)
 
 
 def intersection(one: frozenset[int] | None, other: frozenset[int] | None) -> frozenset[int] | None:
-    """What both allow."""
+    """The streams that both allow; None: anything."""
     if one is None or other is None:
         return other if one is None else one
     return one & other
 
 
 class Table(Mapping[Flow, Traffic]):
-    """All linked flows; as a mapping, what each has carried until now."""
+    """All linked flows; read as a mapping, what each has carried until now."""
 
     def __init__(self) -> None:
         self.lanes: dict[Flow, Lane] = {}
         self.clients: dict[tuple[Address, Address], LinkedClient] = {}
-        self.by_relay: dict[Address, dict[Address, Lane]] = {}  # by relayed address, then by peer
+        self.by_relay: dict[Address, dict[Address, Lane]] = {}  # then by peer
 
     def __getitem__(self, flow: Flow) -> Traffic:
         return self.lanes[flow].traffic()
@@ -247,7 +248,7 @@ class Table(Mapping[Flow, Traffic]):
         return lanes.get(peer) if lanes else None
 
     def conflicting(self, flow: Flow) -> list[Flow]:
-        """The linked flows that would claim the same packets as this one, which is not linked."""
+        """The linked flows that claim the same packets as this one, which is not linked."""
         client = self.clients.get((flow.client, flow.listener))
         same_channel = client.channels.get(flow.channel) if client and flow.channel is not None else None
         same_pair = self.between(flow.relay, flow.peer)
@@ -255,10 +256,10 @@ class Table(Mapping[Flow, Traffic]):
 
     def add(self, flow: Flow, rule: Rule) -> Lane:
         """A new lane, and its client if that is new too."""
-        owner = (flow.client, flow.listener)
-        client = self.clients.get(owner)
+        key = (flow.client, flow.listener)
+        client = self.clients.get(key)
         if client is None:
-            client = self.clients[owner] = LinkedClient(flow.client, flow.listener, rule)
+            client = self.clients[key] = LinkedClient(flow.client, flow.listener, rule)
         lane = self.lanes[flow] = Lane(flow, rule, client)
         self.by_relay.setdefault(flow.relay, {})[flow.peer] = lane
         if flow.channel is None:
@@ -274,7 +275,7 @@ class Table(Mapping[Flow, Traffic]):
         return lane
 
     def set_rule(self, lane: Lane, rule: Rule) -> None:
-        """Let the new rule hold; an allocation whose limits stay keeps what it has used of them."""
+        """Use another rule. Where its limits are the same, what was used of them still counts."""
         lane.rule = rule
         for one in (lane, lane.reverse):
             if one is not None:
@@ -284,7 +285,7 @@ class Table(Mapping[Flow, Traffic]):
             client.set_limits(rule)
 
     def remove(self, flow: Flow) -> Lane | None:
-        """The lane that was, or None; its client goes with its last lane."""
+        """The lane that was removed, or None; a client is removed with its last lane."""
         lane = self.lanes.pop(flow, None)
         if lane is None:
             return None
@@ -293,9 +294,9 @@ class Table(Mapping[Flow, Traffic]):
         if not lanes:
             del self.by_relay[flow.relay]
         if lane.reverse is not None:
-            mate, lane.reverse.reverse, lane.reverse = lane.reverse, None, None
-            mate.choose_class()
-            mate.client.internal_lanes -= 1
+            reverse, lane.reverse.reverse, lane.reverse = lane.reverse, None, None
+            reverse.choose_class()
+            reverse.client.internal_lanes -= 1
             lane.client.internal_lanes -= 1
         client = lane.client
         if flow.channel is None:

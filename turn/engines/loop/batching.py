@@ -1,7 +1,7 @@
 """Several packets for one destination in one system call (UDP segmentation offload, Linux 4.18).
 
-Where packets of one size wait for one end, as in a burst or under load, the stack is walked once for all of
-them: four cost 1.4 µs each instead of 3.8. What arrives are the same packets.
+In a burst, or under load, packets of one size wait for one destination. Then the kernel's network stack is
+walked once for all of them: four cost 1.4 µs each instead of 3.8. The receiver gets the same packets.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from turn.engines.transmit import Transmit, push
 
 UDP_SEGMENT = 103  # from Linux's headers
 SEGMENT = struct.Struct("=H")
-LARGEST_SEGMENT = 1232  # what fits any path (RFC 8200 §5: 1280, less its header and UDP's): never fragmented
-
+LARGEST_SEGMENT = 1232  # fits every path (RFC 8200 §5: 1280, less its header and UDP's): never fragmented
 
 Control = tuple[int, int, bytes]  # level, kind and value of a control message
 
 
 class Batch:
-    """Whether senders keep what they are given until it ends, and which of them hold something."""
+    """While it is open, senders collect their packets; when it finishes, they send them."""
 
     __slots__ = ("is_open", "senders")
 
@@ -32,8 +31,8 @@ class Batch:
         self.senders: list[Sender] = []
 
     def flush(self) -> None:
-        holding, self.senders = self.senders, []
-        for sender in holding:
+        senders, self.senders = self.senders, []
+        for sender in senders:
             sender.flush()
 
     def finish(self) -> None:
@@ -41,26 +40,26 @@ class Batch:
         self.flush()
 
     def discard(self) -> None:
-        """Whoever filled the buffer went wrong: what is held must not leave later, out of others' bytes."""
+        """After an error. What was collected must not be sent later, when other bytes stand in the buffer."""
         self.is_open = False
-        holding, self.senders = self.senders, []
-        for sender in holding:
+        senders, self.senders = self.senders, []
+        for sender in senders:
             sender.pending.clear()
 
 
 class Sender:
-    """Sends on one connected socket: at once, or together with what follows."""
+    """Sends on one connected socket: at once, or in one call with what follows."""
 
     __slots__ = ("batch", "pending", "send", "sock")
 
-    def __init__(self, sock: socket, gather: Batch) -> None:
-        self.batch = gather
+    def __init__(self, sock: socket, batch: Batch) -> None:
+        self.batch = batch
         self.sock = sock
         self.send: Transmit = sock.send
         self.pending: list[memoryview] = []
 
     def __call__(self, data: memoryview) -> None:
-        """May raise OSError while nothing is gathered."""
+        """May raise OSError while the batch is not open."""
         if not self.batch.is_open:
             self.send(data)
             return
@@ -69,18 +68,18 @@ class Sender:
         self.pending.append(data)
 
     def set_mark(self, mark: int) -> None:
-        """What leaves from now on, the held included, is marked so (see turn.engines.dscp)."""
+        """What is sent from now on has this mark, collected packets included (see turn.engines.loop.dscp)."""
         dscp.set_on(self.sock, mark)
 
     def flush(self) -> None:
-        held, self.pending = self.pending, []
-        for run in runs(held):
+        pending, self.pending = self.pending, []
+        for run in runs(pending):
             if len(run) == 1 or not 0 < len(run[0]) <= LARGEST_SEGMENT or not self.send_segmented(run):
                 for data in run:
                     push(self.send, data)
 
     def send_segmented(self, run: list[memoryview]) -> bool:
-        """One call for all; False where the path or the device cannot, or an earlier packet was refused."""
+        """One call for all. False where the path or the device cannot, or an earlier packet was refused."""
         try:
             self.sock.sendmsg(run, [(IPPROTO_UDP, UDP_SEGMENT, SEGMENT.pack(len(run[0])))])
         except OSError:
@@ -89,22 +88,22 @@ class Sender:
 
 
 class AddressedSender(Sender):
-    """The same to one end of a socket that many share; `control` says what else the system is told."""
+    """Sends to one address by a socket that many clients share, with these control messages."""
 
     __slots__ = ("control", "destination")
 
     def __init__(
-        self, sock: socket, gather: Batch, there: tuple[str, int], control: Sequence[Control] = ()
+        self, sock: socket, batch: Batch, remote: tuple[str, int], control: Sequence[Control] = ()
     ) -> None:
-        super().__init__(sock, gather)
-        self.destination, self.control = there, control
+        super().__init__(sock, batch)
+        self.destination, self.control = remote, control
         if control:
-            self.send = lambda data: sock.sendmsg([data], control, 0, there)
+            self.send = lambda data: sock.sendmsg([data], control, 0, remote)
         else:
-            self.send = lambda data: sock.sendto(data, there)
+            self.send = lambda data: sock.sendto(data, remote)
 
     def set_mark(self, mark: int) -> None:
-        """Others' packets leave by the same socket: best effort."""
+        """Other clients' packets leave by the same socket, so all are best effort."""
 
     def send_segmented(self, run: list[memoryview]) -> bool:
         size = (IPPROTO_UDP, UDP_SEGMENT, SEGMENT.pack(len(run[0])))
@@ -115,7 +114,7 @@ class AddressedSender(Sender):
         return True
 
 
-def runs(held: list[memoryview]) -> Iterator[list[memoryview]]:
-    """Neighbours of one size."""
-    for _, run in groupby(held, len):
+def runs(pending: list[memoryview]) -> Iterator[list[memoryview]]:
+    """Neighbours of one size together."""
+    for _, run in groupby(pending, len):
         yield list(run)

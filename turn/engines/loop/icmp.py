@@ -1,4 +1,4 @@
-"""What the network says of packets that did not arrive: a socket's error queue (ip(7), ipv6(7))."""
+"""ICMP errors about packets that did not arrive: from a socket's error queue (ip(7), ipv6(7))."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ IP_RECVERR, IPV6_RECVERR = 11, 25
 RECVERR = {socket.AF_INET: IP_RECVERR, socket.AF_INET6: IPV6_RECVERR}
 ORIGIN = {socket.AF_INET: 2, socket.AF_INET6: 3}  # of an error that came as ICMP or ICMPv6
 
-TOO_LARGE = {4: (3, 4), 16: (2, 0)}  # type and code by the bytes of the family's addresses
+TOO_LARGE = {4: (3, 4), 16: (2, 0)}  # type and code, by the length of the family's addresses
 EXTENDED = struct.Struct("=IBBBxII")  # sock_extended_err: errno, origin, type, code, info, data
-CONTROL_BYTES = 512  # room for EXTENDED and the address of who sent the error
+CONTROL_BYTES = 512  # for EXTENDED and the address of the sender of the error
 
 
 def report_errors(epoll: Epoll, sock: socket.socket, relay: Address) -> None:
-    """Tell from now on what comes back for packets that left this socket of a relayed address.
+    """Report ICMP errors about packets that left this socket of a relayed address, from now on.
 
-    IPv4 drops what speaks of a packet that was too large, unless the socket chooses its packets' sizes by
-    itself: OMIT does so, never sets Don't Fragment either, and learns nothing from errors that anybody may
-    have forged. In IPv6 routers do not fragment: there the kernel has to learn, and tells as it does.
+    For IPv4, the kernel hides errors about packets that were too large, unless the socket chooses the size of
+    its packets by itself. OMIT does so; it never sets Don't Fragment either, and learns nothing from errors,
+    which anybody may forge. For IPv6, routers do not fragment: there the kernel has to learn from the errors,
+    and reports them, too.
     """
     sock.setsockopt(sockets.LEVEL[sock.family], RECVERR[sock.family], 1)
     if sock.family == socket.AF_INET:
@@ -34,7 +35,7 @@ def report_errors(epoll: Epoll, sock: socket.socket, relay: Address) -> None:
 
 
 class ErrorQueue:
-    """One socket's error queue. There are two sockets to an allocation: this is as small as can be."""
+    """Reads one socket's error queue. Each allocation has two such sockets, so this is small."""
 
     __slots__ = ("epoll", "relay", "sock")
 
@@ -44,7 +45,7 @@ class ErrorQueue:
         self.relay = relay
 
     def __call__(self, most: int) -> None:
-        """What waits in the queue, so many at most: epoll comes back while anything is left."""
+        """Read what waits, at most so many errors; epoll reports the queue again while anything is left."""
         for _ in range(most):
             try:
                 failure = read_error(self.sock, self.relay)
@@ -55,17 +56,17 @@ class ErrorQueue:
 
 
 def read_error(sock: socket.socket, relay: Address) -> Failure | None:
-    """The next error; None for one of this machine's own, which `send` has raised already. Raises
-    BlockingIOError."""
-    _, control, _, there = sock.recvmsg(0, CONTROL_BYTES, socket.MSG_ERRQUEUE)
+    """The next error; None for an error of this machine itself, which `send` has raised already. Raises
+    BlockingIOError when the queue is empty."""
+    _, control, _, remote = sock.recvmsg(0, CONTROL_BYTES, socket.MSG_ERRQUEUE)
     for level, kind, data in control:
-        if (level, kind) == (sockets.LEVEL[sock.family], RECVERR[sock.family]) and there:
+        if (level, kind) == (sockets.LEVEL[sock.family], RECVERR[sock.family]) and remote:
             _, origin, icmp_type, code, info, _ = EXTENDED.unpack_from(data)
             if origin == ORIGIN[socket.AddressFamily(sock.family)]:
-                return Failure(relay, sockets.address(there[:2]), icmp_type, code, info)
+                return Failure(relay, sockets.address(remote[:2]), icmp_type, code, info)
     return None
 
 
 def too_large(relay: Address, peer: Address) -> Failure:
-    """What this machine itself says of a packet that must not be fragmented. Raises OSError."""
+    """The failure of a packet that this machine may not fragment and could not send. Raises OSError."""
     return Failure(relay, peer, *TOO_LARGE[len(relay.ip)], sockets.path_mtu(relay, peer))

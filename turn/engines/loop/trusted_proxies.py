@@ -1,4 +1,4 @@
-"""The proxies that are believed, and a word to the operator where one says nothing that can be."""
+"""Which proxies are trusted, and a log line for the operator where one sends a bad header."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from turn.wire.proxy_protocol import BadHeader
 
 log = logging.getLogger("calln.relay")
 
-LOG_SECONDS = 60  # seconds between two lines for one reason: a proxy's mistake comes with each connection
+LOG_SECONDS = 60  # between two log lines for one reason: a proxy repeats its mistake with each connection
 
 
 class TrustedProxies:
-    """`known` says by its address whether somebody is one."""
+    """`is_trusted` decides by an IP address."""
 
-    def __init__(self, known: Callable[[bytes], bool]) -> None:
-        self.is_trusted = known
+    def __init__(self, is_trusted: Callable[[bytes], bool]) -> None:
+        self.is_trusted = is_trusted
         self.quiet_until: dict[str, float] = {}  # reason -> until when
 
-    def includes(self, there: Address) -> bool:
-        return self.is_trusted(there.ip)
+    def includes(self, remote: Address) -> bool:
+        return self.is_trusted(remote.ip)
 
     def log_refusal(self, bad: BadHeader) -> None:
-        """Say why, seldom, and nothing of what was read."""
+        """Log the reason, but not too often, and nothing of what was received."""
         reason, now = str(bad), monotonic()
         if now >= self.quiet_until.get(reason, now):
             self.quiet_until[reason] = now + LOG_SECONDS
-            log.warning("what comes from an address in turn.proxies is refused: %s", reason)
+            log.warning("a packet or connection from an address in turn.proxies is refused: %s", reason)

@@ -1,10 +1,10 @@
-"""The engine that runs everywhere: a pair of connected sockets per flow, drained in a loop.
+"""The engine that runs everywhere, in Python alone: two connected sockets per flow, read in a loop.
 
-A listener is shared (SO_REUSEPORT) and meets strangers. A client with a linked flow gets a twin: a socket
-at the listener's address, connected to that client; a linked flow gets a leg: a socket at the relayed
-address, connected to its peer. The kernel then finds the socket, refuses other sources and needs no address
-to send to: what is left per packet is one read, four bytes, one write. Where the system has no more sockets,
-a listener enough twins or a client enough legs, the shared one serves, with a look-up per packet.
+A listener's socket is shared by all its clients. A client with a linked flow gets a socket of its own, at
+the listener's address and connected to the client. A linked flow gets another one, its leg: at the relayed
+address and connected to the peer. Then the kernel finds the right socket, refuses other sources, and needs no
+address to send to. What is left per packet is one read, four bytes, one write. Where the system has no more
+sockets, or a listener or a client has reached its limit, the shared socket serves, with a look-up per packet.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from turn.flows import Address, Flow, Packet, Rule, Traffic
 
 log = logging.getLogger("calln.relay")
 
-MAX_LEGS = (
-    8  # sockets of one client's flows; the rest share its relayed address: descriptors last for everybody
-)
+# Connected sockets of one client's flows. The rest use the socket of the relayed address, so that there are
+# descriptors for all clients.
+MAX_LEGS = 8
 
 
 class Portable:
-    """See turn.engines.Engine for the verbs."""
+    """See turn.engines.Engine for the methods."""
 
     name = "portable"
 
@@ -120,7 +120,7 @@ class Portable:
             return False
         try:
             self.relays[relay] = RelayedSocket(self.epoll, self.table, relay)
-        except OSError:  # taken, or the system has no socket left for it
+        except OSError:  # the address is taken, or the system has no socket left
             return False
         return True
 
@@ -137,7 +137,7 @@ class Portable:
         if lane is not None:
             self.table.set_rule(lane, rule)
             if flow in self.legs:
-                self.legs[flow].carry = lane.carry_in  # another kind of lane, perhaps
+                self.legs[flow].carry = lane.carry_in  # perhaps another class of lane
             return
         relayed, listener = self.relays.get(flow.relay), self.listener_of(flow.listener)
         if relayed is None or listener is None:
@@ -151,7 +151,7 @@ class Portable:
             listener.link_client(lane.client)
 
     def open_leg(self, lane: Lane, relayed: RelayedSocket) -> Transmit:
-        """What carries a lane's data to its peer: inside where the peer is ours, else a socket of its own."""
+        """What sends a lane's data to its peer: a socket, unless the peer is a relayed address of ours."""
         relay, peer = lane.flow.relay, lane.flow.peer
         if peer in self.relays:
             return lambda data: self.deliver_inside(Packet(relay, peer, bytes(data)))
@@ -189,9 +189,10 @@ class Portable:
             found.unpin_client((client, listener))
 
     def stop_listening(self) -> None:
-        leaving, self.has_stopped = not self.has_stopped, True
-        for listener in self.listeners.values() if leaving else ():
-            listener.stop_accepting()
+        if not self.has_stopped:
+            self.has_stopped = True
+            for listener in self.listeners.values():
+                listener.stop_accepting()
 
     def send(self, batch: Sequence[Packet]) -> None:
         for packet in batch:
@@ -206,7 +207,7 @@ class Portable:
                 push(relayed.sender_to(packet.remote), memoryview(packet.data))
 
     def send_unfragmented(self, relayed: RelayedSocket, packet: Packet) -> None:
-        """In one piece, or not at all."""
+        """With Don't Fragment."""
         try:
             sockets.send_unfragmented(relayed.sock, packet.data, packet.remote)
         except OSError as error:
@@ -223,7 +224,7 @@ class Portable:
             push(listener.sender(packet.local, packet.remote), memoryview(packet.data))
 
     def deliver_inside(self, packet: Packet) -> None:
-        """From one relayed address of ours to another: to the client behind it, or up as from a peer."""
+        """From one relayed address of ours to another: by its linked flow, or punted as from a peer."""
         lane = self.table.between(packet.remote, packet.local)
         if lane is not None:
             view = memoryview(bytearray(HEADROOM) + packet.data + bytes(TAILROOM))
@@ -232,10 +233,10 @@ class Portable:
         if packet.remote in self.relays:
             self.epoll.punt_later(Packet(packet.remote, packet.local, packet.data))
 
-    def listener_of(self, here: Address) -> UdpListener | Acceptor | None:
-        """The listener that a concrete address of ours belongs to."""
-        found = self.listeners.get(here) or self.listeners.get(here._replace(ip=bytes(len(here.ip))))
-        return found or (self.listeners.get(UNIX_LISTENER) if here.transport == "tls" else None)
+    def listener_of(self, local: Address) -> UdpListener | Acceptor | None:
+        """The listener that serves a concrete address of ours."""
+        found = self.listeners.get(local) or self.listeners.get(local._replace(ip=bytes(len(local.ip))))
+        return found or (self.listeners.get(UNIX_LISTENER) if local.transport == "tls" else None)
 
     def traffic(self) -> Mapping[Flow, Traffic]:
         return self.table
@@ -245,7 +246,7 @@ class Portable:
 
 
 def tls_context(address: Address, streams: Streams) -> SSLContext | None:
-    """What TLS is spoken with at this address, if it is. Raises BadCertificate."""
+    """For a listener at this address, if it speaks TLS. Raises BadCertificate."""
     if address.transport != "tls" and not (address.transport == "tcp" and streams.detect_tls):
         return None
     if streams.certificate is None:
@@ -254,7 +255,7 @@ def tls_context(address: Address, streams: Streams) -> SSLContext | None:
 
 
 def warn_of_small_buffers(listening: Iterable[socket]) -> None:
-    """Once: a burst of all clients together is lost where it does not fit."""
+    """At the start: part of a burst of all clients together is lost where it does not fit."""
     got = min((sockets.receive_buffer(sock) for sock in listening), default=sockets.LISTENER_BUFFER)
     if got < sockets.LISTENER_BUFFER:
         wanted = sockets.LISTENER_BUFFER

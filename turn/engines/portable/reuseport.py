@@ -1,7 +1,7 @@
 """Sockets of several processes at one address: the kernel gives each client to one of them, always the same.
 
-Whoever makes them keeps them all open, so that the group stays as it is when a process dies: the others keep
-their clients, and what comes for the dead one waits in its socket for the one that takes its place.
+The process that makes them keeps all of them open, so that the group does not change when a worker dies. The
+other workers keep their clients, and packets for the dead worker wait in its socket for its successor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from turn.flows import Address
 
 
 class ReuseportGroups:
-    """A set of sockets for each of so many processes. Raises CannotListen."""
+    """At each address, one socket for each of so many processes. Raises CannotListen."""
 
     def __init__(self, listen: Sequence[Address], members: int, bind: Bind = sockets.open_listener) -> None:
         self._groups: dict[Address, list[socket]] = {}
@@ -29,14 +29,14 @@ class ReuseportGroups:
             raise CannotListen(address, error) from None
 
     def _bind(self, address: Address, members: int, bind: Bind) -> None:
-        """The first as if it were alone, to learn whether somebody else is there. Raises OSError."""
+        """The first is bound unshared: that fails if another program has the address. Raises OSError."""
         made = self._groups.setdefault(address, [])
         made.append(bind(address))
         join = bind if address == UNIX_LISTENER else partial(sockets.open_listener, shared=True)
         made.extend(join(address) for _ in range(members - 1))
 
     def descriptors_of(self, member: int) -> Mapping[Address, int]:
-        """One process's descriptors."""
+        """One process's descriptors, by address."""
         return {address: made[member].fileno() for address, made in self._groups.items()}
 
     def close(self) -> None:

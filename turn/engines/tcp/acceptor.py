@@ -67,26 +67,26 @@ class Acceptor:
     def client_address(self, sockaddr: tuple[str, int]) -> Address:
         return sockets.address(sockaddr[:2])._replace(transport=self.address.transport)
 
-    def admit_client(self, sock: socket, there: Address) -> None:
+    def admit_client(self, sock: socket, remote: Address) -> None:
         """A client that is known by its own address."""
-        slot = self.limits.acquire(there.ip)
+        slot = self.limits.acquire(remote.ip)
         if slot is None:
             sock.close()
         else:
-            self.add_connection(sock, there, slot)
+            self.add_connection(sock, remote, slot)
 
-    def read_first_bytes(self, sock: socket, there: Address) -> None:
+    def read_first_bytes(self, sock: socket, remote: Address) -> None:
         """A proxy has to name its client first, or the first byte has to show whether this is TLS."""
-        is_proxied = self.proxies is not None and self.proxies.includes(there)
+        is_proxied = self.proxies is not None and self.proxies.includes(remote)
         if not is_proxied and not self.detects_tls:
-            self.admit_client(sock, there)
+            self.admit_client(sock, remote)
             return
-        slot = self.limits.acquire_for_proxy(there.ip) if is_proxied else self.limits.acquire(there.ip)
+        slot = self.limits.acquire_for_proxy(remote.ip) if is_proxied else self.limits.acquire(remote.ip)
         if slot is None:
             sock.close()
             return
         pending = PendingConnection(
-            self.epoll, sock, there, is_proxied=is_proxied, detects_tls=self.detects_tls
+            self.epoll, sock, remote, is_proxied=is_proxied, detects_tls=self.detects_tls
         )
         self.pending[pending] = slot
         pending.inspect(self)
@@ -94,15 +94,15 @@ class Acceptor:
     def client_named(self, pending: PendingConnection) -> bool:
         """See PendingHandler."""
         self.give_back(self.pending[pending])
-        self.pending[pending] = self.limits.acquire(pending.there.ip)
+        self.pending[pending] = self.limits.acquire(pending.remote.ip)
         return self.pending[pending] is not None
 
     def identified(self, pending: PendingConnection, *, is_tls: bool) -> None:
         """See PendingHandler."""
         slot = self.pending.pop(pending)
         assert slot is not None, "a connection without a slot was rejected"
-        there = pending.there._replace(transport="tls") if is_tls else pending.there
-        self.add_connection(pending.sock, there, slot, pending.proxy_ip)
+        remote = pending.remote._replace(transport="tls") if is_tls else pending.remote
+        self.add_connection(pending.sock, remote, slot, pending.proxy_ip)
 
     def rejected(self, pending: PendingConnection, bad: BadHeader | None) -> None:
         """See PendingHandler."""
@@ -114,15 +114,15 @@ class Acceptor:
         if slot is not None:
             self.limits.give_back(slot)
 
-    def add_connection(self, sock: socket, there: Address, slot: Slot, proxy_ip: bytes = b"") -> None:
+    def add_connection(self, sock: socket, remote: Address, slot: Slot, proxy_ip: bytes = b"") -> None:
         """A client that connects again from the same address has lost its older connection: that is closed.
         But where the new one comes by another proxy, it is another client behind the same NAT, and the older
         connection stays."""
         try:
-            connection = self.make_connection(sock, there)
+            connection = self.make_connection(sock, remote)
         except OSError:  # the client has gone already
             connection = None
-        older = self.connections.get((connection.there, connection.here)) if connection else None
+        older = self.connections.get((connection.remote, connection.local)) if connection else None
         if connection is None or (older is not None and older.proxy_ip != proxy_ip):
             sock.close()
             self.limits.give_back(slot)
@@ -130,24 +130,24 @@ class Acceptor:
         if older is not None:
             older.close()
         connection.proxy_ip = proxy_ip
-        self.connections[connection.there, connection.here] = connection
+        self.connections[connection.remote, connection.local] = connection
         connection.start_reading(
             partial(self.limits.mark_allocated, slot), partial(self.connection_closed, slot)
         )
 
-    def make_connection(self, sock: socket, there: Address) -> Connection:
+    def make_connection(self, sock: socket, remote: Address) -> Connection:
         """Raises OSError."""
         sockets.set_tcp_options(sock)
-        here = sockets.address(sock.getsockname()[:2])._replace(transport=self.address.transport)
-        if self.context is None or there.transport == "tcp":
-            return Connection(self.epoll, sock, here, there)
-        if not self.limits.may_handshake(there.ip):
+        local = sockets.address(sock.getsockname()[:2])._replace(transport=self.address.transport)
+        if self.context is None or remote.transport == "tcp":
+            return Connection(self.epoll, sock, local, remote)
+        if not self.limits.may_handshake(remote.ip):
             raise ConnectionRefusedError
-        return TlsConnection(self.epoll, sock, here, there, self.context, self.handshakes)
+        return TlsConnection(self.epoll, sock, local, remote, self.context, self.handshakes)
 
     def connection_closed(self, slot: Slot, connection: Connection) -> None:
         self.limits.give_back(slot)
-        key = (connection.there, connection.here)
+        key = (connection.remote, connection.local)
         del self.connections[key]
         if connection.has_punted:
             self.epoll.report_lost_later(*key)
@@ -171,8 +171,8 @@ class Acceptor:
         if connection is not None:
             connection.client = None
 
-    def sender(self, here: Address, there: Address) -> Transmit:
-        connection = self.connections.get((there, here))
+    def sender(self, local: Address, remote: Address) -> Transmit:
+        connection = self.connections.get((remote, local))
         return connection.send if connection else discard
 
     def close(self) -> None:

@@ -52,25 +52,25 @@ class Connection:
         "epoll",
         "has_allocated",
         "has_punted",
-        "here",
         "last_punt",
+        "local",
         "on_allocation",
         "on_close",
         "proxy_ip",
         "queue",
         "read_by",
+        "remote",
         "resuming",
         "sock",
-        "there",
         "unread",
         "write_by",
     )
 
-    def __init__(self, epoll: Epoll, sock: socket, here: Address, there: Address) -> None:
+    def __init__(self, epoll: Epoll, sock: socket, local: Address, remote: Address) -> None:
         self.epoll = epoll
         self.sock = sock
-        self.here = here
-        self.there = there
+        self.local = local
+        self.remote = remote
         self.proxy_ip = b""  # of the proxy that it comes by, if there is one
         self.client: LinkedClient | None = None  # while it has a linked flow
         self.queue: SendQueue | None = None  # while something waits
@@ -151,8 +151,8 @@ class Connection:
         self.last_punt = monotonic()
         if is_channel(frame[0]):
             frame = frame[: 4 + int.from_bytes(frame[2:4])]
-        self.epoll.punt(Packet(self.here, self.there, frame))
-        if not self.has_allocated and not self.closed and self.epoll.holds(self.there, self.here):
+        self.epoll.punt(Packet(self.local, self.remote, frame))
+        if not self.has_allocated and not self.closed and self.epoll.holds(self.remote, self.local):
             self.mark_allocated()
 
     def mark_allocated(self) -> None:
@@ -236,7 +236,7 @@ class Connection:
         """Whether the client has sent nothing for long, and has no allocation."""
         if not self.has_punted or self.client is not None or now <= self.last_punt + IDLE:
             return False
-        return not self.epoll.holds(self.there, self.here)
+        return not self.epoll.holds(self.remote, self.local)
 
     def close(self) -> None:
         """Called again: nothing happens."""

@@ -39,17 +39,17 @@ class PendingConnection:
         "is_proxied",
         "is_registered",
         "proxy_ip",
+        "remote",
         "sock",
-        "there",
     )
 
     def __init__(
-        self, epoll: Epoll, sock: socket, there: Address, *, is_proxied: bool, detects_tls: bool
+        self, epoll: Epoll, sock: socket, remote: Address, *, is_proxied: bool, detects_tls: bool
     ) -> None:
         self.epoll = epoll
         self.sock = sock
-        self.there = there  # the proxy, until it has named the client
-        self.proxy_ip = there.ip if is_proxied else b""
+        self.remote = remote  # the proxy, until it has named the client
+        self.proxy_ip = remote.ip if is_proxied else b""
         self.is_proxied = is_proxied  # and the client is not named yet
         self.detects_tls = detects_tls
         self.header = b""
@@ -84,7 +84,7 @@ class PendingConnection:
         while missing := size_of(self.header) - len(self.header):
             self.header += not_empty(self.sock.recv(missing))
         self.is_proxied = False
-        self.there = client_of(self.header, self.there.transport) or self.there
+        self.remote = client_of(self.header, self.remote.transport) or self.remote
         if not self.handler.client_named(self):
             raise ConnectionRefusedError
 

@@ -28,12 +28,12 @@ class TlsConnection(Connection):
         self,
         epoll: Epoll,
         sock: socket,
-        here: Address,
-        there: Address,
+        local: Address,
+        remote: Address,
         context: ssl.SSLContext,
         handshakes: HandshakeQueue,
     ) -> None:
-        super().__init__(epoll, sock, here, there)
+        super().__init__(epoll, sock, local, remote)
         self.handshakes = handshakes
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)

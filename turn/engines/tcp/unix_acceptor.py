@@ -38,7 +38,7 @@ class UnixAcceptor(Acceptor):
 
     def client_named(self, pending: PendingConnection) -> bool:
         """A header that names no client is refused."""
-        return pending.there != UNIX_LISTENER and super().client_named(pending)
+        return pending.remote != UNIX_LISTENER and super().client_named(pending)
 
     def identified(self, pending: PendingConnection, *, is_tls: bool) -> None:
         self.reached[pending.sock] = reached_at(pending.header, "tls")
@@ -47,10 +47,10 @@ class UnixAcceptor(Acceptor):
     def rejected(self, pending: PendingConnection, _bad: BadHeader | None) -> None:
         self.give_back(self.pending.pop(pending))
 
-    def make_connection(self, sock: socket, there: Address) -> Connection:
+    def make_connection(self, sock: socket, remote: Address) -> Connection:
         for buffer in (SO_RCVBUF, SO_SNDBUF):
             sock.setsockopt(SOL_SOCKET, buffer, STREAM_BUFFER)
-        return Connection(self.epoll, sock, self.reached.pop(sock), there)
+        return Connection(self.epoll, sock, self.reached.pop(sock), remote)
 
     def stop_accepting(self) -> None:
         """New connections find the socket of the newer version; those that wait here are still accepted."""

@@ -104,12 +104,12 @@ class ClientSockets:
 
     def open_socket(self, key: ClientKey) -> bool:
         """False if the system has no socket left."""
-        there, here = key
+        remote, local = key
         try:
-            opened = ConnectedSocket(self.epoll, sockets.open_connected(here, there), here, there)
+            opened = ConnectedSocket(self.epoll, sockets.open_connected(local, remote), local, remote)
         except OSError:
             return False
-        opened.start_reading(carry_nothing, lambda size, source: self.on_stray(size, source, here.ip))
+        opened.start_reading(carry_nothing, lambda size, source: self.on_stray(size, source, local.ip))
         self.by_client[key] = opened
         return True
 

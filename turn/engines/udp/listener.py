@@ -45,35 +45,35 @@ class UdpListener:
     def on_readable(self, most: int) -> None:
         for _ in range(most):
             try:
-                size, there, ip = self.read()
+                size, remote, ip = self.read()
             except BlockingIOError:
                 return
             except OSError:  # an ICMP error about an earlier packet
                 continue
             if ip is not None:
-                self.receive(size, there, ip)
+                self.receive(size, remote, ip)
 
     def read_plain(self) -> tuple[int, SockAddr, bytes | None]:
-        size, there = self.sock.recvfrom_into(self.epoll.body)
-        return size, there[:2], self.address.ip
+        size, remote = self.sock.recvfrom_into(self.epoll.body)
+        return size, remote[:2], self.address.ip
 
     def read_with_local(self) -> tuple[int, SockAddr, bytes | None]:
-        size, control, _, there = self.sock.recvmsg_into([self.epoll.body], CONTROL_BYTES)
-        return size, there[:2], sockets.local_ip(control)
+        size, control, _, remote = self.sock.recvmsg_into([self.epoll.body], CONTROL_BYTES)
+        return size, remote[:2], sockets.local_ip(control)
 
-    def receive(self, size: int, there: SockAddr, ip: bytes) -> None:
+    def receive(self, size: int, remote: SockAddr, ip: bytes) -> None:
         """A datagram in the buffer, from this source to this address of ours."""
-        client = self.clients.get((there, ip))
+        client = self.clients.get((remote, ip))
         if client is None or not client.carry(self.epoll.view, HEADROOM, size):
-            here = Address(ip, self.address.port)
-            self.epoll.punt(Packet(here, sockets.address(there), bytes(self.epoll.body[:size])))
+            local = Address(ip, self.address.port)
+            self.epoll.punt(Packet(local, sockets.address(remote), bytes(self.epoll.body[:size])))
 
-    def receive_if_ours(self, size: int, there: SockAddr, ip: bytes) -> None:
+    def receive_if_ours(self, size: int, remote: SockAddr, ip: bytes) -> None:
         """A new client socket caught this datagram of another client, which may belong to another process. We
         would refuse what that process has granted, so the datagram is dropped; the client sends it again."""
-        here = Address(ip, self.address.port)
-        if (there, ip) in self.clients or self.epoll.holds(sockets.address(there), here):
-            self.receive(size, there, ip)
+        local = Address(ip, self.address.port)
+        if (remote, ip) in self.clients or self.epoll.holds(sockets.address(remote), local):
+            self.receive(size, remote, ip)
 
     def link_client(self, client: LinkedClient) -> None:
         """A client has got its first linked flow."""
@@ -91,14 +91,14 @@ class UdpListener:
     def unpin_client(self, client: ClientKey) -> None:
         self.client_sockets.unpin(client)
 
-    def sender(self, here: Address, there: Address) -> Transmit:
+    def sender(self, local: Address, remote: Address) -> Transmit:
         """What sends to one client, from the address of ours that the client sends to."""
-        own = self.client_sockets.by_client.get((there, here))
-        return own.sock.send if own else self.shared_sender(here, there)
+        own = self.client_sockets.by_client.get((remote, local))
+        return own.sock.send if own else self.shared_sender(local, remote)
 
-    def shared_sender(self, here: Address, there: Address) -> Transmit:
-        control = () if here == self.address else sockets.from_local_ip(here.ip)
-        return AddressedSender(self.sock, self.epoll.batch, sockets.sockaddr(there), control)
+    def shared_sender(self, local: Address, remote: Address) -> Transmit:
+        control = () if local == self.address else sockets.from_local_ip(local.ip)
+        return AddressedSender(self.sock, self.epoll.batch, sockets.sockaddr(remote), control)
 
     def stop_accepting(self) -> None:
         """Take no new clients. Packets that wait in the socket are served, in the loop's next turn."""

@@ -40,37 +40,46 @@ class RelayedSocket:
     def on_readable(self, most: int) -> None:
         for _ in range(most):
             try:
-                size, there = self.sock.recvfrom_into(self.epoll.body)
+                size, remote = self.sock.recvfrom_into(self.epoll.body)
             except BlockingIOError:
                 return
             except OSError:
                 continue
-            self.receive(size, there[:2])
+            self.receive(size, remote[:2])
 
-    def receive(self, size: int, there: SockAddr) -> None:
+    def receive(self, size: int, remote: SockAddr) -> None:
         """A datagram in the buffer, from this source."""
-        peer = sockets.address(there)
+        peer = sockets.address(remote)
         lane = self.table.between(self.address, peer)
         if lane is None or not lane.carry_in(self.epoll.view, HEADROOM, size):
             self.epoll.punt(Packet(self.address, peer, bytes(self.epoll.body[:size])))
 
-    def sender_to(self, there: Address) -> Transmit:
+    def sender_to(self, remote: Address) -> Transmit:
         """What sends to one peer."""
-        sock, destination = self.sock, sockets.sockaddr(there)
+        sock, destination = self.sock, sockets.sockaddr(remote)
         return lambda data: sock.sendto(data, destination)
 
 
 class ConnectedSocket:
     """A socket connected to one other end: to a client, or to the peer of a flow."""
 
-    __slots__ = ("carry", "checked_until", "epoll", "here", "on_stray", "sock", "source", "there")
+    __slots__ = (
+        "carry",
+        "checked_until",
+        "epoll",
+        "local",
+        "on_stray",
+        "remote",
+        "sock",
+        "source",
+    )
 
-    def __init__(self, epoll: Epoll, sock: socket, here: Address, there: Address) -> None:
+    def __init__(self, epoll: Epoll, sock: socket, local: Address, remote: Address) -> None:
         self.epoll = epoll
         self.sock = sock
-        self.here = here
-        self.there = there
-        self.source = sockets.sockaddr(there)
+        self.local = local
+        self.remote = remote
+        self.source = sockets.sockaddr(remote)
         self.checked_until = monotonic() + CHECKED_SECONDS
         self.carry: Carry
         self.on_stray: OnStray
@@ -138,20 +147,20 @@ class ConnectedSocket:
     def read_checked(self, most: int) -> None:
         for _ in range(most):
             try:
-                size, there = self.sock.recvfrom_into(self.epoll.body)
+                size, remote = self.sock.recvfrom_into(self.epoll.body)
             except BlockingIOError:
                 return
             except OSError:  # an ICMP error; or the answer to a punt has closed it
                 if self.sock.fileno() < 0:
                     return
                 continue
-            if there[:2] != self.source:
-                self.on_stray(size, there[:2])
+            if remote[:2] != self.source:
+                self.on_stray(size, remote[:2])
             elif not self.carry(self.epoll.view, HEADROOM, size):
                 self.punt(self.epoll.body[:size])
 
     def punt(self, data: memoryview) -> None:
-        self.epoll.punt(Packet(self.here, self.there, bytes(data)))
+        self.epoll.punt(Packet(self.local, self.remote, bytes(data)))
 
     def close(self) -> None:
         """Punt what waits, but later: a socket is closed while the core's answer is being applied."""
@@ -162,13 +171,13 @@ class ConnectedSocket:
         self.epoll.close_socket(self.sock)
 
     def punt_later(self, _view: memoryview, _start: int, size: int) -> bool:
-        self.epoll.punt_later(Packet(self.here, self.there, bytes(self.epoll.body[:size])))
+        self.epoll.punt_later(Packet(self.local, self.remote, bytes(self.epoll.body[:size])))
         return True
 
-    def replay_later(self, on_stray: OnStray, size: int, there: SockAddr) -> None:
-        self.epoll.call_soon(partial(self.replay, on_stray, bytes(self.epoll.body[:size]), there))
+    def replay_later(self, on_stray: OnStray, size: int, remote: SockAddr) -> None:
+        self.epoll.call_soon(partial(self.replay, on_stray, bytes(self.epoll.body[:size]), remote))
 
-    def replay(self, on_stray: OnStray, data: bytes, there: SockAddr) -> None:
+    def replay(self, on_stray: OnStray, data: bytes, remote: SockAddr) -> None:
         """Put it into the buffer again, as if it had just come."""
         self.epoll.body[: len(data)] = data
-        on_stray(len(data), there)
+        on_stray(len(data), remote)

@@ -104,22 +104,22 @@ class ProxiedListener(UdpListener):
         self.proxies = proxies
         self.routes = Routes(lambda key: epoll.holds(*key))
 
-    def receive(self, size: int, there: SockAddr, ip: bytes) -> None:
+    def receive(self, size: int, remote: SockAddr, ip: bytes) -> None:
         """A datagram in the buffer. A client with a linked flow is no proxy: that was checked before."""
-        if (there, ip) in self.clients:
-            super().receive(size, there, ip)
+        if (remote, ip) in self.clients:
+            super().receive(size, remote, ip)
             return
-        source, here = sockets.address(there), Address(ip, self.address.port)
+        source, local = sockets.address(remote), Address(ip, self.address.port)
         if self.proxies.includes(source):
-            self.receive_proxied(size, (there, ip), source, here)
-        elif self.is_direct(source, here):
-            super().receive(size, there, ip)
+            self.receive_proxied(size, (remote, ip), source, local)
+        elif self.is_direct(source, local):
+            super().receive(size, remote, ip)
 
-    def is_direct(self, source: Address, here: Address) -> bool:
+    def is_direct(self, source: Address, local: Address) -> bool:
         """Whether a datagram that came without a proxy is from its source. It may be forged where a proxy's
         client with this address holds an allocation, or sent something a moment ago. Else the address now
         belongs to the client that sends directly."""
-        route = self.routes.by_client.get((source, here))
+        route = self.routes.by_client.get((source, local))
         if route is None:
             return True
         if monotonic() < route.last_used + REQUEST_SECONDS or self.routes.holds(route.key):
@@ -127,46 +127,48 @@ class ProxiedListener(UdpListener):
         self.routes.remove(route)
         return True
 
-    def receive_if_ours(self, size: int, there: SockAddr, ip: bytes) -> None:
+    def receive_if_ours(self, size: int, remote: SockAddr, ip: bytes) -> None:
         """See UdpListener. Which client a proxy sends for, the datagram says."""
-        source, here = sockets.address(there), Address(ip, self.address.port)
+        source, local = sockets.address(remote), Address(ip, self.address.port)
         if not self.proxies.includes(source):
-            super().receive_if_ours(size, there, ip)
+            super().receive_if_ours(size, remote, ip)
             return
         with suppress(BadHeader):
-            if self.epoll.holds(*self.client_of_datagram(self.epoll.body[:size], (there, ip), source, here)):
-                self.receive(size, there, ip)
+            if self.epoll.holds(
+                *self.client_of_datagram(self.epoll.body[:size], (remote, ip), source, local)
+            ):
+                self.receive(size, remote, ip)
 
     def client_of_datagram(
-        self, data: memoryview, port: ProxyPort, source: Address, here: Address
+        self, data: memoryview, port: ProxyPort, source: Address, local: Address
     ) -> ClientKey:
         """Which client sent this; changes nothing. Raises BadHeader."""
         route = self.routes.by_port.get(port)
         header = leading_header(data, may_lack=route is not None)
-        return route.key if route is not None and not header else (client_of(header, "udp") or source, here)
+        return route.key if route is not None and not header else (client_of(header, "udp") or source, local)
 
-    def receive_proxied(self, size: int, port: ProxyPort, source: Address, here: Address) -> None:
+    def receive_proxied(self, size: int, port: ProxyPort, source: Address, local: Address) -> None:
         """A datagram from a proxy."""
-        packet = self.strip_and_carry(port, source, here, self.epoll.view, HEADROOM, size)
+        packet = self.strip_and_carry(port, source, local, self.epoll.view, HEADROOM, size)
         if packet is not None:
             self.epoll.punt(packet)
 
     def strip_and_carry(
-        self, port: ProxyPort, source: Address, here: Address, view: memoryview, start: int, size: int
+        self, port: ProxyPort, source: Address, local: Address, view: memoryview, start: int, size: int
     ) -> Packet | None:
         """Carry what stands behind the header. Returns the packet that is to be punted, if there is one."""
         try:
-            route, length = self.route_of(view[start : start + size], port, source, here)
+            route, length = self.route_of(view[start : start + size], port, source, local)
         except BadHeader as bad:
             self.proxies.log_refusal(bad)
             return None
         start, end = start + length, start + size
         if route.client is not None and route.client.carry(view, start, end - start):
             return None
-        return Packet(here, route.key[0], bytes(view[start:end]))
+        return Packet(local, route.key[0], bytes(view[start:end]))
 
     def route_of(
-        self, data: memoryview, port: ProxyPort, source: Address, here: Address
+        self, data: memoryview, port: ProxyPort, source: Address, local: Address
     ) -> tuple[Route, int]:
         """The route that a datagram uses, and how long its header is. Raises BadHeader."""
         route = self.routes.use(port)
@@ -175,7 +177,7 @@ class ProxiedListener(UdpListener):
         header = leading_header(data, may_lack=route is not None)
         if route is not None and not header:
             return route, 0
-        return self.route_for((client_of(header, "udp") or source, here), port, header), len(header)
+        return self.route_for((client_of(header, "udp") or source, local), port, header), len(header)
 
     def route_for(self, key: ClientKey, port: ProxyPort, header: bytes) -> Route:
         """The route of this client, which uses this port from now on. Raises BadHeader."""
@@ -192,8 +194,8 @@ class ProxiedListener(UdpListener):
         route.header = header
         return route
 
-    def reply_sender(self, here: Address, port: ProxyPort) -> Transmit:
-        return self.shared_sender(here, sockets.address(port[0]))
+    def reply_sender(self, local: Address, port: ProxyPort) -> Transmit:
+        return self.shared_sender(local, sockets.address(port[0]))
 
     def move_route(self, route: Route, port: ProxyPort) -> None:
         was_pinned = route.own_socket is not None
@@ -228,22 +230,22 @@ class ProxiedListener(UdpListener):
 
     def open_socket(self, route: Route) -> None:
         """Connect a socket to the proxy's port, if the system has one left."""
-        here, there = route.key[1], sockets.address(route.port[0])
+        local, remote = route.key[1], sockets.address(route.port[0])
         try:
-            opened = ConnectedSocket(self.epoll, sockets.open_connected(here, there), here, there)
+            opened = ConnectedSocket(self.epoll, sockets.open_connected(local, remote), local, remote)
         except OSError:
             return
         opened.start_reading(
-            partial(self.carry_or_punt, route.port, there, here), partial(self.receive_stray, ip=here.ip)
+            partial(self.carry_or_punt, route.port, remote, local), partial(self.receive_stray, ip=local.ip)
         )
         route.own_socket = opened
         route.set_send(opened.sock.send)
 
     def carry_or_punt(
-        self, port: ProxyPort, there: Address, here: Address, view: memoryview, start: int, size: int
+        self, port: ProxyPort, remote: Address, local: Address, view: memoryview, start: int, size: int
     ) -> bool:
         """A datagram in a client's own socket. It is punted later: others may still wait in the buffer."""
-        packet = self.strip_and_carry(port, there, here, view, start, size)
+        packet = self.strip_and_carry(port, remote, local, view, start, size)
         if packet is not None:
             self.epoll.punt_later(packet)
         return True
@@ -270,9 +272,9 @@ class ProxiedListener(UdpListener):
         elif (sockets.sockaddr(client.address), client.listener.ip) in self.clients:
             super().unlink_client(client)
 
-    def sender(self, here: Address, there: Address) -> Transmit:
-        route = self.routes.by_client.get((there, here))
-        return super().sender(here, there) if route is None else route.send
+    def sender(self, local: Address, remote: Address) -> Transmit:
+        route = self.routes.by_client.get((remote, local))
+        return super().sender(local, remote) if route is None else route.send
 
     def close(self) -> None:
         for route in self.routes.by_client.values():

@@ -282,7 +282,7 @@ async def test_who_is_kept_moves_with_its_port(make: Maker) -> None:
         await speaks_as(world, new, ONE, header_for(ONE))
         twin = listener_of(world).routes.by_client[ONE, world.listener].own_socket
         assert twin is not None
-        assert twin.there == new.address
+        assert twin.remote == new.address
         peer.send(b"back", flow.relay)
         assert unframed(flow, await new.receive()) == b"back"
         await speaks_as(world, new, TWO, header_for(TWO))

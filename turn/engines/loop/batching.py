@@ -67,9 +67,9 @@ class Sender:
             self.batch.senders.append(self)
         self.pending.append(data)
 
-    def set_mark(self, mark: int) -> None:
+    def mark_packets(self, mark: int) -> None:
         """What is sent from now on has this mark, collected packets included (see turn.engines.loop.dscp)."""
-        dscp.set_on(self.sock, mark)
+        dscp.set_mark(self.sock, mark)
 
     def flush(self) -> None:
         pending, self.pending = self.pending, []
@@ -102,7 +102,7 @@ class AddressedSender(Sender):
         else:
             self.send = lambda data: sock.sendto(data, remote)
 
-    def set_mark(self, mark: int) -> None:
+    def mark_packets(self, mark: int) -> None:
         """Other clients' packets leave by the same socket, so all are best effort."""
 
     def send_segmented(self, run: list[memoryview]) -> bool:

@@ -42,7 +42,7 @@ def mark_of(control: list[tuple[int, int, bytes]]) -> int:
     return BEST_EFFORT
 
 
-def set_on(sock: socket.socket, mark: int) -> None:
+def set_mark(sock: socket.socket, mark: int) -> None:
     """Send with this mark from now on."""
     if sock.getsockopt(LEVEL[sock.family], FIELD[sock.family]) != mark:
         sock.setsockopt(LEVEL[sock.family], FIELD[sock.family], mark)

@@ -192,7 +192,7 @@ class Portable:
         if not self.has_stopped:
             self.has_stopped = True
             for listener in self.listeners.values():
-                listener.stop_accepting()
+                listener.stop_new_clients()
 
     def send(self, batch: Sequence[Packet]) -> None:
         for packet in batch:

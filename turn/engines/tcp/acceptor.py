@@ -13,7 +13,7 @@ from turn.engines.loop import sockets
 from turn.engines.loop.epoll import Epoll
 from turn.engines.loop.trusted_proxies import TrustedProxies
 from turn.engines.table import ClientKey, LinkedClient
-from turn.engines.tcp.connection import Connection, ConnectionSender
+from turn.engines.tcp.connection import ClientConnection, ConnectionSender
 from turn.engines.tcp.connection_limits import ConnectionLimits, Slot
 from turn.engines.tcp.first_bytes import PendingConnection
 from turn.engines.tcp.handshake_queue import HandshakeQueue
@@ -57,7 +57,7 @@ class Acceptor:
             lambda: epoll.modify(sock, 0),
         )
         self.pending: dict[PendingConnection, Slot | None] = {}
-        self.connections: dict[ClientKey, Connection] = {}
+        self.connections: dict[ClientKey, ClientConnection] = {}
         epoll.register_shared(sock, self.accept_some)
         epoll.ticks.append(self.close_overdue)
 
@@ -135,17 +135,17 @@ class Acceptor:
             partial(self.limits.mark_allocated, slot), partial(self.connection_closed, slot)
         )
 
-    def make_connection(self, sock: socket, remote: Address) -> Connection:
+    def make_connection(self, sock: socket, remote: Address) -> ClientConnection:
         """Raises OSError."""
         sockets.set_tcp_options(sock)
         local = sockets.address(sock.getsockname()[:2])._replace(transport=self.address.transport)
         if self.context is None or remote.transport == "tcp":
-            return Connection(self.epoll, sock, local, remote)
+            return ClientConnection(self.epoll, sock, local, remote)
         if not self.limits.may_handshake(remote.ip):
             raise ConnectionRefusedError
         return TlsConnection(self.epoll, sock, local, remote, self.context, self.handshakes)
 
-    def connection_closed(self, slot: Slot, connection: Connection) -> None:
+    def connection_closed(self, slot: Slot, connection: ClientConnection) -> None:
         self.limits.give_back(slot)
         key = (connection.remote, connection.local)
         del self.connections[key]
@@ -190,7 +190,7 @@ class Acceptor:
     def unpin_client(self, _client: ClientKey) -> None:
         """Nothing to do, for the same reason."""
 
-    def stop_accepting(self) -> None:
+    def stop_new_clients(self) -> None:
         """To close at once would reset the connections that wait, and those whose handshake has begun."""
         sockets.drop_new_handshakes(self.sock)
         get_running_loop().call_later(HANDSHAKE_SECONDS, self.accept_rest_and_close)

@@ -30,12 +30,12 @@ class ConnectionSender(Sender):
 
     __slots__ = ("connection",)
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         super().__init__(connection.sock, connection.epoll.batch)
         self.connection = connection
         self.send = connection.send
 
-    def set_mark(self, mark: int) -> None:
+    def mark_packets(self, mark: int) -> None:
         """A stream has no marks."""
 
     def flush(self) -> None:
@@ -43,7 +43,7 @@ class ConnectionSender(Sender):
         self.connection.send_all(pending)
 
 
-class Connection:
+class ClientConnection:
     """`on_allocation` is called when its client first holds an allocation, `on_close` when it has closed."""
 
     __slots__ = (
@@ -79,16 +79,16 @@ class Connection:
         self.write_by = math.inf
         self.last_punt = 0.0  # when the last frame came that no flow carried
         self.on_allocation: Callable[[], None]
-        self.on_close: Callable[[Connection], None]
+        self.on_close: Callable[[ClientConnection], None]
 
     def start_reading(
-        self, on_allocation: Callable[[], None], on_close: Callable[[Connection], None]
+        self, on_allocation: Callable[[], None], on_close: Callable[[ClientConnection], None]
     ) -> None:
         self.on_allocation, self.on_close = on_allocation, on_close
         self.read_by = monotonic() + WHOLE_FRAME
-        self.epoll.register(self.sock, self.on_readable)
+        self.epoll.register(self.sock, self.on_ready)
 
-    def on_readable(self, _most: int) -> None:
+    def on_ready(self, _most: int) -> None:
         """One turn: send what waits, read once at most, handle a few frames."""
         if self.closed:
             return
@@ -106,7 +106,7 @@ class Connection:
 
     def read_frames(self) -> None:
         """Raises OSError and BadStream."""
-        view, start, end = self.epoll.view, HEADROOM, self.load(self.unread)
+        view, start, end = self.epoll.view, HEADROOM, self.put_in_buffer(self.unread)
         if not has_frame(view, start, end):
             end += self.receive_into(view[end : end + READ])
         if not self.has_punted and is_channel(
@@ -128,11 +128,11 @@ class Connection:
             self.punt_frame(frame)
             if self.closed:
                 return
-            start, end = HEADROOM, self.load(rest)  # the core's answer may have used the buffer
+            start, end = HEADROOM, self.put_in_buffer(rest)  # the core's answer may have used the buffer
         batch.finish()
         self.save_unread(bytes(view[start:end]), progress=frames > 0)
 
-    def load(self, rest: bytes) -> int:
+    def put_in_buffer(self, rest: bytes) -> int:
         """Put this at the buffer's beginning; returns where it ends."""
         end = HEADROOM + len(rest)
         self.epoll.view[HEADROOM:end] = rest
@@ -178,7 +178,7 @@ class Connection:
 
     def resume(self) -> None:
         self.resuming = False
-        self.on_readable(1)
+        self.on_ready(1)
 
     def send(self, data: memoryview) -> None:
         """Send a whole frame, padded for the stream. It is queued where the client is slow."""

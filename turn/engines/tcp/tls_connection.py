@@ -9,7 +9,7 @@ from socket import socket
 from time import monotonic
 
 from turn.engines.loop.epoll import Epoll
-from turn.engines.tcp.connection import NOT_YET, WHOLE_FRAME, Connection
+from turn.engines.tcp.connection import NOT_YET, WHOLE_FRAME, ClientConnection
 from turn.engines.tcp.handshake_queue import HandshakeQueue
 from turn.flows import Address
 
@@ -18,7 +18,7 @@ READ_TLS = 4 << 10  # bytes of TLS per turn: at most 150 records that hold no da
 MAX_WITHOUT_DATA = 32 << 10  # bytes of TLS that hold no data, handshake included; no real client sends more
 
 
-class TlsConnection(Connection):
+class TlsConnection(ClientConnection):
     """A connection inside TLS. OpenSSL never reads from the socket itself: records without data could keep it
     reading for ever."""
 
@@ -40,7 +40,7 @@ class TlsConnection(Connection):
         self.without_data = 0
 
     def start_reading(
-        self, on_allocation: Callable[[], None], on_close: Callable[[Connection], None]
+        self, on_allocation: Callable[[], None], on_close: Callable[[ClientConnection], None]
     ) -> None:
         self.on_allocation, self.on_close = on_allocation, on_close
         self.read_by = monotonic() + HANDSHAKE_SECONDS
@@ -71,9 +71,9 @@ class TlsConnection(Connection):
             self.close()
             raise
         self.read_by = monotonic() + WHOLE_FRAME
-        self.epoll.readers[self.sock.fileno()] = self.on_readable
+        self.epoll.readers[self.sock.fileno()] = self.on_ready
         self.rearm()
-        self.on_readable(1)
+        self.on_ready(1)
 
     def rearm(self) -> None:
         self.epoll.modify(self.sock, EPOLLIN if self.queue is None else EPOLLIN | EPOLLOUT)

@@ -13,7 +13,7 @@ from turn.engines.loop.epoll import Epoll
 from turn.engines.loop.sockets import STREAM_BUFFER
 from turn.engines.loop.trusted_proxies import TrustedProxies
 from turn.engines.tcp.acceptor import HANDSHAKE_SECONDS, Acceptor
-from turn.engines.tcp.connection import Connection
+from turn.engines.tcp.connection import ClientConnection
 from turn.engines.tcp.connection_limits import ConnectionLimits
 from turn.engines.tcp.first_bytes import PendingConnection
 from turn.engines.tcp.handshake_queue import HandshakeQueue
@@ -47,11 +47,11 @@ class UnixAcceptor(Acceptor):
     def rejected(self, pending: PendingConnection, _bad: BadHeader | None) -> None:
         self.give_back(self.pending.pop(pending))
 
-    def make_connection(self, sock: socket, remote: Address) -> Connection:
+    def make_connection(self, sock: socket, remote: Address) -> ClientConnection:
         for buffer in (SO_RCVBUF, SO_SNDBUF):
             sock.setsockopt(SOL_SOCKET, buffer, STREAM_BUFFER)
-        return Connection(self.epoll, sock, self.reached.pop(sock), remote)
+        return ClientConnection(self.epoll, sock, self.reached.pop(sock), remote)
 
-    def stop_accepting(self) -> None:
+    def stop_new_clients(self) -> None:
         """New connections find the socket of the newer version; those that wait here are still accepted."""
         get_running_loop().call_later(HANDSHAKE_SECONDS, self.accept_rest_and_close)

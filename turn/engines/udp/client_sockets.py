@@ -126,7 +126,7 @@ class ClientSockets:
         client.send = self.sender(client.listener, client.address)
         for lane in client.lanes():
             if isinstance(lane.transmit_out, Sender):
-                lane.transmit_out.set_mark(dscp.BEST_EFFORT)
+                lane.transmit_out.mark_packets(dscp.BEST_EFFORT)
         self.waiting[key] = None
         self.by_client.pop(key).close()
 

@@ -100,7 +100,7 @@ class UdpListener:
         control = () if local == self.address else sockets.from_local_ip(local.ip)
         return AddressedSender(self.sock, self.epoll.batch, sockets.sockaddr(remote), control)
 
-    def stop_accepting(self) -> None:
+    def stop_new_clients(self) -> None:
         """Take no new clients. Packets that wait in the socket are served, in the loop's next turn."""
         sockets.stop_receiving(self.sock)
         self.epoll.call_soon(self.read_rest_and_close)

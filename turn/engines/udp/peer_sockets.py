@@ -139,7 +139,7 @@ class ConnectedSocket:
         batch.is_open = True
         carried = self.carry(epoll.view, HEADROOM, size)
         for sender in batch.senders:
-            sender.set_mark(dscp.mark_of(control))
+            sender.mark_packets(dscp.mark_of(control))
         batch.finish()
         if not carried:
             self.punt(epoll.body[:size])

@@ -25,7 +25,7 @@ from tests.turn.engines.world import (
 )
 from turn.engines.portable.engine import Portable
 from turn.engines.tcp.acceptor import Acceptor
-from turn.engines.tcp.connection import FRAMES, IDLE, STUCK, WHOLE_FRAME, Connection, padded
+from turn.engines.tcp.connection import FRAMES, IDLE, STUCK, WHOLE_FRAME, ClientConnection, padded
 from turn.engines.tcp.connection_limits import MAX_SILENT
 from turn.engines.tcp.send_queue import ANSWER_BYTES, MEDIA_BYTES, SendQueue
 from turn.engines.tcp.tls_connection import TlsConnection
@@ -48,7 +48,7 @@ def door_of(world: World) -> Acceptor:
     return door
 
 
-def connection_of(world: World, client: Client) -> Connection:
+def connection_of(world: World, client: Client) -> ClientConnection:
     return door_of(world).connections[client.address, world.listener]
 
 
@@ -393,13 +393,13 @@ async def test_how_long_a_frame_may_take(make: Maker, transport: Transport) -> N
         assert await world.lost.get() == (client.address, world.listener)
 
 
-async def settled(connection: Connection, left: int) -> None:
+async def settled(connection: ClientConnection, left: int) -> None:
     async with asyncio.timeout(5):
         while len(connection.unread) != left:
             await asyncio.sleep(0.01)
 
 
-async def slow_reader(world: World) -> tuple[Client, Connection]:
+async def slow_reader(world: World) -> tuple[Client, ClientConnection]:
     """A client that reads nothing from now on."""
     client = await world.client()
     assert isinstance(client, StreamEnd)

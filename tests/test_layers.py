@@ -28,7 +28,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "server/config": ("host",),
     "server/store": (),
     "server/signalling": ("host", "turn"),
-    "server/web": ("host", "server/*", "turn", "turn/wire"),
+    "server/web": ("host", "server/*", "turn", "turn/limits", "turn/wire"),
     "server": ("host", "server/*", "turn"),
     "config": ("host", "server", "server/*", "turn", "turn/*"),
     "deploy/agent": (),

@@ -1,4 +1,4 @@
-"""How often somebody may do something: token buckets that are handed the time."""
+"""How often a visitor may do something: the rates, and a limit for refusals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Rate(NamedTuple):
-    """So many a second, and so many at once."""
+    """So many per second, and so many at once: what a token bucket is made with."""
 
     per_second: float
     burst: float
@@ -16,26 +16,6 @@ MESSAGE_RATE = Rate(20, 60)  # a call's start is some thirty candidates; nothing
 TEXT_RATE = Rate(5, 10)  # faster than anybody types
 CHUNK_RATE = Rate(32, 64)  # 1.5 MB/s: a picture of 2 MiB in a second and a half
 REFUSED, WITHIN = 100, 10.0  # so many refusals within so many seconds are no accident
-
-
-class Bucket:
-    """A token bucket."""
-
-    __slots__ = ("level", "rate", "since")
-
-    def __init__(self, rate: Rate, now: float) -> None:
-        self.rate = rate
-        self.level = rate.burst
-        self.since = now
-
-    def take(self, now: float) -> bool:
-        """Whether one more is within the rate."""
-        self.level = min(self.rate.burst, self.level + (now - self.since) * self.rate.per_second)
-        self.since = now
-        if self.level < 1:
-            return False
-        self.level -= 1
-        return True
 
 
 class RefusalLimit:

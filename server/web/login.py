@@ -11,12 +11,13 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
-from server.signalling.rates import Bucket, Rate
+from server.signalling.rates import Rate
 from server.store import Network
 from server.store.bans import household
 from server.web.origins import client_of, header, is_own_page
 from server.web.pages import Page
 from server.web.password import COOKIE_SECONDS, SitePassword
+from turn.limits.buckets import Bucket
 
 COOKIE = "calln_entered"
 FIELD = "password"
@@ -84,17 +85,17 @@ class PasswordLogin:
     def check_guess(self, scope: Scope, guess: str) -> int:
         """200 for the password. Right ones cost nothing, but find nobody in while guesses are used up."""
         bucket = self.guess_limit_of(scope)
-        if not bucket.take(self.clock()):
+        if not bucket.spend(self.clock()):
             return LATER
         if not self.password.matches(guess):
             return WRONG
-        bucket.level += 1
+        bucket.refund()
         return 200
 
     def guess_limit_of(self, scope: Scope) -> Bucket:
         address = client_of(scope, self.proxies)
         home = household(address) if address else None
-        bucket = self.guess_limits.pop(home, None) or Bucket(GUESS_RATE, self.clock())
+        bucket = self.guess_limits.pop(home, None) or Bucket(*GUESS_RATE)
         self.guess_limits[home] = bucket
         if len(self.guess_limits) > MAX_GUESSERS:
             del self.guess_limits[next(iter(self.guess_limits))]

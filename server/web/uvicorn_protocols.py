@@ -16,7 +16,8 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from server.signalling import close_codes
-from server.signalling.rates import Bucket, Rate
+from server.signalling.rates import Rate
+from turn.limits.buckets import Bucket
 
 HEAD_SECONDS = 10.0  # in which a request's head must be whole: idle connections hold a descriptor each
 CLOSE_SECONDS = 5.0  # for the other side to answer a close, or to read what is left
@@ -41,7 +42,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.control_frames = Bucket(CONTROL_RATE, self.loop.time())
+        self.control_frames = Bucket(*CONTROL_RATE)
         self.on_writable: Callable[[], None] = do_nothing
 
     def handle_connect(self, event: Request) -> None:
@@ -96,7 +97,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.limit_control_frames()
 
     def limit_control_frames(self) -> None:
-        if not self.close_sent and not self.control_frames.take(self.loop.time()):
+        if not self.close_sent and not self.control_frames.spend(self.loop.time()):
             self.fail_connection(close_codes.POLICY_VIOLATION)
 
     def send_receive_event_to_app(self) -> None:

@@ -28,7 +28,7 @@ from server.signalling.messages import (
     parse_message,
 )
 from server.signalling.outbox import Outbox
-from server.signalling.rates import CHUNK_RATE, MESSAGE_RATE, TEXT_RATE, Bucket, RefusalLimit
+from server.signalling.rates import CHUNK_RATE, MESSAGE_RATE, TEXT_RATE, RefusalLimit
 from server.signalling.visitors import Visitor
 from server.store import Network, StoreError
 from server.store.bans import Bans, household
@@ -38,6 +38,7 @@ from server.web.failures import log_failure
 from server.web.metrics import ServerMetrics
 from server.web.origins import Address, client_of, is_own_page
 from server.web.uvicorn_protocols import WebSocketProtocol
+from turn.limits.buckets import Bucket
 
 SILENCE_SECONDS = 2.5 * PING_SECONDS  # two pings were missed
 MAX_MALFORMED = 3  # a client that sends more is not our page
@@ -101,9 +102,9 @@ class Client:
         self.last_heard = now
         self.visitor: Visitor | None = None
         self.outbox = Outbox()
-        self.message_limit = Bucket(MESSAGE_RATE, now)
-        self.text_limit = Bucket(TEXT_RATE, now)
-        self.chunk_limit = Bucket(CHUNK_RATE, now)
+        self.message_limit = Bucket(*MESSAGE_RATE)
+        self.text_limit = Bucket(*TEXT_RATE)
+        self.chunk_limit = Bucket(*CHUNK_RATE)
         self.refusal_limit = RefusalLimit(now)
         self.malformed = 0
 
@@ -205,7 +206,7 @@ class Hub:
             self.send_error(client, refused, now)
 
     def on_chunk(self, client: Client, frame: bytes, now: float) -> None:
-        in_time = client.chunk_limit.take(now)
+        in_time = client.chunk_limit.spend(now)
         if client.visitor is not None and not in_time:
             self.apply(self.lobby.cancel_picture(client.visitor))
         if client.visitor is None or not in_time:
@@ -213,11 +214,11 @@ class Hub:
         self.apply(self.lobby.receive(client.visitor, parse_chunk(frame), now))
 
     def on_message(self, client: Client, frame: str, now: float) -> None:
-        if not client.message_limit.take(now):
+        if not client.message_limit.spend(now):
             raise MessageError("too_fast")
         message = parse_message(frame)
         self.metrics.increment("message", TYPES[type(message)])
-        if isinstance(message, Text) and not client.text_limit.take(now):
+        if isinstance(message, Text) and not client.text_limit.spend(now):
             raise MessageError("too_fast", message.id)
         if client.visitor is not None:
             self.apply(self.lobby.receive(client.visitor, message, now))

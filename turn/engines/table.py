@@ -31,7 +31,11 @@ ClientKey = tuple[Address, Address]  # a client, and the address of ours that it
 
 
 class Budget:
-    """What one allocation may carry now, both ways and all flows together: at most what one second allows."""
+    """What one allocation may still carry: at most one second's worth, both ways and all flows together.
+
+    A token bucket without a call and without a clock in the usual case, because each packet of media takes
+    from it: with `turn.limits.buckets.Bucket` a packet would cost a fifth more.
+    """
 
     __slots__ = ("filled", "octets", "octets_per_second", "packets", "packets_per_second")
 

@@ -32,8 +32,12 @@ class Bucket:
         self._level -= amount
         return True
 
+    def refund(self, amount: float = 1.0) -> None:
+        """Put back what was spent for nothing."""
+        self._level = min(self._burst, self._level + amount)
+
     def deduct(self, now: float, amount: float) -> None:
-        """Somebody else has taken this much, perhaps more than was there: a burst's worth may be owed."""
+        """Take what somebody else has used already, even if there was less: up to one burst may be owed."""
         self._fill(now)
         self._level = max(self._level - amount, -self._burst)
 

@@ -44,7 +44,6 @@ TLV = Struct("!HH")
 MAX_ATTRIBUTES = 32  # a request of ours has ten; bounds the work that one datagram of 375 attributes makes
 MAX_UNKNOWN = 8  # types listed in a 420: keeps the reply smaller than the request
 MAX_DATAGRAM = 65507  # what UDP over IPv4 carries
-MAX_DATA = 65535 - 64  # of an indication: its own length and the message's must fit into 16 bits
 
 # The message types that this relay knows: method and class in one number (RFC 8489 §5, RFC 8656 §17).
 BINDING_REQUEST = 0x0001

@@ -10,23 +10,23 @@ from server.signalling.rates import (
     REFUSED,
     TEXT_RATE,
     WITHIN,
-    Bucket,
     Rate,
     RefusalLimit,
 )
+from turn.limits.buckets import Bucket
 
 
 @pytest.mark.parametrize("rate", [MESSAGE_RATE, TEXT_RATE, CHUNK_RATE])
 def test_a_burst_and_then_the_rate(rate: Rate) -> None:
-    bucket = Bucket(rate, 100.0)
-    assert [bucket.take(100.0) for _ in range(int(rate.burst) + 1)].count(True) == rate.burst
-    passed = sum(bucket.take(100.0 + tenth / 1000) for tenth in range(10_000))
+    bucket = Bucket(*rate)
+    assert [bucket.spend(100.0) for _ in range(int(rate.burst) + 1)].count(True) == rate.burst
+    passed = sum(bucket.spend(100.0 + tenth / 1000) for tenth in range(10_000))
     assert passed == pytest.approx(10 * rate.per_second, abs=1)
 
 
 def test_rest_fills_no_more_than_the_burst() -> None:
-    bucket = Bucket(Rate(1, 3), 0.0)
-    assert [bucket.take(1e6) for _ in range(5)] == [True, True, True, False, False]
+    bucket = Bucket(*Rate(1, 3))
+    assert [bucket.spend(1e6) for _ in range(5)] == [True, True, True, False, False]
 
 
 def test_patience_runs_out_within_its_time_only() -> None:

@@ -67,3 +67,12 @@ def test_what_another_took_is_owed_as_far_as_a_burst() -> None:
     assert [bucket.spend(0.0, 5), bucket.spend(0.0)] == [True, False]
     bucket.deduct(0.0, 1000)
     assert [bucket.spend(1.9, 1), bucket.spend(2.1, 1)] == [False, True]
+
+
+def test_what_was_spent_for_nothing_comes_back_up_to_the_burst() -> None:
+    bucket = Bucket(1, 2)
+    assert [bucket.spend(0.0), bucket.spend(0.0), bucket.spend(0.0)] == [True, True, False]
+    bucket.refund()
+    assert [bucket.spend(0.0), bucket.spend(0.0)] == [True, False]
+    bucket.refund(100)
+    assert [bucket.spend(0.0) for _ in range(3)] == [True, True, False]

@@ -18,7 +18,7 @@ from turn.engines import Streams
 from turn.engines.tcp.acceptor import Acceptor
 from turn.engines.tcp.connection_limits import MAX_SILENT
 from turn.engines.tcp.handshake_queue import PER_TURN
-from turn.engines.tcp.tls_connection import HANDSHAKE_SECONDS, MAX_WITHOUT_DATA
+from turn.engines.tcp.tls_connection import MAX_WITHOUT_DATA, TLS_HANDSHAKE_SECONDS
 from turn.flows import Flow, Transport
 
 FLOOD = (
@@ -112,9 +112,9 @@ async def test_what_no_client_says_ends_or_waits_and_calls_go_on(make: Maker, na
         for connection in [*door_of(world).connections.values()]:
             assert (
                 connection.has_punted
-                or connection.read_by < asyncio.get_running_loop().time() + HANDSHAKE_SECONDS
+                or connection.read_by < asyncio.get_running_loop().time() + TLS_HANDSHAKE_SECONDS
             )
-        door_of(world).close_overdue(asyncio.get_running_loop().time() + HANDSHAKE_SECONDS + 1)
+        door_of(world).close_overdue(asyncio.get_running_loop().time() + TLS_HANDSHAKE_SECONDS + 1)
         await stream.ended()
         await is_heard(world, client, flow)
         assert list(door_of(world).connections) == [(client.address, world.listener)]
@@ -242,7 +242,7 @@ async def test_half_a_handshake_holds_no_more_than_a_little(make: Maker) -> None
         for connection in door_of(world).connections.values():
             assert connection.without_data <= MAX_WITHOUT_DATA  # type: ignore[attr-defined]
             assert connection.queue is None
-        door_of(world).close_overdue(asyncio.get_running_loop().time() + HANDSHAKE_SECONDS + 1)
+        door_of(world).close_overdue(asyncio.get_running_loop().time() + TLS_HANDSHAKE_SECONDS + 1)
         assert [await end.ended() for end in ends] == [b""] * len(ends)
         await is_heard(world, client, flow)
 

@@ -175,13 +175,13 @@ BUCKETS = [  # packets a second, bits a second, size, seconds between, packets t
 
 @pytest.mark.parametrize(("packets", "bits", "size", "gap", "tried", "passed"), BUCKETS)
 def test_buckets(packets: int, bits: int, size: int, gap: float, tried: int, passed: int) -> None:
-    bucket = Budget(packets, bits, 0.0)
+    budget = Budget(packets, bits, 0.0)
     count = 0
     for number in range(tried):
-        bucket.packets -= 1
-        bucket.octets -= size
-        below = bucket.packets < 0 or bucket.octets < 0
-        count += not below or bucket.refill(size, number * gap)
+        budget.packets -= 1
+        budget.octets -= size
+        below = budget.packets < 0 or budget.octets < 0
+        count += not below or budget.refill(size, number * gap)
     assert abs(count - passed) <= 1
 
 

@@ -111,7 +111,6 @@ class Portable:
         for listener in self.listeners.values():
             listener.close()
         self.listeners.clear()
-        self.epoll.shared_readers.clear()
         self.epoll.ticks.clear()
         self.epoll.close()
 

@@ -24,7 +24,7 @@ from turn.wire.proxy_protocol import BadHeader
 
 # Seconds in which a TCP handshake that has begun may end; a client that begins one later tries again after a
 # second (RFC 6298 §2).
-HANDSHAKE_SECONDS = 0.8
+TCP_HANDSHAKE_SECONDS = 0.8
 
 
 class Acceptor:
@@ -193,7 +193,7 @@ class Acceptor:
     def stop_new_clients(self) -> None:
         """To close at once would reset the connections that wait, and those whose handshake has begun."""
         sockets.drop_new_handshakes(self.sock)
-        get_running_loop().call_later(HANDSHAKE_SECONDS, self.accept_rest_and_close)
+        get_running_loop().call_later(TCP_HANDSHAKE_SECONDS, self.accept_rest_and_close)
 
     def accept_rest_and_close(self) -> None:
         if self.sock.fileno() >= 0:

@@ -11,7 +11,7 @@ from turn.flows import Address
 from turn.wire.proxy_protocol import BadHeader, client_of, size_of
 
 FIRST_BYTES_SECONDS = 5.0  # for the header and the first byte behind it
-TLS_HANDSHAKE = 22  # TLS begins with this record (RFC 8446 §5.1); no STUN message does (RFC 7983 §7)
+TLS_HANDSHAKE_RECORD = 22  # TLS begins with this record (RFC 8446 §5.1); no STUN message does (RFC 7983 §7)
 
 
 class PendingHandler(Protocol):
@@ -68,7 +68,7 @@ class PendingConnection:
         try:
             if self.is_proxied:
                 self.read_header()
-            is_tls = self.detects_tls and self.first_byte() == TLS_HANDSHAKE
+            is_tls = self.detects_tls and self.first_byte() == TLS_HANDSHAKE_RECORD
         except BlockingIOError:
             self.wait_for_more()
         except BadHeader as bad:

@@ -13,7 +13,7 @@ from turn.engines.tcp.connection import NOT_YET, WHOLE_FRAME, ClientConnection
 from turn.engines.tcp.handshake_queue import HandshakeQueue
 from turn.flows import Address
 
-HANDSHAKE_SECONDS = 5.0
+TLS_HANDSHAKE_SECONDS = 5.0
 READ_TLS = 4 << 10  # bytes of TLS per turn: at most 150 records that hold no data (key updates)
 MAX_WITHOUT_DATA = 32 << 10  # bytes of TLS that hold no data, handshake included; no real client sends more
 
@@ -43,7 +43,7 @@ class TlsConnection(ClientConnection):
         self, on_allocation: Callable[[], None], on_close: Callable[[ClientConnection], None]
     ) -> None:
         self.on_allocation, self.on_close = on_allocation, on_close
-        self.read_by = monotonic() + HANDSHAKE_SECONDS
+        self.read_by = monotonic() + TLS_HANDSHAKE_SECONDS
         self.epoll.register(self.sock, self.queue_handshake)
 
     def queue_handshake(self, _most: int) -> None:

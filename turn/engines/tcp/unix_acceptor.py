@@ -12,7 +12,7 @@ from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, socket
 from turn.engines.loop.epoll import Epoll
 from turn.engines.loop.sockets import STREAM_BUFFER
 from turn.engines.loop.trusted_proxies import TrustedProxies
-from turn.engines.tcp.acceptor import HANDSHAKE_SECONDS, Acceptor
+from turn.engines.tcp.acceptor import TCP_HANDSHAKE_SECONDS, Acceptor
 from turn.engines.tcp.connection import ClientConnection
 from turn.engines.tcp.connection_limits import ConnectionLimits
 from turn.engines.tcp.first_bytes import PendingConnection
@@ -54,4 +54,4 @@ class UnixAcceptor(Acceptor):
 
     def stop_new_clients(self) -> None:
         """New connections find the socket of the newer version; those that wait here are still accepted."""
-        get_running_loop().call_later(HANDSHAKE_SECONDS, self.accept_rest_and_close)
+        get_running_loop().call_later(TCP_HANDSHAKE_SECONDS, self.accept_rest_and_close)

@@ -33,14 +33,14 @@ class Line:
         for sock in (self.here, self.there):
             sock.bind(("127.0.0.1", 0))
             sock.setblocking(False)
-        self.gather = Batch()
+        self.batch = Batch()
         place = self.there.getsockname()
         if kind == "connected":
             self.here.connect(place)
-            self.sender = Sender(self.here, self.gather)
+            self.sender = Sender(self.here, self.batch)
         else:
             control = sockets.from_local_ip(b"\x7f\0\0\1") if kind == "leaving from" else ()
-            self.sender = AddressedSender(self.here, self.gather, place, control)
+            self.sender = AddressedSender(self.here, self.batch, place, control)
 
     def arrived(self) -> list[bytes]:
         data = []
@@ -62,21 +62,21 @@ def line(request: pytest.FixtureRequest) -> Iterator[Line]:
 
 
 @pytest.mark.parametrize("name", BURSTS)
-def test_what_is_gathered_arrives_when_it_ends(line: Line, name: str) -> None:
-    line.gather.is_open = True
+def test_what_is_collected_is_sent_when_the_batch_finishes(line: Line, name: str) -> None:
+    line.batch.is_open = True
     for data in BURSTS[name]:
         line.sender(memoryview(data))
     assert line.arrived() == []
-    line.gather.finish()
+    line.batch.finish()
     assert line.arrived() == BURSTS[name]
-    assert not line.gather.senders
+    assert not line.batch.senders
     line.sender(memoryview(b"at once"))
     assert line.arrived() == [b"at once"]
 
 
 def test_runs_are_neighbours_of_one_size() -> None:
-    held = [memoryview(data) for data in (b"a", b"b", b"cc", b"d")]
-    assert list(runs(held)) == [held[:2], held[2:3], held[3:]]
+    pending = [memoryview(data) for data in (b"a", b"b", b"cc", b"d")]
+    assert list(runs(pending)) == [pending[:2], pending[2:3], pending[3:]]
 
 
 def test_together_is_one_call_and_many_packets(line: Line) -> None:
@@ -91,27 +91,27 @@ def test_a_refusal_of_an_earlier_packet_loses_none_of_these(line: Line) -> None:
     line.there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     line.there.bind(place)
     line.there.setblocking(False)
-    line.gather.is_open = True
+    line.batch.is_open = True
     for data in (b"aa", b"bb"):
         line.sender(memoryview(data))
-    line.gather.finish()
+    line.batch.finish()
     assert line.arrived() == [b"aa", b"bb"]
 
 
 def test_a_socket_closed_meanwhile_is_no_end(line: Line) -> None:
-    line.gather.is_open = True
+    line.batch.is_open = True
     for data in (b"aa", b"bb", b"c"):
         line.sender(memoryview(data))
     line.here.close()
-    line.gather.finish()
+    line.batch.finish()
     assert line.arrived() == []
 
 
 def test_what_is_discarded_never_leaves(line: Line) -> None:
-    line.gather.is_open = True
+    line.batch.is_open = True
     line.sender(memoryview(b"others' bytes by now"))
-    line.gather.discard()
-    assert not line.gather.is_open
-    line.gather.flush()
+    line.batch.discard()
+    assert not line.batch.is_open
+    line.batch.flush()
     line.sender(memoryview(b"later"))
     assert line.arrived() == [b"later"]

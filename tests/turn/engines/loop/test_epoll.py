@@ -31,13 +31,13 @@ def test_a_wake_up_takes_a_bounded_number_of_packets() -> None:
     socks = busy_sockets(len(taken), 40)
     for index, sock in enumerate(socks):
 
-        def drain(most: int, index: int = index, sock: socket.socket = sock) -> None:
+        def reader(most: int, index: int = index, sock: socket.socket = sock) -> None:
             for _ in range(most):
                 with suppress(BlockingIOError):
                     sock.recv_into(epoll.body)
                     taken[index] += 1
 
-        epoll.register(sock, drain)
+        epoll.register(sock, reader)
     epoll.wake_up()
     assert max(taken) <= sum(ROUNDS) == 16
     assert sum(taken) == MAX_READY * sum(ROUNDS)
@@ -167,19 +167,19 @@ def fail(_now: float = 0) -> None:
 
 
 async def test_one_sockets_fault_is_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a drain, in a tick, in what was put off: it is told, and all goes on."""
+    """In a reader, in a tick, in what was put off: the error is reported, and all goes on."""
     monkeypatch.setattr("turn.engines.loop.epoll.TICK", 0.01)
-    epoll, told, drained, ticked = Epoll(), asyncio.Queue[str](), set[int](), asyncio.Queue[float]()
+    epoll, told, read_from, ticked = Epoll(), asyncio.Queue[str](), set[int](), asyncio.Queue[float]()
     socks = busy_sockets(4, 1)
     for sock in socks:
 
-        def drain(_most: int, sock: socket.socket = sock) -> None:
+        def reader(_most: int, sock: socket.socket = sock) -> None:
             sock.recv_into(epoll.body)
-            drained.add(sock.fileno())
+            read_from.add(sock.fileno())
             epoll.batch.is_open = True
             raise ValueError
 
-        epoll.register(sock, drain)
+        epoll.register(sock, reader)
     epoll.ticks += [fail, ticked.put_nowait]
     task = asyncio.ensure_future(
         epoll.run(NOT_RUNNING._replace(unexpected=lambda error: told.put_nowait(type(error).__name__)))
@@ -192,7 +192,7 @@ async def test_one_sockets_fault_is_none_of_the_others(monkeypatch: pytest.Monke
         epoll.call_soon(lambda: told.put_nowait("later"))
         while await told.get() != "later":
             pass
-    assert len(drained) == 4
+    assert len(read_from) == 4
     assert not task.done()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -202,7 +202,7 @@ async def test_one_sockets_fault_is_none_of_the_others(monkeypatch: pytest.Monke
     epoll.close()
 
 
-def test_a_fault_that_nobody_hears_of_is_raised() -> None:
+def test_an_error_is_raised_where_nothing_handles_it() -> None:
     epoll = Epoll()
     with pytest.raises(KeyError):
         epoll.attempt(fail)

@@ -161,8 +161,8 @@ async def arrives_in_pieces(world: Abroad, flow: Flow, client: End, peer: End) -
 
 
 @versions
-async def test_whoever_refuses_wakes_nobody_up_afterwards(version: int) -> None:
-    """Neither a peer, linked or not, nor a client, whose errors nobody asks for."""
+async def test_a_refusal_causes_no_further_wake_ups(version: int) -> None:
+    """Neither of a peer, linked or not, nor of a client, whose errors are not read."""
     async with World(Portable, version) as world:
         assert isinstance(world.engine, Portable)
         client, gone, peer = world.end(), world.end(), world.end()

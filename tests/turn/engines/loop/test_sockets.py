@@ -120,10 +120,10 @@ def test_ipv4_and_ipv6_do_not_mix(family: str, stack: ExitStack) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_connection_sends_at_once_and_notices_who_is_gone_within_two_minutes(host: str) -> None:
     with (
-        sockets.tcp_listener(Address.of(host, 0, "tcp")) as door,
-        socket.create_connection(door.getsockname()[:2]),
+        sockets.tcp_listener(Address.of(host, 0, "tcp")) as listener,
+        socket.create_connection(listener.getsockname()[:2]),
     ):
-        connection, _ = door.accept()
+        connection, _ = listener.accept()
         with connection:
             sockets.set_tcp_options(connection)
             of = {name: connection.getsockopt(socket.IPPROTO_TCP, name) for name, _ in sockets.KEEPALIVE}
@@ -136,11 +136,11 @@ def test_a_connection_sends_at_once_and_notices_who_is_gone_within_two_minutes(h
                 assert connection.getsockopt(socket.SOL_SOCKET, buffer) <= 2 * sockets.STREAM_BUFFER
 
 
-def test_a_door_opens_again_at_once_where_calls_lingered() -> None:
-    with sockets.tcp_listener(Address.of("127.0.0.1", 0, "tcp")) as door:
-        here = door.getsockname()
+def test_a_listener_opens_again_at_once_where_connections_lingered() -> None:
+    with sockets.tcp_listener(Address.of("127.0.0.1", 0, "tcp")) as listener:
+        here = listener.getsockname()
         client = socket.create_connection(here)
-        door.accept()[0].close()
+        listener.accept()[0].close()
         client.close()
     sockets.tcp_listener(Address.of(here[0], here[1], "tcp")).close()
 
@@ -208,17 +208,17 @@ from turn.engines.loop import sockets
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
-door = sockets.tcp_listener(sockets.address(("127.0.0.1", 0)))
-early = socket.create_connection(door.getsockname())
-sockets.drop_new_handshakes(door)
-accepted, _ = door.accept()
+listener = sockets.tcp_listener(sockets.address(("127.0.0.1", 0)))
+early = socket.create_connection(listener.getsockname())
+sockets.drop_new_handshakes(listener)
+accepted, _ = listener.accept()
 early.sendall(b"hello")
 print(accepted.recv(100).decode())
 """
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
-def test_a_door_closes_for_whoever_may_not_filter() -> None:
+def test_a_listener_closes_without_the_right_to_filter() -> None:
     """There are kernels that refuse it to everybody but root; the relay runs as somebody else."""
     done = subprocess.run([sys.executable, "-c", CLOSE_AS_NOBODY], capture_output=True, text=True, cwd=ROOT)
     assert (done.stdout.strip(), done.stderr) == ("hello", "")

@@ -1,4 +1,4 @@
-"""Several sockets at one address: taken by nobody else, and each client comes to the same one of them."""
+"""Several sockets at one address: no other program takes it, and each client always reaches the same one."""
 
 from __future__ import annotations
 

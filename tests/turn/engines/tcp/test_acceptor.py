@@ -17,7 +17,7 @@ from tests.turn.engines.tcp.test_connection import door_of, streams
 from tests.turn.engines.world import Maker, StreamEnd, World, free, stun
 from turn.engines import CannotListen, Streams
 from turn.engines.portable.engine import Portable
-from turn.engines.tcp.tls_connection import HANDSHAKE_SECONDS
+from turn.engines.tcp.tls_connection import TLS_HANDSHAKE_SECONDS
 from turn.flows import Address, Transport
 
 HELLO = stun(0x0001, b"")
@@ -60,7 +60,7 @@ async def test_a_handshake_has_its_time(make: Maker, said: bytes) -> None:
             while not door.connections:
                 await asyncio.sleep(0.01)
         (connection,) = door.connections.values()
-        assert connection.read_by <= now + HANDSHAKE_SECONDS + 1
+        assert connection.read_by <= now + TLS_HANDSHAKE_SECONDS + 1
         door.close_overdue(connection.read_by + 0.1)
         assert await stream.ended() == b""
 

@@ -12,10 +12,10 @@ from turn.engines.tcp.handshake_queue import PER_TURN, HandshakeQueue
 
 
 class Scene:
-    """A turnstile, and what was done in the turns of the loop until now."""
+    """A queue, and what was done in the turns of the loop until now."""
 
     def __init__(self) -> None:
-        self.turnstile = HandshakeQueue(Epoll())
+        self.handshakes = HandshakeQueue(Epoll())
         self.done: list[int] = []
         self.mishaps: list[Exception] = []
 
@@ -23,9 +23,9 @@ class Scene:
         return lambda: self.done.append(number)
 
     async def turns(self) -> list[list[int]]:
-        """What is done in each turn until nobody waits."""
+        """What is done in each turn until nothing waits."""
         turns = []
-        while self.turnstile.waiting:
+        while self.handshakes.waiting:
             before = len(self.done)
             await asyncio.sleep(0)
             turns.append(self.done[before:])
@@ -35,7 +35,7 @@ class Scene:
 @asynccontextmanager
 async def scene() -> AsyncIterator[Scene]:
     scene = Scene()
-    epoll = scene.turnstile.epoll
+    epoll = scene.handshakes.epoll
     task = asyncio.ensure_future(epoll.run(NOT_RUNNING._replace(unexpected=scene.mishaps.append)))
     await asyncio.sleep(0)
     yield scene
@@ -48,7 +48,7 @@ async def scene() -> AsyncIterator[Scene]:
 async def test_a_few_per_turn_in_the_order_of_coming() -> None:
     async with scene() as it:
         for number in range(2 * PER_TURN + 1):
-            assert it.turnstile.add(it.work(number))
+            assert it.handshakes.add(it.work(number))
         assert it.done == []
         numbers = list(range(2 * PER_TURN + 1))
         assert await it.turns() == [numbers[:PER_TURN], numbers[PER_TURN:-1], numbers[-1:]]
@@ -58,10 +58,10 @@ async def test_who_waits_keeps_its_place_and_may_leave_it() -> None:
     async with scene() as it:
         works = [it.work(number) for number in range(3)]
         for work in works:
-            it.turnstile.add(work)
-        assert not it.turnstile.add(works[0])
-        it.turnstile.remove(works[1])
-        it.turnstile.remove(works[1])
+            it.handshakes.add(work)
+        assert not it.handshakes.add(works[0])
+        it.handshakes.remove(works[1])
+        it.handshakes.remove(works[1])
         assert await it.turns() == [[0, 2]]
 
 
@@ -69,29 +69,29 @@ async def test_there_is_one_turn_however_many_leave_and_come() -> None:
     async with scene() as it:
         for _ in range(3):
             gone = it.work(-1)
-            it.turnstile.add(gone)
-            it.turnstile.remove(gone)
+            it.handshakes.add(gone)
+            it.handshakes.remove(gone)
         for number in range(PER_TURN + 1):
-            it.turnstile.add(it.work(number))
+            it.handshakes.add(it.work(number))
         assert await it.turns() == [list(range(PER_TURN)), [PER_TURN]]
 
 
 async def test_who_comes_again_goes_behind_the_others() -> None:
     async with scene() as it:
         again = it.work(-1)
-        it.turnstile.add(lambda: it.turnstile.add(again))
+        it.handshakes.add(lambda: it.handshakes.add(again))
         for number in range(PER_TURN):
-            it.turnstile.add(it.work(number))
+            it.handshakes.add(it.work(number))
         assert await it.turns() == [list(range(PER_TURN - 1)), [PER_TURN - 1, -1]]
 
 
-async def test_a_fault_is_told_and_keeps_nobody_waiting() -> None:
+async def test_an_error_is_reported_and_delays_nothing() -> None:
     async with scene() as it:
-        it.turnstile.add(lambda: 1 // 0)
+        it.handshakes.add(lambda: 1 // 0)
         last = it.work(1)
-        it.turnstile.add(lambda: it.turnstile.remove(last))
-        it.turnstile.add(last)
+        it.handshakes.add(lambda: it.handshakes.remove(last))
+        it.handshakes.add(last)
         for number in range(2, PER_TURN + 2):
-            it.turnstile.add(it.work(number))
+            it.handshakes.add(it.work(number))
         assert await it.turns() == [list(range(2, PER_TURN)), [PER_TURN, PER_TURN + 1]]
         assert [type(error) for error in it.mishaps] == [ZeroDivisionError]

@@ -54,7 +54,7 @@ def test_what_waits_for_one_reader_takes_little_memory(size: int) -> None:
     assert taken <= MOST_BYTES
 
 
-def test_nobody_leaves_so_many_answers_unread() -> None:
+def test_no_client_leaves_so_many_answers_unread() -> None:
     box = SendQueue(b"half")
     for _ in range(ANSWER_BYTES // 100):
         box.put(bytes(100))
@@ -63,11 +63,11 @@ def test_nobody_leaves_so_many_answers_unread() -> None:
 
 
 def test_a_packet_is_sealed_when_its_turn_comes() -> None:
-    sealed: list[bytes] = []
-    box = SendQueue(b"half", lambda packet: sealed.append(packet) or packet[::-1])  # type: ignore[func-returns-value]
+    encrypted: list[bytes] = []
+    box = SendQueue(b"half", lambda packet: encrypted.append(packet) or packet[::-1])  # type: ignore[func-returns-value]
     for packet in (VOICE, ANSWER):
         box.put(packet)
-    assert sealed == []
+    assert encrypted == []
     assert emptied(box, 3) == b"half" + ANSWER[::-1] + VOICE[::-1]
-    assert sealed == [ANSWER, VOICE]
+    assert encrypted == [ANSWER, VOICE]
     assert (box.answers_size, box.media_size) == (0, 0)

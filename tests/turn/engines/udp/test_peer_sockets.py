@@ -38,9 +38,9 @@ class Scene:
         for end, data in early:
             end.send(data, self.here)
         sock.connect(sockets.sockaddr(self.own.address))
-        joined = ConnectedSocket(self.epoll, sock, self.here, self.own.address)
-        joined.start_reading(self.take, self.stray)
-        return joined
+        connected = ConnectedSocket(self.epoll, sock, self.here, self.own.address)
+        connected.start_reading(self.take, self.stray)
+        return connected
 
     def take(self, view: memoryview, start: int, size: int) -> bool:
         self.taken.append(bytes(view[start : start + size]))
@@ -78,39 +78,39 @@ async def stop(task: asyncio.Task[None]) -> None:
 
 async def test_early_packets_of_others_are_sorted_out(scene: Scene) -> None:
     task = await running(scene)
-    joined = scene.connect([(scene.stranger, b"theirs"), (scene.own, b"mine"), (scene.stranger, b"too")])
+    connected = scene.connect([(scene.stranger, b"theirs"), (scene.own, b"mine"), (scene.stranger, b"too")])
     await scene.seen(3)
     assert scene.taken == [b"mine"]
     there = sockets.sockaddr(scene.stranger.address)
     assert scene.strays == [(b"theirs", *there), (b"too", *there)]
-    scene.epoll.close_socket(joined.sock)
+    scene.epoll.close_socket(connected.sock)
     await stop(task)
 
 
 async def test_it_soon_stops_asking(scene: Scene) -> None:
     task = await running(scene)
-    joined = scene.connect([])
-    watched = scene.epoll.readers[joined.sock.fileno()]
-    joined.checked_until = 0.0
+    connected = scene.connect([])
+    watched = scene.epoll.readers[connected.sock.fileno()]
+    connected.checked_until = 0.0
     for number in range(3):
         scene.own.send(b"%d" % number, scene.here)
         await scene.seen(number + 1)
-    assert scene.epoll.readers[joined.sock.fileno()] != watched
+    assert scene.epoll.readers[connected.sock.fileno()] != watched
     assert scene.taken == [b"0", b"1", b"2"]
-    scene.epoll.close_socket(joined.sock)
+    scene.epoll.close_socket(connected.sock)
     await stop(task)
 
 
 async def test_strays_are_sorted_out_however_late_they_are_read(scene: Scene) -> None:
     """A loop that was held up reads them when the time to settle is over."""
     early = [(scene.stranger, b"theirs %d" % number) for number in range(40)]
-    joined = scene.connect([*early, (scene.own, b"mine")])
-    joined.checked_until = 0.0
+    connected = scene.connect([*early, (scene.own, b"mine")])
+    connected.checked_until = 0.0
     task = await running(scene)
     await scene.seen(41)
     assert scene.taken == [b"mine"]
     assert len(scene.strays) == 40
-    scene.epoll.close_socket(joined.sock)
+    scene.epoll.close_socket(connected.sock)
     await stop(task)
 
 
@@ -126,20 +126,20 @@ class Counted(socket.socket):
 
 async def test_a_socket_that_its_first_packet_closes_is_watched_and_read_no_longer(scene: Scene) -> None:
     """To ask a closed one as often as an open one may be asked would take two milliseconds."""
-    joined = scene.connect([(scene.own, b"close me")])
-    scene.epoll.unregister(joined.sock)
-    joined.sock = counted = Counted(fileno=joined.sock.detach())
-    scene.epoll.register(counted, joined.read_first)
-    joined.checked_until = 0.0
+    connected = scene.connect([(scene.own, b"close me")])
+    scene.epoll.unregister(connected.sock)
+    connected.sock = counted = Counted(fileno=connected.sock.detach())
+    scene.epoll.register(counted, connected.read_first)
+    connected.checked_until = 0.0
 
     def close(*_: object) -> bool:
-        scene.epoll.close_socket(joined.sock)
+        scene.epoll.close_socket(connected.sock)
         return True
 
-    joined.carry = close
+    connected.carry = close
     task = await running(scene)
     await asyncio.sleep(0.05)
-    assert joined.sock.fileno() == -1
+    assert connected.sock.fileno() == -1
     assert not scene.epoll.readers
     assert counted.reads <= 2
     await stop(task)
@@ -148,20 +148,20 @@ async def test_a_socket_that_its_first_packet_closes_is_watched_and_read_no_long
 @pytest.mark.parametrize("settled", [0.0, float("inf")])
 async def test_what_is_not_taken_goes_up(scene: Scene, settled: float) -> None:
     task = await running(scene)
-    joined = scene.connect([])
-    joined.checked_until = settled
+    connected = scene.connect([])
+    connected.checked_until = settled
     for data in (b"first", b"punt this"):
         scene.own.send(data, scene.here)
         await scene.seen(len(scene.taken) + 1)
     assert await scene.punted.get() == Packet(scene.here, scene.own.address, b"punt this")
-    scene.epoll.close_socket(joined.sock)
+    scene.epoll.close_socket(connected.sock)
     await stop(task)
 
 
 async def test_last_words_go_up_later_and_strays_are_judged_then(scene: Scene) -> None:
     task = await running(scene)
-    joined = scene.connect([(scene.stranger, b"theirs"), (scene.own, b"mine")])
-    joined.close()
+    connected = scene.connect([(scene.stranger, b"theirs"), (scene.own, b"mine")])
+    connected.close()
     assert scene.punted.empty()
     assert not scene.strays
     await asyncio.sleep(0)
@@ -175,7 +175,7 @@ async def test_last_words_go_up_later_and_strays_are_judged_then(scene: Scene) -
 async def test_what_is_held_leaves_before_the_buffer_is_used_anew(scene: Scene) -> None:
     """So few that long fit into it."""
     heard = End()
-    joined = scene.connect([])
+    connected = scene.connect([])
     leg = End()
     leg.sock.connect(sockets.sockaddr(heard.address))
     send = Sender(leg.sock, scene.epoll.batch)
@@ -184,13 +184,13 @@ async def test_what_is_held_leaves_before_the_buffer_is_used_anew(scene: Scene) 
         send(view[start : start + size])
         return True
 
-    joined.carry = carry
+    connected.carry = carry
     wanted = [bytes([number]) * 60_000 for number in range(3)]
     heard.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     for data in wanted:
         scene.own.send(data, scene.here)
-    joined.on_readable(4)
+    connected.on_readable(4)
     assert [await heard.receive() for _ in wanted] == wanted
-    scene.epoll.close_socket(joined.sock)
+    scene.epoll.close_socket(connected.sock)
     for end in (heard, leg):
         end.close()

@@ -1,4 +1,4 @@
-"""The `deploy:` section: the machines that the service is put on, and how. Most follows from site.url."""
+"""The `deploy:` section: the machines that run Calln. Most of it follows from site.url."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from server.config.sections import HOST_NAME, host_of
 from turn.policies import SPECIAL, Network
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
-A_HOST = "write NAME, USER@NAME or USER@NAME:PORT, as for ssh"
+A_HOST = "write NAME, USER@NAME or USER@NAME:PORT, as you would for ssh"
 DESTINATION = re.compile(
     r"(?:(?P<user>[a-z_][a-z0-9_-]*)@)?(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>[^@\s/:\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
 )
 SSH = 22
 LOCAL = "local"  # no SSH at all
-MAX_KEPT = 20  # releases: bounds the disk
+MAX_KEPT = 20  # releases; limits the use of the disk
 
 Role = Literal["server", "turn"]
 
 
 class Destination(NamedTuple):
-    """Where SSH goes, and as whom."""
+    """User, host and port for SSH."""
 
     user: str
     address: str
@@ -37,7 +37,7 @@ class Destination(NamedTuple):
 
 
 def parse_destination(value: object) -> Destination:
-    """`[user@]host[:port]`; an IPv6 address in brackets; `local` is the machine that the command runs on."""
+    """Read `[user@]host[:port]`; an IPv6 address stands in brackets; `local` means this machine."""
     if isinstance(value, Destination):
         return value
     found = DESTINATION.fullmatch(str(value).lower())
@@ -55,7 +55,7 @@ def parse_destination(value: object) -> Destination:
 
 def parse_name(value: object) -> str:
     if not HOST_NAME.fullmatch(str(value)):
-        raise ValueError("write a name such as turn.example.org")
+        raise ValueError("this is not a host name; write one such as turn.example.org")
     return str(value)
 
 
@@ -72,7 +72,7 @@ def parse_email(value: object) -> str:
 
 
 def as_hosts(value: object) -> object:
-    """A machine with both roles may be written as one word, and a list of one without the dash."""
+    """A machine with both roles may be one word, and a list of one machine needs no dash."""
     listed = as_list(value)
     if not isinstance(listed, list):
         return listed
@@ -89,19 +89,19 @@ class Host(Section):
 
     @property
     def is_local(self) -> bool:
-        """Whether it is the machine that the command runs on."""
+        """Whether this is the machine that the command runs on."""
         return self.address.address == LOCAL
 
 
 class Deploy(Section):
-    """The machines that `calln deploy` puts all this on."""
+    """The machines that `calln deploy` installs Calln on."""
 
     hosts: Annotated[tuple[Host, ...], BeforeValidator(as_hosts)] = Field(
         (),
-        description="Machines with Debian 12 or 13, as ssh would reach them: NAME, USER@NAME:PORT, or local. "
-        "A machine with a part of the service only, or reached by browsers under another name, is written as "
-        "address, name, roles (server, turn) and key (the file of an SSH key). Empty: root at the host of "
-        "site.url, with both roles.",
+        description="Machines with Debian 12 or 13, written as for ssh: NAME, USER@NAME or USER@NAME:PORT; "
+        "local means this machine. Write address, name, roles and key for a machine with one role only, with "
+        "another name for browsers, or with an SSH key of its own. Roles are server and turn. Empty: root at "
+        "the host of site.url, with both roles.",
         examples=[
             [
                 "root@call.example.org",
@@ -111,48 +111,55 @@ class Deploy(Section):
     )
     tls: Literal["acme", "files", "internal"] = Field(
         "acme",
-        description="Where certificates come from: with acme an authority that browsers trust, by certbot on "
-        "the machine; with files from certificate and key below; with internal an authority of our own, for "
-        "a closed network, whose root you hand out.",
+        description="Where the TLS certificates come from. acme: from Let's Encrypt, by certbot on the "
+        "machine. files: from certificate and key below. internal: from a small certificate authority of "
+        "your own, for a closed network; you must install its root certificate in all browsers.",
     )
     acme_directory: Annotated[str, PlainValidator(parse_url)] = Field(
-        LETS_ENCRYPT, description="Directory of the authority for acme. Its terms are agreed to."
+        LETS_ENCRYPT,
+        description="Address of the certificate authority for acme. By using it you accept its terms.",
     )
     email: Annotated[str, PlainValidator(parse_email)] = Field(
-        "", description="Where the authority writes to when a certificate is about to end. May stay empty."
+        "",
+        description="Your e-mail address for the certificate authority, which may warn you before a "
+        "certificate ends. May be empty.",
     )
     certificate: Path | None = Field(
         None,
-        description="PEM file on this side: the certificate and what leads to its issuer, for the names of "
-        "all machines.",
+        description="For tls: files. PEM file on this computer: the certificate for the names of all "
+        "machines, then the intermediate certificates.",
         examples=["fullchain.pem"],
     )
     key: Path | None = Field(
         None,
-        description="PEM file on this side with the certificate's private key, without a password.",
+        description="For tls: files. PEM file on this computer with the private key, without a passphrase.",
         examples=["privkey.pem"],
     )
     firewall: Literal["none", "ufw", "nft"] = Field(
         "none",
-        description="A firewall on the machines in which our ports are opened. none changes none; if one "
-        "drops what comes in, calln deploy plan lists the ports.",
+        description="The firewall on the machines in which Calln's ports are opened. none: no firewall is "
+        "changed; calln deploy plan then lists the ports that you must open.",
     )
     network: Literal["public", "private"] = Field(
         "public",
-        description="Where callers are. With private in the networks below, which the relay may reach then; "
-        "that needs another authority than the public one. Nobody's country is looked up.",
+        description="Where the callers are. public: in the Internet. private: in private_networks below; the "
+        "relay may then send to these networks, countries are not looked up, and the certificate cannot come "
+        "from Let's Encrypt.",
     )
     private_networks: Networks = Field(
         (),
-        description="The networks of callers.",
+        description="The networks of the callers, for network: private.",
         examples=[["10.0.0.0/8"]],
     )
     offline: Switch = Field(
         False,
-        description="The machines reach no package mirror: nothing is installed but what we bring along.",
+        description="The machines cannot reach a Debian mirror: only what calln deploy brings along is "
+        "installed.",
     )
     keep: Annotated[int, Strict(), Field(ge=1, le=MAX_KEPT)] = Field(
-        3, description="Releases that stay on a machine to go back to, the running one among them."
+        3,
+        description="Number of releases that stay on a machine, with the running one. You can go back to "
+        "them.",
     )
 
     @field_validator("hosts")

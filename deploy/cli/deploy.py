@@ -18,14 +18,14 @@ from deploy.doctor.machine import Finding
 from deploy.remote import planning, render
 from deploy.remote import secrets as site_secrets
 from deploy.remote.facts import Facts, facts_order, parse_facts
-from deploy.remote.fleet import FILE, Options, config_or_default, connections, on_each, send_order
+from deploy.remote.fleet import FILE, Options, config_or_default, connect_all, on_each, send_order
 from deploy.remote.hosts import read_config_file, targets
 from deploy.remote.init import ask_all
 from deploy.remote.orders import DeployError, Unreachable, apply_order, operator
 from deploy.remote.planning import Plan
 from deploy.remote.preflight import notices, obstacles
 from deploy.remote.release import Bundle, make_bundle, pack
-from deploy.remote.ssh import Connection
+from deploy.remote.ssh import Machine
 from deploy.remote.steps import AddRelease, Step, described
 from deploy.remote.wheels import PythonPlatform
 from turn.credentials import MintedCredential
@@ -35,7 +35,7 @@ INSIDE = "calln doctor"
 
 
 def show_status(config: Config, options: Options) -> int:
-    with connections(config, options) as machines:
+    with connect_all(config, options) as machines:
         for machine in machines:
             if len(machines) > 1:
                 print(f"{machine}:")
@@ -50,18 +50,18 @@ def show_logs(config: Config, options: Options) -> int:
     """Of all releases, in the order in which they were written."""
     words = "journalctl --namespace=calln --no-pager --quiet --output=short-iso"
     words += f" --lines={options.lines}" + (" --follow" if options.follow else "")
-    with connections(config, options) as machines:
+    with connect_all(config, options) as machines:
         on_each(machines, lambda machine: machine.shell(words, print_output=True, **machine.as_root))
     return 0
 
 
 def roll_back(config: Config, options: Options) -> int:
-    with connections(config, options) as machines:
+    with connect_all(config, options) as machines:
         on_each(machines, lambda machine: send_order(machine, rollback_order(machine, options.version)))
     return 0
 
 
-def rollback_order(machine: Connection, version: str | None) -> dict[str, Any]:
+def rollback_order(machine: Machine, version: str | None) -> dict[str, Any]:
     return {"do": "rollback", "who": operator(), "to": version, "roles": machine.host.roles}
 
 
@@ -74,7 +74,7 @@ def rotate_secret(config: Config, options: Options) -> int:
         )
     new = secrets.token_hex(SECRET_BYTES)
     order = {"do": "secrets", "who": operator(), "new": new}
-    with connections(config, options) as machines:
+    with connect_all(config, options) as machines:
         on_each(machines, lambda machine: send_order(machine, {**order, "first": False, "withdraw": 0}))
         last = {**order, "first": True, "withdraw": options.withdraw_after}
         on_each(machines, lambda machine: send_order(machine, last))
@@ -87,7 +87,7 @@ def rotate_secret(config: Config, options: Options) -> int:
 
 def fetch_backups(config: Config, options: Options) -> int:
     day = time.strftime("%Y-%m-%d")
-    with connections(config, options) as machines:
+    with connect_all(config, options) as machines:
         for machine in machines:
             well, said, wrong = machine.order({"do": "backup"})
             if not well or not said:
@@ -113,7 +113,7 @@ def restore_backup(config: Config, options: Options) -> int:
         data = base64.b64encode(options.file.read_bytes()).decode()
     except OSError as error:
         raise DeployError(f"{options.file}: {error.strerror}") from None
-    with connections(config, options) as machines:
+    with connect_all(config, options) as machines:
         if len(machines) > 1:
             raise DeployError(
                 "a backup is of one machine: name a file with --config that has that one in deploy.hosts"
@@ -126,14 +126,14 @@ def restore_backup(config: Config, options: Options) -> int:
 class PlannedMachine(NamedTuple):
     """What one machine needs, and the code for it."""
 
-    machine: Connection
+    machine: Machine
     facts: Facts
     plan: Plan
     bundle: Bundle
     steps: tuple[Step, ...]
 
 
-def plan_all(config: Config, options: Options, machines: Sequence[Connection]) -> list[PlannedMachine]:
+def plan_all(config: Config, options: Options, machines: Sequence[Machine]) -> list[PlannedMachine]:
     """For every machine, before anything is done to any. Raises Halt with whatever stands in the way."""
     source = read_config_file(options.config or FILE)
     target_of = {target.host: target for target in targets(source.config)}
@@ -171,7 +171,7 @@ def cache_folder() -> Path:
 
 def show_plan(config: Config, options: Options) -> int:
     """Says what apply would do; changes nothing."""
-    with connections(config, options) as machines:
+    with connect_all(config, options) as machines:
         for one in plan_all(config, options, machines):
             print(f"{one.machine}:")
             for step in one.steps:
@@ -184,7 +184,7 @@ def show_plan(config: Config, options: Options) -> int:
 
 def apply_plan(config: Config, options: Options) -> int:
     begun = time.monotonic()
-    with connections(config, options) as machines:
+    with connect_all(config, options) as machines:
         todo = plan_all(config, options, machines)
         by_machine = {one.machine: one for one in todo if one.steps}
         on_each(list(by_machine), lambda machine: apply_to_machine(by_machine[machine]))
@@ -221,7 +221,7 @@ def remove_calln(config: Config, options: Options) -> int:
     config = config_or_default(config, options)
     source = read_config_file(options.config or FILE)
     question = facts_order(planning.paths(), planning.packages(source))
-    with connections(config, options) as machines:
+    with connect_all(config, options) as machines:
         names = ", ".join(map(str, machines))
         if (
             not options.yes
@@ -263,7 +263,7 @@ def run_doctor(config: Config, options: Options) -> int:
     """From here, then what each machine says of itself; 1 where anything is amiss."""
     config = config_or_default(config, options)
     sound = True
-    with connections(config, options) as machines:
+    with connect_all(config, options) as machines:
         by_host = {machine.host: machine for machine in machines}
         root = site_secrets.root_of(config, options.config or FILE)
         for target in targets(config):
@@ -277,7 +277,7 @@ def run_doctor(config: Config, options: Options) -> int:
     return 0 if sound else 1
 
 
-def trial_credential(machine: Connection) -> MintedCredential | None:
+def trial_credential(machine: Machine) -> MintedCredential | None:
     """For trial calls; None where nothing is deployed yet."""
     well, said, _ = machine.order({"do": "credential", "user": "doctor", "seconds": TRIAL_SECONDS})
     return MintedCredential(**json.loads(said[-1])) if well and said else None

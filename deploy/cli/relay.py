@@ -20,7 +20,7 @@ def post(config: Config, path: str, wish: object = None) -> Any:
 
 
 def get(config: Config, path: str) -> Any:
-    return request_json(config.site.state_dir, "GET", path, whom=RELAY)
+    return request_json(config.site.state_dir, "GET", path, at=RELAY)
 
 
 def list_sessions(config: Config, _: Options) -> int:

@@ -80,7 +80,7 @@ def run(config: Config, _: Options) -> int:
 
 def relay_figures(config: Config) -> list[dict[str, Any]] | None:
     try:
-        figures: list[dict[str, Any]] = request_json(config.site.state_dir, "GET", "/stats", whom=RELAY)[
+        figures: list[dict[str, Any]] = request_json(config.site.state_dir, "GET", "/stats", at=RELAY)[
             "figures"
         ]
     except OperatorError:

@@ -13,7 +13,7 @@ from host.unix_socket import living
 TIMEOUT = 5.0  # seconds for an answer; they are on this machine
 
 
-class Endpoint(NamedTuple):
+class Daemon(NamedTuple):
     """A socket in site.state_dir, and who listens there when which command runs."""
 
     socket: str
@@ -21,8 +21,8 @@ class Endpoint(NamedTuple):
     command: str
 
 
-SERVER = Endpoint("server.sock", "server", "calln serve")
-RELAY = Endpoint("relay.sock", "relay", "calln relay")
+SERVER = Daemon("server.sock", "server", "calln serve")
+RELAY = Daemon("relay.sock", "relay", "calln relay")
 
 
 class OperatorError(Exception):
@@ -50,24 +50,20 @@ class UnixConnection(http.client.HTTPConnection):
             self.sock.connect(str(older[0]))
 
 
-def request_json(
-    state_dir: Path, method: str, path: str, wish: object = None, whom: Endpoint = SERVER
-) -> Any:
+def request_json(state_dir: Path, method: str, path: str, body: object = None, at: Daemon = SERVER) -> Any:
     """The answer's JSON. Raises ControlError."""
-    place = state_dir / whom.socket
+    place = state_dir / at.socket
     connection = UnixConnection(place)
     try:
-        body = None if wish is None else json.dumps(wish)
+        body = None if body is None else json.dumps(body)
         connection.request(method, path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         answer = json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise OperatorError(
-            f"no {whom.name} answers at {place} ({why}); is {whom.command} running?"
-        ) from None
+        raise OperatorError(f"no {at.name} answers at {place} ({why}); is {at.command} running?") from None
     finally:
         connection.close()
     if response.status != http.HTTPStatus.OK:
-        raise OperatorError(answer.get("message", f"the {whom.name} refused ({response.status})"))
+        raise OperatorError(answer.get("message", f"the {at.name} refused ({response.status})"))
     return answer

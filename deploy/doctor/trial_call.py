@@ -32,14 +32,14 @@ class TrialFailed(Exception):
     """What went wrong on the way, in a few words."""
 
 
-class Check(NamedTuple):
+class Probe(NamedTuple):
     """What one end asks, and what the other answers."""
 
     request: bytes
     response: bytes
 
 
-def connectivity_check(which: int) -> Check:
+def make_probe(which: int) -> Probe:
     """A check of ICE from one of the two ends, and its answer."""
     other = 1 - which
     asked = Message(Method.BINDING, Class.REQUEST)
@@ -49,13 +49,13 @@ def connectivity_check(which: int) -> Check:
     answered.attributes["XOR-MAPPED-ADDRESS"] = (LOOPBACK[4], 1)  # where to is of no matter here
     for message in (asked, answered):
         message.add_message_integrity(PASSWORDS[other])
-    return Check(bytes(asked), bytes(answered))
+    return Probe(bytes(asked), bytes(answered))
 
 
 class CallEnd(asyncio.DatagramProtocol):
     """One of the two ends: answers what the other asks, and hears what it answers."""
 
-    def __init__(self, asks: Check, hears: Check) -> None:
+    def __init__(self, asks: Probe, hears: Probe) -> None:
         self.own, self.other = asks, hears
         self.answered = asyncio.Event()
         self.closed = asyncio.Event()
@@ -94,7 +94,7 @@ def make_trial_call(listener: Address, credential: MintedCredential) -> None:
 
 async def hold_call(listener: Address, credential: MintedCredential) -> None:
     transports: list[TurnTransport] = []
-    said = connectivity_check(0), connectivity_check(1)
+    said = make_probe(0), make_probe(1)
     ears = [CallEnd(*said), CallEnd(*said[::-1])]
     try:
         for ear in ears:

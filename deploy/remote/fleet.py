@@ -15,7 +15,7 @@ from config.file import Config, load
 from deploy.remote import ssh
 from deploy.remote.hosts import targets
 from deploy.remote.orders import DeployError
-from deploy.remote.ssh import Connection
+from deploy.remote.ssh import Machine
 
 Options = argparse.Namespace
 Result = TypeVar("Result")
@@ -36,7 +36,7 @@ def config_or_default(config: Config, options: Options) -> Config:
 
 
 @contextmanager
-def connections(config: Config, options: Options) -> Iterator[list[Connection]]:
+def connect_all(config: Config, options: Options) -> Iterator[list[Machine]]:
     """Connections to all machines, or to none. Raises DeployError: a line for each machine that failed."""
     hosts = hosts_for(config_or_default(config, options), getattr(options, "host", None))
     ssh.set_output(lambda line: print(PREFIX.sub("", line) if len(hosts) == 1 else line, flush=True))
@@ -73,13 +73,13 @@ def in_parallel(hosts: Sequence[Host], do: Callable[[Host], Result]) -> list[Res
     return [results[host] for host in hosts]
 
 
-def on_each(machines: Sequence[Connection], do: Callable[[Connection], Result]) -> list[Result]:
+def on_each(machines: Sequence[Machine], do: Callable[[Machine], Result]) -> list[Result]:
     """Raises Halt."""
     by_host = {machine.host: machine for machine in machines}
     return in_parallel(list(by_host), lambda host: do(by_host[host]))
 
 
-def send_order(machine: Connection, order: dict[str, Any]) -> None:
+def send_order(machine: Machine, order: dict[str, Any]) -> None:
     """Raises Halt."""
     if not machine.order(order, aloud=True)[0]:
         raise DeployError(f"{machine}: it was not done; see above. What served there before serves on.")

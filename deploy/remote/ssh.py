@@ -68,7 +68,7 @@ ADVICE = (
 )
 
 
-class Connection:
+class Machine:
     """A machine that can be given orders as root."""
 
     def __init__(self, host: Host, way: Way) -> None:
@@ -137,7 +137,7 @@ class Connection:
         self.host_connection.disconnect()
 
 
-def connect(host: Host, *, accept: bool = False) -> Connection:
+def connect(host: Host, *, accept: bool = False) -> Machine:
     """Connect and become root; `accept` takes and keeps a host key that is not known. Raises Unreachable."""
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL + 1)  # what matters is told in our own words
     logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
@@ -151,7 +151,7 @@ def connect(host: Host, *, accept: bool = False) -> Connection:
         way.connect(show_errors=False, raise_exceptions=True)
     except (ConnectError, PyinfraError, OSError, EOFError) as problem:
         raise Unreachable(f"{host.address}: {advice(str(problem), host)}") from None
-    line = Connection(host, way)
+    line = Machine(host, way)
     line.become_root()
     return line
 

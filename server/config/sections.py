@@ -1,4 +1,4 @@
-"""The `site:`, `server:` and `geo:` sections: every key of the service, its default and one sentence."""
+"""The `site:`, `server:` and `geo:` sections: every key, its default and its description."""
 
 from __future__ import annotations
 
@@ -65,38 +65,40 @@ Origin = Annotated[str, PlainValidator(parse_origin)]
 
 
 class Site(Section):
-    """What visitors see of the service, and where it keeps what must outlive a restart."""
+    """What visitors see of the service, and the folder for what must survive a restart."""
 
     name: Annotated[str, Field(min_length=1, max_length=60)] = Field(
-        "Calln", description="Name on the page.", json_schema_extra=AT_START
+        "Calln", description="Name that the page shows.", json_schema_extra=AT_START
     )
     url: Origin | None = Field(
         None,
-        description="Address that visitors open. None: 127.0.0.1, localhost and [::1] at the listening port.",
+        description="Address that visitors open. Without it: only 127.0.0.1, localhost and [::1], at the "
+        "ports in server.listen.",
         examples=["https://call.example.org"],
         json_schema_extra=AT_START,
     )
     more_urls: Annotated[tuple[Origin, ...], BeforeValidator(as_list)] = Field(
         (),
-        description="Further addresses whose pages may connect.",
+        description="More addresses that visitors may open.",
         examples=[["https://www.example.org"]],
         json_schema_extra=AT_START,
     )
     links: dict[str, Annotated[str, PlainValidator(parse_link)]] = Field(
         {},
-        description="Links at the foot of the page: label and address.",
+        description="Links at the bottom of the page: text and address.",
         examples=[{"Imprint": "https://example.org/imprint"}],
         json_schema_extra=AT_START,
     )
     password_file: Path | None = Field(
         None,
-        description="File with a password, one line, that visitors enter before they get the page and may "
-        "call. Read anew on SIGHUP: a new one is asked of everybody, but calls go on. None: open to all.",
+        description="File with a password of one line. Visitors must enter it before they see the page and "
+        "can call. It is read again at SIGHUP: then everybody must enter the new password; running calls go "
+        "on. Without it everybody can call.",
         examples=["/etc/calln/site.password"],
     )
     state_dir: Path = Field(
         Path(".state"),
-        description="Folder for the ban list, the call log and a generated secret.",
+        description="Folder for the ban list, the call log and generated secrets.",
         json_schema_extra=AT_START,
     )
 
@@ -110,70 +112,74 @@ class Server(Section):
         Field(min_length=1),
     ] = Field(
         ("127.0.0.1:8080",),  # type: ignore[arg-type]  # the default is written as the file writes it
-        description="Addresses that HTTP is served at; with tls_listen it only leads to HTTPS there.",
+        description="Addresses for HTTP. With tls_listen, HTTP only redirects to HTTPS.",
         json_schema_extra=AT_START,
     )
     tls_listen: Annotated[
         tuple[Annotated[HostPort, PlainValidator(parse_address)], ...], BeforeValidator(as_list)
     ] = Field(
         (),
-        description="Addresses that HTTPS is served at, and TURN over TLS, which goes on to this machine's "
-        "relay. Empty: TLS is a proxy's.",
+        description="Addresses for HTTPS. TURN over TLS works here, too: it is passed on to the relay on "
+        "this machine. Empty: a proxy in front does TLS.",
         examples=[["0.0.0.0:443", "[::]:443"]],
         json_schema_extra=AT_START,
     )
     certificate: Path | None = Field(
         None,
-        description="PEM file that tls_listen shows: the certificate and what leads to its issuer. Read anew "
-        "on SIGHUP; calls go on. While there is no such file yet, nobody is answered there.",
+        description="PEM file for tls_listen: the certificate, then the intermediate certificates. It is "
+        "read again at SIGHUP; calls go on. While this file does not exist, tls_listen answers nobody.",
         examples=["/etc/calln/fullchain.pem"],
     )
     key: Path | None = Field(
         None,
-        description="PEM file with the certificate's private key, without a password.",
+        description="PEM file with the private key of the certificate, without a passphrase.",
         examples=["/etc/calln/privkey.pem"],
     )
     acme_dir: Path | None = Field(
         None,
-        description="Folder whose .well-known/acme-challenge is shown over plain HTTP beside tls_listen: "
-        "certbot's --webroot-path.",
+        description="Folder for certbot's --webroot-path: its .well-known/acme-challenge is served over "
+        "HTTP.",
         examples=["/var/lib/calln/acme"],
         json_schema_extra=AT_START,
     )
     trusted_proxies: Networks = Field(
         (),
-        description="Reverse proxies whose X-Forwarded-For is believed.",
+        description="Reverse proxies in front of the server. Their X-Forwarded-For header is believed.",
         examples=[["127.0.0.1/32"]],
         json_schema_extra=AT_START,
     )
     metrics_listen: Annotated[HostPort, PlainValidator(parse_address)] | None = Field(
         None,
-        description="Address for /metrics and /readyz beside the Unix socket in site.state_dir.",
+        description="Address for /metrics and /readyz. The Unix socket in site.state_dir has them anyway.",
         examples=["127.0.0.1:9641"],
         json_schema_extra=AT_START,
     )
     drain_seconds: Count = Field(
         600,
-        description="How long running calls may go on after SIGTERM before the server ends them.",
+        description="How long running calls may go on after SIGTERM, in seconds. Then the server ends them.",
         json_schema_extra=AT_START,
     )
     rematch_seconds: Count = Field(
         300,
-        description="How long two visitors who just parted are not matched again.",
+        description="How long two visitors are not matched again after their call, in seconds.",
         json_schema_extra=AT_START,
     )
     call_log_days: Annotated[int, Strict(), Field(ge=0, le=7)] = Field(
         7,
-        description="Days that the call log keeps a row (that a call happened, and how long). 0 keeps none.",
+        description="How many days the call log keeps its rows: that there was a call, and how long it was. "
+        "0: no call log.",
         json_schema_extra=AT_START,
     )
     connections_per_address: Count = Field(
         64,
-        description="Open pages from one address (IPv6: one /64): an office shares one. 0 means no limit.",
+        description="Open pages from one address (IPv6: one /64). A whole office may share one address. 0 "
+        "means no limit.",
         json_schema_extra=AT_START,
     )
     visitors: Count = Field(
-        5000, description="Open pages in all: bounds memory. 0 means no limit.", json_schema_extra=AT_START
+        5000,
+        description="Open pages of all visitors. This limits memory. 0 means no limit.",
+        json_schema_extra=AT_START,
     )
 
     @field_validator("certificate", "key")
@@ -200,12 +206,12 @@ class Server(Section):
 
 
 class Geo(Section):
-    """Countries of visitors, from a local file; no address is ever sent elsewhere."""
+    """Countries of visitors, from a local file. Addresses of visitors are sent to nobody."""
 
     database: Path | None = Field(
         None,
-        description="An MMDB file, or the folder with geoip and geoip6 of Debian's tor-geoipdb. None: every "
-        "country is unknown and no wish is shown.",
+        description="An MMDB file, or the folder with geoip and geoip6 of Debian's package tor-geoipdb. "
+        "Without it countries are unknown, and visitors cannot choose one.",
         examples=["/usr/share/tor"],
         json_schema_extra=AT_START,
     )

@@ -115,7 +115,7 @@ class Soak:
 
     def figure(self, name: str) -> float:
         """One of the relay's own, all its labels together."""
-        figures = request_json(self.relay.folder, "GET", "/stats", whom=RELAY)["figures"]
+        figures = request_json(self.relay.folder, "GET", "/stats", at=RELAY)["figures"]
         return float(
             sum([one["value"] for one in figures if one["name"] == f"calln_relay_{name}"] or [math.nan])
         )

@@ -1,4 +1,4 @@
-"""The `turn.limits:` section: what keeps one from using up what is there for all."""
+"""The `turn.limits:` section: what keeps one user from taking everything."""
 
 from __future__ import annotations
 
@@ -11,53 +11,58 @@ DEFAULTS = Limits()  # the numbers stand there, once
 
 
 class RelayLimits(Section):
-    """What one user, one address and everybody together may use. 0 means no limit."""
+    """How much one user, one address and all users together may use. 0 means no limit."""
 
     allocations_per_user: Count = Field(
         DEFAULTS.allocations_per_user,
-        description="Allocations that one user may hold: a browser takes one for each transport in "
-        "turn.listen and network that it is in (Wi-Fi, mobile, VPN), and the same again while ICE restarts. "
-        "Those that end make room for others; twice as many may be new at once, then so many in 6 seconds.",
+        description="Allocations that one user may hold at a time. A browser opens one for each transport in "
+        "turn.listen and each network of its machine (Wi-Fi, mobile, VPN), and the same number again while "
+        "ICE restarts. New ones: at most twice this number at once, then this number in 6 seconds.",
     )
     allocations_per_address: Count = Field(
         DEFAULTS.allocations_per_address,
-        description="Allocations that one address (IPv6: one /64) may hold: an office shares one address.",
+        description="Allocations that one address (IPv6: one /64) may hold at a time. A whole office may "
+        "share one address.",
     )
     allocations: Count = Field(
-        DEFAULTS.allocations, description="Allocations that the relay holds in all: bounds its memory."
+        DEFAULTS.allocations, description="Allocations of all users together. This limits the memory of the relay."
     )
     packets_per_second: Count = Field(
         DEFAULTS.packets_per_second,
-        description="Packets per second through one allocation, both ways together (burst: twice as many): "
-        "keeps a thief of bandwidth small.",
+        description="Packets per second through one allocation, both directions together (burst: twice as "
+        "many). A call needs far less; other uses of the relay are slowed down.",
     )
     bits_per_second: Count = Field(
         DEFAULTS.bits_per_second,
-        description="Bits per second through one allocation, both ways together (burst: twice as many): "
-        "keeps a thief of bandwidth small.",
+        description="Bits per second through one allocation, both directions together (burst: twice as "
+        "many). A call needs far less; other uses of the relay are slowed down.",
     )
     unauthenticated_per_second: Count = Field(
         DEFAULTS.unauthenticated_per_second,
-        description="Replies per second to one source without a valid nonce (burst: 4 times as many): "
-        "a forged source address must not turn the relay into a reflector. Over TCP and TLS, where none can "
-        "be forged, it is counted apart.",
+        description="Replies per second to one address that has not yet shown a valid nonce (burst: 4 times "
+        "as many). Attackers with forged addresses cannot use the relay to flood others then. TCP and TLS, "
+        "where addresses cannot be forged, are counted separately.",
     )
     unauthenticated_in_all: Count = Field(
         DEFAULTS.unauthenticated_in_all,
-        description="The same for all sources over UDP together: what a flood from forged addresses can make "
-        "this machine send, at about 90 bytes each.",
+        description="The same for all addresses over UDP together: the most that a flood from forged "
+        "addresses makes this machine send, at about 90 bytes each.",
     )
     wrong_passwords: Count = Field(
         DEFAULTS.wrong_passwords,
-        description="Wrong passwords for a static user from one address before that pair waits 30 seconds.",
+        description="Wrong passwords for one user in turn.users from one address. After that, this user must "
+        "wait 30 seconds at this address.",
     )
     permissions: Count = Field(
         DEFAULTS.permissions,
-        description="Peer addresses that one allocation may talk to: bounds memory and slows a scan.",
+        description="Peer addresses that one allocation may send to. This limits memory and slows down "
+        "scans.",
     )
-    channels: Count = Field(DEFAULTS.channels, description="Channels of one allocation: bounds memory.")
+    channels: Count = Field(
+        DEFAULTS.channels, description="Channels of one allocation. This limits memory.")
     connections: Count = Field(
-        DEFAULTS.connections, description="TCP and TLS connections in all: bounds memory and open files."
+        DEFAULTS.connections,
+        description="TCP and TLS connections of all clients together. This limits memory and open files.",
     )
     connections_per_address: Count = Field(
         DEFAULTS.connections_per_address,
@@ -65,8 +70,8 @@ class RelayLimits(Section):
     )
     new_peers_per_second: Count = Field(
         DEFAULTS.new_peers_per_second,
-        description="New peers per second for one user (burst 256): slows a port scan.",
+        description="New peer addresses per second for one user (burst: 256). This slows down port scans.",
     )
     trusted: Networks = Field(
-        (), description="Networks without the limits per address.", examples=[["10.1.0.0/16"]]
+        (), description="Networks that have no limits per address.", examples=[["10.1.0.0/16"]]
     )

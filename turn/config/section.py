@@ -1,4 +1,4 @@
-"""The `turn:` section: every key of the relay, its default and one sentence for the manual."""
+"""The `turn:` section: every key of the relay, its default and its description."""
 
 from __future__ import annotations
 
@@ -39,159 +39,175 @@ class Turn(Section):
 
     host: Annotated[str, PlainValidator(parse_host)] = Field(
         "",
-        description="Name or address that browsers reach the relay by. Empty: the host of site.url, else the "
-        "first address in turn.listen.",
+        description="Host name or IP address under which browsers reach the relay. Empty: the host of "
+        "site.url, or without site.url the first address in turn.listen.",
     )
     more_hosts: Hosts = Field(
         (),
-        description="Further relays that browsers are told of, on machines of their own, with the same ports "
-        "and the same secret. The relay itself has no use for it.",
+        description="More relays that browsers may use. They run on other machines, with the same ports and "
+        "the same secret. Only the server reads this key.",
         examples=[["turn2.example.org"]],
     )
     relay_ports: Annotated[Ports, PlainValidator(parse_ports)] = Field(
-        "49152-65535", description="UDP ports for relayed addresses, first and last."
+        "49152-65535", description="Range of UDP ports for relayed addresses."
     )  # type: ignore[assignment]  # the default is written as the file writes it
     listen: Listeners = Field(
         ("0.0.0.0:3478", "[::]:3478"),  # type: ignore[arg-type]  # as above
         min_length=1,
-        description="Addresses that clients reach the relay at: udp://, tcp:// or tls:// before "
-        "ADDRESS:PORT, or nothing for both UDP and TCP.",
+        description="Addresses that the relay listens at: udp://ADDRESS:PORT, tcp://ADDRESS:PORT or "
+        "tls://ADDRESS:PORT. ADDRESS:PORT alone means UDP and TCP.",
         json_schema_extra=AT_START,
     )
     certificate: Path | None = Field(
         None,
-        description="PEM file that tls:// listeners show: the certificate and what leads to its issuer. Read "
-        "anew at each reload; calls go on.",
+        description="PEM file for tls:// in turn.listen: the certificate, then the intermediate "
+        "certificates. It is read again at each reload; calls go on.",
         examples=["/etc/calln/fullchain.pem"],
     )
     key: Path | None = Field(
         None,
-        description="PEM file with the certificate's private key, without a password.",
+        description="PEM file with the private key of the certificate, without a passphrase.",
         examples=["/etc/calln/privkey.pem"],
     )
     detect_tls: Switch = Field(
         False,
-        description="Speak TLS at tcp:// listeners too, to who begins with it; needs a certificate.",
+        description="Accept TLS at tcp:// listeners, too: the first bytes of a client decide. This needs a "
+        "certificate.",
         json_schema_extra=AT_START,
     )
     proxies: Networks = Field(
         (),
-        description="Networks of load balancers before the relay. What comes from there must begin with a "
-        "PROXY header of version 2 (over UDP each datagram, or the first from a port), and the client that "
-        "it names is believed.",
+        description="Networks of load balancers in front of the relay. Every connection from there must "
+        "begin with a PROXY header of version 2; over UDP each datagram, or the first datagram from a port. "
+        "The relay believes the client address in that header.",
         examples=[["10.0.0.4/32"]],
         json_schema_extra=AT_START,
     )
     relay_addresses: Addresses = Field(
         (),
-        description="Local addresses to relay from. Empty: the one that the client reached.",
+        description="Local addresses that are used as relayed addresses. Empty: the address that the client "
+        "sent its request to.",
         examples=[["192.0.2.7", "2001:db8::7"]],
     )
     external_ip: Externals = Field(
         (),
-        description="Public address where NAT stands in front of the relay, or PUBLIC/LOCAL pairs. With "
-        "auto: what the interfaces have or, if that is private, what turn.stun_servers see.",
+        description="Public address of the relay if it is behind NAT. With several local addresses: "
+        "PUBLIC/LOCAL pairs. auto: the address of the network interface, or, if that is private, the address "
+        "that turn.stun_servers see.",
         examples=[["203.0.113.5/10.0.0.5"]],
     )
     stun_servers: Servers = Field(
         (),
-        description="Other people's STUN servers that may be asked how this machine looks from outside, at "
-        "the start (auto in external_ip) and by calln doctor. Nobody else is asked.",
+        description="STUN servers of other people. They are asked for the public address of this machine: at "
+        "the start if external_ip is auto, and by calln doctor. No other server is ever asked.",
         examples=[["stun.example.org:3478"]],
     )
     realm: Annotated[str, Field(min_length=1, max_length=127)] = Field(
         "call",
-        description="Realm of the long-term credentials. A longer one makes replies to strangers larger.",
+        description="Realm of the TURN credentials. A longer realm makes the replies to unknown clients "
+        "larger.",
         json_schema_extra=AT_START,
     )
     secret: SecretStr = Field(
         SecretStr(""),
-        description="Secret that time-limited credentials are made with, 16 bytes or more. Better in "
-        "secret_file or the environment (CALLN_TURN_SECRET). Without one: made once, kept in site.state_dir.",
+        description="Secret that server and relay share, at least 16 bytes: it signs the credentials of "
+        "visitors. It is safer in secret_file or in the environment variable CALLN_TURN_SECRET. Without any "
+        "of them a secret is generated once and kept in site.state_dir.",
     )
     secret_file: Path | None = Field(
         None,
-        description="File that holds the secret, or several, one a line, while it changes: the first makes "
-        "credentials, the relay accepts all. Readable by its owner and group only.",
+        description="File with the secret. To change the secret, write several lines: new credentials use "
+        "the first line, and the relay accepts all lines. Other users must not be able to read the file.",
         examples=["/etc/calln/turn.secret"],
     )
     credential_seconds: Annotated[int, Strict(), Field(ge=30, le=86400)] = Field(
-        600, description="How long a minted credential can open allocations; running ones go on."
+        600,
+        description="How long a visitor's credential can be used to start a call, in seconds. Running calls "
+        "go on.",
     )
     strict_expiry: Switch = Field(
         False,
-        description="A running allocation, too, is renewed only as long as its credential lasts: a call "
-        "longer than credential_seconds is cut off.",
+        description="End also running calls when their credential ends: no call can be longer than "
+        "credential_seconds.",
     )
     icmp_to_all: Switch = Field(
         False,
-        description="Tell every client what ICMP says of its peers, not only those that use DONT-FRAGMENT, "
-        "two address families or SHA-256: clients made with pion break off when they hear it.",
+        description="Tell every client about ICMP errors of its peers. Otherwise only clients hear them that "
+        "use DONT-FRAGMENT, two address families or SHA-256: clients made with pion end the call when they "
+        "get such a message.",
     )
     users: dict[str, SecretStr] = Field(
         {},
-        description="Static users for clients other than our page: name and password.",
+        description="Fixed users for other clients than our page: name and password.",
         examples=[{"alice": "a long password"}],
     )
     sha256: Switch = Field(
         False,
-        description="Offer passwords and signatures with SHA-256 (RFC 8489). Replies to strangers grow from "
-        "56 to 84 bytes.",
+        description="Offer SHA-256 for passwords and signatures (RFC 8489). Replies to unknown clients grow "
+        "from 56 to 84 bytes.",
         json_schema_extra=AT_START,
     )
     behaviour_discovery: Switch = Field(
         False,
-        description="Tell clients how the NAT before them behaves (RFC 5780); needs two addresses and two "
-        "ports in turn.listen. Replies to strangers grow to 2.8 times what was asked, 4.6 over IPv6.",
+        description="Let clients find out what kind of NAT they are behind (RFC 5780). This needs two "
+        "addresses and two ports in turn.listen. A reply to an unknown client is then 2.8 times as large as "
+        "the request, 4.6 times over IPv6.",
     )
     classic_stun: Switch = Field(
         False,
-        description="Answer clients of RFC 3489, which send no cookie: 2.8 times what was asked.",
+        description="Answer old clients of RFC 3489, which send no magic cookie. A reply is then 2.8 times "
+        "as large as the request.",
     )
     allow_peers: Networks = Field(
         (),
-        description="Private networks that may be relayed to. Every visitor can reach them then.",
+        description="Private networks that the relay may send to. Every visitor can then reach all machines "
+        "in them.",
         examples=[["10.1.0.0/16"]],
     )
     deny_peers: Networks = Field(
         (),
-        description="Networks never relayed to, beside the built-in table of private and special ones.",
+        description="More networks that the relay must not send to. Private and special networks are refused "
+        "anyway.",
         examples=[["198.18.0.0/15"]],
     )
     allow_loopback_peers: Switch = Field(
-        False, description="Relay to 127.0.0.0/8 and ::1 as well: for tests on one machine only."
+        False, description="Let the relay send to 127.0.0.0/8 and ::1. Only for tests on one machine."
     )
     drain_seconds: Count = Field(
         600,
-        description="How long running allocations may go on after SIGTERM before the relay ends them.",
+        description="How long running calls may go on after SIGTERM, in seconds. Then the relay ends them.",
     )
     alternate_server: Annotated[Address, PlainValidator(parse_place)] | None = Field(
         None,
-        description="Relay that new clients are sent to while this one ends. Without it they are refused.",
+        description="Relay that new clients are sent to while this relay waits for its last calls. Without "
+        "it, new clients get an error.",
         examples=["203.0.113.9:3478"],
     )
     metrics_listen: Annotated[Address, PlainValidator(parse_place)] | None = Field(
         None,
-        description="Address for the relay's /metrics and /readyz beside the Unix socket in site.state_dir.",
+        description="Address for /metrics and /readyz of the relay. The Unix socket in site.state_dir has "
+        "them anyway.",
         examples=["127.0.0.1:9642"],
         json_schema_extra=AT_START,
     )
     encrypted_only: Literal["off", "observe", "compat", "enforce"] = Field(
         "enforce",
-        description="Forward only what shows itself to be encrypted. enforce wants to see each call's "
-        "handshake, unless our own server vouches for the call; compat lets every call come here in its "
-        "middle that looks encrypted; observe counts and drops nothing; off does not look.",
+        description="Whether the relay forwards encrypted calls only. enforce: the relay must see the DTLS "
+        "handshake of each call, except for calls that our own server announces. compat: a call whose "
+        "handshake took another way is forwarded, too, if it looks encrypted. observe: only count what "
+        "enforce would drop. off: do not check.",
     )
     engine: Literal["auto", "portable", "kernel"] = Field(
         "portable",
-        description="What moves the packets. Only portable is available yet.",
+        description="The part that moves the packets. So far only portable exists.",
         json_schema_extra=AT_START,
     )
     workers: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(
         1,
-        description="Processes that share the clients, at most one for each core. They share all limits but "
-        "wrong_passwords, which each counts for itself; the death of one ends its own calls only. With more "
-        "than one nobody gets a pair of ports (EVEN-PORT with its reservation).",
+        description="Number of processes of the relay, at most one for each CPU core. Limits count for all "
+        "of them together, except wrong_passwords, which each process counts alone. If one process dies, "
+        "only its own calls end. With more than one process no client can reserve a pair of ports "
+        "(EVEN-PORT).",
         json_schema_extra=AT_START,
     )
     limits: RelayLimits = RelayLimits()

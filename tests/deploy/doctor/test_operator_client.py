@@ -78,4 +78,4 @@ def test_no_server_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match=r"server\.sock.*is calln serve running"):
         request_json(tmp_path, "GET", "/reports")
     with pytest.raises(OperatorError, match=r"no relay .*relay\.sock.*is calln relay running"):
-        request_json(tmp_path, "GET", "/sessions", whom=RELAY)
+        request_json(tmp_path, "GET", "/sessions", at=RELAY)

@@ -98,10 +98,10 @@ class Deploy(Section):
 
     hosts: Annotated[tuple[Host, ...], BeforeValidator(as_hosts)] = Field(
         (),
-        description="Machines with Debian 12 or 13, written as for ssh: NAME, USER@NAME or USER@NAME:PORT; "
-        "local means this machine. Write address, name, roles and key for a machine with one role only, with "
-        "another name for browsers, or with an SSH key of its own. Roles are server and turn. Empty: root at "
-        "the host of site.url, with both roles.",
+        description="Machines with Debian 12 or 13, written as you would for ssh: NAME, USER@NAME or "
+        "USER@NAME:PORT; local means this machine. Write address, name, roles and key for a machine with one "
+        "role only, with another name for browsers, or with an SSH key of its own. Roles are server and "
+        "turn. Empty: root at the host of site.url, with both roles.",
         examples=[
             [
                 "root@call.example.org",
@@ -166,17 +166,17 @@ class Deploy(Section):
     @classmethod
     def refuse_repeated_hosts(cls, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
         if len({host.address for host in hosts}) != len(hosts):
-            raise ValueError("one machine stands here twice; give it both roles instead")
+            raise ValueError("the same machine is here twice; write it once, with both roles")
         for role in ("server", "turn") if hosts else ():
             if not any(role in host.roles for host in hosts):
-                raise ValueError(f"no machine has the role {role}")
+                raise ValueError(f"no machine has the role {role}; add it to one of them")
         return hosts
 
     @field_validator("certificate", "key")
     @classmethod
     def need_files(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         if path is None and info.data.get("tls") == "files":
-            raise ValueError("tls: files needs it; name the PEM files in certificate and key")
+            raise ValueError("tls: files needs it: set deploy.certificate and deploy.key to the PEM files")
         return path
 
     @field_validator("network")
@@ -185,7 +185,8 @@ class Deploy(Section):
         public = info.data.get("tls") == "acme" and info.data.get("acme_directory") == LETS_ENCRYPT
         if network == "private" and public:
             raise ValueError(
-                "no public authority sees a private network; write tls: internal, or your own acme_directory"
+                "Let's Encrypt cannot reach a private network; write tls: internal or tls: files, or set "
+                "acme_directory to your own authority"
             )
         return network
 
@@ -193,15 +194,15 @@ class Deploy(Section):
     @classmethod
     def need_private_ones(cls, networks: Networks, info: ValidationInfo) -> Networks:
         if not networks and info.data.get("network") == "private":
-            raise ValueError("name the networks of the callers, such as 10.0.0.0/8")
+            raise ValueError("network: private needs the networks of the callers, such as 10.0.0.0/8")
         for network in networks:
             if not any(Network.of(str(network)).first in one for one in SPECIAL):
-                raise ValueError(f"{network} is public; the relay reaches it anyway")
+                raise ValueError(f"{network} is a public network; remove it, the relay may send there anyway")
         return networks
 
     @field_validator("offline")
     @classmethod
     def need_no_authority(cls, offline: bool, info: ValidationInfo) -> bool:
         if offline and info.data.get("tls") == "acme":
-            raise ValueError("no authority can be asked then; write tls: files or tls: internal")
+            raise ValueError("with offline no authority can be reached; write tls: files or tls: internal")
         return offline

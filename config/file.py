@@ -29,7 +29,7 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def need_an_https_address(self) -> Config:
         if self.server.tls_listen and self.site.url and self.site.url.startswith("http://"):
-            raise ValueError("with server.tls_listen, site.url begins with https://")
+            raise ValueError("server.tls_listen is set, so site.url must begin with https://")
         return self
 
 

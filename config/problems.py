@@ -1,4 +1,4 @@
-"""What is wrong in a configuration file, as one line each: file:line:column: key: what to write."""
+"""Problems of a configuration file, one line each: file:line:column: key: what to write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Located = tuple[str, ...]
 
 
 class ConfigError(ValueError):
-    """The configuration cannot be used; each problem is one line that says where and what to write."""
+    """The configuration cannot be used. Each problem is one line: where it is and what to write."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(map(one_line, problems))
@@ -25,12 +25,12 @@ class ConfigError(ValueError):
 
 
 def one_line(text: str) -> str:
-    """A file's own words may hold anything: nothing of it moves the cursor of a terminal."""
+    """Text from a file may contain control characters; they must not reach a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def is_consequence(problem: ErrorDetails) -> bool:
-    """A list counted as too short because its entries were refused, which is told already."""
+    """Whether a list only seems too short because its entries were refused, which is reported already."""
     return problem["type"] == "too_short" and bool(problem["input"])
 
 
@@ -43,7 +43,7 @@ def explain(problem: ErrorDetails, root: yaml.Node | None, path: Path, model: ty
 
 
 def locate(node: yaml.Node | None, loc: Located, *, at_key: bool) -> tuple[yaml.Mark | None, Located]:
-    """The mark of the deepest node that `loc` leads to, and the part of `loc` that led there."""
+    """The position of the deepest node on the way `loc`, and the part of `loc` that leads to it."""
     mark, named = (node.start_mark if node else None), loc[:0]
     for part in loc:
         if isinstance(node, yaml.MappingNode):
@@ -62,27 +62,39 @@ def locate(node: yaml.Node | None, loc: Located, *, at_key: bool) -> tuple[yaml.
     return mark, named
 
 
+# pydantic's type of a problem -> our sentence; the words in braces come from the problem.
+SENTENCES = {
+    "model_type": "write keys and values here, one `key: value` on each line",
+    "dict_type": "write keys and values here, one `key: value` on each line",
+    "tuple_type": "write a list here, one `- value` on each line",
+    "too_short": "write at least one value",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "string_type": "must be text; put it in quotes",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+}
+
+
 def what_to_write(problem: ErrorDetails, loc: Located, model: type[BaseModel]) -> str:
-    """What is wrong, in words that say what to write."""
+    """What is wrong and what to write instead."""
     if problem["type"] == "extra_forbidden":
         known = list(model_at(model, loc[:-1]).model_fields)
         near = difflib.get_close_matches(loc[-1], known, 1)
         return (
             f"unknown key; did you mean {near[0]}?"
             if near
-            else f"unknown key; known here: {', '.join(known)}"
+            else f"unknown key; the keys here are {', '.join(known)}"
         )
-    if problem["type"] in ("model_type", "dict_type"):
-        return "keys and values belong here, one `key: value` a line"
-    if problem["type"] == "too_short":
-        return "name at least one"
-    if problem["type"] == "tuple_type":
-        return "a list belongs here, one `- value` a line"
+    if known_sentence := SENTENCES.get(problem["type"]):
+        return known_sentence.format(**problem.get("ctx", {}))
     return problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def model_at(model: type[BaseModel], loc: Located) -> type[BaseModel]:
-    """The model whose keys stand at a place of the file."""
+    """The model of the section that `loc` leads to."""
     inner: object = model
     for part in loc:
         if get_origin(inner) is tuple:  # a list of them: the part is a number

@@ -61,7 +61,9 @@ def read_secret_file(path: Path) -> str:
     """What a file holds that not everybody may read. Raises ConfigError."""
     try:
         if path.stat().st_mode & stat.S_IROTH:
-            raise ConfigError([f"{path}: everybody can read this secret; write: chmod 640 {path}"])
+            raise ConfigError(
+                [f"{path}: every user of this machine can read this secret; run: chmod 640 {path}"]
+            )
         return path.read_text("utf-8")
     except UnicodeDecodeError:
         raise ConfigError(
@@ -95,5 +97,7 @@ def generated_secret(path: Path) -> list[bytes]:
             finally:
                 draft.unlink()
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror or error}; point site.state_dir elsewhere"]) from None
+        raise ConfigError(
+            [f"{path}: {error.strerror or error}; choose another folder in site.state_dir"]
+        ) from None
     return read_secrets(path)

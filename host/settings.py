@@ -55,7 +55,7 @@ def parse_ip(value: object) -> IPAddress:
         return ip_address(str(value))
     except ValueError:
         raise ValueError(
-            f"{value!s:.60} is no IP address; write one such as 203.0.113.5 or 2001:db8::5"
+            f"{value!s:.60} is not an IP address; write one such as 203.0.113.5 or 2001:db8::5"
         ) from None
 
 

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationI
 
 from host.settings import AT_START, Count, HostPort, IPNetwork, Networks, Section, as_list, parse_address
 
-AN_ORIGIN = "write an address such as https://call.example.org, with nothing behind the host"
+AN_ORIGIN = "write an address such as https://call.example.org, with nothing after the host name"
 HOST_NAME = re.compile(
     r"(?!(.*\.)?[0-9]+$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*"
 )  # browsers: 1.2 is a number
@@ -20,10 +20,10 @@ HOST_NAME = re.compile(
 ODD_IN_ORIGINS = (
     (r"[^\x00-\x7f]", "browsers send this host in ASCII; write it as xn--…"),
     (r"[\x00-\x20\x7f\\]", AN_ORIGIN),
-    (r"@", "leave user and password out; visitors would see them"),
+    (r"@", "remove user and password; visitors would see them"),
     (r"[?#]", AN_ORIGIN),
-    (r"\*", "write each address by itself; a * stands for nothing"),
-    (r"\.(:[0-9]*)?/?$", "leave out the dot behind the host"),
+    (r"\*", "a * is not allowed; write each address on its own"),
+    (r"\.(:[0-9]*)?/?$", "remove the dot after the host name"),
 )
 WIDEST_PROXIES = 7  # bits of fc00::/7: whoever trusts a wider network trusts strangers
 
@@ -186,14 +186,17 @@ class Server(Section):
     @classmethod
     def need_both(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         if path is None and info.data.get("tls_listen"):
-            raise ValueError("server.tls_listen needs it; name the PEM files in certificate and key")
+            raise ValueError(
+                "server.tls_listen needs a certificate: set server.certificate and server.key to its PEM "
+                "files"
+            )
         return path
 
     @field_validator("listen", "tls_listen")
     @classmethod
     def refuse_same_address_twice(cls, listen: tuple[HostPort, ...]) -> tuple[HostPort, ...]:
         if len(set(listen)) != len(listen):
-            raise ValueError("one address stands here twice")
+            raise ValueError("the same address is here twice; remove one of them")
         return listen
 
     @field_validator("trusted_proxies")
@@ -201,7 +204,10 @@ class Server(Section):
     def refuse_everybody(cls, networks: tuple[IPNetwork, ...]) -> tuple[IPNetwork, ...]:
         for network in networks:
             if network.prefixlen < WIDEST_PROXIES:
-                raise ValueError(f"{network}: everybody could forge an address; name the proxies alone")
+                raise ValueError(
+                    f"{network}: this network is too large, so anyone could forge a visitor's address; write "
+                    "only the addresses of your proxies"
+                )
         return networks
 
 

@@ -68,7 +68,7 @@ def test_each_missing_file_is_told() -> None:
 
 
 def test_a_private_network_names_its_networks() -> None:
-    with pytest.raises(ConfigError, match="name the networks of the callers"):
+    with pytest.raises(ConfigError, match="needs the networks of the callers"):
         parse("deploy: {tls: internal, network: private}", Path("c"))
     accepted = parse("deploy: {tls: internal, network: private, private_networks: 10.0.0.0/8}", Path("c"))
     assert [str(network) for network in accepted.deploy.private_networks] == ["10.0.0.0/8"]

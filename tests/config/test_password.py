@@ -41,7 +41,7 @@ def test_two_servers_of_one_folder_take_each_others_cookies(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "mode", "says"),
     [
-        (b"canary sesame", 0o644, "everybody can read this secret; write: chmod 640"),
+        (b"canary sesame", 0o644, "every user of this machine can read this secret; run: chmod 640"),
         (b"", 0o600, "from 8 to 200 characters"),
         (b"canary\n", 0o600, "from 8 to 200 characters"),
         (b"canary" * 40, 0o600, "from 8 to 200 characters"),

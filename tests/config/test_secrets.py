@@ -56,7 +56,11 @@ def test_while_a_secret_changes_the_file_holds_both(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "mode", "says"),
     [
-        (b"from-the-file-of-secrets", 0o644, "everybody can read this secret; write: chmod 640"),
+        (
+            b"from-the-file-of-secrets",
+            0o644,
+            "every user of this machine can read this secret; run: chmod 640",
+        ),
         (b"", 0o600, "shorter than 16 bytes"),
         (b"short\n", 0o600, "shorter than 16 bytes"),
         (b"from-the-file-of-secrets\nshort\n", 0o600, "shorter than 16 bytes"),

@@ -14,8 +14,8 @@ from config.problems import ConfigError
     ("data", "says"),
     [
         (b"\xff\xfes\x00i\x00", "this is not UTF-8; save the file as UTF-8"),
-        (b"x" * (1 << 20) + b"x", "larger than 1 MiB; is this the right file?"),
-        (b"[" * 20_000, "nested too deeply"),
+        (b"x" * (1 << 20) + b"x", "the file is larger than 1 MiB; is it the right one?"),
+        (b"[" * 20_000, "too many values inside each other"),
         (b"site: {name: \x07}", "special characters are not allowed"),
     ],
 )
@@ -27,7 +27,7 @@ def test_file_that_is_no_configuration(tmp_path: Path, data: bytes, says: str) -
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"), [("folder", "this is no file"), ("loop", "symbolic links"), ("none", "No such")]
+    ("kind", "says"), [("folder", "this is not a file"), ("loop", "symbolic links"), ("none", "No such")]
 )
 def test_path_that_is_no_file(tmp_path: Path, kind: str, says: str) -> None:
     path = tmp_path / "config.yaml"
@@ -52,5 +52,5 @@ def test_a_leading_zero_is_no_base() -> None:
 
 @pytest.mark.parametrize("value", ["!!bool maybe", "!!float x", "!!timestamp x", "!!binary ä"])
 def test_a_tag_that_lies(value: str) -> None:
-    with pytest.raises(ConfigError, match=r"^c: a value is not what its tag says|^c:1:"):
+    with pytest.raises(ConfigError, match=r"^c: a value does not fit its tag|^c:1:"):
         parse(f"site: {{name: {value}}}", Path("c"))

@@ -54,8 +54,8 @@ class Turn(Section):
     listen: Listeners = Field(
         ("0.0.0.0:3478", "[::]:3478"),  # type: ignore[arg-type]  # as above
         min_length=1,
-        description="Addresses that the relay listens at: udp://ADDRESS:PORT, tcp://ADDRESS:PORT or "
-        "tls://ADDRESS:PORT. ADDRESS:PORT alone means UDP and TCP.",
+        description="Addresses that the relay listens at. ADDRESS:PORT means both UDP and TCP. To choose "
+        "one, put udp://, tcp:// or tls:// in front.",
         json_schema_extra=AT_START,
     )
     certificate: Path | None = Field(
@@ -221,38 +221,45 @@ class Turn(Section):
         for address in listen:
             if ports and ports.low <= address.port <= ports.high:
                 raise ValueError(
-                    f"port {address.port} lies within turn.relay_ports ({ports.low}-{ports.high})"
+                    f"port {address.port} is inside turn.relay_ports ({ports.low}-{ports.high}); choose "
+                    "another port or range"
                 )
         if len(set(listen)) != len(listen):
-            raise ValueError("one address stands here twice")
+            raise ValueError("the same address is here twice; remove one of them")
         return listen
 
     @field_validator("certificate")
     @classmethod
     def need_a_certificate(cls, certificate: Path | None, info: ValidationInfo) -> Path | None:
         if certificate is None and any(here.transport == "tls" for here in info.data.get("listen", ())):
-            raise ValueError("tls:// in turn.listen needs one; name the PEM files in certificate and key")
+            raise ValueError(
+                "tls:// in turn.listen needs a certificate: set turn.certificate and turn.key to its PEM "
+                "files"
+            )
         return certificate
 
     @field_validator("key")
     @classmethod
     def need_both(cls, key: Path | None, info: ValidationInfo) -> Path | None:
         if (key is None) != (info.data.get("certificate", key) is None):
-            raise ValueError("certificate and key belong together; name both or none")
+            raise ValueError("certificate and key belong together: write both or none")
         return key
 
     @field_validator("detect_tls")
     @classmethod
     def need_something_to_show(cls, detect: bool, info: ValidationInfo) -> bool:
         if detect and info.data.get("certificate", True) is None:
-            raise ValueError("TLS needs a certificate; name the PEM files in certificate and key")
+            raise ValueError("TLS needs a certificate: set turn.certificate and turn.key to its PEM files")
         return detect
 
     @field_validator("proxies")
     @classmethod
     def refuse_everybody(cls, proxies: tuple[IPNetwork, ...]) -> tuple[IPNetwork, ...]:
         if any(network.prefixlen == 0 for network in proxies):
-            raise ValueError("everybody could name any client then; write the addresses of the proxies")
+            raise ValueError(
+                "this network is the whole Internet, so anyone could pretend to be a proxy; write only the "
+                "addresses of yours"
+            )
         return proxies
 
     @field_validator("external_ip")
@@ -262,7 +269,8 @@ class Turn(Section):
         locals_ = [(pair.public and pair.public.version, pair.local) for pair in pairs]
         if len(set(locals_)) != len(locals_):
             raise ValueError(
-                "two public addresses stand for one local; write PUBLIC/LOCAL with one local each"
+                "two public addresses have the same local address; write PUBLIC/LOCAL with another local "
+                "address for each"
             )
         return pairs
 
@@ -278,7 +286,7 @@ class Turn(Section):
     def refuse_two_secrets(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         secret: SecretStr | None = info.data.get("secret")
         if path is not None and secret is not None and secret.get_secret_value():
-            raise ValueError("not together with turn.secret: only one of them would be used; leave one out")
+            raise ValueError("turn.secret is set, too; remove one of the two")
         return path
 
     @field_validator("allow_loopback_peers")
@@ -286,7 +294,10 @@ class Turn(Section):
     def refuse_loopback_in_public(cls, allowed: bool, info: ValidationInfo) -> bool:
         for key in ("external_ip", "listen", "relay_addresses") if allowed else ():
             if any(map(is_public, info.data.get(key, ()))):
-                raise ValueError(f"not together with a public turn.{key}: strangers would reach this machine")
+                raise ValueError(
+                    f"not allowed with a public turn.{key}: strangers could reach the local ports of this "
+                    "machine"
+                )
         return allowed
 
     @field_validator("users")

@@ -45,7 +45,9 @@ def parse_listen(value: object) -> tuple[Address, ...]:
     """An entry without a scheme stands for UDP and TCP."""
     scheme, mark, rest = str(value).rpartition("://")
     if mark and scheme not in SCHEMES:
-        raise ValueError(f"{scheme}:// is unknown; write udp://ADDRESS:PORT, tcp:// or tls://")
+        raise ValueError(
+            f"{scheme}:// is unknown; write udp://ADDRESS:PORT, tcp://ADDRESS:PORT or tls://ADDRESS:PORT"
+        )
     host, port = split_port(rest, f"{scheme or 'udp'}://ADDRESS:PORT")
     ip = str(parse_ip(host))
     return tuple(Address.of(ip, port, transport) for transport in SCHEMES[scheme])
@@ -61,7 +63,7 @@ def parse_external(value: object) -> External:
     public, slash, local = str(value).partition("/")
     pair = External(parse_ip(public), parse_ip(local) if slash else None)
     if pair.public and pair.local and pair.public.version != pair.local.version:
-        raise ValueError("the two addresses are of different families; NAT translates within one")
+        raise ValueError("one address is IPv4 and the other is IPv6; both must be of one kind")
     return pair
 
 
@@ -90,7 +92,7 @@ def parse_host(value: object) -> str:
 def parse_more_host(value: object) -> str:
     """The same of a further relay, which has a name."""
     if not value:
-        raise ValueError("an empty name leads nowhere; leave this line out")
+        raise ValueError("the name is empty; remove this line")
     return parse_host(value)
 
 
@@ -100,7 +102,7 @@ def parse_ports(value: object) -> Ports:
         raise ValueError("write LOW-HIGH, such as 49152-65535")
     ports = Ports(int(low), int(high))
     if not 1024 <= ports.low <= ports.high <= 65535:
-        raise ValueError("the range must lie within 1024-65535 and begin with the lower port")
+        raise ValueError("the range must be within 1024-65535, the lower port first")
     return ports
 
 
@@ -134,7 +136,7 @@ def check_characters(text: str, what: str) -> None:
     try:
         prepare(text)
     except ValueError as wrong:
-        raise ValueError(f"{what} holds {wrong}; plain letters and digits are safe") from None
+        raise ValueError(f"{what} contains {wrong}; plain letters and digits always work") from None
 
 
 def check_secret(secret: str) -> None:
@@ -144,4 +146,6 @@ def check_secret(secret: str) -> None:
             f"the secret is shorter than {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32"
         )
     if secret.lower().startswith(PLACEHOLDERS):
-        raise ValueError("the secret is a placeholder; make one with: openssl rand -hex 32")
+        raise ValueError(
+            "the secret looks like an example from a manual; make one with: openssl rand -hex 32"
+        )

@@ -25,7 +25,8 @@ class RelayLimits(Section):
         "share one address.",
     )
     allocations: Count = Field(
-        DEFAULTS.allocations, description="Allocations of all users together. This limits the memory of the relay."
+        DEFAULTS.allocations,
+        description="Allocations of all users together. This limits the memory of the relay.",
     )
     packets_per_second: Count = Field(
         DEFAULTS.packets_per_second,
@@ -58,8 +59,7 @@ class RelayLimits(Section):
         description="Peer addresses that one allocation may send to. This limits memory and slows down "
         "scans.",
     )
-    channels: Count = Field(
-        DEFAULTS.channels, description="Channels of one allocation. This limits memory.")
+    channels: Count = Field(DEFAULTS.channels, description="Channels of one allocation. This limits memory.")
     connections: Count = Field(
         DEFAULTS.connections,
         description="TCP and TLS connections of all clients together. This limits memory and open files.",

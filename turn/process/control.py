@@ -87,7 +87,7 @@ class Control:
 
     async def leave_listeners(self) -> None:
         """Strangers are the newer version's from now on."""
-        await self.workers.stop_listening()
+        await self.workers.leave_listeners()
         self.has_left.set()
 
     async def reload(self) -> list[str]:

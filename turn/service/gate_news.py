@@ -80,13 +80,13 @@ class GateNews:
             file.writelines(encode(one) + b"\n" for one in proved)
         draft.rename(self.file)
 
-    def load(self, wall: float) -> Iterator[News]:
+    def read_files(self, wall: float) -> Iterator[News]:
         """What others have written, of late; what is too old goes, and what was left half written."""
         for place in self.folder.glob(f"{DRAFT}.*"):
             remove_stale(place, wall)
         for place in self.folder.glob(f"{FILE}.*"):
             if place != self.file:
-                yield from load_file(place, wall)
+                yield from read_file(place, wall)
 
     def close(self) -> None:
         self.sock.close()
@@ -99,7 +99,7 @@ def remove_stale(draft: Path, wall: float) -> None:
             draft.unlink()
 
 
-def load_file(place: Path, wall: float) -> Iterator[News]:
+def read_file(place: Path, wall: float) -> Iterator[News]:
     """One file: nothing of what cannot be read, and no more once it is too old."""
     with suppress(OSError, ValueError, TypeError):
         lines = place.read_bytes().splitlines()

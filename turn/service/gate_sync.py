@@ -37,14 +37,14 @@ class GateSync:
     async def run(self) -> None:
         """Until cancelled."""
         loop = asyncio.get_running_loop()
-        loop.add_reader(self.news.sock, self.on_readable)
+        loop.add_reader(self.news.sock, self.receive_news)
         try:
             while True:
-                self.load()
+                self.load_files()
                 await self.save_when_due()
         finally:
             loop.remove_reader(self.news.sock)
-            self.load()  # so that nothing stays that is too old for whoever comes next
+            self.load_files()  # so that nothing stays that is too old for whoever comes next
             self.save()
             self.news.close()
 
@@ -60,11 +60,11 @@ class GateSync:
         self.changed.set()
         self.news.broadcast(news)
 
-    def on_readable(self) -> None:
+    def receive_news(self) -> None:
         self.learn(self.news.received())
 
-    def load(self) -> None:
-        self.learn(self.news.load(time.time()))
+    def load_files(self) -> None:
+        self.learn(self.news.read_files(time.time()))
 
     def learn(self, told: Iterable[News]) -> None:
         now = time.monotonic()

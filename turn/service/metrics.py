@@ -88,7 +88,7 @@ class Measured(Protocol):
     mishaps: int
     draining: bool
 
-    def refused_connections(self) -> Mapping[str, int]: ...
+    def connections_refused(self) -> Mapping[str, int]: ...
 
 
 class MetricsPage(Collector):
@@ -125,7 +125,7 @@ class RelayMetrics(MetricsPage):
         yield punted_metric(service.punted)
         yield from count_metrics(service.relay.counts)
         yield gate_metric(service.relay.gate_counts)
-        yield refused_metric(service.refused_connections())
+        yield refused_metric(service.connections_refused())
         yield CounterMetricFamily(
             "calln_relay_mishaps", "Packets that met a mistake of ours.", value=service.mishaps
         )

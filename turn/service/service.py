@@ -122,7 +122,7 @@ class Service:
         self.totals.add_ended(flow)
         self.engine.unlink(flow)
 
-    def apply_streams(self, turn: Turn) -> None:
+    def reload_streams(self, turn: Turn) -> None:
         """Let who connects from now on find the certificate and the limits as they are now. Raises
         Unavailable."""
         try:
@@ -130,7 +130,7 @@ class Service:
         except BadCertificate as problem:
             raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
 
-    def refused_connections(self) -> Mapping[str, int]:
+    def connections_refused(self) -> Mapping[str, int]:
         """Connections that were not let in, by the limit that they met."""
         return self.engine.refused_connections()
 

@@ -199,7 +199,7 @@ class WorkerPool:
             self.sharing = False
             await self.call_all("share_no_more")
 
-    async def stop_listening(self) -> None:
+    async def leave_listeners(self) -> None:
         """Who dies from now on has no successor: there is nothing left to meet strangers with."""
         self.has_left = True
         await self.call_all("leave")

@@ -66,7 +66,7 @@ class Workers(Protocol):
     async def stop_sharing(self) -> None:
         """We are alone again."""
 
-    async def stop_listening(self) -> None:
+    async def leave_listeners(self) -> None:
         """Be at the listeners no longer; sessions go on."""
 
     def free_dead_ports(self) -> None:
@@ -127,7 +127,7 @@ class SingleProcess:
         return len(before) - len(self.living())
 
     async def apply_streams(self, turn: Turn) -> None:
-        self.service.apply_streams(turn)
+        self.service.reload_streams(turn)
 
     async def apply_config(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
         told = relay_settings(turn, secrets, self.listeners, own)
@@ -143,7 +143,7 @@ class SingleProcess:
     async def stop_sharing(self) -> None:
         await self.service.stop_sharing()
 
-    async def stop_listening(self) -> None:
+    async def leave_listeners(self) -> None:
         self.service.stop_listening()
 
     def free_dead_ports(self) -> None:

@@ -72,8 +72,8 @@ class Worker:
             "adopt": crew.apply_config,
             "drain": crew.drain,
             "share": crew.start_sharing,
-            "share_no_more": self.stop_sharing,
-            "leave": crew.stop_listening,
+            "share_no_more": self.share_for_good,
+            "leave": crew.leave_listeners,
             "figures": self.figures,
         }
         self.single.set_result(crew)
@@ -85,7 +85,7 @@ class Worker:
         except Unavailable as problem:
             raise CallFailed(str(problem)) from None
 
-    async def stop_sharing(self) -> None:
+    async def share_for_good(self) -> None:
         """Who is kept stays so."""
         (await self.single).service.sharing = False
 

@@ -71,9 +71,9 @@ def test_what_is_not_understood_is_left(tmp_path: Path, said: bytes) -> None:
         other.sendto(said, str(herald.path))
     (tmp_path / "proved.other").write_bytes(b"1000.0\n" + said)
     herald.broadcast([])
-    assert list(herald.received()) == list(herald.load(1000.0)) == []
+    assert list(herald.received()) == list(herald.read_files(1000.0)) == []
     (tmp_path / "proved.other").write_bytes(said)
-    assert list(herald.load(1000.0)) == []
+    assert list(herald.read_files(1000.0)) == []
     herald.close()
 
 
@@ -83,8 +83,8 @@ def test_a_file_is_read_for_a_minute(tmp_path: Path, age: float, valid: bool) ->
     one.save(PROVEN, 5000.0)
     assert one.file.stat().st_mode & 0o777 == 0o600
     one.close()
-    assert list(one.load(5000.0 + age)) == []
-    assert list(other.load(5000.0 + age)) == (PROVEN if valid else [])
+    assert list(one.read_files(5000.0 + age)) == []
+    assert list(other.read_files(5000.0 + age)) == (PROVEN if valid else [])
     assert one.file.exists() is valid
     other.close()
 
@@ -103,6 +103,6 @@ def test_where_nothing_is_proved_no_file_is_left(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_half_written_goes(tmp_path: Path, age: float, stays: bool) -> None:
     one, draft = GateNews(tmp_path), tmp_path / "draft.other"
     draft.touch()
-    assert list(one.load(draft.stat().st_mtime + age)) == []
+    assert list(one.read_files(draft.stat().st_mtime + age)) == []
     assert draft.exists() is stays
     one.close()

@@ -102,7 +102,7 @@ async def test_drops_refusals_and_limits_are_counted_by_reason() -> None:
 
 async def test_connections_that_were_not_let_in_are_counted_by_limit() -> None:
     async with Running(transport="tcp", limits={"connections_per_address": 2}) as world:
-        world.service.apply_streams(turn(limits={"connections_per_address": 2}))
+        world.service.reload_streams(turn(limits={"connections_per_address": 2}))
         metrics = RelayMetrics(world.service, world.engine.name)
         for _ in range(2):
             await world.connect()

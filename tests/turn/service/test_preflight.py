@@ -35,8 +35,8 @@ def test_a_certificate_that_cannot_be_used_is_no_start_and_no_reload() -> None:
     assert isinstance(engine, Portable)
     running = Service(Relay(relay_settings(turn(**keys, key=good.key), [SECRET], [there], LOOPBACK)), engine)
     with pytest.raises(Unavailable, match="belongs to another certificate"):
-        running.apply_streams(turn(**keys, key=other.key))
-    running.apply_streams(turn(**keys, key=good.key))
+        running.reload_streams(turn(**keys, key=other.key))
+    running.reload_streams(turn(**keys, key=good.key))
     engine.close_all()
 
 

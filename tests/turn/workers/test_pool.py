@@ -264,7 +264,7 @@ async def test_who_dies_as_the_relay_leaves_has_no_successor(tmp_path: Path) -> 
         async with asyncio.timeout(PATIENCE):
             while first.is_serving:
                 await asyncio.sleep(0.01)
-        await world.team.stop_listening()
+        await world.team.leave_listeners()
         await asyncio.sleep(teams.PAUSE + 0.3)
         assert pid_of(first) == dead
         assert not world.task.done()

@@ -56,7 +56,7 @@ async def test_who_leaves_hears_its_own_clients_only() -> None:
         )
         await caller.allocate()
         await crew.start_sharing()
-        await crew.stop_listening()
+        await crew.leave_listeners()
         with suppress(OSError):
             stranger.send(b"\0\1\0\0\x21\x12\xa4\x42transaction!", world.listener)
         assert await ended(caller) is stun.Class.RESPONSE

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from config.file import Config, load
 from config.problems import ConfigError
-from turn.config.section import Turn
 from turn.config.values import check_secret
+from turn.service.from_config import RelayConfig
 
 SECRET_VARIABLE = "CALLN_TURN_SECRET"  # noqa: S105  # the name of a variable, no secret
 
 
-def relay_config(path: Path | None) -> tuple[Turn, list[bytes]]:
-    """What a relay is told, at its start and again at each reload. Raises ConfigError."""
+def relay_config(path: Path | None) -> RelayConfig:
+    """For the relay's start and each reload. Raises ConfigError."""
     config = load(path)
-    return config.turn, turn_secrets(config)
+    return RelayConfig(config.turn, turn_secrets(config))
 
 
 def turn_secret(config: Config) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import resource
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 Option = tuple[int, int, int]  # level, name and value, as for setsockopt(2)
 
@@ -32,3 +34,12 @@ def bind_tcp(host: str, port: int, key: str, options: Iterable[Option] = ()) -> 
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise Unavailable(f"{address}: {error.strerror}; write another address in {key}") from None
     return bound
+
+
+@contextmanager
+def in_state_dir(path: Path) -> Iterator[None]:
+    """Turns an OSError about this path into what an operator can do. Raises Unavailable."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror or error}; point site.state_dir elsewhere") from None

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from host.startup import Unavailable
+from host.startup import in_state_dir
 
 RELAY = "turn.sock"  # in site.state_dir: the server of this machine hands TURN clients to the relay here
 OWNER_ONLY, GROUP_TOO = 0o600, 0o660
@@ -24,7 +23,7 @@ class VersionedSocket:
         self.path = path
         self.own_path = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        with explained(path):
+        with in_state_dir(path):
             try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 remove_dead(path)
@@ -43,7 +42,7 @@ class VersionedSocket:
 
     def publish(self) -> None:
         """Take the known name from an older version or a dead one. Raises Unavailable."""
-        with explained(self.path):
+        with in_state_dir(self.path):
             hardlink(self.own_path, self.path)
 
     def withdraw(self) -> None:
@@ -56,15 +55,6 @@ class VersionedSocket:
                 self.path.unlink()
                 for other in living(self.path)[:1]:
                     hardlink(other, self.path)
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Raises Unavailable for an OSError."""
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror or error}; point site.state_dir elsewhere") from None
 
 
 def hardlink(own_path: Path, path: Path) -> None:

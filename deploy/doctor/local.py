@@ -27,7 +27,7 @@ from turn.flows import Address
 from turn.service import from_config
 from turn.service.from_config import nat_pair
 from turn.service.preflight import WHAT_TO_DO
-from turn.service.public_address import FAR, ask_servers, local_address, source_towards
+from turn.service.public_address import FAR_AWAY, ask_servers, local_address, source_towards
 
 Options = argparse.Namespace
 
@@ -208,7 +208,7 @@ def check_calls(patient: LocalMachine) -> Iterator[Finding]:
 
 def is_reachable(listener: Address) -> bool:
     """Not where every IPv6 address is meant and the machine has none but its loopback."""
-    return any(listener.ip) or len(listener.ip) == 4 or source_towards(FAR[len(listener.ip)]) is not None
+    return any(listener.ip) or len(listener.ip) == 4 or source_towards(FAR_AWAY[len(listener.ip)]) is not None
 
 
 def is_trusted_proxy(listener: Address, turn: Turn) -> bool:

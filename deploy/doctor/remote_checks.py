@@ -17,7 +17,7 @@ from deploy.remote.hosts import Target
 from deploy.remote.render import HTTP, HTTPS, TURN, TURNS
 from turn.credentials import MintedCredential
 from turn.flows import Address, Transport
-from turn.service.public_address import FAR, source_towards
+from turn.service.public_address import FAR_AWAY, source_towards
 
 TIMEOUT = 5.0
 
@@ -62,7 +62,11 @@ def resolve(name: str) -> list[str]:
 def is_routable(address: str) -> bool:
     """Whether this side has a way to addresses of that family."""
     packed = ip_address(address).packed
-    return len(packed) == 4 or ip_address(packed).is_loopback or source_towards(FAR[len(packed)]) is not None
+    return (
+        len(packed) == 4
+        or ip_address(packed).is_loopback
+        or source_towards(FAR_AWAY[len(packed)]) is not None
+    )
 
 
 def check_name(patient: RemoteMachine) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from aioice.turn import TurnTransport, create_turn_endpoint
 
 from turn.credentials import MintedCredential
 from turn.flows import Address
-from turn.service.public_address import FAR, source_towards
+from turn.service.public_address import FAR_AWAY, source_towards
 
 TIMEOUT = 8.0  # seconds for all of it; on one machine it takes a tenth of one
 AGAIN_SECONDS = 0.2
@@ -75,7 +75,7 @@ def client_address(listener: Address) -> tuple[str, int]:
     """Where a client on this machine finds a listener: a wildcard by the address that others see too."""
     if any(listener.ip):
         return listener.host, listener.port
-    source = source_towards(FAR[len(listener.ip)])
+    source = source_towards(FAR_AWAY[len(listener.ip)])
     host = listener._replace(ip=source).host if source else LOOPBACK[len(listener.ip)]
     return host, listener.port
 

@@ -17,6 +17,7 @@ from tests.turn.engines.certificates import certificate
 from tests.turn.process.test_run import elsewhere
 from tests.turn.service.test_service import turn
 from turn.process import run
+from turn.service.from_config import RelayConfig
 
 SAID = "the certificate has expired: clients refuse TLS; calln doctor says what to do"
 DAYS = [  # the first and the last one, counted from today; what is said
@@ -103,9 +104,9 @@ async def test_a_relay_that_could_show_it_to_nobody_does_not_start(
     tmp_path: Path, make: Callable[[Path], Certificate], words: str, workers: int
 ) -> None:
     made = make(tmp_path)
-    told = turn(certificate=made.chain, key=made.key, workers=workers)
+    config = RelayConfig(turn(certificate=made.chain, key=made.key, workers=workers), [])
     with pytest.raises(Unavailable, match=rf"^turn\.certificate, turn\.key: {made.chain}.*{words}"):
-        await run.serve(lambda: (told, []), (told, []), tmp_path)
+        await run.serve(lambda: config, config, tmp_path)
 
 
 async def test_it_is_said_at_the_start_and_at_each_reload(tmp_path: Path) -> None:

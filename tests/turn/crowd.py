@@ -18,6 +18,7 @@ from tests.turn.service.test_service import SECRET, Caller, turn
 from turn.engines.loop.sockets import open_listener
 from turn.flows import Address, Transport
 from turn.process.run import worker_pool
+from turn.service.from_config import RelayConfig
 from turn.service.own_addresses import own_addresses
 from turn.workers.pool import WorkerPool
 from turn.workers.worker_process import WorkerProcess
@@ -53,7 +54,7 @@ class Crowd:
         self.streams: list[StreamEnd] = []
 
     async def start(self) -> None:
-        team = worker_pool((self.turn, [SECRET]), own_addresses(), self.folder, open_listener)
+        team = worker_pool(RelayConfig(self.turn, [SECRET]), own_addresses(), self.folder, open_listener)
         assert isinstance(team, WorkerPool)
         self.team, ready = team, asyncio.Event()
         self.task = asyncio.create_task(team.run(ready))

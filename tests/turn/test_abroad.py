@@ -29,7 +29,7 @@ from turn.core.relay import Relay
 from turn.engines import Failure
 from turn.engines.portable.engine import Portable
 from turn.flows import Address, Flow, Packet
-from turn.service.from_config import relay_settings
+from turn.service.from_config import RelayConfig, relay_settings
 from turn.service.service import Service
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
@@ -89,7 +89,7 @@ class Abroad(World):
             }
         )
         own = frozenset((Address.of(HERE, 0).ip, b"\x7f\0\0\1"))
-        relay = Relay(relay_settings(told, [SECRET], [self.listener], own))
+        relay = Relay(relay_settings(RelayConfig(told, [SECRET]), [self.listener], own))
         self.service = Service(relay, self.engine)
 
     def receive(self, packet: Packet) -> None:

@@ -1,6 +1,7 @@
-"""The operator's door: HTTP with JSON through a Unix socket, and figures alone over TCP where that is wished.
+"""What an operator asks a running relay: HTTP with JSON over a Unix socket, and figures alone over TCP if
+turn.metrics_listen says so.
 
-HTTP, because figures are fetched by HTTP anyway: so one way to ask, and one to answer, serve both.
+It is HTTP because monitoring fetches figures by HTTP anyway: so there is one way to ask and to answer.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from turn.process.control import Control
 from turn.process.operator_socket import OperatorSocket
 from turn.process.upgrade import SHARED
 
-MAX_BODY = 4_096  # a wish is a name; bounds what a mistaken program can make us keep
-MAX_CONNECTIONS = 32  # at each door: bounds descriptors
-LAST_SECONDS = 2  # for answers under way, when everything has ended
+MAX_BODY = 4_096  # bytes; a request holds one name: bounds what a faulty program makes us keep
+MAX_CONNECTIONS = 32  # at each socket: bounds descriptors
+LAST_SECONDS = 2  # for answers under way at the end
 
 
 class OperatorApi:
-    """An operator's questions, and the running relay's answers. Addresses are for the operator's terminal."""
+    """The answers to an operator. They hold addresses, for the operator's terminal only."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -43,10 +44,10 @@ class OperatorApi:
 
     async def readyz(self, request: Request) -> Response:
         """Ready for new clients; 503 while draining, and while no worker serves or one hangs."""
-        crew = self.control.workers
-        if crew.draining:
+        workers = self.control.workers
+        if workers.draining:
             return PlainTextResponse("draining\n", 503)
-        return PlainTextResponse("ready\n") if crew.is_healthy() else PlainTextResponse("not ready\n", 503)
+        return PlainTextResponse("ready\n") if workers.is_healthy() else PlainTextResponse("not ready\n", 503)
 
     async def sessions(self, request: Request) -> Response:
         return JSONResponse({"sessions": await self.control.workers.sessions()})
@@ -55,10 +56,10 @@ class OperatorApi:
         return JSONResponse({"figures": (await self.control.workers.metrics()).figures()})
 
     async def kill(self, request: Request) -> Response:
-        wish = await read_selection(request)
-        if wish is None:
+        selection = await read_selection(request)
+        if selection is None:
             return error_answer(400, "either an id or a user belongs here")
-        ended = await self.control.workers.kill(user=wish.get("user"), name=wish.get("id"))
+        ended = await self.control.workers.kill(user=selection.get("user"), name=selection.get("id"))
         if not ended:
             return error_answer(404, "there is no such session; calln relay sessions lists them")
         return JSONResponse({"ended": ended})
@@ -75,14 +76,14 @@ class OperatorApi:
 
 
 class NewerVersions:
-    """Newer versions, and what becomes of our place when one is gone."""
+    """Requests of newer versions, which take over our listeners and the name of our operator socket."""
 
     def __init__(self, control: Control, operator_socket: OperatorSocket) -> None:
         self.control = control
         self.operator_socket = operator_socket
 
     async def share(self, request: Request) -> LastingAnswer:
-        """A newer version is about to listen where we do; as long as it holds the connection, it is there."""
+        """A newer version is about to listen where we do. It is there as long as it holds this connection."""
         return LastingAnswer(self.newer_version(), self.control.has_left)
 
     @contextlib.asynccontextmanager
@@ -94,7 +95,7 @@ class NewerVersions:
 
 
 class LastingAnswer:
-    """An answer that is given when something has begun, and goes on until it is over, or the asker gone."""
+    """An answer that begins inside `what`, and goes on until `over` or until the client is gone."""
 
     def __init__(self, what: contextlib.AbstractAsyncContextManager[None], over: asyncio.Event) -> None:
         self.what = what
@@ -115,7 +116,6 @@ async def until_disconnected(receive: Receive) -> None:
 
 
 async def wait_for_first(*waiting: Coroutine[Any, Any, object]) -> None:
-    """Wait for one of them."""
     tasks = [asyncio.create_task(one) for one in waiting]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -125,19 +125,19 @@ async def wait_for_first(*waiting: Coroutine[Any, Any, object]) -> None:
 
 
 async def read_selection(request: Request) -> dict[str, str] | None:
-    """One of id and user, with a text; None for anything else."""
+    """Either an id or a user, as text; None for anything else."""
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > MAX_BODY:
             return None
     try:
-        wish = json.loads(body)
+        selection = json.loads(body)
     except ValueError:
         return None
-    if not isinstance(wish, dict) or list(wish) not in (["id"], ["user"]):
+    if not isinstance(selection, dict) or list(selection) not in (["id"], ["user"]):
         return None
-    return wish if all(isinstance(value, str) for value in wish.values()) else None
+    return selection if all(isinstance(value, str) for value in selection.values()) else None
 
 
 def error_answer(status: int, message: str) -> Response:
@@ -145,26 +145,26 @@ def error_answer(status: int, message: str) -> Response:
 
 
 def operator_app(control: Control, operator_socket: OperatorSocket) -> ASGIApp:
-    """For the Unix socket, which only the operator's account can open."""
-    admin, heirs = OperatorApi(control), NewerVersions(control, operator_socket)
-    acts = {"/kill": admin.kill, "/drain": admin.drain, "/reload": admin.reload, "/share": heirs.share}
-    shows = {"/sessions": admin.sessions, "/stats": admin.stats}
+    """Everything: for the Unix socket, which only the operator's account can open."""
+    api, newer = OperatorApi(control), NewerVersions(control, operator_socket)
+    posts = {"/kill": api.kill, "/drain": api.drain, "/reload": api.reload, "/share": newer.share}
+    gets = {"/sessions": api.sessions, "/stats": api.stats}
     return Starlette(
         routes=[
-            *(Route(path, act, methods=["POST"]) for path, act in acts.items()),
-            *(Route(path, show) for path, show in shows.items()),
-            *metrics_routes(admin),
+            *(Route(path, answer, methods=["POST"]) for path, answer in posts.items()),
+            *(Route(path, answer) for path, answer in gets.items()),
+            *metrics_routes(api),
         ]
     )
 
 
 def metrics_app(control: Control) -> ASGIApp:
-    """For turn.metrics_listen."""
+    """Figures alone: for turn.metrics_listen."""
     return Starlette(routes=metrics_routes(OperatorApi(control)))
 
 
-def metrics_routes(admin: OperatorApi) -> list[Route]:
-    return [Route("/metrics", admin.metrics), Route("/readyz", admin.readyz)]
+def metrics_routes(api: OperatorApi) -> list[Route]:
+    return [Route("/metrics", api.metrics), Route("/readyz", api.readyz)]
 
 
 def operator_server(app: ASGIApp) -> HttpServer:
@@ -179,28 +179,29 @@ def operator_server(app: ASGIApp) -> HttpServer:
 
 @contextlib.asynccontextmanager
 async def operator_serving(control: Control, state_dir: Path, *, beside: bool = False) -> AsyncIterator[None]:
-    """The doors are open within, that of figures until we leave it to a newer version. `beside` an older one
-    they are where it has its own. Raises Unavailable."""
+    """Within, operators are answered: over the Unix socket, and over TCP until a newer version takes over.
+    `beside`: an older version listens at the same address. Raises Unavailable."""
     at = control.turn.metrics_listen
     with contextlib.ExitStack() as sockets:
         operator_socket = sockets.enter_context(OperatorSocket(state_dir))
-        doors = [(operator_server(operator_app(control, operator_socket)), operator_socket.sock)]
+        served = [(operator_server(operator_app(control, operator_socket)), operator_socket.sock)]
         if at is not None:
-            figures = operator_server(metrics_app(control))
-            doors.append((figures, sockets.enter_context(listen_for_metrics(at, beside=beside))))
-        tasks = [asyncio.create_task(server.serve([sock])) for server, sock in doors]
-        tasks.append(asyncio.create_task(close_after([server for server, _ in doors[1:]], control.has_left)))
+            metrics = operator_server(metrics_app(control))
+            served.append((metrics, sockets.enter_context(listen_for_metrics(at, beside=beside))))
+        servers = [server for server, _ in served]
+        tasks = [asyncio.create_task(server.serve([sock])) for server, sock in served]
+        tasks.append(asyncio.create_task(close_after(control.has_left, servers[1:])))
         try:
-            await until_started([server for server, _ in doors])
+            await until_started(servers)
             operator_socket.publish()
             yield
         finally:
             control.has_left.set()
-            await close_all([server for server, _ in doors], tasks)
+            await close_all(servers, tasks)
 
 
-async def close_after(servers: Sequence[HttpServer], left: asyncio.Event) -> None:
-    await left.wait()
+async def close_after(event: asyncio.Event, servers: Sequence[HttpServer]) -> None:
+    await event.wait()
     for server in servers:
         server.should_exit = True
 

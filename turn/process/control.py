@@ -1,12 +1,11 @@
-"""What an operator may do to a running relay: look, end somebody's sessions, drain it, have it read its
-configuration anew."""
+"""What operators, signals and other versions do to a running relay: drain it, reload it, share with it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -15,6 +14,7 @@ from host.settings import waiting
 from host.shutdown import Shutdown
 from host.startup import Unavailable
 from turn.config.section import Turn
+from turn.service.from_config import RelayConfig
 from turn.service.own_addresses import own_addresses
 from turn.service.preflight import check_certificate, check_loopback_peers, check_relay_addresses
 from turn.service.public_address import NoAnswer, with_public_addresses
@@ -22,37 +22,39 @@ from turn.workers.single import Workers
 
 log = logging.getLogger("calln.relay")
 
-Told = tuple[Turn, Sequence[bytes]]  # the relay's section of the file, and the secrets
-
 POLL_SECONDS = 0.2  # how soon the end of the last allocation is noticed while draining
-LAST_COMERS_SECONDS = 2.0  # for who was at a door that we leave, and has not got an allocation yet
-LOOK_SECONDS = 5.0  # between two looks at this machine
+LAST_COMERS_SECONDS = 2.0  # for clients that came before we left the listeners and have no allocation yet
+LOOK_SECONDS = 5.0  # between two looks at this machine's addresses
 
 
 class Control:
-    """`read` reads the configuration anew, and raises ValueError with a line for each problem."""
+    """`read` reads the configuration again, and raises ValueError with a line for each problem."""
 
-    def __init__(self, crew: Workers, read: Callable[[], Told], told: Told) -> None:
-        self.workers = crew
+    def __init__(self, workers: Workers, read: Callable[[], RelayConfig], config: RelayConfig) -> None:
+        self.workers = workers
         self.read = read
-        self.turn, self.secrets = told
-        self.started_with = self.turn
-        self.own = own_addresses()
+        self.config = config
+        self.started_with = config.turn
+        self.own_addresses = own_addresses()
         self.shutdown = Shutdown()
-        self.one_at_a_time = asyncio.Lock()  # of reloads: what was read last is what holds
+        self.one_at_a_time = asyncio.Lock()  # of reloads: the last one read is the one in force
         self.reloading: asyncio.Task[None] | None = None
         self.one_shares = asyncio.Lock()
         self.sharers = self.newer = 0
-        self.older = False  # whether older versions are at our listeners
+        self.older = False  # whether older versions listen at our listeners
         self.has_left = asyncio.Event()  # our listeners, to a newer version
 
+    @property
+    def turn(self) -> Turn:
+        return self.config.turn
+
     def drain(self) -> None:
-        """Take nobody new, and end when the last allocation has ended; like a first SIGTERM."""
+        """Take nobody new, and end after the last allocation; like the first SIGTERM."""
         self.shutdown.requested.set()
 
     @asynccontextmanager
     async def sharing(self) -> AsyncIterator[None]:
-        """Another version is at our listeners too, within, or soon."""
+        """Within, another version listens at our listeners too, or soon will."""
         async with self.one_shares:
             self.sharers += 1
             if self.sharers == 1:
@@ -65,17 +67,17 @@ class Control:
                 if not self.sharers and not self.has_left.is_set():
                     await self.workers.stop_sharing()
 
-    async def share_with_older(self, left: Coroutine[Any, Any, None]) -> None:
-        """With older versions, while they are at our listeners."""
+    async def share_with_older(self, older_left: Coroutine[Any, Any, None]) -> None:
+        """Until the older versions have left our listeners."""
         async with self.sharing():
             self.older = True
-            await left
+            await older_left
             self.older = False
         self.workers.free_dead_ports()
 
     @asynccontextmanager
     async def with_newer(self) -> AsyncIterator[None]:
-        """A newer version is here, within: when we are to end, what is new is its own."""
+        """Within, a newer version is there: if we are to end, it takes the new clients."""
         async with self.sharing():
             self.newer += 1
             try:
@@ -86,13 +88,13 @@ class Control:
                 self.newer -= 1
 
     async def leave_listeners(self) -> None:
-        """Strangers are the newer version's from now on."""
+        """From now on new clients go to the other version."""
         await self.workers.leave_listeners()
         self.has_left.set()
 
     async def reload(self) -> list[str]:
-        """Read the configuration anew; names the keys that wait for the next start. Raises ValueError with
-        a line for each problem, and then everything is as it was."""
+        """Read the configuration again; names the changed keys that need a restart. Raises ValueError with a
+        line for each problem; then nothing has changed."""
         async with self.one_at_a_time:
             self.unless_ending(systemd.reloading)
             try:
@@ -100,64 +102,64 @@ class Control:
             finally:
                 self.unless_ending(systemd.ready)
 
-    def unless_ending(self, say: Callable[[], None]) -> None:
-        """A service manager that has heard STOPPING=1 hears of no reload after it, least of all READY=1."""
+    def unless_ending(self, notify: Callable[[], None]) -> None:
+        """After STOPPING=1 a service manager must hear of no reload, and above all no READY=1."""
         if not self.shutdown.requested.is_set():
-            say()
+            notify()
 
     async def reload_now(self) -> list[str]:
         try:
             turn, secrets = await asyncio.to_thread(self.read)  # a long file takes a while
-            turn, own = await asyncio.to_thread(with_public_addresses, turn), own_addresses()
+            turn = await asyncio.to_thread(with_public_addresses, turn)
+            own = own_addresses()
             check_relay_addresses(turn, own)
             check_loopback_peers(turn, own)
             check_certificate(turn)
             await self.workers.apply_streams(turn)
-            await self.apply_config(turn, secrets, own)
+            await self.apply_config(RelayConfig(turn, secrets), own)
         except (Unavailable, NoAnswer) as problem:
             raise ValueError(str(problem)) from None
         keys = waiting(self.started_with, turn)
-        log.info("the configuration was read anew; keys that wait for a start: %d", len(keys))
+        log.info("the configuration was read again; changed keys that need a restart: %d", len(keys))
         return keys
 
-    async def apply_config(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
+    async def apply_config(self, config: RelayConfig, own: frozenset[bytes]) -> None:
         """Raises Unavailable."""
-        check_relay_addresses(turn, own)
-        self.turn, self.secrets, self.own = turn, secrets, own
-        await self.workers.apply_config(turn, secrets, own)
+        check_relay_addresses(config.turn, own)
+        self.config, self.own_addresses = config, own
+        await self.workers.apply_config(config, own)
 
     async def reload_and_log(self) -> None:
-        """SIGHUP: as `reload`, where only the log can tell. The problems may quote what it must not hold."""
+        """For SIGHUP, which nobody answers. The texts of problems may quote what must not be logged."""
         try:
             await self.reload()
         except ValueError as problems:
             number = len(str(problems).splitlines())
-            log.error("the configuration stays as it was: %d problems, which calln check shows", number)
+            log.error("the configuration has not changed: %d problems; calln check shows them", number)
         except Exception as problem:  # such as no descriptor left to read the file with
-            log.error("the configuration was not read anew: %s", type(problem).__name__)
+            log.error("the configuration was not read: %s", type(problem).__name__)
 
     def on_hangup(self) -> None:
-        self.reloading = asyncio.create_task(
-            self.reload_and_log()
-        )  # kept, or it may be collected before it ends
+        # Kept, or it may be collected before it ends.
+        self.reloading = asyncio.create_task(self.reload_and_log())
 
     async def check_machine(self) -> None:
-        """Take in what addresses this machine has now: peers at a new one are ourselves. And what has died
-        beside us: peers at its ports are nobody of ours."""
+        """Notice addresses that this machine got or lost, and ports of processes that have died: relaying to
+        our own addresses is allowed only where one of our processes has a relayed port."""
         self.workers.free_dead_ports()
         own = own_addresses()
-        if own == self.own:
+        if own == self.own_addresses:
             return
         async with self.one_at_a_time:
             await self.apply_addresses(own)
 
     async def apply_addresses(self, own: frozenset[bytes]) -> None:
         try:
-            await self.apply_config(self.turn, self.secrets, own)
+            await self.apply_config(self.config, own)
             log.info("this machine's addresses have changed: %d now", len(own))
         except Unavailable:
-            self.own = own
-            log.error("an address of turn.relay_addresses is gone")
+            self.own_addresses = own
+            log.error("this machine has lost an address of turn.relay_addresses")
 
     async def watch_addresses(self) -> None:
         """Until cancelled."""
@@ -169,9 +171,9 @@ class Control:
                 log.exception("a look at this machine's addresses failed")
 
     async def until_ended(self) -> None:
-        """Until it is time to end: asked for, and the last allocation over, the limit reached, or asked for
-        again. Strangers are left to the version that goes on, be it newer or, where an upgrade is taken back,
-        older."""
+        """Wait for the request to end; then until the last allocation is over, the time is over, or the
+        request is repeated. If another version goes on, it takes the new clients: a newer one or, if an
+        upgrade is taken back, an older one."""
         await self.shutdown.requested.wait()
         systemd.notify("STOPPING=1")
         if self.newer or self.older:
@@ -180,14 +182,13 @@ class Control:
                 await asyncio.wait_for(self.shutdown.repeated.wait(), LAST_COMERS_SECONDS)
         await self.workers.drain(self.turn.alternate_server)
         seconds = self.turn.drain_seconds
-        log.info(
-            "ending; %d allocations go on for up to %d seconds", await self.workers.session_count(), seconds
-        )
-        deadline = time.monotonic() + seconds
-        while (
-            await self.workers.session_count()
-            and time.monotonic() < deadline
-            and not self.shutdown.repeated.is_set()
-        ):
-            await asyncio.sleep(POLL_SECONDS)
+        count = await self.workers.session_count()
+        log.info("ending; %d allocations go on for up to %d seconds", count, seconds)
+        await self.until_last_session(time.monotonic() + seconds)
         log.info("ended; %d allocations were cut off", await self.workers.session_count())
+
+    async def until_last_session(self, deadline: float) -> None:
+        while await self.workers.session_count():
+            if time.monotonic() >= deadline or self.shutdown.repeated.is_set():
+                return
+            await asyncio.sleep(POLL_SECONDS)

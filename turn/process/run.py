@@ -1,4 +1,4 @@
-"""The relay as a process: it starts, serves until it is told to end, and lets what lives go on a while."""
+"""The relay as a process: it starts, serves until it is asked to end, and lets calls go on for a while."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 from host import logs, systemd
-from host.startup import Unavailable, raise_descriptor_limit
+from host.startup import Unavailable, in_state_dir, raise_descriptor_limit
 from host.unix_socket import GROUP_TOO, RELAY, VersionedSocket
 from turn.config.limits import RelayLimits
-from turn.config.section import Turn
 from turn.core.relay import Relay
 from turn.engines import Bind
 from turn.engines.loop.sockets import open_listener
@@ -25,13 +25,13 @@ from turn.engines.portable.reuseport import ReuseportGroups
 from turn.engines.tcp.unix_acceptor import UNIX_LISTENER
 from turn.flows import Address
 from turn.process import admin, upgrade
-from turn.process.control import Control, Told
+from turn.process.control import Control
 from turn.process.upgrade import OlderVersions
-from turn.service.from_config import relay_settings, stream_settings
+from turn.service.engines import ENGINES
+from turn.service.from_config import RelayConfig, relay_settings, stream_settings
 from turn.service.gate_sync import open_news
 from turn.service.own_addresses import own_addresses
 from turn.service.preflight import (
-    ENGINES,
     check_certificate,
     check_loopback_peers,
     check_relay_addresses,
@@ -47,32 +47,29 @@ __all__ = ["Unavailable", "run", "serve"]
 
 log = logging.getLogger("calln.relay")
 
-SOCKETS_PER_ALLOCATION = 3  # a twin, a relayed address, a leg; who finds none for more legs shares
+SOCKETS_PER_ALLOCATION = 3  # the client's, the relayed address, a peer's; without room peers share one
 SPARE_SOCKETS = 100
 
-Addresses = Sequence[Address]
 
-
-def run(read: Callable[[], Told], state_dir: Path) -> int:
-    """Serve until told to end; the exit code. `read` reads the configuration, at the start and for each
-    reload, and raises ValueError with a line for each problem. Raises what `read` raises, and Unavailable."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # until it can be heeded; it would end us
-    told = read()
+def run(read: Callable[[], RelayConfig], state_dir: Path) -> int:
+    """Serve until asked to end; the exit code. `read` reads the configuration, now and at each reload, and
+    raises ValueError with a line for each problem. Raises what `read` raises, and Unavailable."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it would end us before we can handle it
+    config = read()
     logs.start_logging()
-    warn_of_few_descriptors(raise_descriptor_limit(), told[0].limits)
+    warn_of_few_descriptors(raise_descriptor_limit(), config.turn.limits)
     gc.freeze()  # what is loaded stays: to look through it for garbage would stop all for 50 ms
-    asyncio.run(serve(read, told, state_dir))
+    asyncio.run(serve(read, config, state_dir))
     return 0
 
 
-async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
+async def serve(read: Callable[[], RelayConfig], config: RelayConfig, state_dir: Path) -> None:
     """Beside older versions that still have calls. Raises Unavailable."""
-    turn, secrets = told
     try:
-        turn = await asyncio.to_thread(with_public_addresses, turn)
+        turn = await asyncio.to_thread(with_public_addresses, config.turn)
     except NoAnswer as problem:
         raise Unavailable(str(problem)) from None
-    own = own_addresses()
+    config, own = config._replace(turn=turn), own_addresses()
     check_relay_addresses(turn, own)
     check_loopback_peers(turn, own)
     check_certificate(turn)
@@ -81,89 +78,88 @@ async def serve(read: Callable[[], Told], told: Told, state_dir: Path) -> None:
     async with upgrade.sharing(state_dir) as older:
         with VersionedSocket(state_dir / RELAY, GROUP_TOO) as server_socket:
             bind = binding(server_socket, beside=bool(older))
-            crew = make((turn, secrets), own, state_dir, bind, (UNIX_LISTENER,))
-            await serve_workers(Control(crew, read, (turn, secrets)), older, state_dir, server_socket)
+            workers = make(config, own, state_dir, bind, (UNIX_LISTENER,))
+            await serve_workers(Control(workers, read, config), older, state_dir, server_socket)
 
 
 def binding(server_socket: VersionedSocket, *, beside: bool) -> Bind:
-    """What all have in common is bound already."""
-    return lambda here: (
-        server_socket.sock.dup() if here == UNIX_LISTENER else open_listener(here, shared=beside)
-    )
+    """How listeners are bound; the Unix socket for the server is bound already."""
+
+    def bind(listener: Address) -> socket:
+        return (
+            server_socket.sock.dup() if listener == UNIX_LISTENER else open_listener(listener, shared=beside)
+        )
+
+    return bind
 
 
 async def serve_workers(
     control: Control, older: OlderVersions, state_dir: Path, server_socket: VersionedSocket
 ) -> None:
     """Raises Unavailable."""
-    crew, turn, ready = control.workers, control.turn, asyncio.Event()
+    workers, ready = control.workers, asyncio.Event()
     beside = [asyncio.create_task(control.share_with_older(older.until_left()))] if older else []
-    work: list[asyncio.Task[Any]] = [asyncio.create_task(crew.run(ready))]
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(workers.run(ready))]
     try:
-        await until_ready(work[0], ready)
+        await until_ready(tasks[0], ready)
         async with admin.operator_serving(control, state_dir, beside=bool(older)):
             older.unlock()
-            with suppress(Unavailable):  # such as a full disk: who came over TCP and UDP has no need of it
+            with suppress(Unavailable):  # such as a full disk: clients of UDP and TCP do not need it
                 server_socket.publish()
             with control.shutdown.on_signals(control.on_hangup):
-                also = (
-                    control.until_ended(),
-                    control.watch_addresses(),
-                    systemd.feed_watchdog(crew.is_healthy),
-                )
-                work += map(asyncio.create_task, also)
-                print(start_line(crew, turn), flush=True)
+                watchdog = systemd.feed_watchdog(workers.is_healthy)
+                more = (control.until_ended(), control.watch_addresses(), watchdog)
+                tasks += map(asyncio.create_task, more)
+                print(start_line(control), flush=True)
                 systemd.notify("READY=1")
-                done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
-                await cancel(work)
+                await cancel(tasks)
     finally:
-        await cancel([*work, *beside])
+        await cancel([*tasks, *beside])
 
 
 def single_process(
-    told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind, also: Addresses = ()
+    config: RelayConfig,
+    own_addresses: frozenset[bytes],
+    state_dir: Path,
+    bind: Bind,
+    more: Sequence[Address] = (),
 ) -> Workers:
-    """This process carries the packets, of those too who come in `also`. Raises Unavailable."""
-    turn, secrets = told
-    live = open_relayed_ports(state_dir)
+    """This process carries the packets, also of clients at `more` listeners. Raises Unavailable."""
+    turn, ports = config.turn, open_relayed_ports(state_dir)
     try:
         make = partial(ENGINES[turn.engine], streams=stream_settings(turn), bind=bind)
-        engine, listeners = open_listeners(lambda here: make((*here, *also)), turn.listen)
+        engine, listeners = open_listeners(lambda listeners: make((*listeners, *more)), turn.listen)
     except Unavailable:
-        live.close()
+        ports.close()
         raise
-    known = replace(relay_settings(turn, secrets, listeners, own), relayed_elsewhere=live)
-    return SingleProcess(Service(Relay(known), engine, live), listeners, open_news(state_dir))
+    settings = replace(relay_settings(config, listeners, own_addresses), relayed_elsewhere=ports)
+    return SingleProcess(Service(Relay(settings), engine, ports), listeners, open_news(state_dir))
 
 
-def worker_pool(
-    told: Told, own: frozenset[bytes], state_dir: Path, bind: Bind, also: Addresses = ()
-) -> Workers:
-    """Others carry them. Raises Unavailable."""
-    turn, live = told[0], open_relayed_ports(state_dir, claim=False)
+def worker_pool(config: RelayConfig, own_addresses: frozenset[bytes], state_dir: Path, bind: Bind) -> Workers:
+    """Worker processes carry the packets. Raises Unavailable."""
+    turn, ports = config.turn, open_relayed_ports(state_dir, claim=False)
     make = partial(ReuseportGroups, members=turn.workers, bind=bind)
     try:
-        groups, listeners = open_listeners(lambda here: make((*here, *also)), turn.listen)
+        groups, listeners = open_listeners(lambda listeners: make((*listeners, *more)), turn.listen)
     except Unavailable:
-        live.close()
+        ports.close()
         raise
-    return WorkerPool(told, own, groups, listeners, live, state_dir)
+    return WorkerPool(config, own_addresses, groups, listeners, ports, state_dir)
 
 
 def open_relayed_ports(state_dir: Path, *, claim: bool = True) -> RelayedPorts:
     """Raises Unavailable."""
-    try:
+    with in_state_dir(state_dir / FILE):
         return RelayedPorts(state_dir, claim=claim)
-    except OSError as error:
-        place = state_dir / FILE
-        raise Unavailable(f"{place}: {error.strerror or error}; point site.state_dir elsewhere") from None
 
 
-async def until_ready(task: asyncio.Task[Any], event: asyncio.Event) -> None:
-    """Wait for the event, or raise what ended the task before it."""
-    waiting = asyncio.create_task(event.wait())
+async def until_ready(task: asyncio.Task[Any], ready: asyncio.Event) -> None:
+    """Wait for the event. Raises what ended the task before it."""
+    waiting = asyncio.create_task(ready.wait())
     await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if task.done():
@@ -171,19 +167,20 @@ async def until_ready(task: asyncio.Task[Any], event: asyncio.Event) -> None:
 
 
 async def cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """All of them, also where one fails at its end. Raises what the first of them failed of."""
+    """All of them, also if one fails while it ends. Raises the first failure."""
     for task in tasks:
         task.cancel()
-    ends = await asyncio.gather(*tasks, return_exceptions=True)
-    for failure in ends:
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for failure in results:
         if isinstance(failure, BaseException) and not isinstance(failure, asyncio.CancelledError):
             raise failure
 
 
-def start_line(crew: Workers, turn: Turn) -> str:
-    places = ", ".join(str(address) for address in crew.listeners)
-    low, high = turn.relay_ports
-    return f"calln relay: {crew.name}, listening at {places}, relaying at ports {low}-{high}"
+def start_line(control: Control) -> str:
+    workers = control.workers
+    listeners = ", ".join(str(address) for address in workers.listeners)
+    low, high = control.turn.relay_ports
+    return f"calln relay: {workers.name}, listening at {listeners}, relaying at ports {low}-{high}"
 
 
 def warn_of_few_descriptors(allowed: int | None, limits: RelayLimits) -> None:

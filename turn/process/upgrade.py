@@ -1,8 +1,8 @@
-"""Older versions of this relay on this machine, which finish their calls while we take what is new.
+"""Older versions of this relay on this machine, which finish their calls while we take the new clients.
 
-Whoever starts asks each one that lives to share. From then on it keeps its clients on sockets of their own,
-and only then do we bind beside it: so no client of an older one ever meets us. It shares as long as we hold
-the connection, and ends it when it has left its listeners; then we are alone.
+A process that starts asks each version that runs to share. That one then keeps its clients on sockets of
+their own, and only after that do we bind the same listeners: so no client of an older version ever reaches
+us. It shares as long as we hold the connection, and ends the connection when it has left its listeners.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from struct import Struct
 
 log = logging.getLogger("calln.relay")
 
-SOCKET = "relay.sock"  # in site.state_dir: the newest one's; each has a name of its own that begins so, too
+SOCKET = (
+    "relay.sock"  # in site.state_dir: the newest version's; each has its own name beside, which begins so
+)
 REQUEST = b"POST /share HTTP/1.0\r\n\r\n"
 SHARED = b"shared\n"
-LOCK = "relay.lock"  # who holds it starts, the others wait: two at once would not know of each other
-START_SECONDS, LOOK_SECONDS = 45.0, 0.05  # how long they wait, and how often they look
+LOCK = "relay.lock"  # one process starts at a time: two at once would not know of each other
+START_SECONDS, LOOK_SECONDS = 45.0, 0.05  # how long others wait for the lock, and how often they try
 PATIENCE = 10.0  # seconds for an answer: thousands of clients get a socket first
 CREDENTIALS = Struct("3i")  # of a process, its user and its group
 
@@ -32,49 +34,51 @@ Connection = tuple[StreamReader, StreamWriter]
 
 
 class OlderVersions:
-    """Those that share with us."""
+    """The versions that share with us."""
 
     def __init__(self) -> None:
         self.connections: list[Connection] = []
-        self.lock: int | None = None  # to start, while it is ours
+        self.lock: int | None = None  # the descriptor, while we start
 
     def __bool__(self) -> bool:
         return bool(self.connections)
 
-    async def ask_to_share(self, place: Path) -> bool:
-        """False: whoever is there lives and does not share. One that hangs is left out."""
+    async def ask_to_share(self, path: Path) -> bool:
+        """False: this version runs and does not share. One that hangs is left out."""
         try:
-            line = await asyncio.open_unix_connection(str(place))
+            connection = await asyncio.open_unix_connection(str(path))
         except ConnectionRefusedError:  # it ended without cleaning up
-            if place.name != SOCKET and place.is_socket():
-                place.unlink(missing_ok=True)
+            if path.name != SOCKET and path.is_socket():
+                path.unlink(missing_ok=True)
             return True
-        except OSError:  # such as one that is no longer there
+        except OSError:  # such as one that has just ended
             return True
-        self.connections.append(line)
+        self.connections.append(connection)
         try:
             async with asyncio.timeout(PATIENCE):
-                return await request_sharing(*line)
+                return await request_sharing(*connection)
         except TimeoutError:
-            self.leave_out(line)
+            self.leave_out(connection)
             return True
         except (OSError, EOFError):
             return False
 
-    def leave_out(self, line: Connection) -> None:
-        self.connections.remove(line)
-        line[1].close()
-        hangs = process_behind(line[1].get_extra_info("socket"))
-        log.warning("an older relay hangs: end process %d (kill -9), or it may keep clients waiting", hangs)
+    def leave_out(self, connection: Connection) -> None:
+        self.connections.remove(connection)
+        connection[1].close()
+        process = peer_process(connection[1].get_extra_info("socket"))
+        log.warning(
+            "an older relay hangs and may keep clients waiting; end process %d: kill -9 %d", process, process
+        )
 
     def unlock(self) -> None:
-        """We can be asked ourselves: it is the next one's turn."""
+        """Another version may start: from now on it can ask us."""
         if self.lock is not None:
             os.close(self.lock)
             self.lock = None
 
     async def until_left(self) -> None:
-        """Until none of them listens any more."""
+        """Wait until none of them listens any more."""
         for reader, _ in self.connections:
             with suppress(OSError):
                 await reader.read()
@@ -92,34 +96,35 @@ async def request_sharing(reader: StreamReader, writer: StreamWriter) -> bool:
     return b" 200 " in head.partition(b"\r\n")[0] and await reader.readline() == SHARED
 
 
-def process_behind(sock: socket.socket) -> int:
-    """The one that opened the door at the other end (unix(7))."""
-    told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    return int(CREDENTIALS.unpack(told)[0])
+def peer_process(sock: socket.socket) -> int:
+    """The process that opened the other end (unix(7))."""
+    packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    return int(CREDENTIALS.unpack(packed)[0])
 
 
 def operator_sockets(folder: Path) -> Iterable[Path]:
-    """Each one's own; the newest one's, which every version has, only where that is all there is."""
+    """The own name of each version; the common name only if there is no other."""
     return sorted(folder.glob(f"{SOCKET}.*")) or [folder / SOCKET]
 
 
 @asynccontextmanager
 async def sharing(folder: Path) -> AsyncIterator[OlderVersions]:
-    """Those that share with us within. One that does not is as good as another program: the port is taken."""
-    elders = OlderVersions()
-    elders.lock = await start_lock(folder)
+    """Within, older versions share with us. If one does not, we ask none: then the port is taken."""
+    older = OlderVersions()
+    older.lock = await start_lock(folder)
     try:
-        if not all(await asyncio.gather(*map(elders.ask_to_share, operator_sockets(folder)))):
+        if not all(await asyncio.gather(*map(older.ask_to_share, operator_sockets(folder)))):
             log.warning("an older relay of this machine does not share its ports")
-            elders.let_go()
-        yield elders
+            older.let_go()
+        yield older
     finally:
-        elders.let_go()
-        elders.unlock()
+        older.let_go()
+        older.unlock()
 
 
 async def start_lock(folder: Path) -> int | None:
-    """Our turn to start. None: the folder cannot be had, which others tell of, or somebody hangs."""
+    """The lock's descriptor. None: the folder cannot be used, which is reported later, or another process
+    hangs while it starts."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,9 +1,10 @@
-"""What core and engine are told: the configuration, and what is known of this machine."""
+"""From the configuration, and what is known of this machine, to the settings of core and engine."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from host.settings import IPNetwork
 from host.tls import Certificate
@@ -16,10 +17,18 @@ from turn.policies import Accounts, Limits, Network, PeerTable, subscriber
 from turn.service.public_address import local_address
 
 
+class RelayConfig(NamedTuple):
+    """What the file says of the relay: its section, and the secrets of time-limited credentials."""
+
+    turn: Turn
+    secrets: Sequence[bytes]
+
+
 def relay_settings(
-    turn: Turn, secrets_: Sequence[bytes], listeners: Sequence[Address], own: frozenset[bytes]
+    config: RelayConfig, listeners: Sequence[Address], own_addresses: frozenset[bytes]
 ) -> Settings:
-    """What the core is told: the configuration, and what is known of this machine."""
+    """For the core."""
+    turn = config.turn
     limits = turn.limits.model_dump(exclude={"trusted"})
     return Settings(
         nonce_key=secrets.token_bytes(32),
@@ -31,9 +40,7 @@ def relay_settings(
         classic_stun=turn.classic_stun,
         strict_expiry=turn.strict_expiry,
         icmp_to_all=turn.icmp_to_all,
-        users=Accounts(
-            {name: password.get_secret_value() for name, password in turn.users.items()}, tuple(secrets_)
-        ),
+        users=accounts(config),
         peers=PeerTable(
             networks(turn.allow_peers), networks(turn.deny_peers), loopback=turn.allow_loopback_peers
         ),
@@ -41,13 +48,18 @@ def relay_settings(
         ports=turn.relay_ports,
         relay_addresses=tuple(ip.packed for ip in turn.relay_addresses),
         externals=dict(pair for external in turn.external_ip for pair in nat_pair(external, turn)),
-        listeners=frozenset(without_wildcards(listeners, own)),
-        own_addresses=own,
+        listeners=frozenset(without_wildcards(listeners, own_addresses)),
+        own_addresses=own_addresses,
     )
 
 
+def accounts(config: RelayConfig) -> Accounts:
+    users = {name: password.get_secret_value() for name, password in config.turn.users.items()}
+    return Accounts(users, tuple(config.secrets))
+
+
 def stream_settings(turn: Turn) -> Streams:
-    """What an engine is told about clients of TCP and TLS."""
+    """For an engine: limits, certificate and proxies of clients."""
     limits, trusted = turn.limits, networks(turn.limits.trusted)
 
     def counted_as(ip: bytes) -> bytes | None:
@@ -64,7 +76,7 @@ def stream_settings(turn: Turn) -> Streams:
 
 
 def proxy_test(turn: Turn) -> Callable[[bytes], bool] | None:
-    """Who is believed when it names a client; None: nobody is."""
+    """Tells whether an address is a proxy, which may name its clients. None: there are no proxies."""
     proxies = networks(turn.proxies)
     return (lambda ip: any(ip in network for network in proxies)) if proxies else None
 
@@ -77,20 +89,20 @@ def networks(ranges: Iterable[IPNetwork]) -> tuple[Network, ...]:
     return tuple(Network.of(str(network)) for network in ranges)
 
 
-def without_wildcards(listeners: Iterable[Address], own: Iterable[bytes]) -> Iterable[Address]:
-    """Listeners with each wildcard as what it stands for."""
+def without_wildcards(listeners: Iterable[Address], own_addresses: Iterable[bytes]) -> Iterable[Address]:
+    """Listeners, with every own address in the place of a wildcard."""
     for listener in listeners:
         if any(listener.ip):
             yield listener
         else:
-            yield from (listener._replace(ip=ip) for ip in own if len(ip) == len(listener.ip))
+            yield from (listener._replace(ip=ip) for ip in own_addresses if len(ip) == len(listener.ip))
 
 
 def nat_pair(external: External, turn: Turn) -> Iterable[tuple[bytes, bytes]]:
-    """Local and public address, one to one. Where the file names no local one: the one that is relayed
-    from, listened at, or that packets to the public one would leave from."""
+    """Local and public address, one to one. Without a local one in the file: the address that is relayed
+    from, that is listened at, or that packets to the public one leave from."""
     public = external.public
-    if public is None:  # what auto stands for is in its place before
+    if public is None:  # auto was replaced before
         return
     towards = str(public)
     local = external.local.packed if external.local else local_address(turn, len(public.packed), towards)

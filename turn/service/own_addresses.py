@@ -1,8 +1,8 @@
-"""Which addresses are this machine's: those of its interfaces, and what its routing table keeps here beside.
+"""Which addresses belong to this machine: those of its interfaces, and others by a route.
 
-The interfaces are read now and then; between two readings an address can come, and a route can keep a whole
-network on this machine without any interface having it. So an address that no interface has is also asked
-of the kernel, before anything is sent to it.
+The interfaces are read now and then. Between two readings an address can be added, and a route can keep a
+whole network on this machine though no interface has it. So before anything is sent to an address that no
+interface has, the kernel is asked about it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import ifaddr
 
 from turn.flows import Address
 
-FRESH_SECONDS = 1.0  # how long an answer of the kernel is believed
-MAX_ANSWERS = 4096  # remembered; then all are forgotten: strangers choose what is asked
+FRESH_SECONDS = 1.0  # how long an answer of the kernel holds
+MAX_ANSWERS = 4096  # kept; then all are dropped: strangers choose the addresses
 DISCARD = 9  # any port: nothing is sent
-NO_WAY = {  # what the kernel says where no packet would go: not to this machine either
+NO_ROUTE = {  # errors that mean: no packet goes there, so it is not this machine
     errno.EACCES,
     errno.EADDRNOTAVAIL,
     errno.EAFNOSUPPORT,
@@ -32,7 +32,7 @@ NO_WAY = {  # what the kernel says where no packet would go: not to this machine
 
 
 class OwnAddresses(frozenset[bytes]):
-    """A set of addresses that knows more than it lists."""
+    """The addresses of the interfaces; `in` also asks the kernel."""
 
     answers: dict[bytes, tuple[float, bool]]
 
@@ -56,18 +56,18 @@ class OwnAddresses(frozenset[bytes]):
 
 
 def stays_here(ip: bytes) -> bool:
-    """Whether packets to this address would not leave this machine: then they are sent from it, too. Who
-    cannot ask, as without a free descriptor, has to take it for its own."""
+    """Whether packets to this address stay on this machine: then the kernel sends them from the same address.
+    If the kernel cannot be asked, for example without a free descriptor, the answer is yes: the safe one."""
     family = socket.AF_INET if len(ip) == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.connect((socket.inet_ntop(family, ip), DISCARD))
             return socket.inet_pton(family, sock.getsockname()[0]) == ip
     except OSError as error:
-        return error.errno not in NO_WAY
+        return error.errno not in NO_ROUTE
 
 
 def own_addresses() -> frozenset[bytes]:
-    """Every address of this machine's interfaces."""
+    """Every address of this machine."""
     texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for nic in ifaddr.get_adapters() for ip in nic.ips]
     return OwnAddresses(Address.of(text.partition("%")[0], 0).ip for text in texts)

@@ -1,4 +1,4 @@
-"""What the relay needs of the machine that it runs on: addresses to listen at, and what else must be true."""
+"""What the relay needs of this machine before it starts: addresses to listen at, and what else is checked."""
 
 from __future__ import annotations
 
@@ -6,37 +6,19 @@ import errno
 import logging
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from host import certificates
 from host.startup import Unavailable
 from host.tls import BadCertificate
 from turn.config.section import Turn
-from turn.engines import Bind, CannotListen, Engine, Streams
-from turn.engines.loop.sockets import open_listener
-from turn.engines.portable.engine import Portable
+from turn.engines import CannotListen
 from turn.flows import Address
 from turn.service.from_config import relay_certificate
 
 log = logging.getLogger("calln.relay")
 
 T = TypeVar("T")
-
-
-class Maker(Protocol):
-    """How an engine is made."""
-
-    def __call__(
-        self,
-        listen: Sequence[Address],
-        streams: Streams,
-        bind: Bind = open_listener,
-        *,
-        exclusive: bool = True,
-    ) -> Engine: ...
-
-
-ENGINES: dict[str, Maker] = {"portable": Portable}
 
 NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
@@ -50,8 +32,8 @@ WHAT_TO_DO = {
 def open_listeners(
     make: Callable[[Sequence[Address]], T], wanted: Sequence[Address]
 ) -> tuple[T, tuple[Address, ...]]:
-    """What is made at these addresses, or at those of IPv4 where the machine has no IPv6. Raises
-    Unavailable."""
+    """What `make` makes of these addresses, and the addresses: without IPv6 on this machine only those of
+    IPv4. Raises Unavailable."""
     left = tuple(wanted)
     while left:
         try:
@@ -68,7 +50,7 @@ def open_listeners(
 
 
 def lacks_ipv6(error: CannotListen) -> bool:
-    """Whether the machine has no IPv6 at all, rather than not this address."""
+    """Whether the machine has no IPv6 at all; else it only lacks this address."""
     version_6 = len(error.address.ip) == 16
     wildcard_fails = error.reason.errno in NO_IPV6 and not any(error.address.ip)
     return version_6 and (wildcard_fails or error.reason.errno == errno.EAFNOSUPPORT)
@@ -84,7 +66,7 @@ def check_relay_addresses(turn: Turn, own: frozenset[bytes]) -> None:
 
 
 def check_loopback_peers(turn: Turn, own: frozenset[bytes]) -> None:
-    """Raises Unavailable where strangers could reach what this machine shows to itself alone."""
+    """Raises Unavailable if strangers could reach ports that only this machine itself may reach."""
     public = any(ip_address(ip).is_global for ip in own)
     if public and turn.allow_loopback_peers and any(not any(listener.ip) for listener in turn.listen):
         raise Unavailable(
@@ -94,7 +76,7 @@ def check_loopback_peers(turn: Turn, own: frozenset[bytes]) -> None:
 
 
 def check_certificate(turn: Turn) -> None:
-    """Raises Unavailable where TLS could show it to nobody; one that is only out of its time is a warning."""
+    """Raises Unavailable for files that TLS cannot use; an expired certificate is only a warning."""
     try:
         certificates.warn_if_invalid(relay_certificate(turn))
     except BadCertificate as problem:

@@ -1,5 +1,5 @@
-"""How this machine's address shows outside: its own interfaces first, then configured STUN servers; nobody
-else is ever asked."""
+"""Which public address this machine has: first its own interfaces say it, then the STUN servers of the
+configuration. No other server is asked."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from turn.wire.attributes import MAPPED_ADDRESS, XOR_MAPPED_ADDRESS
 from turn.wire.stun import BINDING_REQUEST, SUCCESS, WireError, build, parse
 
 FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}  # by the bytes of an address
-FAR = {4: "192.0.2.1", 16: "2001:db8::1"}  # on the way to everybody; nothing is sent there
+FAR_AWAY = {4: "192.0.2.1", 16: "2001:db8::1"}  # behind the default route; nothing is sent there
 WAITS = (0.25, 0.5, 1.0, 2.0)  # seconds for an answer; a lost packet is sent again (RFC 8489 §6.2.1)
 MAX_ANSWER = 2048
 
 
 class NoAnswer(Exception):
-    """The public address cannot be found; says what to write."""
+    """The public address was not found; the text says what to write."""
 
 
 def with_public_addresses(turn: Turn) -> Turn:
-    """The same with the addresses that `external_ip: auto` stands for. May take seconds. Raises NoAnswer."""
+    """The same, with addresses in the place of `external_ip: auto`. May take seconds. Raises NoAnswer."""
     if all(external.public for external in turn.external_ip):
         return turn
     written = [external for external in turn.external_ip if external.public]
@@ -55,14 +55,14 @@ def address_of(ip: bytes) -> IPv4Address | IPv6Address:
 
 
 def local_address(turn: Turn, size: int, towards: str = "") -> bytes | None:
-    """What we relay from in one family: as configured, else where packets to the world leave from."""
+    """The address that we relay from in one family: as configured, else the one of the default route."""
     configured = [ip.packed for ip in turn.relay_addresses] + [address.ip for address in turn.listen]
     fitting = [ip for ip in configured if len(ip) == size and any(ip)]
-    return fitting[0] if fitting else source_towards(towards or FAR[size])
+    return fitting[0] if fitting else source_towards(towards or FAR_AWAY[size])
 
 
 def source_towards(host: str) -> bytes | None:
-    """Our address on the way there; no packet is sent."""
+    """The address that packets to this host leave from; none is sent."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:
@@ -73,12 +73,12 @@ def source_towards(host: str) -> bytes | None:
 
 
 def ask_servers(servers: Iterable[HostPort], size: int) -> bytes | None:
-    """Our address as the first server that answers sees it."""
+    """Our address as the first server that answers sees it; None: no server answers."""
     return next(filter(None, (ask_server(server, size) for server in servers)), None)
 
 
 def ask_server(server: HostPort, size: int) -> bytes | None:
-    """A Binding request in one family, repeated until it is answered or time is over."""
+    """Send a Binding request in one family until it is answered or the time is over."""
     family = FAMILIES[size]
     try:
         there = socket.getaddrinfo(server.host, server.port, family, socket.SOCK_DGRAM)[0][4]
@@ -90,7 +90,7 @@ def ask_server(server: HostPort, size: int) -> bytes | None:
 
 
 def request_binding(sock: socket.socket) -> bytes | None:
-    """Raises OSError where the network says at once that nobody is there."""
+    """Raises OSError if the network says that the server is not there."""
     transaction = secrets.token_bytes(12)
     request = build(BINDING_REQUEST, transaction, [])
     for seconds in WAITS:
@@ -108,7 +108,7 @@ def request_binding(sock: socket.socket) -> bytes | None:
 
 
 def mapped_address(data: bytes, transaction: bytes) -> Address | None:
-    """The address in a success to our request; None for any other packet."""
+    """The address in the answer to our request; None for any other packet."""
     try:
         message = parse(data)
         if message.type != BINDING_REQUEST | SUCCESS or message.transaction != transaction:

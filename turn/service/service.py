@@ -1,4 +1,4 @@
-"""Core and engine together: what the one asks for, the other does."""
+"""Core and engine together: each effect of the core becomes a call of the engine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ MISHAP_SECONDS = 60  # between two log lines about packets that no code expected
 
 
 class Service:
-    """The core's effects, applied; the core's deadlines, kept. Beside them it only counts."""
+    """A relay at work: it applies the core's effects and keeps the core's deadlines.
+
+    It is the only part that sees core and engine. All methods are called in the loop that runs `run`.
+
+    Args:
+        relay: the core; it decides.
+        engine: moves the packets.
+        ports: tells other processes which relayed ports are open here; `ALONE`: there are no others.
+    """
 
     def __init__(self, relay: Relay, engine: Engine, ports: RelayedPorts | NoRelayedPorts = ALONE) -> None:
         self.relay = relay
@@ -42,7 +50,7 @@ class Service:
         self.draining = False
         self.sharing = False
         self.quiet_until = 0.0
-        self.on_news: Callable[[list[News]], object] = lambda news: None  # those who relay beside us
+        self.on_news: Callable[[list[News]], object] = lambda news: None  # for the processes beside us
         self.appliers: Mapping[type[Effect], Callable[..., object]] = {
             Open: self.open_relay,
             Close: lambda effect: self.close_relay(effect.relay),
@@ -53,20 +61,13 @@ class Service:
         }
 
     async def run(self) -> None:
-        """Move packets, until cancelled."""
+        """Move packets until cancelled; then every socket is closed."""
         await self.engine.run(
             Above(self.on_packet, self.on_lost, self.relay.holds, self.on_failure, self.count_mishap)
         )
 
-    def check_others(self) -> None:
-        """To be called often: what other processes of ours relay at may have ended."""
-        try:
-            self.apply(self.relay.recheck(time.monotonic()))
-        except Exception as error:
-            self.count_mishap(error)
-
     def on_packet(self, packet: Packet) -> None:
-        """A packet that no flow claims. It may be anything: nothing that it does ends the relay."""
+        """A packet that no flow claims. It may hold anything: no packet ends the relay."""
         self.punted[packet.remote.transport, len(packet.local.ip)] += 1
         try:
             effects = self.relay.receive(packet, time.monotonic(), time.time())
@@ -77,7 +78,7 @@ class Service:
         self.schedule_expiry()
 
     def publish_news(self) -> None:
-        """What is new of sessions, before anything that follows from it."""
+        """Send what is new of sessions to other processes, before the effects that follow from it."""
         news = self.relay.news()
         if news:
             self.on_news(news)
@@ -97,8 +98,22 @@ class Service:
         except Exception as error:
             self.count_mishap(error)
 
+    def check_others(self) -> None:
+        """Let the core notice relayed ports of other processes that have closed.
+
+        To be called several times a second.
+        """
+        try:
+            self.apply(self.relay.recheck(time.monotonic()))
+        except Exception as error:
+            self.count_mishap(error)
+
     def apply(self, effects: Sequence[Effect]) -> None:
-        """Do what the core asks; packets leave together, when everything they speak of is done."""
+        """Do what the core decided, in order; packets are sent last and together.
+
+        Args:
+            effects: what a method of the core returned.
+        """
         batch: list[Packet] = []
         for effect in effects:
             if isinstance(effect, Send):
@@ -123,33 +138,46 @@ class Service:
         self.engine.unlink(flow)
 
     def reload_streams(self, turn: Turn) -> None:
-        """Let who connects from now on find the certificate and the limits as they are now. Raises
-        Unavailable."""
+        """Use the certificate and the limits of connections as they are now; existing connections go on.
+
+        Args:
+            turn: the relay's section of the file.
+
+        Raises:
+            Unavailable: the certificate cannot be used; nothing has changed.
+        """
         try:
             self.engine.reconfigure(stream_settings(turn))
         except BadCertificate as problem:
             raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
 
     def connections_refused(self) -> Mapping[str, int]:
-        """Connections that were not let in, by the limit that they met."""
+        """How many connections were refused, by the limit that they met."""
         return self.engine.refused_connections()
 
     def drain(self, alternate: Address | None) -> None:
-        """Take nobody new; `alternate` is where they are sent instead, if there is one."""
+        """Take nobody new; allocations go on.
+
+        Args:
+            alternate: the relay that new clients are sent to; None: they are refused.
+
+        See:
+            RFC 8489 §10 (ALTERNATE-SERVER).
+        """
         self.draining = True
         self.relay.drain(alternate)
 
     async def start_sharing(self) -> None:
-        """Others are at our listeners, or soon: from now on we keep whoever has an allocation."""
+        """Others listen at our listeners too, or soon will: clients with an allocation stay with us."""
         self.sharing = True
         for number, (client, listener) in enumerate(list(self.relay.clients())):
             if number % AT_ONCE == 0:
-                await asyncio.sleep(0)  # packets must not wait until all are kept
+                await asyncio.sleep(0)  # packets must not wait until all are pinned
             if self.relay.holds(client, listener):
                 self.engine.pin(client, listener)
 
     async def stop_sharing(self) -> None:
-        """We are alone again."""
+        """Only we listen at our listeners again."""
         self.sharing = False
         for number, (client, listener) in enumerate(list(self.relay.clients())):
             if number % AT_ONCE == 0:
@@ -162,11 +190,11 @@ class Service:
             self.engine.pin(client, listener)
 
     def stop_listening(self) -> None:
-        """Strangers go to the others; those that we keep come to us."""
+        """Leave new clients to the other versions; pinned clients stay with us."""
         self.engine.stop_listening()
 
     def schedule_expiry(self) -> None:
-        """One timer, for the core's next deadline; too early is harmless."""
+        """Set the one timer to the core's next deadline; too early does no harm."""
         due = self.relay.next_expiry()
         if due is None or (self.timer is not None and self.timer.when() <= due):
             return
@@ -183,7 +211,7 @@ class Service:
         self.schedule_expiry()
 
     def count_mishap(self, error: Exception) -> None:
-        """Count what should not have happened; say where, seldom, and never what the packet held."""
+        """Count an error that no code expected. The log names its place now and then, never the packet."""
         self.mishaps += 1
         now = time.monotonic()
         if now >= self.quiet_until:
@@ -194,7 +222,7 @@ class Service:
 
 
 def raised_at(error: Exception) -> str:
-    """File and line that raised: an exception's text may quote the packet."""
+    """File and line, without the exception's text: that may quote the packet."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

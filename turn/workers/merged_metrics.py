@@ -1,4 +1,4 @@
-"""The figures of several processes as one: they come as plain values, and are added up name by name."""
+"""The figures of several processes as one: they are added up name by name."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from prometheus_client.core import Metric
 
 from turn.service.metrics import MetricsPage
 
-# No sums: what is true where it is true of one, and what is the same for each.
+# Not added up, the highest counts: 1 if it is true of one process, and what is the same for all.
 HIGHEST = ("calln_relay_draining", "calln_relay_engine", "calln_relay_files_allowed")
 
 Sample = tuple[str, dict[str, str], float]  # name, labels, value
 
 
 class Figure(NamedTuple):
-    """One metric with its samples, as JSON can carry it."""
+    """A metric with its samples, in a form that JSON can carry."""
 
     name: str
     sentence: str
@@ -37,7 +37,7 @@ def figures_of(shown: Iterable[Metric]) -> list[Figure]:
 
 
 def merged(parts: Iterable[Iterable[Figure]]) -> list[Figure]:
-    """One figure for each name; of gauges and counters alike, those with the same labels are one."""
+    """One figure for each name, with one sample for each set of labels."""
     found: dict[str, Figure] = {}
     sums: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
     for figure in (Figure(*figure) for part in parts for figure in part):
@@ -56,12 +56,12 @@ def merged(parts: Iterable[Iterable[Figure]]) -> list[Figure]:
 
 
 def counters(figures: Iterable[Figure]) -> list[Figure]:
-    """What stays true of a process that is no more: its counters, so that no total ever falls."""
+    """What stays true of a process that has died, so that no total ever falls."""
     return [figure for figure in (Figure(*figure) for figure in figures) if figure.kind == "counter"]
 
 
 class MergedMetrics(MetricsPage):
-    """Figures that were put together already."""
+    """A page of figures that are merged already."""
 
     def __init__(self, figures: Sequence[Figure]) -> None:
         self._figures = figures

@@ -1,6 +1,6 @@
-"""Several processes as one crew. This one carries no packets: it holds every listening socket for all of its
-life, so that each client stays with its worker and waits there while a dead one is replaced; it keeps the
-memory of their limits; and it asks them what an operator wants to know.
+"""Several worker processes as one. This process carries no packets. As long as it lives it holds every
+listening socket, so that each client stays with its worker and waits there while a dead worker is replaced.
+It also holds the memory of the limits, and asks the workers what an operator wants to know.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from turn.config.section import Turn
 from turn.engines.loop.sockets import is_wildcard
 from turn.engines.portable.reuseport import ReuseportGroups
 from turn.flows import Address
-from turn.service.from_config import relay_certificate
+from turn.service.from_config import RelayConfig, relay_certificate
 from turn.service.metrics import MetricsPage
 from turn.service.relayed_ports import RelayedPorts
 from turn.workers.merged_metrics import Figure, MergedMetrics, merged
@@ -32,35 +32,34 @@ from turn.workers.worker_process import WorkerProcess
 log = logging.getLogger("calln.relay")
 
 KEY_BYTES = 32
-LOOK_SECONDS = 2.0  # between two looks whether all answer
-LOOKS = 10  # before the next one at their figures, which cost each some milliseconds
-PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a successor starts; doubled where one soon dies
-STEADY_SECONDS = 60.0  # who lived so long did not die of its start
+LOOK_SECONDS = 2.0  # between two checks whether all answer
+LOOKS = 10  # checks before the next fetch of figures, which costs each worker some milliseconds
+PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a dead worker is replaced; doubled if the next dies soon
+STEADY_SECONDS = 60.0  # a worker that lived so long did not die of its start
 
 
 class WorkerPool:
-    """See turn.crew.Crew for the verbs. Raises OSError."""
+    """See turn.workers.single.Workers. Raises OSError."""
 
     def __init__(
         self,
-        told: tuple[Turn, Sequence[bytes]],
-        own: frozenset[bytes],
+        config: RelayConfig,
+        own_addresses: frozenset[bytes],
         groups: ReuseportGroups,
         listeners: Sequence[Address],
-        live: RelayedPorts,
+        ports: RelayedPorts,
         state_dir: Path,
     ) -> None:
-        turn, known = told
-        key, columns = secrets.token_bytes(KEY_BYTES), turn.workers
+        key, columns = secrets.token_bytes(KEY_BYTES), config.turn.workers
         self.draining = self.sharing = self.has_left = False
-        self.name = f"engine {turn.engine}, {columns} workers"
+        self.name = f"engine {config.turn.engine}, {columns} workers"
         self.groups, self.listeners = groups, listeners
-        self.ledger = make_memory(columns)
-        self.shared_ledger = SharedLedger(self.ledger, columns, 0, key)
-        self.ports = live
-        self.start = WorkerStart(turn, known, own, {}, state_dir, key, self.ledger, columns)
+        self.memory = make_memory(columns)
+        self.ledger = SharedLedger(self.memory, columns, 0, key)
+        self.ports = ports
+        self.start = WorkerStart(config, own_addresses, {}, state_dir, key, self.memory, columns)
         self.processes = [WorkerProcess(number) for number in range(columns)]
-        self.ended_figures: list[Figure] = []  # of the dead
+        self.ended_figures: list[Figure] = []  # of workers that have died
         self.deaths = 0
 
     async def run(self, ready: asyncio.Event) -> None:
@@ -69,119 +68,120 @@ class WorkerPool:
             ready.set()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.poll())
-                for seat in self.processes:
-                    tasks.create_task(self.supervise(seat))
+                for process in self.processes:
+                    tasks.create_task(self.supervise(process))
         finally:
-            await asyncio.gather(*(seat.stop() for seat in self.processes))
+            await asyncio.gather(*(process.stop() for process in self.processes))
             self.ports.close()
             self.groups.close()
-            os.close(self.ledger)
+            os.close(self.memory)
 
     async def start_all(self) -> None:
         """Raises Unavailable."""
-        begun = await asyncio.gather(*map(self.start_one, self.processes), return_exceptions=True)
-        for problem in begun:
+        results = await asyncio.gather(*map(self.start_one, self.processes), return_exceptions=True)
+        for problem in results:
             if isinstance(problem, BaseException):
                 raise Unavailable(f"a worker cannot start: {problem}") from problem
 
-    async def start_one(self, seat: WorkerProcess) -> None:
-        """Raises CannotSit and OSError."""
-        listeners = self.groups.descriptors_of(seat.number)
-        await seat.spawn((*listeners.values(), self.ledger))
-        told = self.start
-        await seat.begin(told._replace(listeners=listeners, column=seat.number))
-        await self.catch_up(seat, told)
+    async def start_one(self, process: WorkerProcess) -> None:
+        """Raises CannotStart and OSError."""
+        listeners = self.groups.descriptors_of(process.number)
+        await process.spawn((*listeners.values(), self.memory))
+        start = self.start
+        await process.begin(start._replace(listeners=listeners, column=process.number))
+        await self.catch_up(process, start)
 
-    async def catch_up(self, seat: WorkerProcess, told: WorkerStart) -> None:
-        """What was ordered while it started has not reached it."""
+    async def catch_up(self, process: WorkerProcess, start: WorkerStart) -> None:
+        """Repeat the calls that were made while it started: they did not reach it."""
         now = self.start
-        if now is not told:
-            await seat.try_call("present", now.turn)
-            await seat.try_call("adopt", now.turn, now.secrets, now.own)
-        if now.draining and not told.draining:
-            await seat.try_call("drain", now.alternate)
+        if now is not start:
+            await process.try_call("apply_streams", now.config.turn)
+            await process.try_call("apply_config", now.config, now.own_addresses)
+        if now.draining and not start.draining:
+            await process.try_call("drain", now.alternate)
         if self.sharing:
-            await seat.try_call("share")
+            await process.try_call("start_sharing")
         if self.has_left:
-            await seat.try_call("leave")
+            await process.try_call("leave_listeners")
 
-    async def supervise(self, seat: WorkerProcess) -> None:
-        """Whoever dies has a successor."""
+    async def supervise(self, process: WorkerProcess) -> None:
+        """Replace it whenever it dies."""
         pause = PAUSE
         while True:
-            served, lived = seat.is_serving, await seat.until_ended()
+            served, lived = process.is_serving, await process.until_ended()
             if served:
-                self.clean_up_after(seat)
+                self.clean_up_after(process)
             if self.has_left:
                 return
             pause = PAUSE if lived > STEADY_SECONDS else min(pause, LONGEST_PAUSE)
-            log.error("worker %d has died and its calls with it; another in %d s", seat.number, pause)
+            log.error(
+                "worker %d has died and its calls have ended; the next starts in %d s", process.number, pause
+            )
             await asyncio.sleep(pause)
             pause *= 2
             if self.has_left:
                 return
             try:
-                await self.start_one(seat)
-            except Exception as problem:  # whatever it is, the others go on; its words may hold addresses
-                log.error("worker %d cannot start: %s", seat.number, type(problem).__name__)
+                await self.start_one(process)
+            except Exception as problem:  # the other workers go on; its text may hold addresses
+                log.error("worker %d cannot start: %s", process.number, type(problem).__name__)
             else:
-                log.info("worker %d is there again", seat.number)
+                log.info("worker %d is there again", process.number)
 
-    def clean_up_after(self, seat: WorkerProcess) -> None:
-        """Nothing that the dead one held counts any more, but what it has carried."""
+    def clean_up_after(self, process: WorkerProcess) -> None:
+        """Keep the counters of a dead worker and forget everything that it held."""
         self.deaths += 1
-        self.ended_figures = merged([self.ended_figures, seat.take_counters()])
-        self.shared_ledger.wipe(seat.number)
+        self.ended_figures = merged([self.ended_figures, process.take_counters()])
+        self.ledger.wipe(process.number)
         self.ports.free_dead()
 
     async def poll(self) -> None:
-        """At all of them, now and then: who hangs is found, and of the dead the figures are known."""
+        """Ask all workers now and then: a worker that hangs is found, and figures of dead ones are known."""
         while True:
             for _ in range(LOOKS):
                 await asyncio.sleep(LOOK_SECONDS)
-                await self.call_all("answer")
+                await self.call_all("ping")
             await self.fetch_all_figures()
 
     async def fetch_all_figures(self) -> None:
-        """Who does not answer has counted what it told last."""
-        await asyncio.gather(*(seat.fetch_figures() for seat in self.processes))
+        """Of a worker that does not answer, the last figures stay."""
+        await asyncio.gather(*(process.fetch_figures() for process in self.processes))
 
     def is_healthy(self) -> bool:
-        """Whether all that live answer, and one serves."""
-        return any(seat.is_serving for seat in self.processes) and not any(
-            seat.misses for seat in self.processes
-        )
+        serving = any(process.is_serving for process in self.processes)
+        return serving and not any(process.misses for process in self.processes)
 
     async def call_all(self, order: str, *values: object) -> list[Any]:
-        """The answers of those that live and can."""
-        answers = await asyncio.gather(*(seat.try_call(order, *values) for seat in self.processes))
+        """The answers of the workers that answer."""
+        answers = await asyncio.gather(*(process.try_call(order, *values) for process in self.processes))
         return [answer for answer in answers if not isinstance(answer, NotAnswered | CallFailed)]
 
     async def sessions(self) -> list[SessionRow]:
         return [row for rows in await self.call_all("sessions") for row in rows]
 
     async def session_count(self) -> int:
-        """Who lives and does not answer counts as what it said last."""
-        return sum(await asyncio.gather(*(seat.session_count() for seat in self.processes)))
+        """A worker that does not answer counts with its last number."""
+        return sum(await asyncio.gather(*(process.session_count() for process in self.processes)))
 
     async def kill(self, *, user: str | None = None, name: str | None = None) -> int:
         return sum(await self.call_all("kill", user, name))
 
     async def apply_streams(self, turn: Turn) -> None:
-        """Tried here first, so that what cannot be used reaches nobody."""
+        """Try the certificate here first, so that a bad one reaches no worker."""
         try:
-            shown = relay_certificate(turn)
-            if shown is not None:
-                server_context(shown)
+            certificate = relay_certificate(turn)
+            if certificate is not None:
+                server_context(certificate)
         except BadCertificate as problem:
             raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
-        for told in await asyncio.gather(*(seat.try_call("present", turn) for seat in self.processes)):
-            if isinstance(told, CallFailed):
-                raise Unavailable(str(told))
+        calls = (process.try_call("apply_streams", turn) for process in self.processes)
+        for answer in await asyncio.gather(*calls):
+            if isinstance(answer, CallFailed):
+                raise Unavailable(str(answer))
 
-    async def apply_config(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
-        self.start = self.start._replace(turn=turn, secrets=secrets, own=own)  # for who starts meanwhile
-        await self.call_all("adopt", turn, secrets, own)
+    async def apply_config(self, config: RelayConfig, own_addresses: frozenset[bytes]) -> None:
+        self.start = self.start._replace(config=config, own_addresses=own_addresses)  # for later starts
+        await self.call_all("apply_config", config, own_addresses)
 
     async def drain(self, alternate: Address | None) -> None:
         self.draining = True
@@ -190,19 +190,20 @@ class WorkerPool:
 
     async def start_sharing(self) -> None:
         self.sharing = True
-        await self.call_all("share")
+        await self.call_all("start_sharing")
 
     async def stop_sharing(self) -> None:
-        """Who is kept stays so, or might be given to another worker: the kernel shares clients out among the
-        sockets that there are now. Under a concrete address twins count among those: there all are kept."""
+        """Pinned clients stay pinned, or another worker could get them: the kernel distributes clients among
+        the sockets that are open now. At a concrete address the sockets of pinned clients count, too: there
+        every client stays pinned."""
         if all(is_wildcard(listener) for listener in self.listeners):
             self.sharing = False
-            await self.call_all("share_no_more")
+            await self.call_all("share_for_good")
 
     async def leave_listeners(self) -> None:
-        """Who dies from now on has no successor: there is nothing left to meet strangers with."""
+        """A worker that dies after this is not replaced: it would have no listeners."""
         self.has_left = True
-        await self.call_all("leave")
+        await self.call_all("leave_listeners")
         self.groups.close()
 
     def free_dead_ports(self) -> None:
@@ -210,12 +211,11 @@ class WorkerPool:
 
     async def metrics(self) -> MetricsPage:
         await self.fetch_all_figures()
-        return MergedMetrics(
-            merged([self.own_figures(), self.ended_figures, *(seat.figures for seat in self.processes)])
-        )
+        figures = (process.figures for process in self.processes)
+        return MergedMetrics(merged([self.own_figures(), self.ended_figures, *figures]))
 
     def own_figures(self) -> list[Figure]:
-        living = sum(seat.is_serving for seat in self.processes)
+        living = sum(process.is_serving for process in self.processes)
         name, deaths = "calln_relay_workers", "calln_relay_worker_deaths"
         return [
             Figure(name, "Processes that carry packets now.", "gauge", [(name, {}, living)]),

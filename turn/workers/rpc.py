@@ -1,7 +1,6 @@
-"""How one process of the relay asks another: a line of JSON there, a line back, one at a time.
+"""How one process of the relay calls another: a line of JSON there and a line back, one call at a time.
 
-An order may carry values of ours as they are (pickled): it comes from the process that started this one. What
-comes back is JSON alone.
+The arguments of a call are pickled: they come from the process that started this one. Results are JSON only.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from typing import Any
 
 log = logging.getLogger("calln.relay")
 
-Orders = Mapping[str, Callable[..., Awaitable[object]]]  # an order, and what answers it
+Orders = Mapping[str, Callable[..., Awaitable[object]]]  # the name of a call -> what answers it
 
 LONGEST = 64 << 20  # bytes of a line: all sessions of a full relay, and room
 
 
 class NotAnswered(Exception):
-    """Nobody answers: the other process is dead, or hangs."""
+    """The other process is dead or hangs."""
 
 
 class CallFailed(Exception):
-    """The other cannot; its words."""
+    """The other process answered with an error; the text is its own."""
 
 
 class Rpc:
-    """One end."""
+    """One end of a connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -45,7 +44,7 @@ class Rpc:
         return cls(*await asyncio.open_connection(sock=sock, limit=LONGEST))
 
     async def call(self, order: str, *values: object, seconds: float) -> Any:
-        """Raises Silent and Refused."""
+        """Raises NotAnswered and CallFailed."""
         async with self._one_at_a_time:
             number = next(self._numbers)
             self._write({"number": number, "order": order, "values": pack(values)})
@@ -59,7 +58,7 @@ class Rpc:
         return answer["answer"]
 
     async def _answer(self, number: int) -> dict[str, Any]:
-        """Earlier ones may come late, when nobody waits for them any more. Raises OSError and ValueError."""
+        """Skips answers to earlier calls that came too late. Raises OSError and ValueError."""
         while True:
             line = await self._reader.readline()
             if not line.endswith(b"\n"):
@@ -68,14 +67,14 @@ class Rpc:
             if answer["number"] == number:
                 return answer
 
-    async def serve_calls(self, does: Orders) -> None:
-        """Do what is ordered, until the other end is closed."""
+    async def serve_calls(self, orders: Orders) -> None:
+        """Answer until the other end is closed."""
         with suppress(OSError):  # it ended before it had read our last answer
             while (line := await self._reader.readline()).endswith(b"\n"):
-                wish = json.loads(line)
-                do = does.get(wish["order"], no_such_order)
-                answer = await result_of(do, unpack(wish["values"]))
-                self._write({"number": wish["number"], **answer})
+                request = json.loads(line)
+                order = orders.get(request["order"], no_such_order)
+                result = await result_of(order, unpack(request["values"]))
+                self._write({"number": request["number"], **result})
 
     def _write(self, message: dict[str, Any]) -> None:
         self._writer.write(json.dumps(message).encode() + b"\n")
@@ -85,16 +84,16 @@ class Rpc:
 
 
 async def no_such_order(*_: object) -> None:
-    """Raises Refused."""
+    """Raises CallFailed."""
     raise CallFailed("there is no such order")
 
 
-async def result_of(do: Callable[..., Awaitable[object]], values: tuple[Any, ...]) -> dict[str, object]:
+async def result_of(order: Callable[..., Awaitable[object]], values: tuple[Any, ...]) -> dict[str, object]:
     try:
-        return {"answer": await do(*values)}
+        return {"answer": await order(*values)}
     except CallFailed as why:
         return {"refused": str(why)}
-    except Exception as mistake:  # calls go on
+    except Exception as mistake:  # sessions go on
         log.exception("an order could not be done")
         return {"refused": type(mistake).__name__}
 

@@ -1,10 +1,10 @@
-"""The ledger of several processes: one memory that all of them have, a column of it for each.
+"""The ledger of several processes: one memory that all of them map, with a column for each.
 
-Levels of buckets are everybody's: where two processes draw at the same instant, one draw may be lost, which a
-limit of so many a second can bear. Counts of what is held must not be lost: each process writes its own
-column only, and a count is the sum of the columns, so there are no locks, and what a process held when it
-died is wiped out with its column. Names are hashed with a key into two rows, and the smaller count of the
-two is believed: so two users share a quota only where both rows of the one are full of others.
+All processes write the levels of buckets. If two of them write at the same instant, one change may be lost: a
+limit per second can bear that. Counts of what is in use must not be lost. So each process writes only its own
+column, and a count is the sum of the columns. That needs no locks, and what a process used when it died is
+wiped out with its column. A name is hashed with a key into two rows, and the smaller count of the two holds:
+two users share a quota only if other users fill both rows of one of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HELD = ("users", "addresses", "allocations", "connections", "connected", "silent
 
 
 class Size(NamedTuple):
-    """What a memory has room for."""
+    """The layout of the memory."""
 
     columns: int
 
@@ -53,14 +53,14 @@ class Size(NamedTuple):
 
 
 def make_memory(columns: int) -> int:
-    """The descriptor of a memory for so many processes, all of it zero. Raises OSError."""
+    """The descriptor of a memory for this many processes, filled with zeros. Raises OSError."""
     descriptor = os.memfd_create("calln-ledger")
     os.ftruncate(descriptor, Size(columns).all)
     return descriptor
 
 
 class SharedLedger:
-    """One process's view; see turn.ledger.Ledger. Raises OSError."""
+    """One process's view; see turn.limits.ledger.Ledger. Raises OSError."""
 
     def __init__(self, descriptor: int, columns: int, column: int, key: bytes) -> None:
         self._size, self._column, self._key = Size(columns), column, key[:64]
@@ -79,7 +79,7 @@ class SharedLedger:
         return Columns(self._table(name), self._size.columns, self._column, self._key)
 
     def wipe(self, column: int) -> None:
-        """Nobody writes this column now: what it says is over."""
+        """Set the column of a process that has died to zero."""
         for name in HELD:
             self._table(name)[column :: self._size.columns] = array("i", bytes(INT * 2 * ROWS))
 
@@ -89,7 +89,7 @@ class SharedLedger:
 
 
 class Columns:
-    """One table of counts; see turn.ledger.Held."""
+    """One table of counts; see turn.limits.ledger."""
 
     def __init__(self, cells: memoryview[int], columns: int, column: int, key: bytes) -> None:
         self._cells, self._columns, self._column, self._key = cells, columns, column, key

@@ -1,4 +1,4 @@
-"""Those that carry the packets, as an operator's wishes reach them: one process, or several of them."""
+"""The processes that carry packets, as the rest of the relay sees them; at the simplest this one alone."""
 
 from __future__ import annotations
 
@@ -10,80 +10,119 @@ from typing import Any, Protocol
 from turn.config.section import Turn
 from turn.core.relay import AllocationSummary
 from turn.flows import Address
-from turn.service.from_config import relay_settings
+from turn.service.from_config import RelayConfig, relay_settings
 from turn.service.gate_news import GateNews
 from turn.service.gate_sync import GateSync
 from turn.service.metrics import MetricsPage, RelayMetrics
 from turn.service.service import Service
 
-LOOK_SECONDS = 0.25  # how soon the end of a relayed address in another process of ours is noticed
+LOOK_SECONDS = 0.25  # how soon we notice that another process has closed a relayed address
 
-SessionRow = dict[
-    str, Any
-]  # a session, as an operator reads it; addresses are for a terminal, never for a log
+SessionRow = dict[str, Any]  # a session for an operator's terminal; its addresses are never logged
 
 
 class Workers(Protocol):
-    """Whoever holds the sessions. What a process that has just died held is nobody's any more."""
+    """The one or more processes that carry packets.
+
+    All methods are called in the loop that runs `run`. The sessions of a process that has died are gone.
+    """
 
     @property
-    def draining(self) -> bool: ...
+    def draining(self) -> bool:
+        """Whether nobody new is taken."""
 
     @property
     def name(self) -> str:
-        """What carries the packets, for the start-up line."""
+        """Engine and number of processes, for the start-up line."""
 
     @property
-    def listeners(self) -> Sequence[Address]: ...
+    def listeners(self) -> Sequence[Address]:
+        """Where clients reach the relay."""
 
     def is_healthy(self) -> bool:
-        """Whether all that should answer do."""
+        """Whether every process answers and at least one serves."""
 
     async def run(self, ready: asyncio.Event) -> None:
-        """Serve clients, until cancelled; it is `ready` when it does. Raises Unavailable."""
+        """Serve clients until cancelled.
 
-    async def sessions(self) -> list[SessionRow]: ...
+        Args:
+            ready: set as soon as clients are served.
+
+        Raises:
+            Unavailable: a process cannot start.
+        """
+
+    async def sessions(self) -> list[SessionRow]:
+        """Every session that lives now.
+
+        Returns:
+            A row for each: `id`, `user`, `client`, `seconds_left`, `permissions`, `channels`, `flows`.
+        """
 
     async def session_count(self) -> int:
-        """How many sessions there are."""
+        """How many sessions live now."""
 
     async def kill(self, *, user: str | None = None, name: str | None = None) -> int:
-        """End a user's sessions, or one by its name; how many there were."""
+        """End sessions at once.
+
+        Args:
+            user: end all sessions of this user.
+            name: end the one session with this `id`.
+
+        Returns:
+            How many have ended.
+        """
 
     async def apply_streams(self, turn: Turn) -> None:
-        """Let who connects from now on find the certificate and the limits as they are now. Raises
-        Unavailable, and then a certificate that cannot be used is shown to nobody."""
+        """Use certificate and limits as they are now for new connections; existing ones go on.
 
-    async def apply_config(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
-        """Go by this from now on."""
+        Args:
+            turn: the relay's section of the file.
+
+        Raises:
+            Unavailable: the certificate cannot be used; nothing has changed.
+        """
+
+    async def apply_config(self, config: RelayConfig, own_addresses: frozenset[bytes]) -> None:
+        """Go by another configuration; sessions that it no longer allows end.
+
+        Args:
+            config: the relay's section of the file, and the secrets.
+            own_addresses: all addresses of this machine, 4 or 16 bytes each.
+        """
 
     async def drain(self, alternate: Address | None) -> None:
-        """Take nobody new; `alternate` is where they are sent instead, if there is one."""
+        """Take nobody new; sessions go on.
+
+        Args:
+            alternate: the relay that new clients are sent to; None: they are refused.
+
+        See:
+            RFC 8489 §10 (ALTERNATE-SERVER).
+        """
 
     async def start_sharing(self) -> None:
-        """Another version is at our listeners too, or soon: whoever holds a session goes on coming to us."""
+        """Another version listens at our listeners too, or soon will: our clients stay with us."""
 
     async def stop_sharing(self) -> None:
-        """We are alone again."""
+        """No other version listens at our listeners any more."""
 
     async def leave_listeners(self) -> None:
-        """Be at the listeners no longer; sessions go on."""
+        """Leave new clients to the other versions; sessions go on."""
 
     def free_dead_ports(self) -> None:
-        """Forget the relayed ports of processes that have died: anybody may have them now."""
+        """Forget the relayed ports of processes that have died: any program may have them now."""
 
     async def metrics(self) -> MetricsPage:
         """The figures as they are now."""
 
 
 class SingleProcess:
-    """A crew of one: the service in this process."""
+    """The service in this process; see Workers."""
 
-    def __init__(
-        self, service: Service, listeners: Sequence[Address], herald: GateNews | None = None
-    ) -> None:
+    def __init__(self, service: Service, listeners: Sequence[Address], news: GateNews | None = None) -> None:
         self.service = service
-        self.news = herald
+        self.news = news
         self.listeners = listeners
         self.name = f"engine {service.engine.name}"
         self.figures = RelayMetrics(service, service.engine.name)
@@ -129,9 +168,9 @@ class SingleProcess:
     async def apply_streams(self, turn: Turn) -> None:
         self.service.reload_streams(turn)
 
-    async def apply_config(self, turn: Turn, secrets: Sequence[bytes], own: frozenset[bytes]) -> None:
-        told = relay_settings(turn, secrets, self.listeners, own)
-        self.service.apply(self.service.relay.reload(told, time.monotonic()))
+    async def apply_config(self, config: RelayConfig, own_addresses: frozenset[bytes]) -> None:
+        settings = relay_settings(config, self.listeners, own_addresses)
+        self.service.apply(self.service.relay.reload(settings, time.monotonic()))
         self.service.schedule_expiry()
 
     async def drain(self, alternate: Address | None) -> None:
@@ -154,7 +193,7 @@ class SingleProcess:
 
 
 def name_of(session: AllocationSummary) -> str:
-    """What an operator calls a session: its relayed address, of which there is one."""
+    """The name of a session for operators: its relayed address, which no other session has."""
     return str(session.relay).partition("://")[2]
 
 

@@ -1,4 +1,4 @@
-"""The place of one worker, seen from the process that starts it: who sits there, and what it has counted."""
+"""One worker, seen from the process that starts it: its process, its connection and its last figures."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from turn.workers.rpc import CallFailed, NotAnswered, Rpc
 from turn.workers.worker import WorkerStart
 
 START_SECONDS = 20.0  # for a fresh interpreter on a busy machine
-LAST_SECONDS = 5.0  # from the end of the line to the end of the process
-ANSWER_SECONDS = 4.0  # whoever asks through the relay's own socket waits for five
-MISSES = 2  # orders without an answer: then it hangs, and is ended
+LAST_SECONDS = 5.0  # from the end of the connection to the end of the process
+ANSWER_SECONDS = 4.0  # the operator's command waits for five
+MISSES = 2  # calls without an answer: then it hangs and is killed
 
 
 class CannotStart(Exception):
-    """A worker that did not start; the text says why, as far as it told."""
+    """A worker did not start; the text says why, if the worker said it."""
 
 
 class WorkerProcess:
+    """A worker of this number; after its death `spawn` and `begin` start the next one."""
+
     def __init__(self, number: int) -> None:
         self.number = number
         self.process: asyncio.subprocess.Process | None = None
@@ -32,13 +34,12 @@ class WorkerProcess:
         self.is_serving = False
         self.since = 0.0
         self.misses = 0
-        self.figures: list[Figure] = []  # as they were told last
-        self.last_count = 0  # the sessions that it told last
+        self.figures: list[Figure] = []  # the last ones
+        self.last_count = 0  # of sessions
 
     async def spawn(self, descriptors: Iterable[int]) -> None:
-        """Start a process: a fresh interpreter rather than a copy of this one, which holds an operator's
-        connections, and threads that a copy would not have. It finds its modules where this one does, and not
-        in the folder that we happen to be in. Raises OSError."""
+        """Start a fresh interpreter: a fork of this process would hold an operator's connections and lack its
+        threads. It finds modules where this process does, not in the working folder. Raises OSError."""
         self.since, self.misses, self.last_count = time.monotonic(), 0, 0
         ours, theirs = socket.socketpair()
         with theirs:
@@ -48,14 +49,14 @@ class WorkerProcess:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *descriptors),
-                start_new_session=True,  # Ctrl-C in a terminal is for the one who asks the others
+                start_new_session=True,  # Ctrl-C in a terminal goes to the parent alone
             )
 
     async def begin(self, start: WorkerStart) -> None:
         """Raises CannotSit."""
         try:
             if self.rpc is not None:
-                await self.rpc.call("start", start, seconds=START_SECONDS)
+                await self.rpc.call("begin", start, seconds=START_SECONDS)
                 self.is_serving = True
         except (NotAnswered, CallFailed) as problem:
             self.kill()
@@ -76,28 +77,28 @@ class WorkerProcess:
         return answer
 
     async def try_call(self, order: str, *values: object) -> Any:
-        """The same for who can do without an answer: what is wrong is returned."""
+        """The same, but returns what `call` would raise."""
         try:
             return await self.call(order, *values)
         except (NotAnswered, CallFailed) as wrong:
             return wrong
 
     async def fetch_figures(self) -> None:
-        """Have it tell its figures; else those that it told last stay."""
-        told = await self.try_call("figures")
-        if not isinstance(told, NotAnswered | CallFailed):
-            self.figures = told
+        """Without an answer the last ones stay."""
+        answer = await self.try_call("figures")
+        if not isinstance(answer, NotAnswered | CallFailed):
+            self.figures = answer
 
     async def session_count(self) -> int:
-        """Its sessions. While it lives and does not answer, there is one at least."""
-        told = await self.try_call("count")
-        if not isinstance(told, NotAnswered | CallFailed):
-            self.last_count = told
+        """How many sessions it has. While it lives and does not answer: the last number, at least one."""
+        answer = await self.try_call("session_count")
+        if not isinstance(answer, NotAnswered | CallFailed):
+            self.last_count = answer
             return self.last_count
         return max(self.last_count, 1) if self.is_serving else 0
 
     async def until_ended(self) -> float:
-        """When its process has ended: how many seconds it lived."""
+        """Wait for the end of its process; how many seconds it lived."""
         if self.process is not None:
             await self.process.wait()
         self.is_serving = False
@@ -107,7 +108,7 @@ class WorkerProcess:
         return time.monotonic() - self.since
 
     def take_counters(self) -> list[Figure]:
-        """What stays of it."""
+        """The counters of a worker that has died, once."""
         figures, self.figures = self.figures, []
         return counters(figures)
 
@@ -116,7 +117,7 @@ class WorkerProcess:
             self.process.kill()
 
     async def stop(self) -> None:
-        """It ends with its line, or is ended."""
+        """Close its connection, which ends it; kill it if it does not end."""
         if self.rpc is not None:
             self.rpc.close()
         try:

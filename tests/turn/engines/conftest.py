@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.turn.engines.world import ENGINES, Maker
+from tests.turn.engines.world import Maker
+from turn.service.engines import ENGINES
 
 
 @pytest.fixture(params=sorted(ENGINES))

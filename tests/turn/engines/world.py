@@ -12,8 +12,7 @@ from ipaddress import ip_address
 from typing import Protocol, Self
 
 from tests.turn.engines.certificates import certificate
-from turn.engines import Above, Bind, Engine, Failure, Streams
-from turn.engines.portable.engine import Portable
+from turn.engines import Above, Engine, Failure, Streams
 from turn.flows import Address, Flow, Packet, Rule, Transport
 
 PATIENCE = 5  # seconds before a test that waits has failed
@@ -24,13 +23,7 @@ LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 NO_LIMITS = Streams()
 
 
-class Maker(Protocol):
-    def __call__(
-        self, listen: Sequence[Address], streams: Streams = ..., bind: Bind = ..., *, exclusive: bool = ...
-    ) -> Engine: ...
-
-
-ENGINES: dict[str, Maker] = {"portable": Portable}
+Maker = EngineMaker
 
 
 class End:

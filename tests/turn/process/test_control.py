@@ -21,28 +21,29 @@ from turn.config.section import Turn
 from turn.credentials import MintedCredential, mint
 from turn.flows import Address
 from turn.process import control
-from turn.process.control import Control, Told
+from turn.process.control import Control
 from turn.service import public_address
+from turn.service.from_config import RelayConfig
 from turn.workers.single import SingleProcess
 
 ALICE = ("alice", "password of hers")
 
 
 def controlled(
-    world: Running, read: Callable[[], Told] | None = None, started_with: Turn | None = None
+    world: Running, read: Callable[[], RelayConfig] | None = None, started_with: Turn | None = None
 ) -> Control:
-    told: Told = (started_with or turn(users=dict([ALICE])), [SECRET])
-    return Control(SingleProcess(world.service, [world.listener]), read or (lambda: told), told)
+    config = RelayConfig(started_with or turn(users=dict([ALICE])), [SECRET])
+    return Control(SingleProcess(world.service, [world.listener]), read or (lambda: config), config)
 
 
-def raises(problem: str) -> Told:
+def raises(problem: str) -> RelayConfig:
     raise ValueError(problem)
 
 
 async def test_a_reload_takes_what_is_new_and_names_what_waits() -> None:
     async with Running() as world:
         changed = turn(users={"bob": "password of his"}, realm="elsewhere", drain_seconds=7)
-        keeper = controlled(world, lambda: (changed, [SECRET]))
+        keeper = controlled(world, lambda: RelayConfig(changed, [SECRET]))
         await Caller(world, *ALICE).allocate()
         assert await keeper.reload() == ["realm"]
         assert await keeper.workers.session_count() == 0
@@ -50,15 +51,15 @@ async def test_a_reload_takes_what_is_new_and_names_what_waits() -> None:
         assert keeper.turn.drain_seconds == 7
 
 
-UNUSABLE: list[tuple[Callable[[], Told], str]] = [
+UNUSABLE: list[tuple[Callable[[], RelayConfig], str]] = [
     (lambda: raises("c.yaml:1:2: turn.relm: unknown key"), "c.yaml:1:2"),
-    (lambda: (turn(relay_addresses=["192.0.2.99"]), [SECRET]), "no address of this machine"),
+    (lambda: RelayConfig(turn(relay_addresses=["192.0.2.99"]), [SECRET]), "no address of this machine"),
 ]
 
 
 @pytest.mark.parametrize(("read", "words"), UNUSABLE)
 async def test_what_cannot_be_used_changes_nothing(
-    read: Callable[[], Told], words: str, caplog: pytest.LogCaptureFixture
+    read: Callable[[], RelayConfig], words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Running() as world:
         keeper = controlled(world, read)
@@ -68,7 +69,7 @@ async def test_what_cannot_be_used_changes_nothing(
         await keeper.reload_and_log()
         assert await keeper.workers.session_count() == 1
         await Caller(world, *ALICE).allocate()
-    assert "1 problems, which calln check shows" in caplog.text
+    assert "1 problems; calln check shows them" in caplog.text
     assert words not in caplog.text
 
 
@@ -76,19 +77,21 @@ async def test_a_mistake_in_a_reload_is_logged_without_its_words(caplog: pytest.
     async with Running() as world:
         keeper = controlled(world, lambda: cannot_read("canary"))
         await keeper.reload_and_log()
-    assert "not read anew: PermissionError" in caplog.text
+    assert "was not read: PermissionError" in caplog.text
     assert "canary" not in caplog.text
 
 
-def cannot_read(name: str) -> Told:
+def cannot_read(name: str) -> RelayConfig:
     raise PermissionError(name)
 
 
 async def test_a_reload_does_not_open_this_machine_to_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Running() as world:
         changed = turn(listen="udp://0.0.0.0:3478", allow_loopback_peers=True)
-        keeper = controlled(world, lambda: (changed, [SECRET]))
-        monkeypatch.setattr(control, "own_addresses", lambda: keeper.own | {Address.of("9.9.9.9", 0).ip})
+        keeper = controlled(world, lambda: RelayConfig(changed, [SECRET]))
+        monkeypatch.setattr(
+            control, "own_addresses", lambda: keeper.own_addresses | {Address.of("9.9.9.9", 0).ip}
+        )
         with pytest.raises(
             ValueError, match=r"turn\.allow_loopback_peers: this machine has a public address"
         ):
@@ -108,9 +111,9 @@ async def test_a_reload_while_draining_says_nothing_after_stopping(monkeypatch: 
         assert keeper.turn.drain_seconds == 9
 
 
-def ends_meanwhile(keeper: Control, loop: asyncio.AbstractEventLoop) -> Told:
+def ends_meanwhile(keeper: Control, loop: asyncio.AbstractEventLoop) -> RelayConfig:
     loop.call_soon_threadsafe(keeper.drain)
-    return turn(users=dict([ALICE]), drain_seconds=9), [SECRET]
+    return RelayConfig(turn(users=dict([ALICE]), drain_seconds=9), [SECRET])
 
 
 async def ended_when_told(keeper: Control) -> None:
@@ -130,9 +133,9 @@ async def test_clients_are_answered_while_the_file_is_read() -> None:
         assert await reloading == []
 
 
-def read_after(answered: threading.Event) -> Told:
+def read_after(answered: threading.Event) -> RelayConfig:
     assert answered.wait(PATIENCE)
-    return turn(users=dict([ALICE])), [SECRET]
+    return RelayConfig(turn(users=dict([ALICE])), [SECRET])
 
 
 OLD, NEW = b"the old one, long enough", b"the new one, long enough"
@@ -146,7 +149,7 @@ ROTATION = [  # secrets in force, whether old and new credentials open a session
 async def test_secrets_change_one_after_the_other() -> None:
     async with Running() as world:
         in_force: list[bytes] = []
-        keeper = controlled(world, lambda: (turn(), in_force))
+        keeper = controlled(world, lambda: RelayConfig(turn(), in_force))
         for secrets, open_sessions, living in ROTATION:
             in_force[:] = secrets
             await keeper.reload()
@@ -168,14 +171,14 @@ async def test_a_new_own_address_is_no_stranger(monkeypatch: pytest.MonkeyPatch)
         caller, peer = Caller(world, *ALICE), Address.of("9.9.9.9", 5000)
         await caller.allocate()
         assert await caller.bind(0x4000, peer) is stun.Class.RESPONSE
-        monkeypatch.setattr(control, "own_addresses", lambda: keeper.own | {peer.ip})
+        monkeypatch.setattr(control, "own_addresses", lambda: keeper.own_addresses | {peer.ip})
         await keeper.check_machine()
-        assert peer.ip in keeper.own
+        assert peer.ip in keeper.own_addresses
         assert await caller.bind(0x4001, peer._replace(port=5001)) is stun.Class.ERROR
         monkeypatch.setattr(control, "own_addresses", lambda: frozenset({peer.ip}))
-        keeper.turn = turn(relay_addresses=["127.0.0.1"])
+        keeper.config = RelayConfig(turn(relay_addresses=["127.0.0.1"]), [SECRET])
         await keeper.check_machine()
-        assert keeper.own == {peer.ip}
+        assert keeper.own_addresses == {peer.ip}
         await caller.ask(stun.Method.REFRESH, LIFETIME=0)
 
 
@@ -202,7 +205,9 @@ async def test_addresses_are_looked_at_again_whatever_happens(
 async def test_many_signals_are_as_good_as_one() -> None:
     async with Running() as world:
         changed = iter(range(1, 100))
-        keeper = controlled(world, lambda: (turn(users=dict([ALICE]), drain_seconds=next(changed)), [SECRET]))
+        keeper = controlled(
+            world, lambda: RelayConfig(turn(users=dict([ALICE]), drain_seconds=next(changed)), [SECRET])
+        )
         await Caller(world, *ALICE).allocate()
         await asyncio.gather(*(keeper.reload() for _ in range(20)))
         assert (keeper.turn.drain_seconds, await keeper.workers.session_count()) == (20, 1)
@@ -215,11 +220,13 @@ async def test_a_public_address_is_found_anew(monkeypatch: pytest.MonkeyPatch) -
             asked = f"127.0.0.1:{place.port}"
             keys = {"external_ip": "auto", "stun_servers": asked, "listen": "udp://0.0.0.0:3478"}
             configured = turn(allow_loopback_peers=False, **keys)
-            keeper = controlled(world, lambda: (configured, [SECRET]))
+            keeper = controlled(world, lambda: RelayConfig(configured, [SECRET]))
             await keeper.reload()
         [external] = keeper.turn.external_ip
         assert (str(external.public), str(external.local)) == ("203.0.113.5", "10.0.0.5")
-        keeper.read = lambda: (turn(allow_loopback_peers=False, **{**keys, "stun_servers": []}), [SECRET])
+        keeper.read = lambda: RelayConfig(
+            turn(allow_loopback_peers=False, **{**keys, "stun_servers": []}), [SECRET]
+        )
         with pytest.raises(ValueError, match=r"turn\.stun_servers"):
             await keeper.reload()
 

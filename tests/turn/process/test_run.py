@@ -26,9 +26,9 @@ from turn.config.limits import RelayLimits
 from turn.config.section import Turn
 from turn.flows import Address
 from turn.process import run as process
-from turn.process.control import Told
 from turn.process.upgrade import LOCK
 from turn.service import public_address
+from turn.service.from_config import RelayConfig
 from turn.service.relayed_ports import start_time
 
 ROOT = Path(__file__).parents[3]
@@ -292,13 +292,13 @@ async def test_a_process_that_cannot_listen_says_so(tmp_path: Path, workers: int
     assert errors.decode().startswith(f"cannot listen at {squatter.address}: ")
 
 
-def never() -> Told:
+def never() -> RelayConfig:
     raise AssertionError("nobody reloads here")
 
 
 async def test_an_address_to_relay_from_must_be_ours(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"turn\.relay_addresses: 192\.0\.2\.99"):
-        await process.serve(never, (turn(relay_addresses=["192.0.2.99"]), [SECRET]), tmp_path)
+        await process.serve(never, RelayConfig(turn(relay_addresses=["192.0.2.99"]), [SECRET]), tmp_path)
 
 
 async def test_loopback_peers_are_not_for_a_machine_in_public(
@@ -308,7 +308,7 @@ async def test_loopback_peers_are_not_for_a_machine_in_public(
     monkeypatch.setattr(process, "own_addresses", lambda: own)
     told = turn(listen=f"udp://0.0.0.0:{free_port()}", allow_loopback_peers=True)
     with pytest.raises(Unavailable, match=r"turn\.allow_loopback_peers: this machine has a public address"):
-        await asyncio.wait_for(process.serve(never, (told, [SECRET]), tmp_path), PATIENCE)
+        await asyncio.wait_for(process.serve(never, RelayConfig(told, [SECRET]), tmp_path), PATIENCE)
 
 
 async def test_a_public_address_that_nobody_tells_is_asked_for(
@@ -317,14 +317,14 @@ async def test_a_public_address_that_nobody_tells_is_asked_for(
     monkeypatch.setattr(public_address, "source_towards", lambda host: Address.of("10.0.0.5", 0).ip)
     told = turn(external_ip="auto", allow_loopback_peers=False, listen="udp://0.0.0.0:3478")
     with pytest.raises(Unavailable, match=r"turn\.stun_servers"):
-        await process.serve(never, (told, [SECRET]), tmp_path)
+        await process.serve(never, RelayConfig(told, [SECRET]), tmp_path)
 
 
 async def test_a_folder_that_cannot_be_had_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     told: Turn = turn(listen=f"udp://127.0.0.1:{free_port()}")
     with pytest.raises(Unavailable, match=r"turn\.sock: .*site\.state_dir"):
-        await process.serve(never, (told, [SECRET]), tmp_path / "file")
+        await process.serve(never, RelayConfig(told, [SECRET]), tmp_path / "file")
 
 
 def test_too_few_descriptors_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:

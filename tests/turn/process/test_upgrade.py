@@ -191,7 +191,7 @@ async def test_a_new_one_that_is_to_end_leaves_strangers_to_the_old_one(tmp_path
 def process_at(door: Path) -> int | None:
     """Whose it is, if anybody's."""
     try:
-        return process_behind(door)
+        return peer_process(door)
     except OSError:
         return None
 
@@ -237,7 +237,7 @@ async def test_two_that_start_at_once_know_of_each_other(tmp_path: Path) -> None
                 await asyncio.wait_for(process.stdout.readline(), LONG)
             [newest] = [door for door in world.doors() if door.samefile(tmp_path / "s" / upgrade.SOCKET)]
             [first] = [door for door in world.doors() if door != newest]
-            os.kill(process_behind(first), signal.SIGTERM)
+            os.kill(peer_process(first), signal.SIGTERM)
             await asyncio.sleep(1.0)
             await newcomers(world, 6)
             assert await Version(both[0], newest).allocations() == 6
@@ -248,10 +248,10 @@ async def test_two_that_start_at_once_know_of_each_other(tmp_path: Path) -> None
                 await process.communicate()
 
 
-def process_behind(door: Path) -> int:
+def peer_process(door: Path) -> int:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(door))
-        return upgrade.process_behind(sock)
+        return upgrade.peer_process(sock)
 
 
 async def test_who_hangs_at_its_start_keeps_nobody_waiting_for_ever(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.turn.service.test_service import LOOPBACK, SECRET, turn
 from turn.flows import Address
-from turn.service.from_config import nat_pair, relay_settings, stream_settings
+from turn.service.from_config import RelayConfig, nat_pair, relay_settings, stream_settings
 
 TLS = {"certificate": "chain.pem", "key": "key.pem"}
 
@@ -43,7 +43,7 @@ def test_the_core_is_told_what_the_file_says() -> None:
         limits={"allocations_per_user": 7, "trusted": ["192.0.2.0/24"]},
     )
     listeners = [Address.of("0.0.0.0", 3478), Address.of("127.0.0.1", 3479)]
-    told = relay_settings(configured, [SECRET], listeners, LOOPBACK)
+    told = relay_settings(RelayConfig(configured, [SECRET]), listeners, LOOPBACK)
     assert (told.realm, told.ports, told.own_addresses) == ("elsewhere", (21000, 21999), LOOPBACK)
     assert told.listeners == {Address.of("127.0.0.1", 3478), Address.of("127.0.0.1", 3479)}
     assert told.externals == {Address.of("10.0.0.5", 0).ip: Address.of("203.0.113.5", 0).ip}
@@ -54,12 +54,12 @@ def test_the_core_is_told_what_the_file_says() -> None:
     assert told.users.login("9999999999:eve", 0.0) is not None
     asked = {ip: told.peers.allows(Address.of(ip, 0).ip) for ip in ("10.1.2.3", "198.41.0.4", "127.0.0.1")}
     assert asked == {"10.1.2.3": True, "198.41.0.4": False, "127.0.0.1": False}
-    assert (told.encrypted_only, relay_settings(turn(), [], [], LOOPBACK).encrypted_only) == (
+    assert (told.encrypted_only, relay_settings(RelayConfig(turn(), []), [], LOOPBACK).encrypted_only) == (
         "observe",
         "off",
     )
     assert len(told.nonce_key) == 32
-    assert told.nonce_key != relay_settings(configured, [SECRET], listeners, LOOPBACK).nonce_key
+    assert told.nonce_key != relay_settings(RelayConfig(configured, [SECRET]), listeners, LOOPBACK).nonce_key
 
 
 TRANSLATED = [  # external_ip, relay_addresses, listen -> the local address

@@ -17,7 +17,7 @@ from turn.core.relay import Relay
 from turn.engines import CannotListen
 from turn.engines.portable.engine import Portable
 from turn.flows import Address
-from turn.service.from_config import relay_settings, stream_settings
+from turn.service.from_config import RelayConfig, relay_settings, stream_settings
 from turn.service.preflight import check_loopback_peers, lacks_ipv6, open_listeners
 from turn.service.service import Service
 
@@ -33,7 +33,8 @@ def test_a_certificate_that_cannot_be_used_is_no_start_and_no_reload() -> None:
         partial(Portable, streams=stream_settings(turn(**keys, key=good.key))), [there]
     )
     assert isinstance(engine, Portable)
-    running = Service(Relay(relay_settings(turn(**keys, key=good.key), [SECRET], [there], LOOPBACK)), engine)
+    config = RelayConfig(turn(**keys, key=good.key), [SECRET])
+    running = Service(Relay(relay_settings(config, [there], LOOPBACK)), engine)
     with pytest.raises(Unavailable, match="belongs to another certificate"):
         running.reload_streams(turn(**keys, key=other.key))
     running.reload_streams(turn(**keys, key=good.key))

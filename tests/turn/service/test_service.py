@@ -18,7 +18,7 @@ from turn.core.relay import Relay
 from turn.engines import Failure
 from turn.engines.portable.engine import Portable
 from turn.flows import Address, Packet, Transport
-from turn.service.from_config import relay_settings
+from turn.service.from_config import RelayConfig, relay_settings
 from turn.service.service import Service
 
 LOOPBACK = frozenset((b"\x7f\0\0\1", bytes(15) + b"\1"))
@@ -88,8 +88,8 @@ class Running(World):
     ) -> None:
         super().__init__(Portable, version, transport=transport)
         keys.setdefault("users", {"alice": "password of hers"})
-        told = relay_settings(turn(**keys), [SECRET], [self.listener], LOOPBACK)
-        self.relay = relay(told)
+        config = RelayConfig(turn(**keys), [SECRET])
+        self.relay = relay(relay_settings(config, [self.listener], LOOPBACK))
         self.service = Service(self.relay, self.engine)
 
     def receive(self, packet: Packet) -> None:

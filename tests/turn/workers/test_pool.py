@@ -17,6 +17,7 @@ from tests.turn.process.test_admin import door
 from tests.turn.service.test_service import SECRET, Caller, ended, turn
 from turn.flows import Address, Flow, Transport
 from turn.process.control import Control
+from turn.service.from_config import RelayConfig
 from turn.service.own_addresses import own_addresses
 from turn.service.relayed_ports import RelayedPorts
 from turn.workers import pool as teams
@@ -99,7 +100,7 @@ async def test_the_death_of_one_ends_its_own_calls_only(
         look = RelayedPorts(tmp_path, claim=False)
         assert [relay in look for relay in (gone, two[1], fourth[1])] == [False, True, True]
         look.close()
-        assert world.team.shared_ledger.usage("allocations").amount(b"") == 2
+        assert world.team.ledger.usage("allocations").amount(b"") == 2
         after = await world.figures()
         assert (after["workers"], after["worker_deaths_total"]) == (2, 1)
         assert all(after[total] >= before[total] for total in before if total.endswith("_total"))
@@ -205,7 +206,7 @@ async def test_new_settings_reach_all_and_successors(tmp_path: Path) -> None:
         await world.one_each()
         told = turn(listen=str(world.listener), users=dict([bob]), workers=2)
         await world.team.apply_streams(told)
-        await world.team.apply_config(told, [SECRET], own_addresses())
+        await world.team.apply_config(RelayConfig(told, [SECRET]), own_addresses())
         assert await world.team.session_count() == 0  # alice is no longer known
         for seat in world.team.processes:
             os.kill(pid_of(seat), signal.SIGKILL)
@@ -268,7 +269,7 @@ async def test_who_dies_as_the_relay_leaves_has_no_successor(tmp_path: Path) -> 
         await asyncio.sleep(teams.PAUSE + 0.3)
         assert pid_of(first) == dead
         assert not world.task.done()
-        assert await second.call("count") == 0
+        assert await second.call("session_count") == 0
 
 
 async def test_one_that_does_not_answer_has_the_sessions_that_it_told_last(
@@ -299,7 +300,7 @@ async def test_orders_to_one_that_starts_do_not_end_it(
                 await world.team.session_count()
                 await asyncio.sleep(0.01)
         assert world.team.deaths == 1
-        assert await first.call("count") == 0
+        assert await first.call("session_count") == 0
 
 
 @pytest.mark.parametrize(("listen", "goes_on"), [("127.0.0.1", True), ("0.0.0.0", False)])
@@ -331,12 +332,13 @@ async def test_where_nobody_serves_it_is_not_well(tmp_path: Path, monkeypatch: p
 async def test_where_one_hangs_it_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seats, "ANSWER_SECONDS", 0.2)
     async with crowd(tmp_path) as world:
-        control = Control(world.team, lambda: (world.turn, [SECRET]), (world.turn, [SECRET]))
+        config = RelayConfig(world.turn, [SECRET])
+        control = Control(world.team, lambda: config, config)
         async with door(control, tmp_path / "s") as operator:
             assert (await operator.get("/readyz")).text == "ready\n"
             stuck = pid_of(world.team.processes[0])
             os.kill(stuck, signal.SIGSTOP)
-            await world.team.call_all("answer")
+            await world.team.call_all("ping")
             answer = await operator.get("/readyz")
             assert (answer.status_code, answer.text) == (503, "not ready\n")
             os.kill(stuck, signal.SIGCONT)

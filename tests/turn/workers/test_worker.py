@@ -18,6 +18,7 @@ from tests.turn.process.test_control import ALICE
 from tests.turn.service.test_service import LOOPBACK, SECRET, Caller, turn
 from turn.engines.portable.reuseport import ReuseportGroups
 from turn.flows import Address, Transport
+from turn.service.from_config import RelayConfig
 from turn.service.relayed_ports import RelayedPorts
 from turn.workers.rpc import CallFailed, Rpc
 from turn.workers.shared_ledger import SharedLedger, make_memory
@@ -53,8 +54,8 @@ async def working(
     inherited = {address: os.dup(number) for address, number in groups.descriptors_of(0).items()}
     try:
         await line.call(
-            "start",
-            WorkerStart(told, [SECRET], LOOPBACK, inherited, folder, KEY, ledger, 1),
+            "begin",
+            WorkerStart(RelayConfig(told, [SECRET]), LOOPBACK, inherited, folder, KEY, ledger, 1),
             seconds=PATIENCE,
         )
         yield line, place
@@ -78,8 +79,10 @@ async def test_it_serves_and_does_as_it_is_told(tmp_path: Path) -> None:
         assert relay not in live
         live.close()
         await Caller(place, *ALICE).allocate()
-        await line.call("adopt", turn(), [SECRET], LOOPBACK, seconds=PATIENCE)  # without alice
-        assert await line.call("count", seconds=PATIENCE) == 0
+        await line.call(
+            "apply_config", RelayConfig(turn(), [SECRET]), LOOPBACK, seconds=PATIENCE
+        )  # without alice
+        assert await line.call("session_count", seconds=PATIENCE) == 0
         await line.call("drain", None, seconds=PATIENCE)
         figures = {figure[0]: figure for figure in await line.call("figures", seconds=PATIENCE)}
         assert figures["calln_relay_draining"][3] == [["calln_relay_draining", {}, 1.0]]
@@ -97,8 +100,8 @@ async def test_a_certificate_that_cannot_be_used_is_refused(tmp_path: Path) -> N
     shown = certificate()
     keys = {"certificate": shown.chain, "key": shown.key}
     async with working(tmp_path, "tls", **keys) as (line, place):
-        await line.call("present", turn(listen=str(place.listener), **keys), seconds=PATIENCE)
+        await line.call("apply_streams", turn(listen=str(place.listener), **keys), seconds=PATIENCE)
         (tmp_path / "empty.pem").touch()
         broken = turn(listen=str(place.listener), **{**keys, "certificate": tmp_path / "empty.pem"})
         with pytest.raises(CallFailed, match=r"turn\.certificate"):
-            await line.call("present", broken, seconds=PATIENCE)
+            await line.call("apply_streams", broken, seconds=PATIENCE)

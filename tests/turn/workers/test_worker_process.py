@@ -14,6 +14,7 @@ from tests.turn.crowd import is_alive, pid_of
 from tests.turn.engines.world import free
 from tests.turn.service.test_service import LOOPBACK, SECRET, turn
 from turn.engines.portable.reuseport import ReuseportGroups
+from turn.service.from_config import RelayConfig
 from turn.workers import worker_process as module
 from turn.workers.rpc import CallFailed, NotAnswered
 from turn.workers.shared_ledger import make_memory
@@ -27,7 +28,7 @@ async def seated(folder: Path, **keys: object) -> AsyncIterator[tuple[WorkerProc
     at = free("127.0.0.1", "udp")
     groups, ledger, seat = ReuseportGroups([at], 1), make_memory(1), WorkerProcess(0)
     start = WorkerStart(
-        turn(**keys), [SECRET], LOOPBACK, groups.descriptors_of(0), folder, bytes(32), ledger, 1
+        RelayConfig(turn(**keys), [SECRET]), LOOPBACK, groups.descriptors_of(0), folder, bytes(32), ledger, 1
     )
     await seat.spawn((*groups.descriptors_of(0).values(), ledger))
     try:
@@ -41,7 +42,7 @@ async def seated(folder: Path, **keys: object) -> AsyncIterator[tuple[WorkerProc
 async def test_it_starts_answers_and_leaves(tmp_path: Path) -> None:
     async with seated(tmp_path) as (seat, start):
         await seat.begin(start)
-        assert await seat.call("count") == 0
+        assert await seat.call("session_count") == 0
         await seat.fetch_figures()
         assert "calln_relay_mishaps" in [figure[0] for figure in seat.figures]
         assert {figure.kind for figure in seat.take_counters()} == {"counter"}
@@ -52,8 +53,8 @@ async def test_it_starts_answers_and_leaves(tmp_path: Path) -> None:
         await seat.stop()
         assert not is_alive(pid_of(seat))
         with pytest.raises(NotAnswered):
-            await seat.call("count")
-        assert isinstance(await seat.try_call("count"), NotAnswered)
+            await seat.call("session_count")
+        assert isinstance(await seat.try_call("session_count"), NotAnswered)
         await seat.fetch_figures()
         assert seat.figures == []
 
@@ -68,7 +69,7 @@ async def test_a_folder_that_we_happen_to_be_in_is_no_place_for_modules(
     monkeypatch.chdir(tmp_path)
     async with seated(tmp_path) as (seat, start):
         await seat.begin(start)
-        assert await seat.call("count") == 0
+        assert await seat.call("session_count") == 0
 
 
 async def test_a_worker_finds_its_modules_where_we_do(
@@ -87,7 +88,7 @@ async def test_it_outlives_signals_that_are_not_for_it(tmp_path: Path) -> None:
         await seat.begin(start)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(pid_of(seat), number)
-        assert await seat.call("count") == 0
+        assert await seat.call("session_count") == 0
 
 
 async def test_one_that_cannot_start_says_why_and_ends(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ async def test_one_that_hangs_is_ended_at_the_second_miss(
         os.kill(pid_of(seat), signal.SIGSTOP)
         for alive in (True, False):
             with pytest.raises(NotAnswered):
-                await seat.call("count")
+                await seat.call("session_count")
             assert (seat.misses == 1) is alive
         assert await seat.until_ended() > 0
         assert seat.rpc is None

@@ -139,7 +139,13 @@ def single_process(
     return SingleProcess(Service(Relay(settings), engine, ports), listeners, open_news(state_dir))
 
 
-def worker_pool(config: RelayConfig, own_addresses: frozenset[bytes], state_dir: Path, bind: Bind) -> Workers:
+def worker_pool(
+    config: RelayConfig,
+    own_addresses: frozenset[bytes],
+    state_dir: Path,
+    bind: Bind,
+    more: Sequence[Address] = (),
+) -> Workers:
     """Worker processes carry the packets. Raises Unavailable."""
     turn, ports = config.turn, open_relayed_ports(state_dir, claim=False)
     make = partial(ReuseportGroups, members=turn.workers, bind=bind)

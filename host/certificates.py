@@ -1,4 +1,4 @@
-"""Whether a certificate is good at this hour: TLS shows one that is over as readily as any other."""
+"""Whether a certificate is valid now: TLS itself shows an expired one without a complaint."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ TIMES = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_CERT_NOT_YET_VA
 
 
 def validity_problem(certificate: Certificate) -> str | None:
-    """What is wrong with its time, or None. Raises BadCertificate.
+    """What is wrong with its dates, or None. Raises BadCertificate.
 
-    Shown to somebody who trusts this very certificate and asks for no name, so that only the time is left to
-    complain of: no part of the standard library reads a certificate's dates otherwise.
+    No part of the standard library reads the dates of a certificate. So it is shown to a client that trusts
+    this very certificate and checks no name: then only the dates can be wrong.
     """
     try:
         verified(certificate)
@@ -26,7 +26,7 @@ def validity_problem(certificate: Certificate) -> str | None:
 
 
 def expiry(certificate: Certificate) -> float:
-    """When it is over, in seconds since 1970; 0 where it is not good at this hour. Raises BadCertificate."""
+    """When it expires, in seconds since 1970; 0: it is not valid now. Raises BadCertificate."""
     try:
         seen = verified(certificate).getpeercert() or {}
     except ssl.SSLCertVerificationError:
@@ -35,7 +35,7 @@ def expiry(certificate: Certificate) -> float:
 
 
 def verified(certificate: Certificate) -> ssl.SSLObject:
-    """The side that has seen it. Raises BadCertificate, and ssl.SSLCertVerificationError."""
+    """The client that has checked it. Raises BadCertificate, and ssl.SSLCertVerificationError."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = server_context(certificate).wrap_bio(to_server, to_client, server_side=True)
     client = trusting_context(certificate).wrap_bio(to_client, to_server)
@@ -44,14 +44,14 @@ def verified(certificate: Certificate) -> ssl.SSLObject:
             do_handshake(side)
     except ssl.SSLCertVerificationError:
         raise
-    except ssl.SSLError as error:  # such as a key of a curve that TLS has not
+    except ssl.SSLError as error:  # such as a key of a curve that TLS does not know
         raise BadCertificate(f"{certificate.chain}: TLS cannot use it ({error.reason})") from None
     return client
 
 
 def warn_if_invalid(certificate: Certificate | None) -> None:
-    """In the log, without the names of files; the doctor says them. Raises BadCertificate for one that TLS
-    cannot use at any time: that is to be presented to nobody."""
+    """In the log, without the names of files, which the doctor says. Raises BadCertificate for files that TLS
+    can never use."""
     wrong = validity_problem(certificate) if certificate else None
     if wrong is not None:
         log.warning("the certificate %s: clients refuse TLS; calln doctor says what to do", wrong)
@@ -66,7 +66,7 @@ def trusting_context(certificate: Certificate) -> ssl.SSLContext:
 
 
 def do_handshake(side: ssl.SSLObject) -> None:
-    """As much of the handshake as is there."""
+    """As far as it gets with what has arrived."""
     try:
         side.do_handshake()
     except ssl.SSLWantReadError:

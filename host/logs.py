@@ -1,7 +1,7 @@
-"""Log lines: one JSON object each, with the time, and never the words of an exception.
+"""Log lines: one JSON object each, with the time, and never the text of an exception.
 
-Both processes write through here. What is logged on purpose holds no address; what an exception says may, so
-of those only the kind and the place are written down.
+What our code logs holds no address. The text of an exception may hold one, so only its kind and its place
+are logged.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-PLACES = 4  # the innermost frames: enough to find it
+PLACES = 4  # the innermost frames
 
 
 def start_logging() -> None:
-    """From now on all log lines of this process go to standard error like this, those about its crash too."""
+    """From now on all log lines of this process go to standard error, also one about its crash."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO)
@@ -49,12 +49,12 @@ def places(trace: TracebackType | None) -> str:
 
 
 def on_loop_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """asyncio's own words may name sockets, and with them addresses."""
+    """asyncio's own text may name sockets, and with them addresses."""
     logging.getLogger("calln.relay").error("a mistake between packets", exc_info=context.get("exception"))
 
 
 def log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The end of the process by an error that nobody expected."""
+    """For an error that ends the process."""
     if issubclass(kind, KeyboardInterrupt):
         return
     logging.getLogger("calln").critical("ended by a mistake", exc_info=(kind, error, trace))

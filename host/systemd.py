@@ -28,20 +28,20 @@ def ready() -> None:
 
 
 def reloading() -> None:
-    """To be followed by READY=1; the manager tells this one from earlier reloads by the clock."""
+    """READY=1 must follow. The clock tells the manager this reload from earlier ones."""
     notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def watchdog_seconds() -> float | None:
-    """How often to say that we live: twice as often as is asked for (sd_watchdog_enabled(3))."""
-    asked, whom = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
-    if not asked.isdecimal() or not int(asked) or whom not in ("", str(os.getpid())):
+    """How often to feed the watchdog: twice as often as it asks for (sd_watchdog_enabled(3))."""
+    asked, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not asked.isdecimal() or not int(asked) or process not in ("", str(os.getpid())):
         return None
     return int(asked) / 2e6
 
 
 async def feed_watchdog(is_well: Callable[[], bool] = lambda: True) -> None:
-    """In the loop that moves the packets, so that one that hangs falls silent. Until cancelled."""
+    """Until cancelled. It runs in the loop that moves packets: if that hangs, the watchdog notices."""
     seconds = watchdog_seconds()
     while True:
         if seconds is not None and is_well():

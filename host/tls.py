@@ -1,4 +1,4 @@
-"""TLS for clients: what is spoken, and with which certificate."""
+"""TLS for clients: versions, ciphers and the certificate."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2: forward secret and authen
 
 
 class Certificate(NamedTuple):
-    """PEM files: a certificate with what leads to its issuer, and its private key."""
+    """PEM files: a certificate with its intermediates, and its private key."""
 
     chain: Path
     key: Path
 
 
 class BadCertificate(Exception):
-    """Files that no TLS can be spoken with; the text says which and why."""
+    """TLS cannot use these files; the text says which and why."""
 
 
 def server_context(certificate: Certificate, alpn: list[str] = ALPN) -> ssl.SSLContext:
@@ -27,7 +27,7 @@ def server_context(certificate: Certificate, alpn: list[str] = ALPN) -> ssl.SSLC
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.set_alpn_protocols(alpn)
-    # A renegotiation costs us more than the client; a ticket key that never changes undoes forward secrecy.
+    # A renegotiation costs us more than the client. A ticket key that never changes breaks forward secrecy.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
     context.num_tickets = 0
     try:
@@ -40,7 +40,7 @@ def server_context(certificate: Certificate, alpn: list[str] = ALPN) -> ssl.SSLC
 
 
 def refuse_password() -> str:
-    """Instead of asking at a terminal that nobody sits at."""
+    """Instead of asking at a terminal."""
     raise BadCertificate("the key is protected by a password; store it without one, readable by us only")
 
 

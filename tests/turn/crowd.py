@@ -54,10 +54,10 @@ class Crowd:
         self.streams: list[StreamEnd] = []
 
     async def start(self) -> None:
-        team = worker_pool(RelayConfig(self.turn, [SECRET]), own_addresses(), self.folder, open_listener)
-        assert isinstance(team, WorkerPool)
-        self.team, ready = team, asyncio.Event()
-        self.task = asyncio.create_task(team.run(ready))
+        pool = worker_pool(RelayConfig(self.turn, [SECRET]), own_addresses(), self.folder, open_listener)
+        assert isinstance(pool, WorkerPool)
+        self.pool, ready = pool, asyncio.Event()
+        self.task = asyncio.create_task(pool.run(ready))
         waiting = asyncio.create_task(ready.wait())
         async with asyncio.timeout(PATIENCE * 5):
             await asyncio.wait([self.task, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -89,9 +89,9 @@ class Crowd:
     async def caller(self, user: tuple[str, str] = ALICE) -> Caller:
         return Caller(self, *user, end=await self.client())
 
-    async def ids(self, seat: WorkerProcess) -> list[str]:
+    async def ids(self, process: WorkerProcess) -> list[str]:
         """The sessions of one worker."""
-        return [row["id"] for row in await seat.call("sessions")]
+        return [row["id"] for row in await process.call("sessions")]
 
     async def one_each(self) -> list[tuple[Caller, Address]]:
         """For each worker a caller with a relayed address there."""
@@ -99,18 +99,20 @@ class Crowd:
         for _ in range(TRIES):
             caller = await self.caller()
             relay = await caller.allocate()
-            [at] = [seat.number for seat in self.team.processes if name(relay) in await self.ids(seat)]
+            [at] = [
+                process.number for process in self.pool.processes if name(relay) in await self.ids(process)
+            ]
             if at in found:
                 await caller.ask(stun.Method.REFRESH, LIFETIME=0)
             found.setdefault(at, (caller, relay))
-            if len(found) == len(self.team.processes):
+            if len(found) == len(self.pool.processes):
                 return [found[number] for number in range(len(found))]
         raise AssertionError("all clients came to one worker")
 
     async def figures(self) -> dict[str, float]:
         """By name, summed over labels."""
         sums: dict[str, float] = {}
-        for row in (await self.team.metrics()).figures():
+        for row in (await self.pool.metrics()).figures():
             title = str(row["name"]).removeprefix("calln_relay_")
             sums[title] = sums.get(title, 0.0) + float(str(row["value"]))
         return sums
@@ -120,9 +122,9 @@ def name(relay: Address) -> str:
     return str(relay).partition("://")[2]
 
 
-def pid_of(seat: WorkerProcess) -> int:
-    assert seat.process is not None
-    return seat.process.pid
+def pid_of(process: WorkerProcess) -> int:
+    assert process.process is not None
+    return process.process.pid
 
 
 def is_alive(process: int) -> bool:

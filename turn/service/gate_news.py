@@ -1,9 +1,9 @@
-"""What was proved and offered in calls, told among the processes of this relay: to those that live, at once
-by a socket each; what was proved, to whoever comes after too, by a file each. Names of users and sessions are
-in both, and no address.
+"""How the processes of this relay tell each other which sessions are proven to be encrypted, and what was
+offered in them. Each process has a socket, for the others that run now, and a file with what is proven, also
+for a process that starts later. Both hold names of users and sessions, and no address.
 
-The files also repair what a full socket has lost: each process reads the others' now and then, which is how
-long calls stay known where only a restart of ICE will lead them.
+The files also repair what a full socket has lost: each process reads the files of the others now and then.
+So a call that moves to another process by a restart of ICE is known there.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pathlib import Path
 from turn.gate.sessions import News, Offered, Proven, Ufrags
 from turn.wire.hello import ClientHello
 
-OFFER = "offer"  # how what is said of one begins; what is proved has no such word
-SOCKET, FILE, DRAFT = "ear", "proved", "draft"  # in site.state_dir, each followed by a name of its own
-VALID_SECONDS = 60.0  # of a file: who comes later has been away for too long
-LONGEST = 1 << 16  # bytes of what is said of one session; the longest names and all its streams have 4,000
-AT_ONCE = 64  # sessions heard of in one turn of the loop
+OFFER = "offer"  # the first word of a message about an offer; one about a proven session has none
+SOCKET, FILE, DRAFT = "ear", "proved", "draft"  # in site.state_dir, each with a name behind
+VALID_SECONDS = 60.0  # an older file is not read: the relay was down for too long
+LONGEST = 1 << 16  # bytes of a message; one with the longest names and all streams has 4,000
+AT_ONCE = 64  # messages in one turn of the loop
 
 
 class GateNews:
-    """This process's. Raises OSError."""
+    """Socket and file of this process. Raises OSError."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.name = folder, secrets.token_hex(4)
@@ -44,32 +44,32 @@ class GateNews:
             raise
 
     def broadcast(self, news: Iterable[News]) -> None:
-        """To all that live. Who does not read is left out: the file says it again."""
-        others = [place for place in self.folder.glob(f"{SOCKET}.*") if place != self.path]
-        for said in map(encode, news) if others else ():
-            for place in others:
-                self._send_to(said, place)
+        """To all that run. A process that does not read finds it in the file."""
+        others = [path for path in self.folder.glob(f"{SOCKET}.*") if path != self.path]
+        for message in map(encode, news) if others else ():
+            for path in others:
+                self._send_to(message, path)
 
-    def _send_to(self, said: bytes, place: Path) -> None:
+    def _send_to(self, message: bytes, path: Path) -> None:
         try:
-            self.sock.sendto(said, str(place))
+            self.sock.sendto(message, str(path))
         except ConnectionRefusedError:  # its process has died
-            place.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError:
             return
 
     def received(self) -> Iterator[News]:
-        """What the others have told since."""
+        """What the others have sent since the last time."""
         for _ in range(AT_ONCE):
             try:
-                said = self.sock.recv(LONGEST)
+                message = self.sock.recv(LONGEST)
             except OSError:
                 return
-            with suppress(ValueError, TypeError):  # another version speaks otherwise
-                yield decode(said)
+            with suppress(ValueError, TypeError):  # another version has another format
+                yield decode(message)
 
     def save(self, proved: Sequence[Proven], wall: float) -> None:
-        """All that is proved now, in the place of what was; where nothing is, no file. Raises OSError."""
+        """Replace the file by all that is proven now; without any, there is no file. Raises OSError."""
         if not proved:
             self.file.unlink(missing_ok=True)
             return
@@ -81,12 +81,12 @@ class GateNews:
         draft.rename(self.file)
 
     def read_files(self, wall: float) -> Iterator[News]:
-        """What others have written, of late; what is too old goes, and what was left half written."""
-        for place in self.folder.glob(f"{DRAFT}.*"):
-            remove_stale(place, wall)
-        for place in self.folder.glob(f"{FILE}.*"):
-            if place != self.file:
-                yield from read_file(place, wall)
+        """What stands in the files of the others; old files and drafts are removed."""
+        for draft in self.folder.glob(f"{DRAFT}.*"):
+            remove_stale(draft, wall)
+        for path in self.folder.glob(f"{FILE}.*"):
+            if path != self.file:
+                yield from read_file(path, wall)
 
     def close(self) -> None:
         self.sock.close()
@@ -99,29 +99,29 @@ def remove_stale(draft: Path, wall: float) -> None:
             draft.unlink()
 
 
-def read_file(place: Path, wall: float) -> Iterator[News]:
-    """One file: nothing of what cannot be read, and no more once it is too old."""
+def read_file(path: Path, wall: float) -> Iterator[News]:
+    """Nothing from a file that is too old, which is removed, or that cannot be read."""
     with suppress(OSError, ValueError, TypeError):
-        lines = place.read_bytes().splitlines()
+        lines = path.read_bytes().splitlines()
         if not 0 <= wall - float(json.loads(lines[0] if lines else b"0")) <= VALID_SECONDS:
-            place.unlink()
+            path.unlink()
             return
         yield from map(decode, lines[1:])
 
 
-def encode(told: News) -> bytes:
-    """As JSON; what is no text is written byte by byte."""
-    ufrags = [ufrag.decode("latin-1") for ufrag in told.ufrags]
-    if isinstance(told, Proven):
-        return json.dumps([told.user, ufrags, told.unified, told.srtp, told.ssrcs]).encode()
-    suites, profiles = told.offer
+def encode(news: News) -> bytes:
+    """As JSON; bytes that are no text are written one by one."""
+    ufrags = [ufrag.decode("latin-1") for ufrag in news.ufrags]
+    if isinstance(news, Proven):
+        return json.dumps([news.user, ufrags, news.unified, news.srtp, news.ssrcs]).encode()
+    suites, profiles = news.offer
     known = None if profiles is None else sorted(profiles)
-    return json.dumps([OFFER, told.user, ufrags, told.speaker, sorted(suites), known]).encode()
+    return json.dumps([OFFER, news.user, ufrags, news.speaker, sorted(suites), known]).encode()
 
 
-def decode(said: bytes) -> News:
+def decode(message: bytes) -> News:
     """Raises ValueError and TypeError."""
-    words = json.loads(said)
+    words = json.loads(message)
     return offered(*words[1:]) if words[:1] == [OFFER] else proven(*words)
 
 

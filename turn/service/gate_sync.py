@@ -1,4 +1,4 @@
-"""What a service knows of proved calls, in step with the processes beside it and for the one after it."""
+"""What a service knows of encrypted sessions: shared with other processes, and saved for later ones."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from turn.service.service import Service
 
 log = logging.getLogger("calln.relay")
 
-PAUSE_FACTOR = 25  # times what a writing cost until the next: many calls must not keep us from their packets
-AGAIN_SECONDS = 20.0  # between two writings where nothing has changed; a file is valid for a minute
+PAUSE_FACTOR = 25  # times the seconds of a save until the next: saving must not delay packets
+AGAIN_SECONDS = 20.0  # between two saves without a change; a file is valid for a minute
 
 
 def open_news(folder: Path) -> GateNews | None:
-    """None: the folder cannot be had; then nothing is known of the others, and calls go on."""
+    """None: the folder cannot be used; calls go on, but other processes do not hear from us."""
     try:
         return GateNews(folder)
     except OSError as problem:
-        log.warning("what is proved of calls stays with this process: %s", problem.strerror)
+        log.warning("other processes do not learn which calls are encrypted: %s", problem.strerror)
         return None
 
 
 class GateSync:
-    def __init__(self, service: Service, herald: GateNews) -> None:
-        self.service, self.news = service, herald
+    """Between one service and its news."""
+
+    def __init__(self, service: Service, news: GateNews) -> None:
+        self.service, self.news = service, news
         self.changed = asyncio.Event()
         service.on_news = self.on_news
 
@@ -44,12 +46,13 @@ class GateSync:
                 await self.save_when_due()
         finally:
             loop.remove_reader(self.news.sock)
-            self.load_files()  # so that nothing stays that is too old for whoever comes next
+            self.load_files()  # removes old files
             self.save()
             self.news.close()
 
     async def save_when_due(self) -> None:
-        """For a while, at once whatever is new: a process may be killed in the first second of a call."""
+        """Save what is new at once, since a process may be killed in the first second of a call; at the
+        latest after AGAIN_SECONDS."""
         with suppress(TimeoutError):
             async with asyncio.timeout(AGAIN_SECONDS):
                 while await self.changed.wait():
@@ -66,20 +69,20 @@ class GateSync:
     def load_files(self) -> None:
         self.learn(self.news.read_files(time.time()))
 
-    def learn(self, told: Iterable[News]) -> None:
+    def learn(self, news: Iterable[News]) -> None:
         now = time.monotonic()
-        for one in told:
+        for one in news:
             self.service.relay.learn_session(one, now)
-        self.service.publish_news()  # an offer from there may settle what was chosen here
+        self.service.publish_news()  # an offer from there may complete a handshake here
         self.service.schedule_expiry()
 
     def save(self) -> float:
-        """The seconds until it may be done again."""
+        """How many seconds to wait before the next save."""
         self.changed.clear()
         began = time.thread_time()  # on a busy machine it takes longer, and costs no more
         try:
             self.news.save(self.service.relay.proven_sessions(), time.time())
         except OSError as problem:  # a full disk, perhaps
-            log.warning("what is proved of calls could not be written: %s", problem.strerror)
+            log.warning("which calls are encrypted could not be saved: %s", problem.strerror)
             return AGAIN_SECONDS
         return PAUSE_FACTOR * (time.thread_time() - began)

@@ -1,7 +1,7 @@
-"""What an operator may count in a relay: live figures by transport, family and reason, never who it is.
+"""What an operator can count in a relay: figures by transport, address family and reason, never by person.
 
-They are put together when somebody looks, so that they cost a packet nothing. A flow's figures live in the
-engine as long as the flow; what is over is added up here, so that no total ever falls.
+They are computed when somebody asks, so that they cost a packet nothing. The engine has the figures of living
+flows; those of ended flows are added up here, so that no total ever falls.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NOTHING = Traffic()
 FAMILIES = {4: "ipv4", 16: "ipv6"}
 PATH = ("transport", "family")
 
-# The part before the dot of what the core counts -> metric, its sentence, what the rest is a label for.
+# First part of a name that the core counts -> metric, its help text, the label that the second part is for.
 COUNTED = {
     "drops": ("calln_relay_drops", "Packets that went nowhere, by reason.", "reason"),
     "refusals": ("calln_relay_refusals", "Requests that were refused, by code.", "code"),
@@ -32,7 +32,7 @@ COUNTED = {
     "events": ("calln_relay_events", "What else is worth a count.", "event"),
 }
 
-# Field of Traffic -> metric, its sentence, direction.
+# Field of Traffic -> metric, direction.
 CARRIED = {
     "packets_out": ("calln_relay_packets", "to_peer"),
     "packets_in": ("calln_relay_packets", "to_client"),
@@ -45,7 +45,7 @@ SENTENCES = {
 }
 
 
-Kind = tuple[str, int]  # how a client reaches the relay, and the bytes of the addresses that are relayed to
+Kind = tuple[str, int]  # transport of the client, and length of the relayed address in bytes
 
 
 def kind_of(client: Address, relay: Address) -> Kind:
@@ -57,14 +57,14 @@ def labels(kind: Kind) -> tuple[str, str]:
 
 
 class TrafficTotals:
-    """What all flows have carried, those that are over included."""
+    """What all flows have carried, also those that have ended."""
 
     def __init__(self, live: Mapping[Flow, Traffic]) -> None:
         self._live = live
         self._past: dict[Kind, Traffic] = {}
 
     def add_ended(self, flow: Flow) -> None:
-        """To be called before the engine forgets a flow; the core names each one."""
+        """Call it before the engine forgets a flow."""
         kind = kind_of(flow.client, flow.relay)
         self._past[kind] = summed([self._past.get(kind, NOTHING), self._live.get(flow, NOTHING)])
 
@@ -80,7 +80,7 @@ def summed(traffics: Iterable[Traffic]) -> Traffic:
 
 
 class Measured(Protocol):
-    """A relay at work, as far as it is counted."""
+    """What is counted of a relay at work."""
 
     relay: Relay
     totals: TrafficTotals
@@ -92,7 +92,7 @@ class Measured(Protocol):
 
 
 class MetricsPage(Collector):
-    """Figures in a registry of their own: nothing but what they collect is shown."""
+    """Figures in a registry of their own, for Prometheus and for the terminal."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -103,7 +103,7 @@ class MetricsPage(Collector):
         return generate_latest(self.registry)
 
     def figures(self) -> list[dict[str, object]]:
-        """The same without the process's own, for a terminal."""
+        """For a terminal, without those of the process."""
         return [
             {"name": sample.name, "labels": sample.labels, "value": sample.value}
             for family in self.collect()
@@ -112,7 +112,7 @@ class MetricsPage(Collector):
 
 
 class RelayMetrics(MetricsPage):
-    """Those of the relay in this process."""
+    """The figures of the relay in this process."""
 
     def __init__(self, service: Measured, engine: str) -> None:
         self.service, self.engine = service, engine
@@ -139,7 +139,7 @@ class RelayMetrics(MetricsPage):
 
 
 def files_allowed() -> Iterator[Metric]:
-    """Nothing where there is no limit."""
+    """Nothing if there is no limit."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY:
         yield GaugeMetricFamily(
@@ -148,7 +148,7 @@ def files_allowed() -> Iterator[Metric]:
 
 
 def living_metrics(relay: Relay) -> Iterator[Metric]:
-    """What lives now."""
+    """Allocations and flows of now."""
     allocations, flows = Counter[Kind](), Counter[Kind]()
     for session in relay.sessions(time.monotonic()):
         kind = kind_of(session.client, session.relay)

@@ -1,10 +1,10 @@
-"""Which relayed ports of this machine live now, in whichever process: a file that all of them have mapped.
+"""Which relayed ports are open on this machine, in all processes of the relay: a file that all of them map.
 
-Our own addresses are peers only where a relayed address lives; which they are, workers must know of each
-other, and a new version of an old one that still finishes its calls. For each address there is a byte for
-each port: 0, or the slot of the process that holds it. A process claims a slot under a lock, with its id and
-the time of its start, and then writes bytes of its own slot only. What a dead process left behind is wiped
-out when the next one claims a slot, or by `sweep`. The file does not outlive a boot.
+A peer may have one of our own addresses only if a relayed address is open there. So workers must know the
+ports of each other, and a new version those of an old one that still finishes its calls. The file has a byte
+for each port of each address: 0, or the slot of the process that has the port. A process claims a slot under
+a lock, with its id and the time of its start, and then writes only bytes of its own slot. What a dead process
+left is wiped out when the next one claims a slot, or by `free_dead`. The file is of no use after a boot.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import NamedTuple
 from turn.flows import Address
 
 FILE = "relayed.map"
-SLOTS = 255  # processes at once: a byte names one of them
-PLACES = 64  # own addresses at once: bounds the file, which has holes where nothing lives
+SLOTS = 255  # processes at once: a byte is the number of one
+PLACES = 64  # own addresses at once: bounds the file, which has holes where no port is open
 PORTS = 1 << 16
 
 MAGIC = b"calln relayed 1\0"
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 OWNER = Struct("=QQ")  # id of a process, and when it started, in ticks since the boot
-PLACE = Struct("=B16s")  # bytes of an address (0: nobody's place), and the address
+PLACE = Struct("=B16s")  # length of an address in bytes (0: the place is free), and the address
 OWNERS = len(MAGIC) + 16
 NAMES = OWNERS + OWNER.size * (SLOTS + 1)
 BYTES = 8192  # before the ports of the first address
@@ -41,7 +41,7 @@ class Owner(NamedTuple):
 
 
 class NoRelayedPorts:
-    """Nobody else is here, and nobody hears of our ports."""
+    """No other process relays on this machine."""
 
     def __contains__(self, relay: object) -> bool:
         return False
@@ -63,7 +63,7 @@ ALONE = NoRelayedPorts()
 
 
 class RelayedPorts:
-    """The map, and with `claim` a slot in it. Raises OSError where the file cannot be had."""
+    """The map, and with `claim` a slot in it. Raises OSError if the file cannot be used."""
 
     def __init__(self, folder: Path, *, claim: bool = True) -> None:
         self._descriptor = open_map(folder)
@@ -76,16 +76,16 @@ class RelayedPorts:
                 self._claim()
 
     def __contains__(self, relay: object) -> bool:
-        """Whether another process relays there now."""
+        """Whether another process has this relayed address now."""
         if not isinstance(relay, Address):
             return False
         place = self._place(relay.ip)
         return place is not None and self._map[place + relay.port] not in (0, self.slot)
 
     def mark_open(self, relay: Address) -> None:
-        """It is ours from now on. Where there is no room for its address, the others do not hear of it."""
+        """It is ours from now on. If there is no room for its address, the others do not learn of it."""
         if self.slot:
-            with locked(self._descriptor):  # or its place might become another address's
+            with locked(self._descriptor):  # or its place might be given to another address
                 place = self._make_place(relay.ip)
                 if place is not None:
                     self._map[place + relay.port] = self.slot
@@ -96,7 +96,7 @@ class RelayedPorts:
             self._map[place + relay.port] = 0
 
     def close(self) -> None:
-        """Give the slot back with all that lives in it, and the file."""
+        """Free the slot with all its ports, and close the file."""
         with locked(self._descriptor):
             if self.slot:
                 self._free(self.slot)
@@ -104,7 +104,7 @@ class RelayedPorts:
         os.close(self._descriptor)
 
     def free_dead(self) -> None:
-        """Wipe out what dead processes have left."""
+        """Free the slots of processes that have died."""
         with locked(self._descriptor):
             self._free_dead()
 
@@ -114,7 +114,7 @@ class RelayedPorts:
                 self._free(slot)
 
     def _claim(self) -> None:
-        """Without a free slot the others do not hear of our ports; nothing else is lost."""
+        """If no slot is free, the others do not learn of our ports; nothing else is lost."""
         self.slot = next((slot for slot, owner in self._owners() if not owner.process), 0)
         if self.slot:
             self._own(self.slot, Owner(os.getpid(), start_time(os.getpid()) or 0))
@@ -134,7 +134,7 @@ class RelayedPorts:
         OWNER.pack_into(self._map, OWNERS + OWNER.size * slot, *owner)
 
     def _place(self, ip: bytes) -> int | None:
-        """Where an address's ports begin. What another process wrote is looked for once more each time."""
+        """Where the ports of an address begin. It is checked each time: other processes write, too."""
         start = self._places.get(ip)
         if start is not None and self._named(start) == ip:
             return start
@@ -144,7 +144,7 @@ class RelayedPorts:
         return start
 
     def _find(self, ip: bytes) -> int | None:
-        """One search: to unpack the name of each place in turn costs ten times as much."""
+        """By one search: to unpack the name of each place costs ten times as much."""
         name, at = PLACE.pack(len(ip), ip), NAMES - 1
         while (at := self._map.find(name, at + 1, NAMES + PLACE.size * PLACES)) >= 0:
             number, beside = divmod(at - NAMES, PLACE.size)
@@ -153,7 +153,7 @@ class RelayedPorts:
         return None
 
     def _make_place(self, ip: bytes) -> int | None:
-        """A new one, or that of an address where nothing lives any more."""
+        """A new place, or the one of an address without open ports."""
         start = self._place(ip)
         if start is None:
             start = next((start for start in starts() if self._is_free(start)), None)
@@ -163,7 +163,7 @@ class RelayedPorts:
         return start
 
     def _is_written(self, start: int) -> bool:
-        """Whether the disk has room for a place: what a mapped file has no room for ends the process."""
+        """Whether the disk has room for a place: without it, writing to a mapped file kills the process."""
         try:
             os.posix_fallocate(self._descriptor, start, PORTS)
         except OSError:
@@ -187,7 +187,7 @@ def name_at(start: int) -> int:
 
 
 def start_time(process: int) -> int | None:
-    """When a process started, in ticks since the boot; None where there is no such process (proc(5))."""
+    """When a process started, in ticks since the boot; None: there is no such process (proc(5))."""
     try:
         text = Path(f"/proc/{process}/stat").read_text()
     except OSError:
@@ -206,7 +206,7 @@ def locked(descriptor: int) -> Iterator[None]:
 
 
 def open_map(folder: Path) -> int:
-    """The file of this boot; one of an earlier boot, or of another kind, gives way to a new one."""
+    """The file of this boot; one of an earlier boot, or of another format, is replaced."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     head = MAGIC + bytes.fromhex(BOOT.read_text().replace("-", ""))
     while True:
@@ -220,7 +220,7 @@ def open_map(folder: Path) -> int:
 
 
 def is_usable(descriptor: int, head: bytes) -> bool:
-    """Whether this is the map of this boot; an empty file becomes it."""
+    """Whether this is the map of this boot; an empty file is made one."""
     size = os.fstat(descriptor).st_size
     if not size:
         os.posix_fallocate(descriptor, 0, BYTES)
@@ -230,9 +230,9 @@ def is_usable(descriptor: int, head: bytes) -> bool:
     return size == SIZE and os.pread(descriptor, len(head), 0) == head
 
 
-def is_at(descriptor: int, place: Path) -> bool:
-    """Whether the file still has its name: another process may have put a new one there."""
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether the file still has its name: another process may have put a new file there."""
     try:
-        return os.path.samestat(os.fstat(descriptor), place.stat())
+        return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
         return False

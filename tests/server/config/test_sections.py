@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from host.settings import HostPort
+from host.settings import HostPort, Section, is_read_at_start
 from server.config.sections import Geo, Server, Site, parse_link, parse_origin
 
 TAKEN: list[tuple[Callable[[object], Any], str, object]] = [
@@ -80,3 +80,9 @@ def test_tls_needs_a_certificate_and_its_key() -> None:
             Server.model_validate({"tls_listen": "127.0.0.1:8443", **files})
     server = Server.model_validate({"tls_listen": "127.0.0.1:8443", "certificate": "c.pem", "key": "k.pem"})
     assert server.tls_listen == (HostPort("127.0.0.1", 8443),)
+
+
+@pytest.mark.parametrize("section", [Site, Server, Geo])
+def test_all_keys_but_those_of_files_that_are_read_again_need_a_restart(section: type[Section]) -> None:
+    for key, field in section.model_fields.items():
+        assert is_read_at_start(field) is (key not in ("certificate", "key", "password_file"))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
+from host.settings import is_read_at_start
 from tests.turn.service.test_service import LOOPBACK, SECRET, turn
+from turn.config.limits import RelayLimits
+from turn.config.section import Turn
 from turn.flows import Address
 from turn.service.from_config import RelayConfig, nat_pair, relay_settings, stream_settings
 
@@ -76,3 +82,52 @@ def test_which_local_address_nat_maps(external: str, relays: list[str], listen: 
     configured = turn(external_ip=external, relay_addresses=relays, listen=listen)
     pairs = [pair for one in configured.external_ip for pair in nat_pair(one, configured)]
     assert pairs == [(Address.of(local, 0).ip, ip_address(external.partition("/")[0]).packed)]
+
+
+CHANGED: dict[str, dict[str, Any]] = {  # every key that core or engine take at a reload, with another value
+    "relay_ports": {"relay_ports": "30000-30999"},
+    "relay_addresses": {"relay_addresses": ["10.0.0.7"]},
+    "external_ip": {"external_ip": ["203.0.113.5/10.0.0.5"]},
+    "users": {"users": {"bob": "password of his"}},
+    "certificate": TLS,
+    "key": TLS,
+    "strict_expiry": {"strict_expiry": True},
+    "icmp_to_all": {"icmp_to_all": True},
+    "behaviour_discovery": {"behaviour_discovery": True},
+    "classic_stun": {"classic_stun": True},
+    "allow_peers": {"allow_peers": ["10.1.0.0/16"]},
+    "deny_peers": {"deny_peers": ["198.41.0.0/24"]},
+    "allow_loopback_peers": {"allow_loopback_peers": False},
+    "encrypted_only": {"encrypted_only": "observe"},
+    "limits": {"limits": {"allocations": 7}},
+}
+ELSEWHERE = {  # keys that a reload changes outside of core and engine
+    "host": "the page",
+    "more_hosts": "the page",
+    "credential_seconds": "the page",
+    "secret": "the secrets",
+    "secret_file": "the secrets",
+    "stun_servers": "external_ip: auto",
+    "drain_seconds": "the end",
+    "alternate_server": "the end",
+}
+
+
+def applied(**keys: object) -> bytes:
+    """Everything that core and engine get, to compare."""
+    config = RelayConfig(turn(**keys), [SECRET])
+    core = replace(relay_settings(config, [], LOOPBACK), nonce_key=b"")
+    return pickle.dumps((core, stream_settings(config.turn)._replace(counted_as=bytes, is_proxy=None)))
+
+
+@pytest.mark.parametrize("key", Turn.model_fields)
+def test_each_key_changes_at_a_reload_or_says_that_it_needs_a_restart(key: str) -> None:
+    assert (key in CHANGED) + (key in ELSEWHERE) + is_read_at_start(Turn.model_fields[key]) == 1
+    assert key not in CHANGED or applied(**CHANGED[key]) != applied()
+
+
+@pytest.mark.parametrize("key", RelayLimits.model_fields)
+def test_each_limit_changes_at_a_reload(key: str) -> None:
+    assert not is_read_at_start(RelayLimits.model_fields[key])
+    if key != "trusted":  # see above
+        assert applied(limits={key: 77}) != applied()

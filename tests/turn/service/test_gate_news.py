@@ -47,10 +47,10 @@ BROKEN = [
 def test_what_one_tells_all_others_hear(tmp_path: Path) -> None:
     one, *others = (GateNews(tmp_path) for _ in range(3))
     one.broadcast(NEWS)
-    assert [list(herald.received()) for herald in (one, *others)] == [[], NEWS, NEWS]
-    for herald in (one, *others):
-        assert herald.path.stat().st_mode & 0o777 == 0o600
-        herald.close()
+    assert [list(news.received()) for news in (one, *others)] == [[], NEWS, NEWS]
+    for news in (one, *others):
+        assert news.path.stat().st_mode & 0o777 == 0o600
+        news.close()
     assert not list(tmp_path.iterdir())
 
 
@@ -60,21 +60,21 @@ def test_the_dead_are_forgotten_and_who_does_not_read_holds_nobody_up(tmp_path: 
     one.broadcast(PROVEN * 1000)
     assert not dead.path.exists()
     assert 0 < len(list(deaf.received())) <= AT_ONCE
-    for herald in (one, deaf):
-        herald.close()
+    for news in (one, deaf):
+        news.close()
 
 
 @pytest.mark.parametrize("said", BROKEN)
 def test_what_is_not_understood_is_left(tmp_path: Path, said: bytes) -> None:
-    herald = GateNews(tmp_path)
+    news = GateNews(tmp_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
-        other.sendto(said, str(herald.path))
+        other.sendto(said, str(news.path))
     (tmp_path / "proved.other").write_bytes(b"1000.0\n" + said)
-    herald.broadcast([])
-    assert list(herald.received()) == list(herald.read_files(1000.0)) == []
+    news.broadcast([])
+    assert list(news.received()) == list(news.read_files(1000.0)) == []
     (tmp_path / "proved.other").write_bytes(said)
-    assert list(herald.read_files(1000.0)) == []
-    herald.close()
+    assert list(news.read_files(1000.0)) == []
+    news.close()
 
 
 @pytest.mark.parametrize(("age", "valid"), [(0.0, True), (VALID_SECONDS, True), (61.0, False), (-1.0, False)])

@@ -61,10 +61,10 @@ class Two:
 @asynccontextmanager
 async def relaying(folder: Path) -> AsyncIterator[tuple[Two, Running]]:
     """A relay that has a memory there, and two clients of it."""
-    herald = open_news(folder)
-    assert herald is not None
+    news = open_news(folder)
+    assert news is not None
     async with Running(encrypted_only="enforce") as world:
-        task = asyncio.create_task(GateSync(world.service, herald).run())
+        task = asyncio.create_task(GateSync(world.service, news).run())
         await asyncio.sleep(0)
         callers = [Caller(world, "alice", "password of hers") for _ in range(2)]
         two = Two([(caller, await caller.allocate()) for caller in callers])
@@ -153,8 +153,8 @@ async def test_a_folder_that_cannot_be_had_ends_no_call(
         await two.shake_hands()
         assert world.service.mishaps == 0
     assert list(dict.fromkeys(record.getMessage().partition(":")[0] for record in caplog.records)) == [
-        "what is proved of calls stays with this process",
-        "what is proved of calls could not be written",
+        "other processes do not learn which calls are encrypted",
+        "which calls are encrypted could not be saved",
     ]
 
 

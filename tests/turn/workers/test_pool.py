@@ -20,8 +20,8 @@ from turn.process.control import Control
 from turn.service.from_config import RelayConfig
 from turn.service.own_addresses import own_addresses
 from turn.service.relayed_ports import RelayedPorts
-from turn.workers import pool as teams
-from turn.workers import worker_process as seats
+from turn.workers import pool as pools
+from turn.workers import worker_process
 
 SUCCESSOR_SECONDS = 30.0  # a pause, and an interpreter's start on a busy machine
 BINDING = b"\0\1\0\0\x21\x12\xa4\x42transaction!"
@@ -60,10 +60,10 @@ async def test_a_call_between_two_workers(tmp_path: Path, listen: str, transport
     async with crowd(tmp_path, listen=listen, transport=transport) as world:
         one, two = await world.one_each()
         await call(one, two)
-        rows = await world.team.sessions()
+        rows = await world.pool.sessions()
         assert sorted(row["id"] for row in rows) == sorted((name(one[1]), name(two[1])))
         assert [row["flows"] for row in rows] == [1, 1]
-        assert await world.team.session_count() == 2
+        assert await world.pool.session_count() == 2
         figures = await world.figures()
         assert (figures["workers"], figures["allocations"], figures["flows"]) == (2, 2, 2)
         assert figures["packets_total"] >= 16
@@ -75,7 +75,7 @@ async def test_a_relayed_address_of_another_worker_is_a_peer_as_long_as_it_lives
         await call(one, two)
         assert await ended(two[0]) is stun.Class.RESPONSE
         async with asyncio.timeout(PATIENCE):
-            while (await world.team.sessions())[0]["flows"]:
+            while (await world.pool.sessions())[0]["flows"]:
                 await asyncio.sleep(0.05)
         assert await one[0].bind(0x4001, two[1]) is stun.Class.ERROR
 
@@ -88,19 +88,19 @@ async def test_the_death_of_one_ends_its_own_calls_only(
         third, fourth = world.end(), await other_at(world, two[1])
         await call(two, fourth)
         before = await world.figures()
-        first, second = map(pid_of, world.team.processes)
+        first, second = map(pid_of, world.pool.processes)
         os.kill(first, signal.SIGKILL)
         await talk(two, fourth, 50)
         assert len(await answered(early, world.listener)) == 32  # by the successor
         await talk(two, fourth, 50)
-        assert pid_of(world.team.processes[1]) == second
-        assert pid_of(world.team.processes[0]) != first
-        ids = [row["id"] for row in await world.team.sessions()]
+        assert pid_of(world.pool.processes[1]) == second
+        assert pid_of(world.pool.processes[0]) != first
+        ids = [row["id"] for row in await world.pool.sessions()]
         assert sorted(ids) == sorted((name(two[1]), name(fourth[1])))
         look = RelayedPorts(tmp_path, claim=False)
         assert [relay in look for relay in (gone, two[1], fourth[1])] == [False, True, True]
         look.close()
-        assert world.team.ledger.usage("allocations").amount(b"") == 2
+        assert world.pool.ledger.usage("allocations").amount(b"") == 2
         after = await world.figures()
         assert (after["workers"], after["worker_deaths_total"]) == (2, 1)
         assert all(after[total] >= before[total] for total in before if total.endswith("_total"))
@@ -122,7 +122,7 @@ async def answered(caller: Caller, there: Address) -> bytes:
 
 async def other_at(world: Crowd, relay: Address) -> tuple[Caller, Address]:
     """Another caller of the worker that has this session."""
-    [home] = [seat for seat in world.team.processes if name(relay) in await world.ids(seat)]
+    [home] = [process for process in world.pool.processes if name(relay) in await world.ids(process)]
     while True:
         caller = await world.caller()
         made = await caller.allocate()
@@ -132,17 +132,17 @@ async def other_at(world: Crowd, relay: Address) -> tuple[Caller, Address]:
 
 
 async def test_one_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(worker_process, "ANSWER_SECONDS", 0.2)
     async with crowd(tmp_path) as world:
-        stuck = pid_of(world.team.processes[1])
+        stuck = pid_of(world.pool.processes[1])
         os.kill(stuck, signal.SIGSTOP)
         async with asyncio.timeout(SUCCESSOR_SECONDS):
-            while world.team.is_healthy():
+            while world.pool.is_healthy():
                 await asyncio.sleep(0.05)
-            while pid_of(world.team.processes[1]) == stuck or not world.team.is_healthy():
+            while pid_of(world.pool.processes[1]) == stuck or not world.pool.is_healthy():
                 await asyncio.sleep(0.05)
         assert not is_alive(stuck)
-        assert world.team.deaths == 1
+        assert world.pool.deaths == 1
 
 
 async def test_a_users_limit_holds_over_all(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ async def test_a_users_limit_holds_over_all(tmp_path: Path) -> None:
         callers = [await world.caller() for _ in range(6)]
         for caller in callers:
             await caller.allocate()
-        assert all([await world.ids(seat) for seat in world.team.processes])
+        assert all([await world.ids(process) for process in world.pool.processes])
         late = await world.caller()
         await late.challenged()
         refused = await late.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
@@ -194,10 +194,10 @@ async def test_a_pair_of_ports_is_not_for_several(tmp_path: Path) -> None:
 async def test_sessions_are_ended_wherever_they_are(tmp_path: Path) -> None:
     async with crowd(tmp_path) as world:
         pair = await world.one_each()
-        assert [await world.team.kill(name=name(relay)) for _, relay in pair] == [1, 1]
+        assert [await world.pool.kill(name=name(relay)) for _, relay in pair] == [1, 1]
         await world.one_each()
-        assert await world.team.kill(user="alice") == 2
-        assert (await world.team.kill(user="alice"), await world.team.session_count()) == (0, 0)
+        assert await world.pool.kill(user="alice") == 2
+        assert (await world.pool.kill(user="alice"), await world.pool.session_count()) == (0, 0)
 
 
 async def test_new_settings_reach_all_and_successors(tmp_path: Path) -> None:
@@ -205,11 +205,11 @@ async def test_new_settings_reach_all_and_successors(tmp_path: Path) -> None:
     async with crowd(tmp_path) as world:
         await world.one_each()
         told = turn(listen=str(world.listener), users=dict([bob]), workers=2)
-        await world.team.apply_streams(told)
-        await world.team.apply_config(RelayConfig(told, [SECRET]), own_addresses())
-        assert await world.team.session_count() == 0  # alice is no longer known
-        for seat in world.team.processes:
-            os.kill(pid_of(seat), signal.SIGKILL)
+        await world.pool.apply_streams(told)
+        await world.pool.apply_config(RelayConfig(told, [SECRET]), own_addresses())
+        assert await world.pool.session_count() == 0  # alice is no longer known
+        for process in world.pool.processes:
+            os.kill(pid_of(process), signal.SIGKILL)
         caller = await world.caller(bob)
         await answered(caller, world.listener)
         await caller.allocate()
@@ -220,20 +220,20 @@ async def test_a_certificate_that_cannot_be_used_reaches_nobody(tmp_path: Path) 
         (tmp_path / "empty.pem").touch()
         broken = world.turn.model_copy(update={"certificate": tmp_path / "empty.pem"})
         with pytest.raises(Unavailable, match=r"turn\.certificate"):
-            await world.team.apply_streams(broken)
+            await world.pool.apply_streams(broken)
         await (await world.caller()).allocate()
 
 
 async def test_draining_reaches_all_and_successors(tmp_path: Path) -> None:
     async with crowd(tmp_path) as world:
-        await world.team.drain(None)
-        os.kill(pid_of(world.team.processes[0]), signal.SIGKILL)
+        await world.pool.drain(None)
+        os.kill(pid_of(world.pool.processes[0]), signal.SIGKILL)
         async with asyncio.timeout(SUCCESSOR_SECONDS):
             while (await world.figures())["workers"] == 2:
                 await asyncio.sleep(0.05)
             while (await world.figures())["workers"] < 2:
                 await asyncio.sleep(0.05)
-        assert world.team.draining
+        assert world.pool.draining
         for _ in range(10):
             caller = await world.caller()
             await caller.challenged()
@@ -244,7 +244,7 @@ async def test_draining_reaches_all_and_successors(tmp_path: Path) -> None:
 
 async def test_workers_end_with_whom_they_serve(tmp_path: Path) -> None:
     async with crowd(tmp_path) as world:
-        processes = [pid_of(seat) for seat in world.team.processes]
+        processes = [pid_of(process) for process in world.pool.processes]
         assert all(map(is_alive, processes))
     assert not any(map(is_alive, processes))
 
@@ -259,14 +259,14 @@ async def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
 
 async def test_who_dies_as_the_relay_leaves_has_no_successor(tmp_path: Path) -> None:
     async with crowd(tmp_path) as world:
-        first, second = world.team.processes
+        first, second = world.pool.processes
         dead = pid_of(first)
         os.kill(dead, signal.SIGKILL)
         async with asyncio.timeout(PATIENCE):
             while first.is_serving:
                 await asyncio.sleep(0.01)
-        await world.team.leave_listeners()
-        await asyncio.sleep(teams.PAUSE + 0.3)
+        await world.pool.leave_listeners()
+        await asyncio.sleep(pools.PAUSE + 0.3)
         assert pid_of(first) == dead
         assert not world.task.done()
         assert await second.call("session_count") == 0
@@ -275,31 +275,31 @@ async def test_who_dies_as_the_relay_leaves_has_no_successor(tmp_path: Path) -> 
 async def test_one_that_does_not_answer_has_the_sessions_that_it_told_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seats, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(worker_process, "ANSWER_SECONDS", 0.5)
     async with crowd(tmp_path) as world:
         await world.one_each()
-        assert await world.team.session_count() == 2
-        stuck = pid_of(world.team.processes[0])
+        assert await world.pool.session_count() == 2
+        stuck = pid_of(world.pool.processes[0])
         os.kill(stuck, signal.SIGSTOP)
-        assert await world.team.session_count() == 2
+        assert await world.pool.session_count() == 2
         os.kill(stuck, signal.SIGCONT)
 
 
 async def test_orders_to_one_that_starts_do_not_end_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(teams, "PAUSE", 0.05)
+    monkeypatch.setattr(pools, "PAUSE", 0.05)
     async with crowd(tmp_path) as world:
-        first = world.team.processes[0]
+        first = world.pool.processes[0]
         os.kill(pid_of(first), signal.SIGKILL)
         async with asyncio.timeout(SUCCESSOR_SECONDS):
-            while not world.team.deaths:
+            while not world.pool.deaths:
                 await asyncio.sleep(0.01)
-            await world.team.drain(None)
+            await world.pool.drain(None)
             while not first.is_serving:
-                await world.team.session_count()
+                await world.pool.session_count()
                 await asyncio.sleep(0.01)
-        assert world.team.deaths == 1
+        assert world.pool.deaths == 1
         assert await first.call("session_count") == 0
 
 
@@ -309,36 +309,36 @@ async def test_under_a_concrete_address_clients_are_kept_for_good(
 ) -> None:
     """A socket of one client's own would change which worker meets each stranger."""
     async with crowd(tmp_path, listen=listen) as world:
-        await world.team.start_sharing()
-        await world.team.stop_sharing()
-        assert world.team.sharing is goes_on
+        await world.pool.start_sharing()
+        await world.pool.stop_sharing()
+        assert world.pool.sharing is goes_on
 
 
 async def test_where_nobody_serves_it_is_not_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with crowd(tmp_path) as world:
         monkeypatch.setattr(asyncio, "create_subprocess_exec", fails)
-        monkeypatch.setattr(teams, "PAUSE", 0.05)
-        for seat in world.team.processes:
-            os.kill(pid_of(seat), signal.SIGKILL)
+        monkeypatch.setattr(pools, "PAUSE", 0.05)
+        for process in world.pool.processes:
+            os.kill(pid_of(process), signal.SIGKILL)
         async with asyncio.timeout(PATIENCE):
-            while any(seat.is_serving for seat in world.team.processes):
+            while any(process.is_serving for process in world.pool.processes):
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
-        assert not world.team.is_healthy()
+        assert not world.pool.is_healthy()
         assert not world.task.done()
-        assert world.team.deaths == 2
+        assert world.pool.deaths == 2
 
 
 async def test_where_one_hangs_it_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seats, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(worker_process, "ANSWER_SECONDS", 0.2)
     async with crowd(tmp_path) as world:
         config = RelayConfig(world.turn, [SECRET])
-        control = Control(world.team, lambda: config, config)
+        control = Control(world.pool, lambda: config, config)
         async with door(control, tmp_path / "s") as operator:
             assert (await operator.get("/readyz")).text == "ready\n"
-            stuck = pid_of(world.team.processes[0])
+            stuck = pid_of(world.pool.processes[0])
             os.kill(stuck, signal.SIGSTOP)
-            await world.team.call_all("ping")
+            await world.pool.call_all("ping")
             answer = await operator.get("/readyz")
             assert (answer.status_code, answer.text) == (503, "not ready\n")
             os.kill(stuck, signal.SIGCONT)

@@ -38,7 +38,7 @@ DOES: Orders = {"double": double, "refuse": refuse, "err": err, "hang": hang, "h
 
 
 @asynccontextmanager
-async def lines(does: Orders) -> AsyncIterator[tuple[Rpc, asyncio.Task[None], socket.socket]]:
+async def connected(does: Orders) -> AsyncIterator[tuple[Rpc, asyncio.Task[None], socket.socket]]:
     ours, theirs = socket.socketpair()
     asking, answering = await Rpc.connect(ours), await Rpc.connect(theirs)
     serving = asyncio.create_task(answering.serve_calls(does))
@@ -51,22 +51,22 @@ async def lines(does: Orders) -> AsyncIterator[tuple[Rpc, asyncio.Task[None], so
 
 
 async def test_orders_are_answered_each_with_its_own() -> None:
-    async with lines(DOES) as (line, _, _):
+    async with connected(DOES) as (rpc, _, _):
         assert await asyncio.gather(
-            *(line.call("double", value, seconds=PATIENCE) for value in range(20))
+            *(rpc.call("double", value, seconds=PATIENCE) for value in range(20))
         ) == [*range(0, 40, 2)]
-        assert await line.call("hear", frozenset((b"\0",)), seconds=PATIENCE) == "frozenset"
+        assert await rpc.call("hear", frozenset((b"\0",)), seconds=PATIENCE) == "frozenset"
 
 
 async def test_what_cannot_be_done_is_said_and_the_line_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    async with lines(DOES) as (line, _, _):
+    async with connected(DOES) as (rpc, _, _):
         with pytest.raises(CallFailed, match="not today"):
-            await line.call("refuse", seconds=PATIENCE)
+            await rpc.call("refuse", seconds=PATIENCE)
         with pytest.raises(CallFailed, match="no such order"):
-            await line.call("fly", 1, seconds=PATIENCE)
+            await rpc.call("fly", 1, seconds=PATIENCE)
         with pytest.raises(CallFailed, match="KeyError"):
-            await line.call("err", seconds=PATIENCE)
-        assert await line.call("double", 4, seconds=PATIENCE) == 8
+            await rpc.call("err", seconds=PATIENCE)
+        assert await rpc.call("double", 4, seconds=PATIENCE) == 8
     assert "canary" not in [record.getMessage() for record in caplog.records]
 
 
@@ -77,27 +77,27 @@ async def test_who_does_not_answer_in_time_is_not_taken_for_who_does_later() -> 
         await late.wait()
         return value
 
-    async with lines({"dawdle": dawdle}) as (line, _, _):
+    async with connected({"dawdle": dawdle}) as (rpc, _, _):
         with pytest.raises(NotAnswered):
-            await line.call("dawdle", 1, seconds=0.01)
+            await rpc.call("dawdle", 1, seconds=0.01)
         late.set()
-        assert await line.call("dawdle", 2, seconds=PATIENCE) == 2
+        assert await rpc.call("dawdle", 2, seconds=PATIENCE) == 2
 
 
 async def test_an_answer_of_many_megabytes() -> None:
     async def much(size: int) -> str:
         return "x" * size
 
-    async with lines({"much": much}) as (line, _, _):
-        assert len(await line.call("much", 5 << 20, seconds=PATIENCE)) == 5 << 20
+    async with connected({"much": much}) as (rpc, _, _):
+        assert len(await rpc.call("much", 5 << 20, seconds=PATIENCE)) == 5 << 20
 
 
 async def test_the_end_of_one_is_known_to_the_other() -> None:
-    async with lines(DOES) as (line, serving, theirs):
-        line.close()
+    async with connected(DOES) as (rpc, serving, theirs):
+        rpc.close()
         await asyncio.wait_for(serving, PATIENCE)
-    async with lines(DOES) as (line, serving, theirs):
+    async with connected(DOES) as (rpc, serving, theirs):
         theirs.shutdown(socket.SHUT_RDWR)
         with pytest.raises(NotAnswered):
-            await line.call("double", 1, seconds=PATIENCE)
+            await rpc.call("double", 1, seconds=PATIENCE)
         await asyncio.wait_for(serving, PATIENCE)

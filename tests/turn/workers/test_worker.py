@@ -49,18 +49,18 @@ async def working(
     groups, ledger = ReuseportGroups([at], 1), make_memory(1)
     place = Place(at, SharedLedger(ledger, 1, 0, KEY))
     ours, theirs = socket.socketpair()
-    task, line = asyncio.create_task(serve_parent(theirs)), await Rpc.connect(ours)
+    task, rpc = asyncio.create_task(serve_parent(theirs)), await Rpc.connect(ours)
     told = turn(listen=str(at), users=dict([ALICE]), **keys)
     inherited = {address: os.dup(number) for address, number in groups.descriptors_of(0).items()}
     try:
-        await line.call(
+        await rpc.call(
             "begin",
             WorkerStart(RelayConfig(told, [SECRET]), LOOPBACK, inherited, folder, KEY, ledger, 1),
             seconds=PATIENCE,
         )
-        yield line, place
+        yield rpc, place
     finally:
-        line.close()
+        rpc.close()
         await asyncio.wait_for(task, PATIENCE)
         groups.close()
         os.close(ledger)
@@ -69,22 +69,22 @@ async def working(
 
 
 async def test_it_serves_and_does_as_it_is_told(tmp_path: Path) -> None:
-    async with working(tmp_path) as (line, place):
+    async with working(tmp_path) as (rpc, place):
         relay = await Caller(place, *ALICE).allocate()
-        [row] = await line.call("sessions", seconds=PATIENCE)
+        [row] = await rpc.call("sessions", seconds=PATIENCE)
         assert (row["id"], row["user"]) == (f"{relay.host}:{relay.port}", "alice")
         live = RelayedPorts(tmp_path)
         assert relay in live
-        assert await line.call("kill", None, row["id"], seconds=PATIENCE) == 1
+        assert await rpc.call("kill", None, row["id"], seconds=PATIENCE) == 1
         assert relay not in live
         live.close()
         await Caller(place, *ALICE).allocate()
-        await line.call(
+        await rpc.call(
             "apply_config", RelayConfig(turn(), [SECRET]), LOOPBACK, seconds=PATIENCE
         )  # without alice
-        assert await line.call("session_count", seconds=PATIENCE) == 0
-        await line.call("drain", None, seconds=PATIENCE)
-        figures = {figure[0]: figure for figure in await line.call("figures", seconds=PATIENCE)}
+        assert await rpc.call("session_count", seconds=PATIENCE) == 0
+        await rpc.call("drain", None, seconds=PATIENCE)
+        figures = {figure[0]: figure for figure in await rpc.call("figures", seconds=PATIENCE)}
         assert figures["calln_relay_draining"][3] == [["calln_relay_draining", {}, 1.0]]
 
 
@@ -99,9 +99,9 @@ async def test_limits_are_kept_where_all_see_them(tmp_path: Path) -> None:
 async def test_a_certificate_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     shown = certificate()
     keys = {"certificate": shown.chain, "key": shown.key}
-    async with working(tmp_path, "tls", **keys) as (line, place):
-        await line.call("apply_streams", turn(listen=str(place.listener), **keys), seconds=PATIENCE)
+    async with working(tmp_path, "tls", **keys) as (rpc, place):
+        await rpc.call("apply_streams", turn(listen=str(place.listener), **keys), seconds=PATIENCE)
         (tmp_path / "empty.pem").touch()
         broken = turn(listen=str(place.listener), **{**keys, "certificate": tmp_path / "empty.pem"})
         with pytest.raises(CallFailed, match=r"turn\.certificate"):
-            await line.call("apply_streams", broken, seconds=PATIENCE)
+            await rpc.call("apply_streams", broken, seconds=PATIENCE)

@@ -1,4 +1,4 @@
-"""One worker's process from the outside: it sits down, answers, hangs, dies, and leaves."""
+"""One worker process from the outside: it starts, answers, hangs, dies and stops."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ from turn.workers.worker_process import CannotStart, WorkerProcess
 
 
 @asynccontextmanager
-async def seated(folder: Path, **keys: object) -> AsyncIterator[tuple[WorkerProcess, WorkerStart]]:
-    """A worker's process that was not told to start yet."""
+async def spawned(folder: Path, **keys: object) -> AsyncIterator[tuple[WorkerProcess, WorkerStart]]:
+    """A worker process that has not begun yet."""
     at = free("127.0.0.1", "udp")
-    groups, ledger, seat = ReuseportGroups([at], 1), make_memory(1), WorkerProcess(0)
+    groups, ledger, process = ReuseportGroups([at], 1), make_memory(1), WorkerProcess(0)
     start = WorkerStart(
         RelayConfig(turn(**keys), [SECRET]), LOOPBACK, groups.descriptors_of(0), folder, bytes(32), ledger, 1
     )
-    await seat.spawn((*groups.descriptors_of(0).values(), ledger))
+    await process.spawn((*groups.descriptors_of(0).values(), ledger))
     try:
-        yield seat, start
+        yield process, start
     finally:
-        await seat.stop()
+        await process.stop()
         groups.close()
         os.close(ledger)
 
 
 async def test_it_starts_answers_and_leaves(tmp_path: Path) -> None:
-    async with seated(tmp_path) as (seat, start):
-        await seat.begin(start)
-        assert await seat.call("session_count") == 0
-        await seat.fetch_figures()
-        assert "calln_relay_mishaps" in [figure[0] for figure in seat.figures]
-        assert {figure.kind for figure in seat.take_counters()} == {"counter"}
-        assert seat.figures == []
+    async with spawned(tmp_path) as (process, start):
+        await process.begin(start)
+        assert await process.call("session_count") == 0
+        await process.fetch_figures()
+        assert "calln_relay_mishaps" in [figure[0] for figure in process.figures]
+        assert {figure.kind for figure in process.take_counters()} == {"counter"}
+        assert process.figures == []
         with pytest.raises(CallFailed, match="TypeError"):
-            await seat.call("kill", "one", "two", "three")
-        assert isinstance(await seat.try_call("kill", "one", "two", "three"), CallFailed)
-        await seat.stop()
-        assert not is_alive(pid_of(seat))
+            await process.call("kill", "one", "two", "three")
+        assert isinstance(await process.try_call("kill", "one", "two", "three"), CallFailed)
+        await process.stop()
+        assert not is_alive(pid_of(process))
         with pytest.raises(NotAnswered):
-            await seat.call("session_count")
-        assert isinstance(await seat.try_call("session_count"), NotAnswered)
-        await seat.fetch_figures()
-        assert seat.figures == []
+            await process.call("session_count")
+        assert isinstance(await process.try_call("session_count"), NotAnswered)
+        await process.fetch_figures()
+        assert process.figures == []
 
 
 async def test_a_folder_that_we_happen_to_be_in_is_no_place_for_modules(
@@ -67,9 +67,9 @@ async def test_a_folder_that_we_happen_to_be_in_is_no_place_for_modules(
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
-    async with seated(tmp_path) as (seat, start):
-        await seat.begin(start)
-        assert await seat.call("session_count") == 0
+    async with spawned(tmp_path) as (process, start):
+        await process.begin(start)
+        assert await process.call("session_count") == 0
 
 
 async def test_a_worker_finds_its_modules_where_we_do(
@@ -78,38 +78,38 @@ async def test_a_worker_finds_its_modules_where_we_do(
     """A release is a folder, and another one for what it needs."""
     (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'came')!r}, 'w').close()")
     monkeypatch.syspath_prepend(str(tmp_path))
-    async with seated(tmp_path) as (seat, start):
-        await seat.begin(start)
+    async with spawned(tmp_path) as (process, start):
+        await process.begin(start)
         assert (tmp_path / "came").exists()
 
 
 async def test_it_outlives_signals_that_are_not_for_it(tmp_path: Path) -> None:
-    async with seated(tmp_path) as (seat, start):
-        await seat.begin(start)
+    async with spawned(tmp_path) as (process, start):
+        await process.begin(start)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            os.kill(pid_of(seat), number)
-        assert await seat.call("session_count") == 0
+            os.kill(pid_of(process), number)
+        assert await process.call("session_count") == 0
 
 
 async def test_one_that_cannot_start_says_why_and_ends(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    async with seated(tmp_path / "file") as (seat, start):
+    async with spawned(tmp_path / "file") as (process, start):
         with pytest.raises(CannotStart, match=r"ot a directory|xists"):
-            await seat.begin(start)
-        await seat.until_ended()
-        assert not is_alive(pid_of(seat))
+            await process.begin(start)
+        await process.until_ended()
+        assert not is_alive(pid_of(process))
 
 
 async def test_one_that_hangs_is_ended_at_the_second_miss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.1)
-    async with seated(tmp_path) as (seat, start):
-        await seat.begin(start)
-        os.kill(pid_of(seat), signal.SIGSTOP)
+    async with spawned(tmp_path) as (process, start):
+        await process.begin(start)
+        os.kill(pid_of(process), signal.SIGSTOP)
         for alive in (True, False):
             with pytest.raises(NotAnswered):
-                await seat.call("session_count")
-            assert (seat.misses == 1) is alive
-        assert await seat.until_ended() > 0
-        assert seat.rpc is None
+                await process.call("session_count")
+            assert (process.misses == 1) is alive
+        assert await process.until_ended() > 0
+        assert process.rpc is None

@@ -1,4 +1,4 @@
-"""What only the operator may ask: metrics, readiness, reports, and a ban by a report's code."""
+"""HTTP for the operator only: metrics, readiness, reports, and a ban by the code of a report."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from server.web.origins import is_proxy
 from server.web.websocket import Hub
 
 MAX_BODY = 4_096
-MAX_BAN_SECONDS = 99_999 * 86_400  # seconds of the longest ban that ends, as the command line writes it
+MAX_BAN_SECONDS = 99_999 * 86_400  # the longest ban that ends: 99999 days, as on the command line
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 BEHIND_A_PROXY = (
-    "this visitor came through a reverse proxy that did not say from where: a ban would keep out everybody; "
-    "have the proxy send X-Forwarded-For, and name the proxy in server.trusted_proxies"
+    "the visitor came through a reverse proxy that did not say from which address, so a ban would keep out "
+    "everybody; let the proxy send X-Forwarded-For, and add the proxy to server.trusted_proxies"
 )
 
 FIELDS = {"code": text(1, 32), "seconds": optional(integer(1, MAX_BAN_SECONDS)), "reason": text(0, 1_000)}
 
 
-class OperatorApi:
-    """The operator's questions, and their answers from the running server."""
+class OperatorEndpoints:
+    """The operator's requests, answered by the running server."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -39,12 +39,12 @@ class OperatorApi:
         return Response(self.hub.metrics.expose(), media_type=CONTENT_TYPE_LATEST)
 
     async def readyz(self, request: Request) -> Response:
-        """Ready for new visitors; 503 while draining."""
+        """200: ready for new visitors; 503 while draining."""
         draining = self.hub.lobby.draining
         return PlainTextResponse("draining\n" if draining else "ready\n", 503 if draining else 200)
 
     async def reports(self, request: Request) -> Response:
-        """Code, time and reason of each; never an address."""
+        """Code, time and reason of each report; never an address."""
         now, wall = self.hub.clock(), self.hub.wall()
         kept = self.hub.lobby.reports.all(now)
         rows = [
@@ -53,30 +53,30 @@ class OperatorApi:
         return JSONResponse({"reports": rows})
 
     async def ban_reported(self, request: Request) -> Response:
-        """Keep out whom a report speaks of, and close their hub."""
+        """Ban the address that was reported, and close its sockets."""
         try:
-            wish = await read_ban(request)
+            order = await read_ban(request)
         except Malformed:
-            return error_response(400, "code, seconds and reason belong here")
-        report = self.hub.lobby.reports.lookup(wish["code"], self.hub.clock())
+            return error_response(400, "the body must be a JSON object with code, seconds and reason")
+        report = self.hub.lobby.reports.lookup(order["code"], self.hub.clock())
         if report is None or report.address is None:
             return error_response(
-                404, "there is no such report; calln reports lists those of the last half hour"
+                404, "there is no report with this code; calln reports lists those of the last half hour"
             )
         if self.is_shared(report.address):
             return error_response(409, BEHIND_A_PROXY)
-        until = self.ban_address(report.address, wish)
+        until = self.ban_address(report.address, order)
         return JSONResponse({"banned": True, "until": until})
 
     def is_shared(self, address: IPv4Address | IPv6Address) -> bool:
-        """Whether this is a reverse proxy's address, and a ban of it a ban of everybody behind it."""
+        """Whether this is a reverse proxy's address: a ban of it would ban everybody behind it."""
         admission = self.hub.admission
-        elsewhere = any(urlsplit(origin).hostname not in LOCAL_NAMES for origin in admission.origins)
-        return is_proxy(address, admission.proxies) or (address.is_loopback and elsewhere)
+        is_public = any(urlsplit(origin).hostname not in LOCAL_NAMES for origin in admission.origins)
+        return is_proxy(address, admission.proxies) or (address.is_loopback and is_public)
 
-    def ban_address(self, address: IPv4Address | IPv6Address, wish: dict[str, Any]) -> int | None:
+    def ban_address(self, address: IPv4Address | IPv6Address, order: dict[str, Any]) -> int | None:
         bans = self.hub.bans
-        ban = bans.add(household(address), self.hub.wall(), wish["seconds"], wish["reason"])
+        ban = bans.add(household(address), self.hub.wall(), order["seconds"], order["reason"])
         self.hub.close_banned()
         return ban.until
 
@@ -96,8 +96,8 @@ def error_response(status: int, message: str) -> Response:
 
 
 def operator_app(hub: Hub) -> Starlette:
-    """Everything: for the Unix socket, which only the operator's account can open."""
-    admin = OperatorApi(hub)
+    """All of it: for the Unix socket, which only the operator's account can open."""
+    admin = OperatorEndpoints(hub)
     return Starlette(
         routes=[
             Route("/metrics", admin.metrics),
@@ -110,5 +110,5 @@ def operator_app(hub: Hub) -> Starlette:
 
 def metrics_app(hub: Hub) -> Starlette:
     """Numbers only: for server.metrics_listen."""
-    admin = OperatorApi(hub)
+    admin = OperatorEndpoints(hub)
     return Starlette(routes=[Route("/metrics", admin.metrics), Route("/readyz", admin.readyz)])

@@ -28,14 +28,14 @@ from host.unix_socket import RELAY, VersionedSocket
 from server import admin, process
 from server.config.sections import Geo, Server, Site
 from server.ice import IceServers, IceSettings
-from server.process import Beside, Chore
+from server.process import PeriodicTask, ServeOptions
 from server.signalling.lobby import RESUME_SECONDS, Lobby
 from server.signalling.matching import Queue
 from server.signalling.reports import CODE_LETTERS, KEPT_SECONDS, Reports
 from server.signalling.visitors import Dependencies
 from server.store import Store
 from server.store.bans import Bans
-from server.store.call_log import PURGE_SECONDS, CallLog, delete_expired
+from server.store.call_log import PURGE_SECONDS, CallLog, purge
 from server.store.countries import BY_NAME
 from server.store.geo import Database, open_database
 from server.store.sqlite import open_store
@@ -80,13 +80,13 @@ class WebService(NamedTuple):
     ice: IceServers
     login: PasswordLogin | None
 
-    def delete_expired(self) -> None:
-        delete_expired(self.store, self.call_log, self.hub.wall())
+    def purge(self) -> None:
+        purge(self.store, self.call_log, self.hub.wall())
 
-    def delete_ended_bans(self) -> None:
+    def purge_bans(self) -> None:
         """From file and memory."""
         if self.store.delete_expired(calls_before=0, bans_until=int(self.hub.wall())):
-            self.hub.bans.load()
+            self.hub.bans.read_all()
 
 
 def build(
@@ -200,7 +200,7 @@ def run(
     store = open_store(site.state_dir)
     try:
         service = build(site, server, ice, store, database, encrypted_only=encrypted_only, password=password)
-        service.delete_expired()
+        service.purge()
         gc.freeze()  # what is loaded stays: a collection over all of it would stop everything for 50 ms
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if server.tls_listen else None) as runner:
             runner.run(serve_web(service, site, server, read))
@@ -227,7 +227,7 @@ async def serve_web(
         parts.append((service.operator_app, [operator_socket.sock]))
         log_addresses(server)
         on_reload = partial(reload, service, tls_listener, read, server) if read else lambda: None
-        beside = Beside(tls_listener, operator_socket.publish, on_reload, bool(given))
+        beside = ServeOptions(tls_listener, operator_socket.publish, on_reload, bool(given))
         last = partial(
             wait_for_calls, service.hub, seconds=server.drain_seconds, turn_clients=turn_proxy.clients
         )
@@ -273,11 +273,11 @@ def log_addresses(server: Server) -> None:
             log.info("serving %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, port)
 
 
-def periodic_tasks(service: WebService) -> list[Chore]:
+def periodic_tasks(service: WebService) -> list[PeriodicTask]:
     return [
-        Chore(TICK_SECONDS, service.hub.tick),
-        Chore(PURGE_SECONDS, service.delete_expired),
-        Chore(BANS_SECONDS, service.delete_ended_bans),
+        PeriodicTask(TICK_SECONDS, service.hub.tick),
+        PeriodicTask(PURGE_SECONDS, service.purge),
+        PeriodicTask(BANS_SECONDS, service.purge_bans),
     ]
 
 

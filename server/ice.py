@@ -1,4 +1,4 @@
-"""What a browser is told about our own STUN and TURN server: its addresses, and a credential for a while."""
+"""What a browser is told about our STUN and TURN servers: addresses, and a credential for a while."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from zlib import crc32
 
 from turn.credentials import mint
 
-# Browsers ask every relay in every way: this bounds how long they look for paths, and allocations.
-# Two, for when one is down. But calls may go over to the other, and a relay that has not seen the beginning
-# refuses them unless the descriptions were checked here, which the user's name tells.
+# A browser allocates at every relay over every transport, so it gets only a few relays. Two are better, in
+# case one is down. But then a call may move to the other one, which has not seen its handshake. That relay
+# refuses the call unless this server has checked the descriptions: the user name tells that it has.
 CHECKED, RELAYS_OF_CHECKED, RELAYS = "c.", 2, 1
 
 
 class IceSettings(NamedTuple):
-    """Where browsers reach the relay, the secret shared with it, and how long a credential is good. `ports`
-    are UDP's."""
+    """Where browsers reach the relay, the secret that we share with it, and how many seconds a credential is
+    valid. `ports` are UDP ports."""
 
     host: str
     ports: tuple[int, ...]
@@ -24,7 +24,7 @@ class IceSettings(NamedTuple):
     seconds: int
     tcp_ports: tuple[int, ...] = ()
     tls_ports: tuple[int, ...] = ()
-    more_hosts: tuple[str, ...] = ()  # of further relays with the same ports and the same secret
+    more_hosts: tuple[str, ...] = ()  # more relays, with the same ports and the same secret
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -32,7 +32,7 @@ class IceSettings(NamedTuple):
 
 
 class IceServers:
-    """The settings as they are now: a reload brings new ones."""
+    """The current settings: a reload replaces them."""
 
     def __init__(self, settings: IceSettings) -> None:
         self.settings = settings
@@ -42,7 +42,7 @@ class IceServers:
 
 
 def ice_servers(settings: IceSettings, user: str, wall: float) -> dict[str, Any]:
-    """An RTCConfiguration's `iceServers` for one user, good for `expires_in` seconds from `wall`."""
+    """`iceServers` of an RTCConfiguration for one user, valid for `expires_in` seconds from `wall`."""
     username, password = mint(settings.secret, user, int(wall) + settings.seconds)
     hosts = chosen_hosts(settings.hosts, user)
     relay = {"urls": list(relay_urls(settings, hosts)), "username": username, "credential": password}
@@ -52,14 +52,14 @@ def ice_servers(settings: IceSettings, user: str, wall: float) -> dict[str, Any]
 
 
 def chosen_hosts(hosts: Sequence[str], user: str) -> Sequence[str]:
-    """Users are spread over the relays by their names, so that one user keeps the same ones."""
+    """Users are spread over the relays by their names: one user always gets the same ones."""
     first = crc32(user.encode()) % len(hosts)
     count = RELAYS_OF_CHECKED if user.startswith(CHECKED) else RELAYS
     return (*hosts[first:], *hosts[:first])[:count]
 
 
 def relay_urls(settings: IceSettings, hosts: Sequence[str]) -> Iterator[str]:
-    """The quickest way first (RFC 7065): TLS is for networks that let nothing else out."""
+    """The fastest first (RFC 7065): TLS is for networks that block everything else."""
     for scheme, transport, ports in (
         ("turn", "udp", settings.ports),
         ("turn", "tcp", settings.tcp_ports),
@@ -69,6 +69,6 @@ def relay_urls(settings: IceSettings, hosts: Sequence[str]) -> Iterator[str]:
 
 
 def host_ports(hosts: Iterable[str], ports: Iterable[int]) -> Iterator[str]:
-    """Each port at each relay."""
+    """HOST:PORT for each port of each relay."""
     for port in ports:
         yield from (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts)

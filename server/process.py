@@ -1,4 +1,4 @@
-"""A process that serves: listeners, signals, chores, and an end that lets calls go on for a while."""
+"""The server's process: listeners, signals, periodic tasks, and an end that lets calls go on for a while."""
 
 from __future__ import annotations
 
@@ -21,110 +21,110 @@ from server.web.tls_listener import TlsListener
 from server.web.uvicorn_protocols import HttpProtocol, WebSocketProtocol
 
 BACKLOG = 1_024
-SEND_BUFFER = 128 << 10  # bytes; left alone, the kernel holds 4 MiB for each who does not read
+SEND_BUFFER = 128 << 10  # bytes; by default the kernel holds up to 4 MiB for each client that does not read
 MAX_HEAD = 16 << 10  # bytes of a request's head
-PROBE_SECONDS = 15.0  # between pings, and for each answer: a pulled cable is noticed in half a minute
-LAST_SECONDS = 6  # for answers under way and closes under way, when everything has ended
+PING_SECONDS = 15.0  # between pings, and for each answer: a pulled cable is noticed in half a minute
+CLOSE_SECONDS = 6  # for responses and closes that have begun, when everything has ended
 POLL_SECONDS = 0.1
 
 
-class Chore(NamedTuple):
-    """Something to do again and again."""
+class PeriodicTask(NamedTuple):
+    """Something to do every few seconds."""
 
-    every: float
-    do: Callable[[], None]
+    seconds: float
+    action: Callable[[], None]
 
 
 def web_server(app: ASGIApp) -> HttpServer:
-    """With every setting that a stranger could use named."""
+    """An HTTP server. Each setting that a client could abuse is set here."""
     return http_server(
         app,
         http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,
-        ws_ping_interval=PROBE_SECONDS,
-        ws_ping_timeout=PROBE_SECONDS,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
         h11_max_incomplete_event_size=MAX_HEAD,
-        timeout_graceful_shutdown=LAST_SECONDS,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
         backlog=BACKLOG,
     )
 
 
 def listen(at: HostPort, key: str = "server.listen") -> socket.socket:
-    """For an address that stands at `key`. Raises Unavailable."""
+    """Bind a TCP socket; `key` is where the address stands in the configuration. Raises Unavailable."""
     options = [(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)]
     if ":" in at.host:
         options.append((socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1))
     return bind_tcp(at.host, at.port, key, options)
 
 
-async def repeat(chore: Chore) -> None:
-    """A chore that fails is logged and done again the next time."""
+async def repeat(task: PeriodicTask) -> None:
+    """Run a task for ever. A failure is logged, and the task runs again the next time."""
     while True:
-        await asyncio.sleep(chore.every)
+        await asyncio.sleep(task.seconds)
         try:
-            chore.do()
+            task.action()
         except Exception as failure:
             log_failure(failure)
 
 
-class Beside(NamedTuple):
-    """What a service may have beside its listeners: a door that leads to its first application, what is to be
-    done when it is ready and on SIGHUP, and whether a newer version has the same listeners."""
+class ServeOptions(NamedTuple):
+    """What `serve` may do beside serving. The TLS listener leads to the first application. If a newer version
+    may listen on the same sockets, ours are closed when the shutdown begins."""
 
-    door: TlsListener | None = None
-    ready: Callable[[], None] = lambda: None
-    reload: Callable[[], None] = lambda: None
-    shared: bool = False
+    tls_listener: TlsListener | None = None
+    on_ready: Callable[[], None] = lambda: None
+    on_reload: Callable[[], None] = lambda: None
+    shares_listeners: bool = False
 
 
 async def serve(
     parts: list[tuple[ASGIApp, list[socket.socket]]],
-    chores: list[Chore],
+    periodic_tasks: list[PeriodicTask],
     shutdown: Shutdown,
-    drain: Callable[[Shutdown], Awaitable[None]],
-    beside: Beside = Beside(),  # noqa: B008  (frozen)
+    wait_for_calls: Callable[[Shutdown], Awaitable[None]],
+    options: ServeOptions = ServeOptions(),  # noqa: B008  (frozen)
 ) -> None:
-    """Serve each application at its sockets until `shutdown` is requested and `drain` has returned."""
+    """Serve each application on its sockets until `shutdown` is requested and `wait_for_calls` returns."""
     servers = [(web_server(app), sockets) for app, sockets in parts]
     tasks = [asyncio.create_task(server.serve(sockets)) for server, sockets in servers]
-    doing = [asyncio.create_task(repeat(chore)) for chore in chores]
-    doing.append(asyncio.create_task(systemd.feed_watchdog()))
+    background = [asyncio.create_task(repeat(task)) for task in periodic_tasks]
+    background.append(asyncio.create_task(systemd.feed_watchdog()))
     asyncio.get_running_loop().set_exception_handler(ErrorHandler())
     try:
         await until_started([server for server, _ in servers])
-        if beside.door is not None:
-            beside.door.open(partial(speaker, servers[0][0]))
-        beside.ready()
+        if options.tls_listener is not None:
+            options.tls_listener.open(partial(make_http, servers[0][0]))
+        options.on_ready()
         systemd.ready()
-        with shutdown.on_signals(lambda: None if shutdown.requested.is_set() else beside.reload()):
+        with shutdown.on_signals(lambda: None if shutdown.requested.is_set() else options.on_reload()):
             await shutdown.requested.wait()
             systemd.notify("STOPPING=1")
-            if beside.shared:
-                leave([server for server, _ in servers], beside.door)
-            await drain(shutdown)
+            if options.shares_listeners:
+                close_shared_listeners([server for server, _ in servers], options.tls_listener)
+            await wait_for_calls(shutdown)
     finally:
-        if beside.door is not None:
-            beside.door.close()
-        for task in doing:
+        if options.tls_listener is not None:
+            options.tls_listener.close()
+        for task in background:
             task.cancel()
         for server, _ in servers:
             server.should_exit = True
         await asyncio.gather(*tasks)
-        await asyncio.gather(*doing, return_exceptions=True)
+        await asyncio.gather(*background, return_exceptions=True)
 
 
-def speaker(server: HttpServer) -> asyncio.Protocol:
-    """HTTP with somebody whom another has let in."""
+def make_http(server: HttpServer) -> asyncio.Protocol:
+    """HTTP for a connection that another listener has accepted."""
     state = server.lifespan.state
     return HttpProtocol(config=server.config, server_state=server.server_state, app_state=state)
 
 
-def leave(servers: list[HttpServer], tls_listener: TlsListener | None) -> None:
-    """Newcomers over TCP are a newer version's; an operator still finds us."""
+def close_shared_listeners(servers: list[HttpServer], tls_listener: TlsListener | None) -> None:
+    """New TCP connections go to a newer version. The operator's Unix socket stays open."""
     if tls_listener is not None:
-        tls_listener.stop_accepting()
+        tls_listener.close_listeners()
     for listener in [one for server in servers for one in server.servers]:
         if any(sock.family != socket.AF_UNIX for sock in listener.sockets):
             listener.close()

@@ -27,7 +27,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "turn/process": ("host", "turn", "turn/*", "turn/engines/*"),
     "server/config": ("host",),
     "server/store": (),
-    "server/signalling": ("host", "turn"),
+    "server/signalling": ("turn/limits",),
     "server/web": ("host", "server/*", "turn", "turn/limits", "turn/wire"),
     "server": ("host", "server/*", "turn"),
     "config": ("host", "server", "server/*", "turn", "turn/*"),

@@ -16,7 +16,7 @@ AN_ORIGIN = "write an address such as https://call.example.org, with nothing aft
 HOST_NAME = re.compile(
     r"(?!(.*\.)?[0-9]+$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*"
 )  # browsers: 1.2 is a number
-# What urlsplit lets through, though no browser would send it as Origin or Host -> what to write instead.
+# What urlsplit accepts although no browser sends it as Origin or Host -> what to write instead.
 ODD_IN_ORIGINS = (
     (r"[^\x00-\x7f]", "browsers send this host in ASCII; write it as xn--…"),
     (r"[\x00-\x20\x7f\\]", AN_ORIGIN),
@@ -25,11 +25,11 @@ ODD_IN_ORIGINS = (
     (r"\*", "a * is not allowed; write each address on its own"),
     (r"\.(:[0-9]*)?/?$", "remove the dot after the host name"),
 )
-WIDEST_PROXIES = 7  # bits of fc00::/7: whoever trusts a wider network trusts strangers
+WIDEST_PROXIES = 7  # bits of fc00::/7: a wider network would contain strangers
 
 
 def parse_origin(value: object) -> str:
-    """An origin in its canonical form: scheme, host in small letters, port unless it is the scheme's own."""
+    """An origin in its canonical form: scheme, host, and port unless it is the scheme's default."""
     text = str(value)
     for pattern, sentence in ODD_IN_ORIGINS:
         if re.search(pattern, text):
@@ -43,7 +43,7 @@ def parse_origin(value: object) -> str:
 
 
 def host_of(name: str) -> str:
-    """A host as browsers write it. Raises ValueError for what they would write otherwise, or cannot reach."""
+    """A host as browsers write it. Raises ValueError for another form, or what they cannot reach."""
     if HOST_NAME.fullmatch(name):
         return name
     try:

@@ -55,7 +55,7 @@ class Lobby:
         effects, self.effects = self.effects, []
         return effects
 
-    def connect(
+    def join(
         self, hello: Hello, address: Address | None, country: str | None, now: float
     ) -> tuple[Visitor, str, list[Effect]]:
         """A page said hello: it becomes a new visitor, or resumes its visit.
@@ -310,7 +310,7 @@ class Lobby:
             self.notify_partner(visitor.room, visitor, "away")
         return self.take_effects()
 
-    def disconnect(self, visitor: Visitor, how: str, now: float) -> list[Effect]:
+    def leave(self, visitor: Visitor, how: str, now: float) -> list[Effect]:
         """A visitor is gone for good.
 
         Args:

@@ -1,4 +1,4 @@
-"""Who meets whom: the longest waiting of those who suit the newcomer and whom the newcomer suits."""
+"""Who meets: two visitors who accept each other. Who has waited longest is the first."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
-MAX_PAIRS = 100_000  # remembered pairs of each kind; the oldest are forgotten first
-MAX_BLOCKS_EACH = 1_000  # pairs that one token may block: nobody meets so many people
+MAX_PAIRS = 100_000  # that are remembered; the oldest are forgotten first
+MAX_BLOCKS_EACH = 1_000  # of one token: nobody meets so many people
 
-ANYBODY = "*"  # a bucket for every country, and for a wish that names none
+ANYBODY = "*"  # stands for every country, and for a wish that names none
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seeker:
-    """Somebody who waits. `token` is the browser's, `ticket` the place in the queue, an empty wish is any."""
+    """Somebody who looks for a partner. `token` is the browser's, `ticket` the place in the queue. No wanted
+    countries means any."""
 
     visitor: str
     token: str
@@ -28,7 +29,7 @@ class Seeker:
     ticket: int
 
     def accepts(self, other: Seeker) -> bool:
-        """Whether the other is whom this one wants to meet."""
+        """Whether the other fits what this one wishes."""
         return not self.wanted_countries or other.country in self.wanted_countries
 
 
@@ -40,7 +41,7 @@ def pair_of(one: str, other: str) -> Pair:
 
 
 class RecentPairs:
-    """Pairs that parted a short while ago."""
+    """Pairs whose call ended a short while ago."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -56,16 +57,16 @@ class RecentPairs:
             self.order.append((now + self.seconds, pair))
 
     def expire(self, now: float) -> Iterator[Pair]:
-        """Forget the pairs whose time is over, and the oldest where there are too many."""
+        """Forget the pairs whose time is over, and the oldest if there are too many."""
         while self.order and (self.order[0][0] <= now or len(self.order) > MAX_PAIRS):
             end, pair = self.order.popleft()
-            if self.until.get(pair) == end:  # else they met and parted again since
+            if self.until.get(pair) == end:  # else the pair has met again since
                 del self.until[pair]
                 yield pair
 
 
 class Blocks:
-    """Pairs that never meet again while either of the two is about."""
+    """Pairs that never meet again as long as one of the two is connected."""
 
     def __init__(self) -> None:
         self.present: dict[str, int] = {}  # token -> how many of its pages are open
@@ -101,10 +102,10 @@ class Blocks:
 
 
 class Queue:
-    """Everybody who waits, indexed by where they are from and whom they accept.
+    """Everybody who waits, indexed by their country and the countries that they accept.
 
-    A newcomer looks only at those who accept them and whom they accept, oldest first, so a queue of thousands
-    costs no more than the few whom a block, a recent parting or their own browser keeps apart.
+    A newcomer looks only at those who accept it and whom it accepts, the longest waiting first. So a queue of
+    thousands costs no more than the few that a block, a recent call or the same browser keeps apart.
     """
 
     def __init__(self, rematch_seconds: float) -> None:
@@ -119,7 +120,7 @@ class Queue:
         return len(self.seekers)
 
     def new_ticket(self, *, front: bool = False) -> int:
-        """A place in the queue: the last, or the very first."""
+        """A place in the queue: the last, or the first."""
         if front:
             self.first_ticket -= 1
             return self.first_ticket
@@ -127,7 +128,7 @@ class Queue:
         return self.last_ticket
 
     def match_or_wait(self, seeker: Seeker) -> Seeker | None:
-        """The partner, taken out of the queue; None, and the seeker waits."""
+        """Return a partner, taken out of the queue; or None, and the seeker waits."""
         partner = next((one for one in self.candidates(seeker) if self.may_meet(seeker, one)), None)
         if partner is None:
             self.add(seeker)
@@ -136,7 +137,7 @@ class Queue:
         return partner
 
     def remove(self, visitor: str) -> Seeker | None:
-        """Take somebody out; None: they did not wait."""
+        """Take somebody out; None: nobody of this name waited."""
         seeker = self.seekers.pop(visitor, None)
         if seeker is None:
             return None
@@ -145,31 +146,31 @@ class Queue:
         if not theirs:
             del self.by_token[seeker.token]
         for key in index_keys(seeker):
-            bucket = self.index[key]
-            del bucket[bisect_left(bucket, seeker.ticket, key=by_ticket)]
-            if not bucket:
+            row = self.index[key]
+            del row[bisect_left(row, seeker.ticket, key=by_ticket)]
+            if not row:
                 del self.index[key]
         return seeker
 
     def remember_pair(self, one: str, other: str, now: float) -> None:
-        """Two tokens have just parted."""
+        """The call of two tokens has just ended."""
         self.recent_pairs.add(pair_of(one, other), now)
 
     def block(self, one: str, other: str) -> None:
-        """Two tokens are never to meet again."""
+        """Two tokens must not meet again."""
         self.blocks.add(one, other)
 
     def rematch(self, now: float) -> list[tuple[Seeker, Seeker]]:
-        """Couples among those who wait already, because their last parting is long enough ago now."""
-        couples = []
+        """Pairs among those who wait: their last call is now long enough ago."""
+        pairs = []
         for one, other in self.recent_pairs.expire(now):
             for seeker in list(self.by_token.get(one, {}).values()):
                 partner = next((p for p in self.seekers_of(other) if self.accept_each_other(seeker, p)), None)
                 if partner is not None:
                     self.remove(seeker.visitor)
                     self.remove(partner.visitor)
-                    couples.append((seeker, partner))
-        return couples
+                    pairs.append((seeker, partner))
+        return pairs
 
     def seekers_of(self, token: str) -> Iterable[Seeker]:
         return sorted(self.by_token.get(token, {}).values(), key=by_ticket)
@@ -181,7 +182,7 @@ class Queue:
             insort(self.index.setdefault(key, []), seeker, key=by_ticket)
 
     def candidates(self, seeker: Seeker) -> Iterator[Seeker]:
-        """Those who want the seeker and whom the seeker wants, the longest waiting first."""
+        """Those who accept the seeker and whom the seeker accepts, the longest waiting first."""
         wishes = [ANYBODY, seeker.country] if seeker.country else [ANYBODY]
         found = [
             self.index.get((country, wish), [])
@@ -199,7 +200,7 @@ class Queue:
 
 
 def index_keys(seeker: Seeker) -> Iterator[tuple[str, str]]:
-    """The buckets that a seeker stands in: (where from, whom accepted)."""
+    """Where a seeker stands in the index: (its country, a country that it accepts)."""
     for wish in seeker.wanted_countries or (ANYBODY,):
         yield (ANYBODY, wish)
         if seeker.country:

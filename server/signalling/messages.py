@@ -1,4 +1,4 @@
-"""The vocabulary of `calln.v1`: what a client may say, how it is read, and what the server says."""
+"""The messages of `calln.v1`: what a client may send, how it is parsed, and what the server sends."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ FEATURES = ("text", "pictures", "block", "report", "hide-address", "resume")
 MAX_MESSAGE = 64 << 10  # a two-party SDP stays below 10 KiB; larger frames only cost memory
 MAX_TEXT = 4000  # characters of one chat line
 MAX_PICTURE = 2 << 20  # bytes of one picture
-MAX_CHUNK = 48 << 10  # bytes of one binary frame's picture data: leaves room for signalling between two
-MAX_COUNTRIES = 250  # a wish names each country at most once
+MAX_CHUNK = 48 << 10  # bytes of a picture in one binary frame: signalling never waits long behind one
+MAX_COUNTRIES = 250  # in one wish: more than there are
 MAX_CALL_ID = 64  # characters of a call's name
-HELLO_SECONDS = 10  # seconds; a socket that says nothing holds a place
-PING_SECONDS = 20  # seconds; shorter than the 60 s after which proxies cut a silent connection
+HELLO_SECONDS = 10  # until the first message: a silent socket uses a place
+PING_SECONDS = 20  # between two pings of a page: proxies cut a silent connection after 60 s
 
 CHUNK_TAG = 0x01
-CHUNK_HEAD = 5  # the tag and the picture's number
+CHUNK_HEAD = 5  # bytes of the tag and of the picture's number
 
-# What each stable code says to a human.
+# Code of an error, which never changes -> what it says to a person.
 ERRORS = {
     "bad_json": "this is no JSON object that can be read",
     "bad_message": "a field is missing or has a value that it cannot have",
@@ -48,11 +48,11 @@ ERRORS = {
     "bad_picture": "this picture is not accepted",
     "internal": "the server made a mistake",
 }
-MALFORMED = frozenset({"bad_json", "bad_message", "unknown_type"})  # no working page ever sends these
+MALFORMED = frozenset({"bad_json", "bad_message", "unknown_type"})  # our page never sends these
 
 
 class MessageError(Exception):
-    """A message that is refused; `code` is stable, `id` is the client's own if it could be read."""
+    """A message that is refused. `code` is a key of ERRORS, `id` is the client's own if it could be read."""
 
     def __init__(self, code: str, id: str | None = None) -> None:
         super().__init__(code)
@@ -62,68 +62,136 @@ class MessageError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientMessage:
-    """What a client said."""
+    """Any message of a client.
+
+    Args:
+        id: Chosen by the client; the reply or the error has the same. At most 64 characters.
+    """
 
     id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello(ClientMessage):
+    """The first message on every socket.
+
+    Args:
+        token: 16 to 64 characters that the browser keeps. Two pages with the same token never meet.
+        resume: The secret of the last `hello` reply, to go on after a lost connection.
+    """
+
     token: str
     resume: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start(ClientMessage):
+    """Look for a partner.
+
+    Args:
+        want: Countries of the partner, as two small letters (ISO 3166-1). Empty or None: any country.
+        hide_address: Whether the call may use only relayed paths.
+    """
+
     want: frozenset[str] | None = None
     hide_address: bool | None = None
 
 
 class Next(Start):
+    """Leave the call, if there is one, and look for another partner. What is None stays as it was."""
+
     __slots__ = ()
 
 
 class Stop(ClientMessage):
+    """Leave the call or the queue."""
+
     __slots__ = ()
 
 
 class Ice(ClientMessage):
+    """Ask for ICE servers with new credentials."""
+
     __slots__ = ()
 
 
 class Ping(ClientMessage):
+    """Say that the page is alive."""
+
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InCall(ClientMessage):
-    """Whatever names the call that it belongs to."""
+    """Any message that belongs to a call.
+
+    Args:
+        call: The name of the call, from `matched`. At most 64 characters.
+    """
 
     call: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer(InCall):
+    """A session description for the partner to answer.
+
+    Args:
+        sdp: The description, at most 64 KiB.
+
+    See: RFC 3264 §5, RFC 8866
+    """
+
     sdp: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(InCall):
+    """The answer to the partner's offer.
+
+    Args:
+        sdp: The description, at most 64 KiB.
+
+    See: RFC 3264 §6, RFC 8866
+    """
+
     sdp: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate(InCall):
+    """One ICE candidate.
+
+    Args:
+        candidate: An RTCIceCandidateInit, or None at the end of the candidates.
+
+    See: RFC 8838, RFC 8839 §5.1
+    """
+
     candidate: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text(InCall):
+    """A line of chat.
+
+    Args:
+        text: 1 to 4000 characters.
+    """
+
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture(InCall):
+    """Announce a picture; its chunks follow as binary frames.
+
+    Args:
+        picture: A number that the client chooses.
+        size: Bytes of the whole picture, at most 2 MiB.
+        mime: `image/png`, `image/jpeg` or `image/webp`.
+    """
+
     picture: int
     size: int
     mime: str
@@ -131,31 +199,64 @@ class Picture(InCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureAck(InCall):
+    """Say how much of a picture has arrived: at most two chunks may be on their way.
+
+    Args:
+        picture: The number of the partner's picture.
+        bytes: Bytes that have arrived, counted from its beginning.
+    """
+
     picture: int
     bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureCancel(InCall):
+    """Stop sending or receiving a picture.
+
+    Args:
+        picture: Its number.
+    """
+
     picture: int
 
 
 class Block(InCall):
+    """End the call. The two are not matched again as long as one of them stays connected."""
+
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report(InCall):
+    """Report the partner to the operator, during the call or shortly after it.
+
+    Args:
+        reason: `abuse`, `sexual`, `minor`, `spam` or `other`.
+    """
+
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected(InCall):
+    """Say that the voice flows.
+
+    Args:
+        path: `direct` or `relay`.
+    """
+
     path: str
 
 
 class Chunk(NamedTuple):
-    """A binary frame: a piece of a picture. `frame` is the whole, relayed as it is."""
+    """A binary frame: one piece of a picture.
+
+    Args:
+        picture: The number of the picture that it belongs to.
+        data: The piece, at most 48 KiB.
+        frame: The whole frame, which the partner gets unchanged.
+    """
 
     picture: int
     data: memoryview
@@ -166,7 +267,7 @@ REQUIRED: Any = object()
 
 
 class FieldRule(NamedTuple):
-    """One field: its check (gives the value, raises Malformed), the code of its refusal, its default."""
+    """One field: its check (returns the value or raises Malformed), the code of its error, its default."""
 
     check: Check
     code: str = "bad_message"
@@ -174,7 +275,7 @@ class FieldRule(NamedTuple):
 
 
 class MessageType(NamedTuple):
-    """One type of message."""
+    """One type of message: its class and its fields."""
 
     message_class: Callable[..., ClientMessage]
     fields: Mapping[str, FieldRule] = {}
@@ -198,7 +299,7 @@ CANDIDATE_FIELDS: Mapping[str, Check] = {
 
 
 def parse_candidate(value: Any) -> Mapping[str, Any] | None:
-    """An RTCIceCandidateInit with nothing else in it, or None for the end of candidates."""
+    """An RTCIceCandidateInit and nothing else, or None at the end of the candidates."""
     if value is None:
         return None
     if not isinstance(value, dict) or "candidate" not in value:
@@ -260,19 +361,18 @@ ID = text(0, 64)
 
 
 def parse_message(frame: str | bytes) -> ClientMessage:
-    """One text frame. Raises MessageError, whatever the frame holds."""
+    """Parse one text frame. Raises MessageError for everything that is not a message of VOCABULARY."""
     try:
         value = parse_object(frame)
     except Malformed:
         raise MessageError("bad_json") from None
     id = read_id(value)
     kind = value.get("type")
-    row = VOCABULARY.get(kind) if isinstance(kind, str) else None
-    if row is None:
+    message_type = VOCABULARY.get(kind) if isinstance(kind, str) else None
+    if message_type is None:
         raise MessageError("unknown_type", id)
-    return row.message_class(
-        id=id, **{name: read_field(value, name, field, id) for name, field in row.fields.items()}
-    )
+    fields = {name: read_field(value, name, rule, id) for name, rule in message_type.fields.items()}
+    return message_type.message_class(id=id, **fields)
 
 
 def read_id(value: Mapping[str, Any]) -> str | None:
@@ -284,25 +384,25 @@ def read_id(value: Mapping[str, Any]) -> str | None:
         raise MessageError("bad_message") from None
 
 
-def read_field(value: Mapping[str, Any], name: str, field: FieldRule, id: str | None) -> Any:
+def read_field(value: Mapping[str, Any], name: str, rule: FieldRule, id: str | None) -> Any:
     if name not in value:
-        if field.default is REQUIRED:
-            raise MessageError(field.code, id)
-        return field.default
+        if rule.default is REQUIRED:
+            raise MessageError(rule.code, id)
+        return rule.default
     try:
-        return field.check(value[name])
+        return rule.check(value[name])
     except Malformed:
-        raise MessageError(field.code, id) from None
+        raise MessageError(rule.code, id) from None
 
 
 def parse_chunk(frame: bytes) -> Chunk:
-    """One binary frame. Raises MessageError."""
+    """Parse one binary frame. Raises MessageError."""
     if not CHUNK_HEAD < len(frame) <= CHUNK_HEAD + MAX_CHUNK or frame[0] != CHUNK_TAG:
         raise MessageError("bad_picture")
     return Chunk(int.from_bytes(frame[1:CHUNK_HEAD], "big"), memoryview(frame)[CHUNK_HEAD:], frame)
 
 
-# What the server says: type -> the fields that stand beside `type`. `id?` is there if the client sent one.
+# What the server sends: type -> its fields beside `type`. A field with `?` is not always there.
 SERVER_MESSAGES: Mapping[str, tuple[str, ...]] = {
     "welcome": ("protocol", "features", "hello_within", "ping_every", "limits"),
     "hello": ("resume", "resumed", "country", "countries", "state?", "call?", "id?"),
@@ -327,13 +427,13 @@ SERVER_MESSAGES: Mapping[str, tuple[str, ...]] = {
 
 
 def encode(kind: str, *, id: str | None = None, **fields: Any) -> str:
-    """One message of the server, ready to send."""
+    """A message of the server as JSON."""
     value = {"type": kind, **fields} if id is None else {"type": kind, **fields, "id": id}
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def encode_for_partner(message: InCall, **changed: Any) -> str:
-    """A client's message for its partner: the sender is stamped, and nothing unnamed in the table passes."""
+    """A client's message as its partner gets it: with `from`, and only with fields that the table names."""
     kind = TYPES[type(message)]
     fields = {name: getattr(message, name) for name in VOCABULARY[kind].fields}
     return encode(kind, **{"from": "partner"}, **{**fields, **changed})

@@ -1,12 +1,12 @@
-"""One picture on its way: checked by its first bytes, slowed to the receiver's pace, never kept."""
+"""One picture on its way: its first bytes are checked, the receiver sets the pace, nothing is stored."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
 
-IN_FLIGHT = 2  # chunks that a receiver has not acknowledged: what a slow one can make the server hold
-MAGIC_BYTES = 12  # the longest of the beginnings below
+IN_FLIGHT = 2  # chunks without acknowledgement: bounds what a slow receiver makes the server hold
+MAGIC_BYTES = 12  # where the longest row below ends
 MAGIC: Mapping[str, tuple[tuple[int, bytes], ...]] = {
     "image/png": ((0, b"\x89PNG\r\n\x1a\n"),),
     "image/jpeg": ((0, b"\xff\xd8\xff"),),
@@ -15,7 +15,7 @@ MAGIC: Mapping[str, tuple[tuple[int, bytes], ...]] = {
 
 
 class PictureError(Exception):
-    """A picture that is refused and cancelled; `code` is what the sender is told."""
+    """A picture that is refused and cancelled. `code` is the error code for its sender."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -23,7 +23,7 @@ class PictureError(Exception):
 
 
 class Transfer:
-    """A picture in one direction, from its announcement until all of it is acknowledged."""
+    """One picture in one direction, from its announcement until all of it is acknowledged."""
 
     __slots__ = ("acknowledged", "chunk_ends", "mime", "number", "received", "size")
 
@@ -36,7 +36,7 @@ class Transfer:
         self.chunk_ends: deque[int] = deque()  # where each chunk in flight ends
 
     def add_chunk(self, data: memoryview) -> None:
-        """One more chunk. Raises PictureError: the picture is then cancelled."""
+        """Check one more chunk. Raises PictureError."""
         if self.received == 0 and not has_magic(data, self.mime):
             raise PictureError("bad_picture")
         if self.received + len(data) > self.size:
@@ -47,7 +47,7 @@ class Transfer:
         self.chunk_ends.append(self.received)
 
     def acknowledge(self, total: int) -> bool:
-        """The receiver has so many bytes. False: it cannot have, or has said so before."""
+        """The receiver says that it has `total` bytes. False: that is impossible, or was said before."""
         if not self.acknowledged < total <= self.received:
             return False
         self.acknowledged = total
@@ -61,7 +61,7 @@ class Transfer:
 
 
 def has_magic(data: memoryview, mime: str) -> bool:
-    """Whether these are the first bytes of such a picture."""
+    """Whether a picture of this type can begin with these bytes."""
     if len(data) < MAGIC_BYTES:
         return False
     return all(data[at : at + len(magic)] == magic for at, magic in MAGIC[mime])

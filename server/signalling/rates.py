@@ -1,4 +1,4 @@
-"""How often a visitor may do something: the rates, and a limit for refusals."""
+"""How often a visitor may send something: the rates, and a limit for refusals."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class Rate(NamedTuple):
     burst: float
 
 
-MESSAGE_RATE = Rate(20, 60)  # a call's start is some thirty candidates; nothing human is faster
+MESSAGE_RATE = Rate(20, 60)  # a call begins with some thirty candidates; no person is faster
 TEXT_RATE = Rate(5, 10)  # faster than anybody types
 CHUNK_RATE = Rate(32, 64)  # 1.5 MB/s: a picture of 2 MiB in a second and a half
-REFUSED, WITHIN = 100, 10.0  # so many refusals within so many seconds are no accident
+MAX_REFUSALS, REFUSAL_SECONDS = 100, 10.0  # so many refusals within so many seconds are no accident
 
 
 class RefusalLimit:
-    """Counts refusals; runs out when there are too many within too short a time."""
+    """Counts refused messages: too many within a short time are no accident."""
 
     __slots__ = ("count", "since")
 
@@ -28,8 +28,8 @@ class RefusalLimit:
         self.since = now
 
     def allows_one_more(self, now: float) -> bool:
-        """Whether patience remains after one more refusal."""
-        if now - self.since > WITHIN:
+        """Count one more; False: that was too many."""
+        if now - self.since > REFUSAL_SECONDS:
             self.count, self.since = 0, now
         self.count += 1
-        return self.count < REFUSED
+        return self.count < MAX_REFUSALS

@@ -1,4 +1,4 @@
-"""Reports: a partner's address in memory under a code, so that an operator can ban without ever seeing it."""
+"""Reports: a code stands for the partner's address, so that an operator can ban it without seeing it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from ipaddress import IPv4Address, IPv6Address
 Address = IPv4Address | IPv6Address
 
 KEPT_SECONDS = 30 * 60.0
-MAX_PER_NETWORK = 20  # from one household: its own oldest make room, not those of others
-MAX_REPORTS = 1_000  # the oldest make room: a flood of reports must not fill the memory
+MAX_PER_NETWORK = 20  # from one household: its oldest are removed, not those of others
+MAX_REPORTS = 1_000  # the oldest are removed: a flood of reports must not fill the memory
 CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0 O, 1 I L: codes are read aloud and typed
 
 
 @dataclass(frozen=True, slots=True)
 class FiledReport:
-    """Somebody was reported; `address` never leaves the process except into the ban list. `home` is where the
-    report came from."""
+    """Somebody was reported. `address` is the reported one; it leaves the process only into the ban list."""
 
     code: str
     reason: str
@@ -43,7 +42,7 @@ class Reports:
         now: float,
         reporter_address: Address | None = None,
     ) -> FiledReport:
-        """Note a report; a second one of the same call by the same person replaces the first."""
+        """Add a report. A second one of the same call by the same visitor replaces the first."""
         self.expire(now)
         home = network_key(reporter_address)
         code = self.by_call.get((call, reporter)) or self.new_code()
@@ -75,7 +74,7 @@ class Reports:
         return iter(self.by_code.values())
 
     def expire(self, now: float) -> None:
-        """Forget what is old, and the oldest where there are too many."""
+        """Remove old reports, and the oldest if there are too many."""
         gone: set[str] = set()
         for report in list(self.by_code.values()):
             if report.time + KEPT_SECONDS > now and len(self.by_code) - len(gone) <= MAX_REPORTS:
@@ -90,5 +89,5 @@ class Reports:
 
 
 def network_key(address: Address | None) -> bytes | None:
-    """What one household holds of the address space: an IPv4 address, or a /64 of IPv6."""
+    """The addresses of one household: one IPv4 address, or a /64 of IPv6."""
     return address.packed[:8] if address is not None else None

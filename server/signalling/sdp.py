@@ -1,26 +1,24 @@
-"""Session descriptions and candidates: which pass (RFC 8866, 8839, 8827), and how an address is hidden."""
+"""Session descriptions and candidates: which pass (RFC 8866, 8839, 8827), and how to hide an address."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-MAX_LINES = 1_024  # two people's sound and a data channel take some 150; each is looked at several times
+MAX_LINES = 1_024  # a call of two has some 150; each is looked at several times
 MAX_CANDIDATES = 64  # each is a connectivity check that the partner's browser makes
 PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"})  # encrypted with DTLS; nothing else is WebRTC
-HIDDEN_ADDRESS = "0.0.0.0"  # noqa: S104  # an address that says nothing (RFC 8839 §5.1), not one to bind
+HIDDEN_ADDRESS = "0.0.0.0"  # noqa: S104  # stands for a hidden address (RFC 8839 §5.1); nothing binds it
 HIDDEN_PORT = 9
 
 LINE = re.compile(r"[a-z]=[^\x00-\x1f\x7f]*")
-STRICT_LINES = {  # lines that browsers read leniently have one form here, so that none hides what it says
+STRICT_LINES = {  # browsers accept more forms of these lines; only one passes, so that nothing hides in them
     "a": re.compile(r"a=[!#-'*+.0-9A-Z^-~-]+(?::.*)?"),  # RFC 8866 §9: a name is a token
     "c": re.compile(r"c=IN IP[46] [0-9A-Za-z.:-]+(?:/[0-9/]+)?"),
     "o": re.compile(r"o=\S+ [0-9]+ [0-9]+ IN IP[46] [0-9A-Za-z.:-]+"),
 }
-ATTRIBUTES_WITH_ADDRESSES = frozenset(
-    {"remote-candidates", "source-filter", "alt"}
-)  # attributes that hold addresses
-CONTACT_LINES = ("i=", "u=", "e=", "p=")  # free text and ways to reach somebody; no browser writes them
+ATTRIBUTES_WITH_ADDRESSES = frozenset({"remote-candidates", "source-filter", "alt"})
+CONTACT_LINES = ("i=", "u=", "e=", "p=")  # free text, e-mail, telephone: no browser writes them
 MEDIA = re.compile(r"m=[a-z]+ ([0-9]{1,5})(?:/[0-9]+)? (\S+) [^\x00-\x1f]+")
 FINGERPRINT = re.compile(
     r"a=fingerprint:(?:sha-256 (?:[0-9a-f]{2}:){31}|sha-384 (?:[0-9a-f]{2}:){47}"
@@ -32,11 +30,11 @@ CANDIDATE = re.compile(
     r"([0-9A-Za-z.:-]{1,253}) ([0-9]{1,5}) typ (host|srflx|prflx|relay)((?: [!-~]{1,256} [!-~]{1,256})*) ?"
 )
 RELATED = re.compile(r" (raddr|rport) [!-~]+", re.IGNORECASE)
-IP_LITERAL = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")  # an address of digits, and no name
+IP_LITERAL = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")  # an address, no host name
 
 
 class SdpError(Exception):
-    """A description or candidate that is not passed on; `code` is what the sender is told."""
+    """A description or candidate that is refused. `code` is the error code for its sender."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -44,7 +42,7 @@ class SdpError(Exception):
 
 
 def check_sdp(sdp: str) -> None:
-    """Refuse what would make a call without encryption, or a flood of checks. Raises SdpError."""
+    """Raise SdpError for what allows a call without encryption, or floods the partner with checks."""
     if sdp.count("\n") > MAX_LINES:
         raise SdpError("bad_sdp")
     lines = list(split_lines(sdp))
@@ -58,7 +56,7 @@ def check_sdp(sdp: str) -> None:
 
 
 def split_lines(sdp: str) -> Iterator[str]:
-    """The lines. What a browser might cut differently is refused: a lone CR, NUL, indented lines."""
+    """The lines. Raises SdpError for what a browser may split differently: a lone CR, NUL, indented lines."""
     for line in sdp.removesuffix("\n").split("\n"):
         bare = line.removesuffix("\r")
         if bare and not (LINE.fullmatch(bare) and STRICT_LINES.get(bare[0], LINE).fullmatch(bare)):
@@ -68,7 +66,7 @@ def split_lines(sdp: str) -> Iterator[str]:
 
 
 def is_encrypted(lines: list[str]) -> bool:
-    """Every m-line speaks an encrypted protocol and has the one fingerprint (RFC 8827 §6.5)."""
+    """Whether every m-line has an encrypted protocol and the one fingerprint (RFC 8827 §6.5)."""
     sections = list(split_sections(lines))
     everywhere = fingerprints(sections[0])
     seen: set[str] = everywhere or set()
@@ -85,25 +83,25 @@ def is_encrypted(lines: list[str]) -> bool:
 
 
 def split_sections(lines: list[str]) -> Iterator[list[str]]:
-    """The session's lines, then those of each m-line."""
+    """The lines of the session, then the lines of each m-line."""
     starts = [index for index, line in enumerate(lines) if line.startswith("m=")]
     for start, end in zip([0, *starts], [*starts, len(lines)], strict=True):
         yield lines[start:end]
 
 
 def fingerprints(section: list[str]) -> set[str] | None:
-    """The fingerprints of a section; None where one is of a weak or unknown hash."""
+    """The fingerprints of a section; None if one has a weak or unknown hash."""
     lines = {line.lower() for line in section if line.lower().startswith("a=fingerprint")}
     return lines if all(FINGERPRINT.fullmatch(line) for line in lines) else None
 
 
 def relay_only(sdp: str) -> str:
-    """The same description with no address of its sender in it."""
+    """The same description without any address of its sender."""
     return "".join(f"{line}\r\n" for line in map(hide_address, split_lines(sdp)) if line is not None)
 
 
 def hide_address(line: str) -> str | None:
-    """One line without its sender's address; None: the whole line goes."""
+    """One line without its sender's address; None: the line is left out."""
     name = line[2:].partition(":")[0].lower() if line.startswith("a=") else ""
     if name == "candidate":
         hidden = relay_candidate(line)
@@ -118,13 +116,13 @@ def hide_address(line: str) -> str | None:
 
 
 def check_candidate(line: str) -> None:
-    """Raises SdpError for what is no candidate line (RFC 8839 §5.1); an empty one ends a generation."""
+    """Raise SdpError for what is no candidate line (RFC 8839 §5.1). An empty one ends a generation."""
     if line and not CANDIDATE.fullmatch(line):
         raise SdpError("bad_candidate")
 
 
 def relay_candidate(line: str) -> str | None:
-    """A relayed candidate without the address it was made from; None for any other kind."""
+    """A relayed candidate without its related address; None for a candidate of another type."""
     if not line:
         return line
     found = CANDIDATE.fullmatch(line)

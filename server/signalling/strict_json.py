@@ -1,4 +1,4 @@
-"""Strict reading: JSON without its ambiguities, and checks that give the value or raise Malformed."""
+"""JSON without ambiguities, and checks that return the value or raise Malformed."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-MAX_BRACKETS = 16  # a message has four at most; the stack of the parser is finite, and so is its time
+MAX_BRACKETS = 16  # a message has at most four; the parser's stack and time are bounded
 MAX_DIGITS = 17  # a sign and 2^53; int() of thousands of digits is slow
-MAX_OUTSIDE_STRINGS = (
-    2_048  # characters outside strings: a wish has 250 commas; brackets without end only cost time
-)
-# A string is taken whole even where it never ends: searching on inside it would take quadratic time.
+MAX_OUTSIDE_STRINGS = 2_048  # characters: a wish has 250 commas; more of them only cost time
+# A string matches whole even if it never ends: searching on inside it would take quadratic time.
 STRINGS = re.compile(r'"(?:[^"\\]|\\.?)*+"?', re.DOTALL)
 
 
 class Malformed(ValueError):
-    """What was read is not what may stand here."""
+    """A value that is not allowed here."""
 
 
 def parse_object(frame: str | bytes) -> dict[str, Any]:
-    """A JSON object; raises Malformed for a key twice, NaN, half a character too (RFC 8259 §4, §6, §8.2)."""
+    """Parse a JSON object. Raises Malformed, also for a double key, NaN or half a character (RFC 8259)."""
     try:
         text = frame if isinstance(frame, str) else frame.decode()
         bare = STRINGS.sub("", text)

@@ -1,4 +1,4 @@
-"""Who is kept out: one address or a whole network, for a while or until lifted."""
+"""The ban list: one address or a whole network, for a while or until the ban is lifted."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from server.store import Ban, Network, Store
 
 Address = IPv4Address | IPv6Address
 
-HOUSEHOLD = 64  # bits of an IPv6 address that tell households apart; the rest changes daily (RFC 8981)
+HOUSEHOLD = 64  # bits of IPv6 that belong to one household; the rest of an address changes daily (RFC 8981)
 MAX_REASON = 200
 
 
 def network_of(text: str) -> Network:
-    """What an operator names: an address alone is itself, an IPv6 one its /64. Raises ValueError."""
+    """Parse an address or a network; an IPv6 address stands for its /64. Raises ValueError."""
     try:
         if "/" not in text:
             return household(ip_address(text.strip("[]")))
         network = ip_network(text)
     except ValueError:
-        raise ValueError(f"{text:.60} is no address or network; write 192.0.2.7 or 2001:db8::/48") from None
+        raise ValueError(
+            f"{text:.60} is not an address or a network; write one such as 192.0.2.7 or 2001:db8::/48"
+        ) from None
     if not network.prefixlen:
-        raise ValueError(f"{network} would ban everybody")
+        raise ValueError(f"{network} would ban everybody; name a smaller network")
     return network
 
 
 def household(address: Address) -> Network:
-    """The network that stands for one address: itself, or the /64 of an IPv6 one."""
+    """The addresses of one household: an IPv4 address alone, or the /64 of an IPv6 address."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:
             return ip_network(address.ipv4_mapped)
@@ -35,14 +37,14 @@ def household(address: Address) -> Network:
 
 
 class Bans:
-    """The list, kept in memory beside the store so that asking is cheap. Times are seconds since 1970."""
+    """The ban list, with a copy in memory, so that `covers` is fast. Times are seconds since 1970."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.version = store.version()
-        self.load()
+        self.read_all()
 
-    def load(self) -> None:
+    def read_all(self) -> None:
         index: dict[tuple[int, int], dict[int, int | None]] = {}
         for ban in self.store.bans():
             network = ban.network
@@ -54,16 +56,16 @@ class Bans:
         return sum(map(len, self.index.values()))
 
     def refresh(self) -> bool:
-        """Read the list again if another process has changed it; whether it did."""
+        """Read the list again if another process has changed it; return whether it has."""
         version = self.store.version()
         changed = version != self.version
         if changed:
-            self.load()
+            self.read_all()
             self.version = version
         return changed
 
     def covers(self, address: Address, wall: float) -> bool:
-        """Whether this address is kept out now."""
+        """Whether this address is banned at this time."""
         if isinstance(address, IPv6Address) and address.ipv4_mapped:
             address = address.ipv4_mapped
         number = int(address)
@@ -75,18 +77,18 @@ class Bans:
         return False
 
     def add(self, network: Network, wall: float, seconds: int | None, reason: str) -> Ban:
-        """Keep out a network for so many seconds; None: until it is lifted."""
+        """Ban a network for so many seconds; None: until the ban is lifted."""
         until = None if seconds is None else int(wall) + seconds
         ban = Ban(network, int(wall), until, " ".join(reason.split())[:MAX_REASON])
         self.store.add_ban(ban)
-        self.load()
+        self.read_all()
         return ban
 
     def remove(self, network: Network) -> bool:
         removed = self.store.remove_ban(network)
-        self.load()
+        self.read_all()
         return removed
 
     def list(self, wall: float) -> list[Ban]:
-        """Those in force."""
+        """The bans in force."""
         return [ban for ban in self.store.bans() if ban.until is None or ban.until > wall]

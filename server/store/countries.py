@@ -1,4 +1,4 @@
-"""Countries: the two-letter codes of ISO 3166-1 (and xk, which everybody uses) with an English name."""
+"""Countries: the two-letter codes of ISO 3166-1 (and xk, which is in common use) with an English name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an address to a country, by local files only: an MMDB, or the two texts of Debian's tor-geoipdb."""
+"""The country of an address, from local files: an MMDB file, or Debian's tor-geoipdb with two text files."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ TEXT_FILES = {4: "geoip", 16: "geoip6"}
 
 
 class GeoError(Exception):
-    """The database cannot be used; the text says why and what to do."""
+    """The database cannot be used. The text says why, and what to do."""
 
 
 class Database(Protocol):
-    """Where countries come from. `credit` is what its licence wants said."""
+    """A country database. `credit` is the text that its licence asks for."""
 
     path: Path
     credit: str
 
     def country(self, address: Address) -> str | None:
-        """The two small letters of ISO 3166-1; None: not known."""
+        """The country as two small letters (ISO 3166-1), or None if it is not known."""
         ...
 
 
 def open_database(path: Path) -> Database:
-    """Raises GeoError."""
+    """Open an MMDB file, or a folder with two text files. Raises GeoError."""
     try:
         if path.is_dir():
             return TextFiles(path)
@@ -52,18 +52,20 @@ def open_database(path: Path) -> Database:
 
 
 def check_file(path: Path) -> None:
-    """Raises GeoError for a pipe or a device, which would be read for ever, and OSError for nothing."""
+    """Raise GeoError for a pipe or a device, which has no end, and OSError if there is nothing."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise GeoError(f"{path}: this is no file; name an MMDB file, or the folder of tor-geoipdb's two")
+        raise GeoError(
+            f"{path}: this is not a file; name an MMDB file, or the folder with tor-geoipdb's two files"
+        )
 
 
 def country_code(code: object) -> str | None:
-    """A country's code; the files also hold ??, EU, AP and the like, which are none."""
+    """The code of a country, or None: the files also have codes such as ??, EU and AP."""
     return code.lower() if isinstance(code, str) and code.lower() in NAMES else None
 
 
 class CountryRanges(NamedTuple):
-    """Sorted ranges of addresses of one width, each address as its bytes, all in three blobs."""
+    """Sorted ranges of addresses: `width` bytes for each start and end, two letters for each country."""
 
     width: int
     starts: bytes
@@ -81,7 +83,7 @@ class CountryRanges(NamedTuple):
 
 
 class TextFiles:
-    """Debian's tor-geoipdb: lines of `first,last,COUNTRY` below a header that names maker and licence."""
+    """Debian's tor-geoipdb: lines of `FIRST,LAST,COUNTRY` below a header that names maker and licence."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
@@ -104,20 +106,22 @@ def read_ranges(path: Path, width: int, headers: dict[str, str]) -> CountryRange
                 low, high = packed_address(first, width), packed_address(last, width)
                 codes += code.encode("ascii") if len(code) == 2 else b"??"
             except (ValueError, OverflowError, OSError):
-                raise GeoError(f"{path}:{number}: this is no range of addresses") from None
+                raise GeoError(
+                    f"{path}:{number}: this is not a range of addresses; install tor-geoipdb again"
+                ) from None
             if low > high or (ends and low <= ends[-width:]):
-                raise GeoError(f"{path}:{number}: the ranges are not in order; is the file damaged?")
+                raise GeoError(f"{path}:{number}: the ranges are not in order; install tor-geoipdb again")
             starts += low
             ends += high
     if not codes:
-        raise GeoError(f"{path}: there is no range in this file; install tor-geoipdb's again")
+        raise GeoError(f"{path}: there is no range in this file; install tor-geoipdb again")
     return CountryRanges(width, bytes(starts), bytes(ends), bytes(codes))
 
 
 def parse_rows(
     path: Path, lines: Iterator[str], headers: dict[str, str]
 ) -> Iterator[tuple[int, tuple[str, str, str]]]:
-    """The numbered rows; what the header says goes into `headers`."""
+    """The rows, with their line numbers. What the header says goes into `headers`."""
     for number, line in enumerate(lines, 1):
         if line.startswith("#"):
             if found := HEADER.match(line):
@@ -127,7 +131,7 @@ def parse_rows(
         elif line.strip():
             parts = line.strip().split(",")
             if len(parts) != 3:
-                raise GeoError(f"{path}:{number}: a row is FIRST,LAST,COUNTRY")
+                raise GeoError(f"{path}:{number}: this is not FIRST,LAST,COUNTRY; install tor-geoipdb again")
             yield number, (parts[0], parts[1], parts[2])
 
 
@@ -136,7 +140,7 @@ def packed_address(text: str, width: int) -> bytes:
 
 
 def credit_of(headers: Mapping[str, str]) -> str:
-    """One line in words: whose data, under which licence, of which day."""
+    """One line: whose data this is, its licence and its day."""
     maker = headers.get("Vendor", "Debian's tor-geoipdb")
     link = f" ({headers['Link']})" if "Link" in headers else ""
     rest = [f"licence {headers['License']}"] if "License" in headers else []
@@ -146,14 +150,14 @@ def credit_of(headers: Mapping[str, str]) -> str:
 
 
 class Mmdb:
-    """Any MMDB with a country in it."""
+    """Any MMDB file that has countries."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self.reader = maxminddb.open_database(path, maxminddb.MODE_AUTO)
         except (maxminddb.InvalidDatabaseError, ValueError, UnicodeDecodeError):
-            raise GeoError(f"{path}: this is no MMDB file, or a damaged one") from None
+            raise GeoError(f"{path}: this is not an MMDB file, or it is damaged; get it again") from None
         about = self.reader.metadata()
         day = datetime.fromtimestamp(about.build_epoch, UTC).date()
         self.credit = f"{about.description.get('en') or about.database_type}, made {day.isoformat()}"
@@ -161,7 +165,7 @@ class Mmdb:
     def country(self, address: Address) -> str | None:
         try:
             return country_code(code_in(self.reader.get(address)))
-        except (maxminddb.InvalidDatabaseError, ValueError):  # damaged here, or IPv6 in a file of IPv4
+        except (maxminddb.InvalidDatabaseError, ValueError):  # damaged at this place, or a file without IPv6
             return None
 
     def close(self) -> None:
@@ -169,7 +173,7 @@ class Mmdb:
 
 
 def code_in(record: object) -> object:
-    """The country's code in a record, wherever its maker put it."""
+    """The code in a record: makers put it in different places."""
     if not isinstance(record, dict):
         return None
     country = record.get("country", record.get("country_code"))

@@ -1,4 +1,4 @@
-"""Our own mistakes go into the log by kind and place, without their words: those may hold somebody's text."""
+"""Errors of our own code, in the log: their kind and place, but not their text, which may quote a visitor."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from typing import Any
 
 log = logging.getLogger("calln.server")
 
-FRAMES = 4  # the innermost frames: enough to find it
-REPEAT_SECONDS = (
-    60  # seconds between two lines of one kind: without descriptors left, accepting fails without end
-)
+FRAMES = 4  # the innermost ones: enough to find the place
+REPEAT_SECONDS = 60  # between two lines of one kind: without free descriptors, accept fails again and again
 
 
 def log_failure(error: BaseException) -> None:
@@ -24,21 +22,21 @@ def log_failure(error: BaseException) -> None:
 
 
 class ErrorHandler:
-    """What the event loop calls for a failure that nobody caught; its own words may name sockets, and with
-    them addresses. Of each kind one line a minute; the others are counted."""
+    """The event loop's handler for errors that nothing caught. It logs one line a minute of each kind and
+    counts the others. The text of an error is not logged: it may name sockets, and with them addresses."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.quiet: dict[str, tuple[float, int]] = {}  # kind -> until when, and how many were not told
+        self.quiet: dict[str, tuple[float, int]] = {}  # kind -> until when, and how many were not logged
 
     def __call__(self, loop: AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception") or RuntimeError()
         kind, now = type(error).__name__, self.clock()
-        until, untold = self.quiet.get(kind, (now, 0))
+        until, unlogged = self.quiet.get(kind, (now, 0))
         if now < until:
-            self.quiet[kind] = until, untold + 1
+            self.quiet[kind] = until, unlogged + 1
             return
         self.quiet[kind] = now + REPEAT_SECONDS, 0
         log_failure(error)
-        if untold:
-            log.error("%s: %d more were not told before", kind, untold)
+        if unlogged:
+            log.error("%s: %d more were not logged", kind, unlogged)

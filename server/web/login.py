@@ -1,4 +1,4 @@
-"""Where a site with a password is entered: a form in the page's place, few guesses, and a cookie."""
+"""The login of a site with a password: a form instead of the page, a limit on guesses, and a cookie."""
 
 from __future__ import annotations
 
@@ -23,67 +23,71 @@ COOKIE = "calln_entered"
 FIELD = "password"
 LOGIN_PATH = "/password"
 MAX_FORM = 4 << 10  # bytes: the longest password, each character as four escaped bytes, fits
-FORM_SECONDS = 10.0  # for the form's body: one that never comes would hold a connection
-GUESS_RATE = Rate(0.1, 20)  # of one address, wrong ones: an office mistypes, and 8,640 a day find no password
-MAX_GUESSERS = 10_000  # addresses that are remembered; the one that guessed longest ago goes first
+FORM_SECONDS = 10.0  # for the form to arrive: one that never arrives would hold a connection
+GUESS_RATE = Rate(
+    0.1, 20
+)  # wrong ones, of one address: an office makes mistakes, and 8,640 a day find no password
+MAX_GUESSERS = 10_000  # addresses that are remembered; the one whose last guess is oldest is forgotten
 
 WRONG, LATER = 403, 429
 LOGIN_ERRORS = {
     200: "",
-    WRONG: "That is not the password. Capitals and small letters differ; spaces within it count.",
-    LATER: "Too many wrong passwords came from your network. Wait a minute, then try again.",
+    WRONG: "This password is wrong. Capital and small letters matter, and so do spaces inside it.",
+    LATER: "There were too many wrong passwords from your network. Wait a minute, then try again.",
 }
 
 
 class PasswordLogin:
-    """Before the page and the WebSocket. `lock` is the one of now: a reload brings another."""
+    """Stands before the page and the WebSocket. A reload may replace `password`."""
 
     def __init__(
         self,
-        lock: SitePassword,
+        password: SitePassword,
         texts: Mapping[int, str],
         origins: frozenset[str],
         proxies: Sequence[Network],
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
-        self.password = lock
+        self.password = password
         self.origins, self.proxies = origins, proxies
         self.clock, self.wall = clock, wall
         self.forms = {status: Page(text, status) for status, text in texts.items()}
         self.guess_limits: dict[Network | None, Bucket] = {}
 
     def is_logged_in(self, scope: Scope) -> bool:
-        """Whether whoever asks has entered the password."""
+        """Whether this browser has entered the password."""
         wall = self.wall()
         return any(self.password.accepts_cookie(cookie, wall) for cookie in cookie_values(scope))
 
     def routes(self, page: Page) -> list[BaseRoute]:
-        """The page, for those who have entered."""
+        """The page for browsers that are logged in, and the form for others."""
 
-        async def front(request: Request) -> Response:
+        async def page_or_form(request: Request) -> Response:
             return await (page if self.is_logged_in(request.scope) else self.forms[200])(request)
 
         return [
-            Route("/", front),
+            Route("/", page_or_form),
             Route(LOGIN_PATH, self.submit, methods=["POST"]),
             Route(LOGIN_PATH, redirect_to_page),
         ]
 
     async def submit(self, request: Request) -> Response:
-        """A guess. Only a page of ours may make one: another site's would spend its visitors' guesses."""
+        """A guess. Only our own page may make one: another site could use up its visitors' guesses."""
         if not is_own_page(request.scope, self.origins):
-            return PlainTextResponse("This form is not one of this server's.\n", 403, {"connection": "close"})
+            return PlainTextResponse(
+                "This form is not from this server. Load the page again.\n", 403, {"connection": "close"}
+            )
         try:
             async with asyncio.timeout(FORM_SECONDS):
                 guess = password_in(await request.body())
         except (TimeoutError, ClientDisconnect):
-            return PlainTextResponse("the form did not come\n", 408, {"connection": "close"})
+            return PlainTextResponse("the form did not arrive in time\n", 408, {"connection": "close"})
         status = self.check_guess(request.scope, guess)
         return self.set_cookie(request) if status == 200 else await self.forms[status](request)
 
     def check_guess(self, scope: Scope, guess: str) -> int:
-        """200 for the password. Right ones cost nothing, but find nobody in while guesses are used up."""
+        """200 for the right password, which costs no guess. Without a guess left, it is refused too."""
         bucket = self.guess_limit_of(scope)
         if not bucket.spend(self.clock()):
             return LATER
@@ -102,8 +106,8 @@ class PasswordLogin:
         return bucket
 
     def set_cookie(self, request: Request) -> Response:
-        """The cookie, and on to the page. What was asked over HTTPS is known by the page's own address: TLS
-        may be a proxy's."""
+        """The cookie, and the way to the page. Origin says whether the page came over HTTPS: TLS may end at a
+        proxy."""
         response = RedirectResponse("/", 303)
         response.set_cookie(
             COOKIE,
@@ -117,19 +121,19 @@ class PasswordLogin:
 
 
 async def redirect_to_page(request: Request) -> Response:
-    """Who loads the answer to a form again."""
+    """For somebody who loads the address of the form again."""
     return RedirectResponse("/", 303)
 
 
 def cookie_values(scope: Scope) -> list[str]:
-    """Every value under our cookie's name (RFC 6265 §4.2.1): a neighbouring site may have set another."""
+    """Every cookie of our name (RFC 6265 §4.2.1): a site of the same domain may have set another."""
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
     pairs = [pair.strip().partition("=") for value in values for pair in value.split(";")]
     return [value for name, _, value in pairs if name == COOKIE]
 
 
 def password_in(body: bytes) -> str:
-    """The form's one field; nothing where it is another form."""
+    """The one field of the form; empty if it is another form."""
     try:
         fields = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=1)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What an operator may count: how much happens, never who does it."""
+"""Metrics for the operator: how much happens, never who does it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from server.signalling.effects import CallEnded, CountEvent
 
 SECONDS = (1, 5, 15, 60, 300, 900, 3600)
 
-# An event of the lobby -> its counter and what is said of it.
+# Event -> name, help text and label of its counter.
 COUNTERS = {
     "visitor": ("calln_visitors_total", "Pages that said hello, by country.", "country"),
-    "resumed": ("calln_resumed_total", "Sockets that came back after a loss.", ""),
-    "match": ("calln_matches_total", "Couples that were matched, by the paths they may use.", "paths"),
-    "connected": ("calln_connected_total", "Visitors whose voice flows, by path.", "path"),
+    "resumed": ("calln_resumed_total", "Lost sockets that came back.", ""),
+    "match": ("calln_matches_total", "Pairs that were matched, by the paths they may use.", "paths"),
+    "connected": ("calln_connected_total", "Visitors whose call was connected, by path.", "path"),
     "ended": ("calln_ended_total", "Calls that ended, by reason.", "reason"),
     "block": ("calln_blocks_total", "Partners that were blocked.", ""),
     "report": ("calln_reports_total", "Partners that were reported, by reason.", "reason"),
     "message": ("calln_messages_total", "Messages from browsers, by type.", "type"),
     "refused": ("calln_refused_total", "Messages that were refused, by code.", "code"),
     "closed": ("calln_closed_total", "Sockets that the server closed, by code.", "code"),
-    "connection": ("calln_connections_total", "Connections at the TLS door, by what became of them.", "kind"),
-    "failure": ("calln_failures_total", "Mistakes of the server itself.", ""),
+    "connection": (
+        "calln_connections_total",
+        "Connections to the TLS listener, by what became of them.",
+        "kind",
+    ),
+    "failure": ("calln_failures_total", "Errors of the server itself.", ""),
 }
 
 
 class ServerMetrics:
-    """Its own registry: nothing but what stands here is shown."""
+    """Counters, gauges and histograms in a registry of their own: nothing else is shown."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -46,7 +50,7 @@ class ServerMetrics:
         self.children: dict[tuple[str, str], Counter] = {}
 
     def add_gauge(self, name: str, text: str, ask: Callable[[], float]) -> None:
-        """A gauge that asks when somebody looks."""
+        """A gauge that calls `ask` whenever the metrics are read."""
         Gauge(name, text, registry=self.registry).set_function(ask)
 
     def increment(self, name: str, label: str = "") -> None:
@@ -57,7 +61,7 @@ class ServerMetrics:
         child.inc()
 
     def record(self, event: CountEvent | CallEnded) -> None:
-        """Take in an effect of the lobby."""
+        """Count an effect of the lobby."""
         if isinstance(event, CallEnded):
             self.calls.observe(event.seconds)
         elif event.name == "wait":

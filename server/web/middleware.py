@@ -1,4 +1,4 @@
-"""What stands before every request: strict headers, our own names, no bodies, mistakes without words."""
+"""What every request passes: strict headers, our own host names, limits on size, errors without details."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from server.web.failures import log_failure
 from server.web.origins import header
 
 MAX_HEADERS = 64  # a browser sends some twenty
-MAX_HEAD = 16 << 10  # bytes of them all; the HTTP parser bounds only a head that comes in pieces
+MAX_HEAD = 16 << 10  # bytes of all headers; the HTTP parser limits only a head that comes in pieces
 NO_BODIES: Mapping[str, int] = {}
-HEALTH_PATH = "/healthz"  # asked by machines that know only an address
+HEALTH_PATH = "/healthz"  # monitoring may know only the address
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
@@ -28,11 +28,11 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "x-frame-options": "DENY",
 }
-HSTS = "max-age=31536000"  # RFC 6797 §6.1, a year; only where TLS is our own, else it is for the proxy to say
+HSTS = "max-age=31536000"  # RFC 6797 §6.1, a year; only with our own TLS: else it is the proxy's decision
 
 
 class SecurityHeaders:
-    """Sets the strict headers; older browsers want the WebSocket's origin named beside 'self'."""
+    """Set the strict headers. Older browsers need the WebSocket's origin beside 'self'."""
 
     def __init__(self, app: ASGIApp, hosts: Mapping[str, str], forms: str = "'none'") -> None:
         self.app = app
@@ -56,31 +56,33 @@ class SecurityHeaders:
 
 
 class CatchErrors:
-    """Answers 500 and logs where, not what."""
+    """Answer 500 for our own errors, and log where they happened."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
+        started = False
 
         async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal started
+            started = True
             await send(message)
 
         try:
             await self.app(scope, receive, watched)
         except OSError:
-            return  # the other side is gone
+            return  # the client is gone
         except Exception as failure:
             log_failure(failure)
-            if not begun and scope["type"] == "http":
-                await PlainTextResponse("the server made a mistake\n", 500)(scope, receive, send)
+            if not started and scope["type"] == "http":
+                await PlainTextResponse("the server made an error; the operator finds it in the log\n", 500)(
+                    scope, receive, send
+                )
 
 
 class RequestLimits:
-    """Refuses too many headers and every body but those that are named: path and bytes at most."""
+    """Refuse too many headers, and bodies. `bodies`: path -> how many bytes are allowed."""
 
     def __init__(self, app: ASGIApp, bodies: Mapping[str, int] = NO_BODIES) -> None:
         self.app = app
@@ -95,7 +97,7 @@ class RequestLimits:
 
 
 def refusal_status(scope: Scope, body: int) -> int | None:
-    """The status for a request that is too large or can be read in two ways (RFC 9112 §6.1)."""
+    """The status for a request that is too large or ambiguous (RFC 9112 §6.1); None: it may pass."""
     size = sum(len(name) + len(value) for name, value in scope["headers"])
     if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEAD:
         return 431
@@ -108,7 +110,7 @@ def refusal_status(scope: Scope, body: int) -> int | None:
 
 
 class AllowedHosts:
-    """Answers only to our own names: another one is a DNS trick, or a mistake of a proxy."""
+    """Refuse other host names than ours: they are DNS rebinding, or an error in a proxy."""
 
     def __init__(self, app: ASGIApp, hosts: Mapping[str, str]) -> None:
         self.app = app
@@ -123,14 +125,14 @@ class AllowedHosts:
 
 
 REFUSALS = {
-    400: "this request can be read in two ways",
-    413: "nothing here takes such a body",
-    421: "this is not a name of this server; set site.url if it should be",
-    431: "too many headers",
+    400: "this request is ambiguous: it has both Content-Length and Transfer-Encoding",
+    413: "this address accepts no such body",
+    421: "this is not a name of this server; if it should be one, set site.url or site.more_urls",
+    431: "the headers are too many or too large",
 }
 
 
 async def send_refusal(code: int, scope: Scope, receive: Receive, send: Send) -> None:
-    """Say why, and close: what is left of the request is not read. Also before a WebSocket is one."""
+    """Say why, and close: the rest of the request is not read. Also for a WebSocket handshake."""
     response = PlainTextResponse(f"{REFUSALS[code]}\n", code, {"connection": "close"})
     await response(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Whose pages may connect, by which names this server answers to, and who really is at the other end."""
+"""Which pages may connect, which host names are ours, and the address of the client behind proxies."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from server.store import Network
 Address = IPv4Address | IPv6Address
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
-MAX_HOPS = 16  # proxies that can stand in a row; a longer list is forged
+MAX_HOPS = 16  # proxies in a row; a longer list is forged
 
 
 def origins_of(site: Site, server: Server) -> frozenset[str]:
-    """The origins of pages that may connect; without site.url this machine's own at the listening ports."""
+    """The origins of pages that may connect. Without site.url: this machine's own, at the listening ports."""
     if site.url is not None:
         return frozenset((site.url, *site.more_urls))
     local = local_origins(server.tls_listen, "https") if server.tls_listen else local_origins(server.listen)
@@ -31,7 +31,7 @@ def local_origins(listen: Iterable[HostPort], scheme: str = "http") -> list[str]
 
 
 def hosts_of(origins: Iterable[str]) -> dict[str, str]:
-    """Each Host header that is ours -> the WebSocket origins of that host, for the content policy."""
+    """Each Host header that is ours -> the WebSocket origins of this host, for the content policy."""
     hosts: dict[str, str] = {}
     for origin in sorted(origins):
         parts = urlsplit(origin)
@@ -41,18 +41,18 @@ def hosts_of(origins: Iterable[str]) -> dict[str, str]:
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """The value of a header that may stand once; None where it is absent or stands twice."""
+    """The value of a header that may appear once; None if it is absent or appears twice."""
     values = [value for key, value in scope["headers"] if key == name]
     return values[0].decode("latin-1") if len(values) == 1 else None
 
 
 def is_own_page(scope: Scope, origins: frozenset[str]) -> bool:
-    """Whether the page that asks is ours: scheme, host and port as a browser writes them (RFC 6454 §6.2)."""
+    """Whether the page that asks is ours, by its Origin header (RFC 6454 §6.2)."""
     return header(scope, b"origin") in origins
 
 
 def client_of(scope: Scope, proxies: Sequence[Network]) -> Address | None:
-    """Who is at the other end: the peer, or what trusted proxies say of it, read from the right."""
+    """The address of the client: the peer, or what trusted proxies say, read from the right."""
     client = scope.get("client")
     address = parse_address(client[0]) if client else None
     if address is None or not is_proxy(address, proxies):
@@ -68,13 +68,13 @@ def client_of(scope: Scope, proxies: Sequence[Network]) -> Address | None:
 
 
 def forwarded_for(scope: Mapping[str, list[tuple[bytes, bytes]]]) -> list[str]:
-    """The entries of X-Forwarded-For, in order, however many headers they stand in."""
+    """The entries of all X-Forwarded-For headers, in order."""
     values = [value.decode("latin-1") for key, value in scope["headers"] if key == b"x-forwarded-for"]
     return [entry.strip() for value in values for entry in value.split(",")]
 
 
 def parse_address(text: str) -> Address | None:
-    """An address without a port; an IPv4 one inside IPv6 is the IPv4 one. None for anything else."""
+    """An address without a port; IPv4 inside IPv6 becomes IPv4. None for anything else."""
     try:
         address = ip_address(text)
     except ValueError:

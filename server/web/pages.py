@@ -1,4 +1,4 @@
-"""The pages and the files that they need, made once when the server is built."""
+"""The pages and their static files. The pages are rendered once, when the server is built."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ROOT = Path(__file__).parents[1]
 TEMPLATES = ROOT.parent / "templates" / "pages"
 STATIC = ROOT / "static"
 
-REVALIDATE = "no-cache"  # keep, but ask whether it has changed
+REVALIDATE = "no-cache"  # keep it, but ask whether it has changed
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 class Context(NamedTuple):
-    """What the templates are told: the site, the countries to wish for, and what this server really does."""
+    """What the templates get: the site, the countries to choose from, and what this server really does."""
 
     site: Site
     countries: Sequence[tuple[str, str]]
@@ -35,7 +35,7 @@ class Context(NamedTuple):
 
 
 class VersionedFiles(StaticFiles):
-    """The page's own scripts and styles. One asked for by its version, `?v=`, never changes."""
+    """Scripts and styles. An address with the right version, `?v=`, never changes."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -46,7 +46,7 @@ class VersionedFiles(StaticFiles):
 
 
 def version(path: str) -> str:
-    """A static file's version: a part of the hash of what is in it; empty where there is no such file."""
+    """The version of a static file: the beginning of its hash; empty if there is no such file."""
     try:
         return hashlib.sha256((STATIC / path).read_bytes()).hexdigest()[:12]
     except (OSError, ValueError):
@@ -66,7 +66,7 @@ def environment(folder: Path) -> Environment:
 
 
 class Page:
-    """A page that is the same for everybody."""
+    """A page that is the same for every visitor."""
 
     def __init__(self, text: str, status: int = 200) -> None:
         self.body = text.encode()
@@ -81,30 +81,30 @@ class Page:
 
 
 def not_found(text: str) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """What an address that leads nowhere gets."""
+    """The response to an address that does not exist."""
     page = Page(text, 404)
 
-    async def answer(request: Request, error: Exception) -> Response:
+    async def respond(request: Request, error: Exception) -> Response:
         return await page(request)
 
-    return answer
+    return respond
 
 
 async def healthz(request: Request) -> Response:
-    """Alive: answered by whatever has a thread to answer with."""
+    """The process is alive."""
     return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
 
 
 def render(context: Context, folder: Path = TEMPLATES) -> dict[str, str]:
-    """The text of every page by its template's name."""
+    """Template name -> the rendered page."""
     templates = environment(folder)
     names = ("index.html", "privacy.html", "not_found.html")
-    told = {**context._asdict(), "promise": promises()[context.facts["encrypted_only"]]}
-    return {name: templates.get_template(name).render(told) for name in names}
+    values = {**context._asdict(), "promise": promises()[context.facts["encrypted_only"]]}
+    return {name: templates.get_template(name).render(values) for name in names}
 
 
 def render_login(context: Context, troubles: Mapping[int, str], folder: Path = TEMPLATES) -> dict[int, str]:
-    """The form for the site's password by the status that it is shown with."""
+    """HTTP status -> the login form that is shown with it."""
     template = environment(folder).get_template("password.html")
     more = {"days": COOKIE_SECONDS // 86_400, "longest": MAX_LENGTH}
     return {

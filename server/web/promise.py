@@ -1,4 +1,4 @@
-"""What the relay promises about the packets that it carries, in the same words wherever it is said."""
+"""What the relay promises about the packets that it carries, in the same words everywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOCK = re.compile(rf"(?<={BEGIN}\n).*?(?={END})", re.DOTALL)
 
 
 class Promise(NamedTuple):
-    """Of one mode: in a few words, in sentences, and what it does not hold for."""
+    """The promise of one mode: in a few words, in sentences, and its limits."""
 
     mode: str
     short: str
@@ -25,16 +25,16 @@ class Promise(NamedTuple):
 
 
 def promises(file: Path = FILE) -> dict[str, Promise]:
-    """Of each `turn.encrypted_only`."""
-    told = yaml.safe_load(file.read_text(encoding="utf-8"))
+    """Value of `turn.encrypted_only` -> its promise."""
+    text = yaml.safe_load(file.read_text(encoding="utf-8"))
     return {
-        mode: Promise(mode, one["short"], one["says"], tuple(told["limits"][name] for name in one["limits"]))
-        for mode, one in told["modes"].items()
+        mode: Promise(mode, one["short"], one["says"], tuple(text["limits"][name] for name in one["limits"]))
+        for mode, one in text["modes"].items()
     }
 
 
 def markdown(all_of_them: Iterable[Promise]) -> Iterator[str]:
-    """A table of the modes, and a list of what they do not hold for."""
+    """A table of the modes, and a list of their limits."""
     bounds: dict[str, list[str]] = {}
     yield from ("| `turn.encrypted_only` | what it means |", "| --- | --- |")
     for promise in all_of_them:
@@ -46,7 +46,7 @@ def markdown(all_of_them: Iterable[Promise]) -> Iterator[str]:
 
 
 def rewritten(text: str) -> str:
-    """A text with what is promised now between the two comments that it holds."""
+    """The text with the current promise between its two comments."""
     return BLOCK.sub(lambda _: "\n".join(("", *markdown(promises().values()), "")), text, count=1)
 
 

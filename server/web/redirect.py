@@ -1,4 +1,4 @@
-"""What plain HTTP is good for beside HTTPS: the way there, and the proof that an authority asks for."""
+"""Plain HTTP beside HTTPS: it redirects to HTTPS, and answers a certificate authority (ACME)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ from starlette.types import Receive, Scope, Send
 from server.web.origins import header
 
 CHALLENGES = "/.well-known/acme-challenge/"  # RFC 8555 §8.3
-TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")  # base64url, and nothing that leads elsewhere
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")  # base64url, which cannot leave the folder
 MAX_ACME_RESPONSE = 4_096
-NOT_YET = "there is no certificate yet\n"
+NOT_YET = "this server has no certificate yet; try again in a minute\n"
 
 
 class Redirect:
-    """Leads to the same page of the HTTPS origin that was meant; `is_open` says whether anybody is there."""
+    """Redirects to the same path at the HTTPS origin of the same host, or else at the default origin."""
 
     def __init__(
-        self, origins: Iterable[str], main: str, folder: Path | None, is_open: Callable[[], bool]
+        self,
+        origins: Iterable[str],
+        default_origin: str,
+        acme_dir: Path | None,
+        has_certificate: Callable[[], bool],
     ) -> None:
         self.origins = {urlsplit(one).hostname: one for one in origins if one.startswith("https://")}
-        self.default_origin = main
-        self.acme_dir = folder
-        self.has_certificate = is_open
+        self.default_origin = default_origin
+        self.acme_dir = acme_dir
+        self.has_certificate = has_certificate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,7 +44,7 @@ class Redirect:
 
     def respond(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
-            return PlainTextResponse("nothing here takes that\n", 405)
+            return PlainTextResponse("only GET and HEAD are allowed here\n", 405)
         path = str(request.scope["path"])
         if path.startswith(CHALLENGES):
             return self.acme_response(path.removeprefix(CHALLENGES))
@@ -52,25 +56,25 @@ class Redirect:
         try:
             named = urlsplit(f"//{header(scope, b'host') or ''}").hostname
             return self.origins.get(named, self.default_origin)
-        except ValueError:  # brackets around what is no address
+        except ValueError:  # brackets without an address inside
             return self.default_origin
 
     def acme_response(self, token: str) -> Response:
-        is_one = self.acme_dir is not None and TOKEN.fullmatch(token)
-        data = read_start(Path(self.acme_dir or ".", CHALLENGES.strip("/"), token)) if is_one else None
+        is_token = self.acme_dir is not None and TOKEN.fullmatch(token)
+        data = read_start(Path(self.acme_dir or ".", CHALLENGES.strip("/"), token)) if is_token else None
         if data is None:
-            return PlainTextResponse("there is no such token\n", 404)
+            return PlainTextResponse("there is no such ACME challenge\n", 404)
         return Response(data, media_type="application/octet-stream")
 
 
 def path_and_query(scope: Scope) -> str:
-    """Path and query as they came; what is no path leads to the page."""
+    """Path and query as they came; anything else leads to the first page."""
     path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
     return (path if path.startswith("/") else "/") + (f"?{query}" if query else "")
 
 
 def read_start(path: Path) -> bytes | None:
-    """The beginning of a file that is one; None for anything else."""
+    """The first bytes of a regular file; None for anything else."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

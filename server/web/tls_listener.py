@@ -1,4 +1,4 @@
-"""The TLS door: whoever comes in is a browser that speaks HTTP or a TURN client, as the first byte tells."""
+"""The TLS listener: the first byte tells whether a client speaks HTTP or TURN."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ MAX_NEWCOMERS = 2_048  # connections that have said nothing yet; a new one close
 MAX_NEWCOMERS_OF_ONE = 64  # from one address: an office has many browsers, and half-open connections are free
 WRITE_BUFFER = 64 << 10  # bytes that may wait for a slow reader (asyncio's default is 512 KiB)
 BACKLOG = 1_024
-SHUTDOWN_SECONDS = 5.0  # for the other side's last word of TLS
+SHUTDOWN_SECONDS = 5.0  # for the client's TLS close
 
 Forward = Callable[[asyncio.Transport, bytes], None]
 
 
 class TlsListener:
-    """Accepts, shakes hands, and gives each connection to those who speak its language. `note` counts them
-    by kind."""
+    """Accepts connections, does the TLS handshake, and passes each on to HTTP or to the relay. `count` is
+    called with what became of each."""
 
     def __init__(
-        self, listeners: Sequence[socket.socket], carry: Forward, note: Callable[[str], None]
+        self, listeners: Sequence[socket.socket], forward_turn: Forward, count: Callable[[str], None]
     ) -> None:
         self.listeners = list(listeners)
-        self.forward_turn = carry
-        self.count = note
+        self.forward_turn = forward_turn
+        self.count = count
         self.context: ssl.SSLContext | None = None  # until there is a certificate
-        self.certificate_ends = 0.0  # when that is over, in seconds since 1970; 0 where it is not good
+        self.certificate_ends = 0.0  # in seconds since 1970; 0 if the certificate is not valid
         self.newcomers: dict[socket.socket, tuple[Network, asyncio.TimerHandle]] = {}  # the oldest first
         self.newcomers_of: Counter[Network] = Counter()
         self.tasks: set[asyncio.Task[None]] = set()
         self.make_http: Callable[[], asyncio.Protocol]
 
     def set_certificate(self, certificate: Certificate) -> None:
-        """Show this to whoever comes from now on. Raises BadCertificate, and then nothing changes."""
+        """Use this certificate for new connections. Raises BadCertificate, and then nothing changes."""
         self.context = server_context(certificate, ALPN)
 
     def open(self, http: Callable[[], asyncio.Protocol]) -> None:
@@ -108,14 +108,14 @@ class TlsListener:
                 self.count("no handshake")
 
     def drop_silent(self, sock: socket.socket) -> None:
-        """Of whom nothing is known for too long; TLS then finds the end of the stream."""
+        """Close a connection that said nothing for too long. TLS then reads the end of the stream."""
         if self.end_newcomer(sock):
             self.count("silent")
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
     def end_newcomer(self, sock: socket.socket) -> bool:
-        """It is no newcomer any more; whether it was one."""
+        """Forget a newcomer; return whether it was one."""
         known = self.newcomers.pop(sock, None)
         if known is None:
             return False
@@ -127,7 +127,7 @@ class TlsListener:
         return True
 
     def on_first_bytes(self, newcomer: Newcomer, data: bytes) -> None:
-        """The first bytes have come."""
+        """The first bytes have arrived."""
         transport = newcomer.transport
         if not self.end_newcomer(newcomer.sock):
             transport.abort()
@@ -141,15 +141,15 @@ class TlsListener:
             protocol.connection_made(transport)
             protocol.data_received(data)
 
-    def stop_accepting(self) -> None:
-        """Accept nobody any more. Who has these sockets too goes on; who is here stays."""
+    def close_listeners(self) -> None:
+        """Accept no more connections. Another process may go on with the same sockets; connections stay."""
         for listener in self.listeners:
             asyncio.get_running_loop().remove_reader(listener.fileno())
             listener.close()
         self.listeners.clear()
 
     def close(self) -> None:
-        self.stop_accepting()
+        self.close_listeners()
         for sock in list(self.newcomers):
             self.drop_silent(sock)
         for task in list(self.tasks):
@@ -157,12 +157,12 @@ class TlsListener:
 
 
 class Newcomer(asyncio.Protocol):
-    """A connection inside TLS that has said nothing yet."""
+    """A TLS connection that has sent nothing yet."""
 
     transport: asyncio.Transport
 
-    def __init__(self, door: TlsListener, sock: socket.socket) -> None:
-        self.listener = door
+    def __init__(self, listener: TlsListener, sock: socket.socket) -> None:
+        self.listener = listener
         self.sock = sock
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

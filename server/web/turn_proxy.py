@@ -1,4 +1,4 @@
-"""TURN clients that came to our TLS, handed on to this machine's relay: a pipe each, at its readers' pace."""
+"""TURN clients that came to our TLS listener, passed on to the relay of this machine: one pipe for each."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from server.web.origins import parse_address
 from turn.flows import Address
 from turn.wire.proxy_protocol import header_of
 
-WRITE_BUFFER = 64 << 10  # bytes that wait for a slow reader, each way, before the other end is read no more
-FINISH_SECONDS = 5.0  # for what waits to be read when the other end has gone
-CONNECT_SECONDS = 5.0  # for the relay to be there
+WRITE_BUFFER = 64 << 10  # bytes each way that may wait for a slow reader; then the other end is not read
+FINISH_SECONDS = 5.0  # for the last bytes to be read when the other end has closed
+CONNECT_SECONDS = 5.0  # for the relay to accept
 
 
 class PipeEnd(asyncio.Protocol):
-    """One end of a pipe: what it hears, the other says."""
+    """One end of a pipe: what it receives, the other end sends."""
 
     other: PipeEnd
     transport: asyncio.Transport | None = None
     is_gone = False
 
-    def __init__(self, gone: Callable[[], None]) -> None:
-        self.on_gone = gone
+    def __init__(self, on_gone: Callable[[], None]) -> None:
+        self.on_gone = on_gone
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -44,13 +44,13 @@ class PipeEnd(asyncio.Protocol):
             self.other.transport.resume_reading()
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """The end of the stream is the end of both ways: TURN has no use for half a connection."""
+        """When one direction ends, both end: TURN has no use for half a connection."""
         self.is_gone = True
         self.on_gone()
         self.other.finish()
 
     def finish(self) -> None:
-        """Say what is left to say, but not for ever."""
+        """Send what is left, for a limited time."""
         if self.transport is not None and not self.is_gone:
             self.transport.close()
             asyncio.get_running_loop().call_later(FINISH_SECONDS, self.abort)
@@ -61,16 +61,16 @@ class PipeEnd(asyncio.Protocol):
 
 
 class TurnProxy:
-    """`place` is the relay's socket. `note` hears of what could not be handed on."""
+    """Passes connections on to the relay's Unix socket at `path`. `count` is called for each that fails."""
 
-    def __init__(self, place: Path, note: Callable[[str], None]) -> None:
-        self.path = place
-        self.count = note
+    def __init__(self, path: Path, count: Callable[[str], None]) -> None:
+        self.path = path
+        self.count = count
         self.clients: set[PipeEnd] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
     def forward(self, transport: asyncio.Transport, first: bytes) -> None:
-        """From now on this connection is the relay's, from its first bytes on."""
+        """From now on this connection goes to the relay, beginning with `first`."""
         transport.pause_reading()
         client = PipeEnd(lambda: self.clients.discard(client))
         client.other = PipeEnd(lambda: None)
@@ -83,7 +83,7 @@ class TurnProxy:
         task.add_done_callback(self.tasks.discard)
 
     async def connect_client(self, client: PipeEnd, first: bytes) -> None:
-        assert client.transport is not None, "it has come"
+        assert client.transport is not None, "it is connected"
         try:
             header = header_of(*endpoints(client.transport))
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -99,11 +99,11 @@ class TurnProxy:
         client.transport.resume_reading()
 
     async def connect_relay(self, end: PipeEnd) -> asyncio.Transport:
-        """The newest relay or, if that has died, whoever is left. Raises OSError."""
+        """The newest relay, or another one if that has died. Raises OSError."""
         loop = asyncio.get_running_loop()
-        for place in self.socket_paths():
+        for path in self.socket_paths():
             try:
-                transport, _ = await loop.create_unix_connection(lambda: end, str(place))
+                transport, _ = await loop.create_unix_connection(lambda: end, str(path))
             except OSError:
                 continue
             return transport
@@ -121,7 +121,7 @@ class TurnProxy:
 
 
 def endpoints(transport: asyncio.Transport) -> tuple[Address, Address]:
-    """Who came, and to which address of ours. Raises ValueError for who has gone already."""
+    """The client's address and ours. Raises ValueError if the client has gone already."""
     ends = (transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
     found = [(parse_address(end[0]), end[1]) for end in ends if end]
     named = [Address(ip.packed, port, "tls") for ip, port in found if ip is not None]

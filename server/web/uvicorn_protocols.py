@@ -1,4 +1,4 @@
-"""uvicorn's HTTP and WebSocket with an end to what they leave open: heads, pings, fragments, slow closes."""
+"""uvicorn's HTTP and WebSocket, with limits that they lack: on request heads, pings, fragments and closes."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from server.signalling import close_codes
 from server.signalling.rates import Rate
 from turn.limits.buckets import Bucket
 
-HEAD_SECONDS = 10.0  # in which a request's head must be whole: idle connections hold a descriptor each
-CLOSE_SECONDS = 5.0  # for the other side to answer a close, or to read what is left
-CONTROL_RATE = Rate(5, 30)  # pings and pongs; a browser sends none of its own, and each is answered
-MAX_QUEUED = 256  # messages read and not yet heard: thousands of empty ones fit into one read
+HEAD_SECONDS = 10.0  # for a request's head to arrive: each idle connection holds a descriptor
+CLOSE_SECONDS = 5.0  # for the client to answer a close, or to read what is left
+CONTROL_RATE = Rate(5, 30)  # pings and pongs: browsers send only answers, and each ping costs an answer
+MAX_QUEUED = 256  # messages that are read but not handled: thousands of empty ones fit into one read
 PARSE_BYTES = (
     4_096  # bytes parsed at a time, so that a flood of small frames is noticed before it is all parsed
 )
-MAX_FRAGMENTS = 1_024  # of one message: empty ones weigh nothing in the limit of bytes
-LINGER_SECONDS = 1.0  # for a refusal to be read: closing upon unread bytes would reset it away
+MAX_FRAGMENTS = 1_024  # of one message: empty ones do not count in the limit of bytes
+LINGER_SECONDS = 1.0  # for a refusal to be read: closing with unread bytes would reset the connection
 
 
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 def do_nothing() -> None:
-    """Nobody listens yet."""
+    """Nothing waits for this yet."""
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket that can be written to and closed at any time, without waiting for its reader."""
+    """A WebSocket that can be written to and closed at any time, without waiting for the client."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,7 +51,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.scope["state"]["websocket"] = self
 
     def data_received(self, data: bytes) -> None:
-        """A handshake that the WebSocket's own parser refuses is answered too, or it would stay open."""
+        """A handshake that the WebSocket parser refuses is answered, too; else it would stay open."""
         for at in range(0, len(data), PARSE_BYTES):
             super().data_received(data[at : at + PARSE_BYTES])
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
@@ -62,7 +62,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return self.writable.is_set() and not self.close_sent
 
     def send_message(self, data: str | bytes) -> None:
-        """Send a message at once; nothing happens where the connection is closing."""
+        """Send a message now; if the connection is closing, nothing happens."""
         if self.close_sent or self.transport.is_closing() or self.conn.state is not State.OPEN:
             return
         if isinstance(data, bytes):
@@ -72,7 +72,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
 
     def close_with(self, code: int) -> None:
-        """Close with a code; a side that does not read or answer is cut off a little later."""
+        """Close with a code. A client that does not answer is cut off a little later."""
         if self.close_sent or self.transport.is_closing() or self.conn.state is not State.OPEN:
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
@@ -139,7 +139,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 class HttpProtocol(H11Protocol):
-    """HTTP/1.1 that waits a while, not for ever, and names what is too large."""
+    """HTTP/1.1 that waits only a while, and says what is too large."""
 
     head_timer: asyncio.TimerHandle | None = None
     refused = False
@@ -167,7 +167,7 @@ class HttpProtocol(H11Protocol):
             self.stop_head_timer()
 
     def pause_writing(self) -> None:
-        """Somebody asks and does not read: what waits for them is memory."""
+        """A client that asks and does not read: what waits for it uses memory."""
         super().pause_writing()
         self.start_head_timer()
 
@@ -184,7 +184,7 @@ class HttpProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Called where h11 refused a request; its error knows the better status, such as 431."""
+        """Called when h11 has refused a request. Its error knows a better status, such as 431."""
         status = HTTPStatus(getattr(sys.exception(), "error_status_hint", 400))
         body = f"{status.phrase}\n".encode()
         headers = [

@@ -233,7 +233,7 @@ class Hub:
             self.close_client(client, close_codes.RESTART)
             return
         country = self.geo.country(client.address) if self.geo and client.address else None
-        visitor, reply, effects = self.lobby.connect(hello, client.address, country, now)
+        visitor, reply, effects = self.lobby.join(hello, client.address, country, now)
         before = self.by_visitor.get(visitor.id)
         if before is not None:
             client.outbox, before.outbox = before.outbox, Outbox()
@@ -315,7 +315,7 @@ class Hub:
         elif visitor in self.resumable and not self.resumable[visitor][0].push(data, picture):
             self.take_resumable(visitor)
             lost = self.lobby.visitors.get(visitor)
-            return self.lobby.disconnect(lost, "vanished", self.clock()) if lost else []
+            return self.lobby.leave(lost, "vanished", self.clock()) if lost else []
         return []
 
     def outbox_of(self, visitor: str) -> Outbox:
@@ -343,7 +343,7 @@ class Hub:
             self.apply(self.lobby.suspend(visitor, now))
             return
         self.uncount(client.household)
-        self.apply(self.lobby.disconnect(visitor, "left" if how == "lost" else how, now))
+        self.apply(self.lobby.leave(visitor, "left" if how == "lost" else how, now))
 
     def tick(self) -> None:
         """Do what is due. Call it a few times a second."""

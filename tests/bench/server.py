@@ -29,6 +29,7 @@ from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
 from server.signalling import rates
 from server.signalling.messages import MAX_CHUNK
+from server.web import websocket
 from tests.ports import free_port
 from tests.server.signalling.test_pictures import HEADS
 from tests.server.signalling.test_sdp import HOST, sdp
@@ -40,8 +41,8 @@ LIFTED = rates.Rate(1e9, 1e9)
 
 def serve(port: int, folder: str) -> int:
     """The server's process."""
-    for name in ("MESSAGES", "TEXTS", "CHUNKS"):
-        setattr(sys.modules["server.sockets"], name, LIFTED)
+    for name in ("MESSAGE_RATE", "TEXT_RATE", "CHUNK_RATE"):
+        setattr(websocket, name, LIFTED)
     listen: Any = (f"127.0.0.1:{port}",)
     limits = {"connections_per_address": 0, "visitors": 0}
     return run(Site(state_dir=Path(folder)), Server(listen=listen, **limits), Geo(), ICE)

@@ -23,7 +23,7 @@ from server import app, process
 from server.app import WebService
 from server.config.sections import Server, Site
 from server.ice import IceSettings
-from server.process import Beside, Chore
+from server.process import PeriodicTask, ServeOptions
 from server.signalling.messages import CHUNK_TAG, PROTOCOL
 from server.store.geo import Database
 from server.store.sqlite import open_store
@@ -178,10 +178,10 @@ async def serving(
     task = asyncio.create_task(
         process.serve(
             [(house.site, sockets), (house.operator_app, [operator_socket.sock])],
-            [Chore(tick, house.hub.tick)],
+            [PeriodicTask(tick, house.hub.tick)],
             shutdown,
             lambda shutdown: app.wait_for_calls(house.hub, shutdown, settings.drain_seconds),
-            Beside(ready=operator_socket.publish),
+            ServeOptions(on_ready=operator_socket.publish),
         )
     )
     await answering(port, task)

@@ -49,10 +49,10 @@ async def test_a_call_is_logged_and_forgotten(tmp_path: Path, days: int) -> None
         await other.hear("ended")
         calls = service.house.store.calls()
         assert [call.seconds in (42, 43) for call in calls] == ([True] if days else [])
-        service.house.delete_expired()
+        service.house.purge()
         assert len(service.house.store.calls()) == len(calls)
         service.later += days * 86_400
-        service.house.delete_expired()
+        service.house.purge()
         assert service.house.store.calls() == []
         for call in calls:
             assert call.start.to_bytes(4, "big") not in every_file(tmp_path)
@@ -64,10 +64,10 @@ async def test_an_ended_ban_is_forgotten_everywhere(tmp_path: Path) -> None:
         bans.add(network_of("192.0.2.7"), house.hub.wall(), 60, "canary")
         bans.add(network_of("192.0.2.8"), house.hub.wall(), 3600, "")
         bans.add(network_of("192.0.2.9"), house.hub.wall(), None, "")
-        house.delete_ended_bans()
+        house.purge_bans()
         assert len(bans) == 3
         service.later += 61
-        house.delete_ended_bans()
+        house.purge_bans()
         assert len(bans) == len(house.store.bans()) == 2
         assert b"192.0.2.7" not in every_file(tmp_path)
         assert b"canary" not in every_file(tmp_path)

@@ -26,7 +26,7 @@ from host.settings import HostPort
 from host.shutdown import Shutdown
 from host.startup import Unavailable
 from server import process
-from server.process import Chore
+from server.process import PeriodicTask
 from server.signalling.messages import PROTOCOL
 from tests.interop.certificates import make
 from tests.ports import free_port
@@ -195,7 +195,7 @@ def test_both_families_at_one_port() -> None:
             assert four.getsockname()[1] == port
 
 
-async def test_a_chore_that_fails_is_done_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_task_that_fails_runs_again(caplog: pytest.LogCaptureFixture) -> None:
     done = asyncio.Event()
     times = 0
 
@@ -206,7 +206,7 @@ async def test_a_chore_that_fails_is_done_again(caplog: pytest.LogCaptureFixture
             done.set()
         raise ZeroDivisionError("canary")
 
-    task = asyncio.create_task(process.repeat(Chore(0.001, do)))
+    task = asyncio.create_task(process.repeat(PeriodicTask(0.001, do)))
     await asyncio.wait_for(done.wait(), PATIENCE)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

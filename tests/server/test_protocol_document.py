@@ -142,7 +142,7 @@ LIMITS = {
     "messages": pace(rates.MESSAGE_RATE),
     "texts": pace(rates.TEXT_RATE),
     "pieces of pictures": pace(rates.CHUNK_RATE),
-    "refusals with `too_fast`": f"{rates.REFUSED} within {rates.WITHIN:g} seconds",
+    "refusals with `too_fast`": f"{rates.MAX_REFUSALS} within {rates.REFUSAL_SECONDS:g} seconds",
     "`bad_json`, `bad_message`, `unknown_type` together": f"{websocket.MAX_MALFORMED} on one connection",
     "WebSocket pings and pongs": pace(uvicorn_protocols.CONTROL_RATE),
     "what waits for a slow reader": f"{outbox.MAX_MESSAGES} messages, {outbox.MAX_BYTES >> 10} KiB",

@@ -61,9 +61,9 @@ def test_duration_that_cannot_be_meant(duration: str) -> None:
     [
         (None, None, "name either an address or --report"),
         ("192.0.2.7", "K7Q2-M9XD", "name either an address or --report"),
-        ("192.0.2.300", None, "is no address or network"),
+        ("192.0.2.300", None, "is not an address or a network"),
         ("0.0.0.0/0", None, "would ban everybody"),
-        ("192.0.2.7/24", None, "is no address or network"),
+        ("192.0.2.7/24", None, "is not an address or a network"),
     ],
 )
 def test_words_that_cannot_be_meant(
@@ -108,5 +108,5 @@ async def test_a_report_is_as_good_as_an_address(tmp_path: Path, duration: str, 
         assert len(one.reason) <= MAX_REASON
         assert (one.until is None) == (other.until is None) == (duration == "ever")
         source.report = "ABCD-EFGH"
-        with pytest.raises(OperatorError, match="there is no such report"):
+        with pytest.raises(OperatorError, match="there is no report with this code"):
             await asyncio.to_thread(bans.add_ban, config, source)

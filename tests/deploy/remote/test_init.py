@@ -48,7 +48,7 @@ def test_a_wrong_answer_is_asked_again(tmp_path: Path, capsys: pytest.CaptureFix
         "none",
     )
     assert len(asked) == 9
-    assert "nothing behind the host" in capsys.readouterr().out
+    assert "nothing after the host" in capsys.readouterr().out
     assert load(tmp_path / "c.yaml").site.name == "It's ours"
 
 

@@ -47,7 +47,7 @@ class House:
 
     def enter(self, name: str, country: str | None = None, token: str = "", resume: str = "") -> Visitor:
         hello = Hello(token=token or f"{name:x<16}", resume=resume or None)
-        visitor, reply, effects = self.lobby.connect(hello, ADDRESSES[name[0]], country, self.now)
+        visitor, reply, effects = self.lobby.join(hello, ADDRESSES[name[0]], country, self.now)
         self.names[visitor.id] = name
         self.said.setdefault(name, []).append(json.loads(reply))
         self.settle(effects)
@@ -147,13 +147,13 @@ ENDS: dict[str, tuple[Callable[[House, Visitor, str], None], str, list[str], str
     "next": (lambda house, a, call: house.say(a, "next"), "next", ["waiting"], "idle"),
     "block": (lambda house, a, call: house.say(a, "block", call=call), "left", ["ended"], "idle"),
     "close": (
-        lambda house, a, call: house.settle(house.lobby.disconnect(a, "left", house.now)),
+        lambda house, a, call: house.settle(house.lobby.leave(a, "left", house.now)),
         "left",
         [],
         "idle",
     ),
     "vanish": (
-        lambda house, a, call: house.settle(house.lobby.disconnect(a, "vanished", house.now)),
+        lambda house, a, call: house.settle(house.lobby.leave(a, "vanished", house.now)),
         "vanished",
         [],
         "waiting",
@@ -213,7 +213,7 @@ def test_the_deserted_is_first_in_the_queue() -> None:
     c = house.enter("c", "it")
     house.say(c, "start", want=["es"])
     d = house.enter("d", "es")
-    house.settle(house.lobby.disconnect(a, "vanished", house.now))
+    house.settle(house.lobby.leave(a, "vanished", house.now))
     house.say(d, "start")
     assert d.room is b.room is not None
     assert c.state == "waiting"
@@ -390,7 +390,7 @@ def test_a_report_keeps_the_partners_address_under_a_code() -> None:
 def test_a_report_after_the_call() -> None:
     house = House()
     a, b, call = house.couple()
-    house.settle(house.lobby.disconnect(b, "left", house.now))
+    house.settle(house.lobby.leave(b, "left", house.now))
     house.now += REPORTABLE_SECONDS
     house.say(a, "report", call=call, reason="minor")
     report = house.lobby.reports.lookup(house.last("a", "reported")["code"], house.now)
@@ -404,7 +404,7 @@ def test_a_partner_who_vanished_can_be_reported_from_the_next_call() -> None:
     house = House()
     a, b, call = house.couple()
     address = b.address
-    house.settle(house.lobby.disconnect(b, "vanished", house.now))
+    house.settle(house.lobby.leave(b, "vanished", house.now))
     c = house.enter("c")
     house.say(c, "start")
     assert a.room is not None
@@ -483,8 +483,8 @@ def test_a_thousand_visits_leave_nothing() -> None:
         a, b = house.enter("a"), house.enter("b")
         for visitor in (a, b):
             house.say(visitor, "start")
-        house.settle(house.lobby.disconnect(a, ("left", "vanished")[number % 2], house.now))
-        house.settle(house.lobby.disconnect(b, "left", house.now))
+        house.settle(house.lobby.leave(a, ("left", "vanished")[number % 2], house.now))
+        house.settle(house.lobby.leave(b, "left", house.now))
         house.tick(2)
     lobby = house.lobby
     for memory in (lobby.visitors, lobby.by_resume_secret, lobby.suspended, lobby.rooms, lobby.queue.seekers):
@@ -525,7 +525,7 @@ class Machine(RuleBasedStateMachine):
     def leave(self, index: int, how: str) -> None:
         visitor = self.pick(index)
         if visitor is not None:
-            self.house.settle(self.house.lobby.disconnect(visitor, how, self.house.now))
+            self.house.settle(self.house.lobby.leave(visitor, how, self.house.now))
 
     @rule(index=st.integers(0, 9))
     def lose(self, index: int) -> None:

@@ -1,4 +1,4 @@
-"""Token buckets: the burst, the rate, and a patience that runs out."""
+"""Token buckets: the burst, the rate, and a limit on refusals."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 
 from server.signalling.rates import (
     CHUNK_RATE,
+    MAX_REFUSALS,
     MESSAGE_RATE,
-    REFUSED,
+    REFUSAL_SECONDS,
     TEXT_RATE,
-    WITHIN,
     Rate,
     RefusalLimit,
 )
@@ -24,13 +24,10 @@ def test_a_burst_and_then_the_rate(rate: Rate) -> None:
     assert passed == pytest.approx(10 * rate.per_second, abs=1)
 
 
-def test_rest_fills_no_more_than_the_burst() -> None:
-    bucket = Bucket(*Rate(1, 3))
-    assert [bucket.spend(1e6) for _ in range(5)] == [True, True, True, False, False]
-
-
-def test_patience_runs_out_within_its_time_only() -> None:
-    patience = RefusalLimit(0.0)
-    assert [patience.allows_one_more(1.0) for _ in range(REFUSED)] == [True] * (REFUSED - 1) + [False]
+def test_refusals_run_out_within_its_time_only() -> None:
+    limit = RefusalLimit(0.0)
+    assert [limit.allows_one_more(1.0) for _ in range(MAX_REFUSALS)] == [True] * (MAX_REFUSALS - 1) + [False]
     slow = RefusalLimit(0.0)
-    assert all(slow.allows_one_more(step * WITHIN / (REFUSED - 2)) for step in range(10 * REFUSED))
+    assert all(
+        slow.allows_one_more(step * REFUSAL_SECONDS / (MAX_REFUSALS - 2)) for step in range(10 * MAX_REFUSALS)
+    )

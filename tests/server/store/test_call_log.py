@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.store import Ban, Call, Store
-from server.store.call_log import DAY, PURGE_SECONDS, CallLog, delete_expired
+from server.store.call_log import DAY, PURGE_SECONDS, CallLog, purge
 from server.store.sqlite import open_store
 from tests.server.store.test_sqlite import every_byte
 
@@ -32,7 +32,7 @@ def test_no_days_no_row(store: Store) -> None:
     CallLog(store, 0).add(START, 60)
     assert store.calls() == []
     store.add_call(Call(START, 60))  # from before the days were set to 0
-    assert delete_expired(store, CallLog(store, 0), START + 120) == 1
+    assert purge(store, CallLog(store, 0), START + 120) == 1
 
 
 @pytest.mark.parametrize("days", [1, 3, 7])
@@ -41,7 +41,7 @@ def test_with_an_hourly_purge_no_row_outlives_its_days(tmp_path: Path, store: St
     log.add(START, 60)
     end = START + days * DAY
     for wall in range(START + PURGE_SECONDS // 2, end, PURGE_SECONDS):
-        delete_expired(store, log, wall)
+        purge(store, log, wall)
         if wall < end - 3 * PURGE_SECONDS:
             assert len(store.calls()) == 1
     assert store.calls() == []
@@ -50,6 +50,6 @@ def test_with_an_hourly_purge_no_row_outlives_its_days(tmp_path: Path, store: St
 
 def test_ended_bans_go_too(tmp_path: Path, store: Store) -> None:
     store.add_ban(Ban(ip_network("198.51.100.77"), START, START + 60, "canary"))
-    assert delete_expired(store, CallLog(store, 7), START + 59) == 0
-    assert delete_expired(store, CallLog(store, 7), START + 60) == 1
+    assert purge(store, CallLog(store, 7), START + 59) == 0
+    assert purge(store, CallLog(store, 7), START + 60) == 1
     assert b"canary" not in every_byte(tmp_path)

@@ -106,13 +106,13 @@ def test_no_header_is_no_obstacle(tmp_path: Path) -> None:
 BROKEN = {
     "empty": ("", "no range"),
     "only a header": (HEADER, "no range"),
-    "words": ("hello\n", ":1: a row is"),
-    "no number": ("a,b,DE\n", ":1: this is no range"),
-    "too large": ("1,2,DE\n4294967296,4294967297,DE\n", ":2: this is no range"),
+    "words": ("hello\n", ":1: this is not FIRST,LAST,COUNTRY"),
+    "no number": ("a,b,DE\n", ":1: this is not a range"),
+    "too large": ("1,2,DE\n4294967296,4294967297,DE\n", ":2: this is not a range"),
     "backwards": ("5,4,DE\n", ":1: the ranges are not in order"),
     "out of order": ("5,6,DE\n1,2,DE\n", ":2: the ranges are not in order"),
     "overlapping": ("1,5,DE\n5,6,DE\n", ":2: the ranges are not in order"),
-    "cut off": (GEOIP + "16785408,", ": a row is"),
+    "cut off": (GEOIP + "16785408,", ": this is not FIRST,LAST,COUNTRY"),
 }
 
 
@@ -135,7 +135,7 @@ def test_missing_files(tmp_path: Path) -> None:
 def test_broken_mmdb(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "broken.mmdb"
     path.write_bytes(data)
-    with pytest.raises(GeoError, match="no MMDB file"):
+    with pytest.raises(GeoError, match="not an MMDB file"):
         open_database(path)
 
 
@@ -154,5 +154,5 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
     folder(tmp_path)
     (tmp_path / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / name)
-    with pytest.raises(GeoError, match=f"{name}: this is no file"):
+    with pytest.raises(GeoError, match=f"{name}: this is not a file"):
         open_database(tmp_path / name if name.endswith("mmdb") else tmp_path)

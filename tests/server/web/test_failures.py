@@ -43,4 +43,4 @@ def test_of_each_kind_one_line_a_minute_and_then_how_many_more(caplog: pytest.Lo
         seldom(loop, {"message": "canary", "exception": OSError("canary")})
     loop.close()
     told = [record.getMessage() for record in caplog.records]
-    assert told == ["OSError in ", "OSError: 999 more were not told before"]
+    assert told == ["OSError in ", "OSError: 999 more were not logged"]

@@ -114,7 +114,10 @@ async def test_a_mistake_is_500_and_its_words_stay_here(caplog: pytest.LogCaptur
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
         with caplog.at_level(logging.INFO, "calln.server"):
             answer = await client.get("/?canary=1")
-    assert (answer.status_code, answer.text) == (500, "the server made a mistake\n")
+    assert (answer.status_code, answer.text) == (
+        500,
+        "the server made an error; the operator finds it in the log\n",
+    )
     assert "ValueError in broken" in caplog.text
     assert "canary" not in "".join(
         record.getMessage() for record in caplog.records if record.name == "calln.server"

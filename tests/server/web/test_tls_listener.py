@@ -217,7 +217,7 @@ async def test_who_is_here_stays_when_the_door_is_left(files: Files) -> None:
         reader, writer = await one.client()
         writer.write(b"\0")
         assert await reader.readexactly(5) == b"turn\0"
-        one.door.stop_accepting()
+        one.door.close_listeners()
         with pytest.raises(ConnectionRefusedError):
             await one.plain()
         writer.write(b"on")

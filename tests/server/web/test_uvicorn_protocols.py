@@ -173,7 +173,7 @@ async def test_an_open_socket_is_not_cut_off(service: Service, monkeypatch: pyte
 async def test_who_does_not_answer_a_ping_is_lost_but_may_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(process, "PING_SECONDS", 0.5)
     async with serving(tmp_path) as service:
         other = await service.visitor("127.0.0.2")
         await other.say("start")

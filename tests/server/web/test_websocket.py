@@ -16,7 +16,7 @@ from websockets.typing import Origin
 from server.signalling.lobby import RESUME_SECONDS
 from server.signalling.messages import HELLO_SECONDS, MAX_CHUNK, MAX_PICTURE
 from server.signalling.outbox import MAX_BYTES
-from server.signalling.rates import CHUNK_RATE, MESSAGE_RATE, REFUSED, TEXT_RATE
+from server.signalling.rates import CHUNK_RATE, MAX_REFUSALS, MESSAGE_RATE, TEXT_RATE
 from server.store.bans import Bans, network_of
 from server.store.geo import Mmdb, open_database
 from server.store.sqlite import open_store
@@ -256,11 +256,11 @@ async def test_three_malformed_messages_are_4400(service: Service, bad: str) -> 
 
 async def test_messages_have_a_rate_and_insisting_ends_it(service: Service) -> None:
     browser = await service.visitor()
-    for _ in range(int(MESSAGE_RATE.burst) + REFUSED + 20):
+    for _ in range(int(MESSAGE_RATE.burst) + MAX_REFUSALS + 20):
         await browser.say("ping")
     assert await browser.closed() == 4429
     kinds = [json.loads(frame)["type"] for frame in browser.heard]
-    assert kinds.count("error") >= REFUSED - 1
+    assert kinds.count("error") >= MAX_REFUSALS - 1
 
 
 async def test_text_has_a_rate_of_its_own(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""`python -m turn --config FILE`: the relay alone, without the command's other words."""
+"""`python -m turn --config FILE`: the relay alone, without the calln command; systemd starts it so."""
 
 from __future__ import annotations
 

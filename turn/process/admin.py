@@ -33,7 +33,7 @@ MAX_CONNECTIONS = 32  # at each socket: bounds descriptors
 LAST_SECONDS = 2  # for answers under way at the end
 
 
-class OperatorApi:
+class RelayApi:
     """The answers to an operator. They hold addresses, for the operator's terminal only."""
 
     def __init__(self, control: Control) -> None:
@@ -146,7 +146,7 @@ def error_answer(status: int, message: str) -> Response:
 
 def operator_app(control: Control, operator_socket: OperatorSocket) -> ASGIApp:
     """Everything: for the Unix socket, which only the operator's account can open."""
-    api, newer = OperatorApi(control), NewerVersions(control, operator_socket)
+    api, newer = RelayApi(control), NewerVersions(control, operator_socket)
     posts = {"/kill": api.kill, "/drain": api.drain, "/reload": api.reload, "/share": newer.share}
     gets = {"/sessions": api.sessions, "/stats": api.stats}
     return Starlette(
@@ -160,10 +160,10 @@ def operator_app(control: Control, operator_socket: OperatorSocket) -> ASGIApp:
 
 def metrics_app(control: Control) -> ASGIApp:
     """Figures alone: for turn.metrics_listen."""
-    return Starlette(routes=metrics_routes(OperatorApi(control)))
+    return Starlette(routes=metrics_routes(RelayApi(control)))
 
 
-def metrics_routes(api: OperatorApi) -> list[Route]:
+def metrics_routes(api: RelayApi) -> list[Route]:
     return [Route("/metrics", api.metrics), Route("/readyz", api.readyz)]
 
 

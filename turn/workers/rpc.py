@@ -40,7 +40,7 @@ class Rpc:
         self._one_at_a_time = asyncio.Lock()
 
     @classmethod
-    async def connect(cls, sock: socket) -> Rpc:
+    async def open(cls, sock: socket) -> Rpc:
         return cls(*await asyncio.open_connection(sock=sock, limit=LONGEST))
 
     async def call(self, order: str, *values: object, seconds: float) -> Any:

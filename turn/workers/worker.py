@@ -124,7 +124,7 @@ def single_process(start: WorkerStart) -> SingleProcess:
 async def serve_parent(sock: socket) -> None:
     """Until the other end is closed."""
     asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
-    worker, rpc = Worker(), await Rpc.connect(sock)
+    worker, rpc = Worker(), await Rpc.open(sock)
     tasks = [asyncio.create_task(rpc.serve_calls(worker.orders)), asyncio.create_task(worker.run())]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -43,7 +43,7 @@ class WorkerProcess:
         self.since, self.misses, self.last_count = time.monotonic(), 0, 0
         ours, theirs = socket.socketpair()
         with theirs:
-            self.rpc = await Rpc.connect(ours)
+            self.rpc = await Rpc.open(ours)
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "turn.workers.worker", str(theirs.fileno())),
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

@@ -40,7 +40,7 @@ DOES: Orders = {"double": double, "refuse": refuse, "err": err, "hang": hang, "h
 @asynccontextmanager
 async def connected(does: Orders) -> AsyncIterator[tuple[Rpc, asyncio.Task[None], socket.socket]]:
     ours, theirs = socket.socketpair()
-    asking, answering = await Rpc.connect(ours), await Rpc.connect(theirs)
+    asking, answering = await Rpc.open(ours), await Rpc.open(theirs)
     serving = asyncio.create_task(answering.serve_calls(does))
     try:
         yield asking, serving, theirs

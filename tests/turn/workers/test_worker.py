@@ -49,7 +49,7 @@ async def working(
     groups, ledger = ReuseportGroups([at], 1), make_memory(1)
     place = Place(at, SharedLedger(ledger, 1, 0, KEY))
     ours, theirs = socket.socketpair()
-    task, rpc = asyncio.create_task(serve_parent(theirs)), await Rpc.connect(ours)
+    task, rpc = asyncio.create_task(serve_parent(theirs)), await Rpc.open(ours)
     told = turn(listen=str(at), users=dict([ALICE]), **keys)
     inherited = {address: os.dup(number) for address, number in groups.descriptors_of(0).items()}
     try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from turn.service.engines import ENGINES
 
 from tests.turn.engines.world import Maker
+from turn.service.engines import ENGINES
 
 
 @pytest.fixture(params=sorted(ENGINES))

@@ -11,11 +11,10 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Protocol, Self
 
-from turn.service.engines import EngineMaker
-
 from tests.turn.engines.certificates import certificate
 from turn.engines import Above, Engine, Failure, Streams
 from turn.flows import Address, Flow, Packet, Rule, Transport
+from turn.service.engines import EngineMaker
 
 PATIENCE = 5  # seconds before a test that waits has failed
 COOKIE = 0x2112A442

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from turn.service.engines import ENGINES
 
 from tests.turn.engines.world import (
     NO_LIMITS,
@@ -30,6 +29,7 @@ from turn.engines.tcp.connection_limits import MAX_SILENT
 from turn.engines.tcp.send_queue import ANSWER_BYTES, MEDIA_BYTES, SendQueue
 from turn.engines.tcp.tls_connection import TlsConnection
 from turn.flows import Flow, Packet, Rule, Transport
+from turn.service.engines import ENGINES
 
 CHANNEL = 0x4001
 HELLO = stun(0x0001, b"")

@@ -10,7 +10,7 @@ from typing import cast
 from host.unix_socket import own_names
 from server.web.origins import parse_address
 from turn.flows import Address
-from turn.wire.proxy_protocol import header_of
+from turn.wire.proxy_protocol import build_header
 
 WRITE_BUFFER = 64 << 10  # bytes each way that may wait for a slow reader; then the other end is not read
 FINISH_SECONDS = 5.0  # for the last bytes to be read when the other end has closed
@@ -85,7 +85,7 @@ class TurnProxy:
     async def connect_client(self, client: PipeEnd, first: bytes) -> None:
         assert client.transport is not None, "it is connected"
         try:
-            header = header_of(*endpoints(client.transport))
+            header = build_header(*endpoints(client.transport))
             async with asyncio.timeout(CONNECT_SECONDS):
                 relay = await self.connect_relay(client.other)
         except (OSError, ValueError):

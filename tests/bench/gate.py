@@ -30,7 +30,7 @@ from turn.flows import Address, Flow, Rule
 from turn.gate.pairs import CHECKS_PER_SECOND
 from turn.wire.attributes import DATA, XOR_PEER_ADDRESS
 from turn.wire.dtls import CLIENT_HELLO, parse_records
-from turn.wire.ice import parse_check
+from turn.wire.ice import parse_ice
 from turn.wire.srtp import SAMPLE, is_sealed, stream_of, streams
 from turn.wire.stun import channel_data, parse_send
 
@@ -113,7 +113,7 @@ def core() -> list[Row]:
         ("judge a check and its answer", check),
         ("drop SRTP without consent", lambda: closed.say(voice)),
         ("drop what is nothing", lambda: closed.say(query)),
-        ("parse a check", lambda: parse_check(ask)),
+        ("parse a check", lambda: parse_ice(ask)),
         ("parse a ClientHello's records", lambda: parse_records(offer)),
     ]
 

@@ -184,7 +184,7 @@ def core(data: bytes) -> None:
     play.net.pass_time(FOREVER)
     state = play.net.relay._state
     assert (play.net.open, play.net.links, state.quota.total) == (set(), {}, 0)
-    assert (play.net.relay.next_expiry(), state.allocations._reaching) == (None, {})
+    assert (play.net.relay.next_expiry(), state.allocations._linked_to) == (None, {})
 
 
 def check_books(net: Network) -> None:

@@ -13,7 +13,7 @@ from turn.gate.pairs import MAX_PAIRS, MAX_STREAMS, TESTED
 from turn.gate.sessions import SPARE
 from turn.wire.dtls import CLIENT_HELLO, HANDSHAKE, SERVER_HELLO, parse_fragments, parse_records
 from turn.wire.hello import parse_client_hello, parse_server_hello
-from turn.wire.ice import LONGEST, MAX_UNKNOWN_BYTES, parse_check
+from turn.wire.ice import LONGEST, MAX_UNKNOWN_BYTES, parse_ice
 from turn.wire.srtp import INWARD, NOTHING, RTCP, looks_plain, sealed_at, stream_of
 from turn.wire.stun import WireError, parse
 
@@ -28,7 +28,7 @@ PROFILES: list[tuple[int, ...] | None] = [(7,), (1, 8, 7), (5,), (5, 7), None]
 def checks(data: bytes) -> None:
     """What is read as a check is a message of STUN, and holds little that nobody knows."""
     with suppress(WireError):
-        check = parse_check(data)
+        check = parse_ice(data)
         assert len(data) <= LONGEST
         assert parse(data).transaction == check.transaction
         named = sum(map(len, check.ufrags or ())) + len(check.dtls)
@@ -70,7 +70,7 @@ class Play:
         self.proof = Gate("compat" if flags & 1 else "enforce")
         users = ["alice", "bob" if flags & 2 else "alice"]
         for relay, user in zip(RELAYS, users, strict=True):
-            self.proof.add_allocation(relay, user, vouched=bool(flags & 4))
+            self.proof.add_allocation(relay, user, signalled=bool(flags & 4))
 
     def id(self) -> bytes:
         return self.script.number(4).to_bytes(12, "big")

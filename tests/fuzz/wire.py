@@ -9,7 +9,7 @@ from turn.errors import BadRequest
 from turn.flows import Transport
 from turn.wire.attributes import DATA, ERROR_CODE, TABLE, XOR_PEER_ADDRESS
 from turn.wire.classic import parse_classic
-from turn.wire.proxy_protocol import LARGEST, PREFIX, BadHeader, client_of, size_of
+from turn.wire.proxy_protocol import LARGEST, PREFIX, BadHeader, client_of, header_size
 from turn.wire.stun import (
     HEADER_BYTES,
     SEND_INDICATION,
@@ -42,8 +42,8 @@ def check(message: StunMessage) -> None:
     for kind, value in message.attributes:
         assert kind.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value in message.data
     assert message.integrity <= len(message.data) - HEADER_BYTES
-    assert not message.proves(KEY)
-    assert not message.proves_sha256(KEY)
+    assert not message.verify(KEY)
+    assert not message.verify_sha256(KEY)
     assert all(kind < 0x8000 for kind in message.unknown(frozenset()))
 
 
@@ -99,9 +99,9 @@ def proxied(data: bytes) -> None:
     """A header is as long as its beginning says, however little of it is there, and names a client that can
     be, the same one for whatever follows it."""
     with suppress(BadHeader):
-        size = size_of(data)
+        size = header_size(data)
         assert PREFIX <= size <= LARGEST
-        assert all(size_of(data[:end]) in (PREFIX, size) for end in range(min(len(data), PREFIX + 1)))
+        assert all(header_size(data[:end]) in (PREFIX, size) for end in range(min(len(data), PREFIX + 1)))
         for transport in CARRIED if len(data) >= size else ():
             check_client(data[:size], transport)
 

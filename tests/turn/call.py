@@ -12,7 +12,7 @@ from turn.flows import Address
 from turn.gate.gate import Gate, Verdict
 from turn.wire.dtls import CLIENT_HELLO, FRAGMENT, HANDSHAKE, RECORD, SERVER_HELLO
 from turn.wire.ice import BINDING_SUCCESS, PING_REQUEST, PING_SUCCESS, SHORT_INTEGRITY
-from turn.wire.integrity import mark
+from turn.wire.integrity import add_fingerprint
 from turn.wire.stun import BINDING_REQUEST, COOKIE_BYTES, HEADER, tlv
 
 RELAY, OTHER_RELAY = Address.of("192.0.2.1", 50000), Address.of("192.0.2.1", 50001)
@@ -29,7 +29,7 @@ Attributes = Sequence[tuple[int, bytes]]
 def stun(kind: int, attributes: Attributes, transaction: bytes, *, marked: bool = True) -> bytes:
     body = b"".join(tlv(number, value) for number, value in attributes)
     message = HEADER.pack(kind, len(body), COOKIE_BYTES, transaction) + body
-    return mark(message) if marked else message
+    return add_fingerprint(message) if marked else message
 
 
 def request(
@@ -164,7 +164,7 @@ class Call:
         self.now = 0.0
         self.numbers = count(1)
         if admit:
-            self.proof.add_allocation(relay, user, vouched=vouched)
+            self.proof.add_allocation(relay, user, signalled=vouched)
 
     def say(self, payload: bytes, *, wait: float = 0.0) -> Verdict:
         """From the client."""

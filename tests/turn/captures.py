@@ -22,7 +22,7 @@ from typing import NamedTuple
 from turn.engines.framing import is_channel
 from turn.flows import Address
 from turn.wire.attributes import DATA, XOR_PEER_ADDRESS
-from turn.wire.ice import PRIORITY, parse_check
+from turn.wire.ice import PRIORITY, parse_ice
 from turn.wire.srtp import RTCP, sealed_at, stream_of
 from turn.wire.stun import WireError, parse, parse_channel_data
 
@@ -108,7 +108,7 @@ def read_udp(packet: bytes) -> tuple[Address, Address, bytes] | None:
 def has_priority(payload: bytes) -> bool:
     """A check of ICE: what marks a flow as one of the call's."""
     try:
-        return parse_check(payload).ufrags is not None and PRIORITY.to_bytes(2, "big") + b"\0\4" in payload
+        return parse_ice(payload).ufrags is not None and PRIORITY.to_bytes(2, "big") + b"\0\4" in payload
     except WireError:
         return False
 
@@ -170,7 +170,7 @@ def marks_of(payload: bytes) -> set[bytes | int]:
         stream = stream_of(payload, 0, len(payload))
         return {stream} if 0 <= stream < RTCP else set()
     try:
-        ufrags = parse_check(payload).ufrags
+        ufrags = parse_ice(payload).ufrags
     except WireError:
         return set()
     return {ufrags[0]} if ufrags else set()

@@ -24,7 +24,7 @@ from turn.wire.attributes import (
     XOR_RELAYED_ADDRESS,
     Attribute,
 )
-from turn.wire.integrity import OFFERED, long_term_key, mark, sign, sign_sha256, userhash
+from turn.wire.integrity import OFFERED, add_fingerprint, long_term_key, sign, sign_sha256, userhash
 from turn.wire.stun import COOKIE_BYTES, HEADER, StunMessage, parse, tlv
 
 LISTENER = Address.of("192.0.2.1", 3478)
@@ -117,11 +117,11 @@ class Network:
                 case Unlink(flow):
                     del self.links[flow]
                 case Pin(client, listener):
-                    assert self.relay.holds(client, listener)
+                    assert self.relay.has_allocation(client, listener)
                     assert (client, listener) not in self.kept
                     self.kept.add((client, listener))
                 case Unpin(client, listener):
-                    assert not self.relay.holds(client, listener)
+                    assert not self.relay.has_allocation(client, listener)
                     self.kept.remove((client, listener))
                 case Send(packet):
                     queue.extend(self.send(packet, left))
@@ -175,7 +175,7 @@ def compose(
         message = sign_sha256(message, key) if sha256 else sign(message, key)
     message += b"".join(packed(row, value, transaction) for row, value in after)
     message = message[:2] + (len(message) - 20).to_bytes(2, "big") + message[4:]
-    return mark(message) if fingerprint else message
+    return add_fingerprint(message) if fingerprint else message
 
 
 def packed(row: Attribute[Any] | int, value: Any, transaction: bytes) -> bytes:
@@ -235,7 +235,7 @@ class Client:
             return None
         assert mine[0].local == self.listener
         answer = parse(mine[0].data)
-        proves = answer.proves_sha256 if self.algorithm else answer.proves
+        proves = answer.verify_sha256 if self.algorithm else answer.verify
         assert (answer.get(ERROR_CODE) or 0) in (400, 401, 438) or proves(self.key)
         return answer
 

@@ -197,7 +197,7 @@ def make_token(state: RelayState) -> bytes:
 def use_reserved(exchange: Exchange, token: bytes) -> list[Effect]:
     """The port that was kept is open already, and counted already."""
     reservation = exchange.state.reservations.claim(token)
-    return establish(exchange, [reservation.relay], reservation.charged)
+    return establish(exchange, [reservation.relay], reservation.charged_ip)
 
 
 def establish(
@@ -231,7 +231,7 @@ def new_allocation(exchange: Exchange, relay: Address, charged: bytes, pace: Pac
         user=signer.user,
         key=signer.key,
         algorithm=signer.algorithm,
-        charged=charged,
+        charged_ip=charged,
         transaction=exchange.message.transaction,
         pace=pace,
         hears_icmp=exchange.state.settings.icmp_to_all or is_recent(exchange),

@@ -43,7 +43,7 @@ class Allocation:
     username: str
     user: str
     key: bytes
-    charged: bytes
+    charged_ip: bytes
     transaction: bytes
     pace: Pace
     algorithm: bytes = NAMES_NONE
@@ -61,7 +61,7 @@ class Allocation:
     def both(self) -> tuple[Allocation, ...]:
         return (self, self.sibling) if self.sibling else (self,)
 
-    def facing(self, ip: bytes) -> Allocation:
+    def for_peer(self, ip: bytes) -> Allocation:
         """The one of the two that has this address's family. Raises FamilyMismatch."""
         for one in self.both:
             if len(one.relay.ip) == len(ip):
@@ -82,11 +82,13 @@ class Allocations:
         self._apply(settings)
         self._by_client: dict[tuple[Address, Address], Allocation] = {}
         self.by_relay: dict[Address, Allocation] = {}
-        self._reaching: dict[Address, set[Allocation]] = {}  # whose flows end at one of our relayed addresses
+        self._linked_to: dict[
+            Address, set[Allocation]
+        ] = {}  # whose flows end at one of our relayed addresses
         self._deadlines: Deadlines[Deadline] = Deadlines()
         self.destinations = Destinations(settings, self.by_relay)
         self.gate = Gate(settings.encrypted_only)
-        self.carried: Mapping[Flow, Traffic] = {}  # by the engine, where one is told of
+        self.traffic: Mapping[Flow, Traffic] = {}  # by the engine, where one is told of
 
     def _apply(self, settings: Settings) -> None:
         self._limits = limits = settings.limits
@@ -114,7 +116,7 @@ class Allocations:
             first.sibling, allocation.sibling = allocation, first
         self.by_relay[allocation.relay] = allocation
         vouched = is_signalled(allocation.username, allocation.user)
-        self.gate.add_allocation(allocation.relay, allocation.user, vouched=vouched)
+        self.gate.add_allocation(allocation.relay, allocation.user, signalled=vouched)
 
     def renew(self, allocation: Allocation, ends: float) -> None:
         allocation.ends = ends
@@ -125,17 +127,17 @@ class Allocations:
         parts: list[bytes | int | None] = [None, *allocation.permissions, *allocation.channels]
         for part in parts:
             self._deadlines.drop((allocation, part))
-        left = self._leave_client(allocation)
+        left = self._remove_client(allocation)
         del self.by_relay[allocation.relay]
         self.gate.remove_allocation(allocation.relay)
         for peer in allocation.links:
-            self._forget_reaching(allocation, peer)
-        others = self._reaching.pop(allocation.relay, set())
+            self._drop_linked_to(allocation, peer)
+        others = self._linked_to.pop(allocation.relay, set())
         gone: list[Effect] = [Unlink(other.links.pop(allocation.relay).flow) for other in others]
         gone += (Unlink(link.flow) for link in allocation.links.values())  # each is said, to be counted
         return [*gone, Close(allocation.relay), *left]
 
-    def _leave_client(self, allocation: Allocation) -> list[Effect]:
+    def _remove_client(self, allocation: Allocation) -> list[Effect]:
         owner, sibling = (allocation.client, allocation.listener), allocation.sibling
         if sibling is None:
             del self._by_client[owner]
@@ -146,7 +148,7 @@ class Allocations:
     def permit(self, allocation: Allocation, ips: set[bytes], now: float) -> list[Effect]:
         """Install or refresh permissions, each with the sibling that has its family. Raises FamilyMismatch
         and InsufficientCapacity, and then changes nothing."""
-        owners = [(allocation.facing(ip), ip) for ip in ips]
+        owners = [(allocation.for_peer(ip), ip) for ip in ips]
         fresh = sum(ip not in owner.permissions for owner, ip in owners)
         held = sum(len(one.permissions) for one in allocation.both)
         if fresh and exceeds(held + fresh, self._limits.permissions):
@@ -198,10 +200,10 @@ class Allocations:
         allocation.sent_to.add(peer)
         return self.update_link(allocation, peer, now)
 
-    def may_carry(self, allocation: Allocation, octets: int, now: float) -> bool:
+    def within_pace(self, allocation: Allocation, octets: int, now: float) -> bool:
         """Whether its client's pace allows another packet."""
         flows = (link.flow for one in allocation.both for link in one.links.values())
-        return allocation.pace.spend(octets, now, flows, self.carried)
+        return allocation.pace.spend(octets, now, flows, self.traffic)
 
     def update_link(self, allocation: Allocation, peer: Address, now: float) -> list[Effect]:
         """Link, unlink or replace the flow to one peer, as things stand now."""
@@ -211,12 +213,12 @@ class Allocations:
         effects: list[Effect] = []
         if have and not (want and want.flow == have.flow):
             del allocation.links[peer]
-            self._forget_reaching(allocation, peer)
+            self._drop_linked_to(allocation, peer)
             effects.append(Unlink(have.flow))
         if want:
             allocation.links[peer] = want
             if self.destinations.is_relayed(peer):
-                self._reaching.setdefault(peer, set()).add(allocation)
+                self._linked_to.setdefault(peer, set()).add(allocation)
             effects.append(want)
         return effects
 
@@ -235,17 +237,17 @@ class Allocations:
 
     def recheck(self, now: float) -> Iterator[Effect]:
         """Flows that end at a relayed address of another process of ours end with it: nobody says when."""
-        over = [peer for peer in self._reaching if not self.destinations.may_send_to(peer)]
+        over = [peer for peer in self._linked_to if not self.destinations.may_send_to(peer)]
         for peer in over:
-            for allocation in list(self._reaching[peer]):
+            for allocation in list(self._linked_to[peer]):
                 yield from self.update_link(allocation, peer, now)
 
-    def _forget_reaching(self, allocation: Allocation, peer: Address) -> None:
-        others = self._reaching.get(peer)
+    def _drop_linked_to(self, allocation: Allocation, peer: Address) -> None:
+        others = self._linked_to.get(peer)
         if others is not None:
             others.discard(allocation)
             if not others:
-                del self._reaching[peer]
+                del self._linked_to[peer]
 
     def expire(self, now: float) -> Iterator[Effect | Allocation]:
         """What follows from the time: effects, and each allocation that is over, for its owner to remove."""

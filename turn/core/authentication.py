@@ -11,7 +11,7 @@ from turn.wire.integrity import ALGORITHMS, NAMES_NONE, OFFERED, long_term_key
 from turn.wire.stun import StunMessage
 
 MAX_USERNAME_BYTES = 508  # RFC 8489 §14.3
-NOBODY = "\0"  # a name that no configuration can hold
+UNKNOWN_USER = "\0"  # a name that no configuration can hold
 
 
 def authenticate(exchange: Exchange) -> Credentials:
@@ -27,7 +27,7 @@ def authenticate(exchange: Exchange) -> Credentials:
     check_realm(state, message)
     if not exchange.holds_nonce:
         raise StaleNonce
-    return prove(exchange, username, algorithm)
+    return check_signature(exchange, username, algorithm)
 
 
 def check_parts(message: StunMessage, *, sha256: bool) -> None:
@@ -52,7 +52,7 @@ def read_algorithm(message: StunMessage) -> bytes:
 def read_username(state: RelayState, message: StunMessage) -> str:
     raw = message.raw(USERNAME)
     if raw is None:
-        return state.hashed.get(message.raw(USERHASH) or b"", NOBODY)
+        return state.hashed.get(message.raw(USERHASH) or b"", UNKNOWN_USER)
     if not 1 <= len(raw) <= MAX_USERNAME_BYTES:
         raise BadRequest("length of the username")
     try:
@@ -66,31 +66,31 @@ def check_realm(state: RelayState, message: StunMessage) -> None:
         raise Unauthenticated
 
 
-def prove(exchange: Exchange, username: str, algorithm: bytes) -> Credentials:
+def check_signature(exchange: Exchange, username: str, algorithm: bytes) -> Credentials:
     """Whose key made the MESSAGE-INTEGRITY. An allocation goes on with the key that it was made with, so that
     credentials are asked for their time only when one is made, unless an operator wants it stricter."""
     allocation = exchange.allocation
     if allocation is not None and (allocation.username, allocation.algorithm) == (username, algorithm):
         proof = Credentials(username, allocation.user, allocation.key, algorithm)
-        if is_proven(exchange, proof.key) and may_go_on(exchange, username):
+        if is_signed_with(exchange, proof.key) and is_still_valid(exchange, username):
             return proof
         raise Unauthenticated
-    return prove_anew(exchange, username, algorithm)
+    return check_new_signature(exchange, username, algorithm)
 
 
-def may_go_on(exchange: Exchange, username: str) -> bool:
+def is_still_valid(exchange: Exchange, username: str) -> bool:
     settings = exchange.state.settings
     return not settings.strict_expiry or settings.users.login(username, exchange.wall) is not None
 
 
-def prove_anew(exchange: Exchange, username: str, algorithm: bytes) -> Credentials:
+def check_new_signature(exchange: Exchange, username: str, algorithm: bytes) -> Credentials:
     lockout, ip, now = exchange.state.lockout, exchange.client.ip, exchange.now
     may_be_guessed = expiry_of(username) is None
     if may_be_guessed and lockout.is_locked(ip, username, now):
         exchange.state.counts["locked out"] += 1
         raise Unauthenticated
-    for proof in look_up(exchange, username, algorithm):
-        if is_proven(exchange, proof.key):
+    for proof in possible_credentials(exchange, username, algorithm):
+        if is_signed_with(exchange, proof.key):
             lockout.note_right(ip, username)
             return proof
     if may_be_guessed:
@@ -98,15 +98,15 @@ def prove_anew(exchange: Exchange, username: str, algorithm: bytes) -> Credentia
     raise Unauthenticated
 
 
-def is_proven(exchange: Exchange, key: bytes) -> bool:
+def is_signed_with(exchange: Exchange, key: bytes) -> bool:
     """By the stronger of the signatures that are there and that we offer."""
     message = exchange.message
     if message.sha256 and exchange.state.settings.sha256:
-        return message.proves_sha256(key)
-    return message.proves(key)
+        return message.verify_sha256(key)
+    return message.verify(key)
 
 
-def look_up(exchange: Exchange, username: str, algorithm: bytes) -> list[Credentials]:
+def possible_credentials(exchange: Exchange, username: str, algorithm: bytes) -> list[Credentials]:
     """Every key that would prove the name now; for an unknown one a key that nobody has, so that an answer
     takes as long as for a known one."""
     settings = exchange.state.settings

@@ -49,7 +49,7 @@ def from_client(state: RelayState, packet: Packet, now: float) -> list[Effect]:
     peer = state.destinations.to_local(outer)
     if len(peer.ip) != len(allocation.relay.ip):
         allocation = sibling_for(allocation, peer)
-    check_way(state, allocation, peer, now)
+    check_destination(state, allocation, peer, now)
     passes, changes = judge_payload(state, allocation, peer, payload, now, outward=True)
     if not passes:
         return changes
@@ -65,7 +65,7 @@ def from_client(state: RelayState, packet: Packet, now: float) -> list[Effect]:
 
 def sibling_for(allocation: Allocation, peer: Address) -> Allocation:
     try:
-        return allocation.facing(peer.ip)
+        return allocation.for_peer(peer.ip)
     except FamilyMismatch:
         raise Dropped("no permission") from None
 
@@ -96,7 +96,7 @@ def from_channel(state: RelayState, packet: Packet, now: float) -> list[Effect]:
     channel = allocation.channels.get(number)
     if channel is None:
         raise Dropped("no channel")
-    check_way(state, allocation, channel.peer, now)
+    check_destination(state, allocation, channel.peer, now)
     passes, changes = judge_payload(state, allocation, channel.peer, payload, now, outward=True)
     if not passes:
         return changes
@@ -147,7 +147,7 @@ def from_icmp(
     return forward(state, allocation, allocation.listener, allocation.client, message, now)
 
 
-def check_way(state: RelayState, allocation: Allocation, peer: Address, now: float) -> None:
+def check_destination(state: RelayState, allocation: Allocation, peer: Address, now: float) -> None:
     if not allocation.permits(peer.ip, now):
         raise Dropped("no permission")
     if not peer.port or not state.destinations.may_send_to(peer):
@@ -167,6 +167,6 @@ def judge_payload(
 def forward(
     state: RelayState, allocation: Allocation, here: Address, there: Address, data: bytes, now: float
 ) -> Send:
-    if not state.allocations.may_carry(allocation, len(data), now):
+    if not state.allocations.within_pace(allocation, len(data), now):
         raise Dropped("pace")
     return Send(Packet(here, there, data))

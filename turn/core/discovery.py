@@ -51,7 +51,7 @@ def other_than(here: Address, settings: Settings) -> Address | None:
     return None
 
 
-def changed(here: Address, flags: int, other: Address | None) -> Address | None:
+def reply_source(here: Address, flags: int, other: Address | None) -> Address | None:
     """Where the answer leaves from; None where we have no such place."""
     if not flags & (CHANGE_IP | CHANGE_PORT):
         return here
@@ -66,13 +66,13 @@ def discover(exchange: Exchange, other: Address | None) -> list[Effect]:
     """A Binding request (RFC 5780 §6.1)."""
     state, now = exchange.state, exchange.now
     try:
-        here, there = way_back(exchange, other)
+        here, there = reply_addresses(exchange, other)
     except RelayError as error:
         return [exchange.error_response(error)] if state.may_answer(exchange.client, now) else []
     return [answer_binding(exchange, here, there, other)] if state.may_answer(there, now) else []
 
 
-def way_back(exchange: Exchange, other: Address | None) -> tuple[Address, Address]:
+def reply_addresses(exchange: Exchange, other: Address | None) -> tuple[Address, Address]:
     """Where the answer leaves from, and where it goes: always to the client, at another port where it says
     so. Raises BadRequest, and UnknownAttribute for what we cannot do here, or only datagrams can."""
     message, client = exchange.message, exchange.client
@@ -82,7 +82,7 @@ def way_back(exchange: Exchange, other: Address | None) -> tuple[Address, Addres
         raise UnknownAttribute(asked)
     if port is not None and message.has(PADDING):
         raise BadRequest("padding to another port")
-    here = changed(exchange.packet.local, message.get(CHANGE_REQUEST) or 0, other)
+    here = reply_source(exchange.packet.local, message.get(CHANGE_REQUEST) or 0, other)
     if here is None:
         raise UnknownAttribute((CHANGE_REQUEST.type,))
     return here, client if port is None else client._replace(port=port)
@@ -101,10 +101,10 @@ def answer_binding(exchange: Exchange, here: Address, there: Address, other: Add
     return Send(exchange.success_response(*rows).packet._replace(local=here, remote=there))
 
 
-def classic(state: RelayState, packet: Packet, other: Address | None, now: float) -> list[Effect]:
+def answer_classic(state: RelayState, packet: Packet, other: Address | None, now: float) -> list[Effect]:
     """A Binding request without a cookie (RFC 3489 §8.1). Raises Drop."""
     try:
-        here = changed(packet.local, parse_classic(packet.data), other)
+        here = reply_source(packet.local, parse_classic(packet.data), other)
     except WireError:
         raise Dropped("malformed") from None
     if here is None or len(here.ip) != 4 or here.transport != "udp":

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from turn.core.allocations import Allocation
 from turn.core.data import Dropped, from_channel, from_client, from_icmp, from_peer
-from turn.core.discovery import ASKED, classic, discover, other_addresses
+from turn.core.discovery import ASKED, answer_classic, discover, other_addresses
 from turn.core.effects import Close, Effect, Send
 from turn.core.exchange import Exchange
 from turn.core.requests import METHODS, answer_request
@@ -17,7 +17,7 @@ from turn.errors import UnknownAttribute
 from turn.flows import Address, Flow, Packet, Traffic
 from turn.gate.sessions import News, Proven
 from turn.wire.attributes import NONCE, REALM, USERNAME
-from turn.wire.integrity import mark
+from turn.wire.integrity import add_fingerprint
 from turn.wire.stun import (
     BINDING_REQUEST,
     SEND_INDICATION,
@@ -81,9 +81,9 @@ class Relay:
         """All sessions that were proved here, for the relays beside this one and after it."""
         return self._state.allocations.gate.proven_sessions()
 
-    def watch_traffic(self, carried: Mapping[Flow, Traffic]) -> None:
+    def watch_traffic(self, traffic: Mapping[Flow, Traffic]) -> None:
         """What the engine has carried, live: one limit holds for what it and the core carry together."""
-        self._state.allocations.carried = carried
+        self._state.allocations.traffic = traffic
 
     def receive(self, packet: Packet, now: float, wall: float) -> list[Effect]:
         """A packet that no flow carried: from a client where it came to a listener, else from a peer."""
@@ -114,7 +114,7 @@ class Relay:
             message = parse(packet.data)
         except WireError:
             if self._speaks_classic:
-                return classic(self._state, packet, self._others.get(packet.local), now)
+                return answer_classic(self._state, packet, self._others.get(packet.local), now)
             raise Dropped("malformed") from None
         allocation = self._state.allocations.of_client(packet.remote, packet.local)
         exchange = Exchange(self._state, packet, message, now, wall, allocation)
@@ -131,18 +131,22 @@ class Relay:
         if self._discovers and not unknown:
             return discover(exchange, self._others.get(exchange.packet.local))
         if not unknown:
-            return self._bind(exchange.packet, message.transaction, exchange.now, marked=message.fingerprint)
+            return self._bind(
+                exchange.packet, message.transaction, exchange.now, fingerprint=message.fingerprint
+            )
         if not self._state.may_answer(exchange.client, exchange.now):
             return []
         return [exchange.error_response(UnknownAttribute(unknown))]
 
-    def _bind(self, packet: Packet, transaction: bytes, now: float, *, marked: bool = False) -> list[Effect]:
+    def _bind(
+        self, packet: Packet, transaction: bytes, now: float, *, fingerprint: bool = False
+    ) -> list[Effect]:
         state = self._state
         if not state.may_answer(packet.remote, now):
             return []
         state.counts["replies.binding"] += 1
         reply = binding_success(transaction, packet.remote)
-        return [Send(Packet(packet.local, packet.remote, mark(reply) if marked else reply))]
+        return [Send(Packet(packet.local, packet.remote, add_fingerprint(reply) if fingerprint else reply))]
 
     def opened(self, relay: Address, taken: bool, now: float) -> list[Effect]:
         """The answer to Open: whether the relayed address is ours now."""
@@ -169,7 +173,7 @@ class Relay:
         for item in self._state.allocations.expire(now):
             effects += self._state.end_allocation(item) if isinstance(item, Allocation) else [item]
         for reservation in self._state.reservations.expire(now):
-            self._state.quota.give_back(reservation.user, reservation.charged)
+            self._state.quota.give_back(reservation.user, reservation.charged_ip)
             effects.append(Close(reservation.relay))
         self._ended = []
         return effects
@@ -198,7 +202,7 @@ class Relay:
             chosen += [one for one in named.both if one not in chosen]
         return [effect for allocation in chosen for effect in self._state.end_allocation(allocation)]
 
-    def lost(self, client: Address, listener: Address) -> list[Effect]:
+    def client_lost(self, client: Address, listener: Address) -> list[Effect]:
         """A client's connection has ended, and with it what it held (RFC 8656 §3.2)."""
         allocation = self._state.allocations.of_client(client, listener)
         gone = allocation.both if allocation else ()
@@ -208,7 +212,7 @@ class Relay:
         """Who has an allocation, each with the listener that it came in by."""
         return self._state.allocations.owners()
 
-    def holds(self, client: Address, listener: Address) -> bool:
+    def has_allocation(self, client: Address, listener: Address) -> bool:
         """Whether this client has an allocation."""
         return self._state.allocations.of_client(client, listener) is not None
 

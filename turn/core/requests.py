@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from turn.core.allocate import allocate, granted_lifetime
 from turn.core.allocations import Allocation
-from turn.core.authentication import authenticate, holds_nonce, is_proven
+from turn.core.authentication import authenticate, holds_nonce, is_signed_with
 from turn.core.effects import Effect
 from turn.core.exchange import Exchange
 from turn.errors import (
@@ -110,7 +110,7 @@ def deserves_answer(exchange: Exchange) -> bool:
 def is_of_running_call(exchange: Exchange) -> bool:
     """Whether the key of this five-tuple's allocation signed it: with an old nonce, that is heard seldom."""
     allocation = exchange.allocation
-    if allocation is None or not is_proven(exchange, allocation.key):
+    if allocation is None or not is_signed_with(exchange, allocation.key):
         return False
     return exchange.holds_nonce or exchange.state.may_answer_stale(allocation, exchange.now)
 
@@ -152,7 +152,7 @@ def of_family(allocation: Allocation, family: int | None) -> tuple[Allocation, .
     """Both siblings without a wish, else the one of this family. Raises FamilyMismatch."""
     if family is None:
         return allocation.both
-    return (allocation.facing(bytes(SIZES.get(family, 0))),)
+    return (allocation.for_peer(bytes(SIZES.get(family, 0))),)
 
 
 def create_permission(exchange: Exchange) -> list[Effect]:
@@ -164,7 +164,7 @@ def create_permission(exchange: Exchange) -> list[Effect]:
     state = exchange.state
     inner = [state.destinations.to_local(peer) for peer in peers]
     for peer in inner:
-        allocation.facing(peer.ip)
+        allocation.for_peer(peer.ip)
     for peer in inner:
         state.destinations.check_permission(peer)
     effects = state.allocations.permit(allocation, {peer.ip for peer in inner}, exchange.now)
@@ -179,7 +179,7 @@ def channel_bind(exchange: Exchange) -> list[Effect]:
         raise BadRequest("channel or peer")
     state = exchange.state
     peer = state.destinations.to_local(outer)
-    allocation = allocation.facing(peer.ip)
+    allocation = allocation.for_peer(peer.ip)
     state.destinations.check_binding(peer)
     effects = state.allocations.bind(allocation, number, peer, exchange.now)
     return [*effects, exchange.success_response()]

@@ -18,7 +18,7 @@ class Reservation(NamedTuple):
 
     relay: Address
     user: str
-    charged: bytes
+    charged_ip: bytes
 
 
 class Reservations:

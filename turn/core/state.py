@@ -172,5 +172,5 @@ class RelayState:
 
     def end_allocation(self, allocation: Allocation) -> list[Effect]:
         """Gone with all that it held."""
-        self.quota.give_back(allocation.user, allocation.charged)
+        self.quota.give_back(allocation.user, allocation.charged_ip)
         return self.allocations.remove(allocation)

@@ -17,9 +17,9 @@ from turn.deadlines import Deadlines
 from turn.flows import Address
 from turn.gate.handshake import Rejected
 from turn.gate.pairs import Evidence, Pair
-from turn.gate.rules import CHECK, GATES, IN, OTHER, OUT, Case, GateRule, may_carry
+from turn.gate.rules import CHECK, GATES, IN, OTHER, OUT, Case, GateRule, may_pass_media
 from turn.gate.sessions import News, Proven, Sessions
-from turn.wire.ice import parse_check
+from turn.wire.ice import parse_ice
 from turn.wire.stun import WireError
 
 Mode = Literal["off", "observe", "compat", "enforce"]
@@ -55,9 +55,9 @@ class Gate:
         self._evidence: dict[Address, Evidence] = {}
         self._deadlines: Deadlines[PairKey] = Deadlines()
 
-    def add_allocation(self, relay: Address, user: str, *, vouched: bool = False) -> None:
+    def add_allocation(self, relay: Address, user: str, *, signalled: bool = False) -> None:
         """An allocation begins."""
-        self._evidence[relay] = Evidence(user, vouched)
+        self._evidence[relay] = Evidence(user, signalled)
         self.sessions.add_allocation(user)
 
     def remove_allocation(self, relay: Address) -> None:
@@ -99,17 +99,17 @@ class Gate:
     def expire(self, now: float) -> Iterator[PairKey]:
         """What ends by now: the pairs whose `media` is another for it."""
         self.sessions.expire(now)
-        for way in list(self._deadlines.due(now)):
-            pair = self._pair(way)
-            if pair is not None and self._update_media(way, pair, now):
-                yield way
+        for key in list(self._deadlines.due(now)):
+            pair = self._pair(key)
+            if pair is not None and self._update_media(key, pair, now):
+                yield key
 
     def set_mode(self, mode: Mode, now: float) -> list[PairKey]:
         """From now on this mode; these are the pairs whose `media` is another for it. From `off` and to it,
         all pairs are."""
         self.mode = mode
-        ways = ((relay, peer) for relay, evidence in self._evidence.items() for peer in evidence.pairs)
-        return [way for way in ways if self._update_media(way, self._evidence[way[0]].pairs[way[1]], now)]
+        keys = ((relay, peer) for relay, evidence in self._evidence.items() for peer in evidence.pairs)
+        return [key for key in keys if self._update_media(key, self._evidence[key[0]].pairs[key[1]], now)]
 
     def next_expiry(self) -> float | None:
         times = (self._deadlines.next(), self.sessions.next_expiry())
@@ -131,17 +131,19 @@ class Gate:
     def _is_lenient(self, evidence: Evidence) -> bool:
         return evidence.signalled or self.mode == "compat"
 
-    def _pair(self, way: PairKey) -> Pair | None:
-        evidence = self._evidence.get(way[0])
-        return evidence.pairs.get(way[1]) if evidence else None
+    def _pair(self, key: PairKey) -> Pair | None:
+        evidence = self._evidence.get(key[0])
+        return evidence.pairs.get(key[1]) if evidence else None
 
-    def _update_media(self, way: PairKey, pair: Pair, now: float) -> bool:
+    def _update_media(self, key: PairKey, pair: Pair, now: float) -> bool:
         """Whether what an engine may carry has changed; also notes when that may happen by itself."""
         pair.stale = False
         end = pair.next_end(now)
         if end is not None:
-            self._deadlines.set(way, end)
-        media = pair.tested() if may_carry(pair, self._is_lenient(self._evidence[way[0]]), now) else NOTHING
+            self._deadlines.set(key, end)
+        media = (
+            pair.tested() if may_pass_media(pair, self._is_lenient(self._evidence[key[0]]), now) else NOTHING
+        )
         changed, pair.media = media != pair.media, media
         return changed
 
@@ -152,7 +154,7 @@ def new_pair(
     """A new pair, for a check. Raises Refused and WireError: what else comes first has no consent."""
     if rule is OTHER:
         raise Rejected("other")
-    if rule is not CHECK or parse_check(payload).ufrags is None:
+    if rule is not CHECK or parse_ice(payload).ufrags is None:
         raise Rejected("no consent")
     pair = evidence.add_pair(peer, now, outward=outward)
     if pair is None:

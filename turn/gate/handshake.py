@@ -130,7 +130,7 @@ def agrees(offset: int, data: bytes, other: int, part: bytes) -> bool:
     return first >= last or data[first - offset : last - offset] == part[first - other : last - other]
 
 
-class Endpoint:
+class DtlsEndpoint:
     """One end of a session."""
 
     __slots__ = ("_assemblies", "_clear", "choice", "offer")
@@ -143,7 +143,7 @@ class Endpoint:
 
     def add_fragment(self, fragment: Fragment, now: float) -> Hello | None:
         """A hello that is whole now. Raises Refused and WireError."""
-        if not self.may_say(FRAGMENT.size + len(fragment.data), now):
+        if not self.may_send_clear(FRAGMENT.size + len(fragment.data), now):
             raise Rejected("too much in clear")
         if fragment.kind not in HELLOS:
             return None
@@ -159,7 +159,7 @@ class Endpoint:
         """Whether a part of a hello was heard, or another process of ours has heard one."""
         return bool(self._assemblies) or self.offer is not None
 
-    def may_say(self, size: int, now: float) -> bool:
+    def may_send_clear(self, size: int, now: float) -> bool:
         """Whether so much more may pass before the session is open."""
         return self._clear.spend(now, size)
 
@@ -187,7 +187,7 @@ class Handshake:
     __slots__ = ("ends",)
 
     def __init__(self) -> None:
-        self.ends = (Endpoint(), Endpoint())
+        self.ends = (DtlsEndpoint(), DtlsEndpoint())
 
     def receive_fragment(self, speaker: int, fragment: Fragment, now: float) -> Agreement | None:
         """What this fragment settles, if it does. Raises Refused and WireError."""
@@ -209,7 +209,7 @@ class Handshake:
     def may_overtake(self, speaker: int, size: int, now: float) -> bool:
         """Whether so much of what DTLS 1.3 encrypts of a handshake may come before the ServerHello that it
         follows: on some ways packets overtake each other."""
-        return self.has_offer_for(speaker) and self.ends[speaker].may_say(size, now)
+        return self.has_offer_for(speaker) and self.ends[speaker].may_send_clear(size, now)
 
     def may_acknowledge(self, speaker: int) -> bool:
         """Whether there is something in clear to acknowledge: even parts of a hello are (RFC 9147 §7.1)."""

@@ -36,16 +36,16 @@ WRAP = 1 << 16
 class Transactions:
     """The latest requests, in one piece of memory: most of what the gate remembers are these."""
 
-    __slots__ = ("_at", "_ring", "asked")
+    __slots__ = ("_at", "_ring", "last_request")
 
     def __init__(self) -> None:
         self._ring = bytearray()
         self._at = 0
-        self.asked = float("-inf")  # when the latest of them came
+        self.last_request = float("-inf")  # when the latest of them came
 
     def add(self, transaction: bytes, now: float) -> None:
         """Repeated, it takes no more room."""
-        self.asked = now
+        self.last_request = now
         known = self._find(transaction)
         at = self._at if known < 0 else known
         self._ring[at : at + ENTRY] = short(transaction) + tenths(now).to_bytes(2, "big")
@@ -78,12 +78,12 @@ def tenths(now: float) -> int:
 class Direction(Transactions):
     """One of the two directions of a pair: from the client (0) or from the peer (1)."""
 
-    __slots__ = ("answered", "pace")
+    __slots__ = ("last_answer", "limit")
 
     def __init__(self) -> None:
         super().__init__()
-        self.answered = float("-inf")  # when the other end last answered one of these with a success
-        self.pace = Bucket(CHECKS_PER_SECOND, CHECKS_BURST)
+        self.last_answer = float("-inf")  # when the other end last answered one of these with a success
+        self.limit = Bucket(CHECKS_PER_SECOND, CHECKS_BURST)
 
 
 class Trial:
@@ -129,15 +129,15 @@ class Pair:
     def has_consent(self, now: float) -> bool:
         """In either direction: one end may be a server that never asks (RFC 8445 §2.5)."""
         there, back = self.directions
-        return now - there.answered < CONSENT or now - back.answered < CONSENT
+        return now - there.last_answer < CONSENT or now - back.last_answer < CONSENT
 
     def has_both_consents(self, now: float) -> bool:
         there, back = self.directions
-        return now - there.answered < CONSENT and now - back.answered < CONSENT
+        return now - there.last_answer < CONSENT and now - back.last_answer < CONSENT
 
     def next_end(self, now: float) -> float | None:
         """When the next of the two consents ends."""
-        return min((end for way in self.directions if (end := way.answered + CONSENT) > now), default=None)
+        return min((end for way in self.directions if (end := way.last_answer + CONSENT) > now), default=None)
 
     def tested(self) -> frozenset[int]:
         """Streams of media, those from the peer with INWARD."""
@@ -154,14 +154,14 @@ class Evidence:
     """One allocation's pairs. Whether `vouched`: our own signalling knows both ends. `clear` is what each
     direction may still say in clear, without consent and with it."""
 
-    __slots__ = ("_evictions", "_paces", "_swept", "clear", "pairs", "signalled", "streams", "user")
+    __slots__ = ("_evictions", "_limits", "_swept", "clear", "pairs", "signalled", "streams", "user")
 
-    def __init__(self, user: str, vouched: bool) -> None:
-        self.user, self.signalled = user, vouched
+    def __init__(self, user: str, signalled: bool) -> None:
+        self.user, self.signalled = user, signalled
         self.pairs: dict[Address, Pair] = {}
         self.streams = 0
         self.clear = (clear_buckets(), clear_buckets())
-        self._paces = (
+        self._limits = (
             Bucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST),
             Bucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST),
         )
@@ -171,22 +171,24 @@ class Evidence:
     def may_check(self, pair: Pair, way: int, now: float) -> bool:
         """Whether one more message of ICE may go this way, of this pair and of all together: each port of a
         peer is another pair."""
-        return pair.directions[way].pace.spend(now) and self._paces[way].spend(now)
+        return pair.directions[way].limit.spend(now) and self._limits[way].spend(now)
 
     def add_pair(self, peer: Address, now: float, *, outward: bool = True) -> Pair | None:
         """A new pair; None where there are too many that live."""
         if len(self.pairs) >= MAX_PAIRS:
-            oldest = self._dead(now, outward=outward)
+            oldest = self._replaceable(now, outward=outward)
             if oldest is None:
                 return None
             self.streams -= len(self.pairs.pop(oldest).streams)
         pair = self.pairs[peer] = Pair()
         return pair
 
-    def _dead(self, now: float, *, outward: bool) -> Address | None:
+    def _replaceable(self, now: float, *, outward: bool) -> Address | None:
         """Who goes for a new pair: those that the client asks last, and for a peer's sake never."""
         dead = [other for other, pair in self.pairs.items() if not (pair.media or pair.has_consent(now))]
-        unasked = (other for other in dead if now - self.pairs[other].directions[0].asked >= TRANSACTION)
+        unasked = (
+            other for other in dead if now - self.pairs[other].directions[0].last_request >= TRANSACTION
+        )
         return next(unasked, dead[0] if dead and outward else None)
 
     def sample(self, pair: Pair, stream: int, packet: bytes, at: int, now: float) -> bool | None:

@@ -12,7 +12,7 @@ from turn.gate.handshake import Rejected
 from turn.gate.pairs import CIPHERTEXT, Evidence, Pair
 from turn.gate.sessions import Session, Sessions
 from turn.wire.dtls import ACK, HANDSHAKE, HANDSHAKE_EPOCH, RECORD, Record, parse_fragments, parse_records
-from turn.wire.ice import ANSWERS, PINGS, REQUESTS, SUCCESSES, Check, parse_check
+from turn.wire.ice import ANSWERS, PINGS, REQUESTS, SUCCESSES, IceMessage, parse_ice
 from turn.wire.srtp import INWARD, NOTHING, RTCP, sealed_at, stream_of
 
 EXPLICIT_NONCE = (
@@ -45,21 +45,21 @@ class Case(NamedTuple):
         return self.pair.client if self.direction == OUT else 1 - self.pair.client
 
 
-def may_carry(pair: Pair, lenient: bool, now: float) -> bool:
+def may_pass_media(pair: Pair, lenient: bool, now: float) -> bool:
     """Whether media may pass: either end has answered the other's checks, and the session encrypts."""
     session = pair.session
     if session is None or not pair.has_consent(now):
         return False
-    return bool(session.srtp) or came_late(pair, session, lenient, now)
+    return bool(session.srtp) or handshake_unseen(pair, session, lenient, now)
 
 
-def came_late(pair: Pair, session: Session, lenient: bool, now: float) -> bool:
+def handshake_unseen(pair: Pair, session: Session, lenient: bool, now: float) -> bool:
     """Whether the handshake may have gone another way: nothing that was seen speaks against one."""
     return lenient and session.srtp is None and not session.refused and pair.has_both_consents(now)
 
 
 def check_ice(case: Case) -> None:
-    message = parse_check(case.payload)
+    message = parse_ice(case.payload)
     pair, now = case.pair, case.now
     if not case.evidence.may_check(pair, case.direction, now):
         raise Rejected("too many checks")
@@ -73,7 +73,7 @@ def check_ice(case: Case) -> None:
         raise Rejected("no consent")
 
 
-def receive_request(case: Case, message: Check) -> None:
+def receive_request(case: Case, message: IceMessage) -> None:
     pair = case.pair
     if message.ufrags is not None and (case.direction == OUT or pair.session is None):
         join_session(case, *message.ufrags)
@@ -94,7 +94,7 @@ def join_session(case: Case, sender: bytes, receiver: bytes) -> None:
     case.pair.set_session(session, ufrags.index(client))
 
 
-def receive_answer(case: Case, message: Check) -> None:
+def receive_answer(case: Case, message: IceMessage) -> None:
     """What nobody asked is no answer."""
     asker, session = case.pair.directions[1 - case.direction], case.session
     if not asker.has(message.transaction, case.now):
@@ -102,7 +102,7 @@ def receive_answer(case: Case, message: Check) -> None:
     if message.dtls:
         read_dtls(case, message.dtls)
     if message.kind in SUCCESSES:
-        asker.answered = case.now
+        asker.last_answer = case.now
         renew_session(case, session)
 
 
@@ -129,7 +129,7 @@ def read_dtls(case: Case, datagram: bytes) -> None:
 
 def receive_clear(case: Case, record: Record) -> None:
     """Whatever it is, in clear it may carry anything: so all of it counts, its header too."""
-    if not may_say(case, record):
+    if not may_send_clear(case, record):
         raise Rejected("too much in clear")
     if record.kind == HANDSHAKE:
         receive_handshake(case, record)
@@ -137,7 +137,7 @@ def receive_clear(case: Case, record: Record) -> None:
         raise Rejected("no handshake")
 
 
-def may_say(case: Case, record: Record) -> bool:
+def may_send_clear(case: Case, record: Record) -> bool:
     """Whether this much more may pass through the allocation before it is encrypted."""
     consented = case.pair.has_consent(case.now)
     return case.evidence.clear[case.direction][consented].spend(case.now, RECORD.size + len(record.content))
@@ -162,19 +162,21 @@ def check_ciphertext(case: Case, record: Record) -> None:
         return
     if not session.refused and case.sessions.inherit_any(session, unified=record.unified):
         return
-    if came_late(case.pair, session, case.lenient, case.now):
+    if handshake_unseen(case.pair, session, case.lenient, case.now):
         sample(case, CIPHERTEXT, record.content, EXPLICIT_NONCE)
-    elif not overtakes(case, record):
+    elif not is_early(case, record):
         raise Rejected("no handshake")
 
 
-def overtakes(case: Case, record: Record) -> bool:
+def is_early(case: Case, record: Record) -> bool:
     """Whether the ServerHello may still be on its way. By then a server has keys for more than its handshake:
     Firefox acknowledges with them a ClientHello that comes again."""
     handshake = case.session.handshake
     if handshake is None or not record.unified or record.epoch < HANDSHAKE_EPOCH:
         return False
-    return handshake.may_overtake(case.speaker, len(record.content), case.now) and may_say(case, record)
+    return handshake.may_overtake(case.speaker, len(record.content), case.now) and may_send_clear(
+        case, record
+    )
 
 
 def check_media(case: Case) -> None:
@@ -185,8 +187,8 @@ def check_media(case: Case) -> None:
         raise Rejected("media in clear")
     if not session.srtp and stream != RTCP:
         pair.stale |= case.sessions.inherit_by_stream(session, stream)
-    if not may_carry(pair, case.lenient, case.now) and not (stream == RTCP and may_report(case)):
-        raise Rejected(why_not(case))
+    if not may_pass_media(pair, case.lenient, case.now) and not (stream == RTCP and may_report(case)):
+        raise Rejected(reason_against(case))
     if at is not None:
         sample(case, stream, payload, at)
     if session.srtp and stream != RTCP:
@@ -202,7 +204,7 @@ def may_report(case: Case) -> bool:
     return case.sessions.has_srtp(session.user)
 
 
-def why_not(case: Case) -> str:
+def reason_against(case: Case) -> str:
     if not case.pair.has_consent(case.now):
         return "no consent"
     return "no handshake" if case.session.srtp is None else "no srtp"

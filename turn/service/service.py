@@ -63,7 +63,7 @@ class Service:
     async def run(self) -> None:
         """Move packets until cancelled; then every socket is closed."""
         await self.engine.run(
-            Above(self.on_packet, self.on_lost, self.relay.holds, self.on_failure, self.count_mishap)
+            Above(self.on_packet, self.on_lost, self.relay.has_allocation, self.on_failure, self.count_mishap)
         )
 
     def on_packet(self, packet: Packet) -> None:
@@ -86,7 +86,7 @@ class Service:
     def on_lost(self, client: Address, listener: Address) -> None:
         """A client's connection has ended."""
         try:
-            self.apply(self.relay.lost(client, listener))
+            self.apply(self.relay.client_lost(client, listener))
         except Exception as error:
             self.count_mishap(error)
 
@@ -173,7 +173,7 @@ class Service:
         for number, (client, listener) in enumerate(list(self.relay.clients())):
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)  # packets must not wait until all are pinned
-            if self.relay.holds(client, listener):
+            if self.relay.has_allocation(client, listener):
                 self.engine.pin(client, listener)
 
     async def stop_sharing(self) -> None:

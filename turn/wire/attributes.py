@@ -226,11 +226,16 @@ def extend_aioice() -> None:
     """Give aioice the rows that it lacks; none of them mixes the transaction id in."""
     for row in TABLE.values():
         if row.type not in ATTRIBUTES_BY_TYPE:
-            entry = (row.type, row.name, partial(alone, row.pack), partial(alone, row.unpack))
+            entry = (
+                row.type,
+                row.name,
+                partial(without_transaction, row.pack),
+                partial(without_transaction, row.unpack),
+            )
             ATTRIBUTES_BY_TYPE[row.type] = ATTRIBUTES_BY_NAME[row.name] = entry
 
 
-def alone(function: Callable[[Any, bytes], Any], value: Any) -> Any:
+def without_transaction(function: Callable[[Any, bytes], Any], value: Any) -> Any:
     return function(value, b"")
 
 

@@ -49,7 +49,7 @@ NEEDED: dict[int, frozenset[int]] = {
     PING_SUCCESS: frozenset((SHORT_INTEGRITY,)),
     PING_ERROR: frozenset((SHORT_INTEGRITY,)),
 }
-MARKED = frozenset((BINDING_REQUEST, BINDING_SUCCESS, BINDING_ERROR))
+NEEDS_FINGERPRINT = frozenset((BINDING_REQUEST, BINDING_SUCCESS, BINDING_ERROR))
 
 # The fewest and most bytes of each known attribute. Two ufrags may have 513 (RFC 8445 §5.3), but those of
 # clients have 8 to 65, and data could travel in the rest.
@@ -88,7 +88,7 @@ INTEGRITIES = frozenset((MESSAGE_INTEGRITY.type, MESSAGE_INTEGRITY_SHA256.type, 
 BEHIND_INTEGRITY = INTEGRITIES | {FINGERPRINT.type}
 
 
-class Check(NamedTuple):
+class IceMessage(NamedTuple):
     """One message of ICE. `ufrags` of a Binding request are its sender's and its receiver's; `dtls` is what
     travels within it, to be judged as a datagram of its own."""
 
@@ -98,17 +98,17 @@ class Check(NamedTuple):
     dtls: bytes = b""
 
 
-def parse_check(data: bytes) -> Check:
+def parse_ice(data: bytes) -> IceMessage:
     """Raises WireError for everything else, TURN's own messages too."""
     kind, transaction = parse_header(data)
     needed = NEEDED.get(kind)
     if needed is None or len(data) > LONGEST:
         raise WireError("no message of ICE")
     values = read_values(data, kind)
-    if not needed <= values.keys() or (kind in MARKED and FINGERPRINT.type not in values):
+    if not needed <= values.keys() or (kind in NEEDS_FINGERPRINT and FINGERPRINT.type not in values):
         raise WireError("an attribute is missing")
     ufrags = read_ufrags(values[USERNAME.type]) if kind == BINDING_REQUEST else None
-    return Check(kind, transaction, ufrags, values.get(DTLS, b"") if is_known(DTLS, kind) else b"")
+    return IceMessage(kind, transaction, ufrags, values.get(DTLS, b"") if is_known(DTLS, kind) else b"")
 
 
 def read_values(data: bytes, kind: int) -> dict[int, bytes]:

@@ -84,10 +84,10 @@ def userhash(username: str, realm: str) -> bytes:
 
 def sign(message: bytes, key: bytes) -> bytes:
     """The message with MESSAGE-INTEGRITY at its end; the length in its header is set for what is there."""
-    return grown(message + INTEGRITY_HEADER + message_integrity(message, key))
+    return with_length(message + INTEGRITY_HEADER + message_integrity(message, key))
 
 
-def proves(message: bytes, at: int, key: bytes) -> bool:
+def verify(message: bytes, at: int, key: bytes) -> bool:
     """Whether the MESSAGE-INTEGRITY that begins at `at` was made with this key (RFC 8489 §14.5)."""
     given = message[at + 4 : at + 4 + INTEGRITY_BYTES]
     return hmac.compare_digest(given, message_integrity(message[:at], key))
@@ -95,10 +95,10 @@ def proves(message: bytes, at: int, key: bytes) -> bool:
 
 def sign_sha256(message: bytes, key: bytes) -> bytes:
     """The message with MESSAGE-INTEGRITY-SHA256 at its end."""
-    return grown(message + SHA256_HEADER + digest_sha256(message, key))
+    return with_length(message + SHA256_HEADER + digest_sha256(message, key))
 
 
-def proves_sha256(message: bytes, at: int, key: bytes) -> bool:
+def verify_sha256(message: bytes, at: int, key: bytes) -> bool:
     """Whether the MESSAGE-INTEGRITY-SHA256 that begins at `at` was made with this key (RFC 8489 §14.6)."""
     return hmac.compare_digest(message[at + 4 : at + 4 + SHA256_BYTES], digest_sha256(message[:at], key))
 
@@ -109,16 +109,16 @@ def digest_sha256(message: bytes, key: bytes) -> bytes:
     return hmac.digest(key, message[:2] + length + message[4:], "sha256")
 
 
-def mark(message: bytes) -> bytes:
+def add_fingerprint(message: bytes) -> bytes:
     """The message with FINGERPRINT at its end."""
-    return grown(message + FINGERPRINT_HEADER + message_fingerprint(message).to_bytes(4, "big"))
+    return with_length(message + FINGERPRINT_HEADER + message_fingerprint(message).to_bytes(4, "big"))
 
 
-def is_marked(message: bytes, at: int) -> bool:
+def has_fingerprint(message: bytes, at: int) -> bool:
     """Whether the FINGERPRINT that begins at `at` is right (RFC 8489 §14.7)."""
     return int.from_bytes(message[at + 4 : at + 8], "big") == message_fingerprint(message[:at])
 
 
-def grown(message: bytes) -> bytes:
+def with_length(message: bytes) -> bytes:
     """The same with the length of its attributes in its header."""
     return message[:2] + (len(message) - 20).to_bytes(2, "big") + message[4:]

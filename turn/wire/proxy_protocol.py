@@ -23,7 +23,7 @@ class BadHeader(Exception):
     """No header that a client could be known by; the text says why, and quotes nothing of it."""
 
 
-def size_of(start: bytes) -> int:
+def header_size(start: bytes) -> int:
     """How long the header is that begins so, as far as it is known: 16 at first. Raises BadHeader."""
     if start[:12] != SIGNATURE[: len(start)]:
         is_text = start.startswith(b"PROXY"[: len(start)])
@@ -68,7 +68,7 @@ def reached_at(header: bytes, transport: Transport) -> Address:
     return Address(ip.removeprefix(MAPPED) if size == 16 else ip, int.from_bytes(port), transport)
 
 
-def header_of(client: Address, reached: Address) -> bytes:
+def build_header(client: Address, reached: Address) -> bytes:
     """What a proxy says of a client that came over TCP or TLS, to an address of the same family."""
     family = next(number for number, size in SIZES.items() if size == len(client.ip))
     block = client.ip + reached.ip + client.port.to_bytes(2) + reached.port.to_bytes(2)
@@ -96,17 +96,17 @@ def check_entries(header: bytes, at: int) -> None:
         at = end
 
 
-def row(byte: int) -> int:
+def crc_row(byte: int) -> int:
     for _ in range(8):
         byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)  # RFC 9260 appendix A: Castagnoli's, reflected
     return byte
 
 
-ROWS = tuple(map(row, range(256)))
+CRC_TABLE = tuple(map(crc_row, range(256)))
 
 
 def crc32c(data: bytes) -> bytes:
     crc = 0xFFFFFFFF
     for byte in data:
-        crc = ROWS[(crc ^ byte) & 0xFF] ^ crc >> 8
+        crc = CRC_TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
     return (crc ^ 0xFFFFFFFF).to_bytes(4)

@@ -28,12 +28,12 @@ from turn.wire.integrity import (
     FINGERPRINT_HEADER,
     INTEGRITY_BYTES,
     SHA256_BYTES,
-    is_marked,
-    mark,
-    proves,
-    proves_sha256,
+    add_fingerprint,
+    has_fingerprint,
     sign,
     sign_sha256,
+    verify,
+    verify_sha256,
 )
 
 HEADER_BYTES = 20
@@ -104,13 +104,13 @@ class StunMessage(NamedTuple):
             attribute.unpack(value, self.transaction) for kind, value in self.attributes if kind == number
         ]
 
-    def proves(self, key: bytes) -> bool:
+    def verify(self, key: bytes) -> bool:
         """Whether its MESSAGE-INTEGRITY was made with this key."""
-        return bool(self.integrity) and proves(self.data, self.integrity, key)
+        return bool(self.integrity) and verify(self.data, self.integrity, key)
 
-    def proves_sha256(self, key: bytes) -> bool:
+    def verify_sha256(self, key: bytes) -> bool:
         """Whether its MESSAGE-INTEGRITY-SHA256 was made with this key."""
-        return bool(self.sha256) and proves_sha256(self.data, self.sha256, key)
+        return bool(self.sha256) and verify_sha256(self.data, self.sha256, key)
 
     def unknown(self, known: frozenset[int]) -> tuple[int, ...]:
         """The types that one must know, but does not."""
@@ -161,7 +161,7 @@ def walk(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def check_fingerprint(data: bytes, at: int, value: bytes) -> None:
-    if len(value) != 4 or at + 8 != len(data) or not is_marked(data, at):
+    if len(value) != 4 or at + 8 != len(data) or not has_fingerprint(data, at):
         raise WireError("a wrong fingerprint")
 
 
@@ -191,7 +191,7 @@ def build(
     message = HEADER.pack(kind, len(body), COOKIE_BYTES, transaction) + body
     if key is not None:
         message = sign_sha256(message, key) if sha256 else sign(message, key)
-    return mark(message) if fingerprint else message
+    return add_fingerprint(message) if fingerprint else message
 
 
 # What a flood can ask for, and what carries media, is packed by hand.
@@ -231,7 +231,7 @@ class Challenge:
         body = tlv(ERROR_CODE.type, pack_code(code, b"")) + self._realm + tlv(NONCE.type, nonce)
         body += self._algorithms
         message = HEADER.pack(kind | ERROR, len(body), COOKIE_BYTES, transaction) + body
-        return mark(message) if fingerprint else message
+        return add_fingerprint(message) if fingerprint else message
 
 
 def parse_send(data: bytes) -> tuple[Address, bytes] | None:
@@ -243,13 +243,13 @@ def parse_send(data: bytes) -> tuple[Address, bytes] | None:
     if (kind, cookie, head, family, after) != SENT_V4:
         return None
     end = SEND_V4.size + (size + 3 & ~3)
-    if length != len(data) - HEADER_BYTES or not (end == len(data) or is_marked_end(data, end)):
+    if length != len(data) - HEADER_BYTES or not (end == len(data) or ends_with_fingerprint(data, end)):
         return None
     return Address((ip ^ COOKIE).to_bytes(4, "big"), port ^ COOKIE >> 16), data[36 : 36 + size]
 
 
-def is_marked_end(data: bytes, at: int) -> bool:
-    return at + 8 == len(data) and data.startswith(FINGERPRINT_HEADER, at) and is_marked(data, at)
+def ends_with_fingerprint(data: bytes, at: int) -> bool:
+    return at + 8 == len(data) and data.startswith(FINGERPRINT_HEADER, at) and has_fingerprint(data, at)
 
 
 def data_indication(transaction: bytes, peer: Address, payload: bytes) -> bytes:

@@ -15,7 +15,7 @@ from host.unix_socket import VersionedSocket
 from server.web.turn_proxy import WRITE_BUFFER, TurnProxy
 from tests.server.serving import PATIENCE
 from turn.flows import Address
-from turn.wire.proxy_protocol import PREFIX, client_of, reached_at, size_of
+from turn.wire.proxy_protocol import PREFIX, client_of, header_size, reached_at
 
 LAST_WORDS = 0.2  # seconds for both ends to close, or the collector finds what they left open
 
@@ -44,7 +44,7 @@ class Relay:
     async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
         head = await reader.readexactly(PREFIX)
-        head += await reader.readexactly(size_of(head) - PREFIX)
+        head += await reader.readexactly(header_size(head) - PREFIX)
         client = client_of(head, "tls")
         assert client is not None
         self.clients.put_nowait((client, reached_at(head, "tls"), (reader, writer)))

@@ -205,7 +205,7 @@ def test_what_is_said_to_be_offered_must_have_been(
     answer = parse(client.raw(said)[0].data)
     assert (answer.get(ERROR_CODE) or 0) == code
     assert bool(answer.sha256) == (code == 0 and bool(pairs))
-    assert (answer.proves_sha256 if pairs else answer.proves)(key) is (code == 0)
+    assert (answer.verify_sha256 if pairs else answer.verify)(key) is (code == 0)
 
 
 def test_the_stronger_of_two_signatures_counts() -> None:

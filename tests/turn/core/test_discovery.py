@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.turn.network import LISTENER, LISTENER6, Network, compose, network, settings
-from turn.core.discovery import changed, other_addresses, other_than
+from turn.core.discovery import other_addresses, other_than, reply_source
 from turn.flows import Address, Packet
 from turn.policies import Limits
 from turn.wire.attributes import (
@@ -95,7 +95,7 @@ def test_with_one_address_there_is_nothing_to_change() -> None:
     assert (parse(sent.data).has(OTHER_ADDRESS), len(sent.data)) == (False, 44)
     (sent,) = net.deliver(A1, CLIENT, compose(1, [(CHANGE_REQUEST, 2)]))
     assert (parse(sent.data).get(ERROR_CODE), parse(sent.data).get(UNKNOWN_ATTRIBUTES)) == (420, (3,))
-    assert changed(A1, 0, None) == A1
+    assert reply_source(A1, 0, None) == A1
 
 
 BAD: list[tuple[int, list[tuple[Any, Any]]]] = [

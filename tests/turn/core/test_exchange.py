@@ -28,7 +28,7 @@ def test_a_success(marked: bool) -> None:
     message = parse(packet.data)
     assert (packet.local, packet.remote) == (LISTENER, CLIENT)
     assert (message.type, message.transaction, message.get(LIFETIME)) == (0x0104, b"t" * 12, 600)
-    assert (message.proves(b"key"), message.fingerprint) == (True, marked)
+    assert (message.verify(b"key"), message.fingerprint) == (True, marked)
 
 
 def test_a_refusal_lists_at_most_eight_types() -> None:

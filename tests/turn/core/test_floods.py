@@ -83,7 +83,7 @@ def end(client: Client, number: int) -> None:
     if number % 4 == 0:
         assert client.refresh(0) == 0
     elif number % 4 == 1:
-        client.net.run(relay.lost(client.address, client.listener))
+        client.net.run(relay.client_lost(client.address, client.listener))
     elif number % 4 == 2:
         client.net.run(relay.kill(relay=client.relay))
 

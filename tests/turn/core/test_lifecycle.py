@@ -137,7 +137,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.net.pass_time(4000)
         state = self.net.relay._state
         assert (self.net.open, self.net.links, state.quota.total, len(state.allocations)) == (set(), {}, 0, 0)
-        assert (self.net.relay.next_expiry(), state.allocations._reaching) == (None, {})
+        assert (self.net.relay.next_expiry(), state.allocations._linked_to) == (None, {})
         assert held(state) == ({}, {})
 
 

@@ -162,15 +162,15 @@ def test_a_client_of_a_stream_holds_what_it_has_until_its_connection_ends(transp
     assert sent == Packet(relay, PEER, b"h")
     (heard,) = net.deliver(relay, PEER, b"hello")
     assert (heard.local, heard.remote) == (door, client.address)
-    assert net.relay.holds(client.address, door)
-    assert not net.relay.holds(other.address, door)
-    assert net.run(net.relay.lost(other.address, door)) == []
+    assert net.relay.has_allocation(client.address, door)
+    assert not net.relay.has_allocation(other.address, door)
+    assert net.run(net.relay.client_lost(other.address, door)) == []
     assert len(net.open) == 2
-    assert net.run(net.relay.lost(client.address, door)) == []
-    assert not net.relay.holds(client.address, door)
+    assert net.run(net.relay.client_lost(client.address, door)) == []
+    assert not net.relay.has_allocation(client.address, door)
     assert net.open == {other.relay}
     assert {flow.client for flow in net.links} == {other.address}
-    assert net.relay.lost(client.address, door) == []
+    assert net.relay.client_lost(client.address, door) == []
 
 
 def test_both_families_end_with_the_connection() -> None:
@@ -179,7 +179,7 @@ def test_both_families_end_with_the_connection() -> None:
     client = Client(net, listener=door)
     client.allocate((ADDITIONAL_ADDRESS_FAMILY, 2))
     assert len(net.open) == 2
-    net.run(net.relay.lost(client.address, door))
+    net.run(net.relay.client_lost(client.address, door))
     assert (net.open, net.links) == (set(), {})
 
 

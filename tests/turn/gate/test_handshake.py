@@ -18,7 +18,7 @@ from turn.gate.handshake import (
     MAX_HELLO,
     PATIENCE,
     Agreement,
-    Endpoint,
+    DtlsEndpoint,
     Handshake,
     Rejected,
     Unencrypted,
@@ -45,13 +45,13 @@ def test_fragments_in_any_order_make_the_whole(cuts: set[int], seed: int) -> Non
     edges = [0, *sorted(cuts), len(BODY)]
     parts = [part(start, end) for start, end in pairwise(edges)]
     parts.sort(key=lambda fragment: noise(f"{seed} {fragment.offset}", 4))
-    end = Endpoint()
+    end = DtlsEndpoint()
     assert [end.add_fragment(fragment, 0.0) for fragment in parts] == [None] * (len(parts) - 1) + [HELLO]
     assert end.add_fragment(parts[0], 1.0) == HELLO
 
 
 def test_parts_that_overlap_and_agree_make_the_whole() -> None:
-    end = Endpoint()
+    end = DtlsEndpoint()
     assert end.add_fragment(part(0, 100), 0.0) is None
     assert end.add_fragment(part(50, 150), 0.0) is None
     assert end.add_fragment(part(40, 60), 0.0) is None
@@ -65,7 +65,7 @@ def test_merging_leaves_no_overlap() -> None:
 
 
 def test_what_contradicts_is_refused_for_a_while() -> None:
-    end = Endpoint()
+    end = DtlsEndpoint()
     end.add_fragment(part(0, 100, noise("forged", len(BODY))), 0.0)
     with pytest.raises(Rejected, match="conflicting"):
         end.add_fragment(part(50, 150), PATIENCE)
@@ -75,7 +75,7 @@ def test_what_contradicts_is_refused_for_a_while() -> None:
 
 
 def test_a_whole_hello_may_be_followed_by_another_of_its_number() -> None:
-    end, other = Endpoint(), client_hello((SUITE_12,), padding=201)
+    end, other = DtlsEndpoint(), client_hello((SUITE_12,), padding=201)
     assert end.add_fragment(part(0, len(BODY)), 0.0) == HELLO
     assert end.add_fragment(part(0, 50, other), 0.0) is None
     assert end.add_fragment(part(50, len(other), other), 0.0) == parse_client_hello(other) != HELLO
@@ -85,14 +85,14 @@ def test_a_whole_hello_may_be_followed_by_another_of_its_number() -> None:
     ("length", "reason"), [(MAX_HELLO + 1, "too long"), (0xFFFFFF, "too long"), (0, "too long")]
 )
 def test_lengths_that_no_hello_has(length: int, reason: str) -> None:
-    end = Endpoint()
+    end = DtlsEndpoint()
     with pytest.raises(Rejected, match=reason):
         end.add_fragment(Fragment(CLIENT_HELLO, 0, length, 0, b""), 0.0)
     assert end.buffered == 0
 
 
 def test_fragments_and_assemblies_are_few() -> None:
-    end = Endpoint()
+    end = DtlsEndpoint()
     body = noise("body", 1000)
     for number in range(MAX_FRAGMENTS):
         end.add_fragment(part(10 * number, 10 * number + 5, body), 0.0)
@@ -107,7 +107,7 @@ def test_fragments_and_assemblies_are_few() -> None:
 
 
 def test_the_oldest_goes_first() -> None:
-    end = Endpoint()
+    end = DtlsEndpoint()
     for number in range(MAX_ASSEMBLIES + 1):
         end.add_fragment(part(0, 50, number=number), 0.0)
     assert end.add_fragment(part(50, len(BODY), number=1), 0.0) == HELLO
@@ -122,21 +122,21 @@ def test_a_whole_hello_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return parse_client_hello(body)
 
     monkeypatch.setitem(HELLOS, CLIENT_HELLO, parse)
-    end = Endpoint()
+    end = DtlsEndpoint()
     assert end.add_fragment(part(0, len(BODY)), 0.0) == HELLO
     assert [end.add_fragment(part(at, at + 1), 0.0) for at in range(100)] == [HELLO] * 100
     assert parsed == [BODY]
 
 
 def test_what_is_wrong_with_a_hello_is_said_each_time() -> None:
-    end, body = Endpoint(), b"no hello"
+    end, body = DtlsEndpoint(), b"no hello"
     for start in (0, 0, 3):
         with pytest.raises(WireError):
             end.add_fragment(part(start, len(body), body), 0.0)
 
 
 def test_headers_count_as_said() -> None:
-    end = Endpoint()
+    end = DtlsEndpoint()
     for _ in range(int(CLEAR_BURST) // (FRAGMENT.size + 1)):
         end.add_fragment(part(0, 1), 0.0)
     with pytest.raises(Rejected, match="too much in clear"):
@@ -144,7 +144,7 @@ def test_headers_count_as_said() -> None:
 
 
 def test_what_is_said_in_clear_is_bounded_and_comes_back() -> None:
-    end = Endpoint()
+    end = DtlsEndpoint()
     certificate = Fragment(11, 0, 10_000, 0, bytes(1000 - FRAGMENT.size))
     for _ in range(int(CLEAR_BURST) // 1000):
         assert end.add_fragment(certificate, 0.0) is None

@@ -15,7 +15,7 @@ from tests.turn.call import (
     words,
 )
 from tests.turn.captures import load
-from turn.gate.handshake import Endpoint
+from turn.gate.handshake import DtlsEndpoint
 from turn.wire.dtls import HANDSHAKE, parse_fragments, parse_records
 from turn.wire.hello import (
     MOST_EXTENSIONS,
@@ -109,7 +109,7 @@ def test_what_is_no_choice(body: bytes) -> None:
 
 def hellos(name: str) -> tuple[ClientHello | None, ServerHello | None]:
     """The last of each in a recorded call."""
-    ends = {True: Endpoint(), False: Endpoint()}
+    ends = {True: DtlsEndpoint(), False: DtlsEndpoint()}
     offer, choice = None, None
     for seen in load(name):
         for record in parse_records(seen.payload) if 20 <= seen.payload[0] < 64 else []:

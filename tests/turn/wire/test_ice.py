@@ -18,10 +18,10 @@ from turn.wire.ice import (
     PING_ERROR,
     PING_REQUEST,
     PING_SUCCESS,
-    Check,
-    parse_check,
+    IceMessage,
+    parse_ice,
 )
-from turn.wire.integrity import mark
+from turn.wire.integrity import add_fingerprint
 from turn.wire.stun import BINDING_REQUEST, COOKIE_BYTES, WireError
 
 ID = b"transaction!"
@@ -31,25 +31,28 @@ NAME = (0x0006, b"theirs:ours")
 @pytest.mark.parametrize(
     ("message", "check"),
     [
-        (request(ID), Check(BINDING_REQUEST, ID, (b"ours", b"theirs"))),
+        (request(ID), IceMessage(BINDING_REQUEST, ID, (b"ours", b"theirs"))),
         (
             request(ID, extra=[(DTLS, b"\x16dtls")]),
-            Check(BINDING_REQUEST, ID, (b"ours", b"theirs"), b"\x16dtls"),
+            IceMessage(BINDING_REQUEST, ID, (b"ours", b"theirs"), b"\x16dtls"),
         ),
-        (request(ID, extra=[(0x8022, b"libnice 0.1"), (0x0025, b"")]), Check(1, ID, (b"ours", b"theirs"))),
-        (success(ID), Check(BINDING_SUCCESS, ID)),
+        (
+            request(ID, extra=[(0x8022, b"libnice 0.1"), (0x0025, b"")]),
+            IceMessage(1, ID, (b"ours", b"theirs")),
+        ),
+        (success(ID), IceMessage(BINDING_SUCCESS, ID)),
         (
             stun(BINDING_ERROR, [(0x0009, bytes((0, 0, 4, 87)) + b"Role Conflict"), INTEGRITY], ID),
-            Check(0x0111, ID),
+            IceMessage(0x0111, ID),
         ),
-        (stun(BINDING_INDICATION, [], ID, marked=False), Check(BINDING_INDICATION, ID)),
-        (ping(ID), Check(PING_REQUEST, ID)),
-        (pong(ID), Check(PING_SUCCESS, ID)),
-        (ping(ID, PING_ERROR), Check(PING_ERROR, ID)),
+        (stun(BINDING_INDICATION, [], ID, marked=False), IceMessage(BINDING_INDICATION, ID)),
+        (ping(ID), IceMessage(PING_REQUEST, ID)),
+        (pong(ID), IceMessage(PING_SUCCESS, ID)),
+        (ping(ID, PING_ERROR), IceMessage(PING_ERROR, ID)),
     ],
 )
-def test_what_browsers_say(message: bytes, check: Check) -> None:
-    assert parse_check(message) == check
+def test_what_browsers_say(message: bytes, check: IceMessage) -> None:
+    assert parse_ice(message) == check
 
 
 def unknown(count: int, size: int) -> Attributes:
@@ -76,7 +79,7 @@ def unknown(count: int, size: int) -> Attributes:
         stun(BINDING_REQUEST, [NAME, (0x0008, bytes(16))], ID),
         stun(BINDING_REQUEST, [NAME, INTEGRITY, PRIORITY], ID),
         stun(BINDING_REQUEST, [NAME, INTEGRITY, (0xD000, b"data")], ID),
-        mark(request(ID)),
+        add_fingerprint(request(ID)),
         stun(BINDING_SUCCESS, [INTEGRITY], ID),
         stun(BINDING_SUCCESS, [MAPPED], ID),
         stun(BINDING_ERROR, [INTEGRITY], ID),
@@ -95,12 +98,12 @@ def unknown(count: int, size: int) -> Attributes:
 )
 def test_what_is_none(message: bytes) -> None:
     with pytest.raises(WireError):
-        parse_check(message)
+        parse_ice(message)
 
 
 @pytest.mark.parametrize("extra", [unknown(1, 64), unknown(MAX_UNKNOWN, 8), [(0xC071, bytes(16))]])
 def test_what_nobody_knows_may_be_a_little(extra: Attributes) -> None:
-    assert parse_check(request(ID, extra=extra)).kind == BINDING_REQUEST
+    assert parse_ice(request(ID, extra=extra)).kind == BINDING_REQUEST
 
 
 @pytest.mark.parametrize(
@@ -113,6 +116,6 @@ def test_what_nobody_knows_may_be_a_little(extra: Attributes) -> None:
     ],
 )
 def test_all_of_a_recorded_call(name: str, kinds: dict[int, int]) -> None:
-    checks = [parse_check(seen.payload) for seen in load(name) if seen.payload[4:8] == COOKIE_BYTES]
+    checks = [parse_ice(seen.payload) for seen in load(name) if seen.payload[4:8] == COOKIE_BYTES]
     assert Counter(check.kind for check in checks) == kinds
     assert sum(bool(check.dtls) for check in checks) == (2 if name == "chrsped" else 0)

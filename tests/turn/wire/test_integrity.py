@@ -24,15 +24,15 @@ from turn.wire.attributes import (
 )
 from turn.wire.integrity import (
     OFFERED,
-    is_marked,
+    add_fingerprint,
+    has_fingerprint,
     long_term_key,
-    mark,
     prepare,
-    proves,
-    proves_sha256,
     sign,
     sign_sha256,
     userhash,
+    verify,
+    verify_sha256,
 )
 from turn.wire.stun import build, parse
 
@@ -52,8 +52,8 @@ def test_vectors_of_rfc_5769(row: dict[str, Any]) -> None:
     data = bytes.fromhex(row["bytes"])
     message = parse(data)
     assert message.type == row["type"]
-    assert message.proves(key_of(row))
-    assert not message.proves(key_of(row) + b"x")
+    assert message.verify(key_of(row))
+    assert not message.verify(key_of(row) + b"x")
     assert message.fingerprint is row["fingerprint"]
     assert message.get(USERNAME) == row.get("username")
     assert message.get(SOFTWARE) == row.get("software")
@@ -67,7 +67,7 @@ def test_a_flipped_bit_anywhere_is_noticed(row: dict[str, Any]) -> None:
     covered = [at for at in range(integrity) if at not in (2, 3)]  # the length is set anew for the digest
     for at in covered:
         broken = data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
-        assert not proves(broken, integrity, key_of(row))
+        assert not verify(broken, integrity, key_of(row))
 
 
 PREPARED = [
@@ -98,10 +98,10 @@ def test_some_characters_are_refused(text: str) -> None:
 def test_what_is_signed_and_marked_proves_itself(key: bytes, transaction: bytes) -> None:
     plain = build(1, transaction, [])
     signed = sign(plain, key)
-    assert proves(signed, len(plain), key)
-    assert not proves(signed, len(plain), key + b"\1")
-    marked = mark(signed)
-    assert is_marked(marked, len(signed))
+    assert verify(signed, len(plain), key)
+    assert not verify(signed, len(plain), key + b"\1")
+    marked = add_fingerprint(signed)
+    assert has_fingerprint(marked, len(signed))
     assert parse(marked).fingerprint
 
 
@@ -110,9 +110,9 @@ def test_vectors_of_rfc_8489(row: dict[str, Any]) -> None:
     data, algorithm = bytes.fromhex(row["bytes"]), bytes.fromhex(row["algorithm"])
     message = parse(data)
     key = long_term_key(row["username"], row["realm"], row["password"], algorithm)
-    assert message.proves_sha256(key)
-    assert not message.proves_sha256(long_term_key(row["username"], row["realm"], row["password"]))
-    assert not message.proves(key)
+    assert message.verify_sha256(key)
+    assert not message.verify_sha256(long_term_key(row["username"], row["realm"], row["password"]))
+    assert not message.verify(key)
     assert message.raw(USERHASH) == userhash(row["username"], row["realm"]) == bytes.fromhex(row["userhash"])
     assert message.raw(NONCE) == row["nonce"].encode()
     assert message.raw(PASSWORD_ALGORITHM) == algorithm
@@ -132,7 +132,7 @@ def test_md5_where_no_algorithm_or_md5_is_named() -> None:
 def test_a_signature_with_sha256_covers_every_byte(key: bytes, noise: bytes) -> None:
     plain = build(1, bytes(12), [(DATA, noise)])
     signed = sign_sha256(plain, key)
-    assert proves_sha256(signed, len(plain), key)
+    assert verify_sha256(signed, len(plain), key)
     for at in (0, len(plain) - 1, len(signed) - 1):
         broken = signed[:at] + bytes((signed[at] ^ 1,)) + signed[at + 1 :]
-        assert not proves_sha256(broken, len(plain), key)
+        assert not verify_sha256(broken, len(plain), key)

@@ -17,11 +17,11 @@ from turn.wire.proxy_protocol import (
     PREFIX,
     SIGNATURE,
     BadHeader,
+    build_header,
     client_of,
     crc32c,
-    header_of,
+    header_size,
     reached_at,
-    size_of,
 )
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "data" / "proxied.yaml").read_text())
@@ -46,7 +46,7 @@ LOCAL_HEADER = SIGNATURE + bytes((0x20, 0, 0, 0))
 @pytest.mark.parametrize("case", CASES["read"], ids=titles(CASES["read"]))
 def test_whom_it_names(case: Case) -> None:
     data = bytes.fromhex(case["bytes"])
-    assert size_of(data + b"what follows") == len(data)
+    assert header_size(data + b"what follows") == len(data)
     client = client_of(data, case["transport"])
     assert (str(client).partition("://")[2] if client else "") == case["client"]
     assert client is None or client.transport == case["transport"]
@@ -56,7 +56,7 @@ def test_whom_it_names(case: Case) -> None:
 def test_what_names_nobody(case: Case) -> None:
     data = bytes.fromhex(case["bytes"])
     with pytest.raises(BadHeader) as bad:  # noqa: PT012  (either of the two may find it)
-        assert size_of(data) == len(data)
+        assert header_size(data) == len(data)
         client_of(data, case["transport"])
     assert str(bad.value) == case["reason"]
 
@@ -64,23 +64,23 @@ def test_what_names_nobody(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES["read"], ids=titles(CASES["read"]))
 def test_its_size_is_known_as_soon_as_it_can_be(case: Case) -> None:
     data = bytes.fromhex(case["bytes"])
-    sizes = [size_of(data[:end]) for end in range(len(data) + 1)]
+    sizes = [header_size(data[:end]) for end in range(len(data) + 1)]
     assert sizes == [PREFIX] * PREFIX + [len(data)] * (len(data) + 1 - PREFIX)
 
 
 def test_what_others_say_never_looks_like_it() -> None:
     for first in set(range(256)) - {SIGNATURE[0]}:
         with pytest.raises(BadHeader):
-            size_of(bytes([first]))
+            header_size(bytes([first]))
 
 
 def test_the_largest() -> None:
     client = Address.of("203.0.113.9", 51000, "tcp")
     room = LARGEST - len(header_for(client)) - 3
     largest = header_for(client, b"\x04" + room.to_bytes(2) + bytes(room))
-    assert (size_of(largest), client_of(largest, "tcp")) == (LARGEST, client)
+    assert (header_size(largest), client_of(largest, "tcp")) == (LARGEST, client)
     with pytest.raises(BadHeader):
-        size_of(header_for(client, b"\x04" + (room + 1).to_bytes(2) + bytes(room + 1)))
+        header_size(header_for(client, b"\x04" + (room + 1).to_bytes(2) + bytes(room + 1)))
 
 
 @given(
@@ -121,8 +121,8 @@ def test_the_checksum_is_castagnolis(text: bytes, crc: str) -> None:
     ],
 )
 def test_what_we_say_is_what_is_read(client: Address, reached: Address) -> None:
-    header = header_of(client, reached)
-    assert size_of(header) == len(header)
+    header = build_header(client, reached)
+    assert header_size(header) == len(header)
     assert client_of(header, "tls") == client
     assert reached_at(header, "tls") == reached
 
@@ -130,5 +130,5 @@ def test_what_we_say_is_what_is_read(client: Address, reached: Address) -> None:
 def test_an_address_of_ipv4_within_ipv6_is_the_one_of_ipv4() -> None:
     mapped = bytes(10) + b"\xff\xff"
     here = Address.of("203.0.113.5", 443, "tls")
-    header = header_of(Address(mapped + b"\1\2\3\4", 5, "tls"), here._replace(ip=mapped + here.ip))
+    header = build_header(Address(mapped + b"\1\2\3\4", 5, "tls"), here._replace(ip=mapped + here.ip))
     assert reached_at(header, "tls") == here

@@ -29,7 +29,7 @@ from turn.wire.attributes import (
     XOR_MAPPED_ADDRESS,
     XOR_PEER_ADDRESS,
 )
-from turn.wire.integrity import OFFERED, mark, sign, sign_sha256
+from turn.wire.integrity import OFFERED, add_fingerprint, sign, sign_sha256
 from turn.wire.stun import (
     MAX_ATTRIBUTES,
     Challenge,
@@ -93,7 +93,7 @@ def test_changed_bytes_never_raise_anything_else(data: st.DataObject, transactio
     cut = bytes(message[: data.draw(st.integers(0, len(message)))])
     for candidate in (bytes(message), cut):
         assert reads(parse, candidate) in (True, False)
-        assert not reads(parse, candidate) or parse(candidate).proves(b"other key") is False
+        assert not reads(parse, candidate) or parse(candidate).verify(b"other key") is False
 
 
 @given(
@@ -110,7 +110,7 @@ def test_parse_reads_what_build_wrote(
     message = parse(build(kind, transaction, raw, b"key" if signed else None, fingerprint=marked))
     assert (message.type, message.transaction) == (kind, transaction)
     assert list(message.attributes) == [(row.type, value) for row, value in pairs]
-    assert (message.proves(b"key"), message.fingerprint) == (signed, marked)
+    assert (message.verify(b"key"), message.fingerprint) == (signed, marked)
 
 
 def replaced(row: Any) -> Any:
@@ -133,16 +133,16 @@ def test_what_follows_the_integrity_is_ignored(sha256: bool) -> None:
         longer = signed + row.type.to_bytes(2, "big") + b"\0\4" + bytes(4)
         message = parse(longer[:2] + (len(longer) - 20).to_bytes(2, "big") + longer[4:])
         assert message.attributes == ((USERNAME.type, b"alice"),)
-        assert (message.proves_sha256 if sha256 else message.proves)(b"key")
+        assert (message.verify_sha256 if sha256 else message.verify)(b"key")
 
 
 def test_the_stronger_integrity_may_follow_the_other() -> None:
     """And where it comes first, the other is ignored with all that follows (RFC 8489 §14.5, §14.6)."""
     plain = build(3, TRANSACTION, [(USERNAME, "alice")])
-    both = parse(mark(sign_sha256(sign(plain, b"key"), b"key")))
-    assert (both.proves(b"key"), both.proves_sha256(b"key"), both.fingerprint) == (True, True, True)
+    both = parse(add_fingerprint(sign_sha256(sign(plain, b"key"), b"key")))
+    assert (both.verify(b"key"), both.verify_sha256(b"key"), both.fingerprint) == (True, True, True)
     turned = parse(sign(sign_sha256(plain, b"key"), b"key"))
-    assert (turned.proves(b"key"), turned.proves_sha256(b"key")) == (False, True)
+    assert (turned.verify(b"key"), turned.verify_sha256(b"key")) == (False, True)
 
 
 @pytest.mark.parametrize("size", [0, 16, 20, 28, 33, 36])

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from turn.engines.loop.epoll import Epoll
 from turn.flows import Address
-from turn.wire.proxy_protocol import BadHeader, client_of, size_of
+from turn.wire.proxy_protocol import BadHeader, client_of, header_size
 
 FIRST_BYTES_SECONDS = 5.0  # for the header and the first byte behind it
 TLS_HANDSHAKE_RECORD = 22  # TLS begins with this record (RFC 8446 §5.1); no STUN message does (RFC 7983 §7)
@@ -81,7 +81,7 @@ class PendingConnection:
 
     def read_header(self) -> None:
         """Raises OSError and BadHeader."""
-        while missing := size_of(self.header) - len(self.header):
+        while missing := header_size(self.header) - len(self.header):
             self.header += not_empty(self.sock.recv(missing))
         self.is_proxied = False
         self.remote = client_of(self.header, self.remote.transport) or self.remote

@@ -25,7 +25,7 @@ from turn.engines.transmit import Transmit, discard
 from turn.engines.udp.listener import UdpListener
 from turn.engines.udp.peer_sockets import WHOLE_BUFFER, ConnectedSocket
 from turn.flows import Address, Packet
-from turn.wire.proxy_protocol import PREFIX, SIGNATURE, BadHeader, client_of, size_of
+from turn.wire.proxy_protocol import PREFIX, SIGNATURE, BadHeader, client_of, header_size
 
 MAX_ROUTES = 8192  # without those that hold an allocation: more forged client addresses cost no more memory
 REQUEST_SECONDS = 40.0  # how long a client repeats a request (RFC 8489 §6.2.1): so long its route is safe
@@ -288,7 +288,7 @@ def leading_header(data: memoryview, *, may_lack: bool) -> bytes:
     start = bytes(data[:PREFIX])
     if may_lack and not start.startswith(SIGNATURE):
         return b""
-    length = size_of(start)
+    length = header_size(start)
     if length > len(data):
         raise BadHeader("the header is cut off")
     return bytes(data[:length])

@@ -14,7 +14,7 @@ from turn.engines import Above, Streams
 from turn.engines.portable.engine import Portable
 from turn.engines.tcp.unix_acceptor import UNIX_LISTENER
 from turn.flows import Address, Packet
-from turn.wire.proxy_protocol import SIGNATURE, header_of
+from turn.wire.proxy_protocol import SIGNATURE, build_header
 
 PATIENCE = 10.0
 CLIENT, REACHED = Address.of("192.0.2.7", 50000, "tls"), Address.of("203.0.113.5", 443, "tls")
@@ -56,7 +56,7 @@ async def say(place: Path, data: bytes) -> tuple[asyncio.StreamReader, asyncio.S
 
 async def test_the_client_and_where_it_came_to_are_those_of_the_header(tmp_path: Path) -> None:
     async with asyncio.timeout(PATIENCE), indoors(tmp_path) as (engine, place, up):
-        reader, writer = await say(place, header_of(CLIENT, REACHED) + FRAME)
+        reader, writer = await say(place, build_header(CLIENT, REACHED) + FRAME)
         assert await up.packets.get() == Packet(REACHED, CLIENT, FRAME)
         engine.send([Packet(REACHED, CLIENT, b"answered")])
         assert await reader.readexactly(8) == b"answered"
@@ -77,12 +77,14 @@ async def test_who_is_not_named_is_closed(tmp_path: Path, data: bytes) -> None:
 
 async def test_an_address_has_its_limit_here_too(tmp_path: Path) -> None:
     async with asyncio.timeout(PATIENCE), indoors(tmp_path, per_address=2) as (engine, place, up):
-        ends = [await say(place, header_of(CLIENT._replace(port=port), REACHED) + FRAME) for port in (1, 2)]
+        ends = [
+            await say(place, build_header(CLIENT._replace(port=port), REACHED) + FRAME) for port in (1, 2)
+        ]
         for _ in ends:
             await up.packets.get()
-        reader, writer = await say(place, header_of(CLIENT._replace(port=3), REACHED) + FRAME)
+        reader, writer = await say(place, build_header(CLIENT._replace(port=3), REACHED) + FRAME)
         assert await closed(reader)
-        other = header_of(Address.of("192.0.2.8", 3, "tls"), REACHED)
+        other = build_header(Address.of("192.0.2.8", 3, "tls"), REACHED)
         ends.append(await say(place, other + FRAME))
         assert (await up.packets.get()).remote.host == "192.0.2.8"
         assert engine.refused_connections()["connections of an address"] == 1
@@ -92,7 +94,7 @@ async def test_an_address_has_its_limit_here_too(tmp_path: Path) -> None:
 
 async def test_who_leaves_meets_nobody_new_and_keeps_who_is_there(tmp_path: Path) -> None:
     async with asyncio.timeout(PATIENCE), indoors(tmp_path) as (engine, place, up):
-        reader, writer = await say(place, header_of(CLIENT, REACHED) + FRAME)
+        reader, writer = await say(place, build_header(CLIENT, REACHED) + FRAME)
         await up.packets.get()
         engine.stop_listening()
         while True:

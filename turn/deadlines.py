@@ -1,7 +1,7 @@
-"""When things end: one heap for all of them, no timer objects.
+"""When things end: one heap for all of them, and no timer objects.
 
-Renewing a thing only writes its new end down: its entry in the heap wakes us at the old end, finds it alive
-and moves. So a client that refreshes all day costs nothing, and the heap stays as small as what lives.
+To renew a thing only notes its new end. Its entry in the heap stays, comes up at the old end, and is then
+put back with the new one. So a client that refreshes all day costs almost nothing, and the heap stays small.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
-SLACK = 8  # entries of the dead that may wait before the heap is swept
+SLACK = 8  # entries that no longer count may wait in the heap until it is cleaned
 
 
 class Deadlines(Generic[T]):
     def __init__(self) -> None:
         self._ends: dict[T, float] = {}
-        self._waking: dict[T, float] = {}  # when the one heap entry that counts for a thing comes up
+        self._waking: dict[T, float] = {}  # when the one heap entry that counts comes up, for each thing
         self._heap: list[tuple[float, int, T]] = []
         self._order = count()
 
@@ -33,13 +33,13 @@ class Deadlines(Generic[T]):
             self._wake(thing, end)
 
     def drop(self, thing: T) -> None:
-        """`thing` is gone already; nothing happens where it is unknown."""
+        """Forget `thing`. Nothing happens if it is unknown."""
         if self._ends.pop(thing, None) is not None:
             del self._waking[thing]
             self._sweep()
 
     def due(self, now: float) -> Iterator[T]:
-        """What ends by `now`, the earliest first; each is forgotten as it comes out."""
+        """What ends by `now`, the earliest first. Each is forgotten as it is yielded."""
         while self._heap and self._heap[0][0] <= now:
             when, _, thing = heappop(self._heap)
             if self._waking.get(thing) != when:
@@ -51,7 +51,7 @@ class Deadlines(Generic[T]):
             yield thing
 
     def next(self) -> float | None:
-        """When to look again, at the latest."""
+        """When to call `due` again, at the latest; None if nothing can end."""
         while self._heap and self._waking.get(self._heap[0][2]) != self._heap[0][0]:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else None

@@ -1,4 +1,4 @@
-"""Every refusal of the relay: one root, each class with the STUN error code that answers it."""
+"""Every reason for which the relay refuses a request, each with the STUN error code of its answer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from turn.flows import Address
 
 
 class RelayError(Exception):
-    """A request that cannot be granted; `code` is the STUN error code of the answer (RFC 8489 §14.8)."""
+    """A request that is refused. `code` is the STUN error code of the answer (RFC 8489 §14.8)."""
 
     code: ClassVar[int]
 
 
 class TryAlternate(RelayError):
-    """This relay takes nobody new; another one may (RFC 8489 §10)."""
+    """This relay takes no new clients; `server` may take them (RFC 8489 §10)."""
 
     code = 300
 
@@ -24,31 +24,31 @@ class TryAlternate(RelayError):
 
 
 class BadRequest(RelayError):
-    """Malformed beyond the point where the method's own rules apply."""
+    """The request is malformed (RFC 8489 §14.8)."""
 
     code = 400
 
 
 class Unauthenticated(RelayError):
-    """No credentials, or credentials that do not fit (RFC 8489 §9.2.4)."""
+    """There are no credentials, or they are wrong (RFC 8489 §9.2.4)."""
 
     code = 401
 
 
 class Forbidden(RelayError):
-    """The peer address is one that this relay never sends to (RFC 8656 §9.2)."""
+    """This relay does not send to that peer address (RFC 8656 §9.2)."""
 
     code = 403
 
 
 class MobilityForbidden(RelayError):
-    """Allocations do not move between clients' addresses here (RFC 8016 §3.1)."""
+    """This relay does not let an allocation move to another client address (RFC 8016 §3.1)."""
 
     code = 405
 
 
 class UnknownAttribute(RelayError):
-    """A comprehension-required attribute that we do not know (RFC 8489 §6.3.1)."""
+    """The request has a comprehension-required attribute that we do not know (RFC 8489 §6.3.1)."""
 
     code = 420
 
@@ -58,25 +58,25 @@ class UnknownAttribute(RelayError):
 
 
 class AllocationMismatch(RelayError):
-    """No allocation where one is needed, or one where none may be (RFC 8656 §7.2, §8.2)."""
+    """The client needs an allocation and has none, or has one already (RFC 8656 §7.2, §8.2)."""
 
     code = 437
 
 
 class StaleNonce(RelayError):
-    """The nonce is not ours, not this client's or too old (RFC 8489 §9.2.4)."""
+    """The nonce is too old, or we did not make it for this client (RFC 8489 §9.2.4)."""
 
     code = 438
 
 
 class FamilyNotSupported(RelayError):
-    """An address family that this relay does not offer (RFC 8656 §7.2)."""
+    """This relay does not offer that address family (RFC 8656 §7.2)."""
 
     code = 440
 
 
 class WrongCredentials(RelayError):
-    """Another user's allocation (RFC 8656 §5)."""
+    """The allocation belongs to another user (RFC 8656 §5)."""
 
     code = 441
 
@@ -94,12 +94,12 @@ class FamilyMismatch(RelayError):
 
 
 class QuotaReached(RelayError):
-    """The user, or the address the user comes from, has all the allocations it may have (RFC 8656 §7.2)."""
+    """The user or the client's address has as many allocations as it may have (RFC 8656 §7.2)."""
 
     code = 486
 
 
 class InsufficientCapacity(RelayError):
-    """No port, no room in a table, or a token that we do not know (RFC 8656 §7.2)."""
+    """No port is free, a limit of this relay is reached, or the token is unknown (RFC 8656 §7.2)."""
 
     code = 508

@@ -1,4 +1,4 @@
-"""The nouns that every part of the relay shares: where packets come from, go to, and belong."""
+"""The values that every part of the relay uses: addresses, packets, flows and their rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Transport = Literal["udp", "tcp", "tls"]
 
 
 class Address(NamedTuple):
-    """A transport address. `ip` holds the 4 or 16 bytes in network order, so that equal means equal."""
+    """A transport address. `ip` is 4 or 16 bytes in network order, so equal addresses are equal values."""
 
     ip: bytes
     port: int
@@ -17,7 +17,7 @@ class Address(NamedTuple):
 
     @classmethod
     def of(cls, ip: str, port: int, transport: Transport = "udp") -> Address:
-        """From text. Raises ValueError for what is no IP address."""
+        """Make one from text. Raises ValueError if `ip` is not an IP address."""
         return cls(ip_address(ip).packed, port, transport)
 
     @property
@@ -26,15 +26,15 @@ class Address(NamedTuple):
         return str(ip_address(self.ip))
 
     def __str__(self) -> str:
-        """For an operator's terminal; the relay's logs never hold an address."""
+        """Text for an operator's terminal. The relay's logs never contain an address."""
         host = self.host if len(self.ip) == 4 else f"[{self.host}]"
         return f"{self.transport}://{host}:{self.port}"
 
 
 class Packet(NamedTuple):
-    """One datagram: `here` is our own end and always concrete (never a wildcard), `there` the other's.
+    """One datagram. `local` is our address, never a wildcard; `remote` is the address of the client or peer.
 
-    `dont_fragment` asks for the bit of that name on its way to a peer (RFC 8656 §14).
+    `dont_fragment` asks for the "don't fragment" bit on the way to a peer (RFC 8656 §14).
     """
 
     local: Address
@@ -44,10 +44,10 @@ class Packet(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """One path through the relay, both ways: client, listener, channel; relayed address, peer.
+    """One path through the relay, in both directions: from a client to a peer and back.
 
-    `channel` is the number in front of the data on the client's leg (RFC 8656 §12.4), or None where the
-    client's leg carries Send and Data indications instead.
+    `channel` is the channel number in front of the data between client and relay (RFC 8656 §12.4). It is
+    None if that part of the path uses Send and Data indications.
     """
 
     client: Address
@@ -60,9 +60,10 @@ class Flow(NamedTuple):
 class Rule(NamedTuple):
     """What a linked flow may carry, and how fast.
 
-    `media`: None for anything, or the streams that passed the proof, by SSRC and direction as turn.wire.srtp
-    names them: all else comes up. `packets` and `bits` are per second and
-    shared by all flows of one allocation, which is (client, listener); 0 means no limit.
+    `media` is None if the flow may carry anything. Else it holds the streams that the gate has found to be
+    encrypted, by SSRC and direction as in turn.wire.srtp; everything else is punted to the core.
+    `packets` and `bits` are per second. All flows of one allocation, known by (client, listener), share
+    them. 0 means no limit.
     """
 
     media: frozenset[int] | None = None
@@ -71,7 +72,7 @@ class Rule(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """What one flow has carried: to the peer, to the client, and what its rule dropped."""
+    """What one flow has carried to the peer (out) and to the client (in), and what its limits dropped."""
 
     packets_out: int = 0
     bytes_out: int = 0

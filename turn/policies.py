@@ -1,4 +1,4 @@
-"""Who may relay, to whom, and how much: small synchronous policies with safe defaults."""
+"""Which users may relay, to which peers, and how much: small policies with safe defaults."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from turn.credentials import is_live, passwords_for, user_of
 
 
 class Network(NamedTuple):
-    """A range of addresses on their bytes: equal lengths compare as the numbers do."""
+    """A range of addresses, as bytes: bytes of equal length compare as numbers do."""
 
     first: bytes
     last: bytes
 
     @classmethod
     def of(cls, text: str) -> Network:
-        """From text such as 10.1.0.0/16. Raises ValueError for what is no network."""
+        """Make one from text such as 10.1.0.0/16. Raises ValueError if it is not a network."""
         network = ip_network(text)
         return cls(network.network_address.packed, network.broadcast_address.packed)
 
@@ -28,26 +28,27 @@ class Network(NamedTuple):
 
 
 def networks(text: str) -> tuple[Network, ...]:
-    """Networks from words."""
+    """The networks in a text, separated by spaces."""
     return tuple(Network.of(word) for word in text.split())
 
 
 LOOPBACK = networks("127.0.0.0/8 ::1/128")
 
-# Never a peer, whatever an operator allows: this host and network, groups, cloud metadata, and the IPv6 forms
-# that carry an IPv4 address past a table of them (mapped, compatible, translated, NAT64, 6to4, Teredo).
+# Never a peer, even if an operator allows it: this host and network, multicast, cloud metadata, and the IPv6
+# forms of an IPv4 address (mapped, compatible, translated, NAT64, 6to4, Teredo), which would get past the
+# tables of IPv4 addresses.
 NEVER = networks(
     "0.0.0.0/8 224.0.0.0/4 255.255.255.255/32 169.254.169.254/32"
     " ::/96 ::ffff:0:0/96 ::ffff:0:0:0/96 64:ff9b::/96 64:ff9b:1::/48 2001::/32 2002::/16"
     " ff00::/8 fd00:ec2::254/128"
 )
 
-# Not the public Internet (IANA's special-purpose registries, and what else no browser lives at).
+# Not the public Internet (IANA's special-purpose registries, and other ranges where no browser can be).
 SPECIAL = networks(
     "10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24"
     " 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15"
     " 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4"
-    " ::/3 4000::/2 8000::/1"  # of IPv6 only 2000::/3 is routed between strangers
+    " ::/3 4000::/2 8000::/1"  # only 2000::/3 of IPv6 is routed on the public Internet
     " 2001::/23 2001:db8::/32 2620:4f:8000::/48 3fff::/20"
 )
 
@@ -55,7 +56,7 @@ ISATAP = (bytes.fromhex("00005efe"), bytes.fromhex("02005efe"))  # an IPv4 addre
 
 
 class AddressSet:
-    """A set of addresses, for a look-up by bisection."""
+    """A set of addresses, looked up by bisection."""
 
     def __init__(self, networks: Iterable[Network]) -> None:
         self._firsts: dict[int, list[bytes]] = {4: [], 16: []}
@@ -77,13 +78,14 @@ class AddressSet:
 
 
 class Peers(Protocol):
-    """To whom: may packets go to this address? Own addresses are the relay's business, not asked here."""
+    """Which peers packets may be sent to. The relay checks its own addresses itself."""
 
-    def allows(self, ip: bytes) -> bool: ...
+    def allows(self, ip: bytes) -> bool:
+        """Whether packets may be sent to this address."""
 
 
 class PeerTable:
-    """The public Internet, with what an operator adds to it and takes from it."""
+    """The public Internet, and what an operator allows and denies."""
 
     def __init__(
         self, allow: Iterable[Network] = (), deny: Iterable[Network] = (), *, loopback: bool = False
@@ -105,24 +107,25 @@ class PeerTable:
 
 
 class Login(NamedTuple):
-    """What would prove a name: any one of the passwords; `user` is whom limits count."""
+    """The passwords of a username, any of which is right, and the `user` that limits count."""
 
     user: str
     passwords: tuple[str, ...]
 
 
 class Users(Protocol):
-    """Who: None for a name that is unknown or whose time is over at `wall`, in seconds since 1970."""
+    """Which users may relay."""
 
-    def login(self, username: str, wall: float) -> Login | None: ...
+    def login(self, username: str, wall: float) -> Login | None:
+        """None if the name is unknown or has expired at `wall`, in seconds since 1970."""
 
     def names(self) -> Iterable[str]:
-        """Those that may be asked for by their hash."""
+        """The names that a client may give as a hash (USERHASH, RFC 8489 §14.4)."""
 
 
 @dataclass(frozen=True)
 class Accounts:
-    """Static users by name and password, and time-limited ones under any of the secrets. Default: nobody."""
+    """Static users with passwords, and time-limited ones under any of the secrets. The default is no user."""
 
     static: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[bytes, ...] = ()
@@ -140,7 +143,7 @@ class Accounts:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much; 0 means no limit. `trusted` networks have no limits per address."""
+    """How much may be used; 0 means no limit. `trusted` networks have no limits per address."""
 
     allocations_per_user: int = 24
     allocations_per_address: int = 200
@@ -162,5 +165,5 @@ class Limits:
 
 
 def subscriber(ip: bytes) -> bytes:
-    """What one household or host holds of the address space: an IPv4 address, or a /64 of IPv6."""
+    """The part of an address that limits count: what one household has, an IPv4 address or a /64 of IPv6."""
     return ip if len(ip) == 4 else ip[:8]

@@ -1,4 +1,4 @@
-"""Allocate (RFC 8656 §7.2): what is asked for is checked, then a port is taken, then the answer goes out."""
+"""Allocate (RFC 8656 §7.2): check the request, open a port, then answer."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from turn.wire.attributes import (
 from turn.wire.integrity import NAMES_NONE
 
 DEFAULT_LIFETIME = 600  # RFC 8656 §3.2
-MAX_LIFETIME = 3600  # RFC 8656 §7.2: longer ones keep the ports of clients that crashed
-MAX_TRIES = 16  # ports that others on this machine hold, before 508
+MAX_LIFETIME = 3600  # RFC 8656 §7.2: with longer ones, clients that crashed hold their ports for too long
+MAX_TRIES = 16  # ports that other programs on this machine may have, before we answer 508
 
 
 class PortRequest(Enum):
-    """Which port a client asked for."""
+    """Which port a client asked for (RFC 8656 §18.5)."""
 
     ANY = auto()
     EVEN = auto()
-    PAIR = auto()  # an even one, and the next kept for a second allocation
+    PAIR = auto()  # an even one, and the next one reserved for a second allocation
 
 
 @dataclass(slots=True)
 class PendingAllocation:
-    """An Allocate that waits for its ports, one family after the other.
+    """An Allocate request that waits for its ports, one address family after the other.
 
-    `wanted` are the local addresses still without a port, by family; `refused` the families that get none,
-    with the code that says why; `first` is open already while the second of a pair is not.
+    `wanted` holds the local addresses that still need a port, by family; `refused` the families that get
+    none, with the error code; `first` is the open first port of a pair while the second is not open yet.
     """
 
     exchange: Exchange
@@ -82,13 +82,13 @@ def allocate(exchange: Exchange) -> list[Effect]:
 
 
 def is_repeated(exchange: Exchange, allocation: Allocation) -> bool:
-    """The same request again: its answer was lost on the way, or is late (RFC 8656 §7.2, first check)."""
+    """Whether the same request came again: its answer was lost or is late (RFC 8656 §7.2, first check)."""
     known = (allocation.transaction, allocation.username)
     return known == (exchange.message.transaction, exchange.signer.username)
 
 
 def start_allocation(exchange: Exchange) -> list[Effect]:
-    """Raises QuotaReached and InsufficientCapacity."""
+    """Count the allocation and ask for its first port. Raises QuotaReached and InsufficientCapacity."""
     state, pair = exchange.state, exchange.message.get(EVEN_PORT)
     ports = PortRequest.ANY if pair is None else PortRequest.PAIR if pair else PortRequest.EVEN
     ips = choose_ips(exchange)
@@ -106,7 +106,7 @@ def ports_charged(ports: PortRequest) -> int:
 
 
 def request_port(pending: PendingAllocation) -> list[Effect]:
-    """Ask the engine for a port, or do without where none is left to try."""
+    """Ask the engine for a port, or give this family up if there is no port left to try."""
     state = pending.exchange.state
     low, high = state.settings.ports
     port = None
@@ -126,7 +126,7 @@ def give_up(pending: PendingAllocation) -> list[Effect]:
 
 
 def next_family(pending: PendingAllocation) -> list[Effect]:
-    """With the other family, or with the answer: one of two is enough (RFC 8656 §7.2)."""
+    """Go on with the other family, or with the answer: one family of two is enough (RFC 8656 §7.2)."""
     exchange = pending.exchange
     while pending.wanted:
         try:
@@ -160,7 +160,7 @@ def open_port(pending: PendingAllocation, relay: Address) -> list[Effect]:
 
 
 def port_opened(pending: PendingAllocation, relay: Address, taken: bool) -> list[Effect]:
-    """The engine has answered: go on with the second of a pair, with the answer, or with another port."""
+    """Take the engine's answer: go on with the second port of a pair, the next family, or another port."""
     if not taken:
         given_back: list[Effect] = [Close(pending.first)] if pending.first else []
         pending.first = None
@@ -176,7 +176,9 @@ def port_opened(pending: PendingAllocation, relay: Address, taken: bool) -> list
 
 
 def reserve_second(pending: PendingAllocation, relay: Address) -> list[Effect]:
-    """The second of a pair, for who shows the token; of such there is only one family (RFC 8656 §7.2)."""
+    """Reserve the second port of a pair for a client that shows the token (RFC 8656 §7.2).
+
+    A request for a pair has only one family."""
     exchange = pending.exchange
     exchange.state.allocating.discard(exchange.five_tuple)
     token = make_token(exchange.state)
@@ -195,7 +197,7 @@ def make_token(state: RelayState) -> bytes:
 
 
 def use_reserved(exchange: Exchange, token: bytes) -> list[Effect]:
-    """The port that was kept is open already, and counted already."""
+    """Use a reserved port, which is open and counted already."""
     reservation = exchange.state.reservations.claim(token)
     return establish(exchange, [reservation.relay], reservation.charged_ip)
 
@@ -203,7 +205,7 @@ def use_reserved(exchange: Exchange, token: bytes) -> list[Effect]:
 def establish(
     exchange: Exchange, relays: list[Address], charged: bytes, *more: tuple[Attribute[Any], Any]
 ) -> list[Effect]:
-    """The allocation exists from here on; its answer is kept for a retransmission of the request."""
+    """Make the allocation; its answer is remembered in case the client repeats the request."""
     state, lifetime = exchange.state, granted_lifetime(exchange.message.get(LIFETIME))
     pace = Pace(state.settings.limits)
     made = [new_allocation(exchange, relay, charged, pace) for relay in relays]
@@ -239,14 +241,14 @@ def new_allocation(exchange: Exchange, relay: Address, charged: bytes, pace: Pac
 
 
 def is_recent(exchange: Exchange) -> bool:
-    """Whether the client has asked for something that comes with ICMP errors (RFC 8656 §11.5, RFC 8489 §9.2).
+    """Whether the client uses something that is as new as ICMP errors (RFC 8656 §11.5, RFC 8489 §9.2).
 
-    Others are not told of them: pion's client, which many servers are built on, takes a Data indication
-    without DATA for the end of its connection."""
+    Other clients do not get these errors: pion's client, which many servers use, takes a Data indication
+    without DATA as the end of its connection."""
     message, algorithm = exchange.message, exchange.signer.algorithm
     return algorithm != NAMES_NONE or message.has(DONT_FRAGMENT) or message.has(ADDITIONAL_ADDRESS_FAMILY)
 
 
 def granted_lifetime(asked: int | None) -> int:
-    """How long an allocation lives: never less than the default, never more than the most (RFC 8656 §7.2)."""
+    """The lifetime of an allocation in seconds: from the default to the maximum (RFC 8656 §7.2)."""
     return max(DEFAULT_LIFETIME, min(asked or 0, MAX_LIFETIME))

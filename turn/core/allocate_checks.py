@@ -1,4 +1,4 @@
-"""What an Allocate may ask for: the checks of RFC 8656 §7.2 in their order."""
+"""What an Allocate request may ask for: the checks of RFC 8656 §7.2 in their order."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def check_pair(exchange: Exchange) -> None:
 
 
 def refuse_pair(exchange: Exchange) -> None:
-    """Whoever shows the token may come to another process of ours, which does not hold the port."""
+    """A later request with the token may come to another process of ours, which does not have the port."""
     if exchange.message.get(EVEN_PORT) and exchange.state.settings.many_processes:
         raise InsufficientCapacity("pair")
 
@@ -98,7 +98,9 @@ def check_lifetime(exchange: Exchange) -> None:
 
 
 def refuse_while_draining(exchange: Exchange) -> None:
-    """Last: 300 is for who would have been served. Its address has the client's family (RFC 8489 §10)."""
+    """The last check: only a request that would be granted is sent to the alternate (300).
+
+    The alternate's address must have the client's family (RFC 8489 §10)."""
     state, client = exchange.state, exchange.client
     if not state.draining:
         return
@@ -123,15 +125,15 @@ CHECKS = (
 
 
 def choose_ips(exchange: Exchange) -> dict[int, bytes | None]:
-    """Which of our addresses to relay from, by family: None where there is none.
+    """The addresses of ours to relay from, by family; None if we have none of that family.
 
-    Without a wish it is IPv4 (RFC 8656 §7.2); but browsers never state one, so where we have only IPv6, it
-    is IPv6 rather than 440.
+    If the client names no family, it is IPv4 (RFC 8656 §7.2). But browsers never name one, so if we have
+    only IPv6, it is IPv6 and not error 440.
     """
     message = exchange.message
-    wish = message.get(REQUESTED_ADDRESS_FAMILY)
-    if wish is not None:
-        return {wish: ip_of(exchange, wish)}
+    family = message.get(REQUESTED_ADDRESS_FAMILY)
+    if family is not None:
+        return {family: ip_of(exchange, family)}
     four, six = ip_of(exchange, IPV4), ip_of(exchange, IPV6)
     if message.has(ADDITIONAL_ADDRESS_FAMILY):
         return {IPV4: four, IPV6: six}

@@ -1,4 +1,4 @@
-"""Allocations with their permissions, channels and flows, and when each of them ends."""
+"""All allocations, with their permissions, channels and flows, and when each of these ends."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ class Channel(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Allocation:
-    """A relayed address that one client holds (RFC 8656 §3.2). `charged` is whose address the quota counts it
-    for. A client that asked for both families holds two: each is the other's `sibling`, with permissions,
-    channels and an end of its own, but one pace."""
+    """A relayed address that one client has (RFC 8656 §3.2). The quota counts it for `charged_ip`.
+
+    A client that asked for both address families has two allocations: each is the other's `sibling`. They
+    have their own permissions, channels and lifetimes, but share one pace."""
 
     client: Address
     listener: Address
@@ -47,14 +48,14 @@ class Allocation:
     transaction: bytes
     pace: Pace
     algorithm: bytes = NAMES_NONE
-    answer: bytes = b""  # the success, for a retransmission of the request
+    answer: bytes = b""  # the success response, in case the request comes again
     ends: float = 0.0
     permissions: dict[bytes, float] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
     numbers: dict[Address, int] = field(default_factory=dict)
-    sent_to: set[Address] = field(default_factory=set)  # by Send indications
-    links: dict[Address, Link] = field(default_factory=dict)  # that hold now
-    hears_icmp: bool = False  # whether its client is told what ICMP says of its peers
+    sent_to: set[Address] = field(default_factory=set)  # peers that got a Send indication
+    links: dict[Address, Link] = field(default_factory=dict)  # the flows that are linked now, by peer
+    hears_icmp: bool = False  # whether its client gets ICMP errors of its peers
     sibling: Allocation | None = None
 
     @property
@@ -62,7 +63,7 @@ class Allocation:
         return (self, self.sibling) if self.sibling else (self,)
 
     def for_peer(self, ip: bytes) -> Allocation:
-        """The one of the two that has this address's family. Raises FamilyMismatch."""
+        """This allocation or its sibling, by the family of a peer's address. Raises FamilyMismatch."""
         for one in self.both:
             if len(one.relay.ip) == len(ip):
                 return one
@@ -72,11 +73,13 @@ class Allocation:
         return self.permissions.get(ip, now) > now
 
 
-Deadline = tuple[Allocation, bytes | int | None]  # an allocation's permission, its channel, or all of it
+Deadline = tuple[
+    Allocation, bytes | int | None
+]  # an allocation and its permission (bytes), its channel (int), or all of it (None)
 
 
 class Allocations:
-    """All of them. Every change that touches a flow returns the effects that make it true."""
+    """All allocations. Every change that concerns a flow returns the effects for the engine."""
 
     def __init__(self, settings: Settings) -> None:
         self._apply(settings)
@@ -103,14 +106,14 @@ class Allocations:
         return iter(self.by_relay.values())
 
     def owners(self) -> Iterator[tuple[Address, Address]]:
-        """The clients that have one, each with the listener that it came in by."""
+        """The clients that have an allocation, each with its listener."""
         return iter(self._by_client)
 
     def of_client(self, client: Address, listener: Address) -> Allocation | None:
         return self._by_client.get((client, listener))
 
     def add(self, allocation: Allocation) -> None:
-        """The second of a client becomes the sibling of the first."""
+        """Add an allocation; the second of a client becomes the sibling of the first."""
         first = self._by_client.setdefault((allocation.client, allocation.listener), allocation)
         if first is not allocation:
             first.sibling, allocation.sibling = allocation, first
@@ -123,7 +126,7 @@ class Allocations:
         self._deadlines.set((allocation, None), ends)
 
     def remove(self, allocation: Allocation) -> list[Effect]:
-        """Gone with all that it held; flows of others that end at its relayed address, too."""
+        """Remove an allocation with all it has, and other clients' flows that end at its relayed address."""
         parts: list[bytes | int | None] = [None, *allocation.permissions, *allocation.channels]
         for part in parts:
             self._deadlines.drop((allocation, part))
@@ -134,7 +137,9 @@ class Allocations:
             self._drop_linked_to(allocation, peer)
         others = self._linked_to.pop(allocation.relay, set())
         gone: list[Effect] = [Unlink(other.links.pop(allocation.relay).flow) for other in others]
-        gone += (Unlink(link.flow) for link in allocation.links.values())  # each is said, to be counted
+        gone += (
+            Unlink(link.flow) for link in allocation.links.values()
+        )  # one by one, because their traffic is counted then
         return [*gone, Close(allocation.relay), *left]
 
     def _remove_client(self, allocation: Allocation) -> list[Effect]:
@@ -146,8 +151,9 @@ class Allocations:
         return []
 
     def permit(self, allocation: Allocation, ips: set[bytes], now: float) -> list[Effect]:
-        """Install or refresh permissions, each with the sibling that has its family. Raises FamilyMismatch
-        and InsufficientCapacity, and then changes nothing."""
+        """Install or refresh permissions, each with the sibling that has its address family.
+
+        Raises FamilyMismatch and InsufficientCapacity; then nothing is changed."""
         owners = [(allocation.for_peer(ip), ip) for ip in ips]
         fresh = sum(ip not in owner.permissions for owner, ip in owners)
         held = sum(len(one.permissions) for one in allocation.both)
@@ -161,18 +167,22 @@ class Allocations:
         return [effect for owner in allocation.both for effect in self._link_channels(owner, ips, now)]
 
     def _may_meet(self, allocation: Allocation, now: float, peers: int = 1) -> bool:
-        """By user, since a new allocation is quickly made; a new port of a known peer counts as one, too."""
+        """Whether so many more new peers are within the user's limit.
+
+        It is counted by user, because a new allocation is quickly made. A new port of a known peer counts as
+        a new peer."""
         return self._new_peers.spend(allocation.user.encode(), now, peers)
 
     def _link_channels(self, allocation: Allocation, ips: set[bytes], now: float) -> Iterator[Effect]:
-        """The flows of channels whose permission had ended before they did."""
+        """Link the channels that had lost their permission and have one again."""
         idle = [peer for peer in allocation.numbers if peer.ip in ips and peer not in allocation.links]
         for peer in idle:
             yield from self.update_link(allocation, peer, now)
 
     def bind(self, allocation: Allocation, number: int, peer: Address, now: float) -> list[Effect]:
-        """Bind or refresh a channel and its permission (RFC 8656 §12.2); siblings share the numbers. Raises
-        BadRequest and InsufficientCapacity, and then changes nothing."""
+        """Bind or refresh a channel and its permission (RFC 8656 §12.2); siblings share the numbers.
+
+        Raises BadRequest and InsufficientCapacity; then nothing is changed."""
         channels = [channel for one in allocation.both for channel in one.channels.items()]
         bound = dict(channels).get(number)
         if (bound and bound.peer != peer) or allocation.numbers.get(peer, number) != number:
@@ -188,7 +198,7 @@ class Allocations:
         return effects + self.update_link(allocation, peer, now)
 
     def link_for_send(self, allocation: Allocation, peer: Address, now: float) -> list[Effect] | None:
-        """A Send indication goes to this peer; None where it must not, for there are too many new ones."""
+        """Link the flow for a Send indication to this peer; None if there are too many new peers."""
         if peer in allocation.links:
             return []
         if peer in allocation.sent_to or peer in allocation.numbers:
@@ -201,12 +211,12 @@ class Allocations:
         return self.update_link(allocation, peer, now)
 
     def within_pace(self, allocation: Allocation, octets: int, now: float) -> bool:
-        """Whether its client's pace allows another packet."""
+        """Whether the client's pace allows one more packet."""
         flows = (link.flow for one in allocation.both for link in one.links.values())
         return allocation.pace.spend(octets, now, flows, self.traffic)
 
     def update_link(self, allocation: Allocation, peer: Address, now: float) -> list[Effect]:
-        """Link, unlink or replace the flow to one peer, as things stand now."""
+        """Link, unlink or replace the flow to one peer, so that it fits permissions, channels and gate."""
         have, want = allocation.links.get(peer), self._wanted_link(allocation, peer, now)
         if have == want:
             return []
@@ -236,7 +246,7 @@ class Allocations:
         return Flow(allocation.client, allocation.listener, number, allocation.relay, peer)
 
     def recheck(self, now: float) -> Iterator[Effect]:
-        """Flows that end at a relayed address of another process of ours end with it: nobody says when."""
+        """Unlink flows to relayed addresses of other processes that are closed; nothing reports their end."""
         over = [peer for peer in self._linked_to if not self.destinations.may_send_to(peer)]
         for peer in over:
             for allocation in list(self._linked_to[peer]):
@@ -250,7 +260,7 @@ class Allocations:
                 del self._linked_to[peer]
 
     def expire(self, now: float) -> Iterator[Effect | Allocation]:
-        """What follows from the time: effects, and each allocation that is over, for its owner to remove."""
+        """What ends by now: the effects, and each allocation that has ended, which the caller removes."""
         for relay, peer in self.gate.expire(now):
             yield from self.update_link(self.by_relay[relay], peer, now)
         for allocation, part in self._deadlines.due(now):
@@ -270,7 +280,7 @@ class Allocations:
             yield from self.update_link(allocation, peer, now)
 
     def reload(self, settings: Settings, now: float) -> list[Effect]:
-        """From now on these settings: what they deny ends, what goes on has the new limits."""
+        """Use these settings from now on: what they deny ends, what goes on has the new limits."""
         self._apply(settings)
         self.destinations.reload(settings)
         self.gate.set_mode(settings.encrypted_only, now)

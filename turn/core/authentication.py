@@ -1,4 +1,4 @@
-"""Who sent this request: the long-term credential mechanism (RFC 8489 §9.2.4), a function per step."""
+"""Which user sent a request: the long-term credential mechanism (RFC 8489 §9.2.4), a function per step."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from turn.wire.integrity import ALGORITHMS, NAMES_NONE, OFFERED, long_term_key
 from turn.wire.stun import StunMessage
 
 MAX_USERNAME_BYTES = 508  # RFC 8489 §14.3
-UNKNOWN_USER = "\0"  # a name that no configuration can hold
+UNKNOWN_USER = "\0"  # no configuration can contain this name
 
 
 def authenticate(exchange: Exchange) -> Credentials:
-    """Raises Unauthenticated, BadRequest or StaleNonce. Nothing of a request that fails is kept.
+    """The credentials that signed a request. Raises Unauthenticated, BadRequest or StaleNonce.
 
-    The nonce is asked for before the signature, not after it as in the RFC: who cannot read our replies at
-    its address then costs us no key, and learns nothing of a password.
+    The nonce is checked before the signature, not after it as in the RFC: a sender that cannot read our
+    replies at its address then costs us no computation of a key, and learns nothing about a password.
     """
     state, message = exchange.state, exchange.message
     check_parts(message, sha256=state.settings.sha256)
@@ -39,8 +39,10 @@ def check_parts(message: StunMessage, *, sha256: bool) -> None:
 
 
 def read_algorithm(message: StunMessage) -> bytes:
-    """How the client hashed its password. What it says that we offered must be what we did, or somebody on
-    the path has made it less; and who names an algorithm signs with SHA-256 (RFC 8489 §9.2.4, §9.2.5)."""
+    """How the client hashed its password (RFC 8489 §9.2.4, §9.2.5).
+
+    The client repeats what we offered. If that differs from our offer, somebody on the path has changed it.
+    A client that names an algorithm signs with SHA-256."""
     named, offered = message.raw(PASSWORD_ALGORITHM), message.raw(PASSWORD_ALGORITHMS)
     if named is None and offered is None:
         return NAMES_NONE
@@ -67,8 +69,10 @@ def check_realm(state: RelayState, message: StunMessage) -> None:
 
 
 def check_signature(exchange: Exchange, username: str, algorithm: bytes) -> Credentials:
-    """Whose key made the MESSAGE-INTEGRITY. An allocation goes on with the key that it was made with, so that
-    credentials are asked for their time only when one is made, unless an operator wants it stricter."""
+    """Find the credentials whose key made the MESSAGE-INTEGRITY. Raises Unauthenticated.
+
+    An allocation goes on with the key that it was made with. So the expiry of credentials is checked only
+    when an allocation is made, unless `strict_expiry` is set."""
     allocation = exchange.allocation
     if allocation is not None and (allocation.username, allocation.algorithm) == (username, algorithm):
         proof = Credentials(username, allocation.user, allocation.key, algorithm)
@@ -99,7 +103,7 @@ def check_new_signature(exchange: Exchange, username: str, algorithm: bytes) -> 
 
 
 def is_signed_with(exchange: Exchange, key: bytes) -> bool:
-    """By the stronger of the signatures that are there and that we offer."""
+    """Whether this key made the stronger one of the signatures that are there and that we offer."""
     message = exchange.message
     if message.sha256 and exchange.state.settings.sha256:
         return message.verify_sha256(key)
@@ -107,8 +111,9 @@ def is_signed_with(exchange: Exchange, key: bytes) -> bool:
 
 
 def possible_credentials(exchange: Exchange, username: str, algorithm: bytes) -> list[Credentials]:
-    """Every key that would prove the name now; for an unknown one a key that nobody has, so that an answer
-    takes as long as for a known one."""
+    """The credentials that a name may have now.
+
+    For an unknown name it is a key that nobody has, so that the answer takes as long as for a known one."""
     settings = exchange.state.settings
     login = settings.users.login(username, exchange.wall)
     if login is None:
@@ -122,6 +127,6 @@ def possible_credentials(exchange: Exchange, username: str, algorithm: bytes) ->
 
 
 def holds_nonce(exchange: Exchange) -> bool:
-    """Whether the sender has read a reply of ours at its address lately."""
+    """Whether the sender's nonce shows that it has lately read a reply of ours at its address."""
     nonce = exchange.message.raw(NONCE)
     return nonce is not None and exchange.state.nonces.accepts(nonce, exchange.client, exchange.now)

@@ -1,4 +1,4 @@
-"""Packets that no flow carries: Send indications, ChannelData and what peers send, each checked in full."""
+"""Data that no flow carries: Send indications, ChannelData and packets of peers, each checked in full."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from turn.wire.stun import (
     parse_send,
 )
 
-MAX_PAYLOAD = MAX_DATAGRAM - 48  # what fits into a Data indication, whose frame is the larger one
+MAX_PAYLOAD = MAX_DATAGRAM - 48  # what fits into a Data indication; ChannelData would have room for more
 UNDERSTOOD = frozenset((XOR_PEER_ADDRESS.type, DATA.type, DONT_FRAGMENT.type))
 
-# ICMP types that a client is told of, by the bytes of the family's addresses (RFC 8656 §11.5): unreachable
-# and time exceeded; unreachable, too big and time exceeded.
+# ICMP types that are reported to a client, by the size of the family's addresses (RFC 8656 §11.5): for IPv4
+# "unreachable" and "time exceeded"; for IPv6 "unreachable", "packet too big" and "time exceeded".
 FORWARDED = {4: (3, 11), 16: (1, 2, 3)}
-TOO_BIG = {4: (3, 4), 16: (2, 0)}  # type and code of the errors whose data says which size would pass
+TOO_BIG = {4: (3, 4), 16: (2, 0)}  # type and code of the errors whose data holds the size that would pass
 NO_DATA = bytes(4)
 
 
-class Dropped(Exception):  # no error: most of what the Internet sends us ends here
-    """A packet that goes nowhere; its text is the name that it is counted under."""
+class Dropped(Exception):  # not an error: most of what the Internet sends us ends here
+    """A packet is dropped; the text is the reason that it is counted under."""
 
 
 def from_client(state: RelayState, packet: Packet, now: float) -> list[Effect]:
-    """A Send indication (RFC 8656 §11.2). Raises Drop."""
+    """A Send indication (RFC 8656 §11.2). Raises Dropped."""
     allocation = state.allocations.of_client(packet.remote, packet.local)
     if allocation is None:
         raise Dropped("no allocation")
-    plain, whole = parse_send(packet.data), False
+    plain, dont_fragment = parse_send(packet.data), False
     if plain is not None:
         outer, payload = plain
     else:
-        outer, payload, whole = read_send(packet.data)
+        outer, payload, dont_fragment = read_send(packet.data)
     peer = state.destinations.to_local(outer)
     if len(peer.ip) != len(allocation.relay.ip):
         allocation = sibling_for(allocation, peer)
@@ -57,7 +57,7 @@ def from_client(state: RelayState, packet: Packet, now: float) -> list[Effect]:
     if links is None:
         raise Dropped("new peers")
     sent = forward(state, allocation, allocation.relay, peer, payload, now)
-    if whole:  # its client waits for the error where this does not fit
+    if dont_fragment:  # the client waits for the ICMP error if the packet is too large
         allocation.hears_icmp = True
         sent = Send(sent.packet._replace(dont_fragment=True))
     return [*changes, *links, sent]
@@ -71,7 +71,7 @@ def sibling_for(allocation: Allocation, peer: Address) -> Allocation:
 
 
 def read_send(data: bytes) -> tuple[Address, bytes, bool]:
-    """Peer, data and whether it must not be fragmented (RFC 8656 §14)."""
+    """Peer, data, and whether the packet must not be fragmented (RFC 8656 §14). Raises Dropped."""
     try:
         message = parse(data)
         peer, payload = message.get(XOR_PEER_ADDRESS), message.get(DATA)
@@ -83,7 +83,7 @@ def read_send(data: bytes) -> tuple[Address, bytes, bool]:
 
 
 def from_channel(state: RelayState, packet: Packet, now: float) -> list[Effect]:
-    """ChannelData (RFC 8656 §12.6). Raises Drop."""
+    """ChannelData (RFC 8656 §12.6). Raises Dropped."""
     allocation = state.allocations.of_client(packet.remote, packet.local)
     if allocation is None:
         raise Dropped("no allocation")
@@ -105,7 +105,7 @@ def from_channel(state: RelayState, packet: Packet, now: float) -> list[Effect]:
 
 
 def from_peer(state: RelayState, allocation: Allocation, packet: Packet, now: float) -> list[Effect]:
-    """A datagram at a relayed address (RFC 8656 §11.3, §12.7). Raises Drop."""
+    """A datagram at a relayed address (RFC 8656 §11.3, §12.7). Raises Dropped."""
     peer = packet.remote
     if not allocation.permits(peer.ip, now):
         raise Dropped("no permission")
@@ -125,7 +125,7 @@ def from_peer(state: RelayState, allocation: Allocation, packet: Packet, now: fl
 def from_icmp(
     state: RelayState, relay: Address, peer: Address, icmp: tuple[int, int, bytes], now: float
 ) -> Send:
-    """An ICMP error about what went from a relayed address to a peer (RFC 8656 §11.5). Raises Drop."""
+    """An ICMP error about a packet from a relayed address to a peer (RFC 8656 §11.5). Raises Dropped."""
     allocation = state.allocations.by_relay.get(relay)
     if allocation is None:
         raise Dropped("no allocation")
@@ -157,7 +157,7 @@ def check_destination(state: RelayState, allocation: Allocation, peer: Address, 
 def judge_payload(
     state: RelayState, allocation: Allocation, peer: Address, payload: bytes, now: float, *, outward: bool
 ) -> tuple[bool, list[Effect]]:
-    """Whether it looks encrypted enough to go on; and what an engine is to know of that, in either case."""
+    """Whether the gate lets the payload pass, and the effects on the flow, whatever the verdict is."""
     verdict = state.allocations.gate.judge(allocation.relay, peer, outward, payload, now)
     if not verdict.passes:
         state.counts["drops.not encrypted"] += 1

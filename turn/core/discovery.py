@@ -1,7 +1,7 @@
-"""What else a Binding request may ask: how the NAT before a client behaves (RFC 5780), and RFC 3489's ways.
+"""Binding requests that find out how a client's NAT behaves (RFC 5780), and those of RFC 3489.
 
-Nobody signs these requests, so their answers stay small and few: padding is never longer than the client's
-own, and an answer to another port of the client counts as one to a stranger there.
+These requests are not signed, so their answers stay small and few: padding is never longer than the
+client's own, and an answer to another port of the client counts as an unauthenticated reply to that port.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def other_than(here: Address, settings: Settings) -> Address | None:
 
 
 def reply_source(here: Address, flags: int, other: Address | None) -> Address | None:
-    """Where the answer leaves from; None where we have no such place."""
+    """The address that the answer leaves from; None if we have none that fits."""
     if not flags & (CHANGE_IP | CHANGE_PORT):
         return here
     if other is None:
@@ -73,8 +73,9 @@ def discover(exchange: Exchange, other: Address | None) -> list[Effect]:
 
 
 def reply_addresses(exchange: Exchange, other: Address | None) -> tuple[Address, Address]:
-    """Where the answer leaves from, and where it goes: always to the client, at another port where it says
-    so. Raises BadRequest, and UnknownAttribute for what we cannot do here, or only datagrams can."""
+    """Where the answer leaves from, and where it goes: to the client, or to another port of the client.
+
+    Raises BadRequest, and UnknownAttribute for what this listener cannot do or only UDP can."""
     message, client = exchange.message, exchange.client
     asked = tuple(kind for kind, _ in message.attributes if kind in ASKED)
     port = message.get(RESPONSE_PORT)
@@ -102,7 +103,7 @@ def answer_binding(exchange: Exchange, here: Address, there: Address, other: Add
 
 
 def answer_classic(state: RelayState, packet: Packet, other: Address | None, now: float) -> list[Effect]:
-    """A Binding request without a cookie (RFC 3489 §8.1). Raises Drop."""
+    """A Binding request without a magic cookie (RFC 3489 §8.1). Raises Dropped."""
     try:
         here = reply_source(packet.local, parse_classic(packet.data), other)
     except WireError:

@@ -1,4 +1,4 @@
-"""What the core may ask of an engine: the whole list."""
+"""All that the core may ask of an engine."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from turn.flows import Address, Flow, Packet, Rule
 
 
 class Open(NamedTuple):
-    """Take this relayed address; the answer comes back through `Relay.opened`."""
+    """Open this relayed address. The answer comes back through `Relay.opened`."""
 
     relay: Address
 
 
 class Close(NamedTuple):
-    """Give this relayed address back, and forget the flows through it."""
+    """Close this relayed address, and forget the flows through it."""
 
     relay: Address
 
 
 class Link(NamedTuple):
-    """Carry this flow from now on without asking; again with another rule: the new rule holds."""
+    """Carry this flow from now on without asking. If it is linked already, the new rule replaces the old."""
 
     flow: Flow
     rule: Rule
 
 
 class Unlink(NamedTuple):
-    """Carry this flow no longer: its packets come up to the core again."""
+    """Stop carrying this flow: its packets are punted to the core again."""
 
     flow: Flow
 
 
 class Pin(NamedTuple):
-    """This client has an allocation from now on: what it sends to this listener must come to us."""
+    """This client has an allocation now: what it sends to this listener must come to this process."""
 
     client: Address
     listener: Address
 
 
 class Unpin(NamedTuple):
-    """It has none any more: a stranger again."""
+    """This client has no allocation any more: its packets may go to any process."""
 
     client: Address
     listener: Address

@@ -1,4 +1,4 @@
-"""One request under way: what it says, who sent it, and how to answer."""
+"""One request on its way through the relay: what it says, which user sent it, and how to answer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from turn.wire.stun import ERROR, MAX_UNKNOWN, SUCCESS, StunMessage, build
 
 
 class Credentials(NamedTuple):
-    """Who signed a request, and with which key the answer is signed: with SHA-256 for who named the
-    algorithm that the password was hashed with (RFC 8489 §9.2.4)."""
+    """The user that signed a request, and the key that signs the answer.
+
+    The answer is signed with SHA-256 if the client named a password algorithm (RFC 8489 §9.2.4)."""
 
     username: str
     user: str
@@ -27,8 +28,10 @@ class Credentials(NamedTuple):
 
 @dataclass(slots=True)
 class Exchange:
-    """A request on its way through the steps; `proof` is None until it is authenticated, and `holds_nonce`
-    says whether its sender has read a reply of ours at its address lately."""
+    """A request and what is known about it.
+
+    `credentials` is None until the request is authenticated. `holds_nonce`: its nonce shows that the sender
+    has lately read a reply of ours at its address."""
 
     state: RelayState
     packet: Packet
@@ -45,19 +48,20 @@ class Exchange:
 
     @property
     def five_tuple(self) -> tuple[Address, Address]:
-        """Client and listener; addresses carry the transport."""
+        """Client and listener; each address includes the transport."""
         return self.packet.remote, self.packet.local
 
     @property
     def signer(self) -> Credentials:
-        """The proof of an authenticated request."""
+        """The credentials of an authenticated request."""
         if self.credentials is None:
             raise LookupError("asked before authentication")
         return self.credentials
 
     def own_allocation(self) -> Allocation:
-        """The allocation of this five-tuple. Raises AllocationMismatch where there is none, WrongCredentials
-        where it is another user's (RFC 8656 §5)."""
+        """The allocation of this five-tuple (RFC 8656 §5).
+
+        Raises AllocationMismatch if there is none, and WrongCredentials if it belongs to another user."""
         if self.allocation is None:
             raise AllocationMismatch
         if self.allocation.username != self.signer.username:
@@ -78,7 +82,7 @@ class Exchange:
         return self._answer(ERROR, attributes)
 
     def challenge(self, error: RelayError) -> Send:
-        """401 or 438, with what the next attempt needs (RFC 8489 §9.2.4); never signed."""
+        """Error 401 or 438 with what the next request needs (RFC 8489 §9.2.4); it is never signed."""
         state, message = self.state, self.message
         state.counts[f"refusals.{error.code}"] += 1
         nonce = state.nonces.make(self.client, self.now)

@@ -1,4 +1,4 @@
-"""Nonces that need no memory: a time and a proof that we wrote it for this client."""
+"""Nonces that need no memory: each holds its time, and a tag that shows that we made it for this client."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from base64 import b64decode, b64encode
 
 from turn.flows import Address
 
-LIFETIME = 600.0  # seconds until 438 asks for a fresh one: bounds the use of an overheard request
+LIFETIME = 600.0  # seconds until 438 asks for a new one: bounds how long an overheard request can be used
 TAG_BYTES = 8
-COOKIE = b"obMatJos2" + b64encode(b"\0\0\1")  # passwords may be hashed by choice (RFC 8489 §9.2, §18.1)
-NONCE_BYTES = 16  # in base64; keeps a 401 at twice the size of the smallest Allocate
+COOKIE = b"obMatJos2" + b64encode(
+    b"\0\0\1"
+)  # says that the client may choose a hash for its password (RFC 8489 §9.2, §18.1)
+NONCE_BYTES = 16  # in base64; so short that a 401 is at most twice as large as the smallest Allocate
 
 
 class Nonces:
-    """Made for one client's address, port and transport: nobody else can use one. Who takes the cookie away
-    on the path makes the nonce worthless, and so cannot hide what we offer."""
+    """Makes and checks nonces. Each is for one client's address, port and transport; no other can use it.
+
+    If somebody on the path removes the cookie to hide what we offer, the nonce is not valid any more."""
 
     def __init__(self, key: bytes, cookie: bytes = b"") -> None:
         self._key, self._cookie = key, cookie

@@ -1,4 +1,4 @@
-"""Where packets may go: strangers by the policy, our own addresses only at live relayed ports."""
+"""Where packets may go: to other addresses by the policy, to our own ones only at relayed ports in use."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from turn.policies import LOOPBACK
 
 
 class Destinations:
-    """`live` holds the relayed addresses that are allocated here now."""
+    """Where packets may go. `relayed` holds the relayed addresses that are allocated here now."""
 
-    def __init__(self, settings: Settings, live: Container[Address]) -> None:
-        self._relayed = live
+    def __init__(self, settings: Settings, relayed: Container[Address]) -> None:
+        self._relayed = relayed
         self.reload(settings)
 
     def reload(self, settings: Settings) -> None:
@@ -22,38 +22,40 @@ class Destinations:
         self._locals = {public: local for local, public in settings.externals.items()}
 
     def to_local(self, address: Address) -> Address:
-        """A peer as this machine knows it: behind 1:1 NAT, our public address is a local one."""
+        """A peer's address as this machine knows it: behind 1:1 NAT, our public address is a local one."""
         local = self._locals.get(address.ip)
         return address if local is None else address._replace(ip=local)
 
     def to_public(self, address: Address) -> Address:
-        """An own address as the others know it."""
+        """An address of ours as others know it: behind 1:1 NAT, the public one."""
         public = self._settings.externals.get(address.ip)
         return address if public is None else address._replace(ip=public)
 
     def check_permission(self, peer: Address) -> None:
-        """Raises Forbidden. An own address is always granted, since data is checked by port as it moves:
-        but a loopback one only where a relayed address lives."""
+        """Raises Forbidden if a client may have no permission for this peer.
+
+        It may have one for an address of ours, because the port is checked with each packet; for a loopback
+        address only if it is a relayed address in use."""
         if not self._may_permit(peer):
             raise Forbidden("peer")
 
     def check_binding(self, peer: Address) -> None:
-        """Raises Forbidden, for an own address without a live relayed port too."""
+        """Raises Forbidden, also for an address of ours that is not a relayed address in use."""
         if not self.may_send_to(peer) or not self._may_permit(peer):
             raise Forbidden("peer")
 
     def still_allows(self, ip: bytes) -> bool:
-        """Whether a permission that was granted may stay; at an own address data is checked by port."""
+        """Whether a permission may stay; at an address of ours the port is checked with each packet."""
         return ip in self._settings.own_addresses or self._settings.peers.allows(ip)
 
     def may_send_to(self, peer: Address) -> bool:
-        """Whether data may move to a peer that a permission was granted for."""
+        """Whether data may be sent to a peer for which there is a permission."""
         if peer.ip not in self._settings.own_addresses or self._is_open_loopback(peer):
             return peer not in self._settings.listeners
         return self.is_relayed(peer)
 
     def is_relayed(self, address: Address) -> bool:
-        """Whether this is a relayed address of ours, or of another process of ours, that lives now."""
+        """Whether this is a relayed address in use, of this process or another one of ours."""
         return address in self._relayed or address in self._settings.relayed_elsewhere
 
     def is_untranslated(self, peer: Address) -> bool:
@@ -76,24 +78,24 @@ def is_loopback(ip: bytes) -> bool:
 
 
 def is_link_local(ip: bytes) -> bool:
-    """fe80::/10: nobody beyond the link can be reached from there (RFC 4291 §2.5.6)."""
+    """Whether it is in fe80::/10, from where only the own link can be reached (RFC 4291 §2.5.6)."""
     return len(ip) == 16 and ip[0] == 0xFE and ip[1] & 0xC0 == 0x80
 
 
 def relay_ip(settings: Settings, reached: bytes, size: int) -> bytes | None:
-    """The local address of `size` bytes to relay from, for a client that reached us at `reached`."""
+    """The local address of `size` bytes to relay from, for a client that sends to `reached`."""
     if settings.relay_addresses:
         fitting = [ip for ip in settings.relay_addresses if len(ip) == size]
         return reached if reached in fitting else next(iter(fitting), None)
     if len(reached) == size:
         return reached
-    like = [
+    alike = [
         ip for ip in settings.own_addresses if len(ip) == size and is_loopback(ip) == is_loopback(reached)
     ]
-    candidates = [ip for ip in like if not is_link_local(ip)]
+    candidates = [ip for ip in alike if not is_link_local(ip)]
     return min(candidates, key=lambda ip: rank(settings, ip), default=None)
 
 
 def rank(settings: Settings, ip: bytes) -> tuple[bool, bool, bytes]:
-    """Best first: what peers know by a public address, then what they can reach as it is."""
+    """For sorting, the best first: addresses that have a public one, then those that peers can reach."""
     return ip not in settings.externals, not settings.peers.allows(ip), ip

@@ -1,14 +1,14 @@
-"""Which port a relayed address gets: uniformly at random among the free ones."""
+"""The port of a relayed address: a random one of those that are free, each as likely as the others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-GUESSES = 16  # before the range is walked: enough unless it is almost full
+GUESSES = 16  # before we look at all ports: enough unless almost all are taken
 
 
 def pick(low: int, high: int, fits: Callable[[int], bool], choose: Callable[[int], int]) -> int | None:
-    """A port from `low` to `high` that fits, if any does. `choose(n)` is a random number below n."""
+    """A port from `low` to `high` that fits, or None. `choose(n)` returns a random number below n."""
     for _ in range(GUESSES):
         port = low + choose(high - low + 1)
         if fits(port):

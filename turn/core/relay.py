@@ -1,4 +1,4 @@
-"""The relay as decisions: a packet or a moment in, effects out; no clock, no socket."""
+"""The relay as decisions: a packet and the time come in, effects go out; no clock, no socket."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from turn.wire.stun import (
     parse,
 )
 
-UNDERSTOOD = frozenset((USERNAME.type, REALM.type, NONCE.type))  # and not asked for by Binding
+UNDERSTOOD = frozenset((USERNAME.type, REALM.type, NONCE.type))  # a Binding request need not have them
 SEND_HEAD = SEND_INDICATION.to_bytes(2, "big")
 
 __all__ = ["AllocationSummary", "Relay", "Settings"]
 
 
 class AllocationSummary(NamedTuple):
-    """One live allocation, for an operator's terminal; the relay's logs never hold an address."""
+    """One live allocation, for an operator's terminal. The relay's logs never contain an address."""
 
     user: str
     client: Address
@@ -46,11 +46,21 @@ class AllocationSummary(NamedTuple):
 
 
 class Relay:
-    """`now` is monotonic seconds; `wall`, seconds since 1970, is for credentials alone."""
+    """A TURN relay without clock and socket.
+
+    The code around it calls a method for each thing that happens, and applies the effects that the method
+    returns, in their order, before it calls the next one. In all methods `now` is monotonic time in seconds
+    and never goes back; `wall` is the time in seconds since 1970, and is used for credentials only.
+
+    Args:
+        settings: what the operator decided, and what is known of the machine.
+
+    See: RFC 8656 (TURN), RFC 8489 (STUN).
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._state = RelayState(settings)
-        self._ended: list[Effect] = []  # of what has ended before something failed to
+        self._ended: list[Effect] = []  # effects of what had ended when an error stopped `expire`
         self._apply(settings)
 
     def _apply(self, settings: Settings) -> None:
@@ -61,32 +71,68 @@ class Relay:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many packets were dropped and requests answered, by reason; without addresses and names."""
+        """How many packets were dropped and requests answered.
+
+        Returns:
+            A live view by reason, such as "drops.no permission"; it contains no addresses and no names.
+        """
         return self._state.counts
 
     @property
     def gate_counts(self) -> Mapping[tuple[str, str], int]:
-        """How many packets the gate has passed and refused, by the rule that held and the reason."""
+        """How many packets the gate has passed and refused.
+
+        Returns:
+            A live view by the mode that held ("enforce" or "compat") and the reason.
+        """
         return self._state.allocations.gate.counts
 
     def learn_session(self, news: News, now: float) -> None:
-        """Believe another relay of ours, which saw this session's handshake or one end's part of it."""
+        """Believe what another relay of ours has seen of an encrypted session.
+
+        Args:
+            news: a session that is proven, or one side's offer in its handshake.
+            now: monotonic seconds.
+        """
         self._state.allocations.gate.learn_session(news, now)
 
     def news(self) -> list[News]:
-        """What was proved or offered in sessions since the last call, for the relays beside this one."""
+        """What is new of encrypted sessions, for the other relays of ours on this machine.
+
+        Returns:
+            What was proven or offered here since the last call.
+        """
         return self._state.allocations.gate.news()
 
     def proven_sessions(self) -> list[Proven]:
-        """All sessions that were proved here, for the relays beside this one and after it."""
+        """All sessions that are proven here now.
+
+        Returns:
+            What the other relays of ours on this machine should know, and the one that starts next.
+        """
         return self._state.allocations.gate.proven_sessions()
 
     def watch_traffic(self, traffic: Mapping[Flow, Traffic]) -> None:
-        """What the engine has carried, live: one limit holds for what it and the core carry together."""
+        """Learn what the engine carries: one limit holds for what engine and core carry together.
+
+        Args:
+            traffic: a live view of what each linked flow has carried.
+        """
         self._state.allocations.traffic = traffic
 
     def receive(self, packet: Packet, now: float, wall: float) -> list[Effect]:
-        """A packet that no flow carried: from a client where it came to a listener, else from a peer."""
+        """Take a packet that no flow carried.
+
+        Args:
+            packet: from a peer if its local address is a relayed one, else from a client.
+            now: monotonic seconds.
+            wall: seconds since 1970.
+
+        Returns:
+            What to do; nothing for a packet that is dropped.
+
+        See: RFC 8656 §7 to §12, RFC 8489 §6.3.
+        """
         state = self._state
         allocation = state.allocations.by_relay.get(packet.local)
         try:
@@ -149,7 +195,18 @@ class Relay:
         return [Send(Packet(packet.local, packet.remote, add_fingerprint(reply) if fingerprint else reply))]
 
     def opened(self, relay: Address, taken: bool, now: float) -> list[Effect]:
-        """The answer to Open: whether the relayed address is ours now."""
+        """Take the engine's answer to the effect Open.
+
+        Args:
+            relay: the address that was to be opened.
+            taken: whether it is ours now; False if another program has it.
+            now: monotonic seconds.
+
+        Returns:
+            The client's answer, or an attempt with another port.
+
+        See: RFC 8656 §7.2.
+        """
         then = self._state.pending_ports.pop(relay, None)
         if then is not None:
             return then(taken)
@@ -158,8 +215,21 @@ class Relay:
     def icmp_error(
         self, relay: Address, peer: Address, kind: int, code: int, data: bytes, now: float
     ) -> list[Effect]:
-        """An ICMP error came back for what went from a relayed address to a peer: its type, its code, and
-        four bytes of data, which hold the size that would pass where one says that a packet was too large."""
+        """Take an ICMP error about a packet that went from a relayed address to a peer.
+
+        Args:
+            relay: the relayed address.
+            peer: where the packet went.
+            kind: the ICMP type.
+            code: the ICMP code.
+            data: four bytes; if the packet was too large, the size in bytes that would pass.
+            now: monotonic seconds.
+
+        Returns:
+            A Data indication for the client, or nothing.
+
+        See: RFC 8656 §11.5.
+        """
         try:
             return [from_icmp(self._state, relay, peer, (kind, code, data), now)]
         except Dropped as reason:
@@ -167,8 +237,17 @@ class Relay:
             return []
 
     def expire(self, now: float) -> list[Effect]:
-        """What ends by now. May be called early and often. Where one thing fails to end, the next call,
-        which is due at once, has what ended before it."""
+        """End everything whose time is over. It may be called early and often.
+
+        Args:
+            now: monotonic seconds.
+
+        Returns:
+            What to do. If an error stops a call, the effects of what ended before it come with the next
+            call, which is due at once.
+
+        See: RFC 8656 §3.2, §9, §12.
+        """
         effects = self._ended
         for item in self._state.allocations.expire(now):
             effects += self._state.end_allocation(item) if isinstance(item, Allocation) else [item]
@@ -179,23 +258,47 @@ class Relay:
         return effects
 
     def recheck(self, now: float) -> list[Effect]:
-        """What has ended elsewhere. To be called often, where other processes of ours relay too."""
+        """Find out what has ended in other processes of ours. With several processes, call it often.
+
+        Args:
+            now: monotonic seconds.
+
+        Returns:
+            What to do.
+        """
         return list(self._state.allocations.recheck(now))
 
     def next_expiry(self) -> float | None:
-        """When to call `expire`, at the latest; None while nothing can end."""
+        """When to call `expire`, at the latest.
+
+        Returns:
+            Monotonic seconds, or None while nothing can end.
+        """
         if self._ended:
             return 0.0
         times = (self._state.allocations.next_expiry(), self._state.reservations.next_expiry())
         return min((time for time in times if time is not None), default=None)
 
     def drain(self, alternate: Address | None = None) -> None:
-        """Take nobody new: they are sent to `alternate`, if it has their family, else refused. What lives
-        goes on until its client ends it."""
+        """Take no new clients from now on; allocations that exist go on until their clients end them.
+
+        Args:
+            alternate: where clients of the same address family are sent (300); others are refused (508).
+
+        See: RFC 8489 §10.
+        """
         self._state.draining, self._state.alternate = True, alternate
 
     def kill(self, *, user: str | None = None, relay: Address | None = None) -> list[Effect]:
-        """All that a user holds, or what the client of one relayed address holds."""
+        """End the allocations of a user, or of one client.
+
+        Args:
+            user: the user as limits count it.
+            relay: one relayed address of the client.
+
+        Returns:
+            What to do; nothing if there are none.
+        """
         chosen = [one for one in self._state.allocations if one.user == user]
         named = self._state.allocations.by_relay.get(relay) if relay else None
         if named is not None:
@@ -203,27 +306,62 @@ class Relay:
         return [effect for allocation in chosen for effect in self._state.end_allocation(allocation)]
 
     def client_lost(self, client: Address, listener: Address) -> list[Effect]:
-        """A client's connection has ended, and with it what it held (RFC 8656 §3.2)."""
+        """End what a client had, because its connection has ended.
+
+        Args:
+            client: the client's address.
+            listener: the address of ours that it was connected to.
+
+        Returns:
+            What to do.
+
+        See: RFC 8656 §3.2.
+        """
         allocation = self._state.allocations.of_client(client, listener)
         gone = allocation.both if allocation else ()
         return [effect for one in gone for effect in self._state.end_allocation(one)]
 
     def clients(self) -> Iterator[tuple[Address, Address]]:
-        """Who has an allocation, each with the listener that it came in by."""
+        """The clients that have an allocation.
+
+        Returns:
+            Client and listener of each.
+        """
         return self._state.allocations.owners()
 
     def has_allocation(self, client: Address, listener: Address) -> bool:
-        """Whether this client has an allocation."""
+        """Whether a client has an allocation.
+
+        Args:
+            client: the client's address.
+            listener: the address of ours that it sends to.
+        """
         return self._state.allocations.of_client(client, listener) is not None
 
     def reload(self, settings: Settings, now: float) -> list[Effect]:
-        """New settings for what comes and for what lives: allocations whose user or secret is gone end, and
-        permissions for peers that are denied now. The realm, the offer of SHA-256 and the nonces' key stay
-        as they were at the start, since clients have learnt them."""
+        """Use new settings from now on, also for allocations that exist.
+
+        Args:
+            settings: the new ones. The realm, the offer of SHA-256 and the key of the nonces stay as they
+                were at the start, because clients have learnt them.
+            now: monotonic seconds.
+
+        Returns:
+            What to do: allocations whose user or secret is gone end, and so do permissions for peers that
+            are denied now.
+        """
         self._apply(settings)
         return self._state.reload(settings, now)
 
     def sessions(self, now: float) -> Iterator[AllocationSummary]:
+        """All allocations, for an operator.
+
+        Args:
+            now: monotonic seconds.
+
+        Returns:
+            A summary of each.
+        """
         for allocation in self._state.allocations:
             yield AllocationSummary(
                 allocation.user,

@@ -1,4 +1,4 @@
-"""What each method asks for: a table from the message type to its function, and a function per step."""
+"""The methods of TURN: a table from the message type to its function, and the steps before it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from turn.wire.stun import (
 
 MAX_PEERS = 16  # XOR-PEER-ADDRESS in one CreatePermission: bounds what one packet makes us do
 SMALLEST_ANSWERED = 28  # bytes of a request without credentials: the 401 is at most twice as large
-FINGERPRINT_BYTES = 8  # not counted: the answer has one as well
+FINGERPRINT_BYTES = 8  # not counted: the answer has a FINGERPRINT too
 TRANSPORTS = (b"\x11\0\0\0", b"\x06\0\0\0")  # UDP and TCP, as an Allocate names them
 ONLY_WITH_SHA256 = frozenset((PASSWORD_ALGORITHM.type, USERHASH.type))
 UNDERSTOOD = frozenset(
@@ -72,7 +72,7 @@ UNDERSTOOD = frozenset(
 
 
 def answer_request(exchange: Exchange) -> list[Effect]:
-    """What follows from a request of a method in the table; nothing for what deserves no reply."""
+    """Carry out a request and answer it; requests that deserve no answer have no effects."""
     if not deserves_answer(exchange):
         return []
     try:
@@ -88,7 +88,7 @@ def answer_request(exchange: Exchange) -> list[Effect]:
 
 
 def note_failure(exchange: Exchange) -> None:
-    """Only what came before any proof; who holds no nonce was counted at the door."""
+    """Count a wrong signature. A sender without a valid nonce was counted before, in `may_answer`."""
     if exchange.credentials is None and exchange.holds_nonce:
         exchange.state.note_failure(exchange.client, exchange.now)
 
@@ -108,7 +108,7 @@ def deserves_answer(exchange: Exchange) -> bool:
 
 
 def is_of_running_call(exchange: Exchange) -> bool:
-    """Whether the key of this five-tuple's allocation signed it: with an old nonce, that is heard seldom."""
+    """Whether this five-tuple's allocation signed the request; an old nonce has a limit of its own."""
     allocation = exchange.allocation
     if allocation is None or not is_signed_with(exchange, allocation.key):
         return False
@@ -116,8 +116,9 @@ def is_of_running_call(exchange: Exchange) -> bool:
 
 
 def is_probe(message: StunMessage) -> bool:
-    """What no client sends, but scanners and those who forge a victim's address do: their 401 would be large
-    beside it."""
+    """Whether no real client sends this, but scanners and reflection attacks do.
+
+    An answer 401 would be much larger than such a request."""
     if len(message.data) - FINGERPRINT_BYTES * message.fingerprint < SMALLEST_ANSWERED:
         return True
     if message.type != ALLOCATE_REQUEST or message.has(USERNAME) or message.has(USERHASH):
@@ -137,26 +138,26 @@ def refresh(exchange: Exchange) -> list[Effect]:
     message = exchange.message
     if message.has(MOBILITY_TICKET):
         raise MobilityForbidden
-    wished = of_family(exchange.own_allocation(), message.get(REQUESTED_ADDRESS_FAMILY))
+    chosen = of_family(exchange.own_allocation(), message.get(REQUESTED_ADDRESS_FAMILY))
     asked = message.get(LIFETIME)
     if asked == 0:
-        ended = [effect for allocation in wished for effect in exchange.state.end_allocation(allocation)]
+        ended = [effect for allocation in chosen for effect in exchange.state.end_allocation(allocation)]
         return [exchange.success_response((LIFETIME, 0)), *ended]
     lifetime = granted_lifetime(asked)
-    for allocation in wished:
+    for allocation in chosen:
         exchange.state.allocations.renew(allocation, exchange.now + lifetime)
     return [exchange.success_response((LIFETIME, lifetime))]
 
 
 def of_family(allocation: Allocation, family: int | None) -> tuple[Allocation, ...]:
-    """Both siblings without a wish, else the one of this family. Raises FamilyMismatch."""
+    """The allocation of this family; both siblings if no family is named. Raises FamilyMismatch."""
     if family is None:
         return allocation.both
     return (allocation.for_peer(bytes(SIZES.get(family, 0))),)
 
 
 def create_permission(exchange: Exchange) -> list[Effect]:
-    """RFC 8656 §10.2: all peers or none."""
+    """RFC 8656 §10.2: permissions for all of the peers, or for none."""
     allocation = exchange.own_allocation()
     peers = exchange.message.each(XOR_PEER_ADDRESS)
     if not 1 <= len(peers) <= MAX_PEERS:

@@ -1,4 +1,4 @@
-"""Ports kept for a second allocation of the same user: EVEN-PORT's sibling, until its token is shown."""
+"""Ports that are reserved for a second allocation of the same user, by EVEN-PORT (RFC 8656 §7.2)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from turn.deadlines import Deadlines
 from turn.errors import InsufficientCapacity
 from turn.flows import Address
 
-LIFETIME = 30.0  # RFC 8656 §7.2 asks for at least so much; a longer one would let a client hoard ports
+LIFETIME = 30.0  # seconds, the least that RFC 8656 §7.2 allows: with more, a client could hoard ports
 TOKEN_BYTES = 8
 
 
 class Reservation(NamedTuple):
-    """`charged` is whose address the quota counts it for, beside the user."""
+    """A reserved port. The quota counts it for the user and for `charged_ip`."""
 
     relay: Address
     user: str
@@ -39,7 +39,7 @@ class Reservations:
         self._deadlines.set(token, now + LIFETIME)
 
     def check_owner(self, token: bytes, user: str) -> None:
-        """Raises InsufficientCapacity for a token that this user does not hold (RFC 8656 §7.2)."""
+        """Raises InsufficientCapacity if the token is not one of this user (RFC 8656 §7.2)."""
         found = self._by_token.get(token)
         if found is None or found.user != user:
             raise InsufficientCapacity("token")
@@ -51,7 +51,7 @@ class Reservations:
         return reservation
 
     def expire(self, now: float) -> Iterator[Reservation]:
-        """Those that nobody came for."""
+        """The reservations that nobody has used in time; each is forgotten."""
         for token in self._deadlines.due(now):
             yield self.claim(token)
 

@@ -1,4 +1,4 @@
-"""Everything that the relay remembers, in one place: nothing of it for a stranger."""
+"""Everything that the relay remembers. It remembers nothing for senders without a valid nonce."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from turn.policies import AddressSet, networks, subscriber
 from turn.wire.integrity import OFFERED, long_term_key, userhash
 from turn.wire.stun import Challenge
 
-OnPort = Callable[[bool], list[Effect]]  # what follows when the engine says whether it got a port
+OnPort = Callable[[bool], list[Effect]]  # called when the engine says whether it got the port
 
-# Where no client can be: a reply would go to a group, or to a service that answers it (RFC 8085 §6), most of
-# them with more than they were sent. The usual list: echo, chargen, DNS, NTP, SNMP, CLDAP, IPMI; SQL browser,
-# SSDP, WS-Discovery, mDNS, CoAP; memcached, VxWorks, games. Not recorders (37810) and BACnet (47808): Linux
-# gives the ports from 32768 on to browsers (ip(7)), and one in 14,000 of them would never be answered.
+# Where no client can be: a reply would go to a multicast group, or to a service that answers it (RFC 8085
+# §6), often with more bytes than it got. The services: echo, chargen, DNS, NTP, SNMP, CLDAP, IPMI; SQL
+# browser, SSDP, WS-Discovery, mDNS, CoAP; memcached, VxWorks, games. Video recorders (37810) and BACnet
+# (47808) are not listed: Linux gives ports from 32768 on to browsers (ip(7)), and one in 14,000 clients would
+# never get an answer.
 NO_CLIENT = AddressSet(networks("0.0.0.0/8 224.0.0.0/4 255.255.255.255/32 ::/128 ff00::/8"))
 SYSTEM_PORTS = (0, 7, 17, 19, 53, 69, 111, 123, 137, 161, 177, 389, 427, 520, 623)
 USER_PORTS = (1434, 1900, 3283, 3702, 5093, 5353, 5683, 10001, 11211, 17185, 27015, 27960)
 REFLECTORS = frozenset((*SYSTEM_PORTS, *USER_PORTS))
-ANY_TIME = 0.0  # on the wall clock: no minted name is over by then
-ICMP_REPORTS = 10  # a second, to each client: a peer that refuses a call's packets is known after the first
-STALE_NONCES = 10  # a second, to each client that signs as who allocated, whatever is forged meanwhile
-UNAUTHENTICATED_BURST = 4  # seconds' worth of replies: an office opens its browsers together
+ANY_TIME = 0.0  # on the wall clock: no minted name has expired by then
+ICMP_REPORTS = 10  # per second for each client: one is enough to know that a peer refuses packets
+STALE_NONCES = 10  # per second for each client that signs with its allocation's key, under any flood
+UNAUTHENTICATED_BURST = 4  # seconds' worth of replies at once: an office opens its browsers together
 NEW_ALLOCATIONS_BURST = (
     2  # quotas of allocations that a user may take at once: one ends while ICE restarts in another
 )
@@ -48,15 +49,15 @@ class RelayState:
         self.allocations = Allocations(settings)
         self.destinations = self.allocations.destinations
         self.reservations = Reservations()
-        self.pending_ports: dict[Address, OnPort] = {}  # ports that the engine was asked for
-        self.allocating: set[tuple[Address, Address]] = set()  # client and listener of who waits for one
+        self.pending_ports: dict[Address, OnPort] = {}  # ports that the engine is opening
+        self.allocating: set[tuple[Address, Address]] = set()  # client and listener of waiting requests
         self.nonces = Nonces(settings.nonce_key, COOKIE if settings.sha256 else b"")
         self.challenge = Challenge(settings.realm, OFFERED if settings.sha256 else b"")
         self.quota = Quota(settings.limits, settings.ledger)
         self.icmp_reports = Buckets(ICMP_REPORTS, ICMP_REPORTS, settings.nonce_key)
         self.stale_nonces = Buckets(STALE_NONCES, STALE_NONCES, settings.nonce_key)
         self.draining = False
-        self.alternate: Address | None = None  # who takes those that we refuse while draining
+        self.alternate: Address | None = None  # where clients are sent while we drain
         self.counts: Counter[str] = Counter()
         self._transactions = count(settings.choose(1 << 64))
         self.lockout = Lockout(settings.limits.wrong_passwords, settings.nonce_key)
@@ -84,7 +85,7 @@ class RelayState:
         self.hashed = {userhash(name, settings.realm): name for name in names}
 
     def reload(self, settings: Settings, now: float) -> list[Effect]:
-        """New settings for what lives and what comes. What clients have learnt already stays as it is."""
+        """Use new settings from now on. What clients have learnt already stays as it is."""
         old = self.settings
         kept = replace(
             settings,
@@ -101,7 +102,7 @@ class RelayState:
         return [*ended, *self.allocations.reload(kept, now)]
 
     def _is_known(self, allocation: Allocation) -> bool:
-        """Whether the name still has the password that the allocation was made with, its time aside."""
+        """Whether the user still has the password that the allocation was made with, expired or not."""
         login = self.settings.users.login(allocation.username, ANY_TIME)
         made = (allocation.username, self.settings.realm)
         return login is not None and any(
@@ -110,15 +111,16 @@ class RelayState:
         )
 
     def is_free(self, relay: Address) -> bool:
-        """Whether nothing of ours has this relayed address."""
+        """Whether no allocation or reservation of ours has this relayed address."""
         return not (
             relay in self.allocations.by_relay or relay in self.pending_ports or relay in self.reservations
         )
 
     def may_answer(self, source: Address, now: float) -> bool:
-        """Whether who has proved nothing gets a reply: from a place where a client can be, and seldom. Who
-        is connected stands at its address: what others forge in that name, or in all names, takes nothing
-        from it."""
+        """Whether a sender without a valid nonce gets a reply: if a client can be there, and within limits.
+
+        A client over TCP or TLS cannot forge its address, so it has limits of its own: a flood over UDP with
+        forged addresses takes nothing from it."""
         connected = source.transport != "udp"
         if source.ip in NO_CLIENT or self._is_ours(source) or (source.port in REFLECTORS and not connected):
             self.counts["drops.source"] += 1
@@ -135,16 +137,18 @@ class RelayState:
         return True
 
     def may_check_signature(self, source: Address, now: float) -> bool:
-        """Whether the signature of who holds a nonce is looked at. Wrong ones are counted, right ones are
-        free: a flood of wrong ones from one place would cost a key each."""
+        """Whether we check the signature of a sender with a valid nonce.
+
+        Only wrong signatures are counted: a flood of them would cost the computation of a key each."""
         if self.settings.limits.trusts(source.ip) or self.failures.can_spend(subscriber(source.ip), now):
             return True
         self.counts["drops.wrong signatures"] += 1
         return False
 
     def may_answer_stale(self, allocation: Allocation, now: float) -> bool:
-        """Whether a request with an old nonce, signed as the allocation was, is answered at once: a running
-        call learns its next nonce under any flood."""
+        """Whether a request with an old nonce, signed with the allocation's key, is answered.
+
+        This limit is separate, so that a running call gets its next nonce under any flood."""
         relay = allocation.relay
         return self.stale_nonces.spend(relay.ip + relay.port.to_bytes(2), now)
 
@@ -155,14 +159,14 @@ class RelayState:
         return source in self.settings.listeners or source in self.allocations.by_relay
 
     def next_transaction(self) -> bytes:
-        """The transaction id of an indication, which nobody answers: unique is enough."""
+        """The transaction id of an indication. It has no answer, so it only has to be unique."""
         return (next(self._transactions) & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(12, "big")
 
     def charge_allocation(self, user: str, ip: bytes, amount: int, now: float) -> None:
-        """What a new allocation costs. Raises QuotaReached and InsufficientCapacity, and then takes nothing.
+        """Count a new allocation. Raises QuotaReached and InsufficientCapacity; then nothing is counted.
 
-        Each begins with full buckets of packets and bits; without a limit here, who ends and takes them
-        without a rest would have as many as the processor can bear.
+        Each allocation begins with full buckets of packets and bits. Without this limit, a client that ends
+        and makes allocations all the time could send as much as the processor can bear.
         """
         self.quota.reserve(user, ip, amount)
         if not self.new_allocations.spend(user.encode(), now, amount):
@@ -171,6 +175,6 @@ class RelayState:
             raise QuotaReached("pace")
 
     def end_allocation(self, allocation: Allocation) -> list[Effect]:
-        """Gone with all that it held."""
+        """End an allocation with all it has."""
         self.quota.give_back(allocation.user, allocation.charged_ip)
         return self.allocations.remove(allocation)

@@ -1,6 +1,6 @@
-"""Token buckets: how much of something that comes back with time is left, of one or of everybody.
+"""Token buckets: how much is left of something that comes back with time, for one or for many.
 
-The memory of many is given: it may be shared with other processes (turn.ledger).
+The memory of many buckets is an argument: it may be shared with other processes (turn.limits.ledger).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from hashlib import blake2b
 
 from turn.limits.ledger import DOUBLE
 
-BUCKETS = 4096  # for everybody together: a flood from everywhere costs no memory
-NUMBERS = 2 * BUCKETS  # that they are kept in
+BUCKETS = 4096  # a fixed number, so that a flood from many addresses costs no memory
+NUMBERS = 2 * BUCKETS  # the numbers in their memory
 
 
 class Bucket:
-    """`rate` tokens a second, at most `burst` of them; a rate of 0 is no limit."""
+    """A token bucket: `rate` tokens come per second, at most `burst` are in it; a rate of 0 is no limit."""
 
     __slots__ = ("_at", "_burst", "_level", "_rate")
 
@@ -48,10 +48,10 @@ class Bucket:
 
 
 class Buckets:
-    """A bucket for each of many, as far as 4096 go; who shares one, no stranger can tell.
+    """Token buckets for many names. There are 4096; which names share one, a stranger cannot tell.
 
-    `memory` holds two numbers for each bucket, 0.0 at first: what was taken and has not come back, and when
-    that was so. Without one, these buckets have their own.
+    `memory` holds two numbers for each bucket, both 0.0 at first: what was spent and has not come back, and
+    when that was so. Without it, these buckets have memory of their own.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Buckets:
         return not self._rate or self.spend_from(self._slot(whose), now, amount)
 
     def spend_from(self, slot: int, now: float, amount: float = 1.0) -> bool:
-        """Take from one bucket, by its number."""
+        """Spend from one bucket, by its number."""
         if not self._rate:
             return True
         memory, at = self._memory, 2 * slot
@@ -79,7 +79,7 @@ class Buckets:
         return True
 
     def can_spend(self, whose: bytes, now: float) -> bool:
-        """Whether one could be taken."""
+        """Whether one token could be spent."""
         at = 2 * self._slot(whose)
         taken = self._memory[at] - (now - self._memory[at + 1]) * self._rate
         return not self._rate or max(0.0, taken) + 1 <= self._burst

@@ -1,6 +1,6 @@
-"""What limits are kept by: who holds how much, and the levels of token buckets.
+"""The memory of limits: how much each name has in use, and the levels of token buckets.
 
-Here in the memory of one process; several that share their limits share them through `turn.shared`.
+Here it is in one process; several processes share it through turn.workers.shared_ledger.
 """
 
 from __future__ import annotations
@@ -13,26 +13,27 @@ DOUBLE = 8  # bytes
 
 
 class Usage(Protocol):
-    """How much of something each one holds, by name. What is given back was taken before."""
+    """How much of something is in use, by name. What is given back was taken before."""
 
     def amount(self, name: bytes) -> int:
-        """At least what this one holds; where memory is bounded, perhaps what others hold too."""
+        """What this name has in use; with bounded memory it may include what another name has."""
 
     def add(self, name: bytes, amount: int) -> None:
         """Take so much, or with a negative amount, give it back."""
 
 
 class Ledger(Protocol):
-    """Tables by name; who asks again gets the same one."""
+    """Tables by name; the same name gives the same table."""
 
     def levels(self, name: str, number: int) -> MutableSequence[float]:
         """So many numbers, all 0.0 at first."""
 
-    def usage(self, name: str) -> Usage: ...
+    def usage(self, name: str) -> Usage:
+        """A table of what is in use, empty at first."""
 
 
 class LocalUsage(dict[bytes, int]):
-    """Exact, and as large as what is held."""
+    """Exact counts in this process; its memory grows with the number of names."""
 
     def amount(self, name: bytes) -> int:
         return self.get(name, 0)
@@ -46,7 +47,7 @@ class LocalUsage(dict[bytes, int]):
 
 
 class LocalLedger:
-    """One process's own."""
+    """The ledger of one process."""
 
     def __init__(self) -> None:
         self._levels: dict[str, MutableSequence[float]] = {}

@@ -1,8 +1,8 @@
-"""Guessing passwords is slow: a few wrong ones for a name from an address, and that pair has to wait.
+"""Guessing passwords is slow: after a few wrong ones for a name from one address, that pair has to wait.
 
-Only who has read a reply of ours at the address gets so far, so a forged one locks nobody out; only names
-that an operator chose, since minted passwords cannot be guessed; and never who holds an allocation under the
-name.
+A sender must have read a reply of ours at its address before it is counted here, so a forged address locks
+nobody out. Only names that an operator chose are counted, because minted passwords cannot be guessed. A
+client that has an allocation under the name is never locked out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from turn.policies import subscriber
 
 SECONDS = 30.0
-MAX_ENTRIES = 4096  # the oldest goes first: bounds the memory that strangers can make us spend
+MAX_ENTRIES = 4096  # then the oldest is forgotten: bounds the memory that strangers can make us use
 
 
 class Failures(NamedTuple):
@@ -22,7 +22,7 @@ class Failures(NamedTuple):
 
 
 class Lockout:
-    """`most` wrong passwords within half a minute; 0 is no limit. Names and addresses are kept as digests."""
+    """Allows `most` wrong passwords within 30 seconds; 0 is no limit. It keeps digests, no names."""
 
     def __init__(self, most: int, key: bytes) -> None:
         self.most, self._key = most, key[:64]
@@ -32,7 +32,7 @@ class Lockout:
         return len(self._failures)
 
     def is_locked(self, ip: bytes, name: str, now: float) -> bool:
-        """Whether this name is not asked for its password from there now."""
+        """Whether no password of this name from this address is checked now."""
         if not self.most or not self._failures:
             return False
         found = self._failures.get(self._tag(ip, name))
@@ -49,7 +49,7 @@ class Lockout:
         self._failures[tag] = Failures(times + 1, now + SECONDS)
 
     def note_right(self, ip: bytes, name: str) -> None:
-        """The password was right."""
+        """Forget the wrong passwords, because this one was right."""
         if self._failures:
             self._failures.pop(self._tag(ip, name), None)
 

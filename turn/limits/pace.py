@@ -1,4 +1,4 @@
-"""How fast one client may send and receive, what an engine carries for it included."""
+"""How fast one client may send and receive, including what an engine carries for it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from turn.flows import Flow, Traffic
 from turn.limits.buckets import Bucket
 from turn.policies import Limits
 
-LOOK_SECONDS = 0.1  # between two looks at an engine's figures: bounds what a flood of odd packets costs
+LOOK_SECONDS = 0.1  # between two readings of an engine's counters: bounds the cost of a flood
 NOTHING = Traffic()
 
 
 class Pace:
-    """What the core itself may carry for one client: as much as its engine leaves of the limits.
+    """What the core may carry for one client: what the engine leaves of the client's limits.
 
-    An engine keeps the limits for what it carries alone; what it has carried is taken off here, so that who
-    has some packets carried by the one and some by the other gets no second helping.
+    An engine keeps the limits for what it carries. Here that is deducted, so that a client cannot use the
+    limits twice, once through the engine and once through the core.
     """
 
     __slots__ = ("_bits", "_last", "_looked", "_packets", "_unlimited")
@@ -26,7 +26,7 @@ class Pace:
         self._packets = Bucket(limits.packets_per_second, limits.packets_per_second)
         self._bits = Bucket(limits.bits_per_second, limits.bits_per_second)
         self._looked = float("-inf")
-        self._last = (0, 0)  # packets and octets that the engine had carried then
+        self._last = (0, 0)  # packets and octets that the engine had carried at that time
 
     def spend(self, octets: int, now: float, flows: Iterable[Flow], carried: Mapping[Flow, Traffic]) -> bool:
         """Whether one packet may go on; `flows` are the client's."""
@@ -37,11 +37,13 @@ class Pace:
         return self._packets.spend(now) and self._bits.spend(now, 8 * octets)
 
     def _look(self, now: float, flows: Iterable[Flow], carried: Mapping[Flow, Traffic]) -> None:
-        """Take off what the engine has carried since: of a long time, no more than a second's share."""
+        """Deduct what the engine has carried since the last look; after a long time, one second's share."""
         figures = [carried.get(flow, NOTHING) for flow in flows]
         packets = sum(one.packets_out + one.packets_in for one in figures)
         octets = sum(one.bytes_out + one.bytes_in for one in figures)
         seconds = max(1.0, now - self._looked)
-        self._packets.deduct(now, max(0, packets - self._last[0]) / seconds)  # less than then: a flow is over
+        self._packets.deduct(
+            now, max(0, packets - self._last[0]) / seconds
+        )  # less than before if a flow has ended
         self._bits.deduct(now, 8 * max(0, octets - self._last[1]) / seconds)
         self._looked, self._last = now, (packets, octets)

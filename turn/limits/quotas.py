@@ -1,6 +1,6 @@
-"""Who holds how much of what is given back.
+"""How many relayed addresses a user, an address and all together have in use.
 
-The counts' memory is given: it may be shared with other processes (turn.ledger).
+The memory of the counts may be shared with other processes (turn.limits.ledger).
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from turn.errors import InsufficientCapacity, QuotaReached
 from turn.limits.ledger import Ledger
 from turn.policies import Limits, subscriber
 
-ALL = b""  # the name of everybody together
+ALL = b""  # the name under which all together are counted
 
 
 class Quota:
-    """Who holds how many relayed addresses."""
+    """Counts relayed addresses, and refuses those beyond the limits."""
 
     def __init__(self, limits: Limits, ledger: Ledger) -> None:
         self.limits = limits
@@ -25,8 +25,9 @@ class Quota:
         return self.by_all.amount(ALL)
 
     def reserve(self, user: str, ip: bytes, amount: int = 1) -> None:
-        """Raises QuotaReached for what the user or the address may not have, InsufficientCapacity for what
-        is not there."""
+        """Count more relayed addresses.
+
+        Raises QuotaReached if the user or the address has too many, InsufficientCapacity if all have."""
         limits, address = self.limits, subscriber(ip)
         if exceeds(self.by_user.amount(user.encode()) + amount, limits.allocations_per_user):
             raise QuotaReached("user")

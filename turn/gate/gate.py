@@ -1,10 +1,9 @@
-"""Has this path shown that it is encrypted? Every packet between a client and its peers is judged here.
+"""The gate of "encrypted only": it judges each packet between a client and its peers that no flow carries.
 
-Nothing but a check of ICE and its answer passes before the peer has answered one; DTLS only where it
-encrypts; media only in a session whose handshake was seen, and only while the first bytes of its payloads
-look as encrypted ones do. Where a call may have come here in its middle (`compat`), a handshake that nobody
-saw is done without. Evidence against content drops packets of one stream for a while, and nothing more: what
-can be forged never ends a call.
+Before a peer has answered an ICE check, only ICE checks and their answers pass. DTLS passes if it encrypts.
+Media passes if the session's handshake was seen and the first bytes of the payloads look encrypted. In mode
+`compat` a call may have started elsewhere, so media may pass without a handshake. A stream that looks
+unencrypted is dropped for a while, and nothing else happens: packets can be forged, so they never end a call.
 """
 
 from __future__ import annotations
@@ -25,13 +24,15 @@ from turn.wire.stun import WireError
 Mode = Literal["off", "observe", "compat", "enforce"]
 PairKey = tuple[Address, Address]  # a relayed address and a peer
 
-SIGNALLED = "c."  # how a user begins whose call our own signalling has checked
+SIGNALLED = "c."  # a user's name begins so if our own signalling has checked the call
 NOTHING: frozenset[int] = frozenset()
 
 
 class Verdict(NamedTuple):
-    """`reason` is what passed, or why it does not. `changed`: an engine may carry something else of this pair
-    by itself now; `Proof.media` says what."""
+    """Whether a packet passes.
+
+    `reason` says as what it passes, or why it does not. `changed`: the streams that an engine may carry for
+    this pair have changed; `Gate.media` says which they are now."""
 
     passes: bool
     reason: str
@@ -39,14 +40,14 @@ class Verdict(NamedTuple):
 
 
 def is_signalled(username: str, user: str) -> bool:
-    """Whether our own signalling made this name for a call whose descriptions it has checked: by its first
-    letters, and only of minted names, whose user is but a part of them."""
+    """Whether our own signalling made this name, for a call whose session descriptions it has checked.
+
+    The user's first letters say so, but only in minted names, where the user is a part of the username."""
     return user != username and user.startswith(SIGNALLED)
 
 
 class Gate:
-    """`counts` goes by the rule that held, enforce or compat, and the
-    reason."""
+    """Judges packets. `counts` is by the mode that held, "enforce" or "compat", and the reason."""
 
     def __init__(self, mode: Mode = "enforce") -> None:
         self.mode: Mode = mode
@@ -56,12 +57,12 @@ class Gate:
         self._deadlines: Deadlines[PairKey] = Deadlines()
 
     def add_allocation(self, relay: Address, user: str, *, signalled: bool = False) -> None:
-        """An allocation begins."""
+        """Begin to collect evidence for an allocation."""
         self._evidence[relay] = Evidence(user, signalled)
         self.sessions.add_allocation(user)
 
     def remove_allocation(self, relay: Address) -> None:
-        """An allocation has ended; its sessions may go on in others. Of an unknown one: nothing happens."""
+        """Forget an allocation; its sessions may go on in others. Nothing happens if it is unknown."""
         evidence = self._evidence.pop(relay, None)
         if evidence is not None:
             for peer in evidence.pairs:
@@ -69,8 +70,9 @@ class Gate:
             self.sessions.remove_allocation(evidence.user)
 
     def judge(self, relay: Address, peer: Address, outward: bool, payload: bytes, now: float) -> Verdict:
-        """Whether this may go from the client to the peer, or else the other way. The relayed address must be
-        admitted."""
+        """Whether this packet may pass: from client to peer if `outward`, else from peer to client.
+
+        The allocation of the relayed address must have been added."""
         if self.mode == "off":
             return Verdict(True, "off")
         evidence = self._evidence[relay]
@@ -89,15 +91,16 @@ class Gate:
         return Verdict(passes or self.mode == "observe", reason, changed)
 
     def media(self, relay: Address, peer: Address) -> frozenset[int] | None:
-        """The streams of this pair that an engine may carry by itself, those from the peer with INWARD: None
-        is all and everything."""
+        """The streams of this pair that an engine may carry; None means everything.
+
+        Streams from the peer are marked with INWARD (turn.wire.srtp)."""
         if self.mode == "off":
             return None
         pair = self._pair((relay, peer))
         return pair.media if pair else NOTHING
 
     def expire(self, now: float) -> Iterator[PairKey]:
-        """What ends by now: the pairs whose `media` is another for it."""
+        """End what is over by now; yields the pairs whose `media` has changed."""
         self.sessions.expire(now)
         for key in list(self._deadlines.due(now)):
             pair = self._pair(key)
@@ -105,8 +108,8 @@ class Gate:
                 yield key
 
     def set_mode(self, mode: Mode, now: float) -> list[PairKey]:
-        """From now on this mode; these are the pairs whose `media` is another for it. From `off` and to it,
-        all pairs are."""
+        """Use this mode from now on. Returns the pairs whose `media` has changed; it changes for all pairs if
+        the old or the new mode is `off`."""
         self.mode = mode
         keys = ((relay, peer) for relay, evidence in self._evidence.items() for peer in evidence.pairs)
         return [key for key in keys if self._update_media(key, self._evidence[key[0]].pairs[key[1]], now)]
@@ -116,15 +119,15 @@ class Gate:
         return min((time for time in times if time is not None), default=None)
 
     def learn_session(self, news: News, now: float) -> None:
-        """Believe another relay of ours, which saw this session's handshake or one end's part of it."""
+        """Believe what another relay of ours has seen of this session's handshake."""
         self.sessions.learn_session(news, now)
 
     def news(self) -> list[News]:
-        """What was proved or offered here since the last call, for the workers beside us."""
+        """What was proven or offered here since the last call, for the other processes of ours."""
         return self.sessions.news()
 
     def proven_sessions(self) -> list[Proven]:
-        """All sessions of clients here that are proved now, for the relays beside this one and after it."""
+        """All proven sessions of clients here, for our other processes and the next one."""
         known = (session for session in self.sessions if session.local)
         return [session.proven() for session in known if session.srtp is not None]
 
@@ -136,7 +139,7 @@ class Gate:
         return evidence.pairs.get(key[1]) if evidence else None
 
     def _update_media(self, key: PairKey, pair: Pair, now: float) -> bool:
-        """Whether what an engine may carry has changed; also notes when that may happen by itself."""
+        """Whether what an engine may carry has changed; also sets the deadline of the next change."""
         pair.stale = False
         end = pair.next_end(now)
         if end is not None:
@@ -151,7 +154,7 @@ class Gate:
 def new_pair(
     evidence: Evidence, peer: Address, rule: GateRule, payload: bytes, now: float, *, outward: bool
 ) -> Pair:
-    """A new pair, for a check. Raises Refused and WireError: what else comes first has no consent."""
+    """Make a pair for an ICE check. Raises Rejected and WireError for any other first packet."""
     if rule is OTHER:
         raise Rejected("other")
     if rule is not CHECK or parse_ice(payload).ufrags is None:

@@ -1,5 +1,4 @@
-"""What the two ends of a DTLS handshake say in clear: hellos put together from fragments, and what they agree
-on."""
+"""The part of a DTLS handshake that is not encrypted: both hellos, put together from fragments."""
 
 from __future__ import annotations
 
@@ -28,41 +27,40 @@ HELLOS: dict[int, Callable[[bytes], Hello]] = {
 }
 MAX_HELLO = 4096  # bytes of one: post-quantum ones have 1,500, and with a second key share 3,000
 MAX_FRAGMENTS = 16  # of one hello
-MAX_ASSEMBLIES = 4  # of each end: bounds memory; the oldest goes first, so that a forged one blocks nothing
-MAX_BUFFERED = MAX_HELLO  # bytes of each end's fragments together: the same
-PATIENCE = 4.0  # seconds until what conflicts begins anew: a forged fragment keeps nobody out for long
+MAX_ASSEMBLIES = 4  # of each side: bounds memory; the oldest is dropped first, so a forged one blocks nothing
+MAX_BUFFERED = MAX_HELLO  # bytes of each side's fragments together: bounds memory too
+PATIENCE = 4.0  # seconds until conflicting fragments may start anew: a forged one blocks nobody for long
 
-# Certificates and the like pass unread, so an end may say so much in clear and no more: in one session, and
-# through one allocation, since sessions are cheap to make. It fills up again, or what is forged in an end's
-# name would use it up for good.
+# Certificates and the like pass unread, so a side may send only so many bytes unencrypted: in one session and
+# through one allocation, because sessions are cheap to make. The amount comes back with time, else forged
+# packets would use it up for good.
 CLEAR_BURST, CLEAR_PER_SECOND = 65536.0, 1024.0
 
 
-class Rejected(Exception):  # no error: it is what the gate is for
-    """What may not pass; its text is the name that it is counted under."""
+class Rejected(Exception):  # not an error: this is what the gate is for
+    """A packet may not pass; the text is the reason that it is counted under."""
 
 
 class Unencrypted(Rejected):
-    """A handshake that agrees on something else than encryption."""
+    """The handshake agrees on something that does not encrypt."""
 
 
 class Agreement(NamedTuple):
-    """Both hellos were seen: whether records have DTLS 1.3's header, and whether SRTP was agreed on."""
+    """What both hellos agree on: whether records have the header of DTLS 1.3, and whether there is SRTP."""
 
     unified: bool
     srtp: bool
 
 
 class Assembly:
-    """The fragments of one hello. Complete ones are kept, too: whatever repeats a part is judged with the
-    whole."""
+    """The fragments of one hello. A complete one stays, so that a repeated fragment is judged with it."""
 
     __slots__ = ("_read", "began", "length", "parts")
 
     def __init__(self, length: int, began: float) -> None:
         self.length, self.began = length, began
         self.parts: dict[int, bytes] = {}
-        self._read: Hello | str | None = None  # or what is wrong with it
+        self._read: Hello | str | None = None  # the hello, or what is wrong with it
 
     @property
     def size(self) -> int:
@@ -74,11 +72,11 @@ class Assembly:
         )
 
     def is_over(self, now: float) -> bool:
-        """Whether another hello of the same number may take its place: another association's."""
+        """Whether a hello of another association, with the same number, may take its place."""
         return now - self.began > PATIENCE or self.whole() is not None
 
     def add(self, offset: int, data: bytes) -> None:
-        """Raises Refused, and then changes nothing."""
+        """Add a fragment. Raises Rejected; then nothing is changed."""
         if self.whole() is not None:
             return
         parts = {**self.parts, offset: max(self.parts.get(offset, b""), data, key=len)}
@@ -92,7 +90,7 @@ class Assembly:
         return body if len(body) == self.length else None
 
     def hello(self, kind: int) -> Hello | None:
-        """The whole, parsed once however often a part is repeated. Raises WireError."""
+        """The complete hello, or None. It is parsed only once. Raises WireError."""
         body = self.whole()
         if body is None:
             return None
@@ -104,7 +102,7 @@ class Assembly:
 
 
 def read_hello(kind: int, body: bytes) -> Hello | str:
-    """A hello, or why it is none."""
+    """The hello, or the reason why it is not one."""
     try:
         return HELLOS[kind](body)
     except WireError as why:
@@ -112,7 +110,7 @@ def read_hello(kind: int, body: bytes) -> Hello | str:
 
 
 def merge(parts: dict[int, bytes]) -> dict[int, bytes]:
-    """The same without gaps that are none, and without overlaps: it never holds more than the whole has."""
+    """Join parts that touch or overlap, so that together they are never longer than the whole hello."""
     merged: dict[int, bytes] = {}
     start = end = -1
     for offset in sorted(parts):
@@ -125,24 +123,24 @@ def merge(parts: dict[int, bytes]) -> dict[int, bytes]:
 
 
 def agrees(offset: int, data: bytes, other: int, part: bytes) -> bool:
-    """Whether two parts say the same where they overlap."""
+    """Whether two parts have the same bytes where they overlap."""
     first, last = max(offset, other), min(offset + len(data), other + len(part))
     return first >= last or data[first - offset : last - offset] == part[first - other : last - other]
 
 
 class DtlsEndpoint:
-    """One end of a session."""
+    """One side of a DTLS session."""
 
     __slots__ = ("_assemblies", "_clear", "choice", "offer")
 
     def __init__(self) -> None:
         self._assemblies: dict[tuple[int, int], Assembly] = {}
         self._clear = Bucket(CLEAR_PER_SECOND, CLEAR_BURST)
-        self.offer: ClientHello | None = None  # the last complete one
-        self.choice: ServerHello | None = None  # the same
+        self.offer: ClientHello | None = None  # its last complete ClientHello
+        self.choice: ServerHello | None = None  # its last complete ServerHello
 
     def add_fragment(self, fragment: Fragment, now: float) -> Hello | None:
-        """A hello that is whole now. Raises Refused and WireError."""
+        """The hello that this fragment completes, or None. Raises Rejected and WireError."""
         if not self.may_send_clear(FRAGMENT.size + len(fragment.data), now):
             raise Rejected("too much in clear")
         if fragment.kind not in HELLOS:
@@ -156,11 +154,11 @@ class DtlsEndpoint:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a part of a hello was heard, or another process of ours has heard one."""
+        """Whether this process or another one of ours has seen a part of a hello."""
         return bool(self._assemblies) or self.offer is not None
 
     def may_send_clear(self, size: int, now: float) -> bool:
-        """Whether so much more may pass before the session is open."""
+        """Whether so many more bytes may pass unencrypted."""
         return self._clear.spend(now, size)
 
     def _assembly(self, fragment: Fragment, now: float) -> Assembly:
@@ -182,7 +180,7 @@ class DtlsEndpoint:
 
 
 class Handshake:
-    """What was said between two ends; who speaks is 0 or 1."""
+    """The handshake between two sides. `speaker` is the side that a packet comes from, 0 or 1."""
 
     __slots__ = ("ends",)
 
@@ -190,7 +188,7 @@ class Handshake:
         self.ends = (DtlsEndpoint(), DtlsEndpoint())
 
     def receive_fragment(self, speaker: int, fragment: Fragment, now: float) -> Agreement | None:
-        """What this fragment settles, if it does. Raises Refused and WireError."""
+        """The agreement that this fragment completes, or None. Raises Rejected and WireError."""
         hello = self.ends[speaker].add_fragment(fragment, now)
         if isinstance(hello, ClientHello):
             self.ends[speaker].offer = hello
@@ -200,29 +198,32 @@ class Handshake:
         return agree(self.ends[1 - speaker].offer, hello)
 
     def add_offer(self, speaker: int, offer: ClientHello) -> Agreement | None:
-        """What this offer settles, which another process has heard: its answer may be here already. Raises
-        Refused."""
+        """Add an offer that another process has seen; returns the agreement if the answer is here already.
+
+        Raises Rejected."""
         self.ends[speaker].offer = offer
         choice = self.ends[1 - speaker].choice
         return None if choice is None else agree(offer, choice)
 
     def may_overtake(self, speaker: int, size: int, now: float) -> bool:
-        """Whether so much of what DTLS 1.3 encrypts of a handshake may come before the ServerHello that it
-        follows: on some ways packets overtake each other."""
+        """Whether so many encrypted bytes of DTLS 1.3 may come before the ServerHello that they follow.
+
+        On some networks packets overtake each other."""
         return self.has_offer_for(speaker) and self.ends[speaker].may_send_clear(size, now)
 
     def may_acknowledge(self, speaker: int) -> bool:
-        """Whether there is something in clear to acknowledge: even parts of a hello are (RFC 9147 §7.1)."""
+        """Whether there is something to acknowledge; parts of a hello are enough (RFC 9147 §7.1)."""
         return self.ends[1 - speaker].has_begun
 
     def has_offer_for(self, speaker: int) -> bool:
-        """Whether the other end has offered something to this one."""
+        """Whether the other side has sent a ClientHello to this one."""
         return self.ends[1 - speaker].offer is not None
 
 
 def agree(offer: ClientHello | None, choice: ServerHello) -> Agreement | None:
-    """What a ServerHello settles for who sent the other end's ClientHello: nothing where there is none.
-    Raises Unencrypted for what does not encrypt, and for what was not offered."""
+    """What ClientHello and ServerHello agree on; None if there is no ClientHello, or it has to be repeated.
+
+    Raises Unencrypted if the choice does not encrypt, or was not offered."""
     if choice.suite not in (SUITES_13 if choice.version_13 else SUITES_12):
         raise Unencrypted("cipher suite")
     if choice.profile is not None and choice.profile not in PROFILES:
@@ -235,7 +236,9 @@ def agree(offer: ClientHello | None, choice: ServerHello) -> Agreement | None:
 
 
 def is_srtp(offer: ClientHello, choice: ServerHello) -> bool:
-    """DTLS 1.3 encrypts the choice of a profile: there, the whole offer must be good (RFC 9147 §5.1)."""
+    """Whether there is SRTP. DTLS 1.3 hides the choice, so all offers must encrypt (RFC 9147 §5.1).
+
+    Raises Unencrypted."""
     if choice.version_13:
         if offer.profiles and offer.profiles & NULL_PROFILES:
             raise Unencrypted("srtp profile")

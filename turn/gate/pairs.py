@@ -1,4 +1,4 @@
-"""What the gate remembers of one allocation: its peers, the checks between them, and their streams."""
+"""The evidence of one allocation: its peers, the ICE checks with each of them, and their streams."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from turn.wire.srtp import INWARD, RTCP, SAMPLE, looks_plain
 
 CONSENT = 30.0  # seconds that an answered check counts (RFC 7675 §5.1)
 TRANSACTION = 40.0  # seconds that an answer may take: a request is repeated for so long (RFC 8489 §6.2.1)
-MAX_TRANSACTIONS = 32  # of a pair and direction: what Chromium asks in 1.5 seconds of silence
-CHECKS_PER_SECOND, CHECKS_BURST = 50.0, 100.0  # of a pair and direction: STUN is no way to carry data
+MAX_TRANSACTIONS = 32  # of a pair and direction: what Chromium sends in 1.5 seconds without answers
+CHECKS_PER_SECOND, CHECKS_BURST = 50.0, 100.0  # of a pair and direction: nobody shall carry data in STUN
 ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST = (
     200.0,
     400.0,
 )  # of an allocation and direction: 30 candidates at once
-MAX_PAIRS = 16  # of an allocation: bounds memory; the oldest without consent goes first
-MAX_STREAMS = 24  # of an allocation that are tested, passed or blocked: the same; a call has about ten
-EVICTIONS_PER_SECOND, EVICTIONS_BURST = 1.0, 8.0  # of tested streams, each of which has an engine told
-BLOCKED = 60.0  # seconds until a stream that looked plain is tested anew
-CIPHERTEXT = RTCP + 1  # stands for the records of DTLS, where those are tested
+MAX_PAIRS = 16  # of an allocation: bounds memory; the oldest without consent is dropped first
+MAX_STREAMS = 24  # of an allocation, in test, tested or blocked: bounds memory; a call has about ten
+EVICTIONS_PER_SECOND, EVICTIONS_BURST = 1.0, 8.0  # of tested streams: each changes the rule of a flow
+BLOCKED = 60.0  # seconds until a stream that looked unencrypted is tested again
+CIPHERTEXT = RTCP + 1  # stands for the records of DTLS if those are tested
 
-HASHED = 0xFFFFFFFF  # what is kept of a hash
-TESTED: float = 0.0  # of a stream: it looks encrypted
-LATEST = 8  # packets of a stream under test that are known again
-REPEATS = 3  # for each new one that say nothing: else a few packets, by turns, would never be tested
-ID = 4  # bytes that stand for a transaction id: a hash with this process's own key
-ENTRY = ID + 2  # and of the time in tenths of a second behind it
+HASHED = 0xFFFFFFFF  # the bits of a hash that we keep
+TESTED: float = 0.0  # the state of a stream that looks encrypted
+LATEST = 8  # packets of a stream in test that we recognise if they come again
+REPEATS = 3  # so many repeated packets per new one are not tested; with more, nothing would ever be tested
+ID = 4  # bytes of a hash of a transaction id, with a key of this process
+ENTRY = ID + 2  # the hash, and the time in tenths of a second
 WRAP = 1 << 16
 
 
 class Transactions:
-    """The latest requests, in one piece of memory: most of what the gate remembers are these."""
+    """The transaction ids of the latest requests, in one bytearray, because the gate remembers so many."""
 
     __slots__ = ("_at", "_ring", "last_request")
 
     def __init__(self) -> None:
         self._ring = bytearray()
         self._at = 0
-        self.last_request = float("-inf")  # when the latest of them came
+        self.last_request = float("-inf")  # when it came
 
     def add(self, transaction: bytes, now: float) -> None:
-        """Repeated, it takes no more room."""
+        """Remember a request; a repeated one takes no more room."""
         self.last_request = now
         known = self._find(transaction)
         at = self._at if known < 0 else known
@@ -76,19 +76,21 @@ def tenths(now: float) -> int:
 
 
 class Direction(Transactions):
-    """One of the two directions of a pair: from the client (0) or from the peer (1)."""
+    """One direction of a pair: from the client (0) or from the peer (1)."""
 
     __slots__ = ("last_answer", "limit")
 
     def __init__(self) -> None:
         super().__init__()
-        self.last_answer = float("-inf")  # when the other end last answered one of these with a success
+        self.last_answer = float("-inf")  # when the other side last answered with a success response
         self.limit = Bucket(CHECKS_PER_SECOND, CHECKS_BURST)
 
 
 class Trial:
-    """A stream under test: the first bytes of its payloads. A packet that comes again, as over bonded links,
-    says nothing new; but it must be the whole packet, or what has one number would never be tested."""
+    """A stream in test: the first bytes of its payloads.
+
+    A repeated packet, as over bonded links, is not tested again. The whole packet must be equal: if the
+    sequence number were enough, a sender that never changes it would never be tested."""
 
     __slots__ = ("_latest", "_repeats", "firsts")
 
@@ -98,7 +100,7 @@ class Trial:
         self._repeats = 0
 
     def add(self, packet: bytes, at: int) -> bool:
-        """Whether it is a new one."""
+        """Add a packet whose payload begins at `at`. Whether it is new."""
         mark = hash(packet) & HASHED
         if mark in self._latest and self._repeats < REPEATS * len(self.firsts):
             self._repeats += 1
@@ -110,8 +112,10 @@ class Trial:
 
 
 class Pair:
-    """`client` is which end of its session the client is, 0 or 1. `media` is what an engine may carry of it
-    by itself, as the core was last told; `stale`: that may have changed."""
+    """What is known of a client and one peer.
+
+    `client` is the side of the session that the client is, 0 or 1. `media` is what an engine may carry, as
+    the core last heard; `stale`: it may have changed since."""
 
     __slots__ = ("client", "directions", "media", "session", "stale", "streams")
 
@@ -119,7 +123,7 @@ class Pair:
         self.session: Session | None = None
         self.client = 0
         self.directions = (Direction(), Direction())
-        self.streams: dict[int, Trial | float] = {}  # under test, TESTED, or blocked until then
+        self.streams: dict[int, Trial | float] = {}  # in test, TESTED, or the time until which it is blocked
         self.media: frozenset[int] = frozenset()
         self.stale = False
 
@@ -127,7 +131,7 @@ class Pair:
         self.session, self.client, self.stale = session, client, True
 
     def has_consent(self, now: float) -> bool:
-        """In either direction: one end may be a server that never asks (RFC 8445 §2.5)."""
+        """Whether a check was answered in either direction: a server may send no checks (RFC 8445 §2.5)."""
         there, back = self.directions
         return now - there.last_answer < CONSENT or now - back.last_answer < CONSENT
 
@@ -136,23 +140,26 @@ class Pair:
         return now - there.last_answer < CONSENT and now - back.last_answer < CONSENT
 
     def next_end(self, now: float) -> float | None:
-        """When the next of the two consents ends."""
+        """When the next of the two consents ends, or None."""
         return min((end for way in self.directions if (end := way.last_answer + CONSENT) > now), default=None)
 
     def tested(self) -> frozenset[int]:
-        """Streams of media, those from the peer with INWARD."""
+        """The tested streams of media; those from the peer are marked with INWARD."""
         passed = (stream for stream, state in self.streams.items() if state == TESTED)
         return frozenset(stream for stream in passed if stream & ~INWARD != CIPHERTEXT)
 
 
 def clear_buckets() -> tuple[Bucket, Bucket]:
-    """What is forged from another port of the peer has no consent, and takes nothing from what has."""
+    """Two buckets, without and with consent: forged packets from another port of the peer have no consent,
+    and so take nothing from a real pair."""
     return Bucket(CLEAR_PER_SECOND, CLEAR_BURST), Bucket(CLEAR_PER_SECOND, CLEAR_BURST)
 
 
 class Evidence:
-    """One allocation's pairs. Whether `vouched`: our own signalling knows both ends. `clear` is what each
-    direction may still say in clear, without consent and with it."""
+    """What the gate knows of one allocation: its pairs.
+
+    `signalled`: our own signalling has checked the call. `clear` bounds the unencrypted bytes of each
+    direction, without consent and with it."""
 
     __slots__ = ("_evictions", "_limits", "_swept", "clear", "pairs", "signalled", "streams", "user")
 
@@ -169,12 +176,13 @@ class Evidence:
         self._swept: float | None = None
 
     def may_check(self, pair: Pair, way: int, now: float) -> bool:
-        """Whether one more message of ICE may go this way, of this pair and of all together: each port of a
-        peer is another pair."""
+        """Whether one more ICE message may pass, by the limits of this pair and of all pairs together.
+
+        Both are needed, because each port of a peer is another pair."""
         return pair.directions[way].limit.spend(now) and self._limits[way].spend(now)
 
     def add_pair(self, peer: Address, now: float, *, outward: bool = True) -> Pair | None:
-        """A new pair; None where there are too many that live."""
+        """A new pair; None if there are too many that cannot be dropped."""
         if len(self.pairs) >= MAX_PAIRS:
             oldest = self._replaceable(now, outward=outward)
             if oldest is None:
@@ -184,7 +192,9 @@ class Evidence:
         return pair
 
     def _replaceable(self, now: float, *, outward: bool) -> Address | None:
-        """Who goes for a new pair: those that the client asks last, and for a peer's sake never."""
+        """The pair to drop for a new one, or None.
+
+        One that the client checks is dropped last, and never for a pair that a peer begins."""
         dead = [other for other, pair in self.pairs.items() if not (pair.media or pair.has_consent(now))]
         unasked = (
             other for other in dead if now - self.pairs[other].directions[0].last_request >= TRANSACTION
@@ -192,8 +202,9 @@ class Evidence:
         return next(unasked, dead[0] if dead and outward else None)
 
     def sample(self, pair: Pair, stream: int, packet: bytes, at: int, now: float) -> bool | None:
-        """Whether a stream with one more packet, whose payload begins `at`, passes; None: there is no room to
-        test it."""
+        """Whether a stream passes with one more packet; None if there is no room to test it.
+
+        The packet's payload begins at `at`."""
         state = pair.streams.get(stream)
         if state is None:
             if not self._make_room(pair, now):
@@ -214,8 +225,9 @@ class Evidence:
         return True
 
     def _make_room(self, pair: Pair, now: float) -> bool:
-        """Whether one more stream may be tested. Nobody but an engine knows which tested ones are over: so
-        the pair's that was tested first goes, and is tested anew where it goes on."""
+        """Whether one more stream may be tested; if need be, the pair's first tested stream is forgotten.
+
+        Only an engine knows which tested streams have ended. One that goes on is tested again."""
         self._restart_trials(now)
         if self.streams < MAX_STREAMS:
             return True
@@ -228,8 +240,7 @@ class Evidence:
         return True
 
     def _restart_trials(self, now: float) -> None:
-        """Once a minute, the tests that are not through begin anew: forged streams must not take all the
-        room."""
+        """Once a minute, forget unfinished tests: forged streams must not take all the room."""
         since = self._swept
         if since is not None and now - since < BLOCKED:
             return

@@ -1,6 +1,6 @@
-"""The gates of the proof, by the first byte of a packet (RFC 7983 §7): checks of ICE, DTLS, and media.
+"""The rules of the gate for ICE checks, DTLS and media, chosen by a packet's first byte (RFC 7983 §7).
 
-Each is a function of one case that raises Refused or WireError for what may not pass.
+Each is a function of one case that raises Rejected or WireError if the packet may not pass.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OUT, IN = 0, 1  # from the client, from the peer
 
 
 class Case(NamedTuple):
-    """One packet before the gate: `way` is where it comes from; a `lenient` one may come late."""
+    """One packet to judge. `direction` is OUT or IN; `lenient`: its call may have started elsewhere."""
 
     sessions: Sessions
     evidence: Evidence
@@ -34,19 +34,19 @@ class Case(NamedTuple):
 
     @property
     def session(self) -> Session:
-        """Raises Refused: a pair without checks has none."""
+        """The pair's session. Raises Rejected if there is none yet, because no ICE check has come."""
         if self.pair.session is None:
             raise Rejected("no consent")
         return self.pair.session
 
     @property
     def speaker(self) -> int:
-        """Which end of the session says this."""
+        """The side of the session that sent this packet, 0 or 1."""
         return self.pair.client if self.direction == OUT else 1 - self.pair.client
 
 
 def may_pass_media(pair: Pair, lenient: bool, now: float) -> bool:
-    """Whether media may pass: either end has answered the other's checks, and the session encrypts."""
+    """Whether media may pass: one side has answered the other's checks, and the session encrypts."""
     session = pair.session
     if session is None or not pair.has_consent(now):
         return False
@@ -54,7 +54,7 @@ def may_pass_media(pair: Pair, lenient: bool, now: float) -> bool:
 
 
 def handshake_unseen(pair: Pair, session: Session, lenient: bool, now: float) -> bool:
-    """Whether the handshake may have gone another way: nothing that was seen speaks against one."""
+    """Whether there may have been a handshake that we did not see."""
     return lenient and session.srtp is None and not session.refused and pair.has_both_consents(now)
 
 
@@ -83,8 +83,9 @@ def receive_request(case: Case, message: IceMessage) -> None:
 
 
 def join_session(case: Case, sender: bytes, receiver: bytes) -> None:
-    """The client's own checks say which session a pair belongs to, a peer's only before there are any: those
-    could be forged, and push no other session out."""
+    """Find out which session a pair belongs to: the client's checks decide.
+
+    A peer's checks count only before the client's, and replace no other session: they can be forged."""
     ufrags = (min(sender, receiver), max(sender, receiver))
     client = sender if case.direction == OUT else receiver
     if case.direction == OUT:
@@ -95,7 +96,7 @@ def join_session(case: Case, sender: bytes, receiver: bytes) -> None:
 
 
 def receive_answer(case: Case, message: IceMessage) -> None:
-    """What nobody asked is no answer."""
+    """An answer passes only if there was such a request."""
     asker, session = case.pair.directions[1 - case.direction], case.session
     if not asker.has(message.transaction, case.now):
         raise Rejected("unasked answer")
@@ -119,7 +120,7 @@ def check_dtls(case: Case) -> None:
 
 
 def read_dtls(case: Case, datagram: bytes) -> None:
-    """Record by record, since the first may open the session for the next."""
+    """Judge record by record, because the first may open the session for the next."""
     for record in parse_records(datagram):
         if record.encrypted:
             check_ciphertext(case, record)
@@ -128,7 +129,7 @@ def read_dtls(case: Case, datagram: bytes) -> None:
 
 
 def receive_clear(case: Case, record: Record) -> None:
-    """Whatever it is, in clear it may carry anything: so all of it counts, its header too."""
+    """Judge an unencrypted record. It could carry anything, so all its bytes are counted, with the header."""
     if not may_send_clear(case, record):
         raise Rejected("too much in clear")
     if record.kind == HANDSHAKE:
@@ -138,7 +139,7 @@ def receive_clear(case: Case, record: Record) -> None:
 
 
 def may_send_clear(case: Case, record: Record) -> bool:
-    """Whether this much more may pass through the allocation before it is encrypted."""
+    """Whether so many more unencrypted bytes may pass through the allocation."""
     consented = case.pair.has_consent(case.now)
     return case.evidence.clear[case.direction][consented].spend(case.now, RECORD.size + len(record.content))
 
@@ -169,8 +170,10 @@ def check_ciphertext(case: Case, record: Record) -> None:
 
 
 def is_early(case: Case, record: Record) -> bool:
-    """Whether the ServerHello may still be on its way. By then a server has keys for more than its handshake:
-    Firefox acknowledges with them a ClientHello that comes again."""
+    """Whether the ServerHello before this record may still be on its way.
+
+    By then a server has keys for more than its handshake: Firefox uses them to acknowledge a repeated
+    ClientHello."""
     handshake = case.session.handshake
     if handshake is None or not record.unified or record.epoch < HANDSHAKE_EPOCH:
         return False
@@ -196,8 +199,9 @@ def check_media(case: Case) -> None:
 
 
 def may_report(case: Case) -> bool:
-    """After an ICE restart, SRTCP may come before the RTP that its session is known by: then any session of
-    the user will do. RTCP in clear is dropped by its structure anyway."""
+    """Whether SRTCP may pass before the RTP that its session is recognised by, after an ICE restart.
+
+    Any session of the user with SRTP is enough. Unencrypted RTCP is dropped by its structure anyway."""
     session = case.session
     if session.srtp is not None or session.refused or not case.pair.has_consent(case.now):
         return False
@@ -211,7 +215,7 @@ def reason_against(case: Case) -> str:
 
 
 def sample(case: Case, stream: int, packet: bytes, at: int) -> None:
-    """Streams that there is no room to test pass where a handshake was seen."""
+    """Test a packet of a stream. If there is no room to test it, it passes only if a handshake was seen."""
     both = stream | INWARD if case.direction == IN else stream
     passes = case.evidence.sample(case.pair, both, packet, at, case.now)
     if passes is None and not case.session.srtp:
@@ -225,7 +229,7 @@ def refuse_other(case: Case) -> None:
 
 
 class GateRule(NamedTuple):
-    """What passes here is counted under this name."""
+    """One kind of packets: the name that those which pass are counted under, and the function that judges."""
 
     name: str
     check: Callable[[Case], None]
@@ -240,7 +244,7 @@ CHECK, DTLS, MEDIA, OTHER = (
 
 
 def rule_for(first: int) -> GateRule:
-    """The ranges that are not named are ZRTP's, TURN's channels, QUIC's and nobody's."""
+    """The rule for a first byte. The other ranges belong to ZRTP, TURN channels and QUIC, or are unused."""
     if first < 4:
         return CHECK
     if 20 <= first < 64:

@@ -1,10 +1,10 @@
-"""Encrypted sessions: what a TURN user's two ufrags agreed on by DTLS, and which streams belong to it.
+"""Encrypted sessions: what two ICE ufrags have agreed on by DTLS, and which streams belong to it.
 
-A session is no address: browsers handshake on one pair of addresses and send media on another, and an ICE
-restart brings new ufrags and addresses to the same DTLS association. So all pairs of the same ufrags share a
-session, and a session without a handshake adopts another one of the same user when RTP carries one of its
-SSRCs. RTP alone: the senders' SSRCs in Chromium's RTCP are the same in every call. What is open stays open
-until it is forgotten, since whatever could close it could be forged.
+A session does not depend on addresses: browsers make the handshake on one pair of addresses and send media
+on another, and an ICE restart brings new ufrags and addresses to the same DTLS association. So all pairs
+with the same ufrags share a session. A session without a handshake inherits from another one of the same
+user when RTP carries one of its SSRCs. Only RTP counts: the SSRCs in Chromium's RTCP are the same in every
+call. An open session stays open until it is forgotten, because everything that could close it can be forged.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from turn.gate.handshake import Agreement, Handshake, Unencrypted
 from turn.wire.dtls import Fragment
 from turn.wire.hello import ClientHello
 
-Ufrags = tuple[bytes, bytes]  # in order, so that both directions name the same session
+Ufrags = tuple[bytes, bytes]  # sorted, so that both directions name the same session
 
-SESSION_LIFETIME = 120.0  # seconds without a check of ICE: who lost the network restarts ICE sooner
-LEARNED_LIFETIME = 60.0  # of what a relay before us has proved: its clients are back by then, or gone
-MAX_STREAMS = 40  # SSRCs of a session: more than an engine may carry of an allocation without our seeing them
-SPARE = 1  # sessions of a user beyond one for each allocation: the call before this one
-MAX_LEARNED = 32  # sessions of a user that others have told of: bounds memory; a user has a few allocations
+SESSION_LIFETIME = 120.0  # seconds without an ICE check: a client that lost its network restarts ICE sooner
+LEARNED_LIFETIME = 60.0  # seconds for a session of another process: its clients come here by then, or never
+MAX_STREAMS = 40  # SSRCs of a session: more than an engine carries of one allocation without the core
+SPARE = 1  # sessions of a user beyond one for each allocation: the previous call
+MAX_LEARNED = 32  # sessions of a user from other processes: bounds memory; a user has a few allocations
 
 
 class Proven(NamedTuple):
-    """An open session, for another relay to believe: the next one on this machine, or a worker beside us."""
+    """An open session, for another relay of ours on this machine, which believes it."""
 
     user: str
     ufrags: Ufrags
@@ -38,8 +38,7 @@ class Proven(NamedTuple):
 
 
 class Offered(NamedTuple):
-    """What one end of a session has offered: its answer may come to another worker, and means nothing
-    alone."""
+    """What one side of a session has offered. The answer may come to another worker, which needs both."""
 
     user: str
     ufrags: Ufrags
@@ -51,8 +50,10 @@ News = Proven | Offered
 
 
 class Session:
-    """`srtp` None: open by what it inherited, and nobody knows yet. `refused`: its handshake did not
-    encrypt."""
+    """What two ufrags have agreed on.
+
+    `srtp` is None while that is unknown. `refused`: the handshake did not encrypt. `learned`: another
+    process of ours has reported it. `local`: a client of ours has sent its ICE checks."""
 
     __slots__ = (
         "handshake",
@@ -70,8 +71,8 @@ class Session:
 
     def __init__(self, number: int, user: str, ufrags: Ufrags, *, told: bool = False) -> None:
         self.number, self.user, self.ufrags, self.learned = number, user, ufrags, told
-        self.local = False  # by checks of a client of ours
-        self.handshake: Handshake | None = None  # made when something is said
+        self.local = False
+        self.handshake: Handshake | None = None  # made with its first packet
         self.open = self.unified = self.refused = False
         self.srtp: bool | None = None
         self.ssrcs: dict[int, None] = {}
@@ -81,7 +82,7 @@ class Session:
         return self.handshake
 
     def note_unencrypted(self, speaker: int) -> None:
-        """This end has chosen no encryption. An answer to nothing is anybody's."""
+        """This side has chosen no encryption. Without an offer before it, the choice may be forged."""
         self.refused |= self.srtp is None and self.ensure_handshake().has_offer_for(speaker)
 
     def agree(self, agreement: Agreement) -> None:
@@ -94,7 +95,7 @@ class Session:
 
 
 class User:
-    """One TURN user's sessions, the least recently checked first, and whose stream an SSRC is."""
+    """One TURN user's sessions, the least recently checked first, and the session of each SSRC."""
 
     __slots__ = ("allocations", "learned", "sessions", "streams")
 
@@ -108,13 +109,12 @@ class User:
         return len(self.sessions) - self.learned >= SPARE + self.allocations
 
     def oldest(self) -> Session:
-        """Who goes for a new one: the open ones last, or forged checks could push them out."""
+        """The session to drop for a new one: open ones last, so that forged checks cannot push them out."""
         closed = (session for session in self.sessions.values() if not session.open)
         return next(closed, next(iter(self.sessions.values())))
 
     def oldest_learned(self) -> Session:
-        """Who goes for another that is told of: those that clients here use last, and before them the open
-        ones."""
+        """The learned session to drop for another one: those that clients here use last, then open ones."""
         told = (session for session in self.sessions.values() if session.learned)
         return min(told, key=lambda session: (session.local, session.open))
 
@@ -130,10 +130,12 @@ class Sessions:
     def __init__(self) -> None:
         self._users: dict[str, User] = {}
         self._numbers = count()
-        self._deadlines: Deadlines[int] = Deadlines()  # by number: a heap must not keep what is forgotten
+        self._deadlines: Deadlines[int] = (
+            Deadlines()
+        )  # by number, so that the heap does not hold forgotten sessions
         self._by_number: dict[int, Session] = {}
         self._news: dict[Session, None] = {}
-        self._offers: dict[tuple[Session, int], ClientHello] = {}  # and by whom: what is new of those
+        self._offers: dict[tuple[Session, int], ClientHello] = {}  # new offers, by session and side
 
     def __len__(self) -> int:
         return sum(len(user.sessions) for user in self._users.values())
@@ -142,7 +144,7 @@ class Sessions:
         return (session for user in self._users.values() for session in user.sessions.values())
 
     def add_allocation(self, user: str) -> None:
-        """An allocation more of this user: as many sessions more may be remembered."""
+        """This user has one more allocation, so one more session may be remembered."""
         self._users.setdefault(user, User()).allocations += 1
 
     def remove_allocation(self, user: str) -> None:
@@ -153,8 +155,9 @@ class Sessions:
         self._drop_unused(user)
 
     def renew(self, user: str, ufrags: Ufrags, now: float, before: Session | None = None) -> Session:
-        """The session of a user who holds an allocation; its time begins anew. `before` is who asks for it
-        again: forgotten for lack of room, it goes on as it was."""
+        """The session of a user with an allocation; its lifetime starts again.
+
+        `before` is the session that the pair had: if that was dropped for lack of room, it goes on."""
         holder = self._users[user]
         session = holder.sessions.pop(ufrags, None)
         if session is None:
@@ -167,12 +170,13 @@ class Sessions:
         return session
 
     def find_or_make(self, user: str, ufrags: Ufrags) -> Session:
-        """The session that a peer names: held only where the client has spoken too."""
+        """The session that a peer names; it is remembered only if the client names it too."""
         return self._users[user].sessions.get(ufrags) or self._make(user, ufrags)
 
     def receive_fragment(self, session: Session, speaker: int, fragment: Fragment, now: float) -> None:
-        """A part of its handshake; nobody is told of what the user does not hold. Raises Refused and
-        WireError."""
+        """Take a fragment of its handshake; only remembered sessions are reported to other processes.
+
+        Raises Rejected and WireError."""
         handshake = session.ensure_handshake()
         before = handshake.ends[speaker].offer
         try:
@@ -191,7 +195,7 @@ class Sessions:
             self._announce(session)
 
     def note_stream(self, session: Session, ssrc: int) -> None:
-        """RTP of this stream went through an open session."""
+        """RTP of this stream has passed in an open session."""
         if ssrc in session.ssrcs or not self._holds(session):
             return
         streams = self._users[session.user].streams
@@ -204,7 +208,7 @@ class Sessions:
         self._announce(session)
 
     def inherit_by_stream(self, session: Session, ssrc: int) -> bool:
-        """Whether this stream belongs to another open session of the user: then this one goes on with it."""
+        """Whether this stream belongs to another session of the user with SRTP; then this one inherits it."""
         holder = self._users.get(session.user)
         before = holder.streams.get(ssrc) if holder else None
         if before is None or before is session or not before.srtp:
@@ -216,8 +220,10 @@ class Sessions:
         return True
 
     def inherit_any(self, session: Session, *, unified: bool) -> bool:
-        """DTLS ciphertext after an ICE restart has nothing to know it by: any open session of the user will
-        do, and opens the way for no RTP."""
+        """Whether the user has an open session, which this one then inherits.
+
+        For DTLS ciphertext after an ICE restart: nothing in it says which session it belongs to. RTP may not
+        pass by this."""
         holder = self._users.get(session.user)
         before = holder.an_open_session(unified) if holder else None
         if before is None:
@@ -227,12 +233,12 @@ class Sessions:
         return True
 
     def has_srtp(self, user: str) -> bool:
-        """Whether any session of this user has it."""
+        """Whether any session of this user has SRTP."""
         holder = self._users.get(user)
         return holder is not None and holder.has_srtp()
 
     def learn_session(self, news: News, now: float) -> None:
-        """Believe what another relay of ours has seen; its word holds for a while, and then anew."""
+        """Believe what another relay of ours has seen. It holds for a while, then it must come again."""
         session = self._learned_session(news.user, news.ufrags, now)
         if isinstance(news, Offered):
             self._learn_offer(session, news)
@@ -258,7 +264,7 @@ class Sessions:
         return session
 
     def _learn_offer(self, session: Session, offered: Offered) -> None:
-        """An answer that has come here before may settle it."""
+        """Take an offer; with an answer that has come here before, the handshake is complete."""
         try:
             agreement = session.ensure_handshake().add_offer(offered.speaker, offered.offer)
         except Unencrypted:
@@ -267,7 +273,7 @@ class Sessions:
             self._conclude(session, agreement)
 
     def news(self) -> list[News]:
-        """What was proved and offered since the last call, for the others to learn."""
+        """What was proven and offered since the last call, for the other processes of ours."""
         offers = self._offers.items()
         news: list[News] = [Offered(one.user, one.ufrags, end, offer) for (one, end), offer in offers]
         news += [session.proven() for session in self._news]
@@ -320,6 +326,6 @@ class Sessions:
 
 
 def drop_stream(streams: dict[int, Session], ssrc: int, session: Session) -> None:
-    """Unless the stream is another's by now."""
+    """Forget a stream, unless it belongs to another session by now."""
     if streams.get(ssrc) is session:
         del streams[ssrc]

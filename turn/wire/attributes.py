@@ -1,7 +1,7 @@
 """The attributes of STUN and TURN, one row each: number, name, pack, unpack.
 
-Values are typed and addresses stay bytes. aioice's tables get the rows that they lack, so that its message
-classes speak everything that we do.
+Values are typed, and addresses stay bytes. The rows that aioice's tables lack are added to them, so that its
+message classes know every attribute that we know.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Attribute(Generic[T]):
-    """One row. Both functions also take the transaction id, for the two that mix it in; unpack raises
-    BadRequest for a value that is none."""
+    """One row. Both functions also take the transaction id, which XOR addresses need.
+
+    `unpack` raises BadRequest for a malformed value."""
 
     type: int
     name: str
@@ -77,7 +78,7 @@ def unpack_number(value: bytes, transaction: bytes) -> int:
 
 
 def pack_channel(value: int, transaction: bytes) -> bytes:
-    """A number in the first two of four bytes: a channel's, or a port (RFC 8656 §18.1, RFC 5780 §7.5)."""
+    """A channel number or port in the first two of four bytes (RFC 8656 §18.1, RFC 5780 §7.5)."""
     return value.to_bytes(2, "big") + b"\0\0"
 
 
@@ -86,7 +87,7 @@ def unpack_channel(value: bytes, transaction: bytes) -> int:
 
 
 def pack_first(value: int, transaction: bytes) -> bytes:
-    """A number in the first of four bytes: a transport protocol or a family (RFC 8656 §18.6, §18.8)."""
+    """A transport protocol or an address family in the first of four bytes (RFC 8656 §18.6, §18.8)."""
     return bytes((value, 0, 0, 0))
 
 
@@ -122,7 +123,7 @@ def unpack_types(value: bytes, transaction: bytes) -> tuple[int, ...]:
 
 
 def pack_code(value: int, transaction: bytes) -> bytes:
-    """Without a reason phrase: replies to strangers stay small (RFC 8489 §14.8 leaves it to us)."""
+    """Without a reason phrase, so that replies to strangers are small (RFC 8489 §14.8 allows this)."""
     return bytes((0, 0, value // 100, value % 100))
 
 
@@ -142,7 +143,7 @@ def unpack_family_code(value: bytes, transaction: bytes) -> tuple[int, int]:
 
 
 def pack_icmp(value: tuple[int, int, bytes], transaction: bytes) -> bytes:
-    """ICMP type and code, a byte each as in ICMP itself, and four bytes of data (RFC 8656 §18.13)."""
+    """ICMP type and code, one byte each as in ICMP itself, and four bytes of data (RFC 8656 §18.13)."""
     kind, code, data = value
     return bytes((0, 0, kind, code)) + data
 
@@ -163,7 +164,7 @@ def unpack_address(value: bytes, transaction: bytes) -> Address:
 
 
 def mask(ip: bytes, transaction: bytes) -> bytes:
-    """An address under the cookie and, where it is long enough, the transaction id (RFC 8489 §14.2)."""
+    """An address XORed with the cookie and, for IPv6, with the transaction id (RFC 8489 §14.2)."""
     if len(ip) == 4:
         return (int.from_bytes(ip, "big") ^ COOKIE).to_bytes(4, "big")
     over = COOKIE << 96 | int.from_bytes(transaction, "big")
@@ -223,7 +224,7 @@ TABLE: dict[int, Attribute[Any]] = {
 
 
 def extend_aioice() -> None:
-    """Give aioice the rows that it lacks; none of them mixes the transaction id in."""
+    """Add to aioice the rows that it lacks; none of them needs the transaction id."""
     for row in TABLE.values():
         if row.type not in ATTRIBUTES_BY_TYPE:
             entry = (

@@ -1,4 +1,4 @@
-"""The STUN of RFC 3489: no cookie, 128 bits of transaction id, and addresses as they are."""
+"""The STUN of RFC 3489: no cookie, a transaction id of 128 bits, and addresses that are not XORed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from turn.wire.stun import BINDING_REQUEST, HEADER, HEADER_BYTES, SUCCESS, WireE
 
 
 def parse_classic(data: bytes) -> int:
-    """What a Binding request asks to be changed (0: nothing). Raises WireError for everything else: who sends
-    RESPONSE-ADDRESS asks for a packet to somebody else, and nobody signs here."""
+    """The flags of CHANGE-REQUEST in a Binding request, 0 if there are none. Raises WireError.
+
+    RESPONSE-ADDRESS is refused too: it asks for a packet to another address, and nothing here is signed."""
     if len(data) < HEADER_BYTES:
         raise WireError("shorter than a header")
     kind, length, _, _ = HEADER.unpack_from(data)
@@ -24,7 +25,7 @@ def parse_classic(data: bytes) -> int:
 
 
 def classic_success(request: bytes, mapped: Address, source: Address, changed: Address | None) -> bytes:
-    """Who asked, where the answer leaves from, and the address that differs in both parts (RFC 3489 §8.1)."""
+    """The client's address, the source of the answer, and the alternate address (RFC 3489 §8.1)."""
     rows = ((MAPPED_ADDRESS, mapped), (SOURCE_ADDRESS, source), (CHANGED_ADDRESS, changed))
     body = b"".join(tlv(row.type, row.pack(value, b"")) for row, value in rows if value)
     return HEADER.pack(BINDING_REQUEST | SUCCESS, len(body), request[4:8], request[8:20]) + body

@@ -1,4 +1,4 @@
-"""DTLS from outside: the records of a datagram, and the handshake fragments in those that are in clear."""
+"""DTLS as seen from outside: the records of a datagram, and the unencrypted handshake fragments in them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ MOST_RECORDS = 16  # in one datagram; a flight of a handshake has about five
 HANDSHAKE_EPOCH = 2  # of DTLS 1.3: what follows the ServerHello (RFC 9147 §6.1)
 SHORTEST_CIPHERTEXT = 17  # a byte of content type and a tag of 16 (RFC 9147 §4)
 MOST_FRAGMENTS = 16  # in one record: each costs time, and a flight has five messages
-MOST_ACKED = 16  # records that one ACK in clear names: of a flight, some of them perhaps twice
-EPOCHS = 4  # those of a handshake and the first of what follows it, which is as much as ACKs in clear name
-ACKED = Struct("!QHHL")  # epoch of each, and the sequence number, of 48 bits (RFC 9147 §7)
+MOST_ACKED = 16  # records that one unencrypted ACK names: those of a flight, some of them twice
+EPOCHS = 4  # an unencrypted ACK names only epochs of the handshake, and the first one after it
+ACKED = Struct("!QHHL")  # epoch of each, and the sequence number of 48 bits (RFC 9147 §7)
 
-# What stays in clear of a handshake: hellos, HelloVerifyRequest, NewSessionTicket, certificates and their kin
-# (RFC 5246 §7.4, RFC 6066 §8). Finished and what DTLS 1.3 encrypts is not among them.
+# The handshake messages that are not encrypted: hellos, HelloVerifyRequest, NewSessionTicket, certificates
+# and what belongs to them (RFC 5246 §7.4, RFC 6066 §8). Finished, and what DTLS 1.3 encrypts, is not here.
 CLIENT_HELLO, SERVER_HELLO, HELLO_DONE = 1, 2, 14
 IN_CLEAR = frozenset((CLIENT_HELLO, SERVER_HELLO, 3, 4, 11, 12, 13, HELLO_DONE, 15, 16, 22))
 
 
 class Record(NamedTuple):
-    """One record. `epoch` 0 is in clear; of a `unified` header, DTLS 1.3's, only its low bits are seen."""
+    """One record. Epoch 0 is not encrypted. A `unified` header, of DTLS 1.3, shows only its lowest bits."""
 
     kind: int
     epoch: int
@@ -50,7 +50,7 @@ class Fragment(NamedTuple):
 
 
 def parse_records(datagram: bytes) -> list[Record]:
-    """Raises WireError unless they fill the datagram exactly and each is one that WebRTC uses."""
+    """The records of a datagram. Raises WireError unless they fill it exactly and WebRTC uses each."""
     records: list[Record] = []
     at = 0
     while at < len(datagram):
@@ -81,7 +81,7 @@ def read_plain(datagram: bytes, at: int) -> tuple[Record, int]:
 
 
 def read_unified(datagram: bytes, at: int) -> tuple[Record, int]:
-    """A record with the header of DTLS 1.3 (RFC 9147 §4): 001CSLEE, sequence number, perhaps a length."""
+    """A record with the header of DTLS 1.3 (RFC 9147 §4): 001CSLEE, sequence number, length if L is set."""
     first = datagram[at]
     if first & 0x10:
         raise WireError("a connection id, which WebRTC does not use")
@@ -105,7 +105,7 @@ def is_alert(content: bytes) -> bool:
 
 
 def is_ack(content: bytes) -> bool:
-    """In clear (RFC 9147 §7), also by Firefox of encrypted records that came before it could read them."""
+    """An unencrypted ACK (RFC 9147 §7). Firefox sends it also for records that it cannot decrypt yet."""
     size = len(content) - 2
     if not 0 <= size <= ACKED.size * MOST_ACKED or size % ACKED.size:
         return False
@@ -124,7 +124,7 @@ ENCRYPTED = frozenset((CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA))
 
 
 def parse_fragments(content: bytes) -> list[Fragment]:
-    """Of a record in clear. Raises WireError unless they fill it exactly."""
+    """The fragments of an unencrypted record. Raises WireError unless they fill it exactly."""
     fragments: list[Fragment] = []
     at = 0
     while at < len(content):

@@ -1,4 +1,4 @@
-"""The two hellos of a DTLS handshake: what is offered, what is chosen, and whether that encrypts."""
+"""The two hellos of a DTLS handshake: what is offered, and what is chosen."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c
 USE_SRTP, SUPPORTED_VERSIONS = 14, 43
 MOST_EXTENSIONS = 64  # in one hello; browsers send about fifteen
 
-# Cipher suites that encrypt with an AEAD and agree on keys anew, by version: browsers choose no other. What
-# is not listed is refused, so that suites without encryption need no list of their own (RFC 8827 §6.5).
+# Cipher suites with AEAD encryption and forward secrecy, by version: browsers choose no others. All others
+# are refused, so suites without encryption need no list (RFC 8827 §6.5).
 SUITES_13 = frozenset((0x1301, 0x1302, 0x1303))
 SUITES_12 = frozenset((0xC02B, 0xC02C, 0xC02F, 0xC030, 0xCCA8, 0xCCA9))
 
 # SRTP protection profiles (RFC 5764 §4.1.2, RFC 7714 §14.2).
 PROFILES = frozenset((0x0001, 0x0002, 0x0007, 0x0008))
 NULL_PROFILES = frozenset((0x0005, 0x0006))
-KNOWN_PROFILES = (
-    PROFILES | NULL_PROFILES
-)  # of an offer: bounds the memory that a hello of 4,000 made-up ones takes
+KNOWN_PROFILES = PROFILES | NULL_PROFILES  # what we keep of an offer: bounds memory, a hello could name 4,000
 
 
 class ClientHello(NamedTuple):
-    """`suites` are the allowed ones of those it offers; `profiles` the known ones, None: it offers no
-    SRTP."""
+    """What a ClientHello offers: the allowed suites and the known profiles; None if it offers no SRTP."""
 
     suites: frozenset[int]
     profiles: frozenset[int] | None
 
 
 class ServerHello(NamedTuple):
-    """`profile` None: none is chosen, or DTLS 1.3 hides it. `retry`: it only asks for another ClientHello."""
+    """What a ServerHello chooses.
+
+    `profile` is None if none is chosen, or DTLS 1.3 hides it. `retry`: it asks for another ClientHello."""
 
     suite: int
     version_13: bool
@@ -44,8 +43,7 @@ class ServerHello(NamedTuple):
 
 
 class Cursor:
-    """Reads vectors as TLS writes them (RFC 8446 §3.4). Every verb raises WireError at the end of the
-    bytes."""
+    """Reads vectors as TLS writes them (RFC 8446 §3.4). Each method raises WireError if bytes are missing."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
@@ -64,7 +62,7 @@ class Cursor:
         return int.from_bytes(self.read(size), "big")
 
     def vector(self, size: int) -> bytes:
-        """With a length of `size` bytes in front."""
+        """The bytes of a vector, which has a length of `size` bytes in front."""
         return self.read(self.number(size))
 
     def check_end(self) -> None:
@@ -87,7 +85,7 @@ def parse_client_hello(body: bytes) -> ClientHello:
 
 
 def parse_server_hello(body: bytes) -> ServerHello:
-    """Raises WireError, for more than one profile and for a master key identifier too (RFC 8827 §6.5)."""
+    """Raises WireError, also for more than one profile and for a master key identifier (RFC 8827 §6.5)."""
     cursor = Cursor(body)
     check_version(cursor)
     random = cursor.read(32)
@@ -104,7 +102,7 @@ def parse_server_hello(body: bytes) -> ServerHello:
 
 
 def check_version(cursor: Cursor) -> None:
-    """DTLS 1.3 says 1.2 here as well; less is not allowed (RFC 8827 §6.5)."""
+    """The version must be DTLS 1.2, which DTLS 1.3 says here too; less is not allowed (RFC 8827 §6.5)."""
     if cursor.number(2) != VERSION_12:
         raise WireError("another version")
 
@@ -116,7 +114,7 @@ def numbers(vector: bytes) -> frozenset[int]:
 
 
 def read_extensions(cursor: Cursor) -> dict[int, bytes]:
-    """To the end of the hello; each at most once (RFC 8446 §4.2). A hello of DTLS 1.2 may have none."""
+    """The extensions up to the end of the hello, each at most once (RFC 8446 §4.2); DTLS 1.2 needs none."""
     if not cursor:
         return {}
     inner = Cursor(cursor.vector(2))

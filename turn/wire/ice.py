@@ -1,5 +1,4 @@
-"""ICE's own STUN messages, as a relay sees them in the data that it carries: so strict that nothing hides in
-one."""
+"""The STUN messages of ICE among the data of a relay, read so strictly that no data can hide in them."""
 
 from __future__ import annotations
 
@@ -17,8 +16,8 @@ from turn.wire.attributes import (
 from turn.wire.stun import BINDING_REQUEST, WireError, check_fingerprint, parse_header, walk
 
 LONGEST = 1280  # bytes: requests that carry a DTLS flight have a thousand
-MAX_UNKNOWN = 8  # attributes that are in no row below
-MAX_UNKNOWN_BYTES = 64  # of their values together: else anything could travel in them
+MAX_UNKNOWN = 8  # attributes that the tables below do not name
+MAX_UNKNOWN_BYTES = 64  # of their values together: with more, they could carry data
 
 BINDING_INDICATION, BINDING_SUCCESS, BINDING_ERROR = 0x0011, 0x0101, 0x0111
 PING_REQUEST, PING_SUCCESS, PING_ERROR = 0x0200, 0x0300, 0x0310  # GOOG_PING, Chromium's short check
@@ -39,7 +38,7 @@ DTLS, DTLS_ACKS = (
     0xC071,
 )  # a DTLS datagram within a check, and which ones came (draft-hancke-webrtc-sped)
 
-# What a message must hold (RFC 8445 §7.1, §7.3), beside FINGERPRINT where MARKED names it.
+# The attributes that a message must have (RFC 8445 §7.1, §7.3), beside the FINGERPRINT of NEEDS_FINGERPRINT.
 NEEDED: dict[int, frozenset[int]] = {
     BINDING_REQUEST: frozenset((USERNAME.type, MESSAGE_INTEGRITY.type)),
     BINDING_INDICATION: frozenset(),
@@ -51,8 +50,8 @@ NEEDED: dict[int, frozenset[int]] = {
 }
 NEEDS_FINGERPRINT = frozenset((BINDING_REQUEST, BINDING_SUCCESS, BINDING_ERROR))
 
-# The fewest and most bytes of each known attribute. Two ufrags may have 513 (RFC 8445 §5.3), but those of
-# clients have 8 to 65, and data could travel in the rest.
+# The least and most bytes of each known attribute. Two ufrags may have 513 bytes (RFC 8445 §5.3), but those
+# of clients have 8 to 65, and the rest could carry data.
 SIZES: dict[int, tuple[int, int]] = {
     USERNAME.type: (3, 128),
     MESSAGE_INTEGRITY.type: (20, 20),
@@ -70,7 +69,7 @@ SIZES: dict[int, tuple[int, int]] = {
     DTLS_ACKS: (0, 16),
 }
 
-# In which messages the attributes above mean something, where not in all; elsewhere they are unknown ones.
+# The messages in which some of these attributes have a meaning; in others they count as unknown.
 ERRORS = frozenset((BINDING_ERROR, PING_ERROR))
 KINDS: dict[int, frozenset[int]] = {
     USERNAME.type: frozenset((BINDING_REQUEST,)),
@@ -89,8 +88,10 @@ BEHIND_INTEGRITY = INTEGRITIES | {FINGERPRINT.type}
 
 
 class IceMessage(NamedTuple):
-    """One message of ICE. `ufrags` of a Binding request are its sender's and its receiver's; `dtls` is what
-    travels within it, to be judged as a datagram of its own."""
+    """One message of ICE.
+
+    `ufrags` are those of sender and receiver, in a Binding request. `dtls` is a DTLS datagram within the
+    message, which is judged like any other."""
 
     kind: int
     transaction: bytes
@@ -99,7 +100,7 @@ class IceMessage(NamedTuple):
 
 
 def parse_ice(data: bytes) -> IceMessage:
-    """Raises WireError for everything else, TURN's own messages too."""
+    """Read a message of ICE. Raises WireError for anything else, also for TURN's own messages."""
     kind, transaction = parse_header(data)
     needed = NEEDED.get(kind)
     if needed is None or len(data) > LONGEST:
@@ -112,7 +113,9 @@ def parse_ice(data: bytes) -> IceMessage:
 
 
 def read_values(data: bytes, kind: int) -> dict[int, bytes]:
-    """Each attribute once, and behind the integrity nothing that it does not cover (RFC 8489 §14.5)."""
+    """The attributes by number. Raises WireError.
+
+    Each may come once; only FINGERPRINT or another integrity may follow an integrity (RFC 8489 §14.5)."""
     values: dict[int, bytes] = {}
     unknown: list[int] = []
     for at, number, value in walk(data):
@@ -135,7 +138,7 @@ def is_known(number: int, kind: int) -> bool:
 
 
 def read_ufrags(username: bytes) -> tuple[bytes, bytes]:
-    """The sender's and the receiver's; the receiver's stands first (RFC 8445 §7.2.2)."""
+    """The ufrags of sender and receiver; in a username the receiver's comes first (RFC 8445 §7.2.2)."""
     receiver, _, sender = username.partition(b":")
     if not receiver or not sender:
         raise WireError("no two ufrags")

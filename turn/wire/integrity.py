@@ -1,4 +1,4 @@
-"""What proves a message: MESSAGE-INTEGRITY and its SHA-256 form under a long-term key, and FINGERPRINT."""
+"""MESSAGE-INTEGRITY and its SHA-256 form under a long-term key, and FINGERPRINT."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ SHA256_BYTES = 32
 FINGERPRINT_HEADER = b"\x80\x28\x00\x04"
 
 # What a password may be hashed with, by the value of PASSWORD-ALGORITHM, best first (RFC 8489 §14.12, §18.5).
-# NAMES_NONE is the way of clients that know nothing of the choice.
+# NAMES_NONE is for clients that do not know this choice.
 NAMES_NONE = b""
 ALGORITHMS: dict[bytes, Callable[[bytes], hashlib._Hash]] = {
     b"\x00\x02\x00\x00": hashlib.sha256,
     b"\x00\x01\x00\x00": hashlib.md5,
 }
-OFFERED = b"".join(ALGORITHMS)  # the value of PASSWORD-ALGORITHMS: none of them has parameters
+OFFERED = b"".join(ALGORITHMS)  # the value of PASSWORD-ALGORITHMS; no algorithm has parameters
 
-# RFC 4013 §2.3: what a prepared string must not hold.
+# RFC 4013 §2.3: what a prepared string must not contain.
 PROHIBITED = (
     stringprep.in_table_c12,
     stringprep.in_table_c21_c22,
@@ -42,48 +42,48 @@ PROHIBITED = (
 
 
 def prepare(text: str) -> str:
-    """A realm or password as both ends must write it (RFC 4013; for printable ASCII: as it is).
+    """A realm or password in the form that both sides must use (RFC 4013); printable ASCII stays as it is.
 
-    Raises ValueError for characters that none may hold.
+    Raises ValueError for characters that it must not contain.
     """
     return text if text.isascii() and text.isprintable() else prepare_other(text)
 
 
-@lru_cache(maxsize=64)  # an operator's own few words
+@lru_cache(maxsize=64)  # an operator has only a few realms and passwords
 def prepare_other(text: str) -> str:
     kept = (character for character in text if not stringprep.in_table_b1(character))
     mapped = "".join(" " if stringprep.in_table_c12(character) else character for character in kept)
     prepared = unicodedata.normalize("NFKC", mapped)
     if any(forbids(character) for character in prepared for forbids in PROHIBITED):
-        raise ValueError("a character that no name or password may hold")
+        raise ValueError("a character that must not be in a name or password")
     check_direction(prepared)
     return prepared
 
 
 def check_direction(text: str) -> None:
-    """Right-to-left text begins and ends so and holds no left-to-right characters (RFC 3454 §6)."""
+    """Right-to-left text must begin and end so, and have no left-to-right characters (RFC 3454 §6)."""
     right = [stringprep.in_table_d1(character) for character in text]
     if any(right) and not (right[0] and right[-1] and not any(map(stringprep.in_table_d2, text))):
-        raise ValueError("writing directions are mixed")
+        raise ValueError("right-to-left text mixed with left-to-right text")
 
 
 def long_term_key(username: str, realm: str, password: str, algorithm: bytes = NAMES_NONE) -> bytes:
-    """A digest of the three, MD5 where none is named (RFC 8489 §9.2.2, §18.5).
+    """A digest of the three, with MD5 if no algorithm is named (RFC 8489 §9.2.2, §18.5).
 
-    The username is what the client wrote: preparing it is the client's part, and slow for long ones.
-    Raises ValueError for characters that none may hold.
+    The username is used as the client sent it: the client prepares it, which is slow for long ones.
+    Raises ValueError for characters that realm or password must not contain.
     """
     text = f"{username}:{prepare(realm)}:{prepare(password)}".encode()
     return ALGORITHMS.get(algorithm, hashlib.md5)(text).digest()
 
 
 def userhash(username: str, realm: str) -> bytes:
-    """What hides a name from who listens (RFC 8489 §14.4)."""
+    """The hash that hides a username from those who listen on the network (RFC 8489 §14.4)."""
     return hashlib.sha256(f"{username}:{prepare(realm)}".encode()).digest()
 
 
 def sign(message: bytes, key: bytes) -> bytes:
-    """The message with MESSAGE-INTEGRITY at its end; the length in its header is set for what is there."""
+    """The message with MESSAGE-INTEGRITY at its end; the length in its header must be right before."""
     return with_length(message + INTEGRITY_HEADER + message_integrity(message, key))
 
 
@@ -104,7 +104,7 @@ def verify_sha256(message: bytes, at: int, key: bytes) -> bool:
 
 
 def digest_sha256(message: bytes, key: bytes) -> bytes:
-    """Over the message with a length that counts the attribute itself already."""
+    """The digest of the message with a length that includes the attribute itself."""
     length = (len(message) - 20 + 4 + SHA256_BYTES).to_bytes(2, "big")
     return hmac.digest(key, message[:2] + length + message[4:], "sha256")
 
@@ -120,5 +120,5 @@ def has_fingerprint(message: bytes, at: int) -> bool:
 
 
 def with_length(message: bytes) -> bytes:
-    """The same with the length of its attributes in its header."""
+    """The message with the right length in its header."""
     return message[:2] + (len(message) - 20).to_bytes(2, "big") + message[4:]

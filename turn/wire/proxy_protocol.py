@@ -1,7 +1,7 @@
-"""What a proxy says of a client before it passes on the client's bytes: the PROXY protocol, version 2.
+"""What a proxy says of a client before it forwards the client's bytes: the PROXY protocol, version 2.
 
-The sections are those of HAProxy's text, proxy-protocol.txt. Version 1 is a line of text whose end has to be
-searched for, and knows no UDP: it is not read.
+The sections are those of HAProxy's proxy-protocol.txt. Version 1 is not read: it is a line of text whose end
+must be searched for, and it has no UDP.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from turn.flows import Address, Transport
 
 SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
-PREFIX = 16  # signature, version and command, family and protocol, length of what follows
-LARGEST = 4096  # a client's certificate may be told too; no proxy has more to say
+PREFIX = 16  # signature, version and command, family and protocol, length of the rest
+LARGEST = 4096  # bytes; the header may include facts of a client's certificate, and no proxy sends more
 LOCAL, PROXY = 0x20, 0x21  # version 2, and the command
 STREAM, DATAGRAM = 1, 2
 SIZES = {1: 4, 2: 16}  # family -> bytes of an address
@@ -20,11 +20,11 @@ MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address within IPv6 (RFC 4291
 
 
 class BadHeader(Exception):
-    """No header that a client could be known by; the text says why, and quotes nothing of it."""
+    """The header is not valid; the text says why, and quotes nothing of it."""
 
 
 def header_size(start: bytes) -> int:
-    """How long the header is that begins so, as far as it is known: 16 at first. Raises BadHeader."""
+    """The size of a header by its first bytes; 16 until more is known. Raises BadHeader."""
     if start[:12] != SIGNATURE[: len(start)]:
         is_text = start.startswith(b"PROXY"[: len(start)])
         raise BadHeader("the header is of version 1, not 2" if is_text else "there is no header")
@@ -37,10 +37,9 @@ def header_size(start: bytes) -> int:
 
 
 def client_of(header: bytes, transport: Transport) -> Address | None:
-    """Whom a whole header speaks of; None: of the proxy itself (LOCAL, §2.2). Raises BadHeader.
+    """The client in a complete header; None if the proxy speaks for itself (LOCAL, §2.2). Raises BadHeader.
 
-    The client came to the proxy by `transport`, with TLS or without; which of its own addresses the proxy
-    was reached at is of no use to us.
+    The client came to the proxy by `transport`, with TLS or without.
     """
     if header[12] == LOCAL:
         return None
@@ -59,7 +58,7 @@ def client_of(header: bytes, transport: Transport) -> Address | None:
 
 
 def reached_at(header: bytes, transport: Transport) -> Address:
-    """Which of the proxy's own addresses a client that is named came to."""
+    """The address of the proxy that the client was connected to, in a header that names a client."""
     size = SIZES[header[13] >> 4]
     ip, port = (
         header[PREFIX + size : PREFIX + 2 * size],
@@ -69,14 +68,14 @@ def reached_at(header: bytes, transport: Transport) -> Address:
 
 
 def build_header(client: Address, reached: Address) -> bytes:
-    """What a proxy says of a client that came over TCP or TLS, to an address of the same family."""
+    """The header for a client that came over TCP or TLS, to an address of the same family."""
     family = next(number for number, size in SIZES.items() if size == len(client.ip))
     block = client.ip + reached.ip + client.port.to_bytes(2) + reached.port.to_bytes(2)
     return SIGNATURE + bytes((PROXY, family << 4 | STREAM)) + len(block).to_bytes(2) + block
 
 
 def checked_client(ip: bytes, port: int, transport: Transport) -> Address:
-    """Raises BadHeader where no client can be: port 0, nobody's address, a group's."""
+    """The client's address. Raises BadHeader if no client can have it: port 0, unspecified, multicast."""
     is_one = 0 < ip[0] < 224 if len(ip) == 4 else any(ip) and ip[0] != 0xFF
     if not port or not is_one:
         raise BadHeader("the header names a client that cannot be")
@@ -84,7 +83,7 @@ def checked_client(ip: bytes, port: int, transport: Transport) -> Address:
 
 
 def check_entries(header: bytes, at: int) -> None:
-    """Walk the entries behind the addresses; one may be a checksum (§2.2.3). Raises BadHeader."""
+    """Check the entries after the addresses; one may be a checksum (§2.2.3). Raises BadHeader."""
     while at < len(header):
         start, end = at + ENTRY, at + ENTRY + int.from_bytes(header[at + 1 : at + ENTRY])
         if start > len(header) or end > len(header):

@@ -1,5 +1,4 @@
-"""What SRTP and SRTCP packets look like from outside: whose stream they are of, and whether it looks
-encrypted."""
+"""SRTP and SRTCP packets as seen from outside: which stream they are of, and if it looks encrypted."""
 
 from __future__ import annotations
 
@@ -10,29 +9,27 @@ from typing import Final
 SSRC = Struct("!8xI")
 RTCP_HEAD = Struct("!BBH")
 
-NOTHING: Final = -1  # no packet of media that may pass
-RTCP: Final = 1 << 32  # stands for all SRTCP of a direction where streams go by their SSRC, which is smaller
-INWARD: Final = RTCP << 1  # added to a stream from the peer where those of both directions stand together
+NOTHING: Final = -1  # not a packet of media that may pass
+RTCP: Final = 1 << 32  # stands for all SRTCP of a direction; other streams are SSRCs, which are smaller
+INWARD: Final = RTCP << 1  # is added to a stream from the peer in sets with streams of both directions
 
-RTP_HEADER = 12  # bytes in clear at least (RFC 3711 §3.1)
+RTP_HEADER = 12  # bytes that are never encrypted, at least (RFC 3711 §3.1)
 SHORTEST_TAG = 4  # AES_CM_128_HMAC_SHA1_32, which Firefox offers (RFC 5764 §4.1.2)
 SHORTEST_RTP = RTP_HEADER + SHORTEST_TAG
 RTCP_IN_CLEAR = 8  # the first header and the sender's SSRC (RFC 3711 §3.4)
-RTCP_SHORTEST_BODY = 28  # header, index and the longest tag: what is longer has something between them
-LONGEST_EXTENSION = 256  # bytes in clear: those of calls have tens, and data could travel in the rest
+RTCP_SHORTEST_BODY = 28  # header, index and the longest tag: a longer packet has something between them
+LONGEST_EXTENSION = 256  # unencrypted bytes: calls have some tens, and more could carry data
 RTCP_TRAILER = 14  # index and tag at least: 4 and 10 bytes; 16 and 4 with AES-GCM (RFC 7714 §9)
-MOST_IN_COMPOUND = 16  # packets that are walked in one datagram; browsers send up to five
+MOST_IN_COMPOUND = 16  # RTCP packets that we look at in one datagram; browsers send up to five
 
-# How many pairs of equal bytes among the first bytes of so many payloads show that they are not encrypted:
-# more are seen in one of 10^12 streams of random bytes. Counts and not a mean, so that one odd packet does no
-# harm.
+# So many pairs of equal bytes, among the first bytes of so many payloads, show that these are not encrypted:
+# of streams of random bytes, one in 10^12 has more. We count pairs, so that one odd packet does no harm.
 MOST_PAIRS = {8: 16, 16: 23, 32: 37, 64: 57}
 SAMPLE = max(MOST_PAIRS)  # packets after which a stream counts as tested
 
 
 def stream_of(packet: bytes | memoryview, start: int, size: int) -> int:
-    """The SSRC of what may be SRTP, RTCP for what may be SRTCP, else NOTHING: asked for each packet of
-    media."""
+    """The SSRC if this may be SRTP, RTCP if it may be SRTCP, else NOTHING. Runs for each packet of media."""
     if size < SHORTEST_RTP or packet[start] & 0xC0 != 0x80:
         return NOTHING
     if packet[start + 1] & 0xE0 != 0xC0:  # payload types 64 to 95 with a marker are RTCP's (RFC 5761 §4)
@@ -42,15 +39,16 @@ def stream_of(packet: bytes | memoryview, start: int, size: int) -> int:
 
 
 def streams(media: frozenset[int], *, inward: bool) -> frozenset[int]:
-    """Those of one direction, as `stream_of` names them."""
+    """The streams of one direction, in the form of `stream_of`."""
     return frozenset(stream & ~INWARD for stream in media if bool(stream & INWARD) == inward)
 
 
 def is_sealed(packet: bytes | memoryview, start: int, size: int) -> bool:
-    """Whether this is SRTCP by its structure: the flag E says encrypted (RFC 3711 §3.4), the first packet
-    leaves room for index and tag, and the packets that follow each other do not end exactly where the
-    datagram does, as RTCP in clear would. One of two million with AES-GCM does by chance, and none with
-    AES-CM."""
+    """Whether this has the structure of SRTCP.
+
+    The flag E says that it is encrypted (RFC 3711 §3.4), and there is room for index and tag after the first
+    packet. Unencrypted RTCP packets end exactly where the datagram ends; these must not. One of two million
+    with AES-GCM does by chance, and none with AES-CM."""
     end = start + size
     if size < RTCP_IN_CLEAR + RTCP_TRAILER or not (packet[end - 14] | packet[end - 4]) & 0x80:
         return False
@@ -68,8 +66,9 @@ def is_sealed(packet: bytes | memoryview, start: int, size: int) -> bool:
 
 
 def sealed_at(packet: bytes, stream: int) -> int | None:
-    """Where the encrypted part begins; None where an RTP header is too long or passes the end, or SRTCP has
-    no such part. Of RTP the header and its extension are in clear (RFC 3711 §3.1)."""
+    """Where the encrypted part begins; None if the RTP header is too long, or SRTCP has no such part.
+
+    In SRTP, the header and its extension are not encrypted (RFC 3711 §3.1)."""
     if stream == RTCP:
         has_body = packet[2] or packet[3] > 1 or len(packet) > RTCP_SHORTEST_BODY
         return RTCP_IN_CLEAR if has_body else None
@@ -83,12 +82,13 @@ def sealed_at(packet: bytes, stream: int) -> int | None:
 
 
 def looks_plain(firsts: bytes | bytearray) -> bool:
-    """Whether the first bytes of that many payloads of one stream repeat as encrypted ones would not. Asked
-    after each packet; answers where MOST_PAIRS has a row."""
+    """Whether the first bytes of a stream's payloads repeat more often than encrypted ones do.
+
+    It is called after each packet, and decides at the numbers of packets in MOST_PAIRS."""
     most = MOST_PAIRS.get(len(firsts))
     return most is not None and pairs(firsts) >= most
 
 
 def pairs(firsts: bytes | bytearray) -> int:
-    """How many pairs of them are equal."""
+    """How many pairs of these bytes are equal."""
     return sum(times * (times - 1) // 2 for times in Counter(firsts).values())

@@ -1,4 +1,4 @@
-"""STUN and TURN messages: a strict walk over what strangers send, and the bytes of what we answer."""
+"""STUN and TURN messages: those of strangers are parsed strictly, and our answers are built."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ COOKIE_BYTES = COOKIE.to_bytes(4, "big")
 HEADER = Struct("!HH4s12s")
 TLV = Struct("!HH")
 
-MAX_ATTRIBUTES = 32  # a request of ours has ten; bounds the work that one datagram of 375 attributes makes
-MAX_UNKNOWN = 8  # types listed in a 420: keeps the reply smaller than the request
-MAX_DATAGRAM = 65507  # what UDP over IPv4 carries
+MAX_ATTRIBUTES = 32  # requests have up to ten; bounds the work for one datagram, which could have 375
+MAX_UNKNOWN = 8  # types that an answer 420 lists: keeps it smaller than the request
+MAX_DATAGRAM = 65507  # bytes that UDP over IPv4 carries
 
 # The message types that this relay knows: method and class in one number (RFC 8489 §5, RFC 8656 §17).
 BINDING_REQUEST = 0x0001
@@ -56,21 +56,21 @@ DATA_INDICATION = 0x0017
 CLASS = 0x0110
 REQUEST, INDICATION, SUCCESS, ERROR = 0x0000, 0x0010, 0x0100, 0x0110
 
-FIRST_CHANNEL, LAST_CHANNEL = 0x4000, 0x7FFE  # common clients pick numbers beyond RFC 8656's 0x4FFF
+FIRST_CHANNEL, LAST_CHANNEL = 0x4000, 0x7FFE  # some clients use numbers above 0x4FFF, the last of RFC 8656
 
 T = TypeVar("T")
 
 
 class WireError(ValueError):
-    """Bytes that are no message: dropped without a reply."""
+    """The bytes are not a valid message. It is dropped without a reply."""
 
 
 class StunMessage(NamedTuple):
-    """One message that passed the walk.
+    """One well-formed message.
 
-    `attributes` are in order and end before MESSAGE-INTEGRITY or its SHA-256 form, which begin at
-    `integrity` and `sha256` in `data` (0: there is none): what follows the first of them is not
-    authenticated and ignored (RFC 8489 §14.5, §14.6).
+    `attributes` are in order, up to MESSAGE-INTEGRITY or its SHA-256 form; `integrity` and `sha256` are
+    where these begin in `data` (0 if there is none). What follows the first of them is not authenticated,
+    and is ignored (RFC 8489 §14.5, §14.6).
     """
 
     type: int
@@ -82,7 +82,7 @@ class StunMessage(NamedTuple):
     sha256: int = 0
 
     def raw(self, attribute: Attribute[Any]) -> bytes | None:
-        """The bytes of the first one of its kind: later ones are ignored (RFC 8489 §14)."""
+        """The bytes of the first attribute of this type; later ones are ignored (RFC 8489 §14)."""
         number = attribute.type
         for kind, value in self.attributes:
             if kind == number:
@@ -90,7 +90,7 @@ class StunMessage(NamedTuple):
         return None
 
     def get(self, attribute: Attribute[T]) -> T | None:
-        """The value of the first one of its kind. Raises BadRequest for a malformed one."""
+        """The value of the first attribute of this type, or None. Raises BadRequest if it is malformed."""
         value = self.raw(attribute)
         return None if value is None else attribute.unpack(value, self.transaction)
 
@@ -98,7 +98,7 @@ class StunMessage(NamedTuple):
         return self.raw(attribute) is not None
 
     def each(self, attribute: Attribute[T]) -> list[T]:
-        """The values of all of its kind. Raises BadRequest for a malformed one."""
+        """The values of all attributes of this type. Raises BadRequest if one is malformed."""
         number = attribute.type
         return [
             attribute.unpack(value, self.transaction) for kind, value in self.attributes if kind == number
@@ -113,12 +113,12 @@ class StunMessage(NamedTuple):
         return bool(self.sha256) and verify_sha256(self.data, self.sha256, key)
 
     def unknown(self, known: frozenset[int]) -> tuple[int, ...]:
-        """The types that one must know, but does not."""
+        """The comprehension-required types that are not among the known ones."""
         return tuple(kind for kind, _ in self.attributes if kind < REQUIRED_BELOW and kind not in known)
 
 
 def parse(data: bytes) -> StunMessage:
-    """Raises WireError for everything that is not exactly one well-formed message."""
+    """Parse a message. Raises WireError unless the bytes are exactly one well-formed message."""
     kind, transaction = parse_header(data)
     attributes: list[tuple[int, bytes]] = []
     integrity, sha256, fingerprint = 0, 0, False
@@ -149,7 +149,7 @@ def parse_header(data: bytes) -> tuple[int, bytes]:
 
 
 def walk(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Each attribute: where it begins, its type, its value. The header said that whole words follow."""
+    """Each attribute: where it begins, its type, its value. The length must be a multiple of four."""
     at, end = HEADER_BYTES, len(data)
     while at < end:
         number, size = TLV.unpack_from(data, at)
@@ -173,7 +173,7 @@ def check_integrity_size(at: int, value: bytes, size: int) -> int:
 
 
 def tlv(number: int, value: bytes) -> bytes:
-    """One attribute; padding is zero."""
+    """The bytes of one attribute; the padding is zero."""
     return TLV.pack(number, len(value)) + value + bytes(-len(value) & 3)
 
 
@@ -186,7 +186,7 @@ def build(
     fingerprint: bool = False,
     sha256: bool = False,
 ) -> bytes:
-    """A message; signed with `key`, and marked, where asked."""
+    """The bytes of a message, signed with `key` if there is one, and with a FINGERPRINT if asked for."""
     body = b"".join(tlv(row.type, row.pack(value, transaction)) for row, value in attributes)
     message = HEADER.pack(kind, len(body), COOKIE_BYTES, transaction) + body
     if key is not None:
@@ -194,7 +194,7 @@ def build(
     return add_fingerprint(message) if fingerprint else message
 
 
-# What a flood can ask for, and what carries media, is packed by hand.
+# Answers that a flood can ask for, and messages that carry media, are packed by hand to be fast.
 
 MAPPED_V4 = bytes.fromhex("0020 0008 0001")
 MAPPED_V6 = bytes.fromhex("0020 0014 0002")
@@ -206,12 +206,12 @@ BARE_BINDING = bytes.fromhex("0001 0000") + COOKIE_BYTES
 
 
 def is_bare_binding(data: bytes) -> bool:
-    """A Binding request of nothing but its header: what a flood is made of."""
+    """Whether it is a Binding request without attributes, as in a flood."""
     return len(data) == HEADER_BYTES and data.startswith(BARE_BINDING)
 
 
 def binding_success(transaction: bytes, client: Address) -> bytes:
-    """XOR-MAPPED-ADDRESS and nothing else: 32 bytes, 44 for IPv6."""
+    """A Binding success response with only XOR-MAPPED-ADDRESS: 32 bytes, 44 for IPv6."""
     port = (client.port ^ COOKIE >> 16).to_bytes(2, "big")
     if len(client.ip) == 4:
         return BOUND_V4 + transaction + MAPPED_V4 + port + mask(client.ip, transaction)
@@ -219,7 +219,7 @@ def binding_success(transaction: bytes, client: Address) -> bytes:
 
 
 class Challenge:
-    """401 and 438 for one realm: everything but transaction and nonce is packed in advance."""
+    """The answers 401 and 438 of one realm; all but transaction and nonce is packed in advance."""
 
     def __init__(self, realm: str, algorithms: bytes = b"") -> None:
         self._realm = tlv(REALM.type, realm.encode())
@@ -235,8 +235,10 @@ class Challenge:
 
 
 def parse_send(data: bytes) -> tuple[Address, bytes] | None:
-    """Peer and data of a Send indication of just these two, as browsers make it for each packet to an IPv4
-    peer, perhaps with a right FINGERPRINT. None for any other shape, which `parse` then judges."""
+    """Peer and data of a Send indication to an IPv4 peer in the form that browsers send.
+
+    It has only these two attributes, and perhaps a right FINGERPRINT. None for any other form, which then
+    goes through `parse`."""
     if len(data) < SEND_V4.size:
         return None
     kind, length, cookie, _, head, family, port, ip, after, size = SEND_V4.unpack_from(data)
@@ -253,7 +255,7 @@ def ends_with_fingerprint(data: bytes, at: int) -> bool:
 
 
 def data_indication(transaction: bytes, peer: Address, payload: bytes) -> bytes:
-    """What a peer sent, for a client without a channel (RFC 8656 §11.3)."""
+    """A Data indication: what a peer sent, for a client without a channel (RFC 8656 §11.3)."""
     at = pack_xor_address(peer, transaction)
     size = 8 + len(at) + len(payload) + (-len(payload) & 3)
     return b"".join(
@@ -269,12 +271,12 @@ def data_indication(transaction: bytes, peer: Address, payload: bytes) -> bytes:
 
 
 def channel_data(number: int, payload: bytes) -> bytes:
-    """What a peer sent, for a client with a channel; over UDP without padding (RFC 8656 §12.5)."""
+    """ChannelData: what a peer sent, for a client with a channel; without padding (RFC 8656 §12.5)."""
     return TLV.pack(number, len(payload)) + payload
 
 
 def parse_channel_data(data: bytes) -> tuple[int, bytes]:
-    """Number and payload. Up to three bytes of padding may follow; more is no frame (RFC 8656 §12.6)."""
+    """Channel number and payload; up to three bytes of padding may follow (RFC 8656 §12.6)."""
     if len(data) < 4:
         raise WireError("shorter than a header")
     number, size = TLV.unpack_from(data)

@@ -22,7 +22,7 @@ SEND, DATA_INDICATION = 0x0016, 0x0017
 XOR_PEER_ADDRESS, DATA, FINGERPRINT = 0x0012, 0x0013, 0x8028
 FINGERPRINT_XOR = 0x5354554E  # RFC 8489 §14.7
 
-LARGEST_FRAME = 65532  # in a stream: the multiple of 4 that still fits where a datagram does
+LARGEST_FRAME = 65532  # bytes, in a stream: the largest multiple of 4 that fits where a datagram does
 
 HEADER = struct.Struct("!HH4s12s")
 PAIR = struct.Struct("!HH")  # channel and length; attribute type and length: the same shape

@@ -258,4 +258,8 @@ def warn_of_small_buffers(listening: Iterable[socket]) -> None:
     got = min((sockets.receive_buffer(sock) for sock in listening), default=sockets.LISTENER_BUFFER)
     if got < sockets.LISTENER_BUFFER:
         wanted = sockets.LISTENER_BUFFER
-        log.warning("receive buffers of %d bytes instead of %d: raise net.core.rmem_max", got, wanted)
+        log.warning(
+            "receive buffers have %d bytes instead of %d, so bursts of packets may be lost: "
+            "set the sysctl net.core.rmem_max to %d",
+            *(got, wanted, wanted),
+        )

@@ -31,7 +31,7 @@ class UnixAcceptor(Acceptor):
     ) -> None:
         trusted = TrustedProxies(lambda _ip: True)
         super().__init__(epoll, UNIX_LISTENER, sock, limits, handshakes, proxies=trusted)
-        self.reached: dict[socket, Address] = {}  # our address, until there is a Connection that holds it
+        self.reached: dict[socket, Address] = {}  # our address, until a ClientConnection holds it
 
     def client_address(self, sockaddr: object) -> Address:
         return UNIX_LISTENER

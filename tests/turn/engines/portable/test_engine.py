@@ -101,5 +101,6 @@ def test_small_buffers_are_one_warning(caplog: pytest.LogCaptureFixture) -> None
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         warn_of_small_buffers([sock, sock])
     assert [record.getMessage() for record in caplog.records] == [
-        "receive buffers of 65536 bytes instead of 4194304: raise net.core.rmem_max"
+        "receive buffers have 65536 bytes instead of 4194304, so bursts of packets may be lost: "
+        "set the sysctl net.core.rmem_max to 4194304"
     ]

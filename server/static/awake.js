@@ -8,7 +8,7 @@ async function take() {
   try {
     lock = await navigator.wakeLock?.request("screen");
   } catch {
-    lock = null; // the battery is low: the person decides then
+    lock = null; // the battery is low: then the person decides
   }
   if (!wanted) release();
 }
@@ -18,7 +18,7 @@ function release() {
   lock = null;
 }
 
-// The browser takes the lock away whenever the page is hidden.
+// The browser ends the lock whenever the page is hidden.
 document.addEventListener("visibilitychange", take);
 
 export function keepAwake(on) {

@@ -1,10 +1,10 @@
-// One call: an RTCPeerConnection negotiated perfectly (W3C webrtc §10.7), repaired by ICE restarts, or given up.
+// One call: an RTCPeerConnection with perfect negotiation (W3C webrtc §10.7), repaired by ICE restarts, or given up.
 
 import { pathOf } from "./path.js";
 
-const GRACE = 3000; // ms: "disconnected" often mends itself
+const GRACE = 3000; // ms: "disconnected" often recovers by itself
 const AGAIN = 10_000; // ms between two ICE restarts
-const RELAY = 10_000; // ms for the relay to give us an address; browsers alone would try for most of a minute
+const RELAY = 10_000; // ms for the relay to give us an address; a browser alone would try for almost a minute
 const GIVE_UP = 40_000; // ms without a connection, at the beginning or later
 
 export class Call {
@@ -18,13 +18,13 @@ export class Call {
   #key = null;
   #withFirefox = false;
 
-  // `seat` is the server's `matched` message, `fresh` asks it for new ICE servers,
-  // `on` hears remote(stream), connected(), shaky(), lost(why).
-  constructor(seat, stream, { relay, send, fresh, on }) {
-    Object.assign(this, { id: seat.call, polite: seat.polite, relay, stream, fresh, on });
-    this.send = (message) => send({ ...message, call: seat.call });
+  // `matched` is the server's message, `fresh` asks for new ICE servers,
+  // `on` has remote(stream), connected(), shaky(), lost(why).
+  constructor(matched, stream, { relay, send, fresh, on }) {
+    Object.assign(this, { id: matched.call, polite: matched.polite, relay, stream, fresh, on });
+    this.send = (message) => send({ ...message, call: matched.call });
     this.wasConnected = false;
-    this.pc = new RTCPeerConnection({ iceServers: seat.ice.iceServers, iceTransportPolicy: relay ? "relay" : "all" });
+    this.pc = new RTCPeerConnection({ iceServers: matched.ice.iceServers, iceTransportPolicy: relay ? "relay" : "all" });
     this.#listen();
     if (!this.polite) this.#addVoice(); // the first offer is the impolite side's
     this.#giveUpLater();
@@ -41,9 +41,9 @@ export class Call {
     this.pc.close();
   }
 
-  // Descriptions and candidates are taken one after the other, in the order of their arrival.
+  // Descriptions and candidates are handled one after the other, in the order of their arrival.
   receive(message) {
-    this.#chain = this.#chain.then(() => this.#take(message)).catch(() => {}); // a partner's nonsense ends in lost()
+    this.#chain = this.#chain.then(() => this.#take(message)).catch(() => {}); // what a partner sends wrongly ends in lost()
   }
 
   get connected() {
@@ -54,7 +54,7 @@ export class Call {
     return pathOf(this.pc);
   }
 
-  // After the signalling came back: a restart that was due could not be negotiated meanwhile.
+  // After the signalling has come back: until then, a restart could not be negotiated.
   recover() {
     if (this.wasConnected && !this.connected) this.#restart();
   }
@@ -86,11 +86,11 @@ export class Call {
 
   #take(message) {
     if (message.sdp && !this.#sameKey(message.sdp)) return this.on.lost("changed");
-    if (message.sdp) this.#withFirefox = isFirefox(message.sdp); // Chromium keeps no such line of remote descriptions
+    if (message.sdp) this.#withFirefox = isFirefox(message.sdp); // Chromium removes this line from remote descriptions
     return { offer: this.#takeOffer, answer: this.#takeAnswer, candidate: this.#takeCandidate }[message.type].call(this, message);
   }
 
-  // Nobody's key changes in the middle of a call, unless somebody comes between.
+  // A key that changes during a call means that somebody has come between the two.
   #sameKey(sdp) {
     const key = [...new Set(sdp.match(/^a=fingerprint:.*$/gm))].sort().join();
     this.#key ??= key;
@@ -101,7 +101,7 @@ export class Call {
     const glare = this.#making || this.pc.signalingState !== "stable";
     this.#ignoring = glare && !this.polite;
     if (this.#ignoring) return;
-    if (this.pc.remoteDescription) await this.#refresh(); // a restart gathers anew, perhaps after the first credentials' end
+    if (this.pc.remoteDescription) await this.#refresh(); // a restart gathers candidates again, perhaps after the first credentials have expired
     await this.pc.setRemoteDescription({ type: "offer", sdp });
     this.#addVoice();
     await this.pc.setLocalDescription();
@@ -156,8 +156,8 @@ export class Call {
     if (this.#failed && !this.#restartTimer) this.#restartTimer = setTimeout(() => this.#restart(), 0);
   }
 
-  // Only one side restarts, so that the two never restart against each other: the impolite one, or Firefox where
-  // only one is. While the old way still works, it hears nothing any more after a restart that Chromium offers.
+  // Only one side restarts, so that both never do it at once: the impolite side, or Firefox if only one side is
+  // Firefox. It receives nothing after a restart that Chromium offers while the old path still works.
   get #restarts() {
     const ours = isFirefox(this.pc.localDescription?.sdp ?? "");
     return ours === this.#withFirefox ? !this.polite : ours;
@@ -189,7 +189,7 @@ export class Call {
   }
 }
 
-// Whoever wrote a description names itself in its second line (RFC 8866 §5.2).
+// The browser that wrote a description names itself in its second line (RFC 8866 §5.2).
 function isFirefox(sdp) {
   return /^o=mozilla/m.test(sdp);
 }

@@ -1,8 +1,8 @@
-// Where one types a line and chooses a picture.
+// The form for a line of text and a picture.
 
 import { at } from "./view.js";
 
-// `open` says whether anybody would read it.
+// `open`: whether there is a partner to read it.
 export function setUpComposer(share, open) {
   at("composer").addEventListener("submit", (event) => {
     event.preventDefault();

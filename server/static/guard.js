@@ -1,4 +1,4 @@
-// Block, and Report with its reasons: what somebody needs who meets the wrong person.
+// Block, and Report with its reasons: for somebody who meets the wrong person.
 
 import { at } from "./view.js";
 

@@ -1,4 +1,4 @@
-// What a picture's first bytes say: its true type and its size in pixels, before any decoder sees it.
+// The true type of a picture and its size in pixels, from its first bytes, before any decoder sees it.
 
 const starts = (bytes, at, text) => [...text].every((letter, i) => bytes[at + i] === letter.charCodeAt(0));
 
@@ -30,7 +30,7 @@ function webp(bytes, view) {
   return size ? { mime: "image/webp", pixels: size() } : null;
 }
 
-// { mime, pixels }, or null for what is none of PNG, JPEG and WebP.
+// { mime, pixels }, or null for anything but PNG, JPEG and WebP.
 export function headerOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 24) return null;

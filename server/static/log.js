@@ -1,4 +1,4 @@
-// The conversation: lines and pictures, bounded, and forgotten with the call.
+// The conversation: lines and pictures, bounded, and deleted after the call.
 
 import { at } from "./view.js";
 
@@ -39,7 +39,7 @@ export function addText(from, text) {
   return entry(from, said);
 }
 
-// Resolves to false where the browser cannot show it after all.
+// Resolves to false if the browser cannot show it.
 export async function addPicture(from, blob) {
   const image = document.createElement("img");
   image.alt = from === "you" ? "The picture that you sent" : "A picture from your partner";

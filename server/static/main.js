@@ -1,4 +1,4 @@
-// What a person does and what the server says, and what follows: idle, waiting, connecting, talking, ended.
+// The states of the page (idle, waiting, connecting, talking, ended), and what the person and the server change in them.
 
 import { keepAwake } from "./awake.js";
 import { Call } from "./call.js";
@@ -13,8 +13,8 @@ import { at, play, say, showFacts, showLevel, showMute, showState, trouble } fro
 import { setUpWishes, wishes } from "./wishes.js";
 import * as words from "./words.js";
 
-const LINGER = 60_000; // ms after a call in which it can be reported; then the page lets everything go
-const ICE_PATIENCE = 3000; // ms to wait for fresh credentials before the old ones must do
+const LINGER = 60_000; // ms after a call in which it can be reported; then the page forgets it
+const ICE_PATIENCE = 3000; // ms to wait for new credentials; then the old ones are used
 
 const page = { state: "idle", call: null, last: null, stream: null, muted: false, since: 0, path: null, orphan: false };
 const signalling = new Signalling(token(), { message: receive, chunk: (bytes) => share.chunk(bytes), ready, away, refused });
@@ -60,7 +60,7 @@ function noMicrophone(name) {
   trouble(words.MICROPHONE[name] ?? words.MICROPHONE.other);
 }
 
-// The server's `waiting` says when we are in.
+// The server's `waiting` says when we are in the queue.
 function queue(type) {
   say(words.REACHING);
   if (signalling.wanted) signalling.send({ type, ...wishes() });
@@ -225,7 +225,7 @@ function receive(message) {
   TAKE[message.type]?.(message);
 }
 
-// The server has us in its queue, whatever this page believed.
+// The server has us in its queue, even if this page did not know it.
 function requeued() {
   if (page.state === "idle" || page.state === "ended") return;
   if (page.call) {
@@ -234,7 +234,7 @@ function requeued() {
   } else if (at("status").textContent !== words.ENDED.vanished) say(words.WAITING);
 }
 
-// This is about the partner's signalling; the voice may well go on.
+// This is about the partner's connection to the server; the voice may go on.
 function partner({ state }) {
   if (page.state !== "talking") return;
   if (state === "away") say(words.PARTNER_AWAY);
@@ -267,7 +267,7 @@ function ready(hello) {
   queue("start");
 }
 
-// The server forgot the call (it was restarted), but the voices need no server.
+// The server has forgotten the call (it was restarted), but voices need no server.
 function adrift() {
   page.orphan = true;
   share.end();

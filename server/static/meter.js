@@ -1,6 +1,6 @@
 // How loud each side is right now, from 0 to 1, fifteen times a second.
 
-const EVERY = 66; // ms between two looks; fewer where the person asked for less motion
+const EVERY = 66; // ms between two looks; longer if the person asked for less motion
 const EVERY_CALM = 300;
 const QUIET = -60; // dBFS shown as nothing
 
@@ -19,7 +19,7 @@ export class Meters {
     this.show = show; // (name, level)
   }
 
-  // Must first be called from a click: browsers start no audio before one.
+  // Must first be called from a click: browsers start no audio before a click.
   listen(name, stream) {
     this.silence(name);
     this.#context ??= new AudioContext();

@@ -1,13 +1,13 @@
-// The microphone: opened on Start, muted on wish, given back at the end.
+// The microphone: opened with Start, muted with Mute, closed at the end.
 
 const WANTED = { audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true } };
 
 let stream = null;
-let asked = 0; // who gives the microphone back while the browser still asks for it gets none
+let asked = 0; // counts: a microphone that is closed while the browser still asks is not opened
 
 // Throws an error whose `name` is one of words.js, or "stale" where it was closed meanwhile.
 export async function openMicrophone() {
-  if (stream?.active) return stream; // one that was unplugged is not
+  if (stream?.active) return stream; // a microphone that was unplugged is not active
   if (!isSecureContext || !navigator.mediaDevices) throw named("insecure");
   const mine = ++asked;
   const opened = await navigator.mediaDevices.getUserMedia(WANTED);

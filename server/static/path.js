@@ -1,4 +1,4 @@
-// Which way the voice goes: direct, or through the relay, from the candidate pair in use.
+// The path of the voice, from the candidate pair in use: direct, or through the relay.
 
 function selectedPair(stats) {
   for (const report of stats.values()) {

@@ -1,4 +1,4 @@
-// Pictures in small pieces: at most two of them unacknowledged, so that text and signalling overtake them.
+// Pictures in small pieces, of which at most two are unacknowledged: so text and signalling never wait long.
 
 import { headerOf } from "./header.js";
 
@@ -7,7 +7,7 @@ const HEAD = 5; // that byte and the picture's number
 const IN_FLIGHT = 2; // pieces; a third is refused by the server
 const MAX_BYTES = 2 * 1024 * 1024;
 const MAX_CHUNK = 48 * 1024;
-const MAX_PIXELS = 16_000_000; // a small file may unpack to gigabytes
+const MAX_PIXELS = 16_000_000; // a small file may decode to gigabytes
 
 function frame(number, piece) {
   const bytes = new Uint8Array(HEAD + piece.length);
@@ -18,7 +18,7 @@ function frame(number, piece) {
 }
 
 export class Outgoing {
-  // Both people count their own, from anywhere: a cancel then never means the other's picture.
+  // Each page counts its own pictures, from a random number: so a cancel never means the other's picture.
   static #numbers = crypto.getRandomValues(new Uint32Array(1))[0] >>> 2;
   #sent = 0;
 
@@ -40,7 +40,7 @@ export class Outgoing {
     this.link.message({ type: "picture-cancel", picture: this.number });
   }
 
-  // Returns what part has arrived, 1 when all of it has.
+  // Returns the part that has arrived; 1 means all of it.
   acknowledge(bytes) {
     this.acknowledged = Math.max(this.acknowledged, Math.min(bytes, this.#sent));
     this.#push();
@@ -76,7 +76,7 @@ export class Incoming {
     return this.#received === this.#bytes.length ? this.#whole() : null;
   }
 
-  // The type is the declared one only where the bytes say the same.
+  // The declared type counts only if the bytes say the same.
   #whole() {
     const header = headerOf(this.#bytes);
     if (!header?.pixels || header.mime !== this.mime || header.pixels > MAX_PIXELS) throw new Error("odd");
@@ -84,7 +84,7 @@ export class Incoming {
   }
 }
 
-// The number in a binary frame, or null where it is no picture's piece.
+// The number in a binary frame, or null if the frame is no piece of a picture.
 export function numberOf(buffer) {
   if (buffer.byteLength <= HEAD) return null;
   const view = new DataView(buffer);

@@ -1,4 +1,4 @@
-// Draws a picture anew and small: what the camera wrote into the file (place, time, device) stays behind.
+// Draws a picture again, and smaller: what the camera wrote into the file (place, time, device) is left out.
 
 const EDGES = [1600, 1200, 800]; // pixels; tried until the result fits
 const QUALITIES = [0.85, 0.7];
@@ -9,7 +9,7 @@ function draw(bitmap, edge) {
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));
   const context = canvas.getContext("2d");
-  context.fillStyle = "#fff"; // what is transparent would become black
+  context.fillStyle = "#fff"; // transparent parts would become black
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   return canvas;

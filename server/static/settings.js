@@ -1,7 +1,7 @@
 // What the browser remembers between visits: a random token, the country wish, the address switch. Nothing else.
 
 const PREFIX = "calln.";
-const memory = new Map(); // where storage is refused, the wishes last as long as the page
+const memory = new Map(); // if storage is blocked, the wishes last as long as the page
 
 function read(key) {
   try {
@@ -16,7 +16,7 @@ function write(key, value) {
   try {
     localStorage.setItem(PREFIX + key, value);
   } catch {
-    // kept in memory only
+    // it stays in memory only
   }
 }
 
@@ -38,5 +38,5 @@ export const hide = {
   write: (on) => write("hide", on ? "yes" : ""),
 };
 
-// The address of the page may demand relayed paths: for tests, and as a link that nobody can forget to switch.
+// The address of the page can ask for relayed paths: for tests, and for a link with which nobody can forget it.
 export const relayForced = new URLSearchParams(location.search).get("relay") === "1";

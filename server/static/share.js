@@ -1,4 +1,4 @@
-// What two people share beside their voices: lines of text and pictures, for one call at a time.
+// Text and pictures of one call.
 
 import { addPicture, addText, clearLog, note } from "./log.js";
 import { Incoming, numberOf, Outgoing } from "./picture.js";
@@ -9,13 +9,13 @@ import { PICTURE } from "./words.js";
 const MAX_PICTURE = 2 * 1024 * 1024;
 
 export class Share {
-  #lines = new Map(); // id -> line that the server has not yet taken
+  #lines = new Map(); // id -> line that the server has not confirmed yet
   #count = 0;
   #call = null;
   #outgoing = null;
   #incoming = null;
 
-  // `send` and `sendChunk` are the signalling's.
+  // `send` and `sendChunk` are those of the signalling.
   constructor(send, sendChunk) {
     this.link = { message: (message) => send({ ...message, call: this.#call }), chunk: sendChunk };
   }
@@ -25,7 +25,7 @@ export class Share {
     this.#call = call;
   }
 
-  // What was said stays readable after a call; what was under way does not go on.
+  // After a call the conversation stays readable; what was being sent stops.
   end() {
     this.#call = this.#outgoing = this.#incoming = null;
     this.#lines.clear();
@@ -38,13 +38,13 @@ export class Share {
   }
 
   say(written) {
-    const text = written.toWellFormed?.() ?? written; // half a character is no JSON for the server
+    const text = written.toWellFormed?.() ?? written; // the server refuses half a character
     const id = `t${++this.#count}`;
     this.#lines.set(id, addText("you", text));
     this.link.message({ type: "text", text, id });
   }
 
-  // Returns true where the refusal concerns a line of text, which then says so.
+  // Returns true if the error is about a line of text, which then shows it.
   refused(id) {
     const line = this.#lines.get(id);
     if (line) note(line, "not sent");
@@ -72,7 +72,7 @@ export class Share {
     showSending(null);
   }
 
-  // The server did not take the picture that was being sent.
+  // The server refused the picture that was being sent.
   pictureRefused() {
     this.#outgoing = null;
     showSending(null);

@@ -1,12 +1,12 @@
 // The WebSocket: greeting, ping, resume after a drop, and when to connect again after which close code.
 
-const FINAL = new Set([1000, 1001, 1007, 1009, 4400, 4401, 4403, 4406, 4409]); // the server does not want us back
-const FIRST_TRY = { 1011: 2, 1013: 2 }; // the server struggles: begin further up the ladder
+const FINAL = new Set([1000, 1001, 1007, 1009, 4400, 4401, 4403, 4406, 4409]); // do not connect again
+const FIRST_TRY = { 1011: 2, 1013: 2 }; // the server is in trouble: begin with a longer wait
 const LONG = { 4429: 30 };
 const LADDER = [0, 0.3, 1.2, 2.7, 4.8, 7]; // seconds; the last one repeats
-const JITTER = 1; // spreads the pages that a restart threw out over a second
-const STABLE = 10_000; // ms that a connection must hold before the ladder begins anew
-const BACKLOG = 200; // messages kept while the socket is away: an offer, its candidates, a few lines of text
+const JITTER = 1; // after a restart, all pages connect within a second, not at once
+const STABLE = 10_000; // ms that a connection must last before the waits begin at 0 again
+const BACKLOG = 200; // messages that wait for a new socket: an offer, its candidates, a few lines of text
 const DEAD_LINK = 4408; // "silent": the server keeps the session of a link that died, so that it can be resumed
 
 export class Signalling {
@@ -42,7 +42,7 @@ export class Signalling {
     this.#drop(1000);
   }
 
-  // Messages of a call may wait for a resumed socket; after a fresh session nobody would understand them.
+  // Messages of a call may wait for a resumed socket; in a new session they make no sense.
   send(message) {
     if (this.ready) this.#write(JSON.stringify(message));
     else if (this.wanted && this.#resume && this.#backlog.length < BACKLOG) this.#backlog.push(message);
@@ -104,7 +104,7 @@ export class Signalling {
     this.#closed(code);
   }
 
-  // A dead link would take minutes to report its own end: take its handlers away and go on.
+  // A dead link would report its end only after minutes: remove its handlers and go on.
   #drop(code) {
     clearTimeout(this.#timer);
     if (!this.#socket) return;

@@ -1,2 +1,2 @@
-// A clock that goes on in hidden tabs: browsers slow the timers of such pages to one a minute, those of workers not.
+// A clock for hidden tabs: there browsers slow the timers of a page down to one a minute, but not those of a worker.
 setInterval(() => postMessage(null), 5000);

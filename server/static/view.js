@@ -1,4 +1,4 @@
-// The page's elements: what each state enables, shows and says. Strangers' text enters by textContent only.
+// The page's elements: what each state enables, shows and says. A partner's text is only set as textContent.
 
 import { clock, country, PATH } from "./words.js";
 
@@ -26,14 +26,14 @@ export function showState(state) {
   keepFocus(focused);
 }
 
-// Who presses Next again and again must not find the focus on Stop: the button stays, and says that it rests.
+// If somebody presses Next again and again, the focus must not move to Stop: the button stays, marked as disabled.
 function keepNext(state) {
   const resting = state === "waiting";
   if (resting) at("next").disabled = false;
   at("next").setAttribute("aria-disabled", String(resting));
 }
 
-// A control that ends its work must not drop the keyboard to the top of the page.
+// A button that becomes disabled must not send the keyboard focus to the top of the page.
 function keepFocus(focused) {
   if (!focused || focused === document.body) return;
   if (!focused.disabled && focused.checkVisibility()) return;
@@ -74,7 +74,7 @@ export function showSending(part) {
   at("picture").disabled = part !== null;
 }
 
-// Resolves to true where the browser plays, false where it wants a tap first.
+// Resolves to true if the browser plays, false if it needs a tap first.
 export async function play(stream) {
   const sound = at("sound");
   sound.srcObject = stream;

@@ -44,7 +44,7 @@ async def enter(visitor: Visitor, password: str) -> None:
 async def test_the_form_is_accessible_and_fits_a_phone(visit: Visit, scheme: str) -> None:
     visitor = await visit(color_scheme=scheme, **PHONE)
     field = visitor.page.get_by_label("Password")
-    for described in ("Whoever gave you", "That is not the password."):
+    for described in ("Ask the person who gave you", "This password is wrong."):
         assert await axe(visitor) == ""
         assert await fits(visitor)
         why = await field.evaluate(

@@ -49,7 +49,7 @@ def test_no_inline_script_and_nothing_from_elsewhere() -> None:
         assert re.findall(r"\ssrc=\"(?!/static/)", text) == []
 
 
-@pytest.mark.parametrize(("days", "said"), [(0, "not kept"), (1, "1 day"), (7, "7 days")])
+@pytest.mark.parametrize(("days", "said"), [(0, "not stored"), (1, "1 day"), (7, "7 days")])
 def test_privacy_follows_the_configuration(days: int, said: str) -> None:
     text = texts(call_log_days=days)["privacy.html"]
     assert said in text
@@ -103,7 +103,7 @@ async def test_pages_over_http(service: Service) -> None:
         assert (await client.get("/healthz")).text == "ok\n"
         missing = await client.get("/nothing", headers={"If-None-Match": page.headers["etag"]})
         assert missing.status_code == 404
-        assert "There is nothing here" in missing.text
+        assert "This page does not exist" in missing.text
 
 
 async def test_a_versioned_file_is_kept_for_ever_and_others_are_asked_for(service: Service) -> None:

@@ -221,12 +221,12 @@ async def test_a_key_that_changes_in_the_middle_ends_the_call(visit: Visit) -> N
             partner.addTransceiver("audio");
             return { type: "offer", sdp: (await partner.createOffer()).sdp };
           };
-          const seat = { call: "x", polite: true, ice: { iceServers: [] } };
+          const matched = { call: "x", polite: true, ice: { iceServers: [] } };
           const heard = [];
           const on = { remote() {}, connected() {}, shaky() {}, lost: (why) => heard.push(why) };
           const [first, other] = [await offer(), await offer()];
           const around = { relay: false, send: ({ type }) => heard.push(type), fresh: async () => null, on };
-          const call = new Call(seat, new MediaStream(), around);
+          const call = new Call(matched, new MediaStream(), around);
           for (const message of [first, first, other]) call.receive(message);
           while (!heard.includes("changed")) await new Promise((done) => setTimeout(done, 20));
           call.close();

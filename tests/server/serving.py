@@ -38,7 +38,7 @@ ICE = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
 class Service:
     """A running service. `later` is how far its clocks are ahead of the real ones."""
 
-    house: WebService
+    web: WebService
     port: int
     folder: Path
     shutdown: Shutdown
@@ -161,7 +161,7 @@ async def serving(
         return service.later if service else 0.0
 
     service: Service | None = None
-    house = app.build(
+    web = app.build(
         site or Site(state_dir=folder),
         settings,
         ICE,
@@ -172,15 +172,15 @@ async def serving(
         wall=lambda: time.time() + later(),
     )
     shutdown = Shutdown()
-    service = Service(house, port, folder, shutdown)
+    service = Service(web, port, folder, shutdown)
     sockets = [process.listen(HostPort("127.0.0.1", port))]
     operator_socket = VersionedSocket(folder / app.SOCKET)
     task = asyncio.create_task(
         process.serve(
-            [(house.site, sockets), (house.operator_app, [operator_socket.sock])],
-            [PeriodicTask(tick, house.hub.tick)],
+            [(web.site, sockets), (web.operator_app, [operator_socket.sock])],
+            [PeriodicTask(tick, web.hub.tick)],
             shutdown,
-            lambda shutdown: app.wait_for_calls(house.hub, shutdown, settings.drain_seconds),
+            lambda shutdown: app.wait_for_calls(web.hub, shutdown, settings.drain_seconds),
             ServeOptions(on_ready=operator_socket.publish),
         )
     )

@@ -34,13 +34,13 @@ async def test_a_report_leads_to_a_ban_and_no_address_is_shown(service: Service)
         listed = await client.get("/reports")
         [row] = listed.json()["reports"]
         assert (row["code"], row["reason"]) == (code, "minor")
-        assert abs(row["time"] - service.house.hub.wall()) < 10
+        assert abs(row["time"] - service.web.hub.wall()) < 10
         banned = await client.post("/bans", json={"code": code.lower(), "seconds": 3600, "reason": "seen"})
         assert banned.status_code == 200
-        assert abs(banned.json()["until"] - service.house.hub.wall() - 3600) < 10
+        assert abs(banned.json()["until"] - service.web.hub.wall() - 3600) < 10
     assert await other.closed() == 4403
     assert (await one.hear("ended"))["reason"] == "banned"
-    [ban] = service.house.store.bans()
+    [ban] = service.web.store.bans()
     assert (str(ban.network), ban.reason) == ("127.0.0.3/32", "seen")
     assert "127.0.0.3" not in listed.text + banned.text
 
@@ -62,12 +62,12 @@ async def test_a_reverse_proxy_is_not_banned(
     tmp_path: Path, url: str | None, proxies: tuple[str, ...], address: str, status: int
 ) -> None:
     async with serving(tmp_path, Site(url=url, state_dir=tmp_path), trusted_proxies=proxies) as service:
-        sockets = service.house.hub
-        report = sockets.lobby.reports.add("call", "me", "spam", ip_address(address), sockets.clock())
+        hub = service.web.hub
+        report = hub.lobby.reports.add("call", "me", "spam", ip_address(address), hub.clock())
         async with operator(service) as client:
             answer = await client.post("/bans", json={"code": report.code, "seconds": 60})
         assert answer.status_code == status
-        assert len(sockets.bans) == (status == 200)
+        assert len(hub.bans) == (status == 200)
         assert ("server.trusted_proxies" in answer.text) is (status == 409)
         assert address not in answer.text
 
@@ -123,6 +123,6 @@ async def test_readiness_ends_when_draining_begins(service: Service) -> None:
 )
 async def test_over_tcp_there_are_numbers_only(tmp_path: Path, path: str, status: int) -> None:
     async with serving(tmp_path) as service:
-        app: Any = admin.metrics_app(service.house.hub)
+        app: Any = admin.metrics_app(service.web.hub)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
             assert (await client.get(path)).status_code == status

@@ -47,28 +47,28 @@ async def test_a_call_is_logged_and_forgotten(tmp_path: Path, days: int) -> None
         service.later += 42
         await one.say("stop")
         await other.hear("ended")
-        calls = service.house.store.calls()
+        calls = service.web.store.calls()
         assert [call.seconds in (42, 43) for call in calls] == ([True] if days else [])
-        service.house.purge()
-        assert len(service.house.store.calls()) == len(calls)
+        service.web.purge()
+        assert len(service.web.store.calls()) == len(calls)
         service.later += days * 86_400
-        service.house.purge()
-        assert service.house.store.calls() == []
+        service.web.purge()
+        assert service.web.store.calls() == []
         for call in calls:
             assert call.start.to_bytes(4, "big") not in every_file(tmp_path)
 
 
 async def test_an_ended_ban_is_forgotten_everywhere(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        house, bans = service.house, service.house.hub.bans
-        bans.add(network_of("192.0.2.7"), house.hub.wall(), 60, "canary")
-        bans.add(network_of("192.0.2.8"), house.hub.wall(), 3600, "")
-        bans.add(network_of("192.0.2.9"), house.hub.wall(), None, "")
-        house.purge_bans()
+        web, bans = service.web, service.web.hub.bans
+        bans.add(network_of("192.0.2.7"), web.hub.wall(), 60, "canary")
+        bans.add(network_of("192.0.2.8"), web.hub.wall(), 3600, "")
+        bans.add(network_of("192.0.2.9"), web.hub.wall(), None, "")
+        web.purge_bans()
         assert len(bans) == 3
         service.later += 61
-        house.purge_bans()
-        assert len(bans) == len(house.store.bans()) == 2
+        web.purge_bans()
+        assert len(bans) == len(web.store.bans()) == 2
         assert b"192.0.2.7" not in every_file(tmp_path)
         assert b"canary" not in every_file(tmp_path)
 
@@ -88,20 +88,20 @@ async def test_a_hundred_visits_leave_nothing(tmp_path: Path) -> None:
             await other.close(1001)
             service.browsers.clear()
         service.later += RESUME_SECONDS + 1
-        sockets = service.house.hub
+        hub = service.web.hub
         async with asyncio.timeout(5):
-            while sockets.clients or sockets.resumable:
+            while hub.clients or hub.resumable:
                 await asyncio.sleep(0.02)
-        lobby = sockets.lobby
+        lobby = hub.lobby
         for memory in (
             lobby.visitors,
             lobby.by_resume_secret,
             lobby.rooms,
             lobby.queue.seekers,
-            sockets.per_household,
+            hub.per_household,
         ):
             assert not memory
-        assert not sockets.by_visitor
+        assert not hub.by_visitor
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
@@ -125,11 +125,11 @@ def test_a_state_file_that_is_damaged(tmp_path: Path) -> None:
 
 
 def test_the_end_of_what_is_shown_is_known(tmp_path: Path) -> None:
-    door = TlsListener([], lambda transport, data: None, lambda kind: None)
+    listener = TlsListener([], lambda transport, data: None, lambda kind: None)
     files = {"certificate": tmp_path / "some.pem", "key": tmp_path / "some.key"}
     server = Server.model_validate({"tls_listen": "127.0.0.1:8443", **files})
-    app.load_certificate(door, server)
-    assert door.certificate_ends == 0
+    app.load_certificate(listener, server)
+    assert listener.certificate_ends == 0
     issued(tmp_path, -1, 30)
-    app.load_certificate(door, server)
-    assert round((door.certificate_ends - time.time()) / 86_400) == 30
+    app.load_certificate(listener, server)
+    assert round((listener.certificate_ends - time.time()) / 86_400) == 30

@@ -62,7 +62,7 @@ class Elsewhere(Service):
 @asynccontextmanager
 async def elsewhere(folder: Path, drain: int = 60) -> AsyncIterator[Elsewhere]:
     """Ready, as it tells whoever started it."""
-    service = Elsewhere(None, free_port(), folder, Shutdown())  # type: ignore[arg-type]  # its house is elsewhere
+    service = Elsewhere(None, free_port(), folder, Shutdown())  # type: ignore[arg-type]  # its web service is elsewhere
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, (folder / "log").open("wb") as log:
         told.bind(str(folder / "notify"))
         told.settimeout(PATIENCE)
@@ -169,8 +169,8 @@ async def test_who_says_to_be_forwarded_is_not_believed(service: Service) -> Non
         await connection.send(upgrade(service, **forged))
         assert await connection.status() == 101
         await connection.reader.readexactly(2)  # the welcome comes: it is one of the lines
-        [line] = service.house.hub.clients
-        assert str(line.address) == "127.0.0.1"
+        [client] = service.web.hub.clients
+        assert str(client.address) == "127.0.0.1"
 
 
 async def test_nothing_is_compressed(service: Service) -> None:

@@ -11,21 +11,21 @@ from server.web.websocket import Hub
 from tests.server.serving import PATIENCE, Service, serving
 
 
-async def lines(sockets: Hub, number: int) -> None:
-    """Until so many sockets are open."""
+async def lines(hub: Hub, number: int) -> None:
+    """Until so many hub are open."""
     async with asyncio.timeout(PATIENCE):
-        while len(sockets.clients) != number:
+        while len(hub.clients) != number:
             await asyncio.sleep(0.01)
 
 
 async def test_an_idle_page_that_was_cut_off_is_not_waited_for(service: Service) -> None:
-    sockets = service.house.hub
+    hub = service.web.hub
     idle = await service.visitor("127.0.0.7")
     idle.cut()
-    await lines(sockets, 0)
-    assert not sockets.resumable
-    assert not sockets.lobby.visitors
-    assert not sockets.per_household
+    await lines(hub, 0)
+    assert not hub.resumable
+    assert not hub.lobby.visitors
+    assert not hub.per_household
 
 
 async def test_who_may_come_back_counts_among_the_visitors(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ async def test_who_may_come_back_counts_among_the_visitors(tmp_path: Path) -> No
         one, other = await service.couple()
         one.cut()
         await other.hear("partner")
-        assert len(service.house.hub.resumable) == 1
+        assert len(service.web.hub.resumable) == 1
         assert await (await service.browser("127.0.0.4")).closed() == TOO_SLOW
 
 
@@ -46,6 +46,6 @@ async def test_a_ban_after_a_return_is_of_the_new_address(service: Service) -> N
     await other.hear("partner")
     await other.tell("report", reason="spam")
     code = (await other.hear("reported"))["code"]
-    found = service.house.hub.lobby.reports.lookup(code, service.house.hub.clock())
+    found = service.web.hub.lobby.reports.lookup(code, service.web.hub.clock())
     assert found is not None
     assert found.address == ip_address("127.0.0.9")

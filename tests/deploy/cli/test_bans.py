@@ -97,13 +97,13 @@ ALIKE = [("99999d", "why"), ("ever", LONG), ("1m", "\ud800"), ("7d", "")]
 async def test_a_report_is_as_good_as_an_address(tmp_path: Path, duration: str, reason: str) -> None:
     config = parse(f"site: {{state_dir: {tmp_path}}}", tmp_path / "config.yaml")
     async with serving(tmp_path) as service:
-        sockets = service.house.hub
+        hub = service.web.hub
         reported = bans.parse_network("192.0.2.8").network_address
-        code = sockets.lobby.reports.add("call", "me", "spam", reported, sockets.clock()).code
+        code = hub.lobby.reports.add("call", "me", "spam", reported, hub.clock()).code
         for address, report in (("192.0.2.7", None), (None, code)):
             source = Namespace(address=address, report=report, reason=reason, duration=duration)
             assert await asyncio.to_thread(bans.add_ban, config, source) == 0
-        one, other = sockets.bans.list(time.time())
+        one, other = hub.bans.list(time.time())
         assert one.reason == other.reason == bans.clean_reason(reason)
         assert len(one.reason) <= MAX_REASON
         assert (one.until is None) == (other.until is None) == (duration == "ever")

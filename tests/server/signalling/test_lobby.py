@@ -26,7 +26,7 @@ ADDRESSES = {name: ip_address(f"192.0.2.{number}") for number, name in enumerate
 
 
 @dataclass
-class House:
+class Visits:
     """A lobby with everything that it said and did."""
 
     countries: bool = True
@@ -100,10 +100,10 @@ class House:
 
 
 def test_two_meet_and_are_told_their_parts() -> None:
-    house = House()
-    a, b, call = house.couple(id="x1")
-    assert house.said["a"][1] == {"type": "waiting", "id": "x1"}
-    assert house.said["a"][2] == {
+    visits = Visits()
+    a, b, call = visits.couple(id="x1")
+    assert visits.said["a"][1] == {"type": "waiting", "id": "x1"}
+    assert visits.said["a"][2] == {
         "type": "matched",
         "call": call,
         "polite": False,
@@ -111,29 +111,29 @@ def test_two_meet_and_are_told_their_parts() -> None:
         "country": "fr",
         "ice": {"user": f"c.{a.id}"},
     }
-    matched = house.said["b"][2]
+    matched = visits.said["b"][2]
     assert (matched["polite"], matched["country"], matched["ice"]) == (True, "de", {"user": f"c.{b.id}"})
-    assert {name for name, _ in house.counts} == {"visitor", "wait", "match"}
+    assert {name for name, _ in visits.counts} == {"visitor", "wait", "match"}
 
 
 def test_every_word_is_in_the_table() -> None:
-    house = House()
-    a, b, call = house.couple()
-    house.say(a, "offer", call=call, sdp=sdp())
-    house.say(b, "answer", call=call, sdp=sdp())
-    house.say(b, "candidate", call=call, candidate={"candidate": HOST})
-    house.say(a, "text", call=call, text="hello", id="t")
-    house.say(a, "picture", call=call, picture=1, size=100, mime="image/png")
-    house.say(a, "picture-cancel", call=call, picture=1)
-    house.say(a, "connected", call=call, path="direct")
-    house.say(a, "ice")
-    house.say(a, "ping", id="p")
-    house.say(b, "report", call=call, reason="abuse")
-    house.settle(house.lobby.suspend(a, house.now))
-    house.enter("a", "de", resume=house.last("a", "hello")["resume"])
-    house.say(a, "stop")
+    visits = Visits()
+    a, b, call = visits.couple()
+    visits.say(a, "offer", call=call, sdp=sdp())
+    visits.say(b, "answer", call=call, sdp=sdp())
+    visits.say(b, "candidate", call=call, candidate={"candidate": HOST})
+    visits.say(a, "text", call=call, text="hello", id="t")
+    visits.say(a, "picture", call=call, picture=1, size=100, mime="image/png")
+    visits.say(a, "picture-cancel", call=call, picture=1)
+    visits.say(a, "connected", call=call, path="direct")
+    visits.say(a, "ice")
+    visits.say(a, "ping", id="p")
+    visits.say(b, "report", call=call, reason="abuse")
+    visits.settle(visits.lobby.suspend(a, visits.now))
+    visits.enter("a", "de", resume=visits.last("a", "hello")["resume"])
+    visits.say(a, "stop")
     heard = set()
-    for word in itertools.chain(*house.said.values()):
+    for word in itertools.chain(*visits.said.values()):
         heard.add(word["type"])
         fields = SERVER_MESSAGES[word["type"]]
         assert {name for name in fields if not name.endswith("?")} <= set(word) - {"type"}
@@ -142,24 +142,26 @@ def test_every_word_is_in_the_table() -> None:
 
 
 # What ends a call -> what the one who ends it and the partner hear last, and the partner's state afterwards.
-ENDS: dict[str, tuple[Callable[[House, Visitor, str], None], str, list[str], str]] = {
-    "stop": (lambda house, a, call: house.say(a, "stop"), "left", ["stopped"], "idle"),
-    "next": (lambda house, a, call: house.say(a, "next"), "next", ["waiting"], "idle"),
-    "block": (lambda house, a, call: house.say(a, "block", call=call), "left", ["ended"], "idle"),
+ENDS: dict[str, tuple[Callable[[Visits, Visitor, str], None], str, list[str], str]] = {
+    "stop": (lambda visits, a, call: visits.say(a, "stop"), "left", ["stopped"], "idle"),
+    "next": (lambda visits, a, call: visits.say(a, "next"), "next", ["waiting"], "idle"),
+    "block": (lambda visits, a, call: visits.say(a, "block", call=call), "left", ["ended"], "idle"),
     "close": (
-        lambda house, a, call: house.settle(house.lobby.leave(a, "left", house.now)),
+        lambda visits, a, call: visits.settle(visits.lobby.leave(a, "left", visits.now)),
         "left",
         [],
         "idle",
     ),
     "vanish": (
-        lambda house, a, call: house.settle(house.lobby.leave(a, "vanished", house.now)),
+        lambda visits, a, call: visits.settle(visits.lobby.leave(a, "vanished", visits.now)),
         "vanished",
         [],
         "waiting",
     ),
     "ban": (
-        lambda house, a, call: house.settle(house.lobby.kick_banned(lambda ip: ip == a.address, house.now)),
+        lambda visits, a, call: visits.settle(
+            visits.lobby.kick_banned(lambda ip: ip == a.address, visits.now)
+        ),
         "banned",
         [],
         "idle",
@@ -170,120 +172,120 @@ ENDS: dict[str, tuple[Callable[[House, Visitor, str], None], str, list[str], str
 @pytest.mark.parametrize("how", ENDS)
 def test_ends(how: str) -> None:
     act, reason, own, state = ENDS[how]
-    house = House()
-    a, b, call = house.couple()
-    house.now += 42.0
-    before = len(house.said["a"])
-    act(house, a, call)
-    assert [word["type"] for word in house.said["a"][before:]] == own
-    assert house.last("b", "ended") == {"type": "ended", "call": call, "reason": reason}
-    assert house.calls == [42.0]
+    visits = Visits()
+    a, b, call = visits.couple()
+    visits.now += 42.0
+    before = len(visits.said["a"])
+    act(visits, a, call)
+    assert [word["type"] for word in visits.said["a"][before:]] == own
+    assert visits.last("b", "ended") == {"type": "ended", "call": call, "reason": reason}
+    assert visits.calls == [42.0]
     assert (b.state, b.room) == (state, None)
-    assert (house.heard("b") == ["waiting"]) == (state == "waiting")
-    assert house.lobby.rooms == {}
-    assert house.refused(b, "text", call=call, text="too late") == "wrong_call"
+    assert (visits.heard("b") == ["waiting"]) == (state == "waiting")
+    assert visits.lobby.rooms == {}
+    assert visits.refused(b, "text", call=call, text="too late") == "wrong_call"
 
 
 def test_the_blocker_hears_blocked_and_they_never_meet_again() -> None:
-    house = House(rematch=0)
-    a, b, call = house.couple()
-    house.say(b, "block", call=call)
-    assert house.last("b", "ended")["reason"] == "blocked"
+    visits = Visits(rematch=0)
+    a, b, call = visits.couple()
+    visits.say(b, "block", call=call)
+    assert visits.last("b", "ended")["reason"] == "blocked"
     for visitor in (a, b):
-        house.say(visitor, "start")
-    house.tick(1e6)
+        visits.say(visitor, "start")
+    visits.tick(1e6)
     assert [visitor.state for visitor in (a, b)] == ["waiting", "waiting"]
 
 
 def test_who_just_parted_meets_again_only_later() -> None:
-    house = House()
-    a, b, _ = house.couple()
-    house.say(a, "next")
-    house.say(b, "start")
+    visits = Visits()
+    a, b, _ = visits.couple()
+    visits.say(a, "next")
+    visits.say(b, "start")
     assert (a.state, b.state) == ("waiting", "waiting")
-    house.tick(299)
+    visits.tick(299)
     assert a.room is None
-    house.tick(1)
+    visits.tick(1)
     assert a.room is b.room is not None
 
 
 def test_the_deserted_is_first_in_the_queue() -> None:
-    house = House()
-    a, b, _ = house.couple()
-    c = house.enter("c", "it")
-    house.say(c, "start", want=["es"])
-    d = house.enter("d", "es")
-    house.settle(house.lobby.leave(a, "vanished", house.now))
-    house.say(d, "start")
+    visits = Visits()
+    a, b, _ = visits.couple()
+    c = visits.enter("c", "it")
+    visits.say(c, "start", want=["es"])
+    d = visits.enter("d", "es")
+    visits.settle(visits.lobby.leave(a, "vanished", visits.now))
+    visits.say(d, "start")
     assert d.room is b.room is not None
     assert c.state == "waiting"
 
 
 def test_a_lost_socket_may_come_back_in_time() -> None:
-    house = House()
-    a, b, call = house.couple()
-    secret = house.last("a", "hello")["resume"]
-    house.settle(house.lobby.suspend(a, house.now))
-    assert house.last("b", "partner") == {"type": "partner", "call": call, "state": "away"}
-    house.say(b, "text", call=call, text="are you there?")
-    house.tick(RESUME_SECONDS - 1)
-    assert house.enter("a", "de", resume=secret) is a
-    hello = house.last("a", "hello")
+    visits = Visits()
+    a, b, call = visits.couple()
+    secret = visits.last("a", "hello")["resume"]
+    visits.settle(visits.lobby.suspend(a, visits.now))
+    assert visits.last("b", "partner") == {"type": "partner", "call": call, "state": "away"}
+    visits.say(b, "text", call=call, text="are you there?")
+    visits.tick(RESUME_SECONDS - 1)
+    assert visits.enter("a", "de", resume=secret) is a
+    hello = visits.last("a", "hello")
     assert (hello["resumed"], hello["state"], hello["call"]) == (True, "calling", call)
     assert hello["resume"] != secret
-    assert house.heard("b", 2) == ["sent", "partner"]
-    assert house.last("b", "partner")["state"] == "back"
-    house.tick(RESUME_SECONDS)
+    assert visits.heard("b", 2) == ["sent", "partner"]
+    assert visits.last("b", "partner")["state"] == "back"
+    visits.tick(RESUME_SECONDS)
     assert a.room is b.room is not None
-    assert house.enter("a", "de", resume=secret) is not a
+    assert visits.enter("a", "de", resume=secret) is not a
 
 
 def test_a_lost_socket_that_stays_away_is_given_up() -> None:
-    house = House()
-    a, b, _ = house.couple()
-    house.settle(house.lobby.suspend(a, house.now))
-    house.tick(RESUME_SECONDS)
-    assert house.last("b", "ended")["reason"] == "vanished"
-    assert house.heard("b") == ["waiting"]
-    assert (b.state, house.shut["a"]) == ("waiting", 1000)
-    house.enter("a", "de", resume=house.last("a", "hello")["resume"])
-    assert house.last("a", "hello")["resumed"] is False
+    visits = Visits()
+    a, b, _ = visits.couple()
+    visits.settle(visits.lobby.suspend(a, visits.now))
+    visits.tick(RESUME_SECONDS)
+    assert visits.last("b", "ended")["reason"] == "vanished"
+    assert visits.heard("b") == ["waiting"]
+    assert (b.state, visits.shut["a"]) == ("waiting", 1000)
+    visits.enter("a", "de", resume=visits.last("a", "hello")["resume"])
+    assert visits.last("a", "hello")["resumed"] is False
 
 
 def test_both_lost_and_one_returns_to_the_front_of_the_queue() -> None:
-    house = House()
-    a, b, _ = house.couple()
-    house.settle(house.lobby.suspend(a, house.now))
-    house.now += 5
-    house.settle(house.lobby.suspend(b, house.now))
-    house.tick(RESUME_SECONDS - 5)
-    assert (b.state, len(house.lobby.queue)) == ("waiting", 0)
-    c = house.enter("c")
-    house.say(c, "start")
+    visits = Visits()
+    a, b, _ = visits.couple()
+    visits.settle(visits.lobby.suspend(a, visits.now))
+    visits.now += 5
+    visits.settle(visits.lobby.suspend(b, visits.now))
+    visits.tick(RESUME_SECONDS - 5)
+    assert (b.state, len(visits.lobby.queue)) == ("waiting", 0)
+    c = visits.enter("c")
+    visits.say(c, "start")
     assert c.state == "waiting"
-    house.enter("b", "fr", resume=b.resume_secret)
-    assert house.last("b", "hello")["state"] == "waiting"
+    visits.enter("b", "fr", resume=b.resume_secret)
+    assert visits.last("b", "hello")["state"] == "waiting"
     assert c.room is b.room is not None
 
 
 def test_who_waits_and_loses_the_socket_is_matched_with_nobody_meanwhile() -> None:
-    house = House()
-    a, b = house.enter("a"), house.enter("b")
-    house.say(a, "start")
-    house.settle(house.lobby.suspend(a, house.now))
-    house.say(b, "start")
+    visits = Visits()
+    a, b = visits.enter("a"), visits.enter("b")
+    visits.say(a, "start")
+    visits.settle(visits.lobby.suspend(a, visits.now))
+    visits.say(b, "start")
     assert b.state == "waiting"
-    house.enter("a", resume=a.resume_secret)
+    visits.enter("a", resume=a.resume_secret)
     assert a.room is b.room is not None
 
 
 @pytest.mark.parametrize("token", ["someone-elses-token", ""])
 def test_a_secret_is_good_with_its_own_token_only(token: str) -> None:
-    house = House()
-    a = house.enter("a")
-    again = house.enter("a", token=token, resume=a.resume_secret)
+    visits = Visits()
+    a = visits.enter("a")
+    again = visits.enter("a", token=token, resume=a.resume_secret)
     assert (again is a) == (token == "")
-    assert house.last("a", "hello")["resumed"] == (token == "")
+    assert visits.last("a", "hello")["resumed"] == (token == "")
 
 
 WRONG = [
@@ -311,182 +313,182 @@ WRONG = [
 
 @pytest.mark.parametrize(("state", "kind", "fields", "code"), WRONG)
 def test_what_may_not_be_said(state: str, kind: str, fields: dict[str, Any], code: str) -> None:
-    house = House()
+    visits = Visits()
     if state == "calling":
-        a, _, _ = house.couple()
+        a, _, _ = visits.couple()
     else:
-        a = house.enter("a")
+        a = visits.enter("a")
         if state == "waiting":
-            house.say(a, "start")
-    heard = {name: list(words) for name, words in house.said.items()}
-    assert house.refused(a, kind, **fields) == code
-    assert house.said == heard
+            visits.say(a, "start")
+    heard = {name: list(words) for name, words in visits.said.items()}
+    assert visits.refused(a, kind, **fields) == code
+    assert visits.said == heard
     assert a.state == state
 
 
 def test_a_third_reaches_no_room() -> None:
-    house = House()
-    _, _, call = house.couple()
-    c = house.enter("c")
-    assert house.refused(c, "text", call=call, text="let me in") == "wrong_call"
+    visits = Visits()
+    _, _, call = visits.couple()
+    c = visits.enter("c")
+    assert visits.refused(c, "text", call=call, text="let me in") == "wrong_call"
 
 
 def test_next_with_another_wish_keeps_the_place() -> None:
-    house = House()
-    a, b = house.enter("a", "de"), house.enter("b", "de")
+    visits = Visits()
+    a, b = visits.enter("a", "de"), visits.enter("b", "de")
     for visitor in (a, b):
-        house.say(visitor, "start", want=["it"])
-    house.say(a, "next", want=["fr"])
-    c = house.enter("c", "fr")
-    house.say(b, "next", want=[])
+        visits.say(visitor, "start", want=["it"])
+    visits.say(a, "next", want=["fr"])
+    c = visits.enter("c", "fr")
+    visits.say(b, "next", want=[])
     assert b.room is a.room is None
-    house.say(c, "start")
+    visits.say(c, "start")
     assert c.room is a.room is not None
 
 
 def test_next_without_a_wish_keeps_the_last_one() -> None:
-    house = House()
-    a, _, _ = house.couple(want=["fr"], hide_address=True)
-    house.say(a, "next")
+    visits = Visits()
+    a, _, _ = visits.couple(want=["fr"], hide_address=True)
+    visits.say(a, "next")
     assert (a.wanted_countries, a.hides_address) == (frozenset({"fr"}), True)
-    house.say(a, "stop")
-    house.say(a, "start")
+    visits.say(a, "stop")
+    visits.say(a, "start")
     assert (a.wanted_countries, a.hides_address) == (frozenset(), False)
 
 
 def test_without_countries_a_wish_means_nothing() -> None:
-    house = House(countries=False)
-    house.couple(want=["it"])
+    visits = Visits(countries=False)
+    visits.couple(want=["it"])
 
 
 def test_hiding_makes_a_relayed_room_for_both() -> None:
-    house = House()
-    a, b, call = house.couple(hide_address=True)
-    assert [house.last(name, "matched")["relay"] for name in "ab"] == [True, True]
-    assert house.last("b", "matched")["ice"] == {"user": f"r.{b.id}"}
-    house.say(b, "offer", call=call, sdp=sdp(f"a={HOST}"))
-    house.say(b, "candidate", call=call, candidate={"candidate": HOST})
-    house.say(b, "candidate", call=call, candidate={"candidate": RELAY})
-    assert house.heard("a", 2) == ["offer", "candidate"]
-    assert "192.168" not in str(house.said["a"])
-    assert "203.0.113" not in str(house.said["a"])
-    house.say(a, "stop")
-    house.say(a, "ice")
-    assert house.last("a", "ice")["ice"] == {"user": f"r.{a.id}"}
+    visits = Visits()
+    a, b, call = visits.couple(hide_address=True)
+    assert [visits.last(name, "matched")["relay"] for name in "ab"] == [True, True]
+    assert visits.last("b", "matched")["ice"] == {"user": f"r.{b.id}"}
+    visits.say(b, "offer", call=call, sdp=sdp(f"a={HOST}"))
+    visits.say(b, "candidate", call=call, candidate={"candidate": HOST})
+    visits.say(b, "candidate", call=call, candidate={"candidate": RELAY})
+    assert visits.heard("a", 2) == ["offer", "candidate"]
+    assert "192.168" not in str(visits.said["a"])
+    assert "203.0.113" not in str(visits.said["a"])
+    visits.say(a, "stop")
+    visits.say(a, "ice")
+    assert visits.last("a", "ice")["ice"] == {"user": f"r.{a.id}"}
 
 
 def test_a_report_keeps_the_partners_address_under_a_code() -> None:
-    house = House()
-    a, b, call = house.couple()
-    house.say(a, "report", call=call, reason="abuse", id="r")
-    code = house.last("a", "reported")["code"]
-    report = house.lobby.reports.lookup(code, house.now)
+    visits = Visits()
+    a, b, call = visits.couple()
+    visits.say(a, "report", call=call, reason="abuse", id="r")
+    code = visits.last("a", "reported")["code"]
+    report = visits.lobby.reports.lookup(code, visits.now)
     assert report is not None
     assert (report.address, report.reason) == (b.address, "abuse")
     assert a.state == "calling"
-    assert ("report", "abuse") in house.counts
+    assert ("report", "abuse") in visits.counts
 
 
 def test_a_report_after_the_call() -> None:
-    house = House()
-    a, b, call = house.couple()
-    house.settle(house.lobby.leave(b, "left", house.now))
-    house.now += REPORTABLE_SECONDS
-    house.say(a, "report", call=call, reason="minor")
-    report = house.lobby.reports.lookup(house.last("a", "reported")["code"], house.now)
+    visits = Visits()
+    a, b, call = visits.couple()
+    visits.settle(visits.lobby.leave(b, "left", visits.now))
+    visits.now += REPORTABLE_SECONDS
+    visits.say(a, "report", call=call, reason="minor")
+    report = visits.lobby.reports.lookup(visits.last("a", "reported")["code"], visits.now)
     assert report is not None
     assert report.address == b.address
-    house.now += 1
-    assert house.refused(a, "report", call=call, reason="minor") == "wrong_call"
+    visits.now += 1
+    assert visits.refused(a, "report", call=call, reason="minor") == "wrong_call"
 
 
 def test_a_partner_who_vanished_can_be_reported_from_the_next_call() -> None:
-    house = House()
-    a, b, call = house.couple()
+    visits = Visits()
+    a, b, call = visits.couple()
     address = b.address
-    house.settle(house.lobby.leave(b, "vanished", house.now))
-    c = house.enter("c")
-    house.say(c, "start")
+    visits.settle(visits.lobby.leave(b, "vanished", visits.now))
+    c = visits.enter("c")
+    visits.say(c, "start")
     assert a.room is not None
     assert a.room.call != call
-    house.say(a, "report", call=call, reason="minor")
-    report = house.lobby.reports.lookup(house.last("a", "reported")["code"], house.now)
+    visits.say(a, "report", call=call, reason="minor")
+    report = visits.lobby.reports.lookup(visits.last("a", "reported")["code"], visits.now)
     assert report is not None
     assert report.address == address
 
 
 def test_a_picture_that_came_too_fast_is_cancelled() -> None:
-    house = House()
-    a, _, call = house.couple()
-    assert house.lobby.cancel_picture(a) == []
-    house.say(a, "picture", call=call, picture=3, size=100, mime="image/png")
-    house.settle(house.lobby.cancel_picture(a))
-    assert house.dropped == [3]
-    assert house.heard("a") == house.heard("b") == ["picture-cancel"]
+    visits = Visits()
+    a, _, call = visits.couple()
+    assert visits.lobby.cancel_picture(a) == []
+    visits.say(a, "picture", call=call, picture=3, size=100, mime="image/png")
+    visits.settle(visits.lobby.cancel_picture(a))
+    assert visits.dropped == [3]
+    assert visits.heard("a") == visits.heard("b") == ["picture-cancel"]
 
 
 def test_connected_counts_once_for_each() -> None:
-    house = House()
-    a, b, call = house.couple()
-    house.say(a, "offer", call=call, sdp=sdp())
+    visits = Visits()
+    a, b, call = visits.couple()
+    visits.say(a, "offer", call=call, sdp=sdp())
     for _ in range(3):
-        house.say(a, "connected", call=call, path="direct")
-        house.say(b, "connected", call=call, path="relay")
-    assert [label for name, label in house.counts if name == "connected"] == ["direct", "relay"]
+        visits.say(a, "connected", call=call, path="direct")
+        visits.say(b, "connected", call=call, path="relay")
+    assert [label for name, label in visits.counts if name == "connected"] == ["direct", "relay"]
 
 
 def test_draining_lets_calls_go_on_and_nobody_wait() -> None:
-    house = House()
-    a, _, call = house.couple()
+    visits = Visits()
+    a, _, call = visits.couple()
     for name in "cd":
-        house.enter(name)
-    house.settle(house.lobby.drain(house.now))
-    assert house.shut == {"c": 1012, "d": 1012}
-    house.say(a, "text", call=call, text="still here")
-    assert house.last("b", "text")["text"] == "still here"
-    house.say(a, "next")
-    assert house.last("b", "ended")["reason"] == "next"
-    assert house.shut == dict.fromkeys("abcd", 1012)
-    assert not house.lobby.visitors
+        visits.enter(name)
+    visits.settle(visits.lobby.drain(visits.now))
+    assert visits.shut == {"c": 1012, "d": 1012}
+    visits.say(a, "text", call=call, text="still here")
+    assert visits.last("b", "text")["text"] == "still here"
+    visits.say(a, "next")
+    assert visits.last("b", "ended")["reason"] == "next"
+    assert visits.shut == dict.fromkeys("abcd", 1012)
+    assert not visits.lobby.visitors
 
 
 @pytest.mark.parametrize("how", ["stop", "vanish"])
 def test_draining_ends_with_the_last_call(how: str) -> None:
-    house = House()
-    a, _, call = house.couple()
-    house.settle(house.lobby.drain(house.now))
-    ENDS[how][0](house, a, call)
-    assert house.shut["b"] == 1012
-    assert not house.lobby.visitors
+    visits = Visits()
+    a, _, call = visits.couple()
+    visits.settle(visits.lobby.drain(visits.now))
+    ENDS[how][0](visits, a, call)
+    assert visits.shut["b"] == 1012
+    assert not visits.lobby.visitors
 
 
 def test_closing_tells_both_that_the_call_is_drained() -> None:
-    house = House()
-    house.couple()
-    house.settle(house.lobby.close(house.now))
-    assert [house.last(name, "ended")["reason"] for name in "ab"] == ["drained", "drained"]
-    assert house.shut == {"a": 1012, "b": 1012}
-    assert len(house.calls) == 1
+    visits = Visits()
+    visits.couple()
+    visits.settle(visits.lobby.close(visits.now))
+    assert [visits.last(name, "ended")["reason"] for name in "ab"] == ["drained", "drained"]
+    assert visits.shut == {"a": 1012, "b": 1012}
+    assert len(visits.calls) == 1
 
 
 def test_a_ban_puts_out_whom_it_covers() -> None:
-    house = House()
-    a, b, _ = house.couple()
-    house.settle(house.lobby.kick_banned(lambda address: address == b.address, house.now))
-    assert house.shut == {"b": 4403}
+    visits = Visits()
+    a, b, _ = visits.couple()
+    visits.settle(visits.lobby.kick_banned(lambda address: address == b.address, visits.now))
+    assert visits.shut == {"b": 4403}
     assert a.state == "idle"
 
 
 def test_a_thousand_visits_leave_nothing() -> None:
-    house = House(rematch=1)
+    visits = Visits(rematch=1)
     for number in range(1000):
-        a, b = house.enter("a"), house.enter("b")
+        a, b = visits.enter("a"), visits.enter("b")
         for visitor in (a, b):
-            house.say(visitor, "start")
-        house.settle(house.lobby.leave(a, ("left", "vanished")[number % 2], house.now))
-        house.settle(house.lobby.leave(b, "left", house.now))
-        house.tick(2)
-    lobby = house.lobby
+            visits.say(visitor, "start")
+        visits.settle(visits.lobby.leave(a, ("left", "vanished")[number % 2], visits.now))
+        visits.settle(visits.lobby.leave(b, "left", visits.now))
+        visits.tick(2)
+    lobby = visits.lobby
     for memory in (lobby.visitors, lobby.by_resume_secret, lobby.suspended, lobby.rooms, lobby.queue.seekers):
         assert not memory
     assert not lobby.queue.recent_pairs.until
@@ -498,18 +500,18 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.house = House(rematch=5)
+        self.visits = Visits(rematch=5)
         self.here: list[Visitor] = []
 
     def pick(self, index: int) -> Visitor | None:
         self.here = [
-            one for one in self.here if one.id in self.house.lobby.visitors and one.suspended_since is None
+            one for one in self.here if one.id in self.visits.lobby.visitors and one.suspended_since is None
         ]
         return self.here[index % len(self.here)] if self.here else None
 
     @rule(name=st.sampled_from("abcd"), country=st.sampled_from([None, "de", "fr"]))
     def enter(self, name: str, country: str | None) -> None:
-        self.here.append(self.house.enter(name, country))
+        self.here.append(self.visits.enter(name, country))
 
     @rule(
         index=st.integers(0, 9),
@@ -519,38 +521,38 @@ class Machine(RuleBasedStateMachine):
     def act(self, index: int, kind: str, want: list[str]) -> None:
         visitor = self.pick(index)
         if visitor is not None and not (kind == "start" and visitor.state != "idle"):
-            self.house.say(visitor, kind, want=want)
+            self.visits.say(visitor, kind, want=want)
 
     @rule(index=st.integers(0, 9), how=st.sampled_from(["left", "vanished", "banned"]))
     def leave(self, index: int, how: str) -> None:
         visitor = self.pick(index)
         if visitor is not None:
-            self.house.settle(self.house.lobby.leave(visitor, how, self.house.now))
+            self.visits.settle(self.visits.lobby.leave(visitor, how, self.visits.now))
 
     @rule(index=st.integers(0, 9))
     def lose(self, index: int) -> None:
         visitor = self.pick(index)
         if visitor is not None:
-            self.house.settle(self.house.lobby.suspend(visitor, self.house.now))
+            self.visits.settle(self.visits.lobby.suspend(visitor, self.visits.now))
 
     @rule(index=st.integers(0, 9))
     def resume(self, index: int) -> None:
-        lost = list(self.house.lobby.suspended.values())
+        lost = list(self.visits.lobby.suspended.values())
         if lost:
             visitor = lost[index % len(lost)]
-            name = self.house.names[visitor.id]
-            assert self.house.enter(name, visitor.country, resume=visitor.resume_secret) is visitor
+            name = self.visits.names[visitor.id]
+            assert self.visits.enter(name, visitor.country, resume=visitor.resume_secret) is visitor
             self.here.append(visitor)
 
     @rule(seconds=st.floats(0, 20))
     def tick(self, seconds: float) -> None:
-        self.house.tick(seconds)
+        self.visits.tick(seconds)
 
     @invariant()
     def rooms_hold_two_who_know_it(self) -> None:
-        lobby = self.house.lobby
+        lobby = self.visits.lobby
         for room in lobby.rooms.values():
-            one, other = (lobby.visitors[seat.visitor] for seat in room.participants)
+            one, other = (lobby.visitors[one.visitor] for one in room.participants)
             assert one.room is other.room is room
             assert one.token != other.token
         seated = [visitor for visitor in lobby.visitors.values() if visitor.room is not None]
@@ -558,7 +560,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def who_waits_is_in_the_queue_and_nobody_else(self) -> None:
-        lobby = self.house.lobby
+        lobby = self.visits.lobby
         waiting = {
             one.id
             for one in lobby.visitors.values()

@@ -19,7 +19,7 @@ from server.web.password import COOKIE_SECONDS, MAX_LENGTH, SitePassword
 from tests.server.raw import Raw, raw
 from tests.server.serving import ICE, Service, serving
 
-PASSWORD = "canary behind the door"
+PASSWORD = "canary of the login"
 HEAD = (
     "POST /password HTTP/1.1\r\nHost: HERE\r\nOrigin: http://HERE\r\n"
     "Content-Type: application/x-www-form-urlencoded\r\n"
@@ -101,7 +101,7 @@ async def test_a_new_password_is_asked_of_everybody(locked: Service) -> None:
         page = await locked.browser(additional_headers={"Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"})
         await page.hello()
         changed = SitePassword("another canary", b"0123456789abcdef")
-        app.reload(locked.house, None, lambda: (Server(), ICE, changed), Server())
+        app.reload(locked.web, None, lambda: (Server(), ICE, changed), Server())
         assert not is_page(await browser.get("/"))
         assert (await enter(browser)).status_code == 403
         await page.say("start")
@@ -124,7 +124,7 @@ async def test_only_our_own_form_is_taken(locked: Service, origin: str) -> None:
         answer = await browser.post("/password", data={"password": PASSWORD}, headers={"Origin": origin})
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
-    assert not locked.house.login or not locked.house.login.guess_limits
+    assert not locked.web.login or not locked.web.login.guess_limits
 
 
 async def test_wrong_ones_are_told_and_soon_too_many(locked: Service) -> None:
@@ -152,8 +152,8 @@ async def test_guessers_are_forgotten_in_time(locked: Service, monkeypatch: pyte
     for number in range(2, 8):
         async with client(locked, f"127.0.0.{number}") as browser:
             assert (await enter(browser, "wrong")).status_code == 403
-    assert locked.house.login is not None
-    assert [str(home) for home in locked.house.login.guess_limits] == [
+    assert locked.web.login is not None
+    assert [str(home) for home in locked.web.login.guess_limits] == [
         "127.0.0.5/32",
         "127.0.0.6/32",
         "127.0.0.7/32",

@@ -1,4 +1,4 @@
-"""The TLS door: which first byte leads where, who waits how long, and which certificate is shown."""
+"""The TLS listener: which first byte leads where, how long a client may wait, which certificate is shown."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class World:
         listener = socket.create_server(("127.0.0.1", 0))
         self.place: tuple[str, int] = listener.getsockname()
         self.notes: list[str] = []
-        self.door = TlsListener([listener], self.carry, self.notes.append)
+        self.listener = TlsListener([listener], self.forward, self.notes.append)
         self.trust = ssl.create_default_context(cafile=str(files.trust))
 
-    def carry(self, transport: asyncio.Transport, first: bytes) -> None:
+    def forward(self, transport: asyncio.Transport, first: bytes) -> None:
         protocol = Echo(b"turn")
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
@@ -76,13 +76,13 @@ class World:
 async def world(files: Files, *, bare: bool = False) -> AsyncIterator[World]:
     made = World(files)
     if not bare:
-        made.door.set_certificate(Certificate(files.chain, files.key))
-    made.door.open(lambda: Echo(b"http"))
+        made.listener.set_certificate(Certificate(files.chain, files.key))
+    made.listener.open(lambda: Echo(b"http"))
     try:
         async with asyncio.timeout(PATIENCE):
             yield made
     finally:
-        made.door.close()
+        made.listener.close()
         await asyncio.sleep(LAST_WORDS)
 
 
@@ -100,7 +100,7 @@ async def test_the_first_byte_tells(files: Files, byte: int, who: str) -> None:
         for said in (bytes([byte]), b"more"):  # also where one byte comes alone
             writer.write(said)
             assert await reader.readexactly(4 + len(said)) == who.encode() + said
-        assert (one.notes, len(one.door.newcomers)) == ([who], 0)
+        assert (one.notes, len(one.listener.newcomers)) == ([who], 0)
         writer.close()
 
 
@@ -116,8 +116,8 @@ async def test_who_says_nothing_has_to_go(files: Files, monkeypatch: pytest.Monk
         while len(one.notes) < 3:
             await asyncio.sleep(0.01)
         assert one.notes == ["silent"] * 3
-        assert not one.door.newcomers
-        assert not one.door.newcomers_of
+        assert not one.listener.newcomers
+        assert not one.listener.newcomers_of
 
 
 async def test_a_handshake_drop_by_drop_takes_no_longer(
@@ -161,7 +161,7 @@ async def test_half_open_ones_of_one_address_keep_out_nobody_else(
         reader, writer = await one.client()
         writer.write(b"GET")
         assert await reader.readexactly(7) == b"httpGET"
-        assert len(one.door.newcomers) == 8
+        assert len(one.listener.newcomers) == 8
         for _, end in [*flood, (reader, writer)]:
             end.close()
 
@@ -172,13 +172,13 @@ async def test_where_there_is_no_room_the_oldest_newcomer_goes(
     monkeypatch.setattr(tls_listener, "MAX_NEWCOMERS", 8)
     async with world(files) as one:
         flood = [await one.plain(f"127.0.1.{number + 1}") for number in range(8)]
-        while len(one.door.newcomers) < 8:
+        while len(one.listener.newcomers) < 8:
             await asyncio.sleep(0.01)
         reader, writer = await one.client()
         writer.write(b"GET")
         assert await reader.readexactly(7) == b"httpGET"
         assert await closed(flood[0][0])
-        assert len(one.door.newcomers) == 7
+        assert len(one.listener.newcomers) == 7
         for _, end in [*flood, (reader, writer)]:
             end.close()
 
@@ -199,9 +199,9 @@ async def test_a_new_certificate_is_for_newcomers_and_a_broken_one_for_nobody(
         before[1].write(b"GET")
         other = make(tmp_path)
         with pytest.raises(BadCertificate):
-            one.door.set_certificate(Certificate(other.chain, files.key))
+            one.listener.set_certificate(Certificate(other.chain, files.key))
         still = await one.client()
-        one.door.set_certificate(Certificate(other.chain, other.key))
+        one.listener.set_certificate(Certificate(other.chain, other.key))
         with pytest.raises(ssl.SSLCertVerificationError):
             await one.client()
         one.trust = ssl.create_default_context(cafile=str(other.trust))
@@ -217,7 +217,7 @@ async def test_who_is_here_stays_when_the_door_is_left(files: Files) -> None:
         reader, writer = await one.client()
         writer.write(b"\0")
         assert await reader.readexactly(5) == b"turn\0"
-        one.door.close_listeners()
+        one.listener.close_listeners()
         with pytest.raises(ConnectionRefusedError):
             await one.plain()
         writer.write(b"on")

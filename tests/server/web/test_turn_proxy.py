@@ -51,18 +51,18 @@ class Relay:
 
 
 class First(asyncio.Protocol):
-    def __init__(self, tunnel: TurnProxy) -> None:
-        self.tunnel = tunnel
+    def __init__(self, proxy: TurnProxy) -> None:
+        self.proxy = proxy
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self.tunnel.forward(self.transport, data)
+        self.proxy.forward(self.transport, data)
 
 
 @asynccontextmanager
-async def tunnel(folder: Path, notes: list[str]) -> AsyncIterator[tuple[TurnProxy, tuple[str, int]]]:
+async def turn_proxy(folder: Path, notes: list[str]) -> AsyncIterator[tuple[TurnProxy, tuple[str, int]]]:
     made = TurnProxy(folder / "turn.sock", notes.append)
     server = await asyncio.get_running_loop().create_server(lambda: First(made), "127.0.0.1", 0)
     try:
@@ -76,7 +76,7 @@ async def tunnel(folder: Path, notes: list[str]) -> AsyncIterator[tuple[TurnProx
 async def test_a_client_is_known_and_heard_from_its_first_byte(tmp_path: Path) -> None:
     relay, notes = Relay(tmp_path), list[str]()
     await relay.open()
-    async with asyncio.timeout(PATIENCE), tunnel(tmp_path, notes) as (made, place):
+    async with asyncio.timeout(PATIENCE), turn_proxy(tmp_path, notes) as (made, place):
         reader, writer = await asyncio.open_connection(*place)
         writer.write(b"\0\1first")
         client, reached, (there, back) = await relay.clients.get()
@@ -101,7 +101,7 @@ async def test_a_client_is_known_and_heard_from_its_first_byte(tmp_path: Path) -
 async def test_a_client_that_goes_is_gone_for_the_relay(tmp_path: Path, resets: bool) -> None:
     relay = Relay(tmp_path)
     await relay.open()
-    async with asyncio.timeout(PATIENCE), tunnel(tmp_path, []) as (made, place):
+    async with asyncio.timeout(PATIENCE), turn_proxy(tmp_path, []) as (made, place):
         _, writer = await asyncio.open_connection(*place)
         writer.write(b"\0")
         _, _, (there, back) = await relay.clients.get()
@@ -118,7 +118,7 @@ async def test_a_client_that_goes_is_gone_for_the_relay(tmp_path: Path, resets: 
 
 async def test_without_a_relay_the_client_is_closed_and_counted(tmp_path: Path) -> None:
     notes: list[str] = []
-    async with asyncio.timeout(PATIENCE), tunnel(tmp_path, notes) as (made, place):
+    async with asyncio.timeout(PATIENCE), turn_proxy(tmp_path, notes) as (made, place):
         reader, writer = await asyncio.open_connection(*place)
         writer.write(b"\0")
         with suppress(ConnectionResetError):
@@ -133,7 +133,7 @@ async def test_where_the_newest_died_an_older_one_is_found(tmp_path: Path) -> No
     await old.open()
     dead.publish()
     dead.sock.close()
-    async with asyncio.timeout(PATIENCE), tunnel(tmp_path, []) as (_, place):
+    async with asyncio.timeout(PATIENCE), turn_proxy(tmp_path, []) as (_, place):
         _, writer = await asyncio.open_connection(*place)
         writer.write(b"\0")
         await old.clients.get()
@@ -145,7 +145,7 @@ async def test_who_does_not_read_stops_the_other_end(tmp_path: Path) -> None:
     """What waits is bounded by buffers, here and in the kernel, both ways."""
     relay = Relay(tmp_path)
     await relay.open()
-    async with asyncio.timeout(PATIENCE), tunnel(tmp_path, []) as (_, place):
+    async with asyncio.timeout(PATIENCE), turn_proxy(tmp_path, []) as (_, place):
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             sock.connect(place)

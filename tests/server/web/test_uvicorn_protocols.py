@@ -73,9 +73,9 @@ async def test_frames(service: Service, name: str) -> None:
         assert await connection.close_code() == code
         await sending
     async with asyncio.timeout(5):
-        while service.house.hub.clients or service.house.hub.resumable:
+        while service.web.hub.clients or service.web.hub.resumable:
             await asyncio.sleep(0.01)
-    assert not service.house.hub.per_household
+    assert not service.web.hub.per_household
 
 
 # Headers of the handshake -> the status.
@@ -181,7 +181,7 @@ async def test_who_does_not_answer_a_ping_is_lost_but_may_come_back(
             await connection.send(frame(HELLO) + frame(b'{"type":"start"}'))
             while "partner" not in str(other.heard):
                 await other.next()
-            assert len(service.house.hub.resumable) == 1
+            assert len(service.web.hub.resumable) == 1
         assert json.loads(other.heard[-1])["state"] == "away"
 
 
@@ -203,6 +203,6 @@ async def test_pings_of_one_who_reads_nothing_hold_no_memory(service: Service) -
             await connection.send(frame(b"x" * 125, FIN | PING) * 100)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 << 10
         async with asyncio.timeout(5):
-            while service.house.hub.clients:
+            while service.web.hub.clients:
                 await asyncio.sleep(0.01)
     assert MAX_FRAGMENTS * 8 < MAX_MESSAGE

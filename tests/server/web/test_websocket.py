@@ -53,7 +53,7 @@ async def test_other_peoples_pages_get_403(service: Service, origin: str | None)
     with pytest.raises(InvalidStatus) as refused:
         await service.browser(origin=origin and Origin(origin.format(port=service.port)))
     assert refused.value.response.status_code == 403
-    assert not service.house.hub.clients
+    assert not service.web.hub.clients
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
@@ -93,7 +93,7 @@ async def test_two_meet_and_exchange_everything(service: Service) -> None:
     await one.say("stop")
     await one.hear("stopped")
     assert await other.hear("ended") == {"type": "ended", "call": one.call, "reason": "left"}
-    assert [call.seconds for call in service.house.store.calls()] == [0]
+    assert [call.seconds for call in service.web.store.calls()] == [0]
 
 
 async def test_a_picture_of_the_largest_size_arrives_whole(service: Service) -> None:
@@ -221,18 +221,18 @@ async def test_too_much_for_one_who_is_away_ends_the_call(service: Service) -> N
         await other.tell("offer", sdp=sdp("a=x:" + "y" * 50_000))
     assert (await other.hear("ended"))["reason"] == "vanished"
     await other.hear("waiting")
-    assert not service.house.hub.resumable
+    assert not service.web.hub.resumable
 
 
 async def test_silence_and_no_hello_are_4408(service: Service) -> None:
     mute = await service.browser()
     await mute.hear("welcome")
-    [line] = service.house.hub.clients
-    opened = line.last_heard
+    [client] = service.web.hub.clients
+    opened = client.last_heard
     service.later += HELLO_SECONDS / 2
     await mute.say("ping")
     assert await mute.hear_error() == "wrong_state"
-    assert line.last_heard == opened
+    assert client.last_heard == opened
     service.later += HELLO_SECONDS / 2 + 1
     assert await mute.closed() == 4408
     silent, talking = await service.visitor(), await service.visitor()
@@ -277,17 +277,17 @@ async def test_a_slow_reader_is_put_out_and_holds_little(service: Service) -> No
     """One who stops reading gets so much and no more; the other is told and goes on."""
     one, other = await service.couple()
     other.connection.transport.pause_reading()
-    [line] = [line for line in service.house.hub.clients if str(line.address) == "127.0.0.3"]
+    [client] = [client for client in service.web.hub.clients if str(client.address) == "127.0.0.3"]
     most = 0
-    while line in service.house.hub.clients:
+    while client in service.web.hub.clients:
         await one.tell("offer", sdp=LONG)
         service.later += 1 / MESSAGE_RATE.per_second
-        most = max(most, line.outbox.bytes)
+        most = max(most, client.outbox.bytes)
         await asyncio.sleep(0)
     assert len(LONG) < most <= MAX_BYTES
     assert (await one.hear("ended"))["reason"] == "vanished"
     await one.hear("waiting")
-    assert line.websocket.transport.is_closing() or line.websocket.close_sent
+    assert client.websocket.transport.is_closing() or client.websocket.close_sent
     await asyncio.sleep(CLOSE_SECONDS + 0.5)
     other.connection.transport.resume_reading()
     assert await other.closed() == 1006
@@ -296,9 +296,9 @@ async def test_a_slow_reader_is_put_out_and_holds_little(service: Service) -> No
 async def test_what_a_slow_reader_is_told_when_it_reads_again(service: Service) -> None:
     one, other = await service.couple()
     other.connection.transport.pause_reading()
-    [line] = [line for line in service.house.hub.clients if str(line.address) == "127.0.0.3"]
-    line.websocket.transport.set_write_buffer_limits(1024)
-    while line in service.house.hub.clients:
+    [client] = [client for client in service.web.hub.clients if str(client.address) == "127.0.0.3"]
+    client.websocket.transport.set_write_buffer_limits(1024)
+    while client in service.web.hub.clients:
         await one.tell("offer", sdp=LONG)
         service.later += 1 / MESSAGE_RATE.per_second
         await asyncio.sleep(0)
@@ -362,7 +362,7 @@ async def test_behind_a_trusted_proxy(
     tmp_path: Path, forwarded: list[str], banned: str, inside: bool
 ) -> None:
     async with serving(tmp_path, trusted_proxies=("127.0.0.0/8",)) as service:
-        service.house.hub.bans.add(network_of(banned), 0, None, "")
+        service.web.hub.bans.add(network_of(banned), 0, None, "")
         headers = [("X-Forwarded-For", value) for value in forwarded]
         browser = await service.browser(additional_headers=headers)
         if inside:
@@ -372,7 +372,7 @@ async def test_behind_a_trusted_proxy(
 
 
 async def test_nobody_else_may_forward(service: Service) -> None:
-    service.house.hub.bans.add(network_of("127.0.0.2"), 0, None, "")
+    service.web.hub.bans.add(network_of("127.0.0.2"), 0, None, "")
     for number in range(10):
         headers = [("X-Forwarded-For", f"198.51.100.{number}"), ("X-Real-IP", "198.51.100.1")]
         browser = await service.browser("127.0.0.2", additional_headers=headers)
@@ -437,7 +437,7 @@ async def test_a_mistake_of_ours_is_1011_and_says_nothing_of_the_message(
     def broken(*_: object) -> None:
         raise RuntimeError("canary")
 
-    monkeypatch.setattr(service.house.hub.lobby, "receive", broken)
+    monkeypatch.setattr(service.web.hub.lobby, "receive", broken)
     with caplog.at_level(logging.DEBUG):
         await one.tell("text", text="canary")
         assert await one.closed() == 1011
@@ -450,7 +450,7 @@ async def test_a_disk_that_takes_no_more_costs_the_row_and_not_the_visitors(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, other = await service.couple()
-    service.house.store.close()
+    service.web.store.close()
     await one.say("stop")
     await one.hear("stopped")
     assert (await other.hear("ended"))["reason"] == "left"
@@ -477,10 +477,10 @@ async def test_nothing_that_anybody_said_is_in_a_log_or_a_file(
         secrets_ = (one.token, one.secret, one.call, "127.0.0.2", "127.0.0.3", "canary", "198.51.100.4")
         one.cut()
         await other.close()
-        while service.house.hub.lobby.rooms:
+        while service.web.hub.lobby.rooms:
             await asyncio.sleep(0.01)
     files = b"".join(path.read_bytes() for path in service.folder.iterdir() if path.is_file())
-    assert len(service.house.store.calls()) == 1
+    assert len(service.web.store.calls()) == 1
     for secret in secrets_:
         assert secret not in caplog.text
         assert secret.encode() not in files

@@ -64,7 +64,7 @@ async def secure(folder: Path) -> AsyncIterator[tuple[Secure, Browser]]:
         await service.close()
 
 
-# Of all ways that the page is told of, only the one through the server's door is left.
+# Of all ways that the page is told of, only the one through the server's TLS listener is left.
 ONE_WAY = """
 const Theirs = RTCPeerConnection;
 window.RTCPeerConnection = class extends Theirs {
@@ -75,12 +75,12 @@ window.RTCPeerConnection = class extends Theirs {
     super.setConfiguration(ours(settings));
   }
 };
-const door = "turns:localhost:PORT?transport=tcp";
+const listener = "turns:localhost:PORT?transport=tcp";
 window.told = [];
 const ours = (settings) => {
   for (const server of settings.iceServers || []) told.push(...[server.urls].flat());
   const iceServers = (settings.iceServers || []).map((one) => ({
-    ...one, urls: [one.urls].flat().filter((url) => url === door),
+    ...one, urls: [one.urls].flat().filter((url) => url === listener),
   })).filter((one) => one.urls.length);
   return { ...settings, iceServers, iceTransportPolicy: "relay" };
 };
@@ -95,7 +95,7 @@ async def enter(browser: Browser, service: Secure) -> Visitor:
     return visitor
 
 
-async def test_a_call_through_the_door_outlives_a_reload_and_the_first_sigterm(tmp_path: Path) -> None:
+async def test_a_call_through_the_listener_outlives_a_reload_and_the_first_sigterm(tmp_path: Path) -> None:
     async with secure(tmp_path) as (service, browser):
         one, other = await enter(browser, service), await enter(browser, service)
         for visitor in (one, other):

@@ -141,13 +141,13 @@ async def test_a_flood_of_connections_that_say_nothing(make: Maker, transport: T
         ends = [await world.connect(plain=True) for _ in range(FLOOD)]
         await asyncio.gather(*(end.ended() for end in ends[MAX_SILENT:]))
         await is_heard(world, client, flow)
-        tally = door_of(world).limits
-        assert (tally.total, tally.silent.amount(b"\x7f\0\0\1")) == (MAX_SILENT + 1, MAX_SILENT)
+        limits = door_of(world).limits
+        assert (limits.total, limits.silent.amount(b"\x7f\0\0\1")) == (MAX_SILENT + 1, MAX_SILENT)
         assert world.engine.refused_connections() == {"silent connections": FLOOD - MAX_SILENT}
         for end in ends:
             end.reset()
         await emptied(world)
-        assert (tally.total, tally.silent.amount(b"\x7f\0\0\1")) == (1, 0)
+        assert (limits.total, limits.silent.amount(b"\x7f\0\0\1")) == (1, 0)
         assert files() <= open_files
         await is_heard(world, client, flow)
         await world.client()

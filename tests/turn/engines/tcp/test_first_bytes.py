@@ -65,8 +65,8 @@ def nothing_is_left(world: World) -> None:
 def counts(world: World, ip: bytes) -> tuple[int, int, int, int]:
     """How many connections there are; of this address, all, those that hold nothing, and those that it
     has yet to name a client for."""
-    tally = door_of(world).limits
-    return tally.total, tally.of_address.amount(ip), tally.silent.amount(ip), tally.unnamed.amount(ip)
+    limits = door_of(world).limits
+    return limits.total, limits.of_address.amount(ip), limits.silent.amount(ip), limits.unnamed.amount(ip)
 
 
 @streams
@@ -152,11 +152,11 @@ async def test_clients_of_a_proxy_that_say_nothing_have_their_limit(make: Maker)
 async def test_a_proxy_that_names_nobody_is_closed_in_time(make: Maker, said: bytes) -> None:
     async with World(make, transport="tcp", streams=BEHIND) as world:
         stream = await arrive(world, said)
-        arrival = await waiting(world)
+        pending = await waiting(world)
         assert counts(world, PROXY_IP) == (1, 0, 0, 1)
-        door_of(world).close_overdue(arrival.due - 0.1)
+        door_of(world).close_overdue(pending.due - 0.1)
         assert not stream.reader.at_eof()
-        door_of(world).close_overdue(arrival.due + 0.1)
+        door_of(world).close_overdue(pending.due + 0.1)
         assert await stream.ended() == b""
         nothing_is_left(world)
 
@@ -165,8 +165,8 @@ async def waiting(world: World) -> PendingConnection:
     async with asyncio.timeout(PATIENCE):
         while not door_of(world).pending:
             await asyncio.sleep(0.01)
-    (arrival,) = door_of(world).pending
-    return arrival
+    (pending,) = door_of(world).pending
+    return pending
 
 
 async def test_a_proxy_that_leaves_before_it_names_anybody(make: Maker) -> None:
@@ -265,8 +265,8 @@ async def test_who_says_nothing_is_closed_where_tls_may_come(make: Maker) -> Non
     async with World(make, transport="tcp", streams=DETECTING) as world:
         streams_ = [await arrive(world, host="127.0.0.1") for _ in range(MAX_SILENT + 1)]
         assert await streams_[-1].ended() == b""
-        arrivals: Iterable[PendingConnection] = list(door_of(world).pending)
-        assert max(arrival.due for arrival in arrivals) <= asyncio.get_running_loop().time() + ARRIVAL
+        all_pending: Iterable[PendingConnection] = list(door_of(world).pending)
+        assert max(pending.due for pending in all_pending) <= asyncio.get_running_loop().time() + ARRIVAL
         door_of(world).close_overdue(asyncio.get_running_loop().time() + ARRIVAL + 1)
         assert [await stream.ended() for stream in streams_] == [b""] * len(streams_)
         nothing_is_left(world)
@@ -276,7 +276,7 @@ async def test_who_says_nothing_is_closed_where_tls_may_come(make: Maker) -> Non
 async def test_every_socket_is_closed_with_the_engine(make: Maker, transport: Transport) -> None:
     async with World(make, transport=transport, streams=BEHIND) as world:
         stream = await arrive(world, SIGNATURE)
-        arrival = await waiting(world)
+        pending = await waiting(world)
         world.task.cancel()
         assert await stream.ended() == b""
-        assert arrival.sock.fileno() == -1
+        assert pending.sock.fileno() == -1

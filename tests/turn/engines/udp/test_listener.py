@@ -20,7 +20,7 @@ def listener_of(world: World) -> UdpListener:
 
 
 @pytest.mark.parametrize(
-    ("listen", "alone", "most"),
+    ("listen", "exclusive", "most"),
     [
         ("127.0.0.1", True, MAX_CLIENT_SOCKETS),
         ("127.0.0.1", False, 0),
@@ -28,18 +28,20 @@ def listener_of(world: World) -> UdpListener:
         ("0.0.0.0", False, MAX_CLIENT_SOCKETS),
     ],
 )
-async def test_twins_move_no_strangers_to_others(listen: str, most: int, *, alone: bool) -> None:
+async def test_client_sockets_move_no_unknown_client_to_others(
+    listen: str, most: int, *, exclusive: bool
+) -> None:
     def make(listeners, streams=None):  # type: ignore[no-untyped-def]
-        return Portable(listeners, exclusive=alone)
+        return Portable(listeners, exclusive=exclusive)
 
     async with World(make, listen=listen) as world:
         assert listener_of(world).client_sockets.limit == most
 
 
-@pytest.mark.parametrize("alone", [True, False])
-async def test_what_a_new_twin_catches_may_be_for_others(*, alone: bool) -> None:
+@pytest.mark.parametrize("exclusive", [True, False])
+async def test_what_a_new_client_socket_catches_may_be_for_others(*, exclusive: bool) -> None:
     def make(listeners, streams=None):  # type: ignore[no-untyped-def]
-        return Portable(listeners, exclusive=alone)
+        return Portable(listeners, exclusive=exclusive)
 
     async with World(make, listen="0.0.0.0") as world:
         listener, stranger, holder = listener_of(world), world.end(), world.end()
@@ -48,4 +50,4 @@ async def test_what_a_new_twin_catches_may_be_for_others(*, alone: bool) -> None
             listener.epoll.body[:5] = b"hello"
             listener.client_sockets.on_stray(5, sockets.sockaddr(end.address), world.listener.ip)
         caught = [world.punted.get_nowait().remote for _ in range(world.punted.qsize())]
-        assert caught == ([stranger.address, holder.address] if alone else [holder.address])
+        assert caught == ([stranger.address, holder.address] if exclusive else [holder.address])

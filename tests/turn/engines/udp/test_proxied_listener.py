@@ -28,7 +28,7 @@ SIX = Address.of("2001:db8::9", 51000)
 ANSWER = stun(0x0101, b"")
 
 
-def fronted(make: Maker, **how: str) -> World:
+def proxied(make: Maker, **how: str) -> World:
     return World(make, streams=BEHIND, **how)  # type: ignore[arg-type]
 
 
@@ -56,7 +56,7 @@ async def is_not_heard(world: World, end: End, data: bytes) -> None:
 
 @pytest.mark.parametrize("client", [ONE, SIX], ids=str)
 async def test_a_header_on_the_first_datagram_or_on_each(make: Maker, client: Address) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         proxy = world.end(PROXY)
         for header in (header_for(client), header_for(client), b"", b"", header_for(client)):
             await speaks_as(world, proxy, client, header)
@@ -70,7 +70,7 @@ READ, REFUSED = ([row for row in CASES[kind] if row["transport"] == "udp"] for k
 
 @pytest.mark.parametrize("case", READ, ids=titles(READ))
 async def test_all_that_can_be_said_of_a_client(make: Maker, case: dict[str, str]) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         proxy = world.end(PROXY)
         proxy.send(bytes.fromhex(case["bytes"]) + HELLO, world.listener)
         packet = await world.punt()
@@ -92,21 +92,21 @@ async def test_all_that_can_be_said_of_a_client(make: Maker, case: dict[str, str
 async def test_what_names_nobody_is_dropped(
     make: Maker, caplog: pytest.LogCaptureFixture, data: bytes, reason: str
 ) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         await is_not_heard(world, world.end(PROXY), data)
         assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == [reason]
         assert not listener_of(world).routes.by_port
 
 
 async def test_a_header_from_anybody_else_is_bytes_like_others(make: Maker) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         end = world.end("127.0.0.1")
         end.send(header_for(ONE) + HELLO, world.listener)
         assert await world.punt() == Packet(world.listener, end.address, header_for(ONE) + HELLO)
 
 
 async def test_two_clients_of_one_proxy_stay_apart(make: Maker) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         ends = {ONE: world.end(PROXY), TWO: world.end(PROXY), SIX: world.end(PROXY)}
         for _ in range(3):
             for client, proxy in ends.items():
@@ -124,7 +124,7 @@ def linked(world: World, client: Address, peer: End, channel: int | None) -> Flo
 @pytest.mark.parametrize("channel", [CHANNEL, None])
 @pytest.mark.parametrize("listen", ["127.0.0.1", "0.0.0.0"])
 async def test_a_call_by_a_proxy(make: Maker, channel: int | None, listen: str) -> None:
-    async with fronted(make, listen=listen) as world:
+    async with proxied(make, listen=listen) as world:
         world.listener = world.listener._replace(ip=Address.of("127.0.0.1", 1).ip)
         proxy, peer = world.end(PROXY), world.end()
         await speaks_as(world, proxy, ONE, header_for(ONE))
@@ -141,7 +141,7 @@ async def test_a_call_by_a_proxy(make: Maker, channel: int | None, listen: str) 
 
 
 async def test_who_goes_round_the_proxy_is_not_taken_for_its_client(make: Maker) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         direct, proxy, peer = world.end("127.0.0.1"), world.end(PROXY), world.end()
         client = direct.address
         await speaks_as(world, proxy, client, header_for(client))
@@ -155,7 +155,7 @@ async def test_who_goes_round_the_proxy_is_not_taken_for_its_client(make: Maker)
 
 
 async def test_who_holds_nothing_soon_loses_its_place_to_who_came_last(make: Maker) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         direct, proxy = world.end("127.0.0.1"), world.end(PROXY)
         client = direct.address
         await speaks_as(world, proxy, client, header_for(client))
@@ -170,7 +170,7 @@ async def test_who_holds_nothing_soon_loses_its_place_to_who_came_last(make: Mak
 
 
 async def test_a_proxy_cannot_name_who_is_here_without_it(make: Maker) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         direct, proxy, peer = world.end("127.0.0.1"), world.end(PROXY), world.end()
         client = direct.address
         await speaks_as(world, direct, client)
@@ -186,7 +186,7 @@ async def test_a_proxy_cannot_name_who_is_here_without_it(make: Maker) -> None:
 
 
 async def test_a_port_that_is_another_clients_now(make: Maker) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         proxy, peer = world.end(PROXY), world.end()
         await speaks_as(world, proxy, ONE, header_for(ONE))
         flow = linked(world, ONE, peer, CHANNEL)
@@ -201,7 +201,7 @@ async def test_a_port_that_is_another_clients_now(make: Maker) -> None:
 
 
 async def test_a_client_at_another_port_of_its_proxy(make: Maker) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         old, new, peer = world.end(PROXY), world.end(PROXY), world.end()
         await speaks_as(world, old, ONE, header_for(ONE))
         flow = linked(world, ONE, peer, CHANNEL)
@@ -214,7 +214,7 @@ async def test_a_client_at_another_port_of_its_proxy(make: Maker) -> None:
 
 
 async def test_the_proxy_itself_may_ask_whether_we_live(make: Maker) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         proxy = world.end(PROXY)
         await speaks_as(world, proxy, proxy.address, LOCAL_HEADER)
 
@@ -236,8 +236,8 @@ def keeps(old: World, client: Address, peer: End) -> Flow:
     return flow
 
 
-async def test_who_is_kept_comes_here_whoever_else_listens(make: Maker) -> None:
-    async with fronted(make) as old:
+async def test_a_pinned_client_stays_here_while_others_listen(make: Maker) -> None:
+    async with proxied(make) as old:
         proxies = {ONE._replace(port=1 + number): old.end(PROXY) for number in range(20)}
         peer = old.end()
         flows = {}
@@ -261,7 +261,7 @@ async def test_who_is_kept_comes_here_whoever_else_listens(make: Maker) -> None:
 
 
 async def test_who_is_kept_no_longer_goes_on_as_before(make: Maker) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         proxy, peer = world.end(PROXY), world.end()
         await speaks_as(world, proxy, ONE, header_for(ONE))
         flow = keeps(world, ONE, peer)
@@ -275,14 +275,14 @@ async def test_who_is_kept_no_longer_goes_on_as_before(make: Maker) -> None:
 
 
 async def test_who_is_kept_moves_with_its_port(make: Maker) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         old, new, peer = world.end(PROXY), world.end(PROXY), world.end()
         await speaks_as(world, old, ONE, header_for(ONE))
         flow = keeps(world, ONE, peer)
         await speaks_as(world, new, ONE, header_for(ONE))
-        twin = listener_of(world).routes.by_client[ONE, world.listener].own_socket
-        assert twin is not None
-        assert twin.remote == new.address
+        own = listener_of(world).routes.by_client[ONE, world.listener].own_socket
+        assert own is not None
+        assert own.remote == new.address
         peer.send(b"back", flow.relay)
         assert unframed(flow, await new.receive()) == b"back"
         await speaks_as(world, new, TWO, header_for(TWO))
@@ -294,11 +294,13 @@ async def test_who_is_kept_moves_with_its_port(make: Maker) -> None:
         await speaks_as(world, old, SIX, header_for(SIX))
 
 
-@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("exclusive", [True, False])
 @pytest.mark.parametrize("is_proxied", [True, False])
-async def test_what_a_new_twin_catches_may_be_for_others(*, is_proxied: bool, alone: bool) -> None:
+async def test_what_a_new_client_socket_catches_may_be_for_others(
+    *, is_proxied: bool, exclusive: bool
+) -> None:
     """Whom a proxy speaks for is asked, with a header or without; its own address holds nothing."""
-    async with World(partial(Portable, exclusive=alone), listen="0.0.0.0", streams=BEHIND) as world:
+    async with World(partial(Portable, exclusive=exclusive), listen="0.0.0.0", streams=BEHIND) as world:
         listener = listener_of(world)
         world.listener = world.listener._replace(ip=Address.of("127.0.0.1", 1).ip)
         proxy, holder, other, direct = world.end(PROXY), world.end(PROXY), world.end(PROXY), world.end()
@@ -307,7 +309,7 @@ async def test_what_a_new_twin_catches_may_be_for_others(*, is_proxied: bool, al
         kept = ONE if is_proxied else direct.address
         world.holding = {(client, world.listener) for client in (TWO, kept)}
         world.engine.pin(kept, world.listener)
-        twin = (
+        own = (
             listener.routes.by_client[ONE, world.listener].own_socket
             or listener.client_sockets.by_client[kept, world.listener]
         )
@@ -319,17 +321,17 @@ async def test_what_a_new_twin_catches_may_be_for_others(*, is_proxied: bool, al
             (other, header_for(SIX) + b"of others"),
         ]:
             listener.epoll.body[: len(data)] = data
-            twin.on_stray(len(data), sockets.sockaddr(end.address))
+            own.on_stray(len(data), sockets.sockaddr(end.address))
         assert [(packet.remote, packet.data) for packet in drained(world)] == [
             (TWO, b"unnamed"),
             (TWO, b"named"),
-            *([(SIX, b"of others")] if alone else []),
+            *([(SIX, b"of others")] if exclusive else []),
         ]
-        assert (SIX in {client for client, _ in listener.routes.by_client}) == alone
+        assert (SIX in {client for client, _ in listener.routes.by_client}) == exclusive
 
 
-async def test_ordinary_clients_have_their_twins(make: Maker) -> None:
-    async with fronted(make) as world:
+async def test_direct_clients_have_sockets_of_their_own(make: Maker) -> None:
+    async with proxied(make) as world:
         client, peer = world.end("127.0.0.1"), world.end()
         flow = world.link(client, peer.address, CHANNEL)
         assert list(listener_of(world).client_sockets.by_client) == [(client.address, world.listener)]
@@ -353,7 +355,7 @@ OPERATIONS = st.lists(
 
 
 class Model:
-    """Who is heard: by which port each client of a proxy comes, and who holds something."""
+    """By which port each client of a proxy comes, and which clients hold an allocation."""
 
     def __init__(self) -> None:
         self.ways: dict[Address, SockAddr] = {}
@@ -384,7 +386,7 @@ class Model:
 
 
 @given(OPERATIONS)
-def test_nobody_is_ever_taken_for_another(operations: list[Operation]) -> None:
+def test_no_client_is_ever_taken_for_another(operations: list[Operation]) -> None:
     asyncio.run(run(operations))
 
 
@@ -457,7 +459,7 @@ def test_who_holds_something_is_kept_however_many_come() -> None:
 
 
 async def test_a_flood_of_names_costs_little(make: Maker) -> None:
-    async with fronted(make) as world:
+    async with proxied(make) as world:
         routes, proxies = listener_of(world).routes, [world.end(PROXY) for _ in range(20)]
         routes.most = 10
         world.holding.add((ONE, world.listener))

@@ -97,4 +97,4 @@ async def test_no_password_is_in_any_log(service: Service) -> None:
         assert "canary" not in service.log(word)
     told = service.log("serve").replace(f"serving http://127.0.0.1:{service.http}", "")
     assert "127.0.0.1" not in told
-    assert "were read anew" in told
+    assert "reloaded the certificate and the secrets" in told

@@ -198,8 +198,8 @@ async def test_new_users_after_a_signal_and_a_broken_file_changes_nothing(
             assert (await manager.hears()).startswith("RELOADING=1\nMONOTONIC_USEC=")
             assert await manager.hears() == "READY=1"
         texts = [line["text"] for line in relay.log()]
-        assert "the configuration stays as it was: 1 problems, which calln check shows" in texts
-        assert texts[-1] == "the configuration was read anew; keys that wait for a start: 0"
+        assert "the configuration has not changed: 1 problems; calln check shows them" in texts
+        assert texts[-1] == "the configuration was read again; changed keys that need a restart: 0"
         async with relay.operator() as operator:
             assert (await operator.get("/sessions")).json() == {"sessions": []}  # alice is no longer known
 
@@ -212,7 +212,7 @@ async def test_a_wish_to_read_anew_may_come_before_it_serves(tmp_path: Path) -> 
         hanging_up.add_done_callback(lambda _: fcntl.flock(lock, fcntl.LOCK_UN))
         async with elsewhere(tmp_path) as relay:
             await hanging_up
-            await relay.says("the configuration was read anew")
+            await relay.says("the configuration was read again")
 
 
 async def hang_up(file: str) -> None:

@@ -72,7 +72,7 @@ def parse_server(value: object) -> HostPort:
 
 
 def parse_host(value: object) -> str:
-    """What stands behind turn: in the address that browsers are given; empty: something else is taken."""
+    """The host in the turn: addresses that browsers get; empty: it is taken from other keys."""
     text = str(value)
     if not text.isascii():
         raise ValueError("write this name in ASCII, as xn--…")
@@ -90,7 +90,7 @@ def parse_host(value: object) -> str:
 
 
 def parse_more_host(value: object) -> str:
-    """The same of a further relay, which has a name."""
+    """The same for a further relay, where it must not be empty."""
     if not value:
         raise ValueError("the name is empty; remove this line")
     return parse_host(value)
@@ -125,14 +125,14 @@ Servers = Annotated[tuple[Annotated[HostPort, PlainValidator(parse_server)], ...
 
 
 def is_public(value: External | Address | IPAddress) -> bool:
-    """Whether strangers reach what stands here; an external address that is yet to be found is one."""
+    """Whether strangers can reach this address; an external one that is not known yet counts as public."""
     if isinstance(value, External):
         return value.public is None or value.public.is_global
     return ip_address(value.host).is_global if isinstance(value, Address) else value.is_global
 
 
 def check_characters(text: str, what: str) -> None:
-    """Raises ValueError for a text that no client could write as we do (RFC 8489 §14.9, §9.2.2)."""
+    """Raises ValueError for a text that clients may encode differently (RFC 8489 §14.9, §9.2.2)."""
     try:
         prepare(text)
     except ValueError as wrong:

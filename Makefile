@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKS := deploy/locks
+LOCKED := $(PIP) --only-binary=:all: --require-hashes --requirement $(LOCKS)
 CONFIG ?=
 PART ?=
 SECONDS ?= 600
@@ -27,7 +30,8 @@ PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
 	apache2 caddy curl debootstrap nginx-light openssh-client pebble shellcheck systemd-container yamllint
 
-.PHONY: help setup run test check lint format bench plots soak fuzz interop example house promise clean $(DEPLOYS)
+.PHONY: help setup run test check lint format bench plots soak fuzz interop example house promise update lock \
+	clean $(DEPLOYS)
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -80,6 +84,13 @@ house: $(BIN)/.set-up-tests ## draw docs/house.svg: the folders, and what each i
 promise: setup ## write what the relay promises into docs/encrypted-only.md, as the privacy page says it
 	$(BIN)/python -m server.web.promise docs/encrypted-only.md
 
+update: $(BIN)/.set-up-tests ## the newest versions of other people's code into deploy/locks, and the tests with them
+	.ci/lock --upgrade
+	$(MAKE) test
+
+lock: $(BIN)/.set-up-tests ## deploy/locks again where pyproject.toml asks for something else
+	.ci/lock
+
 deploy: ## put Calln on your machines, or bring them up to date (CONFIG=config.yaml, ARGS=--accept-host-key)
 plan: ## what `make deploy` would change there
 init: ## six questions, whose answers make config.yaml
@@ -96,32 +107,33 @@ $(DEPLOYS): $(BIN)/.set-up-deploy
 	@exec $(BIN)/calln deploy $(or $(WORDS_OF_$@),$@) $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
 
 clean: ## forget the virtual environment and the caches
-	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
-$(BIN)/.set-up: pyproject.toml
+$(BIN)/.set-up: pyproject.toml $(LOCKS)/build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one: make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/packages python3-venv
 	@echo "Setting up $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(LOCKED)/build.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(BIN)/.set-up-deploy: pyproject.toml $(BIN)/.set-up
+$(BIN)/.set-up-deploy: $(LOCKS)/deploy.txt $(BIN)/.set-up
 	@echo "Adding what deploying needs to $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[deploy]'
+	@$(LOCKED)/deploy.txt
 	@touch $@
 
-$(BIN)/.set-up-tests: pyproject.toml .ci/packages $(BIN)/.set-up
+$(BIN)/.set-up-tests: $(LOCKS)/test.txt .ci/packages $(BIN)/.set-up
 	@.ci/packages $(TEST_PACKAGES)
 	@echo "Adding what the tests need to $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(LOCKED)/test.txt
 	@touch $@
 
-$(INTEROP)/.set-up: $(BIN)/.set-up-tests $(wildcard tests/interop/clients/*.*s tests/interop/clients/*.json)
+$(INTEROP)/.set-up: $(LOCKS)/interop.txt $(BIN)/.set-up-tests $(wildcard tests/interop/clients/*.*s tests/interop/clients/*.json)
 	@.ci/packages $(INTEROP_PACKAGES)
 	@command -v npm >/dev/null || .ci/packages npm
 	@echo "Fetching and building the foreign clients ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[interop]'
+	@$(LOCKED)/interop.txt
 	@mkdir -p $(INTEROP)
 	@cp tests/interop/clients/*.*s tests/interop/clients/*.json $(INTEROP)
 	@cd $(INTEROP) && npm ci --no-fund --no-audit --loglevel=error

@@ -21,6 +21,7 @@ from deploy.cli import run as both
 from deploy.doctor import local
 from deploy.doctor.operator_client import OperatorError
 from deploy.remote.orders import DeployError
+from host import VERSION
 from server import app
 from server.store import StoreError
 from server.store.geo import GeoError
@@ -287,6 +288,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         "calln", description="A private voice-calling service on a machine of your own."
     )
+    top.add_argument("--version", action="version", version=f"calln {VERSION}")
     groups = {"": top.add_subparsers(metavar="COMMAND", required=True)}
     parsers: dict[str, argparse.ArgumentParser] = {}
     for command in COMMANDS:

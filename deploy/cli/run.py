@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -39,9 +40,11 @@ def run(config: Path | None) -> int:
 
 
 def start_part(word: str, config: Path | None) -> Part:
-    """In a session of its own: Ctrl-C in the terminal reaches us alone, and we pass it on in order."""
-    command = [sys.executable, "-m", "deploy.cli", word, *(["--config", str(config)] if config else [])]
-    return Part(word, subprocess.Popen(command, start_new_session=True))  # noqa: S603  # our own command line
+    """In a session of its own: Ctrl-C in the terminal reaches us alone, and we pass it on in order. It finds
+    its modules where we do, and not in the folder that we happen to be in."""
+    command = [sys.executable, "-P", "-m", "deploy.cli", word, *(["--config", str(config)] if config else [])]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return Part(word, subprocess.Popen(command, start_new_session=True, env=paths))  # noqa: S603  # our own
 
 
 def forward_to(asked: list[int], parts: list[Part]) -> Callable[[int, FrameType | None], None]:

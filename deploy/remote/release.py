@@ -8,18 +8,19 @@ import hashlib
 import io
 import secrets
 import tarfile
-import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy.remote.wheels import PROJECT, PythonPlatform, site_packages
+from deploy.remote.wheels import PythonPlatform, site_packages
+from host import VERSION
 
-ROOT = PROJECT.parent
+ROOT = Path(__file__).parents[2]  # the tree, or the folder that a wheel was installed into
 TREE = ("config", "deploy", "host", "server", "templates", "turn")
 SITE = "site"  # beside the tree, in the archive as on the machine
 UNSHIPPED = ("__pycache__", ".mypy_cache")
+LOCKS = "deploy/locks/"  # of no use there, and a new version of a test's tool makes no new release
 KEPT = 4  # archives: machines of several kinds are sent theirs at the same time
 HASH_DIGITS = 10  # 40 bits: two releases of one version never meet by chance
 
@@ -34,8 +35,7 @@ class Bundle(NamedTuple):
 def make_bundle(machine: PythonPlatform, cache: Path, root: Path = ROOT) -> Bundle:
     """What stands here, for that machine. Raises NoWheels."""
     folder = site_packages(machine, cache)
-    version = tomllib.loads((root / PROJECT.name).read_text("utf-8"))["project"]["version"]
-    return Bundle(f"{version}-{digest(root, folder)}", folder)
+    return Bundle(f"{VERSION}-{digest(root, folder)}", folder)
 
 
 def digest(root: Path, folder: Path) -> str:
@@ -50,7 +50,7 @@ def digest(root: Path, folder: Path) -> str:
 def archive_members(root: Path, folder: Path) -> Iterator[tuple[str, Path]]:
     """Each file's place in the archive, in order, and where it is here."""
     for name in TREE:
-        yield from files(root / name, name)
+        yield from (file for file in files(root / name, name) if not file[0].startswith(LOCKS))
     yield from files(folder, SITE)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
@@ -24,7 +24,6 @@ from turn.config.section import Turn
 from turn.engines.loop.sockets import LISTENER_BUFFER
 from turn.process.run import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
 
-TEMPLATES = Path(__file__).parents[2] / "templates"
 STATE, SECRET = "/var/lib/calln", "/etc/calln/secrets/turn.secret"
 PASSWORD = "/etc/calln/secrets/site.password"  # noqa: S105  # where it lies
 CERTIFICATE, KEY = "/etc/calln/tls/fullchain.pem", "/etc/calln/tls/privkey.pem"
@@ -126,7 +125,7 @@ def owns_http_ports(config: Config, target: Target) -> bool:
 
 def environment() -> jinja2.Environment:
     return jinja2.Environment(  # noqa: S701  # these are no pages
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(str(files("templates"))),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -7,14 +7,13 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterable
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 from deploy.remote.orders import DeployError
 
-PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+LOCK = Path(str(files("deploy") / "locks" / "run.txt"))  # what is needed, with versions and hashes
 GLIBC = range(36, 16, -1)  # 2.36 is Debian 12's; wheels for an older one run there too
 OLD_NAMES = ("manylinux2014", "manylinux2010", "manylinux1")  # PEP 599, 571, 513
 PATIENCE = 600  # seconds; some 25 MB are fetched
@@ -33,31 +32,28 @@ class NoWheels(DeployError):
 
 
 def site_packages(machine: PythonPlatform, cache: Path) -> Path:
-    """A folder to put on the path of that machine's Python; kept until the requirements change.
+    """A folder to put on the path of that machine's Python; kept until the lock changes.
 
     Raises NoWheels.
     """
-    wanted = requirements(PROJECT)
-    words = "\n".join((*machine, *wanted))
+    words = "\n".join((*machine, LOCK.read_text("utf-8")))
     kept = cache / f"site-{machine.python}-{machine.arch}-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
     if not kept.exists():
         draft = kept.with_name(f".{kept.name}")
         shutil.rmtree(draft, ignore_errors=True)
-        download(wanted, machine, draft)
+        download(LOCK, machine, draft)
         draft.rename(kept)
     return kept
 
 
-def requirements(project: Path) -> list[str]:
-    return list(tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"])
-
-
-def download(wanted: Iterable[str], machine: PythonPlatform, folder: Path) -> None:
-    """Raises NoWheels."""
+def download(lock: Path, machine: PythonPlatform, folder: Path) -> None:
+    """All that the lock names and nothing else: pip would ask this machine's Python what else is needed.
+    Raises NoWheels."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--target", str(folder), "--no-compile", "--only-binary=:all:", "--implementation", "cp"]
-    command += ["--python-version", machine.python, *platforms(machine.arch), *wanted]
+    command += ["--python-version", machine.python, *platforms(machine.arch)]
+    command += ["--no-deps", "--require-hashes", "--requirement", str(lock)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)  # noqa: S603
     except subprocess.TimeoutExpired:

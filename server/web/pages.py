@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +19,8 @@ from server.config.sections import Site
 from server.web.password import COOKIE_SECONDS, MAX_LENGTH
 from server.web.promise import promises
 
-ROOT = Path(__file__).parents[1]
-TEMPLATES = ROOT.parent / "templates" / "pages"
-STATIC = ROOT / "static"
+TEMPLATES = Path(str(files("templates") / "pages"))
+STATIC = Path(str(files("server") / "static"))
 
 REVALIDATE = "no-cache"  # keep it, but ask whether it has changed
 IMMUTABLE = "public, max-age=31536000, immutable"

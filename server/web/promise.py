@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-FILE = Path(__file__).parents[2] / "templates" / "promise.yaml"
+FILE = files("templates") / "promise.yaml"
 BEGIN, END = "<!-- written by make promise -->", "<!-- until here -->"
 BLOCK = re.compile(rf"(?<={BEGIN}\n).*?(?={END})", re.DOTALL)
 
@@ -24,7 +26,7 @@ class Promise(NamedTuple):
     limits: tuple[str, ...]
 
 
-def promises(file: Path = FILE) -> dict[str, Promise]:
+def promises(file: Traversable = FILE) -> dict[str, Promise]:
     """Value of `turn.encrypted_only` -> its promise."""
     text = yaml.safe_load(file.read_text(encoding="utf-8"))
     return {

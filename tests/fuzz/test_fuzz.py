@@ -51,7 +51,7 @@ def test_what_is_kept_passes(name: str) -> None:
         TARGETS[name].run(data)
 
 
-@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris has no wheels for this Python yet")
+@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris has no wheels for this Python or processor")
 @pytest.mark.parametrize("name", TARGETS)
 def test_half_a_minute_finds_nothing(runs: Runs, name: str) -> None:
     done = runs[name].result()

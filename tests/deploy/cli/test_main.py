@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.main import COMMANDS, main
+from host import VERSION
 from server.store.sqlite import open_store
 
 WORDS = [command.words for command in COMMANDS]
@@ -31,6 +32,13 @@ def test_every_command_explains_itself(words: str, capsys: pytest.CaptureFixture
     out = " ".join(capsys.readouterr().out.split())
     assert next(command.sentence for command in COMMANDS if command.words == words) in out
     assert "--config FILE" in out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"calln {VERSION}\n"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.remote.release import KEPT, ROOT, TREE, Bundle, archive_members, digest, make_bundle, pack
-from deploy.remote.wheels import PROJECT
+from host import VERSION
 from tests.deploy.remote.test_wheels import HERE
 
 
@@ -25,7 +24,6 @@ def tree(tmp_path: Path) -> Path:
     (root / "config.py").write_text("x = 1\n")
     (root / "site").mkdir()
     (root / "site" / "other.py").write_text("y = 1\n")
-    shutil.copy(PROJECT, root)
     return root
 
 
@@ -34,6 +32,8 @@ def test_same_contents_have_the_same_name(tree: Path) -> None:
     (tree / "turn" / "__pycache__").mkdir()
     (tree / "turn" / "__pycache__" / "a.pyc").write_text("left out")
     os.utime(tree / "config.py", (1, 1))
+    (tree / "deploy" / "locks").mkdir()
+    (tree / "deploy" / "locks" / "test.txt").write_text("a newer mypy")
     assert digest(tree, tree / "site") == before
     (tree / "site" / "other.py").write_text("y = 2\n")
     assert digest(tree, tree / "site") != before
@@ -59,7 +59,7 @@ def test_only_the_newest_archives_stay(tree: Path, tmp_path: Path) -> None:
 
 def test_what_is_packed_runs(tmp_path: Path) -> None:
     release = make_bundle(HERE, tmp_path)
-    assert release.name.startswith("0.")
+    assert release.name.startswith(f"{VERSION}-")
     with tarfile.open(pack(release, tmp_path)) as tar:
         tar.extractall(tmp_path / "there", filter="data")
     there = tmp_path / "there"

@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 
 from deploy.remote import wheels
-from deploy.remote.wheels import PROJECT, NoWheels, PythonPlatform, download, requirements, site_packages
+from deploy.remote.wheels import NoWheels, PythonPlatform, download, site_packages
 
 HERE = PythonPlatform(f"{sys.version_info[0]}.{sys.version_info[1]}", os.uname().machine)
 ELSEWHERE = PythonPlatform("3.13", "aarch64")
+PURE = (
+    "ifaddr==0.2.0 \\\n    --hash=sha256:085e0305cfe6f16ab12d72e2024030f5d52674afad6911bb1eee207177b8a748\n"
+)
 
 
-def a_project(folder: Path, *needs: str) -> Path:
-    file = folder / "pyproject.toml"
-    file.write_text(f"[project]\ndependencies = {list(needs)}\n")
+def a_lock(folder: Path, text: str = PURE) -> Path:
+    file = folder / "lock.txt"
+    file.write_text(text)
     return file
 
 
@@ -33,28 +36,31 @@ def test_what_the_service_needs_runs_from_the_folder(tmp_path: Path) -> None:
 
 
 def test_another_machine_gets_its_own(tmp_path: Path) -> None:
-    download(["pyyaml>=6.0"], ELSEWHERE, tmp_path / "site")
-    [library] = (tmp_path / "site").rglob("*.so")
-    assert library.name.endswith("cpython-313-aarch64-linux-gnu.so")
+    libraries = [path.name for path in site_packages(ELSEWHERE, tmp_path).rglob("*.so")]
+    assert len(libraries) > 5
+    assert all("x86_64" not in name for name in libraries)
+    assert sum(name.endswith("cpython-313-aarch64-linux-gnu.so") for name in libraries) > 5
 
 
-def test_gathered_once_until_the_requirements_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wheels, "PROJECT", a_project(tmp_path, "ifaddr>=0.2"))
+def test_gathered_once_until_the_lock_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheels, "LOCK", a_lock(tmp_path))
     first = site_packages(HERE, tmp_path / "cache")
     (first / "mark").touch()
     assert (site_packages(HERE, tmp_path / "cache") / "mark").exists()
-    a_project(tmp_path, "ifaddr>=0.1")
+    a_lock(tmp_path, f"# newer\n{PURE}")
     assert site_packages(HERE, tmp_path / "cache") != first
 
 
 def test_what_cannot_be_had_is_named_and_nothing_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wheels, "PROJECT", a_project(tmp_path, "ifaddr==99"))
+    monkeypatch.setattr(wheels, "LOCK", a_lock(tmp_path, PURE.replace("0.2.0", "99")))
     with pytest.raises(NoWheels, match=r"ready-made for Python 3\.13 on aarch64: .*ifaddr==99"):
         site_packages(ELSEWHERE, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("site-*"))
 
 
-def test_requirements_are_the_projects_own() -> None:
-    assert any(word.startswith("pydantic") for word in requirements(PROJECT))
+def test_other_contents_than_were_locked_are_refused(tmp_path: Path) -> None:
+    wrong = a_lock(tmp_path, PURE.replace("sha256:085e", "sha256:0000"))
+    with pytest.raises(NoWheels, match=r"HASHES|hash"):
+        download(wrong, ELSEWHERE, tmp_path / "site")

@@ -30,7 +30,7 @@ PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
 	apache2 caddy curl debootstrap nginx-light openssh-client pebble shellcheck systemd-container yamllint
 
-.PHONY: help setup run test check lint format bench plots soak fuzz interop example house promise update lock \
+.PHONY: help setup run test check lint format bench plots soak fuzz interop example house promise update lock release \
 	clean $(DEPLOYS)
 
 help: ## this list
@@ -90,6 +90,9 @@ update: $(BIN)/.set-up-tests ## the newest versions of other people's code into 
 
 lock: $(BIN)/.set-up-tests ## deploy/locks again where pyproject.toml asks for something else
 	.ci/lock
+
+release: $(BIN)/.set-up ## what a tag publishes, into dist/: wheel, sdist, their checksums, the section of CHANGELOG
+	.ci/release
 
 deploy: ## put Calln on your machines, or bring them up to date (CONFIG=config.yaml, ARGS=--accept-host-key)
 plan: ## what `make deploy` would change there

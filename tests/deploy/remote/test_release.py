@@ -12,7 +12,7 @@ import pytest
 
 from deploy.remote.release import KEPT, ROOT, TREE, Bundle, archive_members, digest, make_bundle, pack
 from host import VERSION
-from tests.deploy.remote.test_wheels import HERE
+from tests.deploy.remote.conftest import HERE
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def test_only_the_newest_archives_stay(tree: Path, tmp_path: Path) -> None:
     assert sorted(tmp_path.glob("*.tar.gz*")) == made[2:]
 
 
-def test_what_is_packed_runs(tmp_path: Path) -> None:
-    release = make_bundle(HERE, tmp_path)
+def test_what_is_packed_runs(kept: Path, tmp_path: Path) -> None:
+    release = make_bundle(HERE, kept)
     assert release.name.startswith(f"{VERSION}-")
     with tarfile.open(pack(release, tmp_path)) as tar:
         tar.extractall(tmp_path / "there", filter="data")

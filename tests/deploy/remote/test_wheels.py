@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,8 @@ import pytest
 
 from deploy.remote import wheels
 from deploy.remote.wheels import NoWheels, PythonPlatform, download, site_packages
+from tests.deploy.remote.conftest import HERE
 
-HERE = PythonPlatform(f"{sys.version_info[0]}.{sys.version_info[1]}", os.uname().machine)
 ELSEWHERE = PythonPlatform("3.13", "aarch64")
 PURE = (
     "ifaddr==0.2.0 \\\n    --hash=sha256:085e0305cfe6f16ab12d72e2024030f5d52674afad6911bb1eee207177b8a748\n"
@@ -25,8 +24,8 @@ def a_lock(folder: Path, text: str = PURE) -> Path:
     return file
 
 
-def test_what_the_service_needs_runs_from_the_folder(tmp_path: Path) -> None:
-    folder = site_packages(HERE, tmp_path)
+def test_what_the_service_needs_runs_from_the_folder(kept: Path) -> None:
+    folder = site_packages(HERE, kept)
     assert not (folder / "tests").exists()
     assert not list(folder.rglob("*.pyc"))
     code = "import aioice, pydantic, starlette, stun, uvicorn, uvloop, yaml; print(pydantic.__file__)"

@@ -42,7 +42,7 @@ REFUSED: list[tuple[Callable[[str], Any], str, str]] = [
     (parse_address, "127.0.0.1:65536", "from 1 to 65535"),
     (parse_address, "127.0.0.1:-1", "from 1 to 65535"),
     (parse_address, "127.0.0.1:8080x", "from 1 to 65535"),
-    (parse_address, "localhost:8080", "localhost is no IP address"),
+    (parse_address, "localhost:8080", "localhost is not an IP address"),
     (parse_network, "10.0.0.0/33", "write a network such as"),
     (parse_network, "10.0.0.1/8", "write a network such as"),
     (parse_network, "10.0.0.*", "write a network such as"),

@@ -160,7 +160,7 @@ class Limits:
     connections_per_address: int = 400
     trusted: tuple[Network, ...] = ()
 
-    def trusts(self, ip: bytes) -> bool:
+    def is_trusted(self, ip: bytes) -> bool:
         return bool(self.trusted) and any(ip in network for network in self.trusted)
 
 

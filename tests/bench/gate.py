@@ -46,7 +46,7 @@ def cost(act: Callable[[], object]) -> float:
 def linked() -> list[Row]:
     """As an engine asks: which stream, and whether it is one that was proved."""
     one = proved()
-    media = streams(one.proof.media(RELAY, PEER) or frozenset(), inward=False)
+    media = streams(one.gate.media(RELAY, PEER) or frozenset(), inward=False)
     voice, report = memoryview(bytes(48) + rtp(VOICE, 1)), memoryview(bytes(48) + srtcp(1))
     send = compose(0x0016, ((XOR_PEER_ADDRESS, PEER), (DATA, rtp(VOICE, 1))))
     sizes = len(voice) - 48, len(report) - 48
@@ -63,7 +63,7 @@ def linked() -> list[Row]:
 def carried() -> list[Row]:
     """All that is done for a packet between two system calls, without the gate and with it."""
     flow = Flow(Address.of("192.0.2.8", 40000), Address.of("192.0.2.1", 3478), 0x4000, RELAY, PEER)
-    proved_here = proved().proof.media(RELAY, PEER)
+    proved_here = proved().gate.media(RELAY, PEER)
     frames = {
         name: channel_data(0x4000, data) for name, data in (("SRTP", rtp(VOICE, 1)), ("SRTCP", srtcp(1)))
     }

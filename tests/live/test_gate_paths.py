@@ -101,7 +101,7 @@ async def test_the_allocations_of_a_browser_may_meet_different_workers(pair: Pai
 
 
 async def test_a_call_that_moves_to_the_relay_in_its_middle_goes_on(pair: Pair, tmp_path: Path) -> None:
-    """Where our own signalling has vouched for it, and from when both ends have consented to the new path:
+    """Where our own signalling has checked it, and from when both ends have consented to the new path:
     what one sends before is refused."""
     async with gated(tmp_path) as relay:
         await pair.open(relay.url("udp"), (account("c"), account("c")), policy="all")

@@ -150,31 +150,31 @@ class Call:
 
     def __init__(
         self,
-        proof: Gate | None = None,
+        gate: Gate | None = None,
         *,
         relay: Address = RELAY,
         peer: Address = PEER,
         user: str = "alice",
-        vouched: bool = False,
+        signalled: bool = False,
         ufrags: tuple[bytes, bytes] = UFRAGS,
         admit: bool = True,
     ) -> None:
-        self.proof = proof or Gate()
+        self.gate = gate or Gate()
         self.relay, self.peer, self.ufrags = relay, peer, ufrags
         self.now = 0.0
         self.numbers = count(1)
         if admit:
-            self.proof.add_allocation(relay, user, signalled=vouched)
+            self.gate.add_allocation(relay, user, signalled=signalled)
 
     def say(self, payload: bytes, *, wait: float = 0.0) -> Verdict:
         """From the client."""
         self.now += wait
-        return self.proof.judge(self.relay, self.peer, True, payload, self.now)
+        return self.gate.judge(self.relay, self.peer, True, payload, self.now)
 
     def hear(self, payload: bytes, *, wait: float = 0.0) -> Verdict:
         """From the peer."""
         self.now += wait
-        return self.proof.judge(self.relay, self.peer, False, payload, self.now)
+        return self.gate.judge(self.relay, self.peer, False, payload, self.now)
 
     def transaction(self) -> bytes:
         return next(self.numbers).to_bytes(12, "big")

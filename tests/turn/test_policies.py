@@ -169,10 +169,10 @@ def test_static_and_time_limited_users() -> None:
 
 def test_limits_and_trust() -> None:
     limits = Limits(trusted=networks("10.1.0.0/16 2001:db8::/32"))
-    assert limits.trusts(packed("10.1.2.3"))
-    assert limits.trusts(packed("2001:db8::1"))
-    assert not limits.trusts(packed("10.2.0.1"))
-    assert not Limits().trusts(packed("127.0.0.1"))
+    assert limits.is_trusted(packed("10.1.2.3"))
+    assert limits.is_trusted(packed("2001:db8::1"))
+    assert not limits.is_trusted(packed("10.2.0.1"))
+    assert not Limits().is_trusted(packed("127.0.0.1"))
 
 
 def test_a_subscriber_is_an_address_or_a_64() -> None:

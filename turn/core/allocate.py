@@ -169,27 +169,28 @@ def port_opened(pending: PendingAllocation, relay: Address, taken: bool) -> list
         pending.first = relay
         return open_port(pending, relay._replace(port=relay.port + 1))
     pending.relays.append(pending.first or relay)
-    kept = relay if pending.first else None
+    reserved = relay if pending.first else None
     pending.first = None
     del pending.wanted[pending.family]
-    return next_family(pending) if kept is None else reserve_second(pending, kept)
+    return next_family(pending) if reserved is None else reserve_second(pending, reserved)
 
 
 def reserve_second(pending: PendingAllocation, relay: Address) -> list[Effect]:
     """Reserve the second port of a pair for a client that shows the token (RFC 8656 §7.2).
 
-    A request for a pair has only one family."""
+    A request for a pair has only one family.
+    """
     exchange = pending.exchange
     exchange.state.allocating.discard(exchange.five_tuple)
     token = make_token(exchange.state)
     reservation = Reservation(relay, exchange.signer.user, exchange.client.ip)
     exchange.state.reservations.add(token, reservation, exchange.now)
-    return establish(exchange, pending.relays, exchange.client.ip, (RESERVATION_TOKEN, token))
+    return make_allocations(exchange, pending.relays, exchange.client.ip, (RESERVATION_TOKEN, token))
 
 
 def finish(pending: PendingAllocation) -> list[Effect]:
     codes = [(ADDRESS_ERROR_CODE, refused) for refused in pending.refused.items()]
-    return establish(pending.exchange, pending.relays, pending.exchange.client.ip, *codes)
+    return make_allocations(pending.exchange, pending.relays, pending.exchange.client.ip, *codes)
 
 
 def make_token(state: RelayState) -> bytes:
@@ -199,10 +200,10 @@ def make_token(state: RelayState) -> bytes:
 def use_reserved(exchange: Exchange, token: bytes) -> list[Effect]:
     """Use a reserved port, which is open and counted already."""
     reservation = exchange.state.reservations.claim(token)
-    return establish(exchange, [reservation.relay], reservation.charged_ip)
+    return make_allocations(exchange, [reservation.relay], reservation.charged_ip)
 
 
-def establish(
+def make_allocations(
     exchange: Exchange, relays: list[Address], charged: bytes, *more: tuple[Attribute[Any], Any]
 ) -> list[Effect]:
     """Make the allocation; its answer is remembered in case the client repeats the request."""
@@ -236,7 +237,7 @@ def new_allocation(exchange: Exchange, relay: Address, charged: bytes, pace: Pac
         charged_ip=charged,
         transaction=exchange.message.transaction,
         pace=pace,
-        hears_icmp=exchange.state.settings.icmp_to_all or is_recent(exchange),
+        wants_icmp=exchange.state.settings.icmp_to_all or is_recent(exchange),
     )
 
 
@@ -244,7 +245,8 @@ def is_recent(exchange: Exchange) -> bool:
     """Whether the client uses something that is as new as ICMP errors (RFC 8656 §11.5, RFC 8489 §9.2).
 
     Other clients do not get these errors: pion's client, which many servers use, takes a Data indication
-    without DATA as the end of its connection."""
+    without DATA as the end of its connection.
+    """
     message, algorithm = exchange.message, exchange.signer.algorithm
     return algorithm != NAMES_NONE or message.has(DONT_FRAGMENT) or message.has(ADDITIONAL_ADDRESS_FAMILY)
 

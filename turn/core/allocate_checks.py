@@ -100,7 +100,8 @@ def check_lifetime(exchange: Exchange) -> None:
 def refuse_while_draining(exchange: Exchange) -> None:
     """The last check: only a request that would be granted is sent to the alternate (300).
 
-    The alternate's address must have the client's family (RFC 8489 §10)."""
+    The alternate's address must have the client's family (RFC 8489 §10).
+    """
     state, client = exchange.state, exchange.client
     if not state.draining:
         return

@@ -21,9 +21,7 @@ from turn.wire.integrity import NAMES_NONE
 PERMISSION_LIFETIME = 300.0  # RFC 8656 §9
 CHANNEL_LIFETIME = 600.0  # RFC 8656 §12
 MAX_SENT_TO = 64  # per allocation: bounds its memory, and makes it a poor scanner
-NEW_PEERS_BURST = (
-    256.0  # a browser has eight allocations, and asks in each for all of its partner's candidates
-)
+NEW_PEERS_BURST = 256.0  # a browser has eight allocations, each with all of its partner's candidates
 
 
 class Channel(NamedTuple):
@@ -36,7 +34,8 @@ class Allocation:
     """A relayed address that one client has (RFC 8656 §3.2). The quota counts it for `charged_ip`.
 
     A client that asked for both address families has two allocations: each is the other's `sibling`. They
-    have their own permissions, channels and lifetimes, but share one pace."""
+    have their own permissions, channels and lifetimes, but share one pace.
+    """
 
     client: Address
     listener: Address
@@ -55,7 +54,7 @@ class Allocation:
     numbers: dict[Address, int] = field(default_factory=dict)
     sent_to: set[Address] = field(default_factory=set)  # peers that got a Send indication
     links: dict[Address, Link] = field(default_factory=dict)  # the flows that are linked now, by peer
-    hears_icmp: bool = False  # whether its client gets ICMP errors of its peers
+    wants_icmp: bool = False  # whether its client gets ICMP errors of its peers
     sibling: Allocation | None = None
 
     @property
@@ -85,13 +84,11 @@ class Allocations:
         self._apply(settings)
         self._by_client: dict[tuple[Address, Address], Allocation] = {}
         self.by_relay: dict[Address, Allocation] = {}
-        self._linked_to: dict[
-            Address, set[Allocation]
-        ] = {}  # whose flows end at one of our relayed addresses
+        self._linked_to: dict[Address, set[Allocation]] = {}  # by the relayed address that a flow ends at
         self._deadlines: Deadlines[Deadline] = Deadlines()
         self.destinations = Destinations(settings, self.by_relay)
         self.gate = Gate(settings.encrypted_only)
-        self.traffic: Mapping[Flow, Traffic] = {}  # by the engine, where one is told of
+        self.traffic: Mapping[Flow, Traffic] = {}  # what the engine has carried
 
     def _apply(self, settings: Settings) -> None:
         self._limits = limits = settings.limits
@@ -105,7 +102,7 @@ class Allocations:
     def __iter__(self) -> Iterator[Allocation]:
         return iter(self.by_relay.values())
 
-    def owners(self) -> Iterator[tuple[Address, Address]]:
+    def clients(self) -> Iterator[tuple[Address, Address]]:
         """The clients that have an allocation, each with its listener."""
         return iter(self._by_client)
 
@@ -118,8 +115,8 @@ class Allocations:
         if first is not allocation:
             first.sibling, allocation.sibling = allocation, first
         self.by_relay[allocation.relay] = allocation
-        vouched = is_signalled(allocation.username, allocation.user)
-        self.gate.add_allocation(allocation.relay, allocation.user, signalled=vouched)
+        signalled = is_signalled(allocation.username, allocation.user)
+        self.gate.add_allocation(allocation.relay, allocation.user, signalled=signalled)
 
     def renew(self, allocation: Allocation, ends: float) -> None:
         allocation.ends = ends
@@ -137,9 +134,7 @@ class Allocations:
             self._drop_linked_to(allocation, peer)
         others = self._linked_to.pop(allocation.relay, set())
         gone: list[Effect] = [Unlink(other.links.pop(allocation.relay).flow) for other in others]
-        gone += (
-            Unlink(link.flow) for link in allocation.links.values()
-        )  # one by one, because their traffic is counted then
+        gone += (Unlink(link.flow) for link in allocation.links.values())  # one by one, to be counted
         return [*gone, Close(allocation.relay), *left]
 
     def _remove_client(self, allocation: Allocation) -> list[Effect]:
@@ -153,7 +148,8 @@ class Allocations:
     def permit(self, allocation: Allocation, ips: set[bytes], now: float) -> list[Effect]:
         """Install or refresh permissions, each with the sibling that has its address family.
 
-        Raises FamilyMismatch and InsufficientCapacity; then nothing is changed."""
+        Raises FamilyMismatch and InsufficientCapacity; then nothing is changed.
+        """
         owners = [(allocation.for_peer(ip), ip) for ip in ips]
         fresh = sum(ip not in owner.permissions for owner, ip in owners)
         held = sum(len(one.permissions) for one in allocation.both)
@@ -170,7 +166,8 @@ class Allocations:
         """Whether so many more new peers are within the user's limit.
 
         It is counted by user, because a new allocation is quickly made. A new port of a known peer counts as
-        a new peer."""
+        a new peer.
+        """
         return self._new_peers.spend(allocation.user.encode(), now, peers)
 
     def _link_channels(self, allocation: Allocation, ips: set[bytes], now: float) -> Iterator[Effect]:
@@ -182,7 +179,8 @@ class Allocations:
     def bind(self, allocation: Allocation, number: int, peer: Address, now: float) -> list[Effect]:
         """Bind or refresh a channel and its permission (RFC 8656 §12.2); siblings share the numbers.
 
-        Raises BadRequest and InsufficientCapacity; then nothing is changed."""
+        Raises BadRequest and InsufficientCapacity; then nothing is changed.
+        """
         channels = [channel for one in allocation.both for channel in one.channels.items()]
         bound = dict(channels).get(number)
         if (bound and bound.peer != peer) or allocation.numbers.get(peer, number) != number:

@@ -25,7 +25,7 @@ def authenticate(exchange: Exchange) -> Credentials:
     algorithm = read_algorithm(message) if state.settings.sha256 else NAMES_NONE
     username = read_username(state, message)
     check_realm(state, message)
-    if not exchange.holds_nonce:
+    if not exchange.has_valid_nonce:
         raise StaleNonce
     return check_signature(exchange, username, algorithm)
 
@@ -42,7 +42,8 @@ def read_algorithm(message: StunMessage) -> bytes:
     """How the client hashed its password (RFC 8489 §9.2.4, §9.2.5).
 
     The client repeats what we offered. If that differs from our offer, somebody on the path has changed it.
-    A client that names an algorithm signs with SHA-256."""
+    A client that names an algorithm signs with SHA-256.
+    """
     named, offered = message.raw(PASSWORD_ALGORITHM), message.raw(PASSWORD_ALGORITHMS)
     if named is None and offered is None:
         return NAMES_NONE
@@ -72,7 +73,8 @@ def check_signature(exchange: Exchange, username: str, algorithm: bytes) -> Cred
     """Find the credentials whose key made the MESSAGE-INTEGRITY. Raises Unauthenticated.
 
     An allocation goes on with the key that it was made with. So the expiry of credentials is checked only
-    when an allocation is made, unless `strict_expiry` is set."""
+    when an allocation is made, unless `strict_expiry` is set.
+    """
     allocation = exchange.allocation
     if allocation is not None and (allocation.username, allocation.algorithm) == (username, algorithm):
         proof = Credentials(username, allocation.user, allocation.key, algorithm)
@@ -113,7 +115,8 @@ def is_signed_with(exchange: Exchange, key: bytes) -> bool:
 def possible_credentials(exchange: Exchange, username: str, algorithm: bytes) -> list[Credentials]:
     """The credentials that a name may have now.
 
-    For an unknown name it is a key that nobody has, so that the answer takes as long as for a known one."""
+    For an unknown name it is a key that nobody has, so that the answer takes as long as for a known one.
+    """
     settings = exchange.state.settings
     login = settings.users.login(username, exchange.wall)
     if login is None:
@@ -126,7 +129,7 @@ def possible_credentials(exchange: Exchange, username: str, algorithm: bytes) ->
     ]
 
 
-def holds_nonce(exchange: Exchange) -> bool:
+def has_valid_nonce(exchange: Exchange) -> bool:
     """Whether the sender's nonce shows that it has lately read a reply of ours at its address."""
     nonce = exchange.message.raw(NONCE)
     return nonce is not None and exchange.state.nonces.accepts(nonce, exchange.client, exchange.now)

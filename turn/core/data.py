@@ -58,7 +58,7 @@ def from_client(state: RelayState, packet: Packet, now: float) -> list[Effect]:
         raise Dropped("new peers")
     sent = forward(state, allocation, allocation.relay, peer, payload, now)
     if dont_fragment:  # the client waits for the ICMP error if the packet is too large
-        allocation.hears_icmp = True
+        allocation.wants_icmp = True
         sent = Send(sent.packet._replace(dont_fragment=True))
     return [*changes, *links, sent]
 
@@ -129,7 +129,7 @@ def from_icmp(
     allocation = state.allocations.by_relay.get(relay)
     if allocation is None:
         raise Dropped("no allocation")
-    if not allocation.hears_icmp:
+    if not allocation.wants_icmp:
         raise Dropped("icmp unasked")
     kind, code, data = icmp
     if kind not in FORWARDED[len(relay.ip)] or len(data) != len(NO_DATA):
@@ -165,8 +165,8 @@ def judge_payload(
 
 
 def forward(
-    state: RelayState, allocation: Allocation, here: Address, there: Address, data: bytes, now: float
+    state: RelayState, allocation: Allocation, local: Address, remote: Address, data: bytes, now: float
 ) -> Send:
     if not state.allocations.within_pace(allocation, len(data), now):
         raise Dropped("pace")
-    return Send(Packet(here, there, data))
+    return Send(Packet(local, remote, data))

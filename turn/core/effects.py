@@ -47,7 +47,7 @@ class Unpin(NamedTuple):
 
 
 class Send(NamedTuple):
-    """Send this packet from `packet.here` to `packet.there`."""
+    """Send this packet from `packet.local` to `packet.remote`."""
 
     packet: Packet
 

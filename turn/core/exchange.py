@@ -18,7 +18,8 @@ from turn.wire.stun import ERROR, MAX_UNKNOWN, SUCCESS, StunMessage, build
 class Credentials(NamedTuple):
     """The user that signed a request, and the key that signs the answer.
 
-    The answer is signed with SHA-256 if the client named a password algorithm (RFC 8489 §9.2.4)."""
+    The answer is signed with SHA-256 if the client named a password algorithm (RFC 8489 §9.2.4).
+    """
 
     username: str
     user: str
@@ -30,8 +31,9 @@ class Credentials(NamedTuple):
 class Exchange:
     """A request and what is known about it.
 
-    `credentials` is None until the request is authenticated. `holds_nonce`: its nonce shows that the sender
-    has lately read a reply of ours at its address."""
+    `credentials` is None until the request is authenticated. `has_valid_nonce`: the sender has lately read a
+    reply of ours at its address.
+    """
 
     state: RelayState
     packet: Packet
@@ -40,7 +42,7 @@ class Exchange:
     wall: float
     allocation: Allocation | None
     credentials: Credentials | None = None
-    holds_nonce: bool = False
+    has_valid_nonce: bool = False
 
     @property
     def client(self) -> Address:
@@ -61,7 +63,8 @@ class Exchange:
     def own_allocation(self) -> Allocation:
         """The allocation of this five-tuple (RFC 8656 §5).
 
-        Raises AllocationMismatch if there is none, and WrongCredentials if it belongs to another user."""
+        Raises AllocationMismatch if there is none, and WrongCredentials if it belongs to another user.
+        """
         if self.allocation is None:
             raise AllocationMismatch
         if self.allocation.username != self.signer.username:

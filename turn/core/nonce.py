@@ -10,16 +10,15 @@ from turn.flows import Address
 
 LIFETIME = 600.0  # seconds until 438 asks for a new one: bounds how long an overheard request can be used
 TAG_BYTES = 8
-COOKIE = b"obMatJos2" + b64encode(
-    b"\0\0\1"
-)  # says that the client may choose a hash for its password (RFC 8489 §9.2, §18.1)
+COOKIE = b"obMatJos2" + b64encode(b"\0\0\1")  # a password's hash may be chosen (RFC 8489 §9.2, §18.1)
 NONCE_BYTES = 16  # in base64; so short that a 401 is at most twice as large as the smallest Allocate
 
 
 class Nonces:
     """Makes and checks nonces. Each is for one client's address, port and transport; no other can use it.
 
-    If somebody on the path removes the cookie to hide what we offer, the nonce is not valid any more."""
+    If somebody on the path removes the cookie to hide what we offer, the nonce is not valid any more.
+    """
 
     def __init__(self, key: bytes, cookie: bytes = b"") -> None:
         self._key, self._cookie = key, cookie

@@ -35,7 +35,8 @@ class Destinations:
         """Raises Forbidden if a client may have no permission for this peer.
 
         It may have one for an address of ours, because the port is checked with each packet; for a loopback
-        address only if it is a relayed address in use."""
+        address only if it is a relayed address in use.
+        """
         if not self._may_permit(peer):
             raise Forbidden("peer")
 

@@ -327,7 +327,7 @@ class Relay:
         Returns:
             Client and listener of each.
         """
-        return self._state.allocations.owners()
+        return self._state.allocations.clients()
 
     def has_allocation(self, client: Address, listener: Address) -> bool:
         """Whether a client has an allocation.

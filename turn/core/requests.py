@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from turn.core.allocate import allocate, granted_lifetime
 from turn.core.allocations import Allocation
-from turn.core.authentication import authenticate, holds_nonce, is_signed_with
+from turn.core.authentication import authenticate, has_valid_nonce, is_signed_with
 from turn.core.effects import Effect
 from turn.core.exchange import Exchange
 from turn.errors import (
@@ -73,7 +73,7 @@ UNDERSTOOD = frozenset(
 
 def answer_request(exchange: Exchange) -> list[Effect]:
     """Carry out a request and answer it; requests that deserve no answer have no effects."""
-    if not deserves_answer(exchange):
+    if not may_be_answered(exchange):
         return []
     try:
         exchange.credentials = authenticate(exchange)
@@ -89,21 +89,24 @@ def answer_request(exchange: Exchange) -> list[Effect]:
 
 def note_failure(exchange: Exchange) -> None:
     """Count a wrong signature. A sender without a valid nonce was counted before, in `may_answer`."""
-    if exchange.credentials is None and exchange.holds_nonce:
+    if exchange.credentials is None and exchange.has_valid_nonce:
         exchange.state.note_failure(exchange.client, exchange.now)
 
 
-def deserves_answer(exchange: Exchange) -> bool:
-    """Who has read a reply of ours at its address is heard, unless it keeps being wrong; anybody else seldom,
-    and never a probe. So a flood costs us no key and no digest beyond the nonce's, but one where somebody has
-    an allocation, whose own requests are heard whatever others do in its address's name."""
+def may_be_answered(exchange: Exchange) -> bool:
+    """Whether a request is looked at in full, and answered.
+
+    A sender with a valid nonce is answered, unless it has sent too many wrong signatures. One without a nonce
+    is answered within limits, and a probe never. So a flood costs us no signature check, only that of the
+    nonce. Requests for a running call are always answered, even if others forge the client's address.
+    """
     if is_probe(exchange.message):
         exchange.state.counts["drops.probe"] += 1
         return False
-    exchange.holds_nonce = holds_nonce(exchange)
+    exchange.has_valid_nonce = has_valid_nonce(exchange)
     if is_of_running_call(exchange):
         return True
-    may = exchange.state.may_check_signature if exchange.holds_nonce else exchange.state.may_answer
+    may = exchange.state.may_check_signature if exchange.has_valid_nonce else exchange.state.may_answer
     return may(exchange.client, exchange.now)
 
 
@@ -112,13 +115,14 @@ def is_of_running_call(exchange: Exchange) -> bool:
     allocation = exchange.allocation
     if allocation is None or not is_signed_with(exchange, allocation.key):
         return False
-    return exchange.holds_nonce or exchange.state.may_answer_stale(allocation, exchange.now)
+    return exchange.has_valid_nonce or exchange.state.may_answer_stale(allocation, exchange.now)
 
 
 def is_probe(message: StunMessage) -> bool:
     """Whether no real client sends this, but scanners and reflection attacks do.
 
-    An answer 401 would be much larger than such a request."""
+    An answer 401 would be much larger than such a request.
+    """
     if len(message.data) - FINGERPRINT_BYTES * message.fingerprint < SMALLEST_ANSWERED:
         return True
     if message.type != ALLOCATE_REQUEST or message.has(USERNAME) or message.has(USERHASH):

@@ -87,7 +87,7 @@ class RelayState:
     def reload(self, settings: Settings, now: float) -> list[Effect]:
         """Use new settings from now on. What clients have learnt already stays as it is."""
         old = self.settings
-        kept = replace(
+        adopted = replace(
             settings,
             nonce_key=old.nonce_key,
             realm=old.realm,
@@ -96,10 +96,10 @@ class RelayState:
             relayed_elsewhere=old.relayed_elsewhere,
             many_processes=old.many_processes,
         )
-        self._apply(kept)
+        self._apply(adopted)
         gone = [allocation for allocation in self.allocations if not self._is_known(allocation)]
         ended = [effect for allocation in gone for effect in self.end_allocation(allocation)]
-        return [*ended, *self.allocations.reload(kept, now)]
+        return [*ended, *self.allocations.reload(adopted, now)]
 
     def _is_known(self, allocation: Allocation) -> bool:
         """Whether the user still has the password that the allocation was made with, expired or not."""
@@ -120,12 +120,13 @@ class RelayState:
         """Whether a sender without a valid nonce gets a reply: if a client can be there, and within limits.
 
         A client over TCP or TLS cannot forge its address, so it has limits of its own: a flood over UDP with
-        forged addresses takes nothing from it."""
+        forged addresses takes nothing from it.
+        """
         connected = source.transport != "udp"
         if source.ip in NO_CLIENT or self._is_ours(source) or (source.port in REFLECTORS and not connected):
             self.counts["drops.source"] += 1
             return False
-        if self.settings.limits.trusts(source.ip):
+        if self.settings.limits.is_trusted(source.ip):
             return True
         buckets = self.unauthenticated_connected if connected else self.unauthenticated
         if not buckets.spend(subscriber(source.ip), now):
@@ -139,8 +140,9 @@ class RelayState:
     def may_check_signature(self, source: Address, now: float) -> bool:
         """Whether we check the signature of a sender with a valid nonce.
 
-        Only wrong signatures are counted: a flood of them would cost the computation of a key each."""
-        if self.settings.limits.trusts(source.ip) or self.failures.can_spend(subscriber(source.ip), now):
+        Only wrong signatures are counted: a flood of them would cost the computation of a key each.
+        """
+        if self.settings.limits.is_trusted(source.ip) or self.failures.can_spend(subscriber(source.ip), now):
             return True
         self.counts["drops.wrong signatures"] += 1
         return False
@@ -148,7 +150,8 @@ class RelayState:
     def may_answer_stale(self, allocation: Allocation, now: float) -> bool:
         """Whether a request with an old nonce, signed with the allocation's key, is answered.
 
-        This limit is separate, so that a running call gets its next nonce under any flood."""
+        This limit is separate, so that a running call gets its next nonce under any flood.
+        """
         relay = allocation.relay
         return self.stale_nonces.spend(relay.ip + relay.port.to_bytes(2), now)
 

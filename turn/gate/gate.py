@@ -32,7 +32,8 @@ class Verdict(NamedTuple):
     """Whether a packet passes.
 
     `reason` says as what it passes, or why it does not. `changed`: the streams that an engine may carry for
-    this pair have changed; `Gate.media` says which they are now."""
+    this pair have changed; `Gate.media` says which they are now.
+    """
 
     passes: bool
     reason: str
@@ -42,7 +43,8 @@ class Verdict(NamedTuple):
 def is_signalled(username: str, user: str) -> bool:
     """Whether our own signalling made this name, for a call whose session descriptions it has checked.
 
-    The user's first letters say so, but only in minted names, where the user is a part of the username."""
+    The user's first letters say so, but only in minted names, where the user is a part of the username.
+    """
     return user != username and user.startswith(SIGNALLED)
 
 
@@ -72,7 +74,8 @@ class Gate:
     def judge(self, relay: Address, peer: Address, outward: bool, payload: bytes, now: float) -> Verdict:
         """Whether this packet may pass: from client to peer if `outward`, else from peer to client.
 
-        The allocation of the relayed address must have been added."""
+        The allocation of the relayed address must have been added.
+        """
         if self.mode == "off":
             return Verdict(True, "off")
         evidence = self._evidence[relay]
@@ -93,7 +96,8 @@ class Gate:
     def media(self, relay: Address, peer: Address) -> frozenset[int] | None:
         """The streams of this pair that an engine may carry; None means everything.
 
-        Streams from the peer are marked with INWARD (turn.wire.srtp)."""
+        Streams from the peer are marked with INWARD (turn.wire.srtp).
+        """
         if self.mode == "off":
             return None
         pair = self._pair((relay, peer))

@@ -29,7 +29,9 @@ MAX_HELLO = 4096  # bytes of one: post-quantum ones have 1,500, and with a secon
 MAX_FRAGMENTS = 16  # of one hello
 MAX_ASSEMBLIES = 4  # of each side: bounds memory; the oldest is dropped first, so a forged one blocks nothing
 MAX_BUFFERED = MAX_HELLO  # bytes of each side's fragments together: bounds memory too
-PATIENCE = 4.0  # seconds until conflicting fragments may start anew: a forged one blocks nobody for long
+CONFLICT_SECONDS = (
+    4.0  # seconds until conflicting fragments may start anew: a forged one blocks nobody for long
+)
 
 # Certificates and the like pass unread, so a side may send only so many bytes unencrypted: in one session and
 # through one allocation, because sessions are cheap to make. The amount comes back with time, else forged
@@ -55,10 +57,10 @@ class Agreement(NamedTuple):
 class Assembly:
     """The fragments of one hello. A complete one stays, so that a repeated fragment is judged with it."""
 
-    __slots__ = ("_read", "began", "length", "parts")
+    __slots__ = ("_read", "began_at", "length", "parts")
 
     def __init__(self, length: int, began: float) -> None:
-        self.length, self.began = length, began
+        self.length, self.began_at = length, began
         self.parts: dict[int, bytes] = {}
         self._read: Hello | str | None = None  # the hello, or what is wrong with it
 
@@ -73,7 +75,7 @@ class Assembly:
 
     def is_over(self, now: float) -> bool:
         """Whether a hello of another association, with the same number, may take its place."""
-        return now - self.began > PATIENCE or self.whole() is not None
+        return now - self.began_at > CONFLICT_SECONDS or self.whole() is not None
 
     def add(self, offset: int, data: bytes) -> None:
         """Add a fragment. Raises Rejected; then nothing is changed."""
@@ -200,7 +202,8 @@ class Handshake:
     def add_offer(self, speaker: int, offer: ClientHello) -> Agreement | None:
         """Add an offer that another process has seen; returns the agreement if the answer is here already.
 
-        Raises Rejected."""
+        Raises Rejected.
+        """
         self.ends[speaker].offer = offer
         choice = self.ends[1 - speaker].choice
         return None if choice is None else agree(offer, choice)
@@ -208,7 +211,8 @@ class Handshake:
     def may_overtake(self, speaker: int, size: int, now: float) -> bool:
         """Whether so many encrypted bytes of DTLS 1.3 may come before the ServerHello that they follow.
 
-        On some networks packets overtake each other."""
+        On some networks packets overtake each other.
+        """
         return self.has_offer_for(speaker) and self.ends[speaker].may_send_clear(size, now)
 
     def may_acknowledge(self, speaker: int) -> bool:
@@ -223,7 +227,8 @@ class Handshake:
 def agree(offer: ClientHello | None, choice: ServerHello) -> Agreement | None:
     """What ClientHello and ServerHello agree on; None if there is no ClientHello, or it has to be repeated.
 
-    Raises Unencrypted if the choice does not encrypt, or was not offered."""
+    Raises Unencrypted if the choice does not encrypt, or was not offered.
+    """
     if choice.suite not in (SUITES_13 if choice.version_13 else SUITES_12):
         raise Unencrypted("cipher suite")
     if choice.profile is not None and choice.profile not in PROFILES:
@@ -238,7 +243,8 @@ def agree(offer: ClientHello | None, choice: ServerHello) -> Agreement | None:
 def is_srtp(offer: ClientHello, choice: ServerHello) -> bool:
     """Whether there is SRTP. DTLS 1.3 hides the choice, so all offers must encrypt (RFC 9147 §5.1).
 
-    Raises Unencrypted."""
+    Raises Unencrypted.
+    """
     if choice.version_13:
         if offer.profiles and offer.profiles & NULL_PROFILES:
             raise Unencrypted("srtp profile")

@@ -14,10 +14,7 @@ CONSENT = 30.0  # seconds that an answered check counts (RFC 7675 §5.1)
 TRANSACTION = 40.0  # seconds that an answer may take: a request is repeated for so long (RFC 8489 §6.2.1)
 MAX_TRANSACTIONS = 32  # of a pair and direction: what Chromium sends in 1.5 seconds without answers
 CHECKS_PER_SECOND, CHECKS_BURST = 50.0, 100.0  # of a pair and direction: nobody shall carry data in STUN
-ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST = (
-    200.0,
-    400.0,
-)  # of an allocation and direction: 30 candidates at once
+ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST = 200.0, 400.0  # of an allocation and direction: 30 candidates
 MAX_PAIRS = 16  # of an allocation: bounds memory; the oldest without consent is dropped first
 MAX_STREAMS = 24  # of an allocation, in test, tested or blocked: bounds memory; a call has about ten
 EVICTIONS_PER_SECOND, EVICTIONS_BURST = 1.0, 8.0  # of tested streams: each changes the rule of a flow
@@ -90,7 +87,8 @@ class Trial:
     """A stream in test: the first bytes of its payloads.
 
     A repeated packet, as over bonded links, is not tested again. The whole packet must be equal: if the
-    sequence number were enough, a sender that never changes it would never be tested."""
+    sequence number were enough, a sender that never changes it would never be tested.
+    """
 
     __slots__ = ("_latest", "_repeats", "firsts")
 
@@ -115,7 +113,8 @@ class Pair:
     """What is known of a client and one peer.
 
     `client` is the side of the session that the client is, 0 or 1. `media` is what an engine may carry, as
-    the core last heard; `stale`: it may have changed since."""
+    the core last heard; `stale`: it may have changed since.
+    """
 
     __slots__ = ("client", "directions", "media", "session", "stale", "streams")
 
@@ -132,12 +131,12 @@ class Pair:
 
     def has_consent(self, now: float) -> bool:
         """Whether a check was answered in either direction: a server may send no checks (RFC 8445 §2.5)."""
-        there, back = self.directions
-        return now - there.last_answer < CONSENT or now - back.last_answer < CONSENT
+        outward, inward = self.directions
+        return now - outward.last_answer < CONSENT or now - inward.last_answer < CONSENT
 
     def has_both_consents(self, now: float) -> bool:
-        there, back = self.directions
-        return now - there.last_answer < CONSENT and now - back.last_answer < CONSENT
+        outward, inward = self.directions
+        return now - outward.last_answer < CONSENT and now - inward.last_answer < CONSENT
 
     def next_end(self, now: float) -> float | None:
         """When the next of the two consents ends, or None."""
@@ -159,7 +158,8 @@ class Evidence:
     """What the gate knows of one allocation: its pairs.
 
     `signalled`: our own signalling has checked the call. `clear` bounds the unencrypted bytes of each
-    direction, without consent and with it."""
+    direction, without consent and with it.
+    """
 
     __slots__ = ("_evictions", "_limits", "_swept", "clear", "pairs", "signalled", "streams", "user")
 
@@ -178,7 +178,8 @@ class Evidence:
     def may_check(self, pair: Pair, way: int, now: float) -> bool:
         """Whether one more ICE message may pass, by the limits of this pair and of all pairs together.
 
-        Both are needed, because each port of a peer is another pair."""
+        Both are needed, because each port of a peer is another pair.
+        """
         return pair.directions[way].limit.spend(now) and self._limits[way].spend(now)
 
     def add_pair(self, peer: Address, now: float, *, outward: bool = True) -> Pair | None:
@@ -194,7 +195,8 @@ class Evidence:
     def _replaceable(self, now: float, *, outward: bool) -> Address | None:
         """The pair to drop for a new one, or None.
 
-        One that the client checks is dropped last, and never for a pair that a peer begins."""
+        One that the client checks is dropped last, and never for a pair that a peer begins.
+        """
         dead = [other for other, pair in self.pairs.items() if not (pair.media or pair.has_consent(now))]
         unasked = (
             other for other in dead if now - self.pairs[other].directions[0].last_request >= TRANSACTION
@@ -204,7 +206,8 @@ class Evidence:
     def sample(self, pair: Pair, stream: int, packet: bytes, at: int, now: float) -> bool | None:
         """Whether a stream passes with one more packet; None if there is no room to test it.
 
-        The packet's payload begins at `at`."""
+        The packet's payload begins at `at`.
+        """
         state = pair.streams.get(stream)
         if state is None:
             if not self._make_room(pair, now):
@@ -227,7 +230,8 @@ class Evidence:
     def _make_room(self, pair: Pair, now: float) -> bool:
         """Whether one more stream may be tested; if need be, the pair's first tested stream is forgotten.
 
-        Only an engine knows which tested streams have ended. One that goes on is tested again."""
+        Only an engine knows which tested streams have ended. One that goes on is tested again.
+        """
         self._restart_trials(now)
         if self.streams < MAX_STREAMS:
             return True

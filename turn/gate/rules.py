@@ -15,9 +15,7 @@ from turn.wire.dtls import ACK, HANDSHAKE, HANDSHAKE_EPOCH, RECORD, Record, pars
 from turn.wire.ice import ANSWERS, PINGS, REQUESTS, SUCCESSES, IceMessage, parse_ice
 from turn.wire.srtp import INWARD, NOTHING, RTCP, sealed_at, stream_of
 
-EXPLICIT_NONCE = (
-    8  # bytes before the ciphertext of AES-GCM in DTLS 1.2, which need not be random (RFC 5288 §3)
-)
+EXPLICIT_NONCE = 8  # bytes before the ciphertext of AES-GCM in DTLS 1.2: not random perhaps (RFC 5288 §3)
 OUT, IN = 0, 1  # from the client, from the peer
 
 
@@ -85,7 +83,8 @@ def receive_request(case: Case, message: IceMessage) -> None:
 def join_session(case: Case, sender: bytes, receiver: bytes) -> None:
     """Find out which session a pair belongs to: the client's checks decide.
 
-    A peer's checks count only before the client's, and replace no other session: they can be forged."""
+    A peer's checks count only before the client's, and replace no other session: they can be forged.
+    """
     ufrags = (min(sender, receiver), max(sender, receiver))
     client = sender if case.direction == OUT else receiver
     if case.direction == OUT:
@@ -173,7 +172,8 @@ def is_early(case: Case, record: Record) -> bool:
     """Whether the ServerHello before this record may still be on its way.
 
     By then a server has keys for more than its handshake: Firefox uses them to acknowledge a repeated
-    ClientHello."""
+    ClientHello.
+    """
     handshake = case.session.handshake
     if handshake is None or not record.unified or record.epoch < HANDSHAKE_EPOCH:
         return False
@@ -201,7 +201,8 @@ def check_media(case: Case) -> None:
 def may_report(case: Case) -> bool:
     """Whether SRTCP may pass before the RTP that its session is recognised by, after an ICE restart.
 
-    Any session of the user with SRTP is enough. Unencrypted RTCP is dropped by its structure anyway."""
+    Any session of the user with SRTP is enough. Unencrypted RTCP is dropped by its structure anyway.
+    """
     session = case.session
     if session.srtp is not None or session.refused or not case.pair.has_consent(case.now):
         return False

@@ -53,7 +53,8 @@ class Session:
     """What two ufrags have agreed on.
 
     `srtp` is None while that is unknown. `refused`: the handshake did not encrypt. `learned`: another
-    process of ours has reported it. `local`: a client of ours has sent its ICE checks."""
+    process of ours has reported it. `local`: a client of ours has sent its ICE checks.
+    """
 
     __slots__ = (
         "handshake",
@@ -69,8 +70,8 @@ class Session:
         "user",
     )
 
-    def __init__(self, number: int, user: str, ufrags: Ufrags, *, told: bool = False) -> None:
-        self.number, self.user, self.ufrags, self.learned = number, user, ufrags, told
+    def __init__(self, number: int, user: str, ufrags: Ufrags, *, learned: bool = False) -> None:
+        self.number, self.user, self.ufrags, self.learned = number, user, ufrags, learned
         self.local = False
         self.handshake: Handshake | None = None  # made with its first packet
         self.open = self.unified = self.refused = False
@@ -115,8 +116,8 @@ class User:
 
     def oldest_learned(self) -> Session:
         """The learned session to drop for another one: those that clients here use last, then open ones."""
-        told = (session for session in self.sessions.values() if session.learned)
-        return min(told, key=lambda session: (session.local, session.open))
+        learned = (session for session in self.sessions.values() if session.learned)
+        return min(learned, key=lambda session: (session.local, session.open))
 
     def an_open_session(self, unified: bool) -> Session | None:
         opened = (one for one in self.sessions.values() if one.open and (one.unified or not unified))
@@ -130,9 +131,7 @@ class Sessions:
     def __init__(self) -> None:
         self._users: dict[str, User] = {}
         self._numbers = count()
-        self._deadlines: Deadlines[int] = (
-            Deadlines()
-        )  # by number, so that the heap does not hold forgotten sessions
+        self._deadlines: Deadlines[int] = Deadlines()  # by number: the heap must not hold old sessions
         self._by_number: dict[int, Session] = {}
         self._news: dict[Session, None] = {}
         self._offers: dict[tuple[Session, int], ClientHello] = {}  # new offers, by session and side
@@ -148,25 +147,26 @@ class Sessions:
         self._users.setdefault(user, User()).allocations += 1
 
     def remove_allocation(self, user: str) -> None:
-        holder = self._users[user]
-        holder.allocations -= 1
-        while len(holder.sessions) - holder.learned > SPARE + holder.allocations:
-            self._forget(holder.oldest())
+        owner = self._users[user]
+        owner.allocations -= 1
+        while len(owner.sessions) - owner.learned > SPARE + owner.allocations:
+            self._forget(owner.oldest())
         self._drop_unused(user)
 
     def renew(self, user: str, ufrags: Ufrags, now: float, before: Session | None = None) -> Session:
         """The session of a user with an allocation; its lifetime starts again.
 
-        `before` is the session that the pair had: if that was dropped for lack of room, it goes on."""
-        holder = self._users[user]
-        session = holder.sessions.pop(ufrags, None)
+        `before` is the session that the pair had: if that was dropped for lack of room, it goes on.
+        """
+        owner = self._users[user]
+        session = owner.sessions.pop(ufrags, None)
         if session is None:
-            if holder.is_full:
-                self._forget(holder.oldest())
+            if owner.is_full:
+                self._forget(owner.oldest())
             session = before if before and before.ufrags == ufrags else self._make(user, ufrags)
-            holder.streams.update(dict.fromkeys(session.ssrcs, session))
+            owner.streams.update(dict.fromkeys(session.ssrcs, session))
         session.local = True
-        self._keep(holder, session, now + SESSION_LIFETIME)
+        self._store(owner, session, now + SESSION_LIFETIME)
         return session
 
     def find_or_make(self, user: str, ufrags: Ufrags) -> Session:
@@ -176,7 +176,8 @@ class Sessions:
     def receive_fragment(self, session: Session, speaker: int, fragment: Fragment, now: float) -> None:
         """Take a fragment of its handshake; only remembered sessions are reported to other processes.
 
-        Raises Rejected and WireError."""
+        Raises Rejected and WireError.
+        """
         handshake = session.ensure_handshake()
         before = handshake.ends[speaker].offer
         try:
@@ -209,8 +210,8 @@ class Sessions:
 
     def inherit_by_stream(self, session: Session, ssrc: int) -> bool:
         """Whether this stream belongs to another session of the user with SRTP; then this one inherits it."""
-        holder = self._users.get(session.user)
-        before = holder.streams.get(ssrc) if holder else None
+        owner = self._users.get(session.user)
+        before = owner.streams.get(ssrc) if owner else None
         if before is None or before is session or not before.srtp:
             return False
         session.open, session.srtp = True, True
@@ -223,9 +224,10 @@ class Sessions:
         """Whether the user has an open session, which this one then inherits.
 
         For DTLS ciphertext after an ICE restart: nothing in it says which session it belongs to. RTP may not
-        pass by this."""
-        holder = self._users.get(session.user)
-        before = holder.an_open_session(unified) if holder else None
+        pass by this.
+        """
+        owner = self._users.get(session.user)
+        before = owner.an_open_session(unified) if owner else None
         if before is None:
             return False
         session.open = True
@@ -234,8 +236,8 @@ class Sessions:
 
     def has_srtp(self, user: str) -> bool:
         """Whether any session of this user has SRTP."""
-        holder = self._users.get(user)
-        return holder is not None and holder.has_srtp()
+        owner = self._users.get(user)
+        return owner is not None and owner.has_srtp()
 
     def learn_session(self, news: News, now: float) -> None:
         """Believe what another relay of ours has seen. It holds for a while, then it must come again."""
@@ -251,16 +253,16 @@ class Sessions:
             self._news.pop(session, None)
 
     def _learned_session(self, user: str, ufrags: Ufrags, now: float) -> Session:
-        holder = self._users.setdefault(user, User())
-        session = holder.sessions.get(ufrags)
+        owner = self._users.setdefault(user, User())
+        session = owner.sessions.get(ufrags)
         if session is None:
-            if holder.learned >= MAX_LEARNED:
-                self._forget(holder.oldest_learned())
-            session = self._make(user, ufrags, told=True)
-            holder.learned += 1
+            if owner.learned >= MAX_LEARNED:
+                self._forget(owner.oldest_learned())
+            session = self._make(user, ufrags, learned=True)
+            owner.learned += 1
         if not session.local:
-            holder.sessions.pop(ufrags, None)
-            self._keep(holder, session, now + LEARNED_LIFETIME)
+            owner.sessions.pop(ufrags, None)
+            self._store(owner, session, now + LEARNED_LIFETIME)
         return session
 
     def _learn_offer(self, session: Session, offered: Offered) -> None:
@@ -288,16 +290,16 @@ class Sessions:
     def next_expiry(self) -> float | None:
         return self._deadlines.next()
 
-    def _make(self, user: str, ufrags: Ufrags, *, told: bool = False) -> Session:
-        return Session(next(self._numbers), user, ufrags, told=told)
+    def _make(self, user: str, ufrags: Ufrags, *, learned: bool = False) -> Session:
+        return Session(next(self._numbers), user, ufrags, learned=learned)
 
-    def _keep(self, holder: User, session: Session, end: float) -> None:
-        holder.sessions[session.ufrags] = self._by_number[session.number] = session
+    def _store(self, owner: User, session: Session, end: float) -> None:
+        owner.sessions[session.ufrags] = self._by_number[session.number] = session
         self._deadlines.set(session.number, end)
 
     def _holds(self, session: Session) -> bool:
-        holder = self._users.get(session.user)
-        return holder is not None and holder.sessions.get(session.ufrags) is session
+        owner = self._users.get(session.user)
+        return owner is not None and owner.sessions.get(session.ufrags) is session
 
     def _announce(self, session: Session) -> None:
         if self._holds(session):
@@ -308,20 +310,20 @@ class Sessions:
         self._remove(session)
 
     def _remove(self, session: Session) -> None:
-        holder = self._users[session.user]
-        del holder.sessions[session.ufrags], self._by_number[session.number]
+        owner = self._users[session.user]
+        del owner.sessions[session.ufrags], self._by_number[session.number]
         session.handshake = None
-        holder.learned -= session.learned
+        owner.learned -= session.learned
         for ssrc in session.ssrcs:
-            drop_stream(holder.streams, ssrc, session)
+            drop_stream(owner.streams, ssrc, session)
         self._news.pop(session, None)
         for speaker in (0, 1):
             self._offers.pop((session, speaker), None)
         self._drop_unused(session.user)
 
     def _drop_unused(self, user: str) -> None:
-        holder = self._users[user]
-        if not holder.sessions and not holder.allocations:
+        owner = self._users[user]
+        if not owner.sessions and not owner.allocations:
             del self._users[user]
 
 

@@ -37,7 +37,7 @@ class Bucket:
         self._level = min(self._burst, self._level + amount)
 
     def deduct(self, now: float, amount: float) -> None:
-        """Take what somebody else has used already, even if there was less: up to one burst may be owed."""
+        """Take what another part has used already, even if less was there: up to one burst may be owed."""
         self._fill(now)
         self._level = max(self._level - amount, -self._burst)
 

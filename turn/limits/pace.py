@@ -42,8 +42,7 @@ class Pace:
         packets = sum(one.packets_out + one.packets_in for one in figures)
         octets = sum(one.bytes_out + one.bytes_in for one in figures)
         seconds = max(1.0, now - self._looked)
-        self._packets.deduct(
-            now, max(0, packets - self._last[0]) / seconds
-        )  # less than before if a flow has ended
+        # It is less than before if a flow has ended.
+        self._packets.deduct(now, max(0, packets - self._last[0]) / seconds)
         self._bits.deduct(now, 8 * max(0, octets - self._last[1]) / seconds)
         self._looked, self._last = now, (packets, octets)

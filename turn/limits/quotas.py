@@ -27,12 +27,13 @@ class Quota:
     def reserve(self, user: str, ip: bytes, amount: int = 1) -> None:
         """Count more relayed addresses.
 
-        Raises QuotaReached if the user or the address has too many, InsufficientCapacity if all have."""
+        Raises QuotaReached if the user or the address has too many, InsufficientCapacity if all have.
+        """
         limits, address = self.limits, subscriber(ip)
         if exceeds(self.by_user.amount(user.encode()) + amount, limits.allocations_per_user):
             raise QuotaReached("user")
         held = self.by_address.amount(address)
-        if exceeds(held + amount, limits.allocations_per_address) and not limits.trusts(ip):
+        if exceeds(held + amount, limits.allocations_per_address) and not limits.is_trusted(ip):
             raise QuotaReached("address")
         if exceeds(self.total + amount, limits.allocations):
             raise InsufficientCapacity("total")

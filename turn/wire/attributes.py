@@ -32,7 +32,8 @@ T = TypeVar("T")
 class Attribute(Generic[T]):
     """One row. Both functions also take the transaction id, which XOR addresses need.
 
-    `unpack` raises BadRequest for a malformed value."""
+    `unpack` raises BadRequest for a malformed value.
+    """
 
     type: int
     name: str

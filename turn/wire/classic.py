@@ -10,7 +10,8 @@ from turn.wire.stun import BINDING_REQUEST, HEADER, HEADER_BYTES, SUCCESS, WireE
 def parse_classic(data: bytes) -> int:
     """The flags of CHANGE-REQUEST in a Binding request, 0 if there are none. Raises WireError.
 
-    RESPONSE-ADDRESS is refused too: it asks for a packet to another address, and nothing here is signed."""
+    RESPONSE-ADDRESS is refused too: it asks for a packet to another address, and nothing here is signed.
+    """
     if len(data) < HEADER_BYTES:
         raise WireError("shorter than a header")
     kind, length, _, _ = HEADER.unpack_from(data)

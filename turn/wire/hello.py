@@ -34,7 +34,8 @@ class ClientHello(NamedTuple):
 class ServerHello(NamedTuple):
     """What a ServerHello chooses.
 
-    `profile` is None if none is chosen, or DTLS 1.3 hides it. `retry`: it asks for another ClientHello."""
+    `profile` is None if none is chosen, or DTLS 1.3 hides it. `retry`: it asks for another ClientHello.
+    """
 
     suite: int
     version_13: bool

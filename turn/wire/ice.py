@@ -33,10 +33,8 @@ PINGS = frozenset((PING_REQUEST, PING_SUCCESS, PING_ERROR))
 
 PRIORITY, USE_CANDIDATE, CONTROLLED, CONTROLLING = 0x0024, 0x0025, 0x8029, 0x802A  # RFC 8445 §16.1
 SHORT_INTEGRITY = 0xC060  # MESSAGE-INTEGRITY-32, of GOOG_PING
-DTLS, DTLS_ACKS = (
-    0xC070,
-    0xC071,
-)  # a DTLS datagram within a check, and which ones came (draft-hancke-webrtc-sped)
+# A DTLS datagram within a check, and which ones have arrived (draft-hancke-webrtc-sped).
+DTLS, DTLS_ACKS = 0xC070, 0xC071
 
 # The attributes that a message must have (RFC 8445 §7.1, §7.3), beside the FINGERPRINT of NEEDS_FINGERPRINT.
 NEEDED: dict[int, frozenset[int]] = {
@@ -91,7 +89,8 @@ class IceMessage(NamedTuple):
     """One message of ICE.
 
     `ufrags` are those of sender and receiver, in a Binding request. `dtls` is a DTLS datagram within the
-    message, which is judged like any other."""
+    message, which is judged like any other.
+    """
 
     kind: int
     transaction: bytes
@@ -115,12 +114,13 @@ def parse_ice(data: bytes) -> IceMessage:
 def read_values(data: bytes, kind: int) -> dict[int, bytes]:
     """The attributes by number. Raises WireError.
 
-    Each may come once; only FINGERPRINT or another integrity may follow an integrity (RFC 8489 §14.5)."""
+    Each may come once; only FINGERPRINT or another integrity may follow an integrity (RFC 8489 §14.5).
+    """
     values: dict[int, bytes] = {}
     unknown: list[int] = []
     for at, number, value in walk(data):
         if number in values or (values.keys() & INTEGRITIES and number not in BEHIND_INTEGRITY):
-            raise WireError("an attribute that nobody reads")
+            raise WireError("an attribute that must not be there")
         if not is_known(number, kind):
             unknown.append(len(value))
         elif not SIZES[number][0] <= len(value) <= SIZES[number][1]:
@@ -129,7 +129,7 @@ def read_values(data: bytes, kind: int) -> dict[int, bytes]:
             check_fingerprint(data, at, value)
         values[number] = value
     if len(unknown) > MAX_UNKNOWN or sum(unknown) > MAX_UNKNOWN_BYTES:
-        raise WireError("too much that nobody knows")
+        raise WireError("too many unknown attributes")
     return values
 
 

@@ -48,7 +48,8 @@ def is_sealed(packet: bytes | memoryview, start: int, size: int) -> bool:
 
     The flag E says that it is encrypted (RFC 3711 §3.4), and there is room for index and tag after the first
     packet. Unencrypted RTCP packets end exactly where the datagram ends; these must not. One of two million
-    with AES-GCM does by chance, and none with AES-CM."""
+    with AES-GCM does by chance, and none with AES-CM.
+    """
     end = start + size
     if size < RTCP_IN_CLEAR + RTCP_TRAILER or not (packet[end - 14] | packet[end - 4]) & 0x80:
         return False
@@ -68,7 +69,8 @@ def is_sealed(packet: bytes | memoryview, start: int, size: int) -> bool:
 def sealed_at(packet: bytes, stream: int) -> int | None:
     """Where the encrypted part begins; None if the RTP header is too long, or SRTCP has no such part.
 
-    In SRTP, the header and its extension are not encrypted (RFC 3711 §3.1)."""
+    In SRTP, the header and its extension are not encrypted (RFC 3711 §3.1).
+    """
     if stream == RTCP:
         has_body = packet[2] or packet[3] > 1 or len(packet) > RTCP_SHORTEST_BODY
         return RTCP_IN_CLEAR if has_body else None
@@ -84,7 +86,8 @@ def sealed_at(packet: bytes, stream: int) -> int | None:
 def looks_plain(firsts: bytes | bytearray) -> bool:
     """Whether the first bytes of a stream's payloads repeat more often than encrypted ones do.
 
-    It is called after each packet, and decides at the numbers of packets in MOST_PAIRS."""
+    It is called after each packet, and decides at the numbers of packets in MOST_PAIRS.
+    """
     most = MOST_PAIRS.get(len(firsts))
     return most is not None and pairs(firsts) >= most
 

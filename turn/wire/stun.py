@@ -238,7 +238,8 @@ def parse_send(data: bytes) -> tuple[Address, bytes] | None:
     """Peer and data of a Send indication to an IPv4 peer in the form that browsers send.
 
     It has only these two attributes, and perhaps a right FINGERPRINT. None for any other form, which then
-    goes through `parse`."""
+    goes through `parse`.
+    """
     if len(data) < SEND_V4.size:
         return None
     kind, length, cookie, _, head, family, port, ip, after, size = SEND_V4.unpack_from(data)

@@ -177,7 +177,7 @@ def test_what_is_over_leaves_nothing_behind() -> None:
     assert (call.net.links, call.net.open) == ({}, set())
     call.net.pass_time(4000)
     assert call.net.relay.next_expiry() is None
-    assert not len(call.proof.sessions)
+    assert not len(call.gate.sessions)
 
 
 def test_two_allocations_of_ours_that_talk_to_each_other_are_judged_at_both_ends() -> None:
@@ -199,4 +199,4 @@ def test_what_is_no_call_goes_nowhere(channel: int | None, payload: bytes) -> No
     call.consent()
     assert not call.say(payload).passes
     assert not call.hear(payload).passes
-    assert len(call.proof._evidence[call.relay].pairs) <= MAX_PAIRS
+    assert len(call.gate._evidence[call.relay].pairs) <= MAX_PAIRS

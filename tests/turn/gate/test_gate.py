@@ -44,7 +44,7 @@ def test_an_ice_restart_goes_on_by_its_streams() -> None:
     one = Call()
     one.open()
     one.talk(3)
-    again = Call(one.proof, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
+    again = Call(one.gate, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
     again.consent()
     assert again.say(srtcp(1)).passes
     assert again.say(rtp(VOICE + 1, 1)).reason == "no handshake"
@@ -57,13 +57,13 @@ def test_an_ice_restart_of_data_channels_goes_on() -> None:
     one = Call()
     one.consent()
     one.shake_hands(srtp=False)
-    again = Call(one.proof, relay=OTHER_RELAY, ufrags=(b"new", b"newer"))
+    again = Call(one.gate, relay=OTHER_RELAY, ufrags=(b"new", b"newer"))
     again.consent()
     assert again.say(unified()).passes
     assert again.say(rtp(VOICE, 1)).reason == "no handshake"
-    one.proof.remove_allocation(RELAY)
+    one.gate.remove_allocation(RELAY)
     assert again.check()[1].passes
-    list(one.proof.expire(SESSION_LIFETIME - 1))
+    list(one.gate.expire(SESSION_LIFETIME - 1))
     assert again.check()[1].passes
     again.now = SESSION_LIFETIME + 5
     assert again.check()[1].passes
@@ -73,7 +73,7 @@ def test_an_ice_restart_of_data_channels_goes_on() -> None:
 def test_what_is_forged_from_another_port_takes_nothing_from_what_may_be_said_in_clear() -> None:
     one = Call()
     one.consent()
-    intruder = Call(one.proof, peer=OTHER_PEER, admit=False)
+    intruder = Call(one.gate, peer=OTHER_PEER, admit=False)
     said = hello(11, bytes(1000))
     for _ in range(80):
         intruder.hear(request(intruder.transaction(), *UFRAGS, [(0xC070, said)]))
@@ -83,7 +83,7 @@ def test_what_is_forged_from_another_port_takes_nothing_from_what_may_be_said_in
 def test_who_has_refused_to_encrypt_inherits_nothing() -> None:
     one = Call()
     one.open()
-    again = Call(one.proof, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
+    again = Call(one.gate, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
     again.consent()
     assert again.say(hello(CLIENT_HELLO, client_hello())).passes
     assert again.say(srtcp(1)).passes
@@ -108,18 +108,18 @@ def test_a_handshake_brings_back_the_session_that_it_opens() -> None:
     one.consent()
     push_out(one)
     one.shake_hands()
-    assert one.proof.news()[-1:] == [Proven("alice", UFRAGS, unified=True, srtp=True)]
+    assert one.gate.news()[-1:] == [Proven("alice", UFRAGS, unified=True, srtp=True)]
 
 
 def push_out(one: Call) -> None:
     """Make the gate forget the session of this pair for others of the same user."""
     for place in range(4):
         ufrags = (b"n%d" % place, b"newer")
-        other = Call(one.proof, peer=Address(PEER.ip, 6000 + place), ufrags=ufrags, admit=False)
+        other = Call(one.gate, peer=Address(PEER.ip, 6000 + place), ufrags=ufrags, admit=False)
         other.numbers = one.numbers
         other.open()
-    assert UFRAGS not in [session.ufrags for session in one.proof.sessions]
-    one.proof.news()
+    assert UFRAGS not in [session.ufrags for session in one.gate.sessions]
+    one.gate.news()
 
 
 def test_streams_are_known_by_rtp_alone() -> None:
@@ -128,12 +128,12 @@ def test_streams_are_known_by_rtp_alone() -> None:
     one.open()
     one.talk(1)
     assert one.say(srtcp(1)).passes
-    assert [session.proven().ssrcs for session in one.proof.sessions] == [(VOICE,)]
+    assert [session.proven().ssrcs for session in one.gate.sessions] == [(VOICE,)]
 
 
 def test_ciphertext_is_tested_behind_its_nonce() -> None:
     """Which may be a counter (RFC 5288 §3)."""
-    one, other = Call(vouched=True), Call(vouched=True)
+    one, other = Call(signalled=True), Call(signalled=True)
     one.consent()
     other.consent()
     for number in range(SAMPLE):
@@ -147,7 +147,7 @@ def test_two_users_do_not_inherit_from_each_other() -> None:
     one = Call()
     one.open()
     assert one.say(rtp(VOICE, 1)).passes
-    other = Call(one.proof, relay=OTHER_RELAY, user="bob")
+    other = Call(one.gate, relay=OTHER_RELAY, user="bob")
     other.consent()
     for payload in (rtp(VOICE, 2), srtcp(1), unified()):
         assert other.say(payload).reason == "no handshake"
@@ -183,7 +183,7 @@ def test_one_end_alone_opens_nothing_though_both_allocations_see_it() -> None:
 def test_media_may_go_another_way_than_the_handshake() -> None:
     one = Call()
     one.open()
-    other = Call(one.proof, peer=OTHER_PEER, admit=False)
+    other = Call(one.gate, peer=OTHER_PEER, admit=False)
     assert other.say(rtp(VOICE, 1)).reason == "no consent"
     other.numbers = one.numbers
     other.consent()
@@ -206,65 +206,65 @@ def test_a_stream_may_be_carried_once_it_is_tested_and_until_consent_ends() -> N
     for number in range(64):
         one.hear(rtp(7, number))
         one.say(srtcp(number))
-    media = one.proof.media(RELAY, PEER)
+    media = one.gate.media(RELAY, PEER)
     assert media == frozenset((VOICE, 7 | INWARD, RTCP))
-    assert one.proof.next_expiry() == CONSENT
-    assert list(one.proof.expire(CONSENT)) == [(RELAY, PEER)]
-    assert one.proof.media(RELAY, PEER) == frozenset()
+    assert one.gate.next_expiry() == CONSENT
+    assert list(one.gate.expire(CONSENT)) == [(RELAY, PEER)]
+    assert one.gate.media(RELAY, PEER) == frozenset()
     one.now = CONSENT
     assert [verdict.changed for verdict in one.check()] == [False, True]
-    assert one.proof.media(RELAY, PEER) == media
+    assert one.gate.media(RELAY, PEER) == media
 
 
 def test_what_came_late_may_be_carried_while_both_ends_answer() -> None:
-    one = Call(vouched=True)
+    one = Call(signalled=True)
     one.consent()
     assert one.talk(64)[-1].changed
     one.now = 20.0
     one.check()
-    assert list(one.proof.expire(CONSENT)) == [(RELAY, PEER)]
+    assert list(one.gate.expire(CONSENT)) == [(RELAY, PEER)]
     assert one.say(rtp(VOICE, 65), wait=CONSENT - 20).reason == "no handshake"
 
 
 def test_off_asks_nothing_and_lets_everything_be_carried() -> None:
     one = Call(Gate("off"))
     assert one.say(b"GET / HTTP/1.1").passes
-    assert one.proof.media(RELAY, PEER) is None
-    one.proof.mode = "enforce"
+    assert one.gate.media(RELAY, PEER) is None
+    one.gate.mode = "enforce"
     assert one.say(b"GET / HTTP/1.1").reason == "other"
-    assert one.proof.media(RELAY, PEER) == frozenset()
+    assert one.gate.media(RELAY, PEER) == frozenset()
 
 
 def test_another_mode_names_the_pairs_that_it_changes() -> None:
     one = Call(Gate("compat"))
     one.consent()
     one.talk(64)
-    assert one.proof.set_mode("enforce", 0.0) == [(RELAY, PEER)]
-    assert one.proof.media(RELAY, PEER) == frozenset()
-    assert one.proof.set_mode("observe", 0.0) == []
-    assert one.proof.set_mode("compat", 0.0) == [(RELAY, PEER)]
-    assert one.proof.media(RELAY, PEER) == frozenset((VOICE,))
+    assert one.gate.set_mode("enforce", 0.0) == [(RELAY, PEER)]
+    assert one.gate.media(RELAY, PEER) == frozenset()
+    assert one.gate.set_mode("observe", 0.0) == []
+    assert one.gate.set_mode("compat", 0.0) == [(RELAY, PEER)]
+    assert one.gate.media(RELAY, PEER) == frozenset((VOICE,))
 
 
 def test_what_an_allocation_had_is_gone_with_it() -> None:
     one = Call()
     one.open()
-    one.proof.remove_allocation(RELAY)
-    one.proof.remove_allocation(RELAY)
-    assert one.proof.next_expiry() == SESSION_LIFETIME
-    assert one.proof.media(RELAY, PEER) == frozenset()
-    one.proof.add_allocation(RELAY, "alice")
+    one.gate.remove_allocation(RELAY)
+    one.gate.remove_allocation(RELAY)
+    assert one.gate.next_expiry() == SESSION_LIFETIME
+    assert one.gate.media(RELAY, PEER) == frozenset()
+    one.gate.add_allocation(RELAY, "alice")
     assert one.say(rtp(VOICE, 1)).reason == "no consent"
-    one.proof.remove_allocation(RELAY)
-    list(one.proof.expire(SESSION_LIFETIME + 1))
-    assert (len(one.proof.sessions), one.proof.next_expiry()) == (0, None)
+    one.gate.remove_allocation(RELAY)
+    list(one.gate.expire(SESSION_LIFETIME + 1))
+    assert (len(one.gate.sessions), one.gate.next_expiry()) == (0, None)
 
 
 def test_the_next_relay_believes_what_this_one_has_proved() -> None:
     one = Call()
     one.open()
     one.talk(3)
-    kept = one.proof.proven_sessions()
+    kept = one.gate.proven_sessions()
     for after, reason in ((LEARNED_LIFETIME - 1, "media"), (LEARNED_LIFETIME + 1, "no handshake")):
         following = Gate()
         for proven in kept:
@@ -293,12 +293,12 @@ def test_what_one_worker_has_proved_another_one_knows() -> None:
     one, other = Call(), Call()
     one.consent()
     other.consent()
-    assert one.proof.news() == []
+    assert one.gate.news() == []
     one.shake_hands()
-    share(one.proof, other.proof)
-    assert (one.proof.news(), other.proof.news()) == ([], [])
+    share(one.gate, other.gate)
+    assert (one.gate.news(), other.gate.news()) == ([], [])
     assert other.say(rtp(VOICE, 1)).passes
-    assert other.proof.news() == [Proven("alice", UFRAGS, unified=True, srtp=True, ssrcs=(VOICE,))]
+    assert other.gate.news() == [Proven("alice", UFRAGS, unified=True, srtp=True, ssrcs=(VOICE,))]
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -310,11 +310,11 @@ def test_the_two_halves_of_a_handshake_may_come_to_different_workers(suite: int,
     other.consent()
     assert one.say(hello(CLIENT_HELLO, client_hello())).passes
     if at_once:
-        share(one.proof, other.proof)
+        share(one.gate, other.gate)
     choice = hello(SERVER_HELLO, server_hello(suite, (7,), version_13=False))
     assert other.hear(choice).passes is (suite == SUITE_12)
-    share(one.proof, other.proof)
-    share(other.proof, one.proof)
+    share(one.gate, other.gate)
+    share(other.gate, one.gate)
     finished = record(noise("finished", 40), HANDSHAKE, 1)
     for call in (one, other):
         assert call.say(finished).passes is call.hear(rtp(VOICE, 1)).passes is (suite == SUITE_12)
@@ -326,7 +326,7 @@ def share(one: Gate, other: Gate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("username", "user", "vouched"),
+    ("username", "user", "signalled"),
     [
         ("1700000000:c.x", "c.x", True),
         ("1700000000:r.x", "r.x", False),
@@ -334,8 +334,8 @@ def share(one: Gate, other: Gate) -> None:
         ("c.x", "c.x", False),
     ],
 )
-def test_only_minted_names_are_vouched_for(username: str, user: str, vouched: bool) -> None:
-    assert is_signalled(username, user) is vouched
+def test_only_minted_names_are_signalled(username: str, user: str, signalled: bool) -> None:
+    assert is_signalled(username, user) is signalled
 
 
 def flood(one: Call) -> None:
@@ -387,7 +387,7 @@ def test_a_peer_floods_in_vain() -> None:
     one = Call()
     one.open()
     for place in range(3 * MAX_PAIRS):
-        intruder = Call(one.proof, peer=Address(PEER.ip, 6000 + place), admit=False)
+        intruder = Call(one.gate, peer=Address(PEER.ip, 6000 + place), admit=False)
         intruder.hear(request(place.to_bytes(12, "big"), b"a", str(place).encode()))
     assert one.say(rtp(VOICE, 1)).passes
     assert one.check()[1].passes
@@ -397,7 +397,7 @@ def test_a_stun_message_that_is_no_check_begins_nothing() -> None:
     one = Call()
     assert one.say(stun(BINDING_REQUEST, [], bytes(12))).reason == "malformed check"
     assert one.say(stun(0x0011, [], bytes(12))).reason == "no consent"
-    assert one.proof.media(RELAY, PEER) == frozenset()
+    assert one.gate.media(RELAY, PEER) == frozenset()
 
 
 def test_streams_that_an_engine_carries_are_known_after_eight_screens() -> None:
@@ -407,7 +407,7 @@ def test_streams_that_an_engine_carries_are_known_after_eight_screens() -> None:
     one.open()
     for ssrc in (VOICE, VIDEO, *range(16)):
         assert all(verdict.passes for verdict in one.talk(SAMPLE, ssrc))
-    again = Call(one.proof, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
+    again = Call(one.gate, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
     again.consent()
     assert [again.say(rtp(ssrc, 99)).reason for ssrc in (VOICE, VIDEO)] == ["media", "media"]
 
@@ -417,10 +417,10 @@ def test_forged_checks_push_out_no_session_that_is_half_open() -> None:
     one.consent()
     assert one.say(hello(CLIENT_HELLO, client_hello())).passes
     for number in range(6):
-        forger = Call(one.proof, peer=Address(PEER.ip, 7000 + number), admit=False)
+        forger = Call(one.gate, peer=Address(PEER.ip, 7000 + number), admit=False)
         assert forger.hear(request(bytes(12), b"forged%d" % number, b"name")).passes
-    assert len(one.proof.sessions) == 1
-    other = Call(one.proof, peer=OTHER_PEER, admit=False)
+    assert len(one.gate.sessions) == 1
+    other = Call(one.gate, peer=OTHER_PEER, admit=False)
     other.check()
     assert one.hear(hello(SERVER_HELLO, server_hello())).passes
     assert one.say(rtp(VOICE, 1)).passes
@@ -430,6 +430,6 @@ def test_who_answers_a_check_has_spoken_too() -> None:
     """An end that asks nothing itself holds its session by what it answers (RFC 8445 §2.5)."""
     one = Call()
     one.check(outward=False)
-    assert len(one.proof.sessions) == 1
+    assert len(one.gate.sessions) == 1
     one.shake_hands()
     assert one.say(rtp(VOICE, 1)).passes

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.turn.call import NULL_SUITE, SUITE_12, SUITE_13, client_hello, noise, server_hello
 from turn.gate.handshake import (
     CLEAR_BURST,
+    CONFLICT_SECONDS,
     HELLOS,
     MAX_ASSEMBLIES,
     MAX_BUFFERED,
     MAX_FRAGMENTS,
     MAX_HELLO,
-    PATIENCE,
     Agreement,
     DtlsEndpoint,
     Handshake,
@@ -68,10 +68,10 @@ def test_what_contradicts_is_refused_for_a_while() -> None:
     end = DtlsEndpoint()
     end.add_fragment(part(0, 100, noise("forged", len(BODY))), 0.0)
     with pytest.raises(Rejected, match="conflicting"):
-        end.add_fragment(part(50, 150), PATIENCE)
+        end.add_fragment(part(50, 150), CONFLICT_SECONDS)
     with pytest.raises(Rejected, match="conflicting"):
-        end.add_fragment(Fragment(CLIENT_HELLO, 0, len(BODY) + 1, 200, b"x"), PATIENCE)
-    assert end.add_fragment(part(0, len(BODY)), PATIENCE + 0.1) == HELLO
+        end.add_fragment(Fragment(CLIENT_HELLO, 0, len(BODY) + 1, 200, b"x"), CONFLICT_SECONDS)
+    assert end.add_fragment(part(0, len(BODY)), CONFLICT_SECONDS + 0.1) == HELLO
 
 
 def test_a_whole_hello_may_be_followed_by_another_of_its_number() -> None:

@@ -105,7 +105,7 @@ BUILDERS: dict[str, Callable[[int, Any], bytes]] = {
 
 
 def prepare(row: dict[str, Any]) -> Call:
-    one = Call(vouched=row.get("rule") == "compat")
+    one = Call(signalled=row.get("rule") == "compat")
     given = row.get("given")
     if given is not None:
         one.numbers = iter(range(1000, 2000))  # type: ignore[assignment]
@@ -143,4 +143,4 @@ def test_observe_counts_and_drops_nothing() -> None:
     one = Call(Gate("observe"))
     verdicts = [one.say(payload) for payload in (b"", call.rtp(1, 1), call.rtcp(), b"GET / HTTP/1.1")]
     assert all(verdict.passes for verdict in verdicts)
-    assert one.proof.counts == {("enforce", "other"): 2, ("enforce", "no consent"): 2}
+    assert one.gate.counts == {("enforce", "other"): 2, ("enforce", "no consent"): 2}

@@ -55,7 +55,7 @@ def test_the_core_is_told_what_the_file_says() -> None:
     assert told.externals == {Address.of("10.0.0.5", 0).ip: Address.of("203.0.113.5", 0).ip}
     assert told.limits.allocations_per_user == 7
     assert told.limits.packets_per_second == 2500
-    assert told.limits.trusts(Address.of("192.0.2.7", 0).ip)
+    assert told.limits.is_trusted(Address.of("192.0.2.7", 0).ip)
     assert told.users.login("bob", 0.0) == ("bob", ("password of his",))
     assert told.users.login("9999999999:eve", 0.0) is not None
     asked = {ip: told.peers.allows(Address.of(ip, 0).ip) for ip in ("10.1.2.3", "198.41.0.4", "127.0.0.1")}

@@ -90,7 +90,7 @@ def test_words_are_prepared(text: str, prepared: str) -> None:
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_some_characters_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no name or password|directions"):
+    with pytest.raises(ValueError, match=r"in a name or password|left-to-right"):
         prepare(text)
 
 

@@ -42,7 +42,7 @@ run: setup ## serve page, matching and relay on this machine (CONFIG=config.yaml
 	@exec $(BIN)/calln run $(if $(CONFIG),--config $(CONFIG))
 
 test: $(BIN)/.set-up-tests ## all tests, or those below tests/PART
-	$(BIN)/python -m pytest $(if $(PART),tests/$(PART))
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder --durations 10 $(if $(PART),tests/$(PART))
 
 check: lint test ## the whole law: format, lint, types, tests
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shlex
 import shutil
@@ -54,9 +55,8 @@ class Admin:
         self.file.write_text(yaml.safe_dump(config, sort_keys=False))
         cache = self.home / ".cache/calln"
         cache.mkdir(parents=True)
-        CACHE.mkdir(parents=True, exist_ok=True)
         for suite in {target.suite for target in targets}:
-            kept = site_packages(DEBIANS[suite], CACHE)
+            kept = fetched_once(DEBIANS[suite])
             (cache / kept.name).symlink_to(kept)
 
     def change(self, name: str, text: str) -> None:
@@ -117,3 +117,11 @@ class Admin:
     def name(self, words: tuple[str, ...], named: str) -> None:
         seconds = self.times.pop(" ".join(words))
         self.times[named or " ".join(words)] = seconds
+
+
+def fetched_once(platform: PythonPlatform) -> Path:
+    """What Calln needs of others on such a machine, though several tests ask at once."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return site_packages(platform, CACHE)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import STEPS
 from tests.deploy.network import NETWORK, Network
 from tests.deploy.pebble import Pebble
 from tests.deploy.target import Target
@@ -68,11 +69,6 @@ def target(network: Network, folder: Path, pebble: Pebble, key: Path) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def report(request: pytest.FixtureRequest) -> Iterator[list[str]]:
-    """Lines that are printed when the module's tests are through."""
-    lines: list[str] = []
-    yield lines
-    capture = request.config.pluginmanager.get_plugin("capturemanager")
-    assert capture is not None
-    with capture.global_and_fixture_disabled():
-        print("", *lines, sep="\n")
+def report(request: pytest.FixtureRequest) -> list[str]:
+    """Lines that are printed when all tests are through."""
+    return request.config.stash[STEPS]

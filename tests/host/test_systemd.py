@@ -62,7 +62,11 @@ WATCHED = [  # WATCHDOG_USEC, WATCHDOG_PID -> seconds
 ]
 
 
-@pytest.mark.parametrize(("asked", "whom", "seconds"), WATCHED)
+@pytest.mark.parametrize(
+    ("asked", "whom", "seconds"),
+    WATCHED,
+    ids=["for all", "for us", "for another", "none", "zero", "no number"],
+)
 def test_half_of_what_the_watchdog_asks_for(
     asked: str, whom: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,14 +55,20 @@ def test_indications_have_transaction_ids_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [compose(TYPES["allocate"], ((0x0019, 17),)), b"", b"\x16\xfe\xfd", b"GET /"]
+    "data",
+    [compose(TYPES["allocate"], ((0x0019, 17),)), b"", b"\x16\xfe\xfd", b"GET /"],
+    ids=["Allocate", "nothing", "DTLS", "HTTP"],
 )
 def test_a_peer_without_permission_is_not_heard(data: bytes) -> None:
     client = prepared()
     assert from_peer(client, data, Address.of("9.9.9.10", 5000)) == []
 
 
-@pytest.mark.parametrize("data", [compose(TYPES["allocate"], ((0x0019, 17),)), compose(1), b""])
+@pytest.mark.parametrize(
+    "data",
+    [compose(TYPES["allocate"], ((0x0019, 17),)), compose(1), b""],
+    ids=["Allocate", "Binding", "nothing"],
+)
 def test_what_a_peer_sends_is_payload_and_nothing_else(data: bytes) -> None:
     client = prepared()
     assert parse(from_peer(client, data)[0]).get(DATA) == data

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.turn.network import LISTENER, PEER, TYPES, Client, compose, network, settings, unlimited
+from tests.turn.network import LISTENER, PEER, TYPES, Client, Pairs, compose, network, settings, unlimited
 from turn.core.requests import METHODS, is_probe
 from turn.core.state import STALE_NONCES
 from turn.flows import Address
@@ -29,24 +29,24 @@ def test_four_methods_are_requests_here() -> None:
     assert set(METHODS) == {TYPES[name] for name in ("allocate", "refresh", "permission", "bind")}
 
 
-@pytest.mark.parametrize(
-    ("data", "probe"),
-    [
-        (compose(3), True),
-        (compose(4, fingerprint=True), True),
-        (compose(4), True),
-        (compose(8, ((0xFFFE, b""),)), True),
-        (compose(3, (UDP,)), False),
-        (compose(3, ((REQUESTED_TRANSPORT, 6),)), False),
-        (compose(3, ((REQUESTED_TRANSPORT, 99),)), True),
-        (compose(3, ((REQUESTED_TRANSPORT, b"\x11"),)), True),
-        (compose(3, ((LIFETIME, 600),)), True),
-        (compose(3, ((USERNAME, "somebody"),)), False),
-        (compose(4, ((LIFETIME, 600),)), False),
-    ],
-)
-def test_probes(data: bytes, probe: bool) -> None:
-    assert is_probe(parse(data)) is probe
+PROBES: list[tuple[str, int, Pairs, bool]] = [  # title, type, what it holds, whether it is one
+    ("Allocate", 3, (), True),
+    ("Refresh", 4, (), True),
+    ("unknown attribute", 8, ((0xFFFE, b""),), True),
+    ("UDP", 3, (UDP,), False),
+    ("TCP", 3, ((REQUESTED_TRANSPORT, 6),), False),
+    ("another transport", 3, ((REQUESTED_TRANSPORT, 99),), True),
+    ("malformed transport", 3, ((REQUESTED_TRANSPORT, b"\x11"),), True),
+    ("lifetime alone", 3, ((LIFETIME, 600),), True),
+    ("name", 3, ((USERNAME, "somebody"),), False),
+    ("lifetime", 4, ((LIFETIME, 600),), False),
+]
+
+
+@pytest.mark.parametrize("marked", [False, True], ids=["", "fingerprint"])
+@pytest.mark.parametrize(("title", "kind", "pairs", "probe"), PROBES, ids=[row[0] for row in PROBES])
+def test_probes(title: str, kind: int, pairs: Pairs, probe: bool, marked: bool) -> None:
+    assert is_probe(parse(compose(kind, pairs, fingerprint=marked))) is probe
 
 
 def test_a_stranger_is_answered_seldom_and_who_signs_rightly_always() -> None:

@@ -31,8 +31,8 @@ from server.signalling import rates
 from server.signalling.messages import MAX_CHUNK
 from server.web import websocket
 from tests.ports import free_port
-from tests.server.signalling.test_pictures import HEADS
-from tests.server.signalling.test_sdp import HOST, sdp
+from tests.server.signalling.descriptions import HOST, sdp
+from tests.server.signalling.picture_heads import HEADS
 
 TICKS = os.sysconf("SC_CLK_TCK")
 ICE = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)

@@ -23,7 +23,7 @@ from tests.deploy.network import Network
 from tests.deploy.outside import Call, open_outside
 from tests.deploy.pebble import DIRECTORY, Pebble
 from tests.deploy.target import Snapshot, Target
-from tests.host.test_certificates import issued
+from tests.host.authority import issued
 
 URL = f"https://{NAME}/"
 ADDRESS = ADDRESSES[NAME]

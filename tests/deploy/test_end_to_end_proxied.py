@@ -18,7 +18,7 @@ from tests.deploy.conftest import ADDRESSES, NAME
 from tests.deploy.network import OUTSIDE
 from tests.deploy.outside import Call, open_outside
 from tests.deploy.pebble import Pebble
-from tests.deploy.remote.test_render import AROUND, MODULES
+from tests.deploy.remote.web_servers import AROUND, MODULES
 from tests.deploy.target import Target
 
 URL = f"https://{NAME}/"

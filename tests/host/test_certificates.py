@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,11 @@ import pytest
 from host.certificates import expiry, validity_problem, warn_if_invalid
 from host.startup import Unavailable
 from host.tls import BadCertificate, Certificate
+from tests.host.authority import issued, openssl
 from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
-from tests.turn.process.test_run import elsewhere
-from tests.turn.service.test_service import turn
+from tests.turn.process.relay_process import elsewhere
+from tests.turn.service.running import turn
 from turn.process import run
 from turn.service.from_config import RelayConfig
 
@@ -25,26 +25,6 @@ DAYS = [  # the first and the last one, counted from today; what is said
     (-9, -2, "has expired"),
     (2, 9, "is not valid yet"),
 ]
-
-
-def issued(folder: Path, first: int, last: int, *, by: Certificate | None = None) -> Certificate:
-    """A certificate for some days, by itself or by another one."""
-    made = Certificate(folder / "some.pem", folder / "some.key")
-    now = datetime.now(UTC)
-    start, end = ((now + timedelta(days=days)).strftime("%Y%m%d%H%M%SZ") for days in (first, last))
-    openssl("req", "-new", "-nodes", "-newkey", "rsa:2048", "-keyout", made.key, "-out", folder / "csr",
-            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")  # fmt: skip
-    (folder / "index").touch()
-    (folder / "ca.conf").write_text(
-        "[ca]\ndefault_ca=x\n[x]\ndatabase=index\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\n"
-        "policy=p\ncopy_extensions=copy\n[p]\ncommonName=supplied\n"
-    )
-    issuer = ("-cert", by.chain, "-keyfile", by.key) if by else ("-selfsign", "-keyfile", made.key)
-    openssl("ca", "-batch", "-notext", "-config", "ca.conf", *issuer, "-in", "csr", "-out", made.chain,
-            "-startdate", start, "-enddate", end, folder=folder)  # fmt: skip
-    if by is not None:
-        made.chain.write_text(made.chain.read_text() + by.chain.read_text())
-    return made
 
 
 def of_another_curve(folder: Path) -> Certificate:
@@ -59,10 +39,6 @@ def not_in_pem(folder: Path) -> Certificate:
     for file in made:
         file.write_text("nonsense")
     return made
-
-
-def openssl(*words: object, folder: Path | None = None) -> None:
-    subprocess.run(["openssl", *map(str, words)], cwd=folder, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("issued_by_another", [False, True])

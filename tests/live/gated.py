@@ -15,7 +15,7 @@ from config.file import load
 from deploy.cli.relay import get
 from host.tls import Certificate
 from tests.interop.certificates import make
-from tests.live.test_turn_clients import SECRET, Relay, begin_relay
+from tests.live.turn_clients import SECRET, Relay, begin_relay
 from tests.ports import free_port
 from turn.credentials import MintedCredential, mint
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.live.impairment import HERE, Impairment, Network, Weather
-from tests.live.test_turn_clients import Heard
+from tests.live.turn_clients import Heard
 
 PACKETS = 5000
 

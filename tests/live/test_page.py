@@ -8,17 +8,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 from playwright.async_api import Playwright
 
+from tests.live.accessibility import PHONE, SCHEMES, axe, fits, focused
 from tests.live.conftest import Visit
 from tests.live.service import Service
 from tests.live.visitors import CHROMIUM, Visitor, start, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
-SCHEMES = ("light", "dark")
 COUNTRIES = {"geoip": "2130706432,2147483647,DE\n", "geoip6": "::1,::1,DE\n"}  # 127.0.0.0/8
 
 
@@ -27,20 +25,6 @@ def sections(folder: Path) -> Mapping[str, Mapping[str, Any]]:
     for name, text in COUNTRIES.items():
         (folder / name).write_text(text)
     return {"geo": {"database": str(folder)}, "site": {"links": {"Imprint": "https://example.org/imprint"}}}
-
-
-async def axe(visitor: Visitor) -> str:
-    """Every breach of WCAG's rules and of good practice that axe finds."""
-    results = await Axe().run(visitor.page)
-    return str(results.generate_snapshot() and results.generate_report())
-
-
-async def fits(visitor: Visitor) -> bool:
-    """Nothing sticks out of a 360 pixel screen, so that nobody has to scroll sideways."""
-    widths = await visitor.page.evaluate(
-        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-    )
-    return bool(widths[0] <= widths[1])
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -110,10 +94,6 @@ async def test_a_call_by_keyboard_alone(visit: Visit) -> None:
     await one.page.keyboard.press("Enter")
     await one.until_state("idle")
     assert await focused(one) == "start"
-
-
-async def focused(visitor: Visitor) -> str:
-    return str(await visitor.page.evaluate("document.activeElement.id"))
 
 
 async def tab_to(visitor: Visitor, place: str, key: str = "Tab") -> None:

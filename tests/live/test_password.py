@@ -11,9 +11,9 @@ import pytest
 from playwright.async_api import Browser, Playwright
 
 from server.web.login import COOKIE
+from tests.live.accessibility import PHONE, SCHEMES, axe, fits, focused
 from tests.live.conftest import Visit
 from tests.live.service import Service
-from tests.live.test_page import PHONE, SCHEMES, axe, fits, focused
 from tests.live.visitors import Visitor, open_firefox, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -19,11 +19,11 @@ from playwright.async_api import Playwright
 
 from config.file import load
 from deploy.cli.relay import get
-from tests.live.test_turn_clients import PASSWORD, PATIENCE, TALK, USER, Heard, begin, trust_in
+from tests.live.turn_clients import PASSWORD, PATIENCE, TALK, USER, Heard, begin, trust_in
 from tests.live.visitors import CHROMIUM
 from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
-from tests.turn.wire.test_proxy_protocol import header_for
+from tests.turn.wire.proxy_headers import header_for
 from turn.flows import Address
 
 HERE, PROXY = "127.0.0.1", "127.0.0.2"

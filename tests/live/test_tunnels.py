@@ -11,7 +11,7 @@ import pytest
 from aioice.turn import TurnTransport
 
 from tests.live.gated import Gated, account, gated
-from tests.live.test_turn_clients import Heard, aioice_client, closed
+from tests.live.turn_clients import Heard, aioice_client, closed
 from tests.turn.call import noise, request, success
 from turn.wire.stun import COOKIE_BYTES
 

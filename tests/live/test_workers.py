@@ -11,17 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Playwright
 
-from tests.live.test_turn_clients import (
-    HOSTS,
-    ROWS,
-    Relay,
-    begin,
-    begin_relay,
-    lost,
-    talk,
-    turnutils,
-    uclient,
-)
+from tests.live.turn_clients import HOSTS, ROWS, Relay, begin, begin_relay, lost, talk, turnutils, uclient
 from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -19,7 +19,7 @@ from server.store.bans import network_of
 from server.store.geo import GeoError
 from server.store.sqlite import FILE
 from server.web.tls_listener import TlsListener
-from tests.host.test_certificates import issued
+from tests.host.authority import issued
 from tests.server.serving import ICE, serving
 
 

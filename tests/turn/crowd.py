@@ -14,7 +14,8 @@ from aioice import stun
 from host.tls import Certificate
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import PATIENCE, Client, End, StreamEnd, free
-from tests.turn.service.test_service import SECRET, Caller, turn
+from tests.turn.service.caller import Caller
+from tests.turn.service.running import SECRET, turn
 from turn.engines.loop.sockets import open_listener
 from turn.flows import Address, Transport
 from turn.process.run import worker_pool

@@ -23,7 +23,8 @@ from tests.turn.engines.world import (
     xored,
 )
 from tests.turn.engines.world import stun as message
-from tests.turn.service.test_service import RELAYED, SECRET, Caller
+from tests.turn.service.caller import Caller
+from tests.turn.service.running import RELAYED, SECRET
 from turn.config.section import Turn
 from turn.core.relay import Relay
 from turn.engines import Failure

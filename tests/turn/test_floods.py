@@ -13,10 +13,11 @@ import pytest
 from aioice import stun
 
 from tests.ports import free_port
-from tests.turn.core.test_floods import FLOODS
+from tests.turn.core.floods import FLOODS
 from tests.turn.engines.world import End, StreamEnd
-from tests.turn.process.test_run import ALICE, Elsewhere, elsewhere
-from tests.turn.service.test_service import Caller
+from tests.turn.process.relay_process import Elsewhere, elsewhere
+from tests.turn.service.caller import Caller
+from tests.turn.service.running import ALICE
 from turn.flows import Address
 
 SOURCES = 10_000

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.turn.peer_cases import CARRIERS, PEERS
 from turn.credentials import mint
 from turn.policies import (
     LOOPBACK,
@@ -25,19 +24,7 @@ from turn.policies import (
     subscriber,
 )
 
-PEERS = yaml.safe_load((Path(__file__).parent / "data" / "peers.yaml").read_text())
 NOW = 1_800_000_000.0
-CARRIERS = {  # where an IPv4 address stands in an IPv6 one
-    "mapped": ("00000000000000000000ffff", ""),
-    "compatible": ("000000000000000000000000", ""),
-    "translated": ("0000000000000000ffff0000", ""),
-    "NAT64": ("0064ff9b0000000000000000", ""),
-    "local NAT64": ("0064ff9b0001000000000000", ""),
-    "6to4": ("2002", "00000000000000000000"),
-    "Teredo server": ("20010000", "0000000000000000"),
-    "ISATAP": ("260000000000000000005efe", ""),
-    "ISATAP, universal": ("260000000000000002005efe", ""),
-}
 
 
 def packed(text: str) -> bytes:

@@ -17,8 +17,9 @@ from aioice import stun
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.land import Place
 from tests.turn.engines.world import PATIENCE, Client, End, StreamEnd, attributes, framed, free
-from tests.turn.process.test_run import ALICE, RELAYED, ROOT, Elsewhere
-from tests.turn.service.test_service import Caller
+from tests.turn.process.relay_process import ROOT, Elsewhere
+from tests.turn.service.caller import Caller
+from tests.turn.service.running import ALICE, RELAYED
 from turn.flows import Address, Flow, Transport
 
 LONG = 30.0  # seconds; only a hang takes so long

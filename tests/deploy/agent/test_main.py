@@ -13,7 +13,7 @@ import pytest
 from deploy.agent import lock, main, releases
 from deploy.agent.steps import ACTIONS
 from tests.deploy.agent.conftest import Machine
-from tests.deploy.agent.test_steps import a_file
+from tests.deploy.agent.files import a_file
 
 Capture = pytest.CaptureFixture[str]
 

@@ -5,19 +5,13 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deploy.agent import releases, steps
 from deploy.agent.systemd import StepFailed
 from tests.deploy.agent.conftest import Machine
-
-Step = dict[str, Any]
-
-
-def a_file(path: Path, text: str = "x\n", mode: int = 0o640) -> Step:
-    return {"path": str(path), "text": text, "mode": mode, "owner": "root", "group": "root"}
+from tests.deploy.agent.files import Step, a_file
 
 
 def archive(folder: Path, **files: str) -> Step:

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.cli import relay as relays
 from deploy.cli.main import main
-from tests.turn.process.test_run import Elsewhere, elsewhere
+from tests.turn.process.relay_process import Elsewhere, elsewhere
 
 
 @pytest.fixture

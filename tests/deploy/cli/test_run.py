@@ -16,7 +16,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.turn.engines.world import End
-from tests.turn.service.test_service import Caller
+from tests.turn.service.caller import Caller
 from turn.flows import Address
 
 PATIENCE = 20.0  # seconds; only a hang takes so long

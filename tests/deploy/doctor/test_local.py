@@ -9,25 +9,22 @@ from typing import Any
 
 import pytest
 
-from config.file import Config, load
+from config.file import load
 from deploy.cli.main import main
 from deploy.doctor import local as doctor
 from deploy.doctor.machine import Finding, LocalMachine
 from tests.deploy.cli.test_relay import running  # noqa: F401  # a fixture
-from tests.host.test_certificates import issued
+from tests.deploy.doctor.patient import patient
+from tests.host.authority import issued
 from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import End
-from tests.turn.process.test_run import RELAYED, Elsewhere, elsewhere
-from tests.turn.service.test_public_address import Reply, server, xored
+from tests.turn.process.relay_process import Elsewhere, elsewhere
+from tests.turn.service.running import RELAYED
+from tests.turn.service.stun_server import Reply, server, xored
 from turn.service import public_address
 
 Capture = pytest.CaptureFixture[str]
-
-
-def patient(figures: list[dict[str, Any]] | None = None, **turn: object) -> LocalMachine:
-    config = Config.model_validate({"turn": {"listen": "udp://0.0.0.0:3478", "relay_ports": RELAYED, **turn}})
-    return LocalMachine(config, figures)
 
 
 async def test_a_healthy_relay(running: Elsewhere, capsys: Capture) -> None:  # noqa: F811

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.doctor import machine
-from tests.deploy.doctor.test_local import patient
+from tests.deploy.doctor.patient import patient
 from turn.engines.loop.sockets import LISTENER_BUFFER
 
 BUFFERS = [(LISTENER_BUFFER, True), (LISTENER_BUFFER - 1, False)]

@@ -12,8 +12,8 @@ from deploy.doctor import trial_call
 from deploy.doctor.trial_call import TrialFailed
 from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
-from tests.turn.process.test_run import elsewhere
-from tests.turn.service.test_service import SECRET
+from tests.turn.process.relay_process import elsewhere
+from tests.turn.service.running import SECRET
 from turn.credentials import mint
 from turn.flows import Address, Transport
 

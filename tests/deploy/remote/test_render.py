@@ -26,6 +26,7 @@ from deploy.remote.render import (
 )
 from deploy.remote.steps import File
 from tests.deploy.example_configs import CONFIGS, CONTENTS, SECRET, machines, written
+from tests.deploy.remote.web_servers import AROUND, MODULES
 
 MOST_EXPOSED = 1.5  # as `systemd-analyze security` counts, of 10
 TRAITS = Traits(chains=("inet filter input",))
@@ -227,15 +228,6 @@ CHECKS = {
     "caddy": ("caddy", "validate", "--adapter", "caddyfile", "--config"),
     "apache": ("apache2", "-t", "-f"),
 }
-AROUND = {
-    "nginx": "pid {folder}/pid; events {{}} http {{ {text} }}",
-    "caddy": "{text}",
-    "apache": (
-        "ServerName localhost\nServerRoot /etc/apache2\nPidFile {folder}/pid\nErrorLog {folder}/log\n"
-        "Mutex posixsem\n{modules}\n{text}"
-    ),
-}
-MODULES = ("mpm_event", "authz_core", "alias", "headers", "proxy", "proxy_http", "socache_shmcb", "ssl")
 
 
 @pytest.mark.parametrize("kind", PROXIES)

@@ -20,7 +20,7 @@ from server.signalling.matching import Queue
 from server.signalling.messages import SERVER_MESSAGES, Hello, MessageError, parse_message
 from server.signalling.reports import CODE_LETTERS, Reports
 from server.signalling.visitors import Dependencies, Visitor
-from tests.server.signalling.test_sdp import HOST, RELAY, sdp
+from tests.server.signalling.descriptions import HOST, RELAY, sdp
 
 ADDRESSES = {name: ip_address(f"192.0.2.{number}") for number, name in enumerate("abcdefgh", 1)}
 

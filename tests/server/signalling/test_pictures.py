@@ -5,12 +5,8 @@ from __future__ import annotations
 import pytest
 
 from server.signalling.pictures import MAGIC, PictureError, Transfer, has_magic
+from tests.server.signalling.picture_heads import HEADS
 
-HEADS = {
-    "image/png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0d",
-    "image/jpeg": b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01",
-    "image/webp": b"RIFF\x10\x00\x00\x00WEBP",
-}
 OTHERS = {
     "svg": b"<svg xmlns='http://",
     "gif": b"GIF89a\x01\x00\x01\x00\x00\x00",

@@ -25,8 +25,8 @@ from server.signalling.messages import (
 )
 from server.signalling.rooms import PASSES, Negotiation, Room
 from server.signalling.sdp import MAX_CANDIDATES
-from tests.server.signalling.test_pictures import HEADS
-from tests.server.signalling.test_sdp import CANDIDATES, HOST, PRINT, RELAY, sdp
+from tests.server.signalling.descriptions import CANDIDATES, HOST, PRINT, RELAY, sdp
+from tests.server.signalling.picture_heads import HEADS
 
 ANNA, BEN = "anna", "ben"
 OFFER, ANSWER = Offer(call="c", sdp=sdp()), Answer(call="c", sdp=sdp())

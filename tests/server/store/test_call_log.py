@@ -11,7 +11,7 @@ import pytest
 from server.store import Ban, Call, Store
 from server.store.call_log import DAY, PURGE_SECONDS, CallLog, purge
 from server.store.sqlite import open_store
-from tests.server.store.test_sqlite import every_byte
+from tests.server.store.stored_bytes import every_byte
 
 START = 1_234_567_890
 

@@ -13,6 +13,7 @@ import pytest
 
 from server.store import Ban, Call, StoreError
 from server.store.sqlite import FILE, SqliteStore, open_store
+from tests.server.store.stored_bytes import every_byte
 
 NETWORK = ip_network("198.51.100.77/32")
 
@@ -22,11 +23,6 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     kept = SqliteStore(tmp_path / "state")
     yield kept
     kept.close()
-
-
-def every_byte(folder: Path) -> bytes:
-    """The file and what SQLite keeps beside it."""
-    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
 
 
 def test_bans(store: SqliteStore) -> None:

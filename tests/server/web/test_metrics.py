@@ -9,7 +9,7 @@ import httpx
 from server.signalling.effects import CallEnded, CountEvent
 from server.web.metrics import COUNTERS, ServerMetrics
 from tests.server.serving import Service
-from tests.server.signalling.test_sdp import sdp
+from tests.server.signalling.descriptions import sdp
 
 
 def test_each_event_has_its_counter() -> None:

@@ -24,8 +24,8 @@ from server.web.uvicorn_protocols import CLOSE_SECONDS
 from server.web.websocket import SILENCE_SECONDS
 from tests.server.mmdb import write as write_mmdb
 from tests.server.serving import Service, serving
-from tests.server.signalling.test_pictures import HEADS
-from tests.server.signalling.test_sdp import HOST, RELAY, sdp
+from tests.server.signalling.descriptions import HOST, RELAY, sdp
+from tests.server.signalling.picture_heads import HEADS
 
 LONG = sdp("a=x:" + "x" * 50_000)  # large enough to fill what the kernel holds for a reader that sleeps
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.turn.network import LISTENER, TYPES, Client, Network, network, unlimited
-from tests.turn.test_policies import CARRIERS, PEERS
+from tests.turn.peer_cases import CARRIERS, PEERS
 from turn.flows import Address
 from turn.policies import SPECIAL
 from turn.wire.attributes import CHANNEL_NUMBER, REQUESTED_ADDRESS_FAMILY, XOR_PEER_ADDRESS

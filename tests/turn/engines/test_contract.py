@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import struct
 import sys
 from collections.abc import Callable
@@ -12,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.turn.call import VIDEO, VOICE, rtp
+from tests.turn.engines.descriptors import need_descriptors
+from tests.turn.engines.tcp.streams import CHANNEL
 from tests.turn.engines.world import (
     LOOPBACK,
     NO_LIMITS,
@@ -32,7 +33,6 @@ from turn.engines import CannotListen
 from turn.flows import Address, Flow, Packet, Rule, Transport
 from turn.wire.srtp import INWARD
 
-CHANNEL = 0x4001
 TOO_LARGE = {4: (3, 4), 6: (2, 0)}  # ICMP type and code
 REFUSED_THERE = {4: (3, 3), 6: (1, 4)}
 versions = pytest.mark.parametrize("version", [4, 6])
@@ -673,12 +673,6 @@ async def test_more_clients_than_have_a_socket_of_their_own(make: Maker, channel
                 world.engine.unlink(flow)
             flows = flows[200:]
         assert world.punted.empty()
-
-
-def need_descriptors(count: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < count:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 async def test_a_flood_of_junk_stops_nothing(make: Maker) -> None:

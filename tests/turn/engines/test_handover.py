@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 
 from tests.turn.engines.certificates import certificate
-from tests.turn.engines.test_contract import CHANNEL, need_descriptors
+from tests.turn.engines.descriptors import need_descriptors
+from tests.turn.engines.tcp.streams import CHANNEL
 from tests.turn.engines.world import Client, End, Maker, World, framed, stun, unframed
 from turn.engines import CannotListen, Engine, Streams
 from turn.engines.loop import sockets

@@ -12,7 +12,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.turn.engines.tcp.test_connection import CHANNEL, HELLO, door_of, streams
+from tests.turn.engines.listening import door_of
+from tests.turn.engines.tcp.hello import NAME, client_hello
+from tests.turn.engines.tcp.streams import CHANNEL, HELLO, streams
 from tests.turn.engines.world import PATIENCE, Client, Maker, StreamEnd, World, framed
 from turn.engines import Streams
 from turn.engines.tcp.acceptor import Acceptor
@@ -25,19 +27,6 @@ FLOOD = (
     400  # connections at once: more than one address may hold without a word, and little enough for a test
 )
 HELLOS = 10 * PER_TURN  # at once
-NAME = ".".join(["x" * 50] * 4)
-
-
-def client_hello(most: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:
-    """The record that a client begins with."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.maximum_version = most
-    outgoing = ssl.MemoryBIO()
-    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=NAME)
-    with suppress(ssl.SSLWantReadError):
-        client.do_handshake()
-    return outgoing.read()
 
 
 def named(name: bytes) -> bytes:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.lone import ANSWER, FLOOD
-from tests.turn.engines.tcp.test_connection import HELLO
+from tests.turn.engines.tcp.streams import HELLO
 from tests.turn.engines.world import PATIENCE, free
 from turn.flows import Address, Transport
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -14,19 +12,11 @@ import pytest
 
 from host.startup import Unavailable
 from tests.turn.engines.world import PATIENCE, End, free
-from tests.turn.process.test_control import ALICE, controlled, raises
-from tests.turn.service.test_service import Caller, Running, turn
+from tests.turn.process.operator import controlled, door, raises
+from tests.turn.service.caller import Caller
+from tests.turn.service.running import ALICE, Running, turn
 from turn.flows import Address
 from turn.process import admin, upgrade
-from turn.process.control import Control
-
-
-@asynccontextmanager
-async def door(control: Control, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with admin.operator_serving(control, folder):
-        transport = httpx.AsyncHTTPTransport(uds=str(folder / upgrade.SOCKET))
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as operator:
-            yield operator
 
 
 async def test_only_the_owner_may_open_it_and_it_goes_with_the_relay(tmp_path: Path) -> None:

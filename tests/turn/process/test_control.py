@@ -15,29 +15,16 @@ from aioice import stun
 
 from host import systemd
 from tests.turn.engines.world import PATIENCE
-from tests.turn.service.test_public_address import server, xored
-from tests.turn.service.test_service import SECRET, Caller, Running, turn
-from turn.config.section import Turn
+from tests.turn.process.operator import controlled, raises
+from tests.turn.service.caller import Caller
+from tests.turn.service.running import ALICE, SECRET, Running, turn
+from tests.turn.service.stun_server import server, xored
 from turn.credentials import MintedCredential, mint
 from turn.flows import Address
 from turn.process import control
 from turn.process.control import Control
 from turn.service import public_address
 from turn.service.from_config import RelayConfig
-from turn.workers.single import SingleProcess
-
-ALICE = ("alice", "password of hers")
-
-
-def controlled(
-    world: Running, read: Callable[[], RelayConfig] | None = None, started_with: Turn | None = None
-) -> Control:
-    config = RelayConfig(started_with or turn(users=dict([ALICE])), [SECRET])
-    return Control(SingleProcess(world.service, [world.listener]), read or (lambda: config), config)
-
-
-def raises(problem: str) -> RelayConfig:
-    raise ValueError(problem)
 
 
 async def test_a_reload_takes_what_is_new_and_names_what_waits() -> None:

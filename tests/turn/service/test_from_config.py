@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from host.settings import is_read_at_start
-from tests.turn.service.test_service import LOOPBACK, SECRET, turn
+from tests.turn.service.running import LOOPBACK, SECRET, turn
 from turn.config.limits import RelayLimits
 from turn.config.section import Turn
 from turn.flows import Address

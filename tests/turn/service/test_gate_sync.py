@@ -13,7 +13,8 @@ import pytest
 from tests.turn.call import UFRAGS, VOICE, client_hello, hello, request, rtp, server_hello, success
 from tests.turn.crowd import Crowd
 from tests.turn.engines.world import PATIENCE
-from tests.turn.service.test_service import Caller, Running
+from tests.turn.service.caller import Caller
+from tests.turn.service.running import Running
 from turn.flows import Address
 from turn.gate.sessions import Offered, Proven
 from turn.service.gate_news import GateNews

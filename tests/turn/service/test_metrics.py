@@ -6,7 +6,8 @@ import pytest
 from aioice import stun
 
 from tests.turn.engines.world import framed, unframed
-from tests.turn.service.test_service import Caller, Running, turn
+from tests.turn.service.caller import Caller
+from tests.turn.service.running import Running, turn
 from turn.flows import Address, Flow, Traffic
 from turn.service.metrics import RelayMetrics, TrafficTotals
 

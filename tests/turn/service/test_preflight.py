@@ -12,7 +12,7 @@ import pytest
 from host.startup import Unavailable
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import End, free
-from tests.turn.service.test_service import LOOPBACK, SECRET, turn
+from tests.turn.service.running import LOOPBACK, SECRET, turn
 from turn.core.relay import Relay
 from turn.engines import CannotListen
 from turn.engines.portable.engine import Portable

@@ -5,104 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import Protocol
 
 import pytest
 from aioice import stun
-from aioice.turn import make_integrity_key
 
-from tests.turn.engines.world import PATIENCE, Client, End, World, attributes, framed, unframed, xored
-from turn.config.section import Turn
+from tests.turn.engines.world import PATIENCE, End, attributes, framed, unframed, xored
+from tests.turn.service.caller import Caller, ended
+from tests.turn.service.running import Running
 from turn.core.effects import Effect, Send
 from turn.core.relay import Relay
-from turn.engines import Failure
-from turn.engines.portable.engine import Portable
 from turn.flows import Address, Packet, Transport
-from turn.service.from_config import RelayConfig, relay_settings
-from turn.service.service import Service
 
-LOOPBACK = frozenset((b"\x7f\0\0\1", bytes(15) + b"\1"))
-SECRET = b"sixteen bytes or more"
-RELAYED = "21000-21999"  # below the ports that the system gives out
 PACKET = Packet(Address.of("127.0.0.1", 1), Address.of("192.0.2.66", 2), b"canary")
-
-
-def turn(**keys: object) -> Turn:
-    """At this machine alone, and for plain words too."""
-    local = {"listen": "127.0.0.1:3478", "relay_ports": RELAYED, "allow_loopback_peers": True}
-    return Turn.model_validate({**local, "encrypted_only": "off", **keys})
-
-
-class Place(Protocol):
-    """Where a relay is, and ends to talk to it with."""
-
-    listener: Address
-
-    def end(self) -> End: ...
-
-
-class Caller:
-    """A TURN client that asks one thing after another."""
-
-    def __init__(self, world: Place, user: str, password: str, end: Client | None = None) -> None:
-        self.end = end or world.end()
-        self.listener = world.listener
-        self.user, self.password = user, password
-        self.signed: dict[str, object] = {}
-        self.key: bytes | None = None
-
-    async def ask(self, method: stun.Method, **attributes: object) -> stun.Message:
-        message = stun.Message(message_method=method, message_class=stun.Class.REQUEST)
-        named = {name.replace("_", "-"): value for name, value in attributes.items()}
-        message.attributes.update({**named, **self.signed})
-        if self.key is not None:
-            message.add_message_integrity(self.key)
-        self.end.send(bytes(message), self.listener)
-        answer = stun.parse_message(await self.end.receive())
-        assert answer.transaction_id == message.transaction_id
-        return answer
-
-    async def challenged(self) -> None:
-        """Knows from here on what the relay wants to see."""
-        refusal = await self.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
-        realm, nonce = refusal.attributes["REALM"], refusal.attributes["NONCE"]
-        self.key = make_integrity_key(self.user, realm, self.password)
-        self.signed = {"USERNAME": self.user, "REALM": realm, "NONCE": nonce}
-
-    async def allocate(self) -> Address:
-        await self.challenged()
-        answer = await self.ask(stun.Method.ALLOCATE, REQUESTED_TRANSPORT=0x11000000)
-        return Address.of(*answer.attributes["XOR-RELAYED-ADDRESS"])
-
-    async def bind(self, channel: int, peer: Address) -> stun.Class:
-        there = (peer.host, peer.port)
-        answer = await self.ask(stun.Method.CHANNEL_BIND, CHANNEL_NUMBER=channel, XOR_PEER_ADDRESS=there)
-        return answer.message_class
-
-
-class Running(World):
-    """The whole relay on one port of loopback, in this process."""
-
-    def __init__(
-        self, version: int = 4, relay: type[Relay] = Relay, transport: Transport = "udp", **keys: object
-    ) -> None:
-        super().__init__(Portable, version, transport=transport)
-        keys.setdefault("users", {"alice": "password of hers"})
-        config = RelayConfig(turn(**keys), [SECRET])
-        self.relay = relay(relay_settings(config, [self.listener], LOOPBACK))
-        self.service = Service(self.relay, self.engine)
-
-    def receive(self, packet: Packet) -> None:
-        self.service.on_packet(packet)
-
-    def lose(self, client: Address, listener: Address) -> None:
-        self.service.on_lost(client, listener)
-
-    def fail(self, failure: Failure) -> None:
-        self.service.on_failure(failure)
-
-    def note(self, error: Exception) -> None:
-        self.service.count_mishap(error)
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -149,10 +63,6 @@ async def test_a_loss_that_no_code_expected_is_counted() -> None:
         world.service.relay = None  # type: ignore[assignment]
         world.service.on_lost(world.listener, world.listener)
         assert world.service.mishaps == 1
-
-
-async def ended(caller: Caller) -> stun.Class:
-    return (await caller.ask(stun.Method.REFRESH, LIFETIME=0)).message_class
 
 
 async def test_indications_are_relayed_and_then_linked() -> None:

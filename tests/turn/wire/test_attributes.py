@@ -9,18 +9,13 @@ from aioice import stun as aioice
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.turn.wire.values import ADDRESSES
 from turn.errors import BadRequest
 from turn.flows import Address
 from turn.wire import attributes
 from turn.wire.attributes import TABLE, Attribute
 
 TRANSACTION = bytes(range(12))
-ADDRESSES = st.builds(
-    Address,
-    st.one_of(st.binary(min_size=4, max_size=4), st.binary(min_size=16, max_size=16)),
-    st.integers(0, 65535),
-    st.just("udp"),
-)
 ANYTHING = st.binary(max_size=600)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "pack_address": ADDRESSES,

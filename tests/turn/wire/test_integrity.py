@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.turn.wire.test_stun import replaced
+from tests.turn.wire.values import replaced
 from turn.flows import Address
 from turn.wire.attributes import (
     DATA,

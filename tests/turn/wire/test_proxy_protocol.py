@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import struct
-from pathlib import Path
-from typing import Any
-
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.turn.wire.proxy_headers import CASES, Case, header_for, titles
 from turn.flows import Address, Transport
 from turn.wire.proxy_protocol import (
     LARGEST,
@@ -23,24 +19,6 @@ from turn.wire.proxy_protocol import (
     header_size,
     reached_at,
 )
-
-CASES = yaml.safe_load((Path(__file__).parents[1] / "data" / "proxied.yaml").read_text())
-Case = dict[str, Any]
-
-
-def titles(rows: list[Case]) -> list[str]:
-    return [row["title"] for row in rows]
-
-
-def header_for(client: Address, entries: bytes = b"") -> bytes:
-    """As a proxy writes it that the client reached at an address of nobody."""
-    size = len(client.ip)
-    kind = (1 if size == 4 else 2) << 4 | (2 if client.transport == "udp" else 1)
-    block = client.ip + bytes(size) + struct.pack("!HH", client.port, 3478) + entries
-    return SIGNATURE + struct.pack("!BBH", 0x21, kind, len(block)) + block
-
-
-LOCAL_HEADER = SIGNATURE + bytes((0x20, 0, 0, 0))
 
 
 @pytest.mark.parametrize("case", CASES["read"], ids=titles(CASES["read"]))

@@ -12,7 +12,7 @@ from aioice import stun as aioice
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.turn.wire.test_attributes import ADDRESSES
+from tests.turn.wire.values import ADDRESSES, replaced
 from turn.flows import Address
 from turn.wire.attributes import (
     DATA,
@@ -111,11 +111,6 @@ def test_parse_reads_what_build_wrote(
     assert (message.type, message.transaction) == (kind, transaction)
     assert list(message.attributes) == [(row.type, value) for row, value in pairs]
     assert (message.verify(b"key"), message.fingerprint) == (signed, marked)
-
-
-def replaced(row: Any) -> Any:
-    """The row with bytes for its value."""
-    return type(row)(row.type, row.name, DATA.pack, DATA.unpack)
 
 
 def test_the_first_of_its_kind_counts() -> None:

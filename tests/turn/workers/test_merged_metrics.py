@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.turn.process.test_control import ALICE
-from tests.turn.service.test_service import Caller, Running
+from tests.turn.service.caller import Caller
+from tests.turn.service.running import ALICE, Running
 from turn.service.metrics import RelayMetrics
 from turn.workers.merged_metrics import Figure, MergedMetrics, counters, figures_of, merged
 

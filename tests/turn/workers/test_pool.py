@@ -13,8 +13,9 @@ from aioice import stun
 from host.startup import Unavailable
 from tests.turn.crowd import ALICE, Crowd, crowd, is_alive, name, pid_of
 from tests.turn.engines.world import PATIENCE, End, framed, unframed
-from tests.turn.process.test_admin import door
-from tests.turn.service.test_service import SECRET, Caller, ended, turn
+from tests.turn.process.operator import door
+from tests.turn.service.caller import Caller, ended
+from tests.turn.service.running import SECRET, turn
 from turn.flows import Address, Flow, Transport
 from turn.process.control import Control
 from turn.service.from_config import RelayConfig

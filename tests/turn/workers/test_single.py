@@ -7,9 +7,9 @@ from contextlib import suppress
 import pytest
 from aioice import stun
 
-from tests.turn.engines.udp.test_listener import listener_of
-from tests.turn.process.test_control import ALICE
-from tests.turn.service.test_service import Caller, Running, ended
+from tests.turn.engines.listening import listener_of
+from tests.turn.service.caller import Caller, ended
+from tests.turn.service.running import ALICE, Running
 from turn.service.service import AT_ONCE
 from turn.workers.single import SingleProcess
 

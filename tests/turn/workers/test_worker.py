@@ -14,8 +14,8 @@ import pytest
 
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.world import End, free
-from tests.turn.process.test_control import ALICE
-from tests.turn.service.test_service import LOOPBACK, SECRET, Caller, turn
+from tests.turn.service.caller import Caller
+from tests.turn.service.running import ALICE, LOOPBACK, SECRET, turn
 from turn.engines.portable.reuseport import ReuseportGroups
 from turn.flows import Address, Transport
 from turn.service.from_config import RelayConfig

@@ -12,7 +12,7 @@ import pytest
 
 from tests.turn.crowd import is_alive, pid_of
 from tests.turn.engines.world import free
-from tests.turn.service.test_service import LOOPBACK, SECRET, turn
+from tests.turn.service.running import LOOPBACK, SECRET, turn
 from turn.engines.portable.reuseport import ReuseportGroups
 from turn.service.from_config import RelayConfig
 from turn.workers import worker_process as module

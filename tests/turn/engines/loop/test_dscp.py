@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from tests.turn.engines.udp.test_listener import listener_of
+from tests.turn.engines.listening import listener_of
 from tests.turn.engines.world import LOOPBACK, PATIENCE, End, World, framed, unframed
 from turn.engines.loop import dscp
 from turn.engines.loop.sockets import LEVEL

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
-import resource
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
+from tests.turn.engines.descriptors import descriptors, few_descriptors
 from tests.turn.engines.world import World, framed, unframed
 from turn.engines.portable.engine import MAX_LEGS, Portable, warn_of_small_buffers
 from turn.flows import Rule
 
 CHANNEL = 0x4000
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-@contextmanager
-def few_descriptors() -> Iterator[None]:
-    """As on a machine that has none left."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def engine_of(world: World) -> Portable:

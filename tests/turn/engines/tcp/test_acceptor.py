@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
-import ssl
 from contextlib import ExitStack
 
 import pytest
@@ -13,12 +12,14 @@ import pytest
 from host.accept import PAUSE
 from host.tls import BadCertificate, Certificate
 from tests.turn.engines.certificates import certificate
-from tests.turn.engines.tcp.test_connection import door_of, streams
+from tests.turn.engines.listening import door_of
+from tests.turn.engines.tcp.certificate_shown import shown
+from tests.turn.engines.tcp.streams import streams
 from tests.turn.engines.world import Maker, StreamEnd, World, free, stun
 from turn.engines import CannotListen, Streams
 from turn.engines.portable.engine import Portable
 from turn.engines.tcp.tls_connection import TLS_HANDSHAKE_SECONDS
-from turn.flows import Address, Transport
+from turn.flows import Transport
 
 HELLO = stun(0x0001, b"")
 
@@ -106,16 +107,6 @@ def test_tls_without_a_certificate_is_no_start(make: Maker) -> None:
         make([there])
     with pytest.raises(BadCertificate, match="another certificate"):
         make([there], Streams(certificate=Certificate(certificate().chain, certificate("other").key)))
-
-
-async def shown(there: Address) -> bytes | None:
-    """The certificate that a newcomer is shown."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    _, writer = await asyncio.open_connection(there.host, there.port, ssl=context)
-    der: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    writer.transport.abort()
-    return der
 
 
 async def test_a_new_certificate_is_for_newcomers_and_calls_go_on(make: Maker) -> None:

@@ -11,41 +11,25 @@ from typing import Any
 
 import pytest
 
+from tests.turn.engines.listening import door_of
+from tests.turn.engines.tcp.streams import CHANNEL, HELLO, numbered, streams
 from tests.turn.engines.world import (
     NO_LIMITS,
     Client,
     Maker,
     StreamEnd,
     World,
-    attribute,
     framed,
     stun,
     unframed,
 )
 from turn.engines.portable.engine import Portable
-from turn.engines.tcp.acceptor import Acceptor
 from turn.engines.tcp.connection import FRAMES, IDLE, STUCK, WHOLE_FRAME, ClientConnection, padded
 from turn.engines.tcp.connection_limits import MAX_SILENT
 from turn.engines.tcp.send_queue import ANSWER_BYTES, MEDIA_BYTES, SendQueue
 from turn.engines.tcp.tls_connection import TlsConnection
 from turn.flows import Flow, Packet, Rule, Transport
 from turn.service.engines import ENGINES
-
-CHANNEL = 0x4001
-HELLO = stun(0x0001, b"")
-streams = pytest.mark.parametrize("transport", ["tcp", "tls"])
-
-
-def numbered(number: int) -> bytes:
-    return stun(0x0001, attribute(0x8022, struct.pack("!H", number)))
-
-
-def door_of(world: World) -> Acceptor:
-    engine = world.engine
-    assert isinstance(engine, Portable)
-    door = engine.listeners[world.listener]
-    assert isinstance(door, Acceptor)
-    return door
 
 
 def connection_of(world: World, client: Client) -> ClientConnection:

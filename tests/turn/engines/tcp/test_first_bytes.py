@@ -9,10 +9,20 @@ from collections.abc import Iterable
 import pytest
 
 from tests.turn.engines.certificates import certificate
-from tests.turn.engines.tcp.test_connection import CHANNEL, HELLO, door_of, numbered, streams
-from tests.turn.engines.test_hostile import client_hello
+from tests.turn.engines.listening import door_of
+from tests.turn.engines.tcp.hello import client_hello
+from tests.turn.engines.tcp.streams import (
+    BEHIND,
+    CHANNEL,
+    HELLO,
+    OTHER_PROXY,
+    PROXY,
+    PROXY_IP,
+    numbered,
+    streams,
+)
 from tests.turn.engines.world import PATIENCE, Maker, StreamEnd, World, framed, stun
-from tests.turn.wire.test_proxy_protocol import CASES, LOCAL_HEADER, header_for, titles
+from tests.turn.wire.proxy_headers import CASES, LOCAL_HEADER, header_for, titles
 from turn.engines import Streams
 from turn.engines.tcp.connection_limits import MAX_SILENT, MAX_UNNAMED
 from turn.engines.tcp.first_bytes import FIRST_BYTES_SECONDS as ARRIVAL
@@ -20,11 +30,6 @@ from turn.engines.tcp.first_bytes import PendingConnection
 from turn.flows import Address, Packet, Transport
 from turn.wire.proxy_protocol import LARGEST, SIGNATURE
 
-PROXY = "127.0.0.2"
-OTHER_PROXY = "127.0.0.3"
-PROXY_IP = Address.of(PROXY, 1).ip
-PROXIES = {PROXY_IP, Address.of(OTHER_PROXY, 1).ip}
-BEHIND = Streams(is_proxy=lambda ip: ip in PROXIES, certificate=certificate())
 DETECTING = Streams(certificate=certificate(), detect_tls=True)
 CLIENT = Address.of("203.0.113.9", 51000, "tcp")
 ANSWER = stun(0x0101, b"")

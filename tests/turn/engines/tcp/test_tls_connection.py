@@ -7,7 +7,8 @@ import struct
 
 import pytest
 
-from tests.turn.engines.tcp.test_connection import CHANNEL, HELLO, door_of
+from tests.turn.engines.listening import door_of
+from tests.turn.engines.tcp.streams import CHANNEL, HELLO
 from tests.turn.engines.world import Maker, World, framed
 from turn.engines.tcp.connection import WHOLE_FRAME
 

@@ -6,8 +6,8 @@ import asyncio
 import struct
 from collections.abc import Sequence
 
-from tests.turn.engines.portable.test_engine import descriptors, few_descriptors
-from tests.turn.engines.udp.test_listener import listener_of
+from tests.turn.engines.descriptors import descriptors, few_descriptors
+from tests.turn.engines.listening import listener_of
 from tests.turn.engines.world import Client, End, World, framed, unframed
 from turn.engines.portable.engine import Portable
 from turn.engines.udp.client_sockets import SWAP_MARGIN, ClientSockets

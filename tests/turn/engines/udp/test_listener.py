@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.turn.engines.listening import listener_of
 from tests.turn.engines.world import World
 from turn.engines.loop import sockets
 from turn.engines.portable.engine import Portable
-from turn.engines.udp.listener import MAX_CLIENT_SOCKETS, UdpListener
+from turn.engines.udp.listener import MAX_CLIENT_SOCKETS
 
 CHANNEL = 0x4000
-
-
-def listener_of(world: World) -> UdpListener:
-    assert isinstance(world.engine, Portable)
-    listener = world.engine.listeners[world.listener]
-    assert isinstance(listener, UdpListener)
-    return listener
 
 
 @pytest.mark.parametrize(

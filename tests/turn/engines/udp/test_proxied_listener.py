@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.turn.engines.tcp.test_connection import CHANNEL, HELLO
-from tests.turn.engines.tcp.test_first_bytes import BEHIND, PROXY
+from tests.turn.engines.tcp.streams import BEHIND, CHANNEL, HELLO, PROXY
 from tests.turn.engines.world import PATIENCE, End, Maker, World, framed, stun, unframed
-from tests.turn.wire.test_proxy_protocol import CASES, LOCAL_HEADER, header_for, titles
+from tests.turn.wire.proxy_headers import CASES, LOCAL_HEADER, header_for, titles
 from turn.engines import Engine, Streams
 from turn.engines.loop import sockets
 from turn.engines.loop.sockets import SockAddr

@@ -1,0 +1,28 @@
+"""A page as a phone, a keyboard and assistive tools meet it."""
+
+from __future__ import annotations
+
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+
+from tests.live.visitors import Visitor
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+SCHEMES = ("light", "dark")
+
+
+async def axe(visitor: Visitor) -> str:
+    """Every breach of WCAG's rules and of good practice that axe finds."""
+    results = await Axe().run(visitor.page)
+    return str(results.generate_snapshot() and results.generate_report())
+
+
+async def fits(visitor: Visitor) -> bool:
+    """Nothing sticks out of a 360 pixel screen, so that nobody has to scroll sideways."""
+    widths = await visitor.page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    return bool(widths[0] <= widths[1])
+
+
+async def focused(visitor: Visitor) -> str:
+    return str(await visitor.page.evaluate("document.activeElement.id"))

@@ -94,3 +94,14 @@ def test_every_module_has_a_test_of_the_same_name() -> None:
         and not (ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.name}")).exists()
     ]
     assert not missing
+
+
+def files_of_tests() -> list[Path]:
+    return sorted((ROOT / "tests").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", files_of_tests(), ids=place)
+def test_nothing_is_taken_from_a_file_of_tests(path: Path) -> None:
+    """What several tests share lives in a file that is none."""
+    wrong = {name for name in imported(path) if any(part.startswith("test_") for part in name.split("."))}
+    assert not wrong, f"{place(path)} imports {sorted(wrong)}"

@@ -13,7 +13,7 @@ from aioice import stun
 
 from host.tls import Certificate
 from tests.turn.engines.certificates import certificate
-from tests.turn.engines.world import PATIENCE, Client, End, StreamEnd, free
+from tests.turn.engines.world import PATIENCE, Client, End, StreamEnd, close, free
 from tests.turn.service.caller import Caller
 from tests.turn.service.running import SECRET, turn
 from turn.engines.loop.sockets import open_listener
@@ -67,12 +67,7 @@ class Crowd:
             self.task.result()
 
     async def stop(self) -> None:
-        for end in self.ends:
-            end.close()
-        for stream in self.streams:
-            stream.close()
-            with suppress(OSError):
-                await stream.writer.wait_closed()
+        await close(self.ends, self.streams)
         self.task.cancel()
         with suppress(asyncio.CancelledError):
             await self.task

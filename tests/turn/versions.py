@@ -16,7 +16,7 @@ from aioice import stun
 
 from tests.turn.engines.certificates import certificate
 from tests.turn.engines.land import Place
-from tests.turn.engines.world import PATIENCE, Client, End, StreamEnd, attributes, framed, free
+from tests.turn.engines.world import PATIENCE, Client, End, StreamEnd, attributes, close, framed, free
 from tests.turn.process.relay_process import ROOT, Elsewhere
 from tests.turn.service.caller import Caller
 from tests.turn.service.running import ALICE, RELAYED
@@ -100,12 +100,7 @@ class Succession:
             pump.cancel()
             with suppress(asyncio.CancelledError):
                 await pump
-        for end in self.ends:
-            end.close()
-        for stream in self.streams:
-            stream.close()
-            with suppress(OSError):
-                await stream.writer.wait_closed()
+        await close(self.ends, self.streams)
 
     @asynccontextmanager
     async def version(self) -> AsyncIterator[Version]:

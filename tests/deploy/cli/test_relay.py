@@ -5,21 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from deploy.cli import relay as relays
 from deploy.cli.main import main
-from tests.turn.process.relay_process import Elsewhere, elsewhere
-
-
-@pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Elsewhere]:
-    (tmp_path / "notify").touch()
-    async with elsewhere(tmp_path) as relay:
-        yield relay
+from tests.turn.process.relay_process import Elsewhere
 
 
 async def calln(relay: Elsewhere, *words: str) -> tuple[int, str]:

@@ -6,7 +6,6 @@ from typing import Any
 
 from config.file import Config
 from deploy.doctor.machine import LocalMachine
-from tests.deploy.cli.test_relay import running  # noqa: F401  # a fixture
 from tests.turn.service.running import RELAYED
 
 

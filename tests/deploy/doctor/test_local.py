@@ -13,7 +13,6 @@ from config.file import load
 from deploy.cli.main import main
 from deploy.doctor import local as doctor
 from deploy.doctor.machine import Finding, LocalMachine
-from tests.deploy.cli.test_relay import running  # noqa: F401  # a fixture
 from tests.deploy.doctor.patient import patient
 from tests.host.authority import issued
 from tests.ports import free_port
@@ -27,7 +26,7 @@ from turn.service import public_address
 Capture = pytest.CaptureFixture[str]
 
 
-async def test_a_healthy_relay(running: Elsewhere, capsys: Capture) -> None:  # noqa: F811
+async def test_a_healthy_relay(running: Elsewhere, capsys: Capture) -> None:
     await asyncio.to_thread(main, ["doctor", "--config", str(running.file)])
     said = capsys.readouterr().out
     for words in (
@@ -136,7 +135,7 @@ def test_nobody_is_asked_about_nat_unless_named() -> None:
     assert not list(doctor.check_nat(patient()))
 
 
-async def test_a_call_with_a_secret_that_the_relay_does_not_know(running: Elsewhere) -> None:  # noqa: F811
+async def test_a_call_with_a_secret_that_the_relay_does_not_know(running: Elsewhere) -> None:
     told = patient([], listen=str(running.listener), secret="a secret that nobody knows")
     [finding] = await asyncio.to_thread(lambda: list(doctor.check_calls(told)))
     assert (finding.well, "401" in finding.text) == (False, True)

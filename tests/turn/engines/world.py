@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Protocol, Self
@@ -109,6 +109,16 @@ class StreamEnd:
         self.writer.transport.abort()
 
 
+async def close(ends: Iterable[End], streams: Iterable[StreamEnd]) -> None:
+    """All that a test has talked with."""
+    for end in ends:
+        end.close()
+    for stream in streams:
+        stream.close()
+        with suppress(OSError):
+            await stream.writer.wait_closed()
+
+
 def free(host: str, transport: Transport) -> Address:
     """A place to listen at that nobody had a moment ago."""
     kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
@@ -174,12 +184,7 @@ class World:
         self.task.cancel()
         with suppress(asyncio.CancelledError):
             await self.task
-        for end in self.ends:
-            end.close()
-        for stream in self.streams:
-            stream.close()
-            with suppress(OSError):
-                await stream.writer.wait_closed()
+        await close(self.ends, self.streams)
         if self.mishaps:
             raise self.mishaps[0]
 

@@ -5,18 +5,18 @@ The tests are stages of one story, in order; a live call goes through the middle
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from tests.deploy.admin import Admin
-from tests.deploy.conftest import ADDRESSES, NAME
-from tests.deploy.outside import Call, open_outside, shut_in
-from tests.deploy.pebble import DIRECTORY, Pebble
-from tests.deploy.target import Snapshot, Target
+from tests.deploy.end_to_end.admin import Admin
+from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
+from tests.deploy.end_to_end.outside import Call, open_outside, shut_in
+from tests.deploy.end_to_end.pebble import DIRECTORY, Pebble
+from tests.deploy.end_to_end.target import Snapshot, Target
 
 URL = f"https://{NAME}/"
 CONFIG = {
@@ -37,19 +37,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")
-def admin(
-    target: Target, before: Snapshot, pebble: Pebble, key: Path, folder: Path, report: list[str]
-) -> Iterator[Admin]:
-    """Comes when the fresh machine has been looked at."""
-    admin = Admin(target.network, folder, pebble.root)
-    admin.open([target], key, CONFIG)
-    yield admin
-    report += [f"{seconds:6.1f} s  {what}" for what, seconds in admin.times.items()]
-
-
-@pytest.fixture(scope="module")
-def before(target: Target) -> Snapshot:
-    return target.snapshot()
+def targets(target: Target, before: Snapshot) -> list[Target]:
+    """Deployed to when the fresh machine has been looked at."""
+    return [target]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

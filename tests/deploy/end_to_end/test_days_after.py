@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,13 @@ import pytest_asyncio
 import yaml
 from playwright.async_api import Browser, async_playwright
 
-from tests.deploy.admin import Admin
-from tests.deploy.conftest import ADDRESSES, NAME
-from tests.deploy.image import fetched
-from tests.deploy.network import Network
-from tests.deploy.outside import Call, open_outside
-from tests.deploy.pebble import DIRECTORY, Pebble
-from tests.deploy.target import Snapshot, Target
+from tests.deploy.end_to_end.admin import Admin
+from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
+from tests.deploy.end_to_end.image import fetched
+from tests.deploy.end_to_end.network import Network
+from tests.deploy.end_to_end.outside import Call, open_outside
+from tests.deploy.end_to_end.pebble import DIRECTORY, Pebble
+from tests.deploy.end_to_end.target import Snapshot, Target
 from tests.host.authority import issued
 
 URL = f"https://{NAME}/"
@@ -59,13 +59,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")
-def pebble(network: Network, folder: Path) -> Iterator[Pebble]:
-    pebble = Pebble(network, folder, DAYS)
-    try:
-        pebble.open(ADDRESSES)
-        yield pebble
-    finally:
-        pebble.close()
+def days() -> int:
+    return DAYS
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +73,8 @@ def before(target: Target, pebble: Pebble) -> Snapshot:
 
 
 @pytest.fixture(scope="module")
-def admin(
-    target: Target, before: Snapshot, pebble: Pebble, key: Path, folder: Path, report: list[str]
-) -> Iterator[Admin]:
-    """Comes when the fresh machine has been looked at."""
-    admin = Admin(target.network, folder, pebble.root)
-    admin.open([target], key, CONFIG)
-    yield admin
-    report += [f"{seconds:6.1f} s  {what}" for what, seconds in admin.times.items()]
+def targets(target: Target, before: Snapshot) -> list[Target]:
+    return [target]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

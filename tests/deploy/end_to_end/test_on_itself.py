@@ -6,16 +6,14 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.admin import CACHE, Admin
-from tests.deploy.conftest import ADDRESSES, NAME
-from tests.deploy.network import Network
-from tests.deploy.pebble import DIRECTORY, Pebble
-from tests.deploy.target import Snapshot, Target
+from tests.deploy.end_to_end.admin import CACHE, Admin
+from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
+from tests.deploy.end_to_end.pebble import DIRECTORY, Pebble
+from tests.deploy.end_to_end.target import Snapshot, Target
 
 CONFIG = {
     "site": {"url": f"https://{NAME}"},
@@ -25,32 +23,23 @@ SERVING = f"curl --silent --output /dev/null --write-out '%{{http_code}}' --cace
 
 
 @pytest.fixture(scope="module")
-def target(network: Network, folder: Path, pebble: Pebble, key: Path) -> Iterator[Target]:
-    """It has the tests' Python, as if somebody had run `make setup` there, and the folder of an operator."""
-    target = Target(network, folder, "one", ADDRESSES[NAME])
+def binds(folder: Path) -> list[Path]:
+    """The tests' Python, as if somebody had run `make setup` there, and the folder of an operator."""
     (folder / "admin").mkdir()
     CACHE.mkdir(parents=True, exist_ok=True)
     own = {Path(sys.prefix), Path(sys.base_prefix)} - {Path("/usr")}  # Debian's Python the machine has itself
-    target.binds = [folder / "admin", CACHE, *own]
-    try:
-        target.boot(key, pebble.trust)
-        yield target
-    finally:
-        target.close()
+    return [folder / "admin", CACHE, *own]
 
 
 @pytest.fixture(scope="module")
-def before(target: Target) -> Snapshot:
-    return target.snapshot()
+def targets(target: Target, before: Snapshot) -> list[Target]:
+    return [target]
 
 
 @pytest.fixture(scope="module")
-def admin(target: Target, before: Snapshot, pebble: Pebble, key: Path, folder: Path) -> Admin:
-    trust = folder / "admin/trust.pem"
-    shutil.copy(pebble.root, trust)
-    admin = Admin(target.network, folder, trust)
-    admin.open([target], key, CONFIG)
-    return admin
+def trust(folder: Path, pebble: Pebble) -> Path:
+    """Where the machine sees it, too."""
+    return Path(shutil.copy(pebble.root, folder / "admin/trust.pem"))
 
 
 def here(admin: Admin, *words: object) -> str:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.deploy.network import OUTSIDE, Network
+from tests.deploy.end_to_end.network import OUTSIDE, Network
 from tests.interop.certificates import AUTHORITY, request
 
 NAME = "acme.test"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from deploy.remote.render import Traits, render
+from tests.deploy.end_to_end.network import NETWORK, OUTSIDE, Network
+from tests.deploy.end_to_end.pebble import Pebble
+from tests.deploy.end_to_end.target import Target, booted
 from tests.deploy.example_configs import CONTENTS, machines, written
-from tests.deploy.network import NETWORK, OUTSIDE, Network
-from tests.deploy.pebble import Pebble
-from tests.deploy.target import Target
 
 SUITES = {"bookworm": f"{NETWORK}.20", "trixie": f"{NETWORK}.21"}
 UNITS = ("calln-relay@", "calln-server@")
@@ -78,12 +78,9 @@ print(json.dumps(said))
 def target(
     request: pytest.FixtureRequest, network: Network, folder: Path, pebble: Pebble, key: Path
 ) -> Iterator[Target]:
-    target = Target(network, folder, request.param, SUITES[request.param], request.param)
-    try:
-        target.boot(key, pebble.trust)
-        yield target
-    finally:
-        target.close()
+    one = Target(network, folder, request.param, SUITES[request.param], request.param)
+    with booted(one, key, pebble.trust):
+        yield one
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import async_playwright
 
 from deploy.remote.secrets import AUTHORITY
-from tests.deploy.admin import Admin
-from tests.deploy.conftest import ADDRESSES, NAME
-from tests.deploy.network import NETWORK, Network
-from tests.deploy.outside import Call, open_outside, shut_in
-from tests.deploy.pebble import Pebble
-from tests.deploy.target import Target
+from tests.deploy.end_to_end.admin import Admin
+from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
+from tests.deploy.end_to_end.network import NETWORK
+from tests.deploy.end_to_end.outside import Call, open_outside, shut_in
+from tests.deploy.end_to_end.target import Target
 
 CONFIG = {
     "site": {"url": f"https://{NAME}"},
@@ -31,21 +29,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")
-def target(network: Network, folder: Path, pebble: Pebble, key: Path) -> Iterator[Target]:
-    target = Target(network, folder, "one", ADDRESSES[NAME], "trixie")
-    try:
-        target.boot(key, pebble.trust)
-        yield target
-    finally:
-        target.close()
-
-
-@pytest.fixture(scope="module")
-def admin(target: Target, pebble: Pebble, key: Path, folder: Path, report: list[str]) -> Iterator[Admin]:
-    admin = Admin(target.network, folder, pebble.root)
-    admin.open([target], key, CONFIG)
-    yield admin
-    report += [f"{seconds:6.1f} s  {what}" for what, seconds in admin.times.items()]
+def suite() -> str:
+    return "trixie"
 
 
 async def test_strangers_talk_in_a_closed_network(admin: Admin, target: Target, folder: Path) -> None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.deploy.admin import Admin
-from tests.deploy.conftest import ADDRESSES, NAME
-from tests.deploy.pebble import Pebble
-from tests.deploy.target import Target
+from tests.deploy.end_to_end.admin import Admin
+from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
+from tests.deploy.end_to_end.target import Target
 
 CONFIG = {
     "site": {"url": f"https://{NAME}"},
@@ -28,11 +26,9 @@ SERVING = f"curl --silent --insecure --output /dev/null --write-out '%{{http_cod
 
 
 @pytest.fixture(scope="module")
-def admin(target: Target, pebble: Pebble, key: Path, folder: Path) -> Admin:
-    admin = Admin(target.network, folder, pebble.root)
-    admin.open([target], key, CONFIG)
+def targets(target: Target) -> list[Target]:
     target.run(f"mount -t tmpfs -o size={ROOM} releases /opt")
-    return admin
+    return [target]
 
 
 def serves(admin: Admin) -> bool:

@@ -13,13 +13,12 @@ from playwright.async_api import Browser, async_playwright
 
 from deploy.remote.render import ACME, CERTIFICATE, KEY, PROXIES
 from deploy.remote.secrets import AUTHORITY
-from tests.deploy.admin import Admin
-from tests.deploy.conftest import ADDRESSES, NAME
-from tests.deploy.network import OUTSIDE
-from tests.deploy.outside import Call, open_outside
-from tests.deploy.pebble import Pebble
+from tests.deploy.end_to_end.admin import Admin
+from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
+from tests.deploy.end_to_end.network import OUTSIDE
+from tests.deploy.end_to_end.outside import Call, open_outside
+from tests.deploy.end_to_end.target import Target
 from tests.deploy.remote.web_servers import AROUND, MODULES
-from tests.deploy.target import Target
 
 URL = f"https://{NAME}/"
 CONFIG = {
@@ -44,9 +43,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")
-def admin(target: Target, pebble: Pebble, key: Path, folder: Path) -> Admin:
-    admin = Admin(target.network, folder, pebble.root)
-    admin.open([target], key, CONFIG)
+def admin(admin: Admin) -> Admin:
     done = admin.do("apply")
     assert done.code == 0, done.said
     return admin

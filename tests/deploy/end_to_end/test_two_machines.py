@@ -10,12 +10,12 @@ import pytest
 import yaml
 from playwright.async_api import async_playwright
 
-from tests.deploy.admin import Admin
-from tests.deploy.conftest import ADDRESSES, NAME, TURN_NAME
-from tests.deploy.image import ADMIN
-from tests.deploy.outside import Call, open_outside, shut_in
-from tests.deploy.pebble import DIRECTORY, Pebble
-from tests.deploy.target import Target
+from tests.deploy.end_to_end.admin import Admin
+from tests.deploy.end_to_end.conftest import ADDRESSES, NAME, TURN_NAME
+from tests.deploy.end_to_end.image import ADMIN
+from tests.deploy.end_to_end.outside import Call, open_outside, shut_in
+from tests.deploy.end_to_end.pebble import DIRECTORY, Pebble
+from tests.deploy.end_to_end.target import Target, booted
 
 CONFIG: dict[str, Any] = {
     "site": {"url": f"https://{NAME}"},
@@ -33,22 +33,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def relay(target: Target, folder: Path, pebble: Pebble, key: Path) -> Iterator[Target]:
-    relay = Target(target.network, folder, "two", ADDRESSES[TURN_NAME])
-    try:
-        relay.boot(key, pebble.trust)
-        yield relay
-    finally:
-        relay.close()
+    two = Target(target.network, folder, "two", ADDRESSES[TURN_NAME])
+    with booted(two, key, pebble.trust):
+        yield two
 
 
 @pytest.fixture(scope="module")
-def admin(
-    target: Target, relay: Target, pebble: Pebble, key: Path, folder: Path, report: list[str]
-) -> Iterator[Admin]:
-    admin = Admin(target.network, folder, pebble.root)
-    admin.open([target, relay], key, CONFIG)
-    yield admin
-    report += [f"{seconds:6.1f} s  {what}" for what, seconds in admin.times.items()]
+def targets(target: Target, relay: Target) -> list[Target]:
+    return [target, relay]
 
 
 def units(target: Target) -> set[str]:

@@ -8,12 +8,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.deploy.image import ADMIN, image
-from tests.deploy.network import OUTSIDE, Network
+from tests.deploy.end_to_end.image import ADMIN, image
+from tests.deploy.end_to_end.network import OUTSIDE, Network
 
 CGROUPS = [Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup")]
 # Without BPF systemd there would not enforce IPAddressDeny, and would not say so either.
@@ -194,6 +195,16 @@ class Target:
             end_group(group)
         if self.root.is_mount():
             subprocess.run(["umount", self.root], check=True)
+
+
+@contextmanager
+def booted(target: Target, key: Path, trust: Path) -> Iterator[Target]:
+    """It runs meanwhile."""
+    try:
+        target.boot(key, trust)
+        yield target
+    finally:
+        target.close()
 
 
 def end_group(group: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Playwright
 
-from tests.deploy.network import OUTSIDE, Network
+from tests.deploy.end_to_end.network import OUTSIDE, Network
 from tests.live.visitors import CHROMIUM, Visitor, talk
 
 

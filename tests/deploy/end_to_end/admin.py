@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from deploy.remote.wheels import PythonPlatform, site_packages
-from tests.deploy.network import Network
-from tests.deploy.target import Target
+from tests.deploy.end_to_end.network import Network
+from tests.deploy.end_to_end.target import Target
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TREE = ("config", "deploy", "host", "pyproject.toml", "config.example.yaml", "server", "templates", "turn")
 CACHE = ROOT / ".cache/deploy"
 PATIENCE = 240  # seconds for a command on a busy machine

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-CACHE = Path(__file__).parents[2] / ".cache/targets"
+CACHE = Path(__file__).parents[3] / ".cache/targets"
 MIRROR = "http://deb.debian.org/debian"
 # A machine that somebody rents has these.
 FRESH = (

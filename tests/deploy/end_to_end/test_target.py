@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.deploy.conftest import NAME
-from tests.deploy.image import ADMIN
-from tests.deploy.network import OUTSIDE
-from tests.deploy.pebble import DIRECTORY
-from tests.deploy.target import Target
+from tests.deploy.end_to_end.conftest import NAME
+from tests.deploy.end_to_end.image import ADMIN
+from tests.deploy.end_to_end.network import OUTSIDE
+from tests.deploy.end_to_end.pebble import DIRECTORY
+from tests.deploy.end_to_end.target import Target
 
 SEND = f"""
 import socket

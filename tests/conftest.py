@@ -8,7 +8,7 @@ from hypothesis import settings
 settings.register_profile("calln", deadline=None)  # a busy machine is slow, not wrong
 settings.load_profile("calln")
 
-EACH_FOR_ITSELF = ("tests/fuzz/test_fuzz.py",)  # its tests share nothing, and each takes long
+EACH_FOR_ITSELF = ("tests/fuzz/test_targets.py",)  # its tests share nothing, and each takes long
 STEPS = pytest.StashKey[list[str]]()  # what long tests say of themselves, for the end
 
 

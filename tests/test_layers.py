@@ -53,6 +53,18 @@ WITHOUT_TEST = {
     "turn/flows.py",
 }
 
+# Files of tests that belong to no single module, and why. All others are named after the module that they
+# test, or begin with its name: test_relay_floods.py tests relay.py.
+OF_THE_WHOLE = {
+    "tests/deploy/end_to_end/": "whole deployments, on booted machines",
+    "tests/live/": "the whole service, with browsers and other people's clients",
+    "tests/server/test_protocol_document.py": "docs/protocol.md",
+    "tests/test_habits.py": "what a stranger's tools read",
+    "tests/test_layers.py": "all imports",
+    "tests/test_links.py": "all documents",
+    "tests/turn/engines/test_contract": "what every engine does, as turn/engines/__init__.py has it",
+}
+
 
 def beneath(name: str) -> set[str]:
     """The folders that a row allows; `turn/*` are those directly in turn that have an earlier row."""
@@ -105,3 +117,18 @@ def test_nothing_is_taken_from_a_file_of_tests(path: Path) -> None:
     """What several tests share lives in a file that is none."""
     wrong = {name for name in imported(path) if any(part.startswith("test_") for part in name.split("."))}
     assert not wrong, f"{place(path)} imports {sorted(wrong)}"
+
+
+def mirrors(path: Path) -> bool:
+    """Whether it is named after a module, in the folder that its own stands for or beside it."""
+    folders = (ROOT / path.parent.relative_to(ROOT / "tests"), path.parent)
+    modules = {file.stem for folder in folders for file in folder.glob("*.py") if file != path}
+    name = path.stem.removeprefix("test_")
+    return any(f"{name}_".startswith(f"{module}_") for module in modules)
+
+
+def test_every_file_of_tests_is_named_after_a_module() -> None:
+    named = [place(path) for path in files_of_tests() if path.name.startswith("test_") and not mirrors(path)]
+    strange = [name for name in named if not name.startswith(tuple(OF_THE_WHOLE))]
+    unused = [row for row in OF_THE_WHOLE if not any(name.startswith(row) for name in named)]
+    assert (strange, unused) == ([], [])

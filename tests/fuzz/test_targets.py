@@ -1,4 +1,4 @@
-"""Every kept input through its target, and half a minute of new ones."""
+"""Every kept input through its target, and ten seconds of new ones; `make fuzz` takes longer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.fuzz.targets import TARGETS, seeds
 
-SECONDS = "30"
+SECONDS = "10"
 
 
 def start(name: str, folder: Path) -> CompletedProcess[str]:
@@ -41,7 +41,7 @@ def test_what_is_kept_passes(name: str) -> None:
 
 @pytest.mark.skipif(find_spec("atheris") is None, reason="atheris has no wheels for this Python or processor")
 @pytest.mark.parametrize("name", TARGETS)
-def test_half_a_minute_finds_nothing(tmp_path: Path, name: str) -> None:
+def test_ten_seconds_find_nothing(tmp_path: Path, name: str) -> None:
     """From a corpus that begins anew."""
     done = start(name, tmp_path)
     assert done.returncode == 0, done.stdout[-6000:]

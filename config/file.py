@@ -33,15 +33,15 @@ class Config(BaseModel):
         return self
 
 
-def load(path: Path | None) -> Config:
+def load_config(path: Path | None) -> Config:
     """Read and check a file. None: the defaults, with everything on this machine only.
 
     Raises ConfigError with every problem found.
     """
-    return parse(read_text(path), path) if path else parse(LOCAL, Path("defaults"))
+    return parse_config(read_text(path), path) if path else parse_config(LOCAL, Path("defaults"))
 
 
-def parse(text: str, path: Path) -> Config:
+def parse_config(text: str, path: Path) -> Config:
     """Check a configuration's text; `path` names it in messages and is where its relative paths begin."""
     root, values = compose(text, path)
     if isinstance(values, dict):  # a section all of whose keys are commented out

@@ -7,7 +7,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from config.file import Config, load
+from config.file import Config, load_config
 from config.problems import ConfigError
 from turn.config.values import check_secret
 from turn.service.from_config import RelayConfig
@@ -16,8 +16,8 @@ SECRET_VARIABLE = "CALLN_TURN_SECRET"  # noqa: S105  # the name of a variable, n
 
 
 def relay_config(path: Path | None) -> RelayConfig:
-    """For the relay's start and each reload. Raises ConfigError."""
-    config = load(path)
+    """The configuration of the relay, for its start and each reload. Raises ConfigError."""
+    config = load_config(path)
     return RelayConfig(config.turn, turn_secrets(config))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.file import parse
+from config.file import parse_config
 from deploy.remote.hosts import targets
 from tests.documents import DOCS, ROOT, rewritten, written
 
@@ -38,5 +38,5 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_every_example_of_configuration_can_be_used(text: str) -> None:
-    config = parse(text, Path("config.yaml"))
+    config = parse_config(text, Path("config.yaml"))
     assert not config.deploy.hosts or targets(config)

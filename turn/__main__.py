@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from config.file import load
+from config.file import load_config
 from config.problems import EX_CONFIG, ConfigError
 from config.secrets import relay_config
 from turn.process import run
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, metavar="FILE")
     try:
         path: Path | None = parser.parse_args().config
-        return run.run(lambda: relay_config(path), load(path).site.state_dir)
+        return run.run(lambda: relay_config(path), load_config(path).site.state_dir)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EX_CONFIG

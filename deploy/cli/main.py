@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config.deploy import Destination, parse_destination
-from config.file import Config, load
+from config.file import Config, load_config
 from config.ice import ice_settings
 from config.password import lock_of
 from config.problems import EX_CONFIG, ConfigError
@@ -77,7 +77,7 @@ def run_server(config: Config, options: Options) -> int:
         ice,
         encrypted_only=config.turn.encrypted_only,
         password=password,
-        read=lambda: server_settings(load(options.config)),
+        read=lambda: server_settings(load_config(options.config)),
     )
 
 
@@ -264,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     run: Callable[[Config, Options], int] = options.run
     try:
-        return run(load(options.config if options.reads else None), options)
+        return run(load_config(options.config if options.reads else None), options)
     except tuple(kind for kind, _ in ENDS) as error:
         print(f"calln: {error}", file=sys.stderr)
         return next(code for kind, code in ENDS if isinstance(error, kind))

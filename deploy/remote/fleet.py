@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from config.deploy import Destination, Host
-from config.file import Config, load
+from config.file import Config, load_config
 from deploy.remote import ssh
 from deploy.remote.hosts import targets
 from deploy.remote.orders import DeployError
@@ -32,7 +32,7 @@ def config_or_default(config: Config, options: Options) -> Config:
         raise DeployError(
             f"there is no {FILE} here: make one with calln deploy init, or name yours with --config"
         )
-    return load(FILE)
+    return load_config(FILE)
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def connect_all(config: Config, options: Options) -> Iterator[list[Machine]]:
     """Connections to all machines, or to none. Raises DeployError: a line for each machine that failed."""
     hosts = hosts_for(config_or_default(config, options), getattr(options, "host", None))
     ssh.set_output(lambda line: print(PREFIX.sub("", line) if len(hosts) == 1 else line, flush=True))
-    machines = in_parallel(hosts, lambda host: ssh.connect(host, accept=options.accept_host_key))
+    machines = in_parallel(hosts, lambda host: ssh.open_machine(host, accept=options.accept_host_key))
     try:
         yield machines
     finally:

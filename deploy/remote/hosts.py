@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from config.deploy import Destination, Host, Role
-from config.file import Config, parse
+from config.file import Config, parse_config
 from config.problems import ConfigError
 from config.yaml_text import compose, read_text
 
@@ -46,7 +46,7 @@ def read_config_file(path: Path) -> ConfigFile:
 
 def parse_config_file(text: str, path: Path) -> ConfigFile:
     """Raises ConfigError."""
-    config = parse(text, path)
+    config = parse_config(text, path)
     _, values = compose(text, path)
     kept = values if isinstance(values, dict) else {}
     return ConfigFile(config, {name: section or {} for name, section in kept.items()})

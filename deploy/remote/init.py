@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from config.file import Config, parse
+from config.file import Config, parse_config
 from config.problems import ConfigError
 from deploy.remote.orders import DeployError
 
@@ -75,7 +75,7 @@ def complaint(answers: dict[str, str]) -> str:
 
 
 def parse_answers(answers: dict[str, str]) -> Config:
-    return parse(yaml_of(answers), Path("config.yaml"))
+    return parse_config(yaml_of(answers), Path("config.yaml"))
 
 
 def yaml_of(answers: dict[str, str]) -> str:

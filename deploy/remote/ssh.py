@@ -137,7 +137,7 @@ class Machine:
         self.host_connection.disconnect()
 
 
-def connect(host: Host, *, accept: bool = False) -> Machine:
+def open_machine(host: Host, *, accept: bool = False) -> Machine:
     """Connect and become root; `accept` takes and keeps a host key that is not known. Raises Unreachable."""
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL + 1)  # what matters is told in our own words
     logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)

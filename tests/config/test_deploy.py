@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.deploy import Destination, parse_destination
-from config.file import parse
+from config.file import parse_config
 from config.problems import ConfigError
 
 
@@ -51,29 +51,33 @@ def test_what_is_no_destination(text: str) -> None:
 
 def test_a_machine_is_one_word_or_a_few_keys() -> None:
     text = "deploy: {hosts: [a.example, {address: me@b.example, name: turn.example, roles: turn, key: id}]}"
-    first, second = parse(text, Path("/etc/calln.yaml")).deploy.hosts
+    first, second = parse_config(text, Path("/etc/calln.yaml")).deploy.hosts
     assert (first.roles, first.name, first.key) == (("server", "turn"), None, None)
     assert (second.roles, second.name, second.key) == (("turn",), "turn.example", Path("/etc/id"))
 
 
 def test_certificates_lie_beside_the_file() -> None:
-    deploy = parse("deploy: {tls: files, certificate: c.pem, key: k.pem}", Path("/etc/calln.yaml")).deploy
+    deploy = parse_config(
+        "deploy: {tls: files, certificate: c.pem, key: k.pem}", Path("/etc/calln.yaml")
+    ).deploy
     assert (deploy.certificate, deploy.key) == (Path("/etc/c.pem"), Path("/etc/k.pem"))
 
 
 def test_each_missing_file_is_told() -> None:
     with pytest.raises(ConfigError) as error:
-        parse("deploy: {tls: files}", Path("c"))
+        parse_config("deploy: {tls: files}", Path("c"))
     assert len(error.value.problems) == 2
 
 
 def test_a_private_network_names_its_networks() -> None:
     with pytest.raises(ConfigError, match="needs the networks of the callers"):
-        parse("deploy: {tls: internal, network: private}", Path("c"))
-    accepted = parse("deploy: {tls: internal, network: private, private_networks: 10.0.0.0/8}", Path("c"))
+        parse_config("deploy: {tls: internal, network: private}", Path("c"))
+    accepted = parse_config(
+        "deploy: {tls: internal, network: private, private_networks: 10.0.0.0/8}", Path("c")
+    )
     assert [str(network) for network in accepted.deploy.private_networks] == ["10.0.0.0/8"]
 
 
 def test_an_authority_of_ones_own_may_be_asked_in_a_private_network() -> None:
     text = "deploy: {acme_directory: 'https://ca.lan/acme', network: private, private_networks: [10.0.0.0/8]}"
-    assert parse(text, Path("c")).deploy.tls == "acme"
+    assert parse_config(text, Path("c")).deploy.tls == "acme"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.example import RESTART, example, section
-from config.file import Config, parse
+from config.file import Config, parse_config
 from host.settings import Section, is_read_at_start
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,7 +21,7 @@ KEYS |= {"trusted"}  # of turn.limits
 def test_example_is_the_manual() -> None:
     """Made anew by `make example`: the file says what the models say, and means the defaults."""
     assert (ROOT / "config.example.yaml").read_text() == example()
-    assert parse(example(), Path("config.yaml")) == Config()
+    assert parse_config(example(), Path("config.yaml")) == Config()
 
 
 def test_every_commented_example_is_accepted() -> None:
@@ -29,7 +29,7 @@ def test_every_commented_example_is_accepted() -> None:
         line.replace("# ", "", 1) if line.lstrip().startswith(("# - ", "#   ")) or is_key(line) else line
         for line in example().splitlines()
     )
-    config = parse(text, Path("config.yaml"))
+    config = parse_config(text, Path("config.yaml"))
     assert config.site.url == "https://call.example.org"
     assert str(config.turn.external_ip[0].local) == "10.0.0.5"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config.file import parse
+from config.file import parse_config
 from config.ice import ice_settings, relay_host
 
 
@@ -22,11 +22,11 @@ from config.ice import ice_settings, relay_host
     ],
 )
 def test_relay_host(text: str, host: str) -> None:
-    assert relay_host(parse(text, Path("c"))) == host
+    assert relay_host(parse_config(text, Path("c"))) == host
 
 
 def test_each_port_is_named_once() -> None:
-    config = parse(
+    config = parse_config(
         "turn: {listen: ['udp://0.0.0.0:3478', 'udp://[::]:3478', 'udp://0.0.0.0:443']}", Path("c")
     )
     assert ice_settings(config, b"secret").ports == (3478, 443)
@@ -34,14 +34,16 @@ def test_each_port_is_named_once() -> None:
 
 def test_each_transport_has_its_ports() -> None:
     listen = "['0.0.0.0:3478', '[::]:3478', 'tcp://0.0.0.0:80', 'tls://0.0.0.0:443']"
-    config = parse(f"turn: {{listen: {listen}, certificate: c.pem, key: k.pem}}", Path("c"))
+    config = parse_config(f"turn: {{listen: {listen}, certificate: c.pem, key: k.pem}}", Path("c"))
     settings = ice_settings(config, b"secret")
     assert (settings.ports, settings.tcp_ports, settings.tls_ports) == ((3478,), (3478, 80), (443,))
 
 
 def test_tls_has_the_ports_of_tcp_where_it_is_detected() -> None:
     listen = "['tls://0.0.0.0:5349', 'tcp://0.0.0.0:443']"
-    config = parse(f"turn: {{listen: {listen}, certificate: c.pem, key: k.pem, detect_tls: true}}", Path("c"))
+    config = parse_config(
+        f"turn: {{listen: {listen}, certificate: c.pem, key: k.pem, detect_tls: true}}", Path("c")
+    )
     settings = ice_settings(config, b"secret")
     assert (settings.ports, settings.tcp_ports, settings.tls_ports) == ((), (443,), (5349, 443))
 
@@ -61,4 +63,4 @@ DOOR = "tls_listen: '0.0.0.0:443', certificate: c.pem, key: k.pem"
     ],
 )
 def test_the_servers_door_is_named_where_the_relay_has_its_name(text: str, ports: tuple[int, ...]) -> None:
-    assert ice_settings(parse(text, Path("c")), b"secret").tls_ports == ports
+    assert ice_settings(parse_config(text, Path("c")), b"secret").tls_ports == ports

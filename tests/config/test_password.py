@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from config.file import Config, parse
+from config.file import Config, parse_config
 from config.password import lock_of
 from config.problems import ConfigError
 from deploy.cli.check import run
@@ -20,11 +20,11 @@ def locked(folder: Path, content: bytes | None, mode: int = 0o640) -> Config:
     if content is not None:
         (folder / "p").write_bytes(content)
         os.chmod(folder / "p", mode)
-    return parse("site: {password_file: p, state_dir: state}", folder / "c.yaml")
+    return parse_config("site: {password_file: p, state_dir: state}", folder / "c.yaml")
 
 
 def test_open_to_all_unless_a_file_is_named(tmp_path: Path) -> None:
-    assert lock_of(parse("site: {state_dir: state}", tmp_path / "c.yaml")) is None
+    assert lock_of(parse_config("site: {state_dir: state}", tmp_path / "c.yaml")) is None
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from config.file import Config, parse
+from config.file import Config, parse_config
 from config.problems import ConfigError
 from config.secrets import turn_secret, turn_secrets
 
@@ -22,7 +22,9 @@ def no_secret_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_turn(tmp_path: Path, **keys: Any) -> Config:
-    return parse(yaml.safe_dump({"site": {"state_dir": "state"}, "turn": keys}), tmp_path / "config.yaml")
+    return parse_config(
+        yaml.safe_dump({"site": {"state_dir": "state"}, "turn": keys}), tmp_path / "config.yaml"
+    )
 
 
 def test_secret_is_made_once_and_kept_from_others(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config.file import load, parse
+from config.file import load_config, parse_config
 from config.problems import ConfigError
 
 
@@ -23,7 +23,7 @@ def test_file_that_is_no_configuration(tmp_path: Path, data: bytes, says: str) -
     path = tmp_path / "config.yaml"
     path.write_bytes(data)
     with pytest.raises(ConfigError, match=says):
-        load(path)
+        load_config(path)
 
 
 @pytest.mark.parametrize(
@@ -36,21 +36,21 @@ def test_path_that_is_no_file(tmp_path: Path, kind: str, says: str) -> None:
     if kind == "loop":
         path.symlink_to(path)
     with pytest.raises(ConfigError, match=says):
-        load(path)
+        load_config(path)
 
 
 def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes("\ufeffsite:\r\n  name: Müller\r\n".encode())
-    assert load(path).site.name == "Müller"
+    assert load_config(path).site.name == "Müller"
 
 
 def test_a_leading_zero_is_no_base() -> None:
-    assert parse("turn: {credential_seconds: 0077}", Path("c")).turn.credential_seconds == 77
-    assert parse("turn: {credential_seconds: 089}", Path("c")).turn.credential_seconds == 89
+    assert parse_config("turn: {credential_seconds: 0077}", Path("c")).turn.credential_seconds == 77
+    assert parse_config("turn: {credential_seconds: 089}", Path("c")).turn.credential_seconds == 89
 
 
 @pytest.mark.parametrize("value", ["!!bool maybe", "!!float x", "!!timestamp x", "!!binary ä"])
 def test_a_tag_that_lies(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^c: a value does not fit its tag|^c:1:"):
-        parse(f"site: {{name: {value}}}", Path("c"))
+        parse_config(f"site: {{name: {value}}}", Path("c"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from config.file import parse
+from config.file import parse_config
 from config.problems import ConfigError
 from server.signalling.messages import (
     ERRORS,
@@ -62,7 +62,7 @@ def refusal_of(frame: str | bytes) -> MessageError | None:
 
 def problems_of(text: str) -> tuple[str, ...]:
     try:
-        parse(text, PLACE)
+        parse_config(text, PLACE)
     except ConfigError as refused:
         return refused.problems
     return ()

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from config.file import load
+from config.file import load_config
 from deploy.cli.relay import get
 from host.tls import Certificate
 from tests.interop.certificates import make
@@ -44,7 +44,7 @@ class Gated(NamedTuple):
 
     async def figures(self) -> Counter[str]:
         """What came to the gate until now, by reason."""
-        stats = await asyncio.to_thread(get, load(self.folder / "config.yaml"), "/stats")
+        stats = await asyncio.to_thread(get, load_config(self.folder / "config.yaml"), "/stats")
         counts: Counter[str] = Counter()
         for figure in stats["figures"]:
             if figure["name"] == "calln_relay_gate_packets_total":

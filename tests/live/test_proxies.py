@@ -17,7 +17,7 @@ import yaml
 from aioice.turn import create_turn_endpoint
 from playwright.async_api import Playwright
 
-from config.file import load
+from config.file import load_config
 from deploy.cli.relay import get
 from tests.live.turn_clients import PASSWORD, PATIENCE, TALK, USER, Heard, begin, trust_in
 from tests.live.visitors import CHROMIUM
@@ -52,7 +52,7 @@ class Relay(NamedTuple):
 
     async def clients(self) -> list[str]:
         """Who holds a relayed address, as `calln relay sessions` shows it."""
-        found = await asyncio.to_thread(get, load(self.file), "/sessions")
+        found = await asyncio.to_thread(get, load_config(self.file), "/sessions")
         return [session["client"] for session in found["sessions"]]
 
 

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from config.file import load
+from config.file import load_config
 from deploy.cli.relay import get
 from tests.live.conftest import Visit
 from tests.live.service import Service
@@ -57,7 +57,7 @@ async def second(service: Service, tmp_path_factory: pytest.TempPathFactory) -> 
 
 async def held(service: Service) -> list[str]:
     """Users by the allocations they hold there."""
-    told = await asyncio.to_thread(get, load(service.file), "/sessions")
+    told = await asyncio.to_thread(get, load_config(service.file), "/sessions")
     return [session["user"] for session in told["sessions"]]
 
 

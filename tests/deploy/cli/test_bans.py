@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config.file import Config, parse
+from config.file import Config, parse_config
 from deploy.cli import bans
 from deploy.doctor.operator_client import OperatorError
 from server.store import StoreError
@@ -22,7 +22,7 @@ from tests.server.serving import serving
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     open_store(tmp_path / "state").close()  # as calln serve makes it
-    return parse("site: {state_dir: state}", tmp_path / "config.yaml")
+    return parse_config("site: {state_dir: state}", tmp_path / "config.yaml")
 
 
 def add(config: Config, address: str | None, duration: str = "7d", report: str | None = None) -> int:
@@ -74,7 +74,7 @@ def test_words_that_cannot_be_meant(
 
 
 def test_a_folder_named_by_mistake_gets_no_ban_list(tmp_path: Path) -> None:
-    elsewhere = parse("site: {state_dir: elsewhere}", tmp_path / "config.yaml")
+    elsewhere = parse_config("site: {state_dir: elsewhere}", tmp_path / "config.yaml")
     with pytest.raises(StoreError, match=r"there is no ban list; point site\.state_dir"):
         add(elsewhere, "192.0.2.7")
     with pytest.raises(StoreError, match=r"there is no ban list; point site\.state_dir"):
@@ -95,7 +95,7 @@ ALIKE = [("99999d", "why"), ("ever", LONG), ("1m", "\ud800"), ("7d", "")]
 
 @pytest.mark.parametrize(("duration", "reason"), ALIKE)
 async def test_a_report_is_as_good_as_an_address(tmp_path: Path, duration: str, reason: str) -> None:
-    config = parse(f"site: {{state_dir: {tmp_path}}}", tmp_path / "config.yaml")
+    config = parse_config(f"site: {{state_dir: {tmp_path}}}", tmp_path / "config.yaml")
     async with serving(tmp_path) as service:
         hub = service.web.hub
         reported = bans.parse_network("192.0.2.8").network_address

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config.file import parse
+from config.file import parse_config
 from config.secrets import SECRET_VARIABLE, turn_secret
 from deploy.cli import check
 from server.store.geo import GeoError
@@ -25,13 +25,13 @@ WARNINGS = {
 
 @pytest.mark.parametrize("key", WARNINGS)
 def test_what_deserves_a_second_look_is_told_by_its_key(key: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check.run(parse(SECRET % WARNINGS[key], Path("c"))) == 0
+    assert check.run(parse_config(SECRET % WARNINGS[key], Path("c"))) == 0
     looks = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  look")]
     assert [line.split()[1] for line in looks] == [f"{key}:"]
 
 
 def test_plain_configuration_has_nothing_to_look_at(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check.run(parse(SECRET % "", Path("c"))) == 0
+    assert check.run(parse_config(SECRET % "", Path("c"))) == 0
     out = capsys.readouterr().out
     assert "look" not in out
     assert "udp 49152-65535" in out
@@ -40,14 +40,14 @@ def test_plain_configuration_has_nothing_to_look_at(capsys: pytest.CaptureFixtur
 
 def test_a_page_with_a_name_may_listen_everywhere() -> None:
     text = "turn: {realm: call}\nserver: {listen: '[::]:80'}\nsite: {url: 'https://call.example.org'}"
-    assert not list(check.warnings(parse(text, Path("c"))))
+    assert not list(check.warnings(parse_config(text, Path("c"))))
 
 
 def test_looking_makes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(SECRET_VARIABLE, raising=False)
-    config = parse("site: {state_dir: state}", tmp_path / "c")
+    config = parse_config("site: {state_dir: state}", tmp_path / "c")
     assert check.run(config) == 0
     assert list(tmp_path.iterdir()) == []
     assert "state (this folder and a secret will be made at the first start)" in capsys.readouterr().out
@@ -57,12 +57,12 @@ def test_looking_makes_nothing(
 
 
 def test_realm_of_four_letters_costs_nothing() -> None:
-    assert not list(check.warnings(parse("turn: {realm: call}", Path("c"))))
+    assert not list(check.warnings(parse_config("turn: {realm: call}", Path("c"))))
 
 
 def test_country_database_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(GeoError, match=r"none\.mmdb"):
-        check.run(parse((SECRET % "") + "\ngeo: {database: none.mmdb}", tmp_path / "c"))
+        check.run(parse_config((SECRET % "") + "\ngeo: {database: none.mmdb}", tmp_path / "c"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from config.file import load
+from config.file import load_config
 from deploy.cli.main import main
 from deploy.doctor import local as doctor
 from deploy.doctor.machine import Finding, LocalMachine
@@ -54,7 +54,7 @@ def test_without_a_relay_its_ports_are_tried(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     keys = f"relay_ports: {RELAYED}, listen: ['{squatter.address}', '{free}']"
     file.write_text(f"site: {{state_dir: s}}\nturn: {{{keys}}}\n")
-    config = load(file)
+    config = load_config(file)
     assert doctor.relay_figures(config) is None
     silent, taken, other = doctor.check_ports(LocalMachine(config, None))
     squatter.close()

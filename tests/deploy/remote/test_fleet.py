@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.deploy import Host, parse_destination
-from config.file import Config, parse
+from config.file import Config, parse_config
 from deploy.remote import fleet
 from deploy.remote.orders import DeployError
 
@@ -34,7 +34,7 @@ def test_every_machine_is_tried_and_all_that_went_wrong_is_told() -> None:
 
 
 def test_one_machine_is_named_whether_the_file_has_it_or_not() -> None:
-    config = parse(
+    config = parse_config(
         "site: {url: 'https://a.example'}\n"
         "deploy: {hosts: [{address: a.example, roles: server, key: k}, {address: b.example, roles: turn}]}",
         Path("c.yaml"),

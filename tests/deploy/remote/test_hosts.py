@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.deploy import Destination
-from config.file import parse
+from config.file import parse_config
 from config.problems import ConfigError
 from deploy.remote.hosts import parse_config_file, targets
 from tests.deploy.example_configs import machines
@@ -57,7 +57,7 @@ def test_a_relay_alone_has_a_name_of_its_own() -> None:
 )
 def test_what_no_machine_could_be_made_of(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        targets(parse(text, Path("c")))
+        targets(parse_config(text, Path("c")))
 
 
 def test_values_are_what_was_written() -> None:

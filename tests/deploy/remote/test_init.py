@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.file import load
+from config.file import load_config
 from deploy.remote.init import QUESTIONS, ask_all
 from deploy.remote.orders import DeployError
 
@@ -27,7 +27,7 @@ def ask(file: Path, *answers: str) -> list[str]:
 def test_one_answer_is_enough(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     asked = ask(file, "call.example.org", "", "", "", "", "")
-    config = load(file)
+    config = load_config(file)
     assert len(asked) == len(QUESTIONS) == 6
     assert config.site.url == "https://call.example.org"
     assert [str(host.address) for host in config.deploy.hosts] == ["root@call.example.org"]
@@ -49,12 +49,12 @@ def test_a_wrong_answer_is_asked_again(tmp_path: Path, capsys: pytest.CaptureFix
     )
     assert len(asked) == 9
     assert "nothing after the host" in capsys.readouterr().out
-    assert load(tmp_path / "c.yaml").site.name == "It's ours"
+    assert load_config(tmp_path / "c.yaml").site.name == "It's ours"
 
 
 def test_files_are_named_to_begin_with(tmp_path: Path) -> None:
     ask(tmp_path / "c.yaml", "a.example", "", "", "files", "", "")
-    assert load(tmp_path / "c.yaml").deploy.certificate == tmp_path / "fullchain.pem"
+    assert load_config(tmp_path / "c.yaml").deploy.certificate == tmp_path / "fullchain.pem"
 
 
 def test_a_file_that_is_there_stays(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from config.file import parse
+from config.file import parse_config
 from config.ice import ice_settings
 from deploy.remote.hosts import Target, parse_config_file, targets
 from deploy.remote.render import (
@@ -113,7 +113,7 @@ def test_a_machine_can_use_its_own_configuration(name: str, target: Target, tmp_
     file = config_file(written(name), target, "0.1.0-x")
     (tmp_path / "config.yaml").write_text(file.text)
     ran("yamllint", "-d", "{extends: relaxed, rules: {line-length: disable}}", tmp_path / "config.yaml")
-    config = parse(file.text, Path(file.path))
+    config = parse_config(file.text, Path(file.path))
     assert file.path == "/opt/calln/releases/0.1.0-x/config.yaml"
     assert "deploy" not in yaml.safe_load(file.text)
     assert config.turn.secret_file == Path("/etc/calln/secrets/turn.secret")
@@ -139,7 +139,9 @@ def test_the_sites_password_lies_where_pages_are_served() -> None:
     shipped = {file.path: file for file in render(source, server, contents)}[PASSWORD]
     assert (shipped.text, shipped.mode, shipped.group) == ("canary for all\n", 0o640, "calln")
     assert PASSWORD not in {file.path for file in render(source, relay, contents)}
-    own, other = (parse(config_file(source, one, "x").text, Path("/c.yaml")) for one in (server, relay))
+    own, other = (
+        parse_config(config_file(source, one, "x").text, Path("/c.yaml")) for one in (server, relay)
+    )
     assert (own.site.password_file, other.site.password_file) == (Path(PASSWORD), None)
 
 
@@ -161,14 +163,14 @@ def test_a_relay_alone_has_port_443_itself() -> None:
     assert "AmbientCapabilities=CAP_NET_BIND_SERVICE\n" in unit
     assert "SocketBindAllow=tcp:443\n" in unit
     for target in (server, relay):  # the page is told what the relay has
-        config = parse(config_file(written("two machines"), target, "x").text, Path("c"))
+        config = parse_config(config_file(written("two machines"), target, "x").text, Path("c"))
         assert {here.port for here in config.turn.listen if here.transport == "tls"} == {5349, 443}
         assert config.turn.host == "turn.example.org"
 
 
 def test_a_private_network_is_reached_and_no_country_looked_up() -> None:
     (target,) = machines("private")
-    config = parse(config_file(written("private"), target, "x").text, Path("c"))
+    config = parse_config(config_file(written("private"), target, "x").text, Path("c"))
     assert [str(network) for network in config.turn.allow_peers] == ["10.0.0.0/8"]
     assert config.geo.database is None
 
@@ -264,7 +266,9 @@ deploy:
 )
 def test_pages_are_told_of_every_relay(roles: str, told: list[str]) -> None:
     source = parse_config_file(RELAYS.replace("ROLES", roles), Path("calln.yaml"))
-    own = [parse(config_file(source, one, "x").text, Path("/c.yaml")) for one in targets(source.config)]
+    own = [
+        parse_config(config_file(source, one, "x").text, Path("/c.yaml")) for one in targets(source.config)
+    ]
     page = ice_settings(own[0], b"secret")
     assert page.hosts == tuple(told)
     assert (page.ports, page.tcp_ports, set(page.tls_ports)) == ((3478,), (3478,), {5349, 443})

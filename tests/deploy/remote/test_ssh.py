@@ -78,11 +78,11 @@ def test_an_unknown_host_key_is_shown_and_nothing_is_done_until_it_is_accepted(s
         ["ssh-keygen", "-lf", sshd.folder / "machine.pub"], capture_output=True, text=True, check=True
     ).stdout.split()[1]
     with pytest.raises(Unreachable, match="not known here") as problem:
-        ssh.connect(sshd.host())
+        ssh.open_machine(sshd.host())
     assert shown in str(problem.value)
-    ssh.connect(sshd.host(), accept=True).close()
+    ssh.open_machine(sshd.host(), accept=True).close()
     get_host_keys.cache.clear()  # of this process; the next one reads the file
-    ssh.connect(sshd.host()).close()
+    ssh.open_machine(sshd.host()).close()
 
 
 def test_another_host_key_than_before_is_refused(sshd: Served) -> None:
@@ -90,7 +90,7 @@ def test_another_host_key_than_before_is_refused(sshd: Served) -> None:
     (sshd.folder / ".ssh").mkdir()
     (sshd.folder / ".ssh/known_hosts").write_text(line)
     with pytest.raises(Unreachable, match="another than known_hosts says"):
-        ssh.connect(sshd.host(), accept=True)
+        ssh.open_machine(sshd.host(), accept=True)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_another_host_key_than_before_is_refused(sshd: Served) -> None:
 )
 def test_each_way_not_to_get_there_says_what_to_do(sshd: Served, key: str, address: str, says: str) -> None:
     with pytest.raises(Unreachable, match=says):
-        ssh.connect(sshd.host(key, address), accept=True)
+        ssh.open_machine(sshd.host(key, address), accept=True)
 
 
 def test_an_order_is_carried_out_and_its_lines_come_as_they_are_said(sshd: Served) -> None:
     lines: list[str] = []
     ssh.set_output(lines.append)
-    line = ssh.connect(sshd.host(), accept=True)
+    line = ssh.open_machine(sshd.host(), accept=True)
     assert line.query(LOOK)["releases"] == []
     put = {"path": str(sshd.folder / "there"), "text": "x", "mode": 0o600, "owner": "root", "group": "root"}
     steps = [{"kind": "Put", "file": put, "sentence": "Write it."}]
@@ -124,7 +124,7 @@ def test_an_order_is_carried_out_and_its_lines_come_as_they_are_said(sshd: Serve
 
 def test_a_file_arrives_as_it_is(sshd: Served) -> None:
     (sshd.folder / "file").write_bytes(os.urandom(300_000))
-    line = ssh.connect(sshd.host(), accept=True)
+    line = ssh.open_machine(sshd.host(), accept=True)
     place, digest = line.upload(sshd.folder / "file")
     line.close()
     assert digest == hashlib.sha256((sshd.folder / "file").read_bytes()).hexdigest()
@@ -133,7 +133,7 @@ def test_a_file_arrives_as_it_is(sshd: Served) -> None:
 
 
 def test_this_machine_needs_no_ssh() -> None:
-    line = ssh.connect(Host.model_validate({"address": "local"}))
+    line = ssh.open_machine(Host.model_validate({"address": "local"}))
     assert line.query(LOOK)["releases"] == []
     line.close()
 
@@ -149,7 +149,7 @@ def test_who_may_not_become_root_is_told(sshd: Served, monkeypatch: pytest.Monke
     with Path(os.devnull).open() as nobody:
         monkeypatch.setattr("sys.stdin", nobody)
         with pytest.raises(Unreachable, match="may not become root"):
-            ssh.connect(Host.model_validate({"address": "local"}))
+            ssh.open_machine(Host.model_validate({"address": "local"}))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_machine_that_cannot_run_it_is_told(
 ) -> None:
     (tmp_path / "python3").write_text(f"#!/bin/sh\nPATH={os.environ['PATH']}\n{program}\n")
     (tmp_path / "python3").chmod(0o755)
-    line = ssh.connect(Host.model_validate({"address": "local"}))
+    line = ssh.open_machine(Host.model_validate({"address": "local"}))
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(Unreachable, match=re.escape(says)):
         line.query(LOOK)

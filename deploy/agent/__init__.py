@@ -1,1 +1,1 @@
-"""What works on the machine itself: it is sent there with each order, and needs Python alone."""
+"""The program that works on the machine: it is sent there with each order and needs only Python."""

@@ -1,5 +1,8 @@
-"""What a machine's backup holds: configuration, secrets, certificates and the bans in force. No call log and
-no ended ban: what is to be forgotten is forgotten there, too."""
+"""The backup of a machine: configuration, secrets, certificates and bans in force.
+
+The call log and ended bans are left out, so that a backup keeps nothing that must be forgotten. The bans are
+read and written with SQL of our own: this program is sent to the machine alone, without server/store.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,13 @@ DATABASE = "calln.sqlite3"
 ACCOUNT = "calln"
 IN_FORCE = "SELECT network, since, until, reason FROM bans WHERE until IS NULL OR until > ?"
 TABLE = (
-    "CREATE TABLE IF NOT EXISTS bans"
-    " (network TEXT PRIMARY KEY, since INTEGER NOT NULL, until INTEGER, reason TEXT NOT NULL) STRICT"
+    "CREATE TABLE IF NOT EXISTS bans (network TEXT PRIMARY KEY, since INTEGER NOT NULL, until INTEGER, "
+    "reason TEXT NOT NULL) STRICT"
 )
 
 
 def make_backup() -> str:
-    """An archive, as one line of base64. Raises Failed."""
+    """An archive, as one line of base64. Raises StepFailed."""
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w:gz") as tar:
         for folder in FOLDERS:
@@ -43,7 +46,7 @@ def make_backup() -> str:
 
 
 def without_outside_links(about: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Such as that to the current release's configuration."""
+    """Leave out links such as the one to the configuration of the current release."""
     return None if about.issym() and Path(about.linkname).is_absolute() else about
 
 
@@ -56,16 +59,16 @@ def bans_in_force() -> list[Any]:
 
 
 def restore(data: str) -> None:
-    """Put everything back where it was. Raises Failed for what is no backup of ours."""
+    """Write all files back to their places. Raises StepFailed if this is not a backup of Calln."""
     try:
         with tarfile.open(fileobj=io.BytesIO(base64.b64decode(data)), mode="r:gz") as tar:
             members = tar.getmembers()
             if not all(may_restore(about) for about in members) or BANS not in tar.getnames():
-                raise StepFailed("this is no backup of Calln")
+                raise StepFailed("this file is not a backup of Calln")
             for about in members:
                 restore_member(tar, about)
     except (tarfile.TarError, OSError, EOFError, ValueError) as problem:
-        raise StepFailed(f"this backup cannot be read: {problem}") from None
+        raise StepFailed(f"the backup cannot be read: {problem}") from None
 
 
 def may_restore(about: tarfile.TarInfo) -> bool:
@@ -99,7 +102,7 @@ def read_member(tar: tarfile.TarFile, about: tarfile.TarInfo) -> bytes:
 
 
 def set_owner(path: Path, about: tarfile.TarInfo) -> None:
-    """As it was, where its people are known here."""
+    """Set mode and owner as they were; root if this machine does not know the owner."""
     path.chmod(about.mode & 0o755)
     for name, value in (("user", about.uname), ("group", about.gname)):
         try:
@@ -109,7 +112,7 @@ def set_owner(path: Path, about: tarfile.TarInfo) -> None:
 
 
 def restore_bans(rows: list[list[Any]]) -> None:
-    """Beside those there are; a running server sees them within a second."""
+    """Add the bans to those in the list; a running server notices them within a second."""
     place = ROOT / STATE.relative_to("/") / DATABASE
     place.parent.mkdir(parents=True, exist_ok=True)
     new = not place.exists()
@@ -122,4 +125,4 @@ def restore_bans(rows: list[list[Any]]) -> None:
         try:
             shutil.chown(place, ACCOUNT, ACCOUNT)
         except LookupError as unknown:
-            raise StepFailed(f"{unknown}; deploy first, then restore") from None
+            raise StepFailed(f"{unknown}; run calln deploy apply first, then restore") from None

@@ -1,4 +1,4 @@
-"""Looks at the machine and changes nothing: what a plan must know, as plain values."""
+"""Facts about the machine for a plan, as plain values. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LISTENING = {
     "tcp": "0A",
     "udp": "07",
 }  # states in /proc/net (proc(5)); of UDP, a socket that is not connected
-MAX_TEXT_BYTES = 1 << 20  # of a file whose text is told
+MAX_TEXT_BYTES = 1 << 20  # of a file whose text is sent
 
 
 def machine_facts(order: dict[str, Any]) -> dict[str, Any]:
-    """`paths` are files to be told of, `packages` Debian's names."""
+    """All facts; the order names the files (`paths`) and the Debian `packages` to look for."""
     system = os_release()
     return {
         "system": system.get("ID", ""),
@@ -54,7 +54,7 @@ def machine_facts(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def output_of(*command: str) -> str:
-    """What a command says; nothing where there is no such command."""
+    """The output of a command; empty if the command fails or does not exist."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})  # noqa: S603
     except OSError:
@@ -63,7 +63,7 @@ def output_of(*command: str) -> str:
 
 
 def os_release() -> dict[str, str]:
-    """os-release(5); the module platform knows it only from Python 3.10 on."""
+    """os-release(5); the module platform can read it only since Python 3.10."""
     with contextlib.suppress(OSError, ValueError):
         words = shlex.split(OS_RELEASE.read_text(), comments=True)
         return dict(word.split("=", 1) for word in words if "=" in word)
@@ -83,7 +83,7 @@ def account_exists(name: str) -> bool:
 
 
 def file_facts(paths: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The text of a file that everybody may read; of any other a digest alone."""
+    """Each file: its text if everybody may read it, or else only its digest."""
     for path in map(Path, paths):
         if path.is_file():
             about = path.stat()
@@ -120,14 +120,14 @@ def newest_first(folder: Path) -> list[Path]:
 
 
 def unit_states() -> dict[str, str]:
-    """Ours and certbot's timer, and how each is: active, deactivating, failed."""
+    """The state of our units and of certbot's timer: active, deactivating, failed."""
     rows = output_of("systemctl", "list-units", "--all", "--plain", "--no-legend", "calln*", "certbot.timer")
     fields = [line.split() for line in rows.splitlines() if line.strip()]
     return {row[0]: row[2] for row in fields if len(row) > 2}
 
 
 def port_holders() -> Iterator[dict[str, Any]]:
-    """Each port that somebody listens at, and the unit or the program that does."""
+    """Each port in use, and the unit or program that listens at it."""
     owners = socket_owners()
     for protocol, state in LISTENING.items():
         ports = {}
@@ -145,7 +145,7 @@ def table_rows(table: Path) -> list[list[str]]:
 
 
 def socket_owners() -> dict[str, str]:
-    """A socket's inode -> who has it; systemd itself counts last, since it passes its sockets on."""
+    """The inode of a socket -> its unit or program. systemd comes last, as it passes sockets on."""
     found: dict[str, str] = {}
     numbers = sorted((int(path.name) for path in PROC.glob("[0-9]*")), reverse=True)
     for number in numbers:
@@ -158,7 +158,7 @@ def socket_owners() -> dict[str, str]:
 
 
 def unit_or_program(process: int) -> str:
-    """A service's unit, else the program's name."""
+    """The unit of a process, or else the name of its program."""
     folder = PROC / str(process)
     with contextlib.suppress(OSError):
         unit = re.search(r"/([^/]+\.service)\s*$", (folder / "cgroup").read_text())
@@ -167,7 +167,7 @@ def unit_or_program(process: int) -> str:
 
 
 def dropping_chains(text: str) -> list[str]:
-    """Those that drop what comes in and that they do not know."""
+    """The chains of nftables that drop unknown incoming packets."""
     with contextlib.suppress(ValueError):
         found = [entry["chain"] for entry in json.loads(text or "{}").get("nftables", []) if "chain" in entry]
         return [

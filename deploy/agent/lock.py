@@ -1,4 +1,4 @@
-"""One deployment at a time on a machine: whoever comes second is told who is first, and since when."""
+"""One deployment at a time on a machine: the second one learns who is at work, and since when."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FILE = Path("/run/calln-deploy.lock")  # ends with the machine's next start, and the lock with its process
+FILE = Path("/run/calln-deploy.lock")  # gone after a restart of the machine; the lock ends with its process
 
 
 class Locked(Exception):
-    """Somebody else is at it; says who."""
+    """Another deployment is at work; says whose."""
 
 
 @contextmanager
 def exclusive(who: str, file: Path = FILE) -> Iterator[None]:
-    """Raises Held."""
+    """Hold the lock. Raises Locked."""
     with file.open("a+") as door:
         try:
             fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Locked(f"{lock_holder(file)} works on this machine; wait until that is done") from None
+            raise Locked(f"{lock_holder(file)} is working on this machine; wait until this is done") from None
         door.truncate(0)
         door.write(json.dumps({"who": who, "since": time.strftime("%H:%M:%S UTC", time.gmtime())}))
         door.flush()
@@ -37,5 +37,5 @@ def lock_holder(file: Path) -> str:
     try:
         said = json.loads(file.read_text())
         return f"{said['who']} (since {said['since']})"
-    except (OSError, ValueError, KeyError, TypeError):  # it has just come, or just gone
+    except (OSError, ValueError, KeyError, TypeError):  # it has just begun or just ended
         return "somebody else"

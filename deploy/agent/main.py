@@ -1,4 +1,4 @@
-"""The program that an order is given to. It goes on to its end when nobody listens any more."""
+"""The program that gets an order. It goes on to its end even if the connection breaks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Order = dict[str, Any]
 
 
 def main(order: Order) -> int:
-    """Do what it says; 1 with a sentence where it did not come off."""
+    """Carry out the order; if it fails, print why and return 1."""
     for number in (signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    do, alone = ORDERS[order["do"]]
+    do, needs_lock = ORDERS[order["do"]]
     try:
-        if not alone:
+        if not needs_lock:
             do(order)
         else:
             with lock.exclusive(order["who"]):
@@ -39,12 +39,12 @@ def main(order: Order) -> int:
 def print_line(line: str) -> None:
     try:
         print(line, flush=True)
-    except OSError:  # the line is broken; what is half done must not stay so
+    except OSError:  # the connection is broken; the order must still be finished
         return
 
 
 def apply_steps(order: Order) -> None:
-    """Raises Failed with the step that failed; those before it stand, and the next run begins there."""
+    """Do all steps. Raises StepFailed for the first that fails; the next run goes on from there."""
     for step in order["steps"]:
         begun = time.monotonic()
         try:
@@ -56,20 +56,20 @@ def apply_steps(order: Order) -> None:
 
 def reason(problem: Exception) -> str:
     if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
-        return f"the disk is full ({problem.filename or 'no place named'}); make room and run this again"
+        return f"the disk is full ({problem.filename or 'unknown file'}); make room and run this again"
     return str(problem)
 
 
 def roll_back(order: Order) -> None:
-    """Back to a release that is kept. Raises Failed; then what served before serves on."""
+    """Go back to an earlier release. Raises StepFailed; then the present release still runs."""
     wanted = releases.startable(releases.rollback_target(order["to"]))
     before = releases.current_release()
     releases.switch_release(wanted, order["roles"])
-    print_line(f"{wanted} serves instead of {before}; calls that run go on to their end.")
+    print_line(f"{wanted} runs now instead of {before}; running calls go on to their end.")
 
 
 def print_status(_: Order) -> None:
-    """In plain words, what serves and what drains."""
+    """Print which releases run and which wait for their last calls."""
     now = releases.current_release()
     print_line(f"current release: {now or 'none'}")
     for role, name in UNITS.items():
@@ -79,12 +79,12 @@ def print_status(_: Order) -> None:
             ready = ", ready" if condition == "active" and release == now and systemd.is_ready(role) else ""
             print_line(f"{name} {release}: {words}{ready}")
     others = [name for name in releases.stored_releases() if name != now]
-    print_line(f"releases to go back to: {', '.join(others) or 'none'}")
+    print_line(f"earlier releases: {', '.join(others) or 'none'}")
 
 
-CONDITIONS = {"active": "serves", "deactivating": "drains: its calls go on to their end"}
+CONDITIONS = {"active": "running", "deactivating": "ending after its last call"}
 
-# What an order says in `do` -> the function, and whether it must be alone on the machine.
+# The key `do` of an order -> the function, and whether it needs the lock.
 ORDERS: dict[str, tuple[Callable[[Order], None], bool]] = {
     "apply": (apply_steps, True),
     "rollback": (roll_back, True),

@@ -1,5 +1,8 @@
-"""From one release to another: the new one starts beside the old one, and only when it is ready does the old
-one end, with its last call. What goes wrong before leaves the old one serving."""
+"""From one release to another: the new one starts beside the old one.
+
+Only when the new one is ready, the old one is told to end, after its last call. If anything fails before, the
+old one goes on running.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 
 
 def switch_release(new: str, roles: Sequence[str]) -> None:
-    """Raises Failed; then what served before serves on."""
+    """Start the new release and end the others. Raises StepFailed; then the old one still runs."""
     begun: list[str] = []
     before = {role: running_releases(role) for role in UNITS}
     try:
@@ -49,8 +52,7 @@ def switch_release(new: str, roles: Sequence[str]) -> None:
 
 
 def retire_roles(roles: Sequence[str]) -> None:
-    """They end with their last call, and no start of the machine brings them up. Raises Failed for one that
-    goes on taking newcomers."""
+    """End roles after their last call and do not start them at boot. Raises StepFailed."""
     for role in roles:
         for release in running_releases(role):
             systemctl("disable", "--quiet", unit_name(role, release))
@@ -59,7 +61,7 @@ def retire_roles(roles: Sequence[str]) -> None:
 
 
 def set_current(new: str) -> None:
-    """In one rename: there is always a current release."""
+    """Make this the current release, in one rename: there is always a current one."""
     draft = CURRENT.with_name(f".{CURRENT.name}")
     draft.unlink(missing_ok=True)
     draft.symlink_to(RELEASES / new)
@@ -67,7 +69,7 @@ def set_current(new: str) -> None:
 
 
 def enable_at_boot(role: str, release: str) -> None:
-    """The machine's next start brings up this release of the role, and no other."""
+    """Start this release of the role at boot, and no other."""
     for link in WANTS.glob(f"{UNITS[role]}@*.service"):
         if link.name != unit_name(role, release):
             systemctl("disable", "--quiet", link.name)
@@ -79,26 +81,28 @@ def current_release() -> str | None:
 
 
 def stored_releases() -> list[str]:
-    """The releases there are, the newest first."""
+    """The names of all releases on the machine, the newest first."""
     there = [path for path in RELEASES.glob("*") if path.is_dir() and not path.name.startswith(".")]
     return [path.name for path in sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)]
 
 
 def rollback_target(wanted: str | None) -> str:
-    """The release to go back to: the one named, else the one before. Raises Failed."""
+    """The release to go back to: the one that is named, or else the one before. Raises StepFailed."""
     now, there = current_release(), stored_releases()
     if wanted is None:
         older = there[there.index(now) + 1 :] if now in there else there
         wanted = next((name for name in (*older, *there) if name != now), None)
     if wanted is None:
-        raise StepFailed("no other release is kept here: there is nothing to go back to")
+        raise StepFailed("there is no earlier release on this machine")
     if wanted not in there:
-        raise StepFailed(f"no release {wanted} is kept here; there are {', '.join(there) or 'none'}")
+        raise StepFailed(
+            f"the release {wanted} is not on this machine; there are: {', '.join(there) or 'none'}"
+        )
     return wanted
 
 
 def startable(name: str) -> str:
-    """One that can be started: a release that still drains cannot, but a copy under another name can."""
+    """A name that can be started: a release that still has calls cannot, but a copy of it can."""
     number, fresh = 2, name
     while any(unit_state(unit_name(role, fresh)) == "deactivating" for role in UNITS):
         fresh, number = f"{name}.{number}", number + 1
@@ -108,7 +112,7 @@ def startable(name: str) -> str:
 
 
 def hard_link_copy(name: str, copy: str) -> None:
-    """The same files under another name, which take no room."""
+    """Copy a release with hard links, which need no space."""
     draft = RELEASES / f".{copy}"
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(RELEASES / name, draft, copy_function=os.link)
@@ -116,7 +120,7 @@ def hard_link_copy(name: str, copy: str) -> None:
 
 
 def remove_releases(names: Sequence[str]) -> None:
-    """None that runs, drains or is the current one."""
+    """Remove releases, but none that runs or is the current one."""
     spared = all_running() | {current_release()}
     for name in names:
         if name not in spared:

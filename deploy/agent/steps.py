@@ -1,4 +1,4 @@
-"""What each kind of step does to the machine. A step comes as the JSON of its value."""
+"""What each kind of step does on the machine. A step comes as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deploy.agent.systemd import StepFailed
 Step = dict[str, Any]
 
 POLICY = Path("/usr/sbin/policy-rc.d")
-NOTHING_STARTS = "#!/bin/sh\nexit 101\n"  # what apt asks before it starts a service of a package
+NOTHING_STARTS = "#!/bin/sh\nexit 101\n"  # apt runs this before it starts a service of a package
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 APT = ("apt-get", "-qq", "--yes", "-o", "DPkg::Lock::Timeout=120")
 DRAFT = ".calln-new"
@@ -35,7 +35,7 @@ def install_packages(step: Step) -> None:
 
 @contextlib.contextmanager
 def without_service_starts() -> Iterator[None]:
-    if POLICY.exists():  # somebody else's, which stays as it is
+    if POLICY.exists():  # not ours; it stays as it is
         yield
         return
     POLICY.write_text(NOTHING_STARTS)
@@ -51,7 +51,7 @@ def put_file(step: Step) -> None:
 
 
 def write_file(file: dict[str, Any], path: Path) -> None:
-    """Whole or not at all; nobody reads it before its owner and mode are right."""
+    """Write the whole file or nothing; it gets its owner and mode before its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + DRAFT)
     draft.unlink(missing_ok=True)
@@ -66,7 +66,7 @@ def write_file(file: dict[str, Any], path: Path) -> None:
 
 
 def add_release(step: Step) -> None:
-    """Under another name until all of it is there."""
+    """Build the release under another name until it is complete."""
     final, draft = releases.RELEASES / step["name"], releases.RELEASES / f".{step['name']}"
     if final.exists():
         return
@@ -76,12 +76,12 @@ def add_release(step: Step) -> None:
         fill_release(step, draft, final)
         draft.rename(final)
     except (StepFailed, OSError, LookupError):
-        shutil.rmtree(draft, ignore_errors=True)  # a disk that is full has better use for the room
+        shutil.rmtree(draft, ignore_errors=True)  # leave nothing half done, as the disk may be full
         raise
 
 
 def fill_release(step: Step, draft: Path, final: Path) -> None:
-    """Raises Failed and OSError."""
+    """Copy or unpack the code and write the configuration. Raises StepFailed and OSError."""
     if step["like"]:
         shutil.copytree(releases.RELEASES / step["like"], draft, copy_function=os.link, dirs_exist_ok=True)
     else:
@@ -94,12 +94,12 @@ def fill_release(step: Step, draft: Path, final: Path) -> None:
 
 
 def unpack_archive(archive: dict[str, str], folder: Path) -> None:
-    """Raises Failed for an archive that is not what was sent: anybody may write where it lay."""
+    """Unpack the archive. Raises StepFailed if it was changed: anybody may write in its folder."""
     path = Path(archive["place"])
     data = path.read_bytes()
     path.unlink()
     if hashlib.sha256(data).hexdigest() != archive["sha256"]:
-        raise StepFailed("what arrived is not the release that was sent; run this again")
+        raise StepFailed("the archive of the release is damaged; run this again")
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         for about in tar:
             content = tar.extractfile(about)
@@ -122,7 +122,7 @@ def run_step(step: Step) -> None:
 
 
 def run_command(argv: Sequence[str]) -> None:
-    """Raises Failed with the command's last words."""
+    """Run a command. Raises StepFailed with its last lines."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **QUIET})  # noqa: S603
     except OSError as error:
@@ -138,8 +138,8 @@ def issue_certificate(step: Step) -> None:
         run_command(step["argv"])
     except StepFailed as problem:
         raise StepFailed(
-            f"the authority gave no certificate for {step['name']}: does the name lead to this machine, and "
-            f"is its port 80 open from outside? {problem}"
+            f"there is no certificate for {step['name']} yet. Does the name lead to this machine, and is "
+            f"port 80 open from the Internet? {problem}"
         ) from None
 
 

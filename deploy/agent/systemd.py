@@ -1,4 +1,4 @@
-"""systemd's units of the releases: what runs, how it is, and what it said last."""
+"""The systemd units of the releases: start, state and last log lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 UNITS = {"turn": "calln-relay", "server": "calln-server"}  # in the order in which they start
-SOCKETS = {"turn": "relay.sock", "server": "server.sock"}  # where each tells whether it is ready
+SOCKETS = {"turn": "relay.sock", "server": "server.sock"}  # each says there whether it is ready
 STATE = Path("/var/lib/calln")
 NAMESPACE = "calln"
 LAST_LINES = 8
@@ -18,7 +18,7 @@ RUNNING = ("active", "activating", "reloading", "deactivating")
 
 
 class StepFailed(Exception):
-    """A step did not come off; says why."""
+    """A step failed; says why."""
 
 
 def unit_name(role: str, release: str) -> str:
@@ -30,12 +30,12 @@ def systemctl(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def unit_state(name: str) -> str:
-    """Such as active, deactivating (it drains) or failed; inactive where there is none."""
+    """The state: active, deactivating (ends after its last call), failed, or inactive if there is no unit."""
     return systemctl("show", "--property=ActiveState", "--value", name).stdout.strip()
 
 
 def running_releases(role: str) -> list[str]:
-    """Those of which a process of this role is there, starting and draining ones included."""
+    """The releases with a process of this role, also if it is starting or ending."""
     said = systemctl("list-units", "--all", "--plain", "--no-legend", f"{UNITS[role]}@*.service").stdout
     rows = [line.split() for line in said.splitlines() if line.strip()]
     return [row[0].split("@", 1)[1].removesuffix(".service") for row in rows if row[2] in RUNNING]
@@ -46,37 +46,37 @@ def all_running() -> set[str]:
 
 
 def last_log_lines(name: str) -> str:
-    """The end of its journal, which holds no addresses."""
+    """The last lines of its journal, which contains no addresses."""
     command = ["journalctl", f"--namespace={NAMESPACE}", "--unit", name, "--output=cat", "--no-pager"]
     said = subprocess.run([*command, f"--lines={LAST_LINES}"], capture_output=True, text=True)  # noqa: S603
     return said.stdout.strip()
 
 
 def start_unit(role: str, release: str) -> None:
-    """Start it and wait until it is ready. Raises Failed."""
+    """Start a release and wait until it is ready. Raises StepFailed."""
     name = unit_name(role, release)
     if systemctl("start", name).returncode:
-        raise StepFailed(f"{name} does not start; its last words:\n{last_log_lines(name) or 'none'}")
+        raise StepFailed(f"{name} does not start. Its last log lines:\n{last_log_lines(name) or 'none'}")
     end = time.monotonic() + READY_SECONDS
     while not is_ready(role):
         if time.monotonic() > end or unit_state(name) not in RUNNING:
             raise StepFailed(
-                f"{name} started, but is not ready; its last words:\n{last_log_lines(name) or 'none'}"
+                f"{name} started, but is not ready. Its last log lines:\n{last_log_lines(name) or 'none'}"
             )
         time.sleep(LOOK_SECONDS)
 
 
 def wait_until_drained(role: str) -> None:
-    """Wait until none takes newcomers. Raises Failed."""
+    """Wait until no process of the role accepts new clients. Raises StepFailed."""
     end = time.monotonic() + READY_SECONDS
     while is_ready(role):
         if time.monotonic() > end:
-            raise StepFailed(f"{UNITS[role]} was told to end, and does not; see calln deploy logs")
+            raise StepFailed(f"{UNITS[role]} does not end; see: calln deploy logs")
         time.sleep(LOOK_SECONDS)
 
 
 def is_ready(role: str) -> bool:
-    """Whether the newest of them says so at its socket."""
+    """Whether the newest process of the role says so at its socket."""
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     line = http.client.HTTPConnection("localhost")
     line.sock = door

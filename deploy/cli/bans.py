@@ -1,4 +1,4 @@
-"""`calln ban` and `calln reports`: the list on disk, and the reports that only a running server holds."""
+"""`calln ban` and `calln reports`: the ban list on disk, and the reports that the running server holds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVER = "ever"
 
 
 class UsageError(Exception):
-    """Words on the command line that cannot be meant; says what to write."""
+    """The command line makes no sense; says what to write instead."""
 
 
 @contextmanager
@@ -36,10 +36,10 @@ def ban_list(config: Config) -> Iterator[Bans]:
 
 
 def add_ban(config: Config, options: Options) -> int:
-    """Ban an address, or whom a report speaks of; running servers see it within a second."""
+    """Ban an address, or the visitor of a report. A running server notices it within a second."""
     seconds = seconds_of(options.duration)
     if bool(options.address) == bool(options.report):
-        raise UsageError("name either an address or --report CODE")
+        raise UsageError("write either an address or --report CODE")
     if options.report:
         return ban_reported(config.site.state_dir, options, seconds)
     with ban_list(config) as bans:
@@ -49,9 +49,9 @@ def add_ban(config: Config, options: Options) -> int:
 
 
 def ban_reported(state_dir: Path, options: Options, seconds: int | None) -> int:
-    wish = {"code": options.report.upper(), "seconds": seconds, "reason": clean_reason(options.reason)}
-    ban = request_json(state_dir, "POST", "/bans", wish)
-    print(f"Banned whom report {wish['code']} speaks of {until_text(ban['until'])}.")
+    body = {"code": options.report.upper(), "seconds": seconds, "reason": clean_reason(options.reason)}
+    ban = request_json(state_dir, "POST", "/bans", body)
+    print(f"Banned the visitor of report {body['code']} {until_text(ban['until'])}.")
     return 0
 
 
@@ -60,9 +60,9 @@ def remove_ban(config: Config, options: Options) -> int:
     with ban_list(config) as bans:
         removed = bans.remove(wanted)
     if not removed:
-        print(f"calln: {wanted} is not banned; calln ban list shows what is", file=sys.stderr)
+        print(f"calln: {wanted} is not in the ban list; see: calln ban list", file=sys.stderr)
         return 1
-    print(f"Lifted the ban of {wanted}.")
+    print(f"Removed the ban of {wanted}.")
     return 0
 
 
@@ -70,7 +70,7 @@ def list_bans(config: Config, _: Options) -> int:
     with ban_list(config) as bans:
         rows = bans.list(time.time())
     if not rows:
-        print("Nobody is banned.")
+        print("The ban list is empty.")
     width = max((len(str(ban.network)) for ban in rows), default=0)
     for ban in rows:
         print(f"{ban.network!s:<{width}}  {until_text(ban.until):<22}  {one_line(ban.reason)}".rstrip())
@@ -78,17 +78,17 @@ def list_bans(config: Config, _: Options) -> int:
 
 
 def list_reports(config: Config, _: Options) -> int:
-    """Code, time and reason; never an address."""
+    """Print code, time and reason of each report; never an address."""
     reports = request_json(config.site.state_dir, "GET", "/reports")["reports"]
     if not reports:
-        print("No reports in the last half hour.")
+        print("No reports in the last 30 minutes.")
     for report in reports:
         print(f"{report['code']}  {local_time(report['time'])}  {report['reason']}")
     return 0
 
 
 def seconds_of(duration: str) -> int | None:
-    """Seconds in 30m, 12h or 7d; None for ever. Raises UsageError."""
+    """The seconds of 30m, 12h or 7d; None means for ever. Raises UsageError."""
     if duration == EVER:
         return None
     match = re.fullmatch(r"([0-9]{1,5})([mhd])", duration)
@@ -105,12 +105,12 @@ def parse_network(text: str) -> Network:
 
 
 def clean_reason(reason: str) -> str:
-    """A reason as it is kept, however it was typed."""
+    """The reason in one line, without control characters."""
     return " ".join(one_line(reason).split())[:MAX_REASON]
 
 
 def until_text(end: int | None) -> str:
-    return "until lifted" if end is None else f"until {local_time(end)}"
+    return "until you remove the ban" if end is None else f"until {local_time(end)}"
 
 
 def local_time(seconds: float) -> str:

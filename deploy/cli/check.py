@@ -1,4 +1,4 @@
-"""`calln check`: says what a configuration comes to, and what in it deserves a second look."""
+"""`calln check`: shows what a configuration means, and warns of what may be wrong."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from host.settings import HostPort
 from server.store.geo import open_database
 from server.web.promise import promises
 
-CHALLENGE_BYTES = 52  # a 401 without its realm: header 20, ERROR-CODE 8, NONCE 20, REALM's own header 4
-SMALLEST_ALLOCATE = 28  # what Chromium's first Allocate weighs, the smallest a stranger sends
+CHALLENGE_BYTES = 52  # a 401 reply without the text of its realm: header 20, ERROR-CODE 8, NONCE 20, REALM 4
+SMALLEST_ALLOCATE = 28  # bytes of Chromium's first Allocate, the smallest request of an unknown client
 
 
 def run(config: Config) -> int:
-    """Print the report; nothing is made. Raises ConfigError or GeoError for what cannot be used."""
+    """Print the report; no file is written. Raises ConfigError and GeoError."""
     if not lacks_secret(config):
         turn_secret(config)
     site_password(config)
     for name, value in summary(config):
         print(f"  {name:<10} {value}")
     for warning in warnings(config):
-        print(f"  look       {warning}")
-    print("The configuration can be used.")
+        print(f"  warning    {warning}")
+    print("The configuration is valid.")
     return 0
 
 
@@ -57,12 +57,12 @@ def host_port(listen: HostPort) -> str:
 
 def country_source(config: Config) -> str:
     if config.geo.database is None:
-        return "unknown (geo.database is not set); visitors are matched with anybody"
+        return "unknown, because geo.database is not set; visitors cannot choose a country"
     return f"from {open_database(config.geo.database).path}"
 
 
 def state_folder(config: Config) -> str:
-    """Where it is kept, and what the first start makes there."""
+    """The state folder, and what the first start will make in it."""
     folder = config.site.state_dir
     missing = ["this folder"] * (not folder.exists()) + ["a secret"] * lacks_secret(config)
     return f"{folder} ({' and '.join(missing)} will be made at the first start)" if missing else str(folder)
@@ -73,24 +73,25 @@ def warnings(config: Config) -> Iterator[str]:
     challenge = CHALLENGE_BYTES + -(-len(turn.realm.encode()) // 4) * 4
     if challenge > 2 * SMALLEST_ALLOCATE:
         yield (
-            f"turn.realm: with {turn.realm!r} a stranger's {SMALLEST_ALLOCATE} bytes are answered with "
-            f"{challenge}; a realm of 4 letters or fewer keeps that at twice"
+            f"turn.realm: with {turn.realm!r} a request of {SMALLEST_ALLOCATE} bytes from anybody gets a "
+            f"reply of {challenge} bytes; use a realm of 4 letters or fewer, so that it is only twice as "
+            "large"
         )
     for pair in turn.external_ip:
         if pair.public and not pair.public.is_global:
-            yield f"turn.external_ip: {pair.public} is a private address; browsers elsewhere cannot reach it"
+            yield f"turn.external_ip: {pair.public} is a private address; other networks cannot reach it"
     if turn.allow_peers:
         reachable = ", ".join(map(str, turn.allow_peers))
         yield f"turn.allow_peers: every visitor can reach {reachable} through the relay"
     if turn.allow_loopback_peers:
-        yield "turn.allow_loopback_peers: visitors can reach this machine's own ports; for tests only"
+        yield "turn.allow_loopback_peers: visitors can reach this machine's local ports; for tests only"
     if config.site.url is None and any(ip_address(at.host).is_unspecified for at in config.server.listen):
         yield (
-            "server.listen: everybody reaches this server, but without site.url it answers to 127.0.0.1, "
-            "localhost and [::1] only; other names get 421"
+            "server.listen: the server listens at all addresses, but without site.url it answers only "
+            "requests for 127.0.0.1, localhost and [::1]; others get the error 421"
         )
     if config.site.url and config.site.url.startswith("http://") and not is_loopback(config.site.url):
-        yield "site.url: browsers give a microphone to https pages only"
+        yield "site.url: browsers allow the microphone only on https:// pages"
 
 
 def is_loopback(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""`calln deploy …`: what it does with each machine of the file. Loaded only when such a command is called."""
+"""`calln deploy …`: one function for each command. Loaded only when such a command runs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def show_status(config: Config, options: Options) -> int:
 
 
 def show_logs(config: Config, options: Options) -> int:
-    """Of all releases, in the order in which they were written."""
+    """The logs of all releases, in the order of time."""
     words = "journalctl --namespace=calln --no-pager --quiet --output=short-iso"
     words += f" --lines={options.lines}" + (" --follow" if options.follow else "")
     with connect_all(config, options) as machines:
@@ -66,11 +66,12 @@ def rollback_order(machine: Machine, version: str | None) -> dict[str, Any]:
 
 
 def rotate_secret(config: Config, options: Options) -> int:
-    """First every relay takes the new secret beside the old one, then credentials are made with it."""
+    """First every relay accepts the new secret as well; then the servers begin to use it."""
     if site_secrets.is_operators(config_or_default(config, options)):
         raise DeployError(
-            "you keep the secret yourself: write the new one as a further line of turn.secret_file, apply; "
-            "then make it the first line and apply; when old calls have ended, take out the old one and apply"
+            "the secret is in your own file, so you must change it: 1. add the new secret as the last line "
+            "of turn.secret_file and run calln deploy apply; 2. make it the first line and apply; 3. when "
+            "the old calls have ended, remove the old line and apply"
         )
     new = secrets.token_hex(SECRET_BYTES)
     order = {"do": "secrets", "who": operator(), "new": new}
@@ -78,9 +79,10 @@ def rotate_secret(config: Config, options: Options) -> int:
         on_each(machines, lambda machine: send_order(machine, {**order, "first": False, "withdraw": 0}))
         last = {**order, "first": True, "withdraw": options.withdraw_after}
         on_each(machines, lambda machine: send_order(machine, last))
+    hours = options.withdraw_after / 3600
     print(
-        f"Credentials are made with the new secret. The old one ends in {options.withdraw_after / 3600:.0f} "
-        "hours, and with it the calls that began with it and still run then."
+        f"The new secret is in use. The old one ends in {hours:.0f} hours. Calls that still use it then will "
+        "end, too."
     )
     return 0
 
@@ -91,15 +93,15 @@ def fetch_backups(config: Config, options: Options) -> int:
         for machine in machines:
             well, said, wrong = machine.order({"do": "backup"})
             if not well or not said:
-                raise Unreachable(f"{machine}: no backup: {' '.join(said + wrong)}")
+                raise Unreachable(f"{machine}: the backup failed: {' '.join(said + wrong)}")
             path = options.folder / f"calln-{machine.host.address.address}-{day}.tar.gz"
             save_privately(path, base64.b64decode(said[-1]))
-            print(f"Written: {path}. It holds secrets; keep it where nobody else reads.")
+            print(f"Saved: {path}. It contains secrets; keep it where nobody else can read it.")
     return 0
 
 
 def save_privately(path: Path, data: bytes) -> None:
-    """For its owner alone. Raises Halt."""
+    """Write a file that only its owner can read. Raises DeployError."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(data)
@@ -108,7 +110,7 @@ def save_privately(path: Path, data: bytes) -> None:
 
 
 def restore_backup(config: Config, options: Options) -> int:
-    """Onto one machine. Raises Halt."""
+    """Write a backup back to one machine. Raises DeployError."""
     try:
         data = base64.b64encode(options.file.read_bytes()).decode()
     except OSError as error:
@@ -116,15 +118,16 @@ def restore_backup(config: Config, options: Options) -> int:
     with connect_all(config, options) as machines:
         if len(machines) > 1:
             raise DeployError(
-                "a backup is of one machine: name a file with --config that has that one in deploy.hosts"
+                "a backup belongs to one machine; with --config, use a file with only that machine in "
+                "deploy.hosts"
             )
         send_order(machines[0], {"do": "restore", "who": operator(), "data": data})
-    print("Restored. Now run calln deploy apply, which puts in force what came back.")
+    print("Restored. Now run calln deploy apply, so that the services use it.")
     return 0
 
 
 class PlannedMachine(NamedTuple):
-    """What one machine needs, and the code for it."""
+    """One machine, its plan and the code for it."""
 
     machine: Machine
     facts: Facts
@@ -134,7 +137,7 @@ class PlannedMachine(NamedTuple):
 
 
 def plan_all(config: Config, options: Options, machines: Sequence[Machine]) -> list[PlannedMachine]:
-    """For every machine, before anything is done to any. Raises Halt with whatever stands in the way."""
+    """Plan for all machines before any of them is changed. Raises DeployError with all obstacles."""
     source = read_config_file(options.config or FILE)
     target_of = {target.host: target for target in targets(source.config)}
     secret = site_secrets.choose_secret(
@@ -163,22 +166,22 @@ def plan_all(config: Config, options: Options, machines: Sequence[Machine]) -> l
 
 
 def cache_folder() -> Path:
-    """Where wheels and packed releases are kept on this side."""
+    """The folder for wheels and release archives on this computer."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "calln"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def show_plan(config: Config, options: Options) -> int:
-    """Says what apply would do; changes nothing."""
+    """Show what apply would do; change nothing."""
     with connect_all(config, options) as machines:
         for one in plan_all(config, options, machines):
             print(f"{one.machine}:")
             for step in one.steps:
                 print(f"  {described(step).rstrip()}")
-            print("".join(f"  Look: {notice}\n" for notice in notices(one.plan, one.facts)), end="")
+            print("".join(f"  Note: {notice}\n" for notice in notices(one.plan, one.facts)), end="")
             if not one.steps:
-                print("  Nothing to do: everything is as the file says.")
+                print("  Nothing to do: this machine is as the file says.")
     return 0
 
 
@@ -190,20 +193,20 @@ def apply_plan(config: Config, options: Options) -> int:
         on_each(list(by_machine), lambda machine: apply_to_machine(by_machine[machine]))
         for one in todo:
             for notice in notices(one.plan, one.facts):
-                print(f"{one.machine}: look: {notice}")
+                print(f"{one.machine}: note: {notice}")
     seconds = time.monotonic() - begun
     if not by_machine:
-        print(f"Nothing to do: everything is as the file says ({seconds:.1f} s).")
+        print(f"Nothing to do: all machines are as the file says ({seconds:.1f} s).")
         return 0
     config = config_or_default(config, options)
-    print(f"Done in {seconds:.1f} s. Visitors open {config.site.url}")
+    print(f"Done in {seconds:.1f} s. Visitors can open {config.site.url}")
     if root := site_secrets.root_of(config, options.config or FILE):
-        print(f"Hand out {root}: browsers must be told to trust it.")
+        print(f"Install {root} in all browsers as a trusted certificate authority.")
     return 0
 
 
 def apply_to_machine(one: PlannedMachine) -> None:
-    """Raises Halt."""
+    """Send the release if it is new, then apply the steps. Raises DeployError."""
     archive = None
     if any(isinstance(step, AddRelease) and not step.like for step in one.steps):
         archive_file = pack(one.bundle, cache_folder())
@@ -225,9 +228,9 @@ def remove_calln(config: Config, options: Options) -> int:
         names = ", ".join(map(str, machines))
         if (
             not options.yes
-            and ask_to_confirm(f"Take Calln off {names}, ending running calls? Write yes: ") != "yes"
+            and ask_to_confirm(f"Remove Calln from {names} and end running calls? Write yes: ") != "yes"
         ):
-            raise DeployError("nothing was done")
+            raise DeployError("stopped; nothing was changed")
         for machine, answer in zip(
             machines, on_each(machines, lambda machine: machine.query(question)), strict=True
         ):
@@ -246,7 +249,7 @@ def ask_to_confirm(words: str) -> str:
     try:
         return input(words).strip()
     except EOFError:
-        raise DeployError("nobody is there to answer; write --yes") from None
+        raise DeployError("no terminal to ask on; use --yes") from None
 
 
 def write_config(_: Config, options: Options) -> int:
@@ -260,7 +263,7 @@ def show_proxy(config: Config, options: Options) -> int:
 
 
 def run_doctor(config: Config, options: Options) -> int:
-    """From here, then what each machine says of itself; 1 where anything is amiss."""
+    """Check from here, then on each machine; the exit code is 1 if anything is wrong."""
     config = config_or_default(config, options)
     sound = True
     with connect_all(config, options) as machines:
@@ -268,17 +271,17 @@ def run_doctor(config: Config, options: Options) -> int:
         root = site_secrets.root_of(config, options.config or FILE)
         for target in targets(config):
             machine = by_host[target.host]
-            print(f"{target.name}, from here:", flush=True)
+            print(f"{target.name}, checked from here:", flush=True)
             for finding in remote_checks.check_target(target, trial_credential(machine), root):
                 sound &= finding.well
                 print(finding_text(finding), flush=True)
-            print(f"{target.name}, from the machine itself:", flush=True)
+            print(f"{target.name}, checked on the machine itself:", flush=True)
             sound &= machine.shell(INSIDE, print_output=True, **machine.as_root)[0]
     return 0 if sound else 1
 
 
 def trial_credential(machine: Machine) -> MintedCredential | None:
-    """For trial calls; None where nothing is deployed yet."""
+    """A credential for trial calls; None if nothing is deployed yet."""
     well, said, _ = machine.order({"do": "credential", "user": "doctor", "seconds": TRIAL_SECONDS})
     return MintedCredential(**json.loads(said[-1])) if well and said else None
 

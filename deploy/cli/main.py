@@ -1,4 +1,4 @@
-"""The `calln` command: a row for each thing it can do."""
+"""The `calln` command: one row of a table for each subcommand."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from server.store import StoreError
 from server.store.geo import GeoError
 from turn.process import run as relay_process
 
-EX_USAGE = 2  # as argparse ends
-EX_UNAVAILABLE = 69  # sysexits.h: something needed is taken, or does not answer
+EX_USAGE = 2  # as argparse does
+EX_UNAVAILABLE = 69  # sysexits.h: something that is needed is not available
 
-# An error that says what to do, and the exit code that stands for it.
+# Errors whose text says what to do, and their exit codes.
 ENDS: tuple[tuple[type[Exception], int], ...] = (
     (bans.UsageError, EX_USAGE),
     (ConfigError, EX_CONFIG),
@@ -46,25 +46,25 @@ Options = argparse.Namespace
 
 
 class Option(NamedTuple):
-    """One argument of a command, as argparse takes it."""
+    """One argument of a command, with its settings for argparse."""
 
     name: str
     settings: dict[str, Any]
 
 
 class Command(NamedTuple):
-    """The words behind `calln`, one sentence, the function, and its own arguments."""
+    """The words after `calln`, a description, the function and its arguments."""
 
     words: str
     sentence: str
     run: Callable[[Config, Options], int]
     options: tuple[Option, ...] = ()
-    reads: bool = True  # the file that --config names, before it runs
+    reads: bool = True  # whether the file of --config is read first
 
 
 def run_both(config: Config, options: Options) -> int:
-    turn_secret(config)  # made here, before two processes ask for it
-    print(f"Calln will be at {check.page_url(config)} in a moment. Ctrl-C ends it.", flush=True)
+    turn_secret(config)  # made now, before two processes want to make it
+    print(f"Calln starts at {check.page_url(config)}. Press Ctrl-C to stop it.", flush=True)
     return both.run(options.config)
 
 
@@ -95,8 +95,10 @@ def run_check(config: Config, _: Options) -> int:
 
 
 def run_deploy(config: Config, options: Options) -> int:
-    """What works on other machines is loaded when it is called: a machine that just serves has not what it
-    takes. Raises Halt."""
+    """Load the code for other machines only now: a machine that only serves does not have what it needs.
+
+    Raises DeployError.
+    """
     try:
         commands = importlib.import_module("deploy.cli.deploy")
     except ModuleNotFoundError as missing:
@@ -116,95 +118,103 @@ def destination(text: str) -> Destination:
 
 GROUPS = {
     "ban": "Ban addresses: add, list, remove.",
-    "deploy": "Put Calln on your machines: init, plan, apply, status, doctor and more.",
-    "deploy secrets": "Change what is secret: rotate.",
+    "deploy": "Install and update Calln on your machines: init, plan, apply, status, doctor and more.",
+    "deploy secrets": "Change the secret of server and relay: rotate.",
 }
 ADDRESS = Option("address", {"help": "an address or a network, such as 192.0.2.7 or 2001:db8::/48"})
 ACCEPT = (
     Option(
         "--accept-host-key",
-        {"action": "store_true", "help": "trust a machine's SSH key that is not known yet, and keep it"},
+        {
+            "action": "store_true",
+            "help": "accept the SSH host key of a machine that is not known yet, and remember it",
+        },
     ),
 )
 COMMANDS = (
-    Command("run", "Serve everything on this machine: server and relay together.", run_both),
-    Command("serve", "Serve the page, matching and signalling.", run_server),
-    Command("relay", "Run the STUN/TURN relay.", run_relay),
-    Command(
-        "relay sessions", "List who holds which relayed address of the running relay.", relays.list_sessions
-    ),
+    Command("run", "Run server and relay together on this machine.", run_both),
+    Command("serve", "Run the server: page, matching and signalling.", run_server),
+    Command("relay", "Run the relay (STUN and TURN).", run_relay),
+    Command("relay sessions", "List the sessions of the running relay.", relays.list_sessions),
     Command(
         "relay kill",
-        "End a session of the running relay, or all of a user.",
+        "End one session of the running relay, or all sessions of a user.",
         relays.kill_sessions,
         (
-            Option("id", {"nargs": "?", "help": "the session, as calln relay sessions names it"}),
-            Option("--user", {"metavar": "NAME", "help": "every session of this user"}),
+            Option("id", {"nargs": "?", "help": "the id that calln relay sessions shows"}),
+            Option("--user", {"metavar": "NAME", "help": "end all sessions of this user"}),
         ),
     ),
     Command(
-        "relay drain", "Have the relay take nobody new and end with its last allocation.", relays.drain_relay
+        "relay drain",
+        "Let the relay accept no new clients and end after its last session.",
+        relays.drain_relay,
     ),
-    Command("relay stats", "Show what the running relay holds, carried and dropped.", relays.show_stats),
-    Command("relay reload", "Have the running relay read its configuration anew.", relays.reload_relay),
-    Command("check", "Read the configuration and say what it comes to.", run_check),
-    Command("doctor", "Look at this machine and the running relay, and say what to do.", local.run),
+    Command("relay stats", "Show the counters of the running relay.", relays.show_stats),
+    Command("relay reload", "Let the running relay read its configuration again.", relays.reload_relay),
+    Command("check", "Check the configuration and show what it means.", run_check),
+    Command("doctor", "Check this machine and the running relay, and say what to do.", local.run),
     Command(
         "ban add",
-        "Ban an address or a network; its open pages are closed within a second.",
+        "Ban an address or a network. Its open pages are closed within a second.",
         bans.add_ban,
         (
             Option("address", {**ADDRESS.settings, "nargs": "?"}),
             Option(
-                "--report", {"metavar": "CODE", "help": "ban whom a visitor reported, by the report's code"}
+                "--report",
+                {"metavar": "CODE", "help": "ban the visitor of a report, by the code of the report"},
             ),
-            Option("--reason", {"default": "", "help": "a note for yourself"}),
+            Option("--reason", {"default": "", "help": "a note for you; visitors do not see it"}),
             Option(
-                "--for", {"dest": "duration", "default": "7d", "help": "30m, 12h, 7d or ever (default: 7d)"}
+                "--for",
+                {"dest": "duration", "default": "7d", "help": "how long: 30m, 12h, 7d or ever (default: 7d)"},
             ),
         ),
     ),
-    Command("ban list", "List the bans in force.", bans.list_bans),
-    Command("ban remove", "Lift a ban.", bans.remove_ban, (ADDRESS,)),
-    Command("reports", "List what visitors reported in the last half hour.", bans.list_reports),
+    Command("ban list", "List all bans.", bans.list_bans),
+    Command("ban remove", "Remove a ban.", bans.remove_ban, (ADDRESS,)),
+    Command("reports", "List the reports of visitors in the last 30 minutes.", bans.list_reports),
     Command(
         "deploy init", "Ask six questions and write the configuration file.", run_deploy, (), reads=False
     ),
-    Command("deploy plan", "Show what apply would do to each machine; changes nothing.", run_deploy, ACCEPT),
-    Command("deploy apply", "Bring every machine to what the file says; calls go on.", run_deploy, ACCEPT),
     Command(
-        "deploy status", "Show which release serves on each machine, and which drain.", run_deploy, ACCEPT
+        "deploy plan", "Show what apply would do on each machine. Nothing is changed.", run_deploy, ACCEPT
     ),
     Command(
+        "deploy apply", "Install or update Calln on every machine. Running calls go on.", run_deploy, ACCEPT
+    ),
+    Command("deploy status", "Show the releases that run on each machine.", run_deploy, ACCEPT),
+    Command(
         "deploy doctor",
-        "Try everything from here and on each machine, and say what to do.",
+        "Check the service from here and on each machine, and say what to do.",
         run_deploy,
         ACCEPT,
     ),
     Command(
         "deploy logs",
-        "Show what the services said.",
+        "Show the logs of server and relay.",
         run_deploy,
         (
             *ACCEPT,
-            Option("--lines", {"type": int, "default": 100, "help": "how many (default: 100)"}),
-            Option("--follow", {"action": "store_true", "help": "go on until Ctrl-C"}),
+            Option("--lines", {"type": int, "default": 100, "help": "number of lines (default: 100)"}),
+            Option("--follow", {"action": "store_true", "help": "show new lines until Ctrl-C"}),
         ),
     ),
     Command(
         "deploy rollback",
-        "Go back to an earlier release and its configuration; calls go on.",
+        "Go back to an earlier release and its configuration. Running calls go on.",
         run_deploy,
         (
             *ACCEPT,
             Option(
-                "version", {"nargs": "?", "help": "as calln deploy status names it (default: the one before)"}
+                "version",
+                {"nargs": "?", "help": "a release that calln deploy status shows (default: the one before)"},
             ),
         ),
     ),
     Command(
         "deploy secrets rotate",
-        "Give server and relay a new secret; calls go on.",
+        "Give server and relay a new secret. Running calls go on.",
         run_deploy,
         (
             *ACCEPT,
@@ -214,53 +224,64 @@ COMMANDS = (
                     "type": int,
                     "default": 86_400,
                     "metavar": "SECONDS",
-                    "help": "when the old one ends, and calls that began with it and still run (one day)",
+                    "help": "end the old secret, and calls that still use it, after this time (default: one "
+                    "day)",
                 },
             ),
         ),
     ),
     Command(
         "deploy backup",
-        "Fetch each machine's configuration, secrets, certificates and bans.",
+        "Save configuration, secrets, certificates and bans of each machine in a file here.",
         run_deploy,
         (
             *ACCEPT,
             Option(
-                "folder", {"type": Path, "nargs": "?", "default": Path(), "help": "where to (default: here)"}
+                "folder",
+                {
+                    "type": Path,
+                    "nargs": "?",
+                    "default": Path(),
+                    "help": "folder for the files (default: this one)",
+                },
             ),
         ),
     ),
     Command(
         "deploy restore",
-        "Put a backup onto a machine.",
+        "Write a backup back to a machine.",
         run_deploy,
-        (*ACCEPT, Option("file", {"type": Path, "help": "as calln deploy backup wrote it"})),
+        (*ACCEPT, Option("file", {"type": Path, "help": "a file from calln deploy backup"})),
     ),
     Command(
         "deploy proxy",
-        "Print a site's configuration for a web server in front.",
+        "Print the configuration for another web server in front of Calln.",
         run_deploy,
         (Option("kind", {"choices": ("nginx", "caddy", "apache")}),),
     ),
     Command(
         "deploy destroy",
-        "Take Calln off the machines; its data stays unless --purge.",
+        "Remove Calln from the machines. Its data stays, except with --purge.",
         run_deploy,
         (
             *ACCEPT,
             Option(
                 "--host",
-                {"type": destination, "metavar": "USER@NAME", "help": "this one alone, listed or not"},
+                {
+                    "type": destination,
+                    "metavar": "USER@NAME",
+                    "help": "only this machine; it need not be in the file",
+                },
             ),
-            Option("--purge", {"action": "store_true", "help": "bans, secrets and certificates as well"}),
-            Option("--yes", {"action": "store_true", "help": "do not ask"}),
+            Option("--purge", {"action": "store_true", "help": "remove bans, secrets and certificates, too"}),
+            Option("--yes", {"action": "store_true", "help": "do not ask for confirmation"}),
         ),
     ),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; the exit code is the command's own, or that of the error it met."""
+    """Run the command of the command line; the exit code comes from the command or from its error."""
     options = parser().parse_args(arguments)
     run: Callable[[Config, Options], int] = options.run
     try:
@@ -274,19 +295,19 @@ Groups = dict[str, "argparse._SubParsersAction[argparse.ArgumentParser]"]
 
 
 def open_group(group: str, groups: Groups, parsers: dict[str, argparse.ArgumentParser]) -> None:
-    """The words that others stand behind, and those before them."""
+    """Make the parser for a group of commands, and for the groups around it."""
     if group in groups:
         return
     outer, _, word = group.rpartition(" ")
     open_group(outer, groups, parsers)
-    alone = group in parsers  # means something without a further word
+    is_command = group in parsers  # `calln relay` runs the relay, `calln relay stats` is in its group
     inner = parsers.get(group) or groups[outer].add_parser(word, help=GROUPS[group])
-    groups[group] = inner.add_subparsers(metavar="COMMAND", required=not alone)
+    groups[group] = inner.add_subparsers(metavar="COMMAND", required=not is_command)
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        "calln", description="A private voice-calling service on a machine of your own."
+        "calln", description="A private service for voice calls, on your own machine."
     )
     top.add_argument("--version", action="version", version=f"calln {VERSION}")
     groups = {"": top.add_subparsers(metavar="COMMAND", required=True)}
@@ -300,8 +321,10 @@ def parser() -> argparse.ArgumentParser:
             "--config",
             type=Path,
             metavar="FILE",
-            default=argparse.SUPPRESS if group in parsers else None,  # named before the further word
-            help="without it: defaults, on this machine only",
+            default=argparse.SUPPRESS
+            if group in parsers
+            else None,  # or what stands before the second word would be lost
+            help="the configuration file (default: built-in settings, for this machine only)",
         )
         for option in command.options:
             own.add_argument(option.name, **option.settings)

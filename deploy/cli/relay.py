@@ -1,4 +1,4 @@
-"""`calln relay …`: what an operator asks of the running relay; addresses appear on the terminal only."""
+"""`calln relay …`: commands for the running relay. Addresses of clients appear on the terminal only."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Options = argparse.Namespace
 COLUMNS = ("id", "user", "client", "seconds_left", "permissions", "channels", "flows")
 
 
-def post(config: Config, path: str, wish: object = None) -> Any:
-    return request_json(config.site.state_dir, "POST", path, wish, RELAY)
+def post(config: Config, path: str, body: object = None) -> Any:
+    return request_json(config.site.state_dir, "POST", path, body, RELAY)
 
 
 def get(config: Config, path: str) -> Any:
@@ -26,7 +26,7 @@ def get(config: Config, path: str) -> Any:
 def list_sessions(config: Config, _: Options) -> int:
     found = get(config, "/sessions")["sessions"]
     if not found:
-        print("Nobody holds a relayed address.")
+        print("There are no sessions.")
         return 0
     rows = [COLUMNS, *([printable(str(session[column])) for column in COLUMNS] for session in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -36,21 +36,21 @@ def list_sessions(config: Config, _: Options) -> int:
 
 
 def printable(cell: str) -> str:
-    """A user's name came from the network: what it holds must not steer a terminal."""
+    """A cell without control characters: a user's name comes from the network."""
     return "".join(letter if letter.isprintable() else "?" for letter in cell)
 
 
 def kill_sessions(config: Config, options: Options) -> int:
     if bool(options.id) == bool(options.user):
-        raise UsageError("name either a session or --user NAME")
-    wish = {"id": options.id} if options.id else {"user": options.user}
-    print(f"Sessions ended: {post(config, '/kill', wish)['ended']}.")
+        raise UsageError("write either a session or --user NAME")
+    body = {"id": options.id} if options.id else {"user": options.user}
+    print(f"Sessions ended: {post(config, '/kill', body)['ended']}.")
     return 0
 
 
 def drain_relay(config: Config, _: Options) -> int:
     left = post(config, "/drain")["sessions"]
-    print(f"The relay takes nobody new, and ends with the last of {left} sessions.")
+    print(f"The relay accepts no new clients. It will end after the last of its {left} sessions.")
     return 0
 
 
@@ -63,8 +63,8 @@ def show_stats(config: Config, _: Options) -> int:
 
 def reload_relay(config: Config, _: Options) -> int:
     waiting = post(config, "/reload")["waiting"]
-    print("The relay goes by the new configuration.")
+    print("The relay uses the new configuration.")
     if waiting:
         keys = ", ".join(f"turn.{key}" for key in waiting)
-        print(f"These keys wait for its next start: {keys}", file=sys.stderr)
+        print(f"These keys change only after a restart of the relay: {keys}", file=sys.stderr)
     return 0

@@ -1,4 +1,4 @@
-"""Server and relay as two processes under one command, for one machine without a service manager."""
+"""`calln run`: server and relay as two processes of one command, without systemd."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-POLL_SECONDS = 0.2  # how soon the end of one part is noticed
-GRACE_SECONDS = 10  # how long a part may take to end once it was told to
+POLL_SECONDS = 0.2  # between two looks whether a part has ended
+GRACE_SECONDS = 10  # for a part to end after its signal
 
 
 class Part(NamedTuple):
-    """One of the two, by the word that starts it."""
+    """One of the two processes, and the command that starts it."""
 
     name: str
     process: subprocess.Popen[bytes]
 
 
 def run(config: Path | None) -> int:
-    """Start both, wait, and end both; the exit code is that of the first part that ended by itself.
+    """Start both, wait, and end both. The exit code is that of the first part that ended on its own.
 
-    The first SIGINT or SIGTERM lets running calls end (server first, then relay), a second one ends them.
+    The first SIGINT or SIGTERM lets running calls go on to their end; the second one ends them.
     """
     parts = [start_part("relay", config), start_part("serve", config)]
     asked: list[int] = []
@@ -40,8 +40,10 @@ def run(config: Path | None) -> int:
 
 
 def start_part(word: str, config: Path | None) -> Part:
-    """In a session of its own: Ctrl-C in the terminal reaches us alone, and we pass it on in order. It finds
-    its modules where we do, and not in the folder that we happen to be in."""
+    """Start a part in a session of its own, so that Ctrl-C reaches only us and we choose the order.
+
+    It finds its modules where we found ours, not in the current folder.
+    """
     command = [sys.executable, "-P", "-m", "deploy.cli", word, *(["--config", str(config)] if config else [])]
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return Part(word, subprocess.Popen(command, start_new_session=True, env=paths))  # noqa: S603  # our own
@@ -51,7 +53,7 @@ def forward_to(asked: list[int], parts: list[Part]) -> Callable[[int, FrameType 
     def forward(number: int, _: FrameType | None) -> None:
         asked.append(number)
         if len(asked) == 1:
-            print("Ending when the running calls have ended. Once more ends them now.", flush=True)
+            print("Waiting for the running calls to end. Press Ctrl-C again to end them now.", flush=True)
         for part in parts:
             if part.name == "serve" or len(asked) > 1:
                 part.process.send_signal(signal.SIGTERM)
@@ -67,12 +69,15 @@ def wait_for_first_end(parts: list[Part], asked: list[int]) -> int:
             except subprocess.TimeoutExpired:
                 continue
             if not asked:
-                print(f"calln {part.name} ended with exit code {code}; ending the rest.", file=sys.stderr)
+                print(
+                    f"calln {part.name} ended with exit code {code}; the other part is ended, too.",
+                    file=sys.stderr,
+                )
             return code if not asked or code > 0 else 0
 
 
 def end_part(part: Part) -> None:
-    """At once: each part takes the second signal for the last word, and two of a kind may arrive as one."""
+    """End a part now: it stops at the second signal, and two equal signals may arrive as one."""
     for number in (signal.SIGTERM, signal.SIGINT):
         part.process.send_signal(number)
     try:

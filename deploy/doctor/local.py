@@ -1,4 +1,4 @@
-"""`calln doctor`: looks at this machine and the running relay, and says in plain words what to do."""
+"""`calln doctor`: checks this machine and the running relay, and says what to do."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from turn.service.public_address import FAR_AWAY, ask_servers, local_address, so
 Options = argparse.Namespace
 
 MARKS = {True: "\u2713", False: "\u2717"}
-TRIAL_SECONDS = 60  # how long the credential of the trial is good
-NAT_SECONDS = 30.0  # pystun3 asks up to six times and waits for each answer
+TRIAL_SECONDS = 60  # how long the credential for the trial call lasts
+NAT_SECONDS = 30.0  # pystun3 sends up to six requests and waits for each answer
 TLS_SECONDS = 5.0
 RENEW_DAYS = 14
 
-# In a process of its own: it waits for answers without an end, and installs a module named `tests`.
+# In a process of its own: it may wait for ever, and its package has a module named `tests`.
 NAT_PROGRAM = """
 import stun, sys
 host, port, source = sys.argv[1:]
@@ -45,32 +45,67 @@ print(stun.get_ip_info(source_ip=source, source_port=0, stun_host=host, stun_por
 """
 PASSABLE = ("Open Internet", "Full Cone")
 
-# A figure of the relay, the label that matters (or none), what it says, and the keys that decide.
+# A figure of the relay, its label (or none), what it means, and the keys of turn.limits that decide.
 REFUSALS = (
-    ("calln_relay_refusals_total", "486", "allocations refused to a user or an address", "allocations_per_*"),
-    ("calln_relay_refusals_total", "508", "allocations refused for lack of ports or room", "allocations"),
-    ("calln_relay_limited_packets_total", "", "packets dropped as too many", "packets_per_second, bits_*"),
+    (
+        "calln_relay_refusals_total",
+        "486",
+        "allocations refused because a user or an address had too many",
+        "allocations_per_*",
+    ),
+    (
+        "calln_relay_refusals_total",
+        "508",
+        "allocations refused because no port or memory was free",
+        "allocations",
+    ),
+    (
+        "calln_relay_limited_packets_total",
+        "",
+        "packets dropped because there were too many",
+        "packets_per_second, bits_*",
+    ),
     (
         "calln_relay_drops_total",
         "pace",
-        "packets by no flow dropped as too many",
+        "packets outside of running calls dropped because there were too many",
         "packets_per_second, bits_*",
     ),
-    ("calln_relay_refused_connections_total", "", "connections not let in", "connections, connections_per_*"),
-    ("calln_relay_events_total", "locked out", "logins after too many wrong passwords", "wrong_passwords"),
-    ("calln_relay_drops_total", "wrong signatures", "wrongly signed requests", "unauthenticated_per_second"),
-    ("calln_relay_drops_total", "new peers", "packets to too many new peers", "new_peers_per_second"),
+    (
+        "calln_relay_refused_connections_total",
+        "",
+        "TCP connections refused",
+        "connections, connections_per_*",
+    ),
+    (
+        "calln_relay_events_total",
+        "locked out",
+        "logins refused after too many wrong passwords",
+        "wrong_passwords",
+    ),
+    (
+        "calln_relay_drops_total",
+        "wrong signatures",
+        "requests with a wrong signature dropped",
+        "unauthenticated_per_second",
+    ),
+    (
+        "calln_relay_drops_total",
+        "new peers",
+        "packets dropped because a user had too many new peers",
+        "new_peers_per_second",
+    ),
     ("calln_relay_drops_total", "strangers", "strangers not answered", "unauthenticated_per_second"),
     ("calln_relay_drops_total", "all strangers", "strangers not answered", "unauthenticated_in_all"),
 )
 
 
 def run(config: Config, _: Options) -> int:
-    """Print every finding; 0 where all is well, else 1."""
-    patient = LocalMachine(config, relay_figures(config))
+    """Print all findings; the exit code is 1 if one of them is bad."""
+    machine = LocalMachine(config, relay_figures(config))
     sound = True
     for check in CHECKS:
-        for finding in check(patient):
+        for finding in check(machine):
             sound &= finding.well
             print(f"{MARKS[finding.well]} {finding.text}", flush=True)
             if not finding.well:
@@ -88,23 +123,25 @@ def relay_figures(config: Config) -> list[dict[str, Any]] | None:
     return figures
 
 
-def check_configuration(patient: LocalMachine) -> Iterator[Finding]:
+def check_configuration(machine: LocalMachine) -> Iterator[Finding]:
     try:
-        turn_secrets(patient.config)
+        turn_secrets(machine.config)
     except ConfigError as problem:
-        yield Finding(False, str(problem), "mend it; without the secret nobody gets a credential")
+        yield Finding(False, str(problem), "correct this; without the secret nobody can make a call")
     else:
-        yield Finding(True, "The configuration can be used.")
+        yield Finding(True, "The configuration is valid.")
 
 
-def check_ports(patient: LocalMachine) -> Iterator[Finding]:
-    listening = patient.config.turn.listen
-    if patient.figures is not None:
-        yield Finding(True, f"The relay runs, at {', '.join(map(str, listening))}.")
+def check_ports(machine: LocalMachine) -> Iterator[Finding]:
+    listening = machine.config.turn.listen
+    if machine.figures is not None:
+        yield Finding(True, f"The relay runs at {', '.join(map(str, listening))}.")
         return
-    place = patient.config.site.state_dir / RELAY.socket
+    place = machine.config.site.state_dir / RELAY.socket
     yield Finding(
-        False, f"No relay answers at {place}.", "start it (calln run or calln relay), then ask again"
+        False,
+        f"The relay does not answer at {place}.",
+        "start it with calln run or calln relay, then check again",
     )
     for address in listening:
         yield check_port(address)
@@ -119,28 +156,28 @@ def check_port(address: Address) -> Finding:
             sock.bind((address.host, address.port))
         except OSError as error:
             advice = WHAT_TO_DO.get(error.errno or 0, "write another address in turn.listen")
-            return Finding(False, f"{address} cannot be had: {error.strerror}.", advice)
+            return Finding(False, f"{address} cannot be used: {error.strerror}.", advice)
     return Finding(True, f"{address} is free.")
 
 
-def check_public_address(patient: LocalMachine) -> Iterator[Finding]:
-    for size in sorted({len(address.ip) for address in patient.config.turn.listen}):
-        local = local_address(patient.config.turn, size)
+def check_public_address(machine: LocalMachine) -> Iterator[Finding]:
+    for size in sorted({len(address.ip) for address in machine.config.turn.listen}):
+        local = local_address(machine.config.turn, size)
         if local is not None:
-            yield public_address_finding(patient.config, local)
+            yield public_address_finding(machine.config, local)
         elif size == 4:
             yield Finding(
-                False, "This machine has no way to the IPv4 Internet.", "connect it, or see its routes"
+                False, "This machine cannot reach the IPv4 Internet.", "check its network: ip -4 route"
             )
         else:
-            yield Finding(True, "No IPv6 here; visitors reach the relay by IPv4.")
+            yield Finding(True, "No IPv6 on this machine; visitors reach the relay over IPv4.")
 
 
 def public_address_finding(config: Config, local: bytes) -> Finding:
-    """Whether others reach us at what they are told."""
+    """Whether browsers get the address at which they can reach the relay."""
     turn, here = config.turn, ip_address(local)
     if here.is_loopback:
-        return Finding(True, f"The relay is for this machine only ({here}).")
+        return Finding(True, f"The relay can only be used on this machine ({here}).")
     if any(external.public is None for external in turn.external_ip):
         pairs = {}
     else:
@@ -150,23 +187,24 @@ def public_address_finding(config: Config, local: bytes) -> Finding:
     if seen is not None and ip_address(seen) != known and pairs:
         return Finding(
             False,
-            f"Others are told {known}, but {ip_address(seen)} is what they see.",
-            "write that into turn.external_ip, or auto",
+            f"Browsers get the address {known}, but this machine has the public address {ip_address(seen)}.",
+            "write the public address into turn.external_ip, or auto",
         )
     if known.is_global or seen is not None:
-        return Finding(True, f"Others reach the relay at {ip_address(seen) if seen else known}.")
+        return Finding(True, f"Browsers reach the relay at {ip_address(seen) if seen else known}.")
     if known.version == 6 and any(len(listener.ip) == 4 for listener in turn.listen):
-        return Finding(True, f"No public IPv6 here ({known}); visitors reach the relay by IPv4.")
+        return Finding(True, f"No public IPv6 address here ({known}); visitors reach the relay over IPv4.")
     return Finding(
         False,
-        f"{known} is a private address: browsers elsewhere cannot reach the relay.",
-        "write the public address into turn.external_ip, or auto and somebody to ask in turn.stun_servers",
+        f"{known} is a private address: browsers in other networks cannot reach the relay.",
+        "write the public address into turn.external_ip, or write auto there and a server into "
+        "turn.stun_servers",
     )
 
 
-def check_nat(patient: LocalMachine) -> Iterator[Finding]:
-    """The kind of NAT in front; asked only where the file names a server, and of the first one."""
-    turn = patient.config.turn
+def check_nat(machine: LocalMachine) -> Iterator[Finding]:
+    """The kind of NAT in front of this machine; only the first of turn.stun_servers is asked."""
+    turn = machine.config.turn
     local = local_address(turn, 4)
     if not turn.stun_servers or local is None:
         return
@@ -180,52 +218,54 @@ def check_nat(patient: LocalMachine) -> Iterator[Finding]:
     if not kind or kind in ("Blocked", "Meet an error, when do Test1 on Changed IP and Port"):
         yield Finding(
             False,
-            f"{server.host} did not say what NAT stands in front.",
-            "that takes a server of RFC 3489 with two addresses; name one first in turn.stun_servers",
+            f"{server.host} did not say what kind of NAT this machine is behind.",
+            "write a STUN server of RFC 3489 with two addresses first into turn.stun_servers",
         )
         return
-    advice = "have it pass turn.listen and turn.relay_ports to this machine, the ports unchanged"
-    yield Finding(kind in PASSABLE, f"In front of this machine: {kind}.", advice)
+    advice = "let it forward the ports of turn.listen and turn.relay_ports to this machine, unchanged"
+    yield Finding(kind in PASSABLE, f"The NAT in front of this machine: {kind}.", advice)
 
 
-def check_calls(patient: LocalMachine) -> Iterator[Finding]:
-    """A real allocation and words through it, by each transport and family."""
-    if patient.figures is None:
+def check_calls(machine: LocalMachine) -> Iterator[Finding]:
+    """A trial call over each transport and address family."""
+    if machine.figures is None:
         return
-    credential = mint(turn_secrets(patient.config)[0], "doctor", int(time.time()) + TRIAL_SECONDS)
-    for listener in filter(is_reachable, patient.config.turn.listen):
-        if is_trusted_proxy(listener, patient.config.turn):
-            yield Finding(True, f"{listener} believes this machine to be a proxy: try a call through yours.")
+    credential = mint(turn_secrets(machine.config)[0], "doctor", int(time.time()) + TRIAL_SECONDS)
+    for listener in filter(is_reachable, machine.config.turn.listen):
+        if is_trusted_proxy(listener, machine.config.turn):
+            yield Finding(
+                True, f"{listener} expects a proxy at this address; try a call through your proxy yourself."
+            )
             continue
         try:
             make_trial_call(listener, credential)
         except TrialFailed as why:
-            advice = "is the relay told the same secret, and does a firewall drop this?"
-            yield Finding(False, f"A call in small through {listener} failed: {why}.", advice)
+            advice = "has the relay the same secret, and does a firewall drop packets?"
+            yield Finding(False, f"A trial call through {listener} failed: {why}.", advice)
         else:
-            yield Finding(True, f"A call in small went through {listener}.")
+            yield Finding(True, f"A trial call through {listener} worked.")
 
 
 def is_reachable(listener: Address) -> bool:
-    """Not where every IPv6 address is meant and the machine has none but its loopback."""
+    """False for [::] on a machine without IPv6."""
     return any(listener.ip) or len(listener.ip) == 4 or source_towards(FAR_AWAY[len(listener.ip)]) is not None
 
 
 def is_trusted_proxy(listener: Address, turn: Turn) -> bool:
-    """Whether what this machine itself says to a listener would have to begin with a proxy's header."""
-    here = ip_address(client_address(listener)[0])  # who speaks to an own address speaks from it
+    """Whether the listener expects a PROXY header from this machine itself."""
+    here = ip_address(client_address(listener)[0])  # a packet to an own address comes from it
     return any(here in network for network in turn.proxies)
 
 
-def check_certificate(patient: LocalMachine) -> Iterator[Finding]:
-    """Whether the file can be shown, and a browser would trust what the relay shows."""
-    illness = check_certificate_file(patient.config)
+def check_certificate(machine: LocalMachine) -> Iterator[Finding]:
+    """Whether the certificate file is good, and a browser would trust the certificate of the relay."""
+    illness = check_certificate_file(machine.config)
     if illness is not None:
         yield illness
         return
-    if patient.figures is None:
+    if machine.figures is None:
         return
-    turn, host = patient.config.turn, relay_host(patient.config)
+    turn, host = machine.config.turn, relay_host(machine.config)
     for listener in filter(is_reachable, turn.listen):
         if speaks_tls(listener, turn) and not is_trusted_proxy(listener, turn):
             yield check_trust(client_address(listener), host)
@@ -237,12 +277,12 @@ def check_certificate_file(config: Config) -> Finding | None:
         wrong = validity_problem(files) if files else None
     except BadCertificate as problem:
         return Finding(
-            False, f"No TLS: {problem}.", "mend turn.certificate and turn.key, then reload the relay"
+            False, f"No TLS: {problem}.", "correct turn.certificate and turn.key, then run calln relay reload"
         )
     if files is None or wrong is None:
         return None
-    advice = "renew it, then calln relay reload; or see whether the clock is right: date -u"
-    return Finding(False, f"The certificate in {files.chain} {wrong}: nobody gets in by TLS.", advice)
+    advice = "renew it, then run calln relay reload; or check that the clock is right: date -u"
+    return Finding(False, f"The certificate in {files.chain} {wrong}: no client can use TLS.", advice)
 
 
 def check_trust(place: tuple[str, int], host: str) -> Finding:
@@ -254,32 +294,34 @@ def check_trust(place: tuple[str, int], host: str) -> Finding:
         ):
             ends = ssl.cert_time_to_seconds(str((shown.getpeercert() or {})["notAfter"]))
     except ssl.SSLCertVerificationError as error:
-        advice = "get one for turn.host from an authority that browsers trust, and its chain"
+        advice = (
+            "get one for turn.host from an authority that browsers trust, with its intermediate certificates"
+        )
         return Finding(False, f"Browsers refuse the certificate: {error.verify_message}.", advice)
     except OSError as error:
         return Finding(
             False, f"No TLS at port {place[1]}: {error.strerror or error}.", "see turn.certificate"
         )
     days = int((ends - time.time()) // 86400)
-    return Finding(days >= RENEW_DAYS, f"The certificate is good for {days} days.", "renew it now")
+    return Finding(days >= RENEW_DAYS, f"The certificate is valid for {days} days.", "renew it now")
 
 
-def check_refusals(patient: LocalMachine) -> Iterator[Finding]:
-    if patient.figures is None:
+def check_refusals(machine: LocalMachine) -> Iterator[Finding]:
+    if machine.figures is None:
         return
     refused = False
     for name, label, words, keys in REFUSALS:
         number = sum(
             figure["value"]
-            for figure in patient.figures
+            for figure in machine.figures
             if figure["name"] == name and (not label or label in figure["labels"].values())
         )
         if number:
             refused = True
-            advice = f"more than you expect? See turn.limits.{keys}"
-            yield Finding(False, f"Since the relay's start: {number:.0f} {words}.", advice)
+            advice = f"if you expect fewer, see turn.limits.{keys}"
+            yield Finding(False, f"Since the relay started: {number:.0f} {words}.", advice)
     if not refused:
-        yield Finding(True, "No limit has refused anybody since the relay's start.")
+        yield Finding(True, "No limit has been reached since the relay started.")
 
 
 CHECKS: tuple[Callable[[LocalMachine], Iterator[Finding]], ...] = (

@@ -1,4 +1,4 @@
-"""What the doctor looks at on the machine itself: buffers, open files and the clock."""
+"""Checks of this machine: buffers, open files and the clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECEIVE_LIMIT = Path("/proc/sys/net/core/rmem_max")
 
 
 class Finding(NamedTuple):
-    """Whether something is well, what it is, and what to do if not."""
+    """One result: whether it is good, what was found, and what to do if it is bad."""
 
     well: bool
     text: str
@@ -29,36 +29,38 @@ class Finding(NamedTuple):
 
 
 class LocalMachine(NamedTuple):
-    """What is looked at: a configuration, and the figures of its relay, if that runs."""
+    """What is checked: the configuration, and the figures of the relay if it runs."""
 
     config: Config
     figures: list[dict[str, Any]] | None
 
 
-def check_buffers(patient: LocalMachine) -> Iterator[Finding]:
+def check_buffers(machine: LocalMachine) -> Iterator[Finding]:
     granted = int(RECEIVE_LIMIT.read_text())
     yield Finding(
         granted >= LISTENER_BUFFER,
-        f"A socket may have {granted >> 10} KiB to receive into.",
-        f"bursts are lost below {LISTENER_BUFFER >> 10}: sysctl -w net.core.rmem_max={LISTENER_BUFFER}",
+        f"A socket may have a receive buffer of {granted >> 10} KiB.",
+        f"with less than {LISTENER_BUFFER >> 10} KiB packets are lost; run: sysctl -w "
+        f"net.core.rmem_max={LISTENER_BUFFER}",
     )
 
 
-def check_descriptors(patient: LocalMachine) -> Iterator[Finding]:
-    """Of the relay that runs, else of one that would be started here."""
-    limits = patient.config.turn.limits
+def check_descriptors(machine: LocalMachine) -> Iterator[Finding]:
+    """Open files of the running relay, or else of one that would be started here."""
+    limits = machine.config.turn.limits
     need = limits.allocations * SOCKETS_PER_ALLOCATION + limits.connections + SPARE_SOCKETS
-    may = allowed_files(patient.figures)
-    who = "A relay started here" if patient.figures is None else "The relay"
+    may = allowed_files(machine.figures)
+    who = "A relay started here" if machine.figures is None else "The relay"
+    number = "any number of" if may == math.inf else int(may)
     yield Finding(
         may >= need,
-        f"{who} may open {'any number of' if may == math.inf else int(may)} files; a full one takes {need}.",
-        "raise LimitNOFILE (or ulimit -Hn), or lower turn.limits.allocations",
+        f"{who} may open {number} files; with all limits used it needs {need}.",
+        "raise LimitNOFILE in systemd (or ulimit -Hn), or lower turn.limits.allocations",
     )
 
 
 def allowed_files(figures: list[dict[str, Any]] | None) -> float:
-    """Files; a relay without a limit says none."""
+    """The number of files; a relay without a limit has no such figure."""
     if figures is not None:
         said = [figure["value"] for figure in figures if figure["name"] == "calln_relay_files_allowed"]
         return sum(said) if said else math.inf
@@ -66,23 +68,23 @@ def allowed_files(figures: list[dict[str, Any]] | None) -> float:
     return math.inf if hard == resource.RLIM_INFINITY else hard
 
 
-def check_clock(patient: LocalMachine) -> Iterator[Finding]:
-    """Credentials carry a time: server and relay must agree on it."""
+def check_clock(machine: LocalMachine) -> Iterator[Finding]:
+    """Credentials contain a time, so the clocks of server and relay must agree."""
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
     if state < 0 and ctypes.get_errno() == errno.EPERM:
-        yield Finding(True, "The clock is kept by this container's host.")
+        yield Finding(True, "This container uses the clock of its host.")
         return
     if state < 0:
         name = errno.errorcode.get(ctypes.get_errno(), "an error")
         yield Finding(
-            False, f"The clock's state cannot be read ({name}).", "look whether it is right: date -u"
+            False, f"The clock's state cannot be read ({name}).", "check that the time is right: date -u"
         )
         return
-    told = time.strftime("%H:%M:%S", time.gmtime())
-    kept = "set by nobody" if state == UNSYNCHRONISED else "kept right"
-    seconds = patient.config.turn.credential_seconds
+    now = time.strftime("%H:%M:%S", time.gmtime())
+    kept = "not synchronised" if state == UNSYNCHRONISED else "synchronised"
+    seconds = machine.config.turn.credential_seconds
     yield Finding(
         state != UNSYNCHRONISED,
-        f"The clock says {told} UTC, {kept}.",
-        f"credentials last {seconds} seconds; install systemd-timesyncd or chrony",
+        f"The clock says {now} UTC and is {kept}.",
+        f"calls fail if the clock is wrong by {seconds} seconds; install systemd-timesyncd or chrony",
     )

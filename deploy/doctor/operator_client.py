@@ -1,4 +1,4 @@
-"""Asks a running server or relay through its Unix socket: what only its memory holds."""
+"""Asks the running server or relay through its Unix socket."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from host.unix_socket import living
 
-TIMEOUT = 5.0  # seconds for an answer; they are on this machine
+TIMEOUT = 5.0  # seconds for an answer from this machine
 
 
 class Daemon(NamedTuple):
-    """A socket in site.state_dir, and who listens there when which command runs."""
+    """The server or the relay: its socket in site.state_dir, its name, and the command that runs it."""
 
     socket: str
     name: str
@@ -26,11 +26,11 @@ RELAY = Daemon("relay.sock", "relay", "calln relay")
 
 
 class OperatorError(Exception):
-    """It does not answer, or refuses; says what to do."""
+    """No answer, or a refusal; says what to do."""
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """HTTP to a Unix socket."""
+    """HTTP over a Unix socket."""
 
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=TIMEOUT)
@@ -51,7 +51,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def request_json(state_dir: Path, method: str, path: str, body: object = None, at: Daemon = SERVER) -> Any:
-    """The answer's JSON. Raises ControlError."""
+    """The JSON of the answer. Raises OperatorError."""
     place = state_dir / at.socket
     connection = UnixConnection(place)
     try:
@@ -61,9 +61,11 @@ def request_json(state_dir: Path, method: str, path: str, body: object = None, a
         answer = json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise OperatorError(f"no {at.name} answers at {place} ({why}); is {at.command} running?") from None
+        raise OperatorError(
+            f"the {at.name} does not answer at {place} ({why}); is it running? Start it with {at.command}"
+        ) from None
     finally:
         connection.close()
     if response.status != http.HTTPStatus.OK:
-        raise OperatorError(answer.get("message", f"the {at.name} refused ({response.status})"))
+        raise OperatorError(answer.get("message", f"the {at.name} answered with the error {response.status}"))
     return answer

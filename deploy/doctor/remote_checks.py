@@ -1,4 +1,4 @@
-"""What the doctor tries from the operator's side: name, ports, certificate, page, and calls in small."""
+"""Checks from the operator's computer: name, ports, certificates, page and trial calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIMEOUT = 5.0
 
 
 class RemoteMachine(NamedTuple):
-    """A machine as it is seen from here; `root` is the authority's certificate where it is our own."""
+    """A machine as it is reached from here."""
 
     target: Target
     addresses: list[str]
@@ -34,21 +34,23 @@ class RemoteMachine(NamedTuple):
 def check_target(
     target: Target, credential: MintedCredential | None, root: str | None = None
 ) -> Iterator[Finding]:
-    """All findings; without a name that can be resolved, that alone."""
+    """All findings; `root` is the certificate of our own authority. Without an address there is only one."""
     addresses = resolve(target.name)
     if not addresses:
         yield Finding(
-            False, f"{target.name} is not in the DNS.", "add an A record (and AAAA) with its address"
+            False,
+            f"{target.name} is not in the DNS.",
+            "add an A record (and AAAA) with the address of the machine",
         )
         return
     ours = [address for address in addresses if is_routable(address)]
     if len(ours) < len(addresses):
-        yield Finding(True, "No IPv6 here: the machine's IPv6 address was not tried.")
+        yield Finding(True, "No IPv6 on this computer; the IPv6 address of the machine was not checked.")
     if not ours:
         return
-    patient = RemoteMachine(target, ours, credential, ssl.create_default_context(cafile=root))
+    machine = RemoteMachine(target, ours, credential, ssl.create_default_context(cafile=root))
     for check in CHECKS:
-        yield from check(patient)
+        yield from check(machine)
 
 
 def resolve(name: str) -> list[str]:
@@ -60,7 +62,7 @@ def resolve(name: str) -> list[str]:
 
 
 def is_routable(address: str) -> bool:
-    """Whether this side has a way to addresses of that family."""
+    """Whether this computer can reach addresses of that family."""
     packed = ip_address(address).packed
     return (
         len(packed) == 4
@@ -69,27 +71,27 @@ def is_routable(address: str) -> bool:
     )
 
 
-def check_name(patient: RemoteMachine) -> Iterator[Finding]:
-    """Whether visitors are led to where SSH goes."""
-    host, wanted = patient.target.host, patient.target.name
-    there = [] if host.is_local else resolve(host.address.address)
-    says = ", ".join(patient.addresses)
-    if there and not set(there) & set(patient.addresses):
-        advice = f"have the DNS lead {wanted} to the machine; behind NAT this may be right"
-        yield Finding(False, f"{wanted} leads to {says}, and SSH to {', '.join(there)}.", advice)
+def check_name(machine: RemoteMachine) -> Iterator[Finding]:
+    """Whether the name of the service leads to the machine that SSH reaches."""
+    host, wanted = machine.target.host, machine.target.name
+    ssh = [] if host.is_local else resolve(host.address.address)
+    says = ", ".join(machine.addresses)
+    if ssh and not set(ssh) & set(machine.addresses):
+        advice = f"correct the DNS entry of {wanted}, unless the machine is behind NAT"
+        yield Finding(False, f"{wanted} has the address {says}, but SSH goes to {', '.join(ssh)}.", advice)
     else:
-        yield Finding(True, f"{wanted} leads to {says}.")
+        yield Finding(True, f"{wanted} has the address {says}.")
 
 
-def check_ports(patient: RemoteMachine) -> Iterator[Finding]:
-    for port in tcp_ports(patient):
-        for address in patient.addresses:
+def check_ports(machine: RemoteMachine) -> Iterator[Finding]:
+    for port in tcp_ports(machine):
+        for address in machine.addresses:
             yield check_tcp_port(address, port)
 
 
-def tcp_ports(patient: RemoteMachine) -> list[int]:
-    wanted = [HTTP, HTTPS] * patient.target.serves + [TURN, TURNS] * patient.target.relays
-    return wanted if patient.target.serves else [*wanted, HTTPS]
+def tcp_ports(machine: RemoteMachine) -> list[int]:
+    wanted = [HTTP, HTTPS] * machine.target.serves + [TURN, TURNS] * machine.target.relays
+    return wanted if machine.target.serves else [*wanted, HTTPS]
 
 
 def check_tcp_port(address: str, port: int) -> Finding:
@@ -100,26 +102,26 @@ def check_tcp_port(address: str, port: int) -> Finding:
         return Finding(
             False,
             f"TCP port {port} at {address}: {why}.",
-            "open it in every firewall between, the provider's too",
+            "open it in all firewalls on the way, also at your provider",
         )
     return Finding(True, f"TCP port {port} answers at {address}.")
 
 
-def check_certificates(patient: RemoteMachine) -> Iterator[Finding]:
-    for port in tls_ports(patient):
-        yield check_certificate(patient, port)
+def check_certificates(machine: RemoteMachine) -> Iterator[Finding]:
+    for port in tls_ports(machine):
+        yield check_certificate(machine, port)
 
 
-def tls_ports(patient: RemoteMachine) -> list[int]:
-    return [HTTPS] + [TURNS] * patient.target.relays
+def tls_ports(machine: RemoteMachine) -> list[int]:
+    return [HTTPS] + [TURNS] * machine.target.relays
 
 
-def check_certificate(patient: RemoteMachine, port: int) -> Finding:
-    wanted = patient.target.name
+def check_certificate(machine: RemoteMachine, port: int) -> Finding:
+    wanted = machine.target.name
     try:
         with (
-            socket.create_connection((patient.addresses[0], port), TIMEOUT) as plain,
-            patient.context.wrap_socket(plain, server_hostname=wanted) as tls,
+            socket.create_connection((machine.addresses[0], port), TIMEOUT) as plain,
+            machine.context.wrap_socket(plain, server_hostname=wanted) as tls,
         ):
             ends = ssl.cert_time_to_seconds(str((tls.getpeercert() or {})["notAfter"]))
     except ssl.SSLCertVerificationError as error:
@@ -129,53 +131,55 @@ def check_certificate(patient: RemoteMachine, port: int) -> Finding:
             "see deploy.tls",
         )
     except OSError as error:
-        return Finding(False, f"No TLS at port {port}: {error.strerror or error}.", "see calln deploy logs")
+        return Finding(False, f"No TLS at port {port}: {error.strerror or error}.", "see: calln deploy logs")
     days = int((ends - time.time()) // 86400)
     return Finding(
-        days >= RENEW_DAYS, f"The certificate at port {port} is good for {days} days.", "renew it now"
+        days >= RENEW_DAYS, f"The certificate at port {port} is valid for {days} days.", "renew it now"
     )
 
 
-def check_page(patient: RemoteMachine) -> Iterator[Finding]:
-    if not patient.target.serves:
+def check_page(machine: RemoteMachine) -> Iterator[Finding]:
+    if not machine.target.serves:
         return
-    line = http.client.HTTPSConnection(patient.target.name, timeout=TIMEOUT, context=patient.context)
+    connection = http.client.HTTPSConnection(machine.target.name, timeout=TIMEOUT, context=machine.context)
     try:
-        line.request("GET", "/")
-        status = line.getresponse().status
+        connection.request("GET", "/")
+        status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        yield Finding(False, f"The page does not come: {error}.", "see calln deploy logs")
+        yield Finding(False, f"The page does not load: {error}.", "see: calln deploy logs")
     else:
         yield Finding(
             status == http.HTTPStatus.OK,
-            f"The page answers with {status}.",
-            "see calln deploy logs and site.url",
+            f"The page answers with the status {status}.",
+            "check site.url, and see: calln deploy logs",
         )
     finally:
-        line.close()
+        connection.close()
 
 
-def check_calls(patient: RemoteMachine) -> Iterator[Finding]:
-    """A relayed call in small, by each transport and port that browsers are told of."""
-    if patient.credential is None:
-        yield Finding(False, "No calls were tried: nothing is deployed there yet.", "calln deploy apply")
+def check_calls(machine: RemoteMachine) -> Iterator[Finding]:
+    """A trial call over each transport and port that browsers use."""
+    if machine.credential is None:
+        yield Finding(
+            False, "No trial calls: nothing is deployed on this machine yet.", "run: calln deploy apply"
+        )
         return
     ways: list[tuple[Transport, int]] = [("udp", TURN), ("tcp", TURN), ("tls", TURNS), ("tls", HTTPS)]
-    shared = patient.target.serves and patient.target.relays
-    for transport, port in ways if patient.target.relays else ():
-        if port == HTTPS and not shared and patient.target.serves:
+    shared = machine.target.serves and machine.target.relays
+    for transport, port in ways if machine.target.relays else ():
+        if port == HTTPS and not shared and machine.target.serves:
             continue
-        for address in patient.addresses:
-            yield check_call(Address.of(address, port, transport), patient.credential)
+        for address in machine.addresses:
+            yield check_call(Address.of(address, port, transport), machine.credential)
 
 
 def check_call(listener: Address, credential: MintedCredential) -> Finding:
     try:
         make_trial_call(listener, credential)
     except TrialFailed as why:
-        advice = "is the port open in every firewall, and the range turn.relay_ports over UDP?"
-        return Finding(False, f"A call in small through {listener} failed: {why}.", advice)
-    return Finding(True, f"A call in small went through {listener}.")
+        advice = "open this port and the UDP ports of turn.relay_ports in all firewalls"
+        return Finding(False, f"A trial call through {listener} failed: {why}.", advice)
+    return Finding(True, f"A trial call through {listener} worked.")
 
 
 CHECKS: tuple[Callable[[RemoteMachine], Iterator[Finding]], ...] = (

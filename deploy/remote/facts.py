@@ -1,4 +1,4 @@
-"""What a plan knows of one machine: what the machine said of itself, as values."""
+"""The facts of one machine, as values: what a plan must know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deploy.remote.steps import File
 
 
 class RemoteFile(NamedTuple):
-    """A file that is there. Of a secret the text is not known."""
+    """A file on the machine. The text of a secret is not known."""
 
     sha256: str
     mode: int
@@ -25,7 +25,7 @@ class RemoteFile(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Who listens at a port: a unit, else a program."""
+    """A port in use, and the unit or program that listens at it."""
 
     protocol: str
     port: int
@@ -33,7 +33,7 @@ class Holder(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """One machine."""
+    """All facts of one machine."""
 
     system: str
     version: str
@@ -56,7 +56,7 @@ class Facts(NamedTuple):
 
     @property
     def traits(self) -> Traits:
-        """What the machine's files depend on."""
+        """The facts that decide what the files contain."""
         return Traits(self.container, self.ipv6, self.chains)
 
     def is_active(self, unit: str) -> bool:
@@ -64,12 +64,12 @@ class Facts(NamedTuple):
 
 
 def facts_order(paths: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:
-    """What the machine is asked."""
+    """The order that asks for the facts."""
     return {"do": "look", "paths": list(paths), "packages": list(packages)}
 
 
 def parse_facts(answer: Mapping[str, Any]) -> Facts:
-    """From the machine's answer."""
+    """The facts from the answer of a machine."""
     made = {
         "addresses": frozenset(answer["addresses"]),
         "packages": frozenset(answer["packages"]),

@@ -1,4 +1,4 @@
-"""All machines of a file at once: reached, asked, given orders."""
+"""All machines of a file at once: connect to them and send them orders."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ PREFIX = re.compile(r"^\[[^]]*\] ?")  # the machine's name before each line; one
 
 
 def config_or_default(config: Config, options: Options) -> Config:
-    """The file that is named, else the one that lies here. Raises Halt and ConfigError."""
+    """The file of --config, or else config.yaml in this folder. Raises DeployError and ConfigError."""
     if options.config is not None:
         return config
     if not FILE.exists():
         raise DeployError(
-            f"there is no {FILE} here: make one with calln deploy init, or name yours with --config"
+            f"there is no {FILE} in this folder; make one with calln deploy init, or name your file with "
+            "--config"
         )
     return load_config(FILE)
 
@@ -49,7 +50,7 @@ def connect_all(config: Config, options: Options) -> Iterator[list[Machine]]:
 
 
 def hosts_for(config: Config, host: Destination | None) -> list[Host]:
-    """All, or the one that is wanted alone, which the file need not name any more."""
+    """All hosts of the file, or only the one of --host, which need not be in the file."""
     hosts = [target.host for target in targets(config)]
     if host is None:
         return hosts
@@ -57,8 +58,10 @@ def hosts_for(config: Config, host: Destination | None) -> list[Host]:
 
 
 def in_parallel(hosts: Sequence[Host], do: Callable[[Host], Result]) -> list[Result]:
-    """Do it for all at once, except that this machine's part stays in this thread, where processes can be
-    waited for. Raises Halt with what went wrong with each."""
+    """Do it for all hosts at once; for this machine in this thread, where one can wait for processes.
+
+    Raises DeployError with all that went wrong.
+    """
     results: dict[Host, Result] = {}
     wrong: list[str] = []
     with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
@@ -74,12 +77,12 @@ def in_parallel(hosts: Sequence[Host], do: Callable[[Host], Result]) -> list[Res
 
 
 def on_each(machines: Sequence[Machine], do: Callable[[Machine], Result]) -> list[Result]:
-    """Raises Halt."""
+    """Do it for all machines at once. Raises DeployError."""
     by_host = {machine.host: machine for machine in machines}
     return in_parallel(list(by_host), lambda host: do(by_host[host]))
 
 
 def send_order(machine: Machine, order: dict[str, Any]) -> None:
-    """Raises Halt."""
+    """Send an order and print its lines. Raises DeployError."""
     if not machine.order(order, aloud=True)[0]:
-        raise DeployError(f"{machine}: it was not done; see above. What served there before serves on.")
+        raise DeployError(f"{machine}: failed, see above. What ran before still runs.")

@@ -1,4 +1,4 @@
-"""The machines of a configuration: which part of the service each gets, and the name browsers know it by."""
+"""The machines of a configuration: their roles, and their names for browsers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Values = Mapping[str, Mapping[str, Any]]
 
 
 class ConfigFile(NamedTuple):
-    """What the operator wrote: checked, and as plain values, which become a machine's own configuration."""
+    """The file of the operator: checked, and as plain values for the configuration of each machine."""
 
     config: Config
     values: Values
 
 
 class Target(NamedTuple):
-    """One machine, and what it is for."""
+    """One machine: its host, its name for browsers and its roles."""
 
     host: Host
     name: str
@@ -53,7 +53,7 @@ def parse_config_file(text: str, path: Path) -> ConfigFile:
 
 
 def targets(config: Config) -> tuple[Target, ...]:
-    """Raises ConfigError for what no machine could be made of."""
+    """The machines of the file. Raises ConfigError if they do not fit together."""
     site = site_name(config)
     hosts = config.deploy.hosts or (Host(address=Destination("root", site, 22)),)
     made = tuple(Target(host, name_for(host, site), host.roles) for host in hosts)
@@ -64,32 +64,37 @@ def targets(config: Config) -> tuple[Target, ...]:
 
 
 def refuse_same_names(config: Config, made: Sequence[Target]) -> None:
-    """Browsers know relays by their names."""
+    """Browsers find relays by their names. Raises ConfigError."""
     names = [target.name for target in made if target.relays]
     if len(set(names)) < len(names):
         raise ConfigError(
-            ["deploy.hosts: two relays have one name; with the role server as well, only one may have turn"]
+            [
+                "deploy.hosts: two relays have the same name; of the machines with the role server, only one "
+                "may have the role turn"
+            ]
         )
     if len(names) > 1 and (config.turn.host or config.turn.more_hosts):
-        raise ConfigError(["turn.host: leave it out; deploy.hosts names the relays"])
+        raise ConfigError(["turn.host: remove it; the names of the relays come from deploy.hosts"])
 
 
 def site_name(config: Config) -> str:
     """The host of site.url. Raises ConfigError."""
     if not config.site.url or not config.site.url.startswith("https://"):
-        raise ConfigError(["site.url: write the address that visitors will open: https://call.example.org"])
+        raise ConfigError(
+            ["site.url: write the address that visitors will open, such as https://call.example.org"]
+        )
     parts = urlsplit(config.site.url)
     if parts.port not in (None, 443) and not config.server.trusted_proxies:
-        raise ConfigError(["site.url: the service is put at port 443; leave the port out"])
+        raise ConfigError(["site.url: remove the port; the service uses port 443"])
     return parts.hostname or ""
 
 
 def name_for(host: Host, site: str) -> str:
-    """A server is what site.url leads to; a relay alone has a name of its own. Raises ConfigError."""
+    """The host of site.url for a server; a relay alone has a name of its own. Raises ConfigError."""
     if "server" in host.roles:
         return site
     if host.name is None and host.is_local:
-        raise ConfigError(["deploy.hosts: a machine with the relay alone needs a name"])
+        raise ConfigError(["deploy.hosts: a machine with only the role turn needs a name"])
     return host.name or host.address.address
 
 
@@ -97,7 +102,10 @@ def refuse_addresses(made: tuple[Target, ...]) -> None:
     for target in made:
         if is_address(target.name):
             raise ConfigError(
-                [f"deploy.hosts: no certificate is to be had for {target.name}; give the machine a name"]
+                [
+                    f"deploy.hosts: Let's Encrypt gives no certificate for the address {target.name}; give "
+                    "the machine a name"
+                ]
             )
 
 

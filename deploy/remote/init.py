@@ -1,4 +1,4 @@
-"""`calln deploy init`: six questions, and the file that their answers make."""
+"""`calln deploy init`: asks six questions and writes the configuration file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Ask = Callable[[str], str]
 
 
 class Question(NamedTuple):
-    """The key it is about, its words, and what an empty answer means; {url} is the first answer's host."""
+    """A key, the question for it, and its default; {url} is the host of the first answer."""
 
     key: str
     words: str
@@ -23,25 +23,29 @@ class Question(NamedTuple):
 
 
 QUESTIONS = (
-    Question("site.url", "Under which address will visitors open the service?", ""),
-    Question("site.name", "What name shall the page show?", "Calln"),
-    Question("deploy.hosts", "Which machine, as for ssh? (local: this one)", "root@{url}"),
-    Question("deploy.tls", "Certificates: acme (Let's Encrypt), files (your own) or internal?", "acme"),
-    Question("deploy.email", "Where may the authority write to? (may stay empty)", ""),
-    Question("deploy.firewall", "A firewall there to open ports in: none, ufw or nft?", "none"),
+    Question("site.url", "Which address will visitors open?", ""),
+    Question("site.name", "Which name does the page show?", "Calln"),
+    Question("deploy.hosts", "Which machine, written as for ssh? (local: this one)", "root@{url}"),
+    Question(
+        "deploy.tls",
+        "Certificates: acme (Let's Encrypt), files (your own) or internal (closed network)?",
+        "acme",
+    ),
+    Question("deploy.email", "Your e-mail address for Let's Encrypt? (may be empty)", ""),
+    Question("deploy.firewall", "Open ports in the firewall of the machine: none, ufw or nft?", "none"),
 )
-FILES = {"certificate": "fullchain.pem", "key": "privkey.pem"}  # names to begin with, for tls: files
+FILES = {"certificate": "fullchain.pem", "key": "privkey.pem"}  # first names for tls: files
 
 
 def ask_all(path: Path, ask: Ask = input) -> int:
-    """Ask, check each answer as the file would, and write the file. Raises Halt where there is one."""
+    """Ask all questions, check each answer, and write the file. Raises DeployError if the file exists."""
     if path.exists():
-        raise DeployError(f"{path} is there already; edit it, or name another with --config")
+        raise DeployError(f"{path} exists already; edit it, or name another file with --config")
     answers: dict[str, str] = {}
     for question in QUESTIONS:
         answers[question.key] = ask_one(question, answers, ask)
     path.write_text(yaml_of(answers), "utf-8")
-    print(f"Written: {path}. See what would be done with: calln deploy plan --config {path}")
+    print(f"Saved: {path}. See what would be done: calln deploy plan --config {path}")
     return 0
 
 
@@ -52,13 +56,13 @@ def ask_one(question: Question, answers: dict[str, str], ask: Ask) -> str:
         try:
             said = ask(f"{question.words}{f' [{default}]' if default else ''} ").strip() or default
         except EOFError:
-            raise DeployError(
-                "no answer came; write the file by hand, as config.example.yaml shows"
-            ) from None
+            raise DeployError("no answer; write the file by hand, see config.example.yaml") from None
         if question.key == "site.url" and said and "://" not in said:
             said = f"https://{said}"
         wrong = (
-            complaint({**answers, question.key: said}) if said or question.key != "site.url" else "write one"
+            complaint({**answers, question.key: said})
+            if said or question.key != "site.url"
+            else "please write an address"
         )
         if not wrong:
             return said
@@ -66,7 +70,7 @@ def ask_one(question: Question, answers: dict[str, str], ask: Ask) -> str:
 
 
 def complaint(answers: dict[str, str]) -> str:
-    """What the file's reader would say; nothing where it is content."""
+    """What is wrong with the answers; empty if they are good."""
     try:
         parse_answers(answers)
     except ConfigError as error:
@@ -79,7 +83,7 @@ def parse_answers(answers: dict[str, str]) -> Config:
 
 
 def yaml_of(answers: dict[str, str]) -> str:
-    """The answers as YAML, without those that say nothing."""
+    """The answers as YAML, without the empty ones."""
     sections: dict[str, list[str]] = {}
     for key, value in answers.items():
         section, name = key.split(".")
@@ -91,5 +95,5 @@ def yaml_of(answers: dict[str, str]) -> str:
 
 
 def quoted(value: str) -> str:
-    """In single quotes, in which YAML reads only the quote itself."""
+    """A text in single quotes, in which YAML changes nothing."""
     return "'" + value.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""A small certificate authority for closed networks: its key stays here, its root is handed out."""
+"""A small certificate authority for closed networks. Its key stays on this computer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 ROOT, ROOT_KEY = "root.pem", "root.key"
-ROOT_DAYS, LEAF_DAYS = 3650, 397  # the longest that browsers take from an authority
+ROOT_DAYS, LEAF_DAYS = 3650, 397  # the longest that browsers accept
 RENEW_DAYS = 60
-EARLY = timedelta(hours=1)  # for clocks that are behind
+EARLY = timedelta(hours=1)  # for machines whose clock is late
 
 
 def root_certificate(folder: Path) -> Path:
-    """The certificate that browsers are to trust; made once."""
+    """The root certificate, which browsers must trust; made once."""
     place = folder / ROOT
     if not place.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ USAGES = (
 
 
 def issue(folder: Path, names: Sequence[str], now: datetime | None = None) -> tuple[str, str]:
-    """Certificate and key for these names and addresses, as PEM; the same again until it is about to end."""
+    """Certificate and key for these names and addresses, as PEM. They are made anew before they end."""
     now = now or datetime.now(UTC)
     root_certificate(folder)
     place, key_place = folder / f"{names[0]}.pem", folder / f"{names[0]}.key"

@@ -1,4 +1,4 @@
-"""What a machine is told to do, as JSON, and the errors of whoever tells it."""
+"""Orders to a machine, as JSON, and the errors of a deployment."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from deploy.remote.steps import Step
 
 
 class DeployError(Exception):
-    """A deployment stops here; says why, and what to do."""
+    """A deployment cannot go on; says why and what to do."""
 
 
 class Unreachable(DeployError):
-    """A machine cannot be worked on."""
+    """A machine cannot be reached or used."""
 
 
 def as_json(value: object) -> Any:
-    """A value as JSON has it: a named tuple is an object, any other a list."""
+    """A value for JSON: a named tuple becomes an object, any other tuple a list."""
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return {name: as_json(part) for name, part in zip(value._fields, value, strict=True)}
     return [as_json(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def as_order(step: Step, archive: tuple[str, str] | None) -> dict[str, Any]:
-    """One step as deploy/agent carries it out; `archive`: where the release lies there, and its SHA-256."""
+    """One step as the agent takes it; `archive` is the path of the release there and its SHA-256."""
     order = {**as_json(step), "kind": type(step).__name__, "sentence": str(step)}
     if order["kind"] == "AddRelease" and not order["like"] and archive:
         order["archive"] = dict(zip(("place", "sha256"), archive, strict=True))
@@ -38,5 +38,5 @@ def apply_order(steps: Sequence[Step], archive: tuple[str, str] | None = None) -
 
 
 def operator() -> str:
-    """Whom others are told of, who want to deploy at the same time."""
+    """The name that others see who want to deploy at the same time."""
     return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,7 +1,7 @@
-"""From what a machine is to what it shall be: the list of steps, empty where nothing is to be done.
+"""The steps that bring a machine to what the file says; no steps if nothing is to be done.
 
-The last file written says that everything before it was carried out. Where it is missing or of another plan,
-an earlier run broke off, and each command that puts a file in force is run again.
+The last file that is written, the stamp, says that all steps were done. If it is missing or of another plan,
+an earlier run stopped in the middle, and each command that activates a file is run again.
 """
 
 from __future__ import annotations
@@ -45,54 +45,54 @@ SOCKETS = ("calln-http.socket", "calln-https.socket", "calln.service")
 PORTS = "calln-ports.service"
 TIMER = "certbot.timer"
 STAMP = "/opt/calln/applied"
-COUNTRIES = "/usr/share/tor"  # where tor-geoipdb has them
+COUNTRIES = "/usr/share/tor"  # where the package tor-geoipdb has them
 FIREWALLS = {"none": (), "ufw": ("ufw",), "nft": ("nftables",)}
 HOOK = "/etc/letsencrypt/renewal-hooks/deploy/calln"
 SYSTEMD, SYSCTL = "/etc/systemd/system/", "/etc/sysctl.d/"
 CHANGED_AT_RELOAD = ("/etc/calln/secrets/", "/etc/calln/tls/")
 
-# What puts files in force, in order: where they lie, the command, and its sentence.
+# What activates files, in order: their folder, the command, and its sentence.
 IN_FORCE = (
     (
         "/etc/sysusers.d/",
         ("systemd-sysusers", "/etc/sysusers.d/calln.conf"),
-        "Make the services' account, calln.",
+        "Create the account calln for the services.",
     ),
     (
         "/etc/tmpfiles.d/",
         ("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/calln.conf"),
-        "Make the services' folders.",
+        "Create the folders of the services.",
     ),
     (
         SYSCTL,
         ("sysctl", "--quiet", "--load", "/etc/sysctl.d/60-calln.conf"),
-        "Reserve the relay's ports and let bursts wait.",
+        "Reserve the ports of the relay and enlarge receive buffers.",
     ),
-    (SYSTEMD, ("systemctl", "daemon-reload"), "Have systemd read its units."),
+    (SYSTEMD, ("systemctl", "daemon-reload"), "Let systemd read its units."),
 )
 JOURNAL = (
     *("systemd-journald@calln.socket", "systemd-journald-varlink@calln.socket"),
     "systemd-journald@calln.service",
 )
-FORGET = (  # certbot itself leaves copies of the private key; hooks of others stay
+FORGET = (  # certbot keeps copies of the private key; hooks of other programs stay
     'cd /etc/letsencrypt && test -z "$(ls renewal)" || exit 0; '
     "rm -rf accounts archive csr keys live renewal /var/lib/letsencrypt; "
     "find renewal-hooks -depth -type d -empty -delete"
 )
 WORDS = "rm -rf /var/log/journal/*.calln /run/log/journal/*.calln"
-FOLDERS = ("/etc/sysusers.d",)  # Debian has it not, or with something in it
-# A service told to end lets its calls go on; told again, it ends.
+FOLDERS = ("/etc/sysusers.d",)  # Debian does not have it, or it is not empty
+# At the first signal a service lets its calls go on, at the second it ends.
 ENDING = (
-    (("systemctl", "disable", "--quiet"), "Start the services no more."),
-    (("systemctl", "stop", "--no-block"), "End the services."),
-    (("systemctl", "kill", "--signal=SIGINT"), "End running calls, too."),
-    (("systemctl", "stop"), "Wait for the services' end."),
+    (("systemctl", "disable", "--quiet"), "Do not start the services at boot any more."),
+    (("systemctl", "stop", "--no-block"), "Stop the services."),
+    (("systemctl", "kill", "--signal=SIGINT"), "End running calls."),
+    (("systemctl", "stop"), "Wait until the services have ended."),
 )
 BEFORE_SECRETS = ("/etc/sysusers.d/", "/etc/tmpfiles.d/")
 
 
 class Plan(NamedTuple):
-    """What a machine shall be: its files, and the release of its code and its configuration."""
+    """What a machine must have: its files, and the release with code and configuration."""
 
     source: ConfigFile
     target: Target
@@ -107,19 +107,19 @@ class Plan(NamedTuple):
 
 
 def make_plan(source: ConfigFile, target: Target, secrets: SecretFiles, facts: Facts, tree: str) -> Plan:
-    """`tree` is the name of the code."""
+    """Make the plan of one machine; `tree` is the name of the code."""
     release = release_name(tree, source, target)
     files = render(source, target, secrets, facts.traits)
     return Plan(source, target, files, release, tree, config_file(source, target, release))
 
 
 def paths() -> list[str]:
-    """What a machine is asked about: every file that might be ours, whatever it is for now."""
+    """The files that a machine is asked about: all that Calln may have written."""
     return [*(f"/{row.path}" for row in ROWS), SECRET, PASSWORD, CERTIFICATE, KEY, STAMP]
 
 
 def packages(source: ConfigFile) -> tuple[str, ...]:
-    """Debian's, beside the python3 that every machine has."""
+    """Debian packages that are needed, besides python3."""
     deploy, geo = source.config.deploy, source.config.geo
     wanted = [*FIREWALLS[deploy.firewall]]
     if deploy.tls == "acme":
@@ -130,7 +130,7 @@ def packages(source: ConfigFile) -> tuple[str, ...]:
 
 
 def steps(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    """What leads there, in this order."""
+    """All steps in their order."""
     puts = {put.file.path: put for put in put_steps(plan.files, facts)}
     unfinished = not is_finished(plan, facts)
     made: list[Step] = [*install_steps(plan.source, facts)]
@@ -144,11 +144,11 @@ def steps(plan: Plan, facts: Facts) -> tuple[Step, ...]:
                 put for path, put in puts.items() if not path.startswith(tuple(one[0] for one in IN_FORCE))
             ]
             made += release_steps(plan, facts)
-    made += retire_steps(plan, facts, "server")  # it leaves port 443 to a relay that is alone here
+    made += retire_steps(plan, facts, "server")  # first, as a relay without a server uses port 443 itself
     made += port_steps(plan, facts)
     switched = tuple(switch_steps(plan, facts))
     made += switched or reload_steps(puts, facts)
-    made += retire_steps(plan, facts, "turn")  # pages are told of another one by then
+    made += retire_steps(plan, facts, "turn")  # last, when pages know the other relay already
     made += prune_steps(plan, facts)
     if unfinished:
         made.append(Put(stamp(plan), known_stamp(facts), STAMP in facts.files))
@@ -175,23 +175,27 @@ def release_steps(plan: Plan, facts: Facts) -> Iterator[AddRelease]:
 
 
 def port_steps(plan: Plan, facts: Facts) -> Iterator[Run]:
-    """Ports, in this machine's own firewall too, and the timer that renews the certificate."""
+    """Open ports, also in the firewall of the machine; start the timer that renews the certificate."""
     firewall = plan.source.config.deploy.firewall
     if owns_http_ports(plan.source.config, plan.target) and not all(map(facts.is_active, SOCKETS)):
         yield Run(("systemctl", "enable", "--quiet", "--now", *SOCKETS), "Open ports 80 and 443.")
     if firewall == "ufw" and not is_finished(plan, facts):
-        yield Run(("ufw", "allow", "Calln"), "Open our ports in ufw.")
+        yield Run(("ufw", "allow", "Calln"), "Open the ports of Calln in ufw.")
     if any(file.path.endswith(PORTS) for file in plan.files) and not (
         facts.is_active(PORTS) and is_finished(plan, facts)
     ):
-        yield Run(("systemctl", "enable", "--quiet", PORTS), "Open our ports at each start.")
-        yield Run(("systemctl", "restart", PORTS), "Open our ports in the firewall.")
+        yield Run(
+            ("systemctl", "enable", "--quiet", PORTS), "Open the ports of Calln in the firewall at each boot."
+        )
+        yield Run(("systemctl", "restart", PORTS), "Open the ports of Calln in the firewall.")
     if plan.is_acme and not facts.is_active(TIMER):
-        yield Run(("systemctl", "enable", "--quiet", "--now", TIMER), "Renew the certificate in time.")
+        yield Run(
+            ("systemctl", "enable", "--quiet", "--now", TIMER), "Start the timer that renews the certificate."
+        )
 
 
 def retire_steps(plan: Plan, facts: Facts, role: Role) -> Iterator[Step]:
-    """A part that was here and is not wanted any more. Its files stay: nothing starts it, and it drains."""
+    """End a part that this machine no longer has. Its files stay, but nothing starts it."""
     if role in plan.target.roles:
         return
     if role == "server" and (listening := tuple(name for name in SOCKETS if facts.is_active(name))):
@@ -202,7 +206,7 @@ def retire_steps(plan: Plan, facts: Facts, role: Role) -> Iterator[Step]:
 
 
 def switch_steps(plan: Plan, facts: Facts) -> Iterator[Step]:
-    """Where the first certificate is yet to come, the server answers the authority, and the relay waits."""
+    """Before the first certificate, the server must run to answer the authority, and the relay waits."""
     roles, server = plan.target.roles, owns_http_ports(plan.source.config, plan.target)
     waits = plan.is_acme and CERTIFICATE not in facts.files
     if waits and server:
@@ -220,7 +224,7 @@ def switch_step(plan: Plan, facts: Facts, roles: tuple[str, ...]) -> Iterator[Sw
 
 
 def certbot_command(plan: Plan, *, alone: bool) -> tuple[str, ...]:
-    """Without a server at port 80, certbot answers there itself."""
+    """The command for the first certificate. Without our server, certbot answers at port 80 itself."""
     deploy = plan.source.config.deploy
     words = ["certbot", "certonly", "--non-interactive", "--agree-tos", "--cert-name", "calln"]
     words += ["--domain", plan.target.name, "--server", deploy.acme_directory, "--deploy-hook", HOOK]
@@ -229,15 +233,15 @@ def certbot_command(plan: Plan, *, alone: bool) -> tuple[str, ...]:
 
 
 def reload_steps(puts: dict[str, Put], facts: Facts) -> Iterator[Run]:
-    """Secrets and certificates are read anew while calls go on."""
+    """Let the services read new secrets and certificates; calls go on."""
     runs = any(name.startswith(("calln-relay@", "calln-server@")) for name in facts.units)
     if runs and any(path.startswith(CHANGED_AT_RELOAD) for path in puts):
         argv = ("systemctl", "reload", "calln-relay@*.service", "calln-server@*.service")
-        yield Run(argv, "Have the services read secrets and certificates.")
+        yield Run(argv, "Let the services read secrets and certificates again.")
 
 
 def prune_steps(plan: Plan, facts: Facts) -> Iterator[Prune]:
-    """The newest stay, and whatever runs."""
+    """Remove old releases; the newest ones and all running ones stay."""
     others = [name for name in facts.releases if name != plan.release]
     busy = [name for name in others if any(f"@{name}.service" in unit for unit in facts.units)]
     spared = others[: plan.source.config.deploy.keep - 1]
@@ -247,7 +251,7 @@ def prune_steps(plan: Plan, facts: Facts) -> Iterator[Prune]:
 
 
 def stamp(plan: Plan) -> File:
-    """A digest of what commands put in force; a new release or secret needs none of them."""
+    """A digest of the files that commands activate; releases and secrets do not count."""
     lasting = sorted(
         file.path + file.text for file in plan.files if not file.path.startswith(CHANGED_AT_RELOAD)
     )
@@ -263,42 +267,44 @@ def is_finished(plan: Plan, facts: Facts) -> bool:
 
 
 def destroy_steps(facts: Facts, *, purge: bool = False) -> tuple[Step, ...]:
-    """The way back. Debian's packages stay, and without `purge` what the service has kept."""
+    """The steps that remove Calln. Debian packages stay, and without `purge` also the data."""
     ours = [path for path in facts.files if path.startswith((SYSTEMD, "/etc/", "/usr/local/"))]
     made: list[Step] = []
     releases = sorted(unit for unit in facts.units if "@" in unit)
     if releases:
         made += [Run((*argv, *releases), sentence) for argv, sentence in ENDING]
     if beside := sorted(facts.units.keys() - {TIMER, *releases}):
-        made.append(Run(("systemctl", "disable", "--quiet", "--now", *beside), "Close our ports."))
+        made.append(Run(("systemctl", "disable", "--quiet", "--now", *beside), "Close the ports of Calln."))
     if "/etc/ufw/applications.d/calln" in facts.files:
-        made.append(Run(("ufw", "delete", "allow", "Calln"), "Close our ports in ufw."))
+        made.append(Run(("ufw", "delete", "allow", "Calln"), "Close the ports of Calln in ufw."))
     made += [Remove(path) for path in ours if not path.startswith("/etc/calln/")]
     made += [Remove("/opt/calln")] if facts.releases or STAMP in facts.files else []
     if any(path.startswith(SYSTEMD) for path in ours):
-        made.append(Run(("systemctl", "daemon-reload"), "Have systemd forget the units."))
-        made.append(Run(("systemctl", "reset-failed"), "Have it forget how they ended."))
-        made.append(Run(("systemctl", "stop", *JOURNAL), "End their journal."))
-        made.append(Run(("rmdir", "--ignore-fail-on-non-empty", *FOLDERS), "Leave no empty folder."))
+        made.append(Run(("systemctl", "daemon-reload"), "Let systemd forget the units."))
+        made.append(Run(("systemctl", "reset-failed"), "Clear the state of failed units."))
+        made.append(Run(("systemctl", "stop", *JOURNAL), "Stop the journal of the services."))
+        made.append(Run(("rmdir", "--ignore-fail-on-non-empty", *FOLDERS), "Remove empty folders."))
     return (*made, *(purge_steps(facts) if purge else ()))
 
 
 def purge_steps(facts: Facts) -> Iterator[Step]:
     if HOOK in facts.files:
         argv = ("certbot", "delete", "--non-interactive", "--cert-name", "calln")
-        yield Run(argv, "Have certbot forget the certificate.")
-        yield Run(("sh", "-c", FORGET), "Remove certbot's keys and account if it has no other certificate.")
+        yield Run(argv, "Let certbot delete the certificate.")
+        yield Run(
+            ("sh", "-c", FORGET), "Remove the keys and the account of certbot if it has no other certificate."
+        )
     if facts.account:
-        yield Run(("sh", "-c", WORDS), "Remove what the services said.")
+        yield Run(("sh", "-c", WORDS), "Remove the logs of the services.")
         yield Remove("/var/lib/calln")
         yield Remove(ACME)
         yield Remove("/etc/calln")
-        yield Run(("userdel", "calln"), "Remove the services' account.")
+        yield Run(("userdel", "calln"), "Remove the account of the services.")
 
 
 def what_stays(facts: Facts, source: ConfigFile, *, purge: bool = False) -> tuple[str, ...]:
-    """What `destroy` leaves, a sentence each."""
+    """What remains after `destroy`, one sentence each."""
     there = [name for name in packages(source) if name in facts.packages]
-    kept = [] if purge else ["/etc/calln, /var/lib/calln and the account calln stay; --purge removes them."]
-    said = [f"Still there, from Debian: {', '.join(there)}; apt purge removes it."] if there else []
+    kept = [] if purge else ["/etc/calln, /var/lib/calln and the account calln remain; --purge removes them."]
+    said = [f"These Debian packages remain: {', '.join(there)}; remove them with apt purge."] if there else []
     return (*kept, *said)

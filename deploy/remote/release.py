@@ -1,5 +1,7 @@
-"""A release: this tree and the code it needs, as one archive whose name says its contents. What is the same
-has the same name, so nothing is shipped twice."""
+"""A release: this code and the packages it needs, as one archive.
+
+Its name contains a digest of its files: the same files have the same name, so nothing is sent twice.
+"""
 
 from __future__ import annotations
 
@@ -18,28 +20,28 @@ from host import VERSION
 
 ROOT = Path(__file__).parents[2]  # the tree, or the folder that a wheel was installed into
 TREE = ("config", "deploy", "host", "server", "templates", "turn")
-SITE = "site"  # beside the tree, in the archive as on the machine
+SITE = "site"  # beside the folders, in the archive and on the machine
 UNSHIPPED = ("__pycache__", ".mypy_cache")
-LOCKS = "deploy/locks/"  # of no use there, and a new version of a test's tool makes no new release
-KEPT = 4  # archives: machines of several kinds are sent theirs at the same time
-HASH_DIGITS = 10  # 40 bits: two releases of one version never meet by chance
+LOCKS = "deploy/locks/"  # not needed there, and a new version of a test tool must not make a new release
+KEPT = 4  # archives: machines of several kinds may get theirs at the same time
+HASH_DIGITS = 10  # 40 bits: two releases never get the same name by chance
 
 
 class Bundle(NamedTuple):
-    """A name such as 0.1.0-3f2a9c01d4, and the folder with the other people's code that it needs."""
+    """The code for one kind of machine: a name such as 0.1.0-3f2a9c01d4, and the folder of its packages."""
 
     name: str
     site: Path
 
 
 def make_bundle(machine: PythonPlatform, cache: Path, root: Path = ROOT) -> Bundle:
-    """What stands here, for that machine. Raises NoWheels."""
+    """The code of this tree, for that platform. Raises NoWheels."""
     folder = site_packages(machine, cache)
     return Bundle(f"{VERSION}-{digest(root, folder)}", folder)
 
 
 def digest(root: Path, folder: Path) -> str:
-    """Of every file's place and content."""
+    """A digest of the path and content of every file."""
     whole = hashlib.sha256()
     for name, path in archive_members(root, folder):
         data = path.read_bytes()
@@ -48,7 +50,7 @@ def digest(root: Path, folder: Path) -> str:
 
 
 def archive_members(root: Path, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Each file's place in the archive, in order, and where it is here."""
+    """The path of each file in the archive, in order, and its path here."""
     for name in TREE:
         yield from (file for file in files(root / name, name) if not file[0].startswith(LOCKS))
     yield from files(folder, SITE)
@@ -65,10 +67,12 @@ def files(path: Path, name: str) -> Iterator[tuple[str, Path]]:
 
 
 def pack(release: Bundle, cache: Path, root: Path = ROOT) -> Path:
-    """The release as one archive, made once."""
+    """The archive of the code, made once."""
     archive = cache / f"{release.name}.tar.gz"
     if not archive.exists():
-        draft = archive.with_name(f".{archive.name}.{secrets.token_hex(4)}")  # others may pack the same
+        draft = archive.with_name(
+            f".{archive.name}.{secrets.token_hex(4)}"
+        )  # another process may pack the same
         with draft.open("wb") as file:
             write_archive(file, root, release.site)
         draft.rename(archive)
@@ -77,13 +81,13 @@ def pack(release: Bundle, cache: Path, root: Path = ROOT) -> Path:
 
 
 def remove_old_archives(cache: Path) -> None:
-    with suppress(FileNotFoundError):  # somebody else tidies up at the same time
+    with suppress(FileNotFoundError):  # another process removes them at the same time
         for older in sorted(cache.glob("*.tar.gz"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
             older.unlink()
 
 
 def write_archive(file: io.BufferedIOBase, root: Path, folder: Path) -> None:
-    """Without times and owners, so that the same contents are the same bytes."""
+    """Write the archive without times and owners, so that the same files give the same bytes."""
     with (
         gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="", compresslevel=6) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,

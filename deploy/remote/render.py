@@ -1,6 +1,6 @@
-"""The files of one machine, from the configuration: templates/ is laid out like the machine it is written to.
+"""The files of one machine, made from templates/, which has the same folders as the machine.
 
-What is not known while a template is filled in is an error, never an empty place.
+A name in a template that has no value is an error, not an empty text.
 """
 
 from __future__ import annotations
@@ -25,24 +25,23 @@ from turn.engines.loop.sockets import LISTENER_BUFFER
 from turn.process.run import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
 
 STATE, SECRET = "/var/lib/calln", "/etc/calln/secrets/turn.secret"
-PASSWORD = "/etc/calln/secrets/site.password"  # noqa: S105  # where it lies
+PASSWORD = "/etc/calln/secrets/site.password"  # noqa: S105  # the path of a file
 CERTIFICATE, KEY = "/etc/calln/tls/fullchain.pem", "/etc/calln/tls/privkey.pem"
 ACME = "/var/lib/calln-acme"
 RELEASES = "/opt/calln/releases"
 EVERY, EVERY6 = "0.0.0.0", "[::]"  # noqa: S104  # a public service
 HTTP, HTTPS, TURN, TURNS = 80, 443, 3478, 5349
-LOWEST = 1024  # below it, a port is for those with a capability
-STOP_SECONDS = 10  # beyond the drain limit, for the last words
+LOWEST = 1024  # lower ports need a capability
+STOP_SECONDS = 10  # beyond drain_seconds, for the last messages
 FEWEST_FILES = 65_536
 MOST_FILES = 1_048_576
 CONFIG_DIGITS = 6
 LOOPBACK, LINK = "127.0.0.0/8 ::1/128", "169.254.0.0/16 fe80::/10"
-STUB = "127.0.0.53/32 127.0.0.54/32"  # systemd-resolved's, which answers for the names of STUN servers
+STUB = "127.0.0.53/32 127.0.0.54/32"  # systemd-resolved, which resolves the names of STUN servers
 
 
 class Traits(NamedTuple):
-    """What of the machine itself matters: a container's kernel is not ours to set, IPv6 may be off, and
-    `chains` are those of a firewall that drops what it does not know."""
+    """What the files depend on: container or not, IPv6 or not, and firewall chains that drop packets."""
 
     container: bool = False
     ipv6: bool = True
@@ -53,8 +52,7 @@ PLAIN = Traits()  # a machine of its own, with IPv6 and without a firewall
 
 
 class SecretFiles(NamedTuple):
-    """What is secret (nothing: as it is there), the certificate if no authority is asked for it, and the
-    site's password if it has one."""
+    """The secret (empty: the machine keeps its own), certificate, key and password of the site, if any."""
 
     secret: str
     certificate: str = ""
@@ -68,7 +66,7 @@ class Port(NamedTuple):
 
 
 class Template(NamedTuple):
-    """A template, and who gets it."""
+    """A template, and the machines that get it."""
 
     path: str
     wanted: Callable[[Config, Target, Traits], bool]
@@ -119,12 +117,12 @@ PROXIES = {
 
 
 def owns_http_ports(config: Config, target: Target) -> bool:
-    """Whether ports 80 and 443 are ours, and no proxy's."""
+    """Whether Calln itself uses ports 80 and 443, and no proxy does."""
     return target.serves and not config.server.trusted_proxies
 
 
 def environment() -> jinja2.Environment:
-    return jinja2.Environment(  # noqa: S701  # these are no pages
+    return jinja2.Environment(  # noqa: S701  # no HTML is made here
         loader=jinja2.FileSystemLoader(str(files("templates"))),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -136,7 +134,7 @@ def environment() -> jinja2.Environment:
 def render(
     source: ConfigFile, target: Target, secrets: SecretFiles, traits: Traits = PLAIN
 ) -> tuple[File, ...]:
-    """Every file of a machine but its configuration, which lies in the release."""
+    """All files of a machine except its configuration, which is in the release."""
     config, fill = source.config, environment()
     plain = tuple(
         File(
@@ -151,7 +149,7 @@ def render(
 
 
 def secret_files(config: Config, target: Target, secrets: SecretFiles) -> Iterator[File]:
-    """For the services' account to read. Without a secret in `secrets`, the one there stays."""
+    """Files that the account of the services may read. An empty secret is not written."""
     if secrets.secret:
         yield File(SECRET, secrets.secret, 0o640, "root", "calln")
     if secrets.password and target.serves:
@@ -162,7 +160,7 @@ def secret_files(config: Config, target: Target, secrets: SecretFiles) -> Iterat
 
 
 def template_values(path: str, source: ConfigFile, target: Target, traits: Traits) -> dict[str, Any]:
-    """What a template may name."""
+    """The names and values for a template."""
     machine = machine_config(source, target)
     low, high = machine.turn.relay_ports
     ports = open_ports(source, target)
@@ -195,7 +193,7 @@ def relay_unit(turn: Turn) -> dict[str, Any]:
 
 
 def files_of(turn: Turn) -> int:
-    """Open files of a full relay; a limit of 0 is none."""
+    """The number of open files that a relay needs; a limit of 0 means no limit."""
     limits = turn.limits
     if not limits.allocations or not limits.connections:
         return MOST_FILES
@@ -219,7 +217,7 @@ def server_unit(config: Config) -> dict[str, Any]:
 
 
 def open_ports(source: ConfigFile, target: Target) -> tuple[Port, ...]:
-    """What a firewall must let in."""
+    """The ports that a firewall must open."""
     machine, ports = machine_config(source, target), []
     if owns_http_ports(source.config, target):
         ports += [Port("tcp", str(HTTP)), Port("tcp", str(HTTPS))]
@@ -231,12 +229,12 @@ def open_ports(source: ConfigFile, target: Target) -> tuple[Port, ...]:
 
 
 def machine_config(source: ConfigFile, target: Target) -> Config:
-    """A machine's own configuration, checked."""
+    """The configuration of one machine, checked."""
     return Config.model_validate(machine_values(source, target))
 
 
 def config_file(source: ConfigFile, target: Target, name: str) -> File:
-    """A machine's own configuration, as it lies in the release `name`. With passwords in it, a secret."""
+    """The configuration file of one machine in the release `name`; secret if it contains passwords."""
     values = machine_values(source, target)
     text = yaml.dump(values, Dumper=Dumper, sort_keys=False, width=100, allow_unicode=True)
     secret = bool(source.config.turn.users)
@@ -245,13 +243,13 @@ def config_file(source: ConfigFile, target: Target, name: str) -> File:
 
 
 def release_name(tree: str, source: ConfigFile, target: Target) -> str:
-    """The code's name and a digest of the configuration: each pair is a release that one can go back to."""
+    """The name of the code and a digest of the configuration; each pair is one release."""
     text = config_file(source, target, "").text
     return f"{tree}-{hashlib.sha256(text.encode()).hexdigest()[:CONFIG_DIGITS]}"
 
 
 def machine_values(source: ConfigFile, target: Target) -> dict[str, dict[str, Any]]:
-    """What the operator wrote, but for what is decided by where it runs."""
+    """The configuration of the operator, with the values that depend on the machine."""
     values = {name: dict(section) for name, section in copy.deepcopy(dict(source.values)).items()}
     values.pop("deploy", None)
     turn, server = values.setdefault("turn", {}), values.setdefault("server", {})
@@ -278,7 +276,7 @@ def machine_values(source: ConfigFile, target: Target) -> dict[str, dict[str, An
 
 
 def relay_places(relay: Target) -> list[str]:
-    """Where browsers reach the relay; port 443 is the server's where both are on one machine."""
+    """The listeners of a relay. Port 443 belongs to the server if both are on one machine."""
     ports = [TURNS] if relay.serves else [TURNS, HTTPS]
     return [
         *at_every_address(TURN),
@@ -291,7 +289,7 @@ def at_every_address(port: int) -> list[str]:
 
 
 def render_proxy(source: ConfigFile, kind: str) -> str:
-    """A site's configuration for somebody's web server before ours."""
+    """The configuration for another web server in front of Calln."""
     target = next(one for one in targets(source.config) if one.serves)
     listen: HostPort = source.config.server.listen[0]
     host = f"[{listen.host}]" if ":" in listen.host else listen.host

@@ -1,4 +1,4 @@
-"""What is secret on the machines, and their certificate where no authority is asked for it."""
+"""The secrets of the machines, and their certificate if it is sent from here."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from deploy.remote.orders import DeployError
 from deploy.remote.render import SecretFiles
 
 SECRET_BYTES = 32
-AUTHORITY = "calln-authority"  # a folder beside the configuration
+AUTHORITY = "calln-authority"  # a folder next to the configuration file
 
 
 def choose_secret(config: Config, kept: Sequence[str | None]) -> str:
-    """What the operator wrote, else what the machines have, else a new one. Raises ConfigError."""
+    """The secret of the operator, or else of the machines, or else a new one. Raises ConfigError."""
     if is_operators(config):
         return "".join(f"{line.decode()}\n" for line in turn_secrets(config))
     return next((text for text in kept if text), f"{secrets.token_hex(SECRET_BYTES)}\n")
 
 
 def is_operators(config: Config) -> bool:
-    """Whether the operator keeps the secret, and not the machines."""
+    """Whether the operator keeps the secret, not the machines."""
     turn = config.turn
     return bool(os.environ.get(SECRET_VARIABLE) or turn.secret_file or turn.secret.get_secret_value())
 
 
 def collect_secrets(config: Config, file: Path, targets: Sequence[Target], secret: str) -> SecretFiles:
-    """Raises Halt for a certificate that TLS could not use, ConfigError for a password that is none."""
+    """All secret files. Raises DeployError for a bad certificate, ConfigError for a bad password."""
     password = site_password(config)
     made = with_certificate(config, file, targets, secret)
     return made._replace(password=f"{password}\n" if password else "")
 
 
 def with_certificate(config: Config, file: Path, targets: Sequence[Target], secret: str) -> SecretFiles:
-    """Secret and certificate. Raises Halt."""
+    """The secret, and the certificate if it is sent from here. Raises DeployError."""
     if config.deploy.tls == "internal":
         names = list(dict.fromkeys(target.name for target in targets))
         return SecretFiles(secret, *internal_ca.issue(file.parent / AUTHORITY, names))
@@ -53,17 +53,19 @@ def with_certificate(config: Config, file: Path, targets: Sequence[Target], secr
 
 
 def read_pair(certificate: Path, key: Path) -> tuple[str, str]:
-    """Raises Halt."""
+    """Read certificate and key, and check that they fit. Raises DeployError."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
         return certificate.read_text("ascii"), key.read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        raise DeployError(f"deploy.certificate, deploy.key: {certificate}, {key}: {why}") from None
+        raise DeployError(
+            f"deploy.certificate and deploy.key ({certificate}, {key}) cannot be used: {why}"
+        ) from None
 
 
 def root_of(config: Config, file: Path) -> str | None:
-    """The certificate to trust and to hand out; None where browsers trust the authority by themselves."""
+    """The root certificate to install in browsers; None if they trust the authority anyway."""
     return (
         str(internal_ca.root_certificate(file.parent / AUTHORITY))
         if config.deploy.tls == "internal"

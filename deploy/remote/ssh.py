@@ -1,8 +1,8 @@
-"""Carries orders to a machine, over SSH or on the spot, with pyinfra's connectors. Loaded only when a command
-needs it: who just serves does not have pyinfra.
+"""Sends orders to a machine over SSH, or to this machine directly, with the connectors of pyinfra.
 
-An order is the program that stands in deploy/agent and a JSON object on its standard input. So one round
-carries everything, and a line that breaks in the middle leaves a program that goes on to its end.
+Loaded only for commands that need it: a machine that only serves does not have pyinfra. An order is the
+program in deploy/agent and a JSON object, both on standard input. So one connection is enough, and if it
+breaks in the middle, the program on the machine still goes on to its end.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from deploy.remote.orders import Unreachable
 
 AGENT = Path(__file__).parents[1] / "agent"
 CONNECT_SECONDS = 10
-UPLOADS = "/tmp"  # noqa: S108  # an archive under a name by chance; root reads it once and compares its hash
-START = (  # the program comes as a zip file in one line of standard input, the order in the next
+UPLOADS = "/tmp"  # noqa: S108  # the archive has a random name; root reads it once and compares its hash
+START = (  # standard input: the program as a zip file in one line, then the order in the next line
     "import sys;sys.version_info<(3,9) and sys.exit('its python3 is too old; Debian 12 or 13 is needed');"
     "import base64,json,tempfile;"
     "f=tempfile.NamedTemporaryFile(suffix='.zip');"
@@ -50,26 +50,33 @@ START = (  # the program comes as a zip file in one line of standard input, the 
 Say = Callable[[str], None]
 
 
-# What pyinfra says of a failed connection, and what the reader can do about it; {host} is as the file has it.
+# A part of pyinfra's message for a failed connection -> what to do; {host} is the host as in the file.
 ADVICE = (
     ("No host key for", ""),
     (
         "does not match",
-        "its SSH host key is another than known_hosts says: if the machine was made anew, run ssh-keygen -R "
-        "{name}; if not, somebody is in between",
+        "its SSH host key is not the one in known_hosts. If the machine was installed anew, run ssh-keygen "
+        "-R {name}. If not, somebody may intercept the connection",
     ),
-    ("Authentication", "it does not take this key: try ssh {host}, and name the key's file in deploy.hosts"),
-    ("No authentication methods", "no SSH key was found: name its file in deploy.hosts, or start ssh-agent"),
-    ("No such private key", "the key's file is not there: see key in deploy.hosts"),
-    ("Invalid private key", "that file is no private SSH key: see key in deploy.hosts"),
-    ("is encrypted", "the SSH key has a password: ssh-add it first"),
-    ("Could not resolve", "there is no such name in the DNS: see deploy.hosts"),
-    ("", "no SSH answers there: is the machine up, the address right, and its port open?"),
+    (
+        "Authentication",
+        "the machine refused the SSH key: try ssh {host}, and write the file of the right key into "
+        "deploy.hosts",
+    ),
+    (
+        "No authentication methods",
+        "no SSH key was found: write its file into deploy.hosts, or start ssh-agent",
+    ),
+    ("No such private key", "the file of the SSH key does not exist: correct key in deploy.hosts"),
+    ("Invalid private key", "this file is not a private SSH key: correct key in deploy.hosts"),
+    ("is encrypted", "the SSH key has a passphrase: run ssh-add first"),
+    ("Could not resolve", "this name is not in the DNS: correct deploy.hosts"),
+    ("", "SSH does not answer: is the machine running, the address right, and the port open?"),
 )
 
 
 class Machine:
-    """A machine that can be given orders as root."""
+    """A machine that does what it is told, as root."""
 
     def __init__(self, host: Host, way: Way) -> None:
         self.host = host
@@ -80,66 +87,70 @@ class Machine:
         return str(self.host.address) if not self.host.is_local else "this machine"
 
     def become_root(self) -> None:
-        """Raises Unreachable."""
+        """Use sudo if the account is not root. Raises Unreachable."""
         if self.shell("test $(id -u) = 0")[0]:
             return
         self.as_root = {"_sudo": True}
-        if self.shell("sudo -n true >/dev/null 2>&1")[0]:  # silent, or pyinfra would ask for the password
+        if self.shell("sudo -n true >/dev/null 2>&1")[
+            0
+        ]:  # without output, or pyinfra would ask for the password
             return
         if not sys.stdin.isatty():
             raise Unreachable(
-                f"{self}: this account may not become root without a password: log in as root, run this in a "
-                "terminal, which asks for the password, or write NOPASSWD for it in /etc/sudoers.d"
+                f"{self}: sudo needs a password for this account. Run this command in a terminal, log in as "
+                "root, or allow sudo without a password (NOPASSWD) in /etc/sudoers.d"
             )
         self.as_root["_sudo_password"] = getpass.getpass(f"{self}: password for sudo: ")
         if not self.shell("true", **self.as_root)[0]:
             raise Unreachable(
-                f"{self}: sudo did not take that password: is it right, is sudo there, and may this account "
-                "use it? Or log in as root"
+                f"{self}: sudo failed. Is the password right, is sudo installed, and may this account use "
+                "it? Or log in as root"
             )
 
     def shell(self, command: str, **how: Any) -> tuple[bool, list[str], list[str]]:
-        """Whether it went well, and what it said on both outputs. Raises Unreachable."""
+        """Run a command: whether it succeeded, and the lines of both outputs. Raises Unreachable."""
         try:
             well, said = self.host_connection.run_shell_command(StringCommand(command), **how)
         except (OSError, EOFError, paramiko.SSHException, PyinfraError, TimeoutError) as problem:
             raise Unreachable(
-                f"{self}: the line broke ({problem or type(problem).__name__}); what was under way there "
-                "goes on or is undone by itself; run this command again"
+                f"{self}: the connection broke ({problem or type(problem).__name__}). The machine finishes "
+                "the step that it was doing; run this command again"
             ) from None
         return well, said.stdout_lines, said.stderr_lines
 
     def order(self, order: dict[str, Any], *, aloud: bool = False) -> tuple[bool, list[str], list[str]]:
-        """Have deploy/agent do something; `aloud` passes on each line that it says. Raises Unreachable."""
+        """Let the agent do something; `aloud` prints its lines as they come. Raises Unreachable."""
         words = "python3 -I -c " + shlex.quote(START)
         given = [agent_archive(), json.dumps(order)]
         return self.shell(words, _stdin=given, print_output=aloud, **self.as_root)
 
     def query(self, order: dict[str, Any]) -> Any:
-        """The answer's JSON. Raises Unreachable."""
+        """The JSON of the answer. Raises Unreachable."""
         well, said, wrong = self.order(order)
         if not well or not said:
-            raise Unreachable(f"{self}: {wrong[-1] if wrong else 'it gave no answer; is python3 installed?'}")
+            raise Unreachable(f"{self}: {wrong[-1] if wrong else 'no answer; is python3 installed?'}")
         return json.loads(said[-1])
 
     def upload(self, file: Path) -> tuple[str, str]:
-        """Put a file there: its place and its SHA-256. Raises Unreachable."""
+        """Copy a file to the machine: its path there and its SHA-256. Raises Unreachable."""
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         place = f"{UPLOADS}/calln-{secrets.token_hex(8)}"
         try:
             if self.host_connection.put_file(str(file), place):
                 return place, digest
         except (OSError, EOFError, paramiko.SSHException, PyinfraError) as problem:
-            raise Unreachable(f"{self}: the release did not arrive ({problem}); is {UPLOADS} full?") from None
-        raise Unreachable(f"{self}: the release did not arrive; is {UPLOADS} full?")
+            raise Unreachable(
+                f"{self}: the release could not be copied ({problem}); is {UPLOADS} full?"
+            ) from None
+        raise Unreachable(f"{self}: the release could not be copied; is {UPLOADS} full?")
 
     def close(self) -> None:
         self.host_connection.disconnect()
 
 
 def open_machine(host: Host, *, accept: bool = False) -> Machine:
-    """Connect and become root; `accept` takes and keeps a host key that is not known. Raises Unreachable."""
-    logging.getLogger("pyinfra").setLevel(logging.CRITICAL + 1)  # what matters is told in our own words
+    """Connect and become root; `accept` remembers an unknown host key. Raises Unreachable."""
+    logging.getLogger("pyinfra").setLevel(logging.CRITICAL + 1)  # our own messages say what matters
     logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
     name = "@local" if host.is_local else host.address.address
     inventory = Inventory(([(name, connection_data(host, accept=accept))], {}))  # type: ignore[no-untyped-call]
@@ -157,7 +168,7 @@ def open_machine(host: Host, *, accept: bool = False) -> Machine:
 
 
 def connection_data(host: Host, *, accept: bool) -> dict[str, Any]:
-    """In pyinfra's words."""
+    """The connection, as pyinfra wants it."""
     if host.is_local:
         return {}
     said: dict[str, Any] = {
@@ -172,15 +183,15 @@ def advice(problem: str, host: Host) -> str:
     known = next(words for sign, words in ADVICE if sign in problem)
     if not known:
         return (
-            f"its SSH host key is not known here. It shows {fingerprint(host)}; compare that with what the "
-            "machine itself says (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then go on with "
-            "--accept-host-key"
+            f"its SSH host key is not known. It is {fingerprint(host)}. Compare it with the output of this "
+            "command on the machine: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub. If both are equal, "
+            "repeat this with --accept-host-key"
         )
     return known.format(host=host.address, name=host.address.address)
 
 
 def fingerprint(host: Host) -> str:
-    """As ssh writes it."""
+    """The host key of the machine, as ssh shows it."""
     try:
         with (
             socket.create_connection((host.address.address, host.address.port), CONNECT_SECONDS) as plain,
@@ -189,13 +200,13 @@ def fingerprint(host: Host) -> str:
             transport.start_client(timeout=CONNECT_SECONDS)
             key = transport.get_remote_server_key()
     except (OSError, EOFError, paramiko.SSHException):
-        return "one that only your ssh can fetch (it goes by way of another machine)"
+        return "unknown, because only ssh itself can reach the machine through a jump host"
     digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
     return f"{key.get_name()} SHA256:{digest}"
 
 
 def agent_archive() -> str:
-    """deploy/agent as a zip file, in one line."""
+    """deploy/agent as a zip file, in one line of base64."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("deploy/__init__.py", b"")
@@ -205,5 +216,5 @@ def agent_archive() -> str:
 
 
 def set_output(say: Say) -> None:
-    """Where the lines of an order that is given aloud go; each begins with the machine's name in brackets."""
+    """The function that gets the lines of loud orders; each line begins with the machine in brackets."""
     set_echo(lambda message=None, **_: say(str(message)))

@@ -1,6 +1,6 @@
-"""The steps of a deployment: what is done to one machine, each of which says itself in one sentence.
+"""The steps of a deployment on one machine; each step has one sentence.
 
-They are values: whoever plans prints them, whoever applies carries out the same list.
+Steps are values: plan prints the same list that apply carries out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ HIDDEN = "***"
 
 
 class File(NamedTuple):
-    """A file as it shall be on the machine. One that others may not read is a secret."""
+    """A file for the machine. If others may not read it, it is a secret."""
 
     path: str
     text: str
@@ -26,31 +26,31 @@ class File(NamedTuple):
 
 
 class Install(NamedTuple):
-    """Debian's packages, with apt; none of their services is started (policy-rc.d)."""
+    """Install Debian packages with apt; their services are not started (policy-rc.d)."""
 
     packages: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"Install Debian's {', '.join(self.packages)}."
+        return f"Install the Debian packages {', '.join(self.packages)}."
 
 
 class AddRelease(NamedTuple):
-    """A release into /opt/calln/releases: shipped, or copied from one that is there with the same code."""
+    """Add a release to /opt/calln/releases: from an archive, or as a copy of one with the same code."""
 
     name: str
     tree: str
     like: str | None
     config: File
-    before: str | None = None  # the configuration that serves now
+    before: str | None = None  # the configuration of the running release
 
     def __str__(self) -> str:
         if self.like:
-            return f"Place the release {self.name}: the code of {self.like} with another configuration."
-        return f"Place the release {self.name}."
+            return f"Add the release {self.name}: the code of {self.like} with another configuration."
+        return f"Add the release {self.name}."
 
 
 class Put(NamedTuple):
-    """A file. `before` is what is there: None is nothing, and so it is with what must not be shown."""
+    """Write a file. `before` is its present text; None if there is no file, or if it must not be shown."""
 
     file: File
     before: str | None
@@ -60,12 +60,12 @@ class Put(NamedTuple):
         return f"{'Change' if self.exists else 'Write'} {self.file.path}."
 
     def diff(self) -> str:
-        """A unified diff; of a secret only that there is one."""
+        """A unified diff; a secret shows only that it changes."""
         return diff_text(self.file, self.before)
 
 
 class Remove(NamedTuple):
-    """A file, or a folder with all in it."""
+    """Remove a file, or a folder with all its files."""
 
     path: str
 
@@ -74,7 +74,7 @@ class Remove(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A command that makes what was put come into force. It may be run again at any time."""
+    """Run a command that activates new files. It can be repeated safely."""
 
     argv: tuple[str, ...]
     sentence: str
@@ -84,9 +84,9 @@ class Run(NamedTuple):
 
 
 class Switch(NamedTuple):
-    """From the release that serves to another, for some roles; `old` is None on a fresh machine.
+    """Switch from the running release to another, for some roles; `old` is None on a new machine.
 
-    The new one starts and says that it is ready, and only then the old one ends, with its last call."""
+    First the new one starts; when it is ready, the old one is told to end, after its last call."""
 
     old: str | None
     new: str
@@ -99,27 +99,27 @@ class Switch(NamedTuple):
 
 
 class Retire(NamedTuple):
-    """The end of parts that this machine shall no longer have, with their last calls."""
+    """End parts that this machine must no longer have, after their last calls."""
 
     roles: tuple[str, ...]
 
     def __str__(self) -> str:
         parts = " and ".join(PARTS[role] for role in self.roles)
-        return f"End {parts}, which the file no longer wants here; running calls go on."
+        return f"End {parts}, which the file no longer has on this machine; running calls go on."
 
 
 class Issue(NamedTuple):
-    """The first certificate from an authority, by certbot. `argv` is the command; port 80 answers by then."""
+    """Get the first certificate with certbot; `argv` is the command. Port 80 must answer before."""
 
     name: str
     argv: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"Ask the authority for a certificate for {self.name}."
+        return f"Get a certificate for {self.name}."
 
 
 class Prune(NamedTuple):
-    """Old releases, none of which runs."""
+    """Remove old releases that do not run."""
 
     releases: tuple[str, ...]
 
@@ -142,7 +142,7 @@ def diff_text(file: File, before: str | None) -> str:
 
 
 def described(step: Step) -> str:
-    """What a plan prints: the sentence, and for a file or a release what changes in it."""
+    """The text of a step in a plan: its sentence, and the diff of a file or a configuration."""
     if isinstance(step, Put):
         return f"{step}\n{indented(step.diff())}"
     if isinstance(step, AddRelease):

@@ -1,5 +1,5 @@
-"""What Calln needs of other people's code, gathered here for the Python of another machine: it then needs
-neither pip nor a compiler nor a way to the Internet."""
+"""The Python packages that Calln needs, downloaded here for another machine, which then needs no pip, no
+compiler and no Internet."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from typing import NamedTuple
 from deploy.remote.orders import DeployError
 
 LOCK = Path(str(files("deploy") / "locks" / "run.txt"))  # what is needed, with versions and hashes
-GLIBC = range(36, 16, -1)  # 2.36 is Debian 12's; wheels for an older one run there too
+GLIBC = range(36, 16, -1)  # Debian 12 has 2.36; wheels for older versions work there, too
 OLD_NAMES = ("manylinux2014", "manylinux2010", "manylinux1")  # PEP 599, 571, 513
-PATIENCE = 600  # seconds; some 25 MB are fetched
-LEFT_OUT = ("bin", "tests")  # programs for another path; pystun3's `tests`, which would shadow others
+PATIENCE = 600  # seconds; pip downloads about 25 MB
+LEFT_OUT = ("bin", "tests")  # scripts with a wrong path; `tests` of pystun3, which would hide other packages
 
 
 class PythonPlatform(NamedTuple):
-    """Python's version, such as 3.11, and the processor as `uname -m` names it."""
+    """The version of Python, such as 3.11, and the processor as `uname -m` shows it."""
 
     python: str
     arch: str
 
 
 class NoWheels(DeployError):
-    """Something cannot be had ready-made; says what."""
+    """A wheel cannot be downloaded; says which."""
 
 
 def site_packages(machine: PythonPlatform, cache: Path) -> Path:
-    """A folder to put on the path of that machine's Python; kept until the lock changes.
+    """A folder for the Python path of that platform; kept until the lock file changes.
 
     Raises NoWheels.
     """
@@ -58,7 +58,7 @@ def download(lock: Path, machine: PythonPlatform, folder: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)  # noqa: S603
     except subprocess.TimeoutExpired:
         raise NoWheels(
-            f"pip was not done after {PATIENCE} seconds; is the package index reachable?"
+            f"pip did not finish in {PATIENCE} seconds; can this computer reach the package index?"
         ) from None
     if done.returncode:
         raise NoWheels(complaint(done.stderr, machine))
@@ -67,16 +67,16 @@ def download(lock: Path, machine: PythonPlatform, folder: Path) -> None:
 
 
 def platforms(arch: str) -> list[str]:
-    """pip's words for a Linux with that processor, newest first."""
+    """The options of pip for Linux on that processor, newest first."""
     names = [f"manylinux_2_{minor}" for minor in GLIBC] + list(OLD_NAMES)
     return [word for name in names for word in ("--platform", f"{name}_{arch}")] + ["--platform", "any"]
 
 
 def complaint(said: str, machine: PythonPlatform) -> str:
-    """pip's own reason, in its last line that is one."""
+    """The reason that pip gives, from its last error line."""
     reasons = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
     why = reasons[-1] if reasons else said.strip() or "pip did not say why"
     return (
-        f"not everything can be had ready-made for Python {machine.python} on {machine.arch}: {why}; "
-        "is the package index reachable from here?"
+        f"some packages cannot be downloaded for Python {machine.python} on {machine.arch}: {why}; can this "
+        "computer reach the package index?"
     )

@@ -67,7 +67,7 @@ def test_nothing_is_written_elsewhere(root: Path, name: str) -> None:
             about = tarfile.TarInfo(one)
             about.size = 2
             tar.addfile(about, io.BytesIO(b"[]"))
-    with pytest.raises(StepFailed, match="no backup of Calln"):
+    with pytest.raises(StepFailed, match="not a backup of Calln"):
         backup.restore(base64.b64encode(made.getvalue()).decode())
 
 

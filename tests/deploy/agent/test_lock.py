@@ -11,7 +11,7 @@ from deploy.agent.lock import Locked, exclusive
 
 def test_the_second_is_told_who_is_first(tmp_path: Path) -> None:
     file = tmp_path / "lock"
-    told = pytest.raises(Locked, match=r"alice@desk \(since ..:..:.. UTC\) works")
+    told = pytest.raises(Locked, match=r"alice@desk \(since ..:..:.. UTC\) is working")
     with exclusive("alice@desk", file), told, exclusive("bob@desk", file):
         pass
     with exclusive("bob@desk", file):
@@ -22,5 +22,5 @@ def test_a_holder_without_a_name_is_somebody(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     with exclusive("alice", file):
         file.write_text("")
-        with pytest.raises(Locked, match="somebody else works"), exclusive("bob", file):
+        with pytest.raises(Locked, match="somebody else is working"), exclusive("bob", file):
             pass

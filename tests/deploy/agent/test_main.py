@@ -61,7 +61,7 @@ def test_rollback_says_what_serves(ready: Machine, capsys: Capture) -> None:
     ready.has(relay__2="active")
     releases.set_current("2")
     assert main.main({"do": "rollback", "who": "alice", "to": None, "roles": ["turn"]}) == 0
-    assert capsys.readouterr().out.startswith("1 serves instead of 2;")
+    assert capsys.readouterr().out.startswith("1 runs now instead of 2;")
     assert ready.states == {"relay@2": "deactivating", "relay@1": "active"}
 
 
@@ -72,16 +72,16 @@ def test_status_in_plain_words(ready: Machine, capsys: Capture) -> None:
     assert main.main({"do": "status"}) == 0
     assert capsys.readouterr().out.splitlines() == [
         "current release: 2",
-        "calln-relay 1: drains: its calls go on to their end",
-        "calln-relay 2: serves, ready",
-        "calln-server 2: serves, ready",
-        "releases to go back to: 1",
+        "calln-relay 1: ending after its last call",
+        "calln-relay 2: running, ready",
+        "calln-server 2: running, ready",
+        "earlier releases: 1",
     ]
 
 
 def test_a_bare_machine_has_no_status(machine: Machine, capsys: Capture) -> None:
     assert main.main({"do": "status"}) == 0
-    assert capsys.readouterr().out.splitlines() == ["current release: none", "releases to go back to: none"]
+    assert capsys.readouterr().out.splitlines() == ["current release: none", "earlier releases: none"]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_the_old_one_drains_when_the_new_one_serves(ready: Machine) -> None:
 def test_what_does_not_start_leaves_the_old_one_serving(ready: Machine) -> None:
     ready.has(relay__1="active", server__1="active")
     releases.set_current("1")
-    with pytest.raises(StepFailed, match=r"calln-relay@broken\.service does not start; .*\nthe last words"):
+    with pytest.raises(StepFailed, match=r"calln-relay@broken\.service does not start. .*\nthe last words"):
         releases.switch_release("broken", BOTH)
     assert {name: state for name, state in ready.states.items() if "@1" in name} == {
         "relay@1": "active",
@@ -72,7 +72,7 @@ def test_a_part_that_is_retired_drains_and_comes_back_with_no_start(machine: Mac
 
 def test_a_part_that_goes_on_taking_newcomers_is_told(ready: Machine) -> None:
     ready.has(relay__1="active")
-    with pytest.raises(StepFailed, match="calln-relay was told to end, and does not"):
+    with pytest.raises(StepFailed, match="calln-relay does not end"):
         releases.retire_roles(["turn"])
 
 
@@ -88,14 +88,14 @@ def test_back_to(machine: Machine, current: str, wanted: str | None, expected: s
 
 def test_back_to_what_is_not_there_names_what_is(machine: Machine) -> None:
     machine.keeps("1", "2")
-    with pytest.raises(StepFailed, match="no release 9 is kept here; there are 2, 1"):
+    with pytest.raises(StepFailed, match="the release 9 is not on this machine; there are: 2, 1"):
         releases.rollback_target("9")
 
 
 def test_nothing_to_go_back_to(machine: Machine) -> None:
     machine.keeps("1")
     releases.set_current("1")
-    with pytest.raises(StepFailed, match="nothing to go back to"):
+    with pytest.raises(StepFailed, match="no earlier release"):
         releases.rollback_target(None)
 
 

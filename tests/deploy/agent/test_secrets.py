@@ -45,5 +45,5 @@ def test_a_credential_is_one_that_the_relay_takes(file: Path) -> None:
 
 def test_without_a_secret_one_deploys_first(file: Path) -> None:
     file.unlink()
-    with pytest.raises(StepFailed, match="deploy first"):
+    with pytest.raises(StepFailed, match="calln deploy apply first"):
         secrets.current_lines()

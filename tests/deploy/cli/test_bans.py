@@ -36,11 +36,11 @@ def test_bans_are_added_listed_and_lifted(config: Config, capsys: pytest.Capture
     assert bans.list_bans(config, Namespace()) == 0
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows] == ["192.0.2.7/32", "2001:db8::/64"]
-    assert "until lifted" in rows[1]
+    assert "until you remove the ban" in rows[1]
     assert all(row.endswith("a note") for row in rows)
     assert bans.remove_ban(config, Namespace(address="192.0.2.7")) == 0
     assert bans.remove_ban(config, Namespace(address="192.0.2.7")) == 1
-    assert "is not banned" in capsys.readouterr().err
+    assert "is not in the ban list" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_duration_that_cannot_be_meant(duration: str) -> None:
 @pytest.mark.parametrize(
     ("address", "report", "says"),
     [
-        (None, None, "name either an address or --report"),
-        ("192.0.2.7", "K7Q2-M9XD", "name either an address or --report"),
+        (None, None, "write either an address or --report"),
+        ("192.0.2.7", "K7Q2-M9XD", "write either an address or --report"),
         ("192.0.2.300", None, "is not an address or a network"),
         ("0.0.0.0/0", None, "would ban everybody"),
         ("192.0.2.7/24", None, "is not an address or a network"),

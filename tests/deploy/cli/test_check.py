@@ -26,14 +26,14 @@ WARNINGS = {
 @pytest.mark.parametrize("key", WARNINGS)
 def test_what_deserves_a_second_look_is_told_by_its_key(key: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert check.run(parse_config(SECRET % WARNINGS[key], Path("c"))) == 0
-    looks = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  look")]
-    assert [line.split()[1] for line in looks] == [f"{key}:"]
+    found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  warning")]
+    assert [line.split()[1] for line in found] == [f"{key}:"]
 
 
 def test_plain_configuration_has_nothing_to_look_at(capsys: pytest.CaptureFixture[str]) -> None:
     assert check.run(parse_config(SECRET % "", Path("c"))) == 0
     out = capsys.readouterr().out
-    assert "look" not in out
+    assert "warning" not in out
     assert "udp 49152-65535" in out
     assert "0123456789abcdef" not in out
 

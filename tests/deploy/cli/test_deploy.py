@@ -37,14 +37,14 @@ def test_a_machine_that_is_not_there_is_exit_code_69(
     file = tmp_path / "c.yaml"
     file.write_text("site: {url: 'https://nowhere.invalid'}\n")
     assert main(["deploy", "status", "--config", str(file)]) == os.EX_UNAVAILABLE
-    assert "no such name in the DNS" in capsys.readouterr().err
+    assert "this name is not in the DNS" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("text", "code", "says"),
     [
-        (None, os.EX_UNAVAILABLE, "there is no config.yaml here: make one with calln deploy init"),
-        ("site: {url: 'https://a.example'\ndeploy: {}\n", os.EX_CONFIG, "c.yaml:2:1: expected"),
+        (None, os.EX_UNAVAILABLE, "there is no config.yaml in this folder; make one with calln deploy init"),
+        ("site: {url: 'https://a.example'\ndeploy: {}\n", os.EX_CONFIG, "c.yaml:2:1: a comma"),
         (
             "deploy:\n  host: a.example\n",
             os.EX_CONFIG,
@@ -76,7 +76,7 @@ def test_without_a_file_that_can_be_used_no_machine_is_reached(
 def test_nobody_to_answer_is_no_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     with Path(os.devnull).open() as nobody:
         monkeypatch.setattr("sys.stdin", nobody)
-        with pytest.raises(DeployError, match="write --yes"):
+        with pytest.raises(DeployError, match="use --yes"):
             deploy.ask_to_confirm("sure? ")
 
 
@@ -93,4 +93,4 @@ def test_a_secret_that_the_operator_keeps_is_not_changed_behind_his_back(
     file = tmp_path / "c.yaml"
     file.write_text("site: {url: 'https://nowhere.invalid'}\nturn: {secret: 0123456789abcdef0123}\n")
     assert main(["deploy", "secrets", "rotate", "--config", str(file)]) == os.EX_UNAVAILABLE
-    assert "you keep the secret yourself" in capsys.readouterr().err
+    assert "the secret is in your own file" in capsys.readouterr().err

@@ -47,9 +47,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["check"], 0, ""),
         (["ban", "list"], 0, ""),
         (["ban", "add", "192.0.2.7", "--for", "1h"], 0, ""),
-        (["ban", "add"], 2, "name either an address or --report"),
-        (["ban", "remove", "192.0.2.7"], 1, "is not banned"),
-        (["reports"], 69, "is calln serve running"),
+        (["ban", "add"], 2, "write either an address or --report"),
+        (["ban", "remove", "192.0.2.7"], 1, "is not in the ban list"),
+        (["reports"], 69, "Start it with calln serve"),
     ],
 )
 def test_exit_codes(

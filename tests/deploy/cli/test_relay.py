@@ -23,7 +23,7 @@ async def calln(relay: Elsewhere, *words: str) -> tuple[int, str]:
 
 
 async def test_sessions_are_listed_and_ended(running: Elsewhere) -> None:
-    assert await calln(running, "sessions") == (0, "Nobody holds a relayed address.\n")
+    assert await calln(running, "sessions") == (0, "There are no sessions.\n")
     there = await running.caller().allocate()
     for _ in range(2):
         await running.caller().allocate()
@@ -42,7 +42,7 @@ async def test_sessions_are_listed_and_ended(running: Elsewhere) -> None:
 
 @pytest.mark.parametrize("words", [[], ["127.0.0.1:5", "--user", "alice"]])
 async def test_whom_to_end_is_said_once(running: Elsewhere, words: list[str]) -> None:
-    assert await calln(running, "kill", *words) == (2, "calln: name either a session or --user NAME\n")
+    assert await calln(running, "kill", *words) == (2, "calln: write either a session or --user NAME\n")
 
 
 async def test_figures_are_printed_in_words(running: Elsewhere) -> None:
@@ -55,10 +55,13 @@ async def test_figures_are_printed_in_words(running: Elsewhere) -> None:
 
 
 async def test_a_reload_says_what_waits_and_a_broken_file_what_is_wrong(running: Elsewhere) -> None:
-    assert await calln(running, "reload") == (0, "The relay goes by the new configuration.\n")
+    assert await calln(running, "reload") == (0, "The relay uses the new configuration.\n")
     running.write(realm="elsewhere")
     code, said = await calln(running, "reload")
-    assert (code, said.splitlines()[1]) == (0, "These keys wait for its next start: turn.realm")
+    assert (code, said.splitlines()[1]) == (
+        0,
+        "These keys change only after a restart of the relay: turn.realm",
+    )
     running.write(relm="elsewhere")
     code, said = await calln(running, "reload")
     assert code == 78
@@ -80,7 +83,10 @@ async def test_a_reload_that_the_relay_alone_refuses(running: Elsewhere) -> None
 async def test_a_drained_relay_ends_with_its_last_session(running: Elsewhere) -> None:
     await running.caller().allocate()
     code, said = await calln(running, "drain")
-    assert (code, said) == (0, "The relay takes nobody new, and ends with the last of 1 sessions.\n")
+    assert (code, said) == (
+        0,
+        "The relay accepts no new clients. It will end after the last of its 1 sessions.\n",
+    )
     assert running.process.returncode is None
     await calln(running, "kill", "--user", "alice")
     assert await running.ended() == 0
@@ -93,7 +99,7 @@ def test_no_relay_is_told_with_what_to_do(tmp_path: Path, capsys: pytest.Capture
         assert main(["relay", *words]) == 69
         told = capsys.readouterr().err
         assert str(tmp_path / "state" / "relay.sock") in told
-        assert "is calln relay running?" in told
+        assert "Start it with calln relay" in told
 
 
 PRINTABLE = [("alice", "alice"), ("a\x1b[31m", "a?[31m"), ("two\nlines", "two?lines"), ("Åsa", "Åsa")]

@@ -30,11 +30,11 @@ async def test_a_healthy_relay(running: Elsewhere, capsys: Capture) -> None:
     await asyncio.to_thread(main, ["doctor", "--config", str(running.file)])
     said = capsys.readouterr().out
     for words in (
-        "\u2713 The configuration can be used.",
+        "\u2713 The configuration is valid.",
         f"\u2713 The relay runs, at {running.listener}.",
-        "\u2713 The relay is for this machine only (127.0.0.1).",
+        "\u2713 The relay is only be used on this machine (127.0.0.1).",
         f"\u2713 A call in small went through {running.listener}.",
-        "\u2713 No limit has refused anybody since the relay's start.",
+        "\u2713 No limit has been reached since the relay started.",
     ):
         assert words in said
 
@@ -73,13 +73,19 @@ def test_a_secret_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 OUTSIDE = [  # leaves from, keys, seen from outside -> well, words
     ("8.8.8.8", {}, False, True, "reach the relay at 8.8.8.8"),
-    ("127.0.0.1", {}, False, True, "for this machine only"),
+    ("127.0.0.1", {}, False, True, "only be used on this machine"),
     ("10.0.0.5", {}, False, False, "10.0.0.5 is a private address"),
     ("10.0.0.5", {"external_ip": "auto"}, False, False, "10.0.0.5 is a private address"),
     ("10.0.0.5", {"external_ip": "auto"}, True, True, "reach the relay at 203.0.113.5"),
     ("10.0.0.5", {"external_ip": "8.8.8.8/10.0.0.5"}, False, True, "reach the relay at 8.8.8.8"),
     ("10.0.0.5", {"external_ip": "203.0.113.5/10.0.0.5"}, True, True, "reach the relay at 203.0.113.5"),
-    ("10.0.0.5", {"external_ip": "8.8.8.8/10.0.0.5"}, True, False, "told 8.8.8.8, but 203.0.113.5"),
+    (
+        "10.0.0.5",
+        {"external_ip": "8.8.8.8/10.0.0.5"},
+        True,
+        False,
+        "address 8.8.8.8, but this machine has the public address 203.0.113.5",
+    ),
 ]
 
 
@@ -115,7 +121,7 @@ async def test_the_nat_in_front_has_a_name(tmp_path: Path) -> None:
     async with elsewhere(tmp_path, listen=places, classic_stun=True, behaviour_discovery=True):
         asked = patient(listen=places, stun_servers=f"127.0.0.1:{ports[0]}")
         [finding] = await asyncio.to_thread(lambda: list(doctor.check_nat(asked)))
-    assert finding[:2] == (True, "In front of this machine: Open Internet.")
+    assert finding[:2] == (True, "The NAT in front of this machine: Open Internet.")
 
 
 def silence(transaction: bytes) -> list[bytes]:
@@ -144,7 +150,7 @@ async def test_a_call_with_a_secret_that_the_relay_does_not_know(running: Elsewh
 def test_a_machine_that_is_a_proxy_makes_no_call_of_its_own() -> None:
     keys = {"listen": "127.0.0.1:3478", "proxies": "127.0.0.1/32", "secret": "sixteen bytes or more"}
     told = list(doctor.check_calls(patient([], **keys)))
-    assert [(finding.well, "try a call through yours" in finding.text) for finding in told] == [
+    assert [(finding.well, "try a call through your proxy" in finding.text) for finding in told] == [
         (True, True)
     ] * 2
 
@@ -152,7 +158,7 @@ def test_a_machine_that_is_a_proxy_makes_no_call_of_its_own() -> None:
 def test_a_certificate_that_is_over_and_files_that_are_none(tmp_path: Path) -> None:
     old = issued(tmp_path, -9, -2)
     place = f"tls://127.0.0.1:{free_port()}"
-    for key, words in ((old.key, "has expired: nobody gets in by TLS"), (old.chain, "No TLS")):
+    for key, words in ((old.key, "has expired: no client can use TLS"), (old.chain, "No TLS")):
         asked = patient(None, listen=place, certificate=str(old.chain), key=str(key))
         [finding] = doctor.check_certificate(asked)
         assert (finding.well, words in finding.text) == (False, True)
@@ -171,7 +177,7 @@ async def test_what_browsers_would_say_of_the_certificate(
         [trusted] = await asyncio.to_thread(lambda: list(doctor.check_certificate(asked)))
     [gone] = doctor.check_certificate(asked)
     assert (refused.well, "self-signed" in refused.text) == (False, True)
-    assert "is good for" in trusted.text
+    assert "is valid for" in trusted.text
     assert (gone.well, "refused" in gone.text) == (False, True)
 
 
@@ -181,17 +187,20 @@ def figure(name: str, value: float, **labels: str) -> dict[str, Any]:
 
 REFUSED = [
     ([figure("refusals_total", 7, code="401"), figure("drops_total", 3, reason="method")], []),
-    ([figure("refusals_total", 2, code="486")], ["2 allocations refused to a user or an address"]),
+    (
+        [figure("refusals_total", 2, code="486")],
+        ["2 allocations refused because a user or an address had too many"],
+    ),
     (
         [
             figure("limited_packets_total", 2, transport="udp", family="ipv4"),
             figure("limited_packets_total", 3, transport="tcp", family="ipv4"),
         ],
-        ["5 packets dropped as too many"],
+        ["5 packets dropped because there were too many"],
     ),
     (
         [figure("drops_total", 4, reason="strangers"), figure("drops_total", 1, reason="new peers")],
-        ["1 packets to too many new peers", "4 strangers not answered"],
+        ["1 packets dropped because a user had too many new peers", "4 strangers not answered"],
     ),
     (
         [
@@ -202,10 +211,10 @@ REFUSED = [
             figure("drops_total", 8, reason="pace"),
         ],
         [
-            "8 packets by no flow dropped as too many",
-            "5 connections not let in",
-            "6 logins after too many wrong passwords",
-            "7 wrongly signed requests",
+            "8 packets outside of running calls dropped because there were too many",
+            "5 TCP connections refused",
+            "6 logins refused after too many wrong passwords",
+            "7 requests with a wrong signature dropped",
         ],
     ),
 ]
@@ -214,8 +223,8 @@ REFUSED = [
 @pytest.mark.parametrize(("figures", "words"), REFUSED)
 def test_refusals_by_limits_are_told(figures: list[dict[str, Any]], words: list[str]) -> None:
     findings = list(doctor.check_refusals(patient(figures)))
-    told = [finding.text.removeprefix("Since the relay's start: ").rstrip(".") for finding in findings]
+    told = [finding.text.removeprefix("Since the relay started: ").rstrip(".") for finding in findings]
     if words:
         assert (told, any(finding.well for finding in findings)) == (words, False)
     else:
-        assert findings == [Finding(True, "No limit has refused anybody since the relay's start.")]
+        assert findings == [Finding(True, "No limit has been reached since the relay started.")]

@@ -64,10 +64,10 @@ class Clock:
 @pytest.mark.parametrize(
     ("state", "error", "well", "words"),
     [
-        (0, 0, True, "kept right"),
-        (5, 0, False, "set by nobody"),
+        (0, 0, True, "synchronised"),
+        (5, 0, False, "not synchronised"),
         (-1, errno.EFAULT, False, "cannot be read"),
-        (-1, errno.EPERM, True, "by this container's host"),
+        (-1, errno.EPERM, True, "uses the clock of its host"),
     ],
 )
 def test_a_clock_that_nobody_sets(

@@ -68,14 +68,16 @@ def test_where_the_newest_was_killed_an_older_one_answers(state_dir: Path) -> No
     assert request_json(state_dir, "GET", "/good") == {"n": 1}
 
 
-@pytest.mark.parametrize(("path", "says"), [("/refused", "no such report"), ("/odd", "no server answers")])
+@pytest.mark.parametrize(
+    ("path", "says"), [("/refused", "no such report"), ("/odd", "the server does not answer")]
+)
 def test_refusal_and_nonsense_are_told(state_dir: Path, path: str, says: str) -> None:
     with pytest.raises(OperatorError, match=says):
         request_json(state_dir, "GET", path)
 
 
 def test_no_server_is_told_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(OperatorError, match=r"server\.sock.*is calln serve running"):
+    with pytest.raises(OperatorError, match=r"server\.sock.*Start it with calln serve"):
         request_json(tmp_path, "GET", "/reports")
-    with pytest.raises(OperatorError, match=r"no relay .*relay\.sock.*is calln relay running"):
+    with pytest.raises(OperatorError, match=r"the relay .*relay\.sock.*Start it with calln relay"):
         request_json(tmp_path, "GET", "/sessions", at=RELAY)

@@ -110,10 +110,10 @@ async def test_the_doctor_finds_a_sound_machine_sound(admin: Admin) -> None:
     said = await admin.fails("doctor", named="doctor")
     assert not crosses(said)
     assert said.count("\u2713") > len(PORTS)
-    for words in ("TCP port 443 answers", f"certificate at port 5349 is good for {DAYS - 1} days"):
+    for words in ("TCP port 443 answers", f"certificate at port 5349 is valid for {DAYS - 1} days"):
         assert words in said
     for way in (f"udp://{ADDRESS}:3478", f"tcp://{ADDRESS}:3478", f"tls://{ADDRESS}:443"):
-        assert f"A call in small went through {way}" in said
+        assert f"A trial call through {way} worked" in said
 
 
 async def test_the_doctor_finds_what_is_broken_and_says_what_to_do(admin: Admin, target: Target) -> None:
@@ -121,7 +121,7 @@ async def test_the_doctor_finds_what_is_broken_and_says_what_to_do(admin: Admin,
     said = await admin.fails("doctor", named="doctor, the relay being stopped")
     target.run("systemctl start calln-relay@$(basename $(readlink /opt/calln/current)).service")
     assert any("TCP port 3478" in line and "refused" in line for line in crosses(said))
-    assert any("No relay answers" in line for line in crosses(said))
+    assert any("The relay does not answer" in line for line in crosses(said))
     assert "start it" in said
 
 
@@ -159,7 +159,7 @@ async def test_the_doctor_finds_a_certificate_that_has_ended(admin: Admin, targe
         (files / name).write_bytes(new.read_bytes())
     target.run("systemctl reload 'calln-server@*.service' 'calln-relay@*.service'")
     said = await admin.fails("doctor", named="doctor, the certificate having ended")
-    assert any("nobody gets in by TLS" in line for line in crosses(said))
+    assert any("no client can use TLS" in line for line in crosses(said))
     assert "renew it" in said
     assert any("Browsers refuse the certificate at port 443" in line for line in crosses(said))
     for path in kept.iterdir():
@@ -186,8 +186,8 @@ async def test_status_and_logs(admin: Admin, target: Target) -> None:
     release = Path(target.run("readlink /opt/calln/current")).name
     said = await admin.deploy("status")
     assert f"current release: {release}" in said
-    assert f"server {release}: serves, ready" in said
-    assert f"relay {release}: serves, ready" in said
+    assert f"server {release}: running, ready" in said
+    assert f"relay {release}: running, ready" in said
     logs = await admin.deploy("logs")
     assert "calln" in logs
     assert BANNED not in logs

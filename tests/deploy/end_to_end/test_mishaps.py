@@ -70,7 +70,7 @@ def test_an_account_that_may_not_become_root_is_told(admin: Admin, target: Targe
     done = admin.do("status")
     admin.file.write_text(admin.file.read_text().replace("guest@", "root@"))
     assert done.code != 0
-    assert "may not become root without a password: log in as root, run this in a terminal" in done.said
+    assert "sudo needs a password without a password: log in as root, run this in a terminal" in done.said
 
 
 def test_a_terminal_is_asked_for_the_password_of_sudo(admin: Admin, target: Target) -> None:
@@ -170,7 +170,7 @@ def test_a_full_disk_is_told_and_what_served_serves_on(
 def test_a_release_that_was_begun_by_a_run_that_ended_is_placed_anew(admin: Admin, target: Target) -> None:
     changed(admin)
     planned = admin.do("plan").said
-    release = planned.partition("Place the release ")[2].partition(".\n")[0].split(":")[0]
+    release = planned.partition("Add the release ")[2].partition(".\n")[0].split(":")[0]
     target.run(f"mkdir -p /opt/calln/releases/.{release} && touch /opt/calln/releases/.{release}/half")
     assert admin.do("apply").code == 0
     assert current(target).endswith(release)

@@ -68,10 +68,10 @@ def test_a_machine_deploys_to_itself(admin: Admin, target: Target, before: Snaps
 
 def test_the_rest_works_there_too(admin: Admin, target: Target, before: Snapshot) -> None:
     said = target.ask(here(admin, "doctor"))  # of networks for examples, and of containers, it says no good
-    assert f"A call in small went through tls://{ADDRESSES[NAME]}:443." in said
+    assert f"A trial call through tls://{ADDRESSES[NAME]}:443 worked." in said
     admin.change("server/signalling/lobby.py", "# another release\n")
     target.run(here(admin, "apply"))
-    assert "serves instead of" in target.run(here(admin, "rollback"))
+    assert "runs now instead of" in target.run(here(admin, "rollback"))
     assert "ready" in target.run(here(admin, "status"))
     target.run(here(admin, "backup", str(admin.folder)))
     target.run(here(admin, "destroy", "--purge", "--yes"))

@@ -32,26 +32,26 @@ def test_a_relay_alone_has_a_name_of_its_own() -> None:
     [
         ("deploy: {}", "site.url: write the address that visitors will open"),
         ("site: {url: 'http://call.example.org'}", "site.url: write the address that visitors will open"),
-        ("site: {url: 'https://call.example.org:8443'}", "site.url: the service is put at port 443"),
+        ("site: {url: 'https://call.example.org:8443'}", "site.url: remove the port"),
         (
             "site: {url: 'https://a.b'}\nturn: {host: c.d}\n"
             "deploy: {hosts: [a.b, {address: c.d, roles: turn}]}",
-            "turn.host: leave it out",
+            "turn.host: remove it",
         ),
         (
             "site: {url: 'https://203.0.113.5'}",
-            "no certificate is to be had for 203.0.113.5; give the machine",
+            "no certificate for the address 203.0.113.5; give the machine",
         ),
-        ("site: {url: 'https://a.b'}\ndeploy: {hosts: [a.b, c.d]}", "two relays have one name"),
+        ("site: {url: 'https://a.b'}\ndeploy: {hosts: [a.b, c.d]}", "two relays have the same name"),
         (
             "site: {url: 'https://a.b'}\ndeploy: {hosts: [{address: a.b, roles: server},"
             " {address: 203.0.113.9, roles: turn}]}",
-            "no certificate is to be had for 203.0.113.9",
+            "no certificate for the address 203.0.113.9",
         ),
         (
             "site: {url: 'https://a.b'}\ndeploy: {hosts: [{address: a.b, roles: server},"
             " {address: local, roles: turn}]}",
-            "a machine with the relay alone needs a name",
+            "a machine with only the role turn needs a name",
         ),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_wrong_answer_is_asked_again(tmp_path: Path, capsys: pytest.CaptureFix
         "none",
     )
     assert len(asked) == 9
-    assert "nothing after the host" in capsys.readouterr().out
+    assert "nothing after the host name" in capsys.readouterr().out
     assert load_config(tmp_path / "c.yaml").site.name == "It's ours"
 
 
@@ -60,5 +60,5 @@ def test_files_are_named_to_begin_with(tmp_path: Path) -> None:
 def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("site: {}\n")
-    with pytest.raises(DeployError, match="is there already"):
+    with pytest.raises(DeployError, match="exists already"):
         ask(file)

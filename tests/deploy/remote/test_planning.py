@@ -155,7 +155,7 @@ def test_what_stays_is_named() -> None:
     source = written("one machine")
     facts = machine(packages=["certbot"])
     assert what_stays(facts, source, purge=True) == (
-        "Still there, from Debian: certbot; apt purge removes it.",
+        "These Debian packages remain: certbot; remove them with apt purge.",
     )
     assert len(what_stays(facts, source)) == 2
 

@@ -30,7 +30,8 @@ def test_offline_nothing_is_fetched() -> None:
     source = parse_config_file(text, Path("c"))
     made = make_plan(source, targets(source.config)[0], CONTENTS, machine(), TREE)
     assert list(obstacles(made, machine(), [])) == [
-        "Debian's nftables are missing, and deploy.offline lets nothing be fetched: install them first."
+        "These Debian packages are missing: nftables. With deploy.offline they cannot be downloaded: "
+        "install them first."
     ]
     there = machine(packages=["nftables"])
     assert obstacles(made, there, []) == ()
@@ -41,8 +42,8 @@ def test_a_firewall_in_the_way_is_told_with_the_ports() -> None:
     facts = machine(chains=["inet filter input"])
     (said,) = notices(planned("private", target, facts), facts)
     assert said == (
-        "A firewall here drops what it does not know. Open tcp 80, tcp 443, udp 3478, tcp 3478, tcp 5349, "
-        "udp 49152-65535, or write deploy.firewall: nft."
+        "A firewall on this machine blocks unknown packets. Open tcp 80, tcp 443, udp 3478, tcp 3478, "
+        "tcp 5349, udp 49152-65535, or write deploy.firewall: nft."
     )
     assert notices(planned("private", target, machine()), machine()) == ()
 

@@ -57,14 +57,14 @@ def test_the_sites_password_is_shipped_as_one_line(tmp_path: Path) -> None:
         == "open sesame\n"
     )
     file.chmod(0o644)
-    with pytest.raises(ConfigError, match="everybody can read"):
+    with pytest.raises(ConfigError, match="every user of this machine can read"):
         secrets.collect_secrets(config, tmp_path / "c.yaml", targets(config), "s\n")
 
 
 def test_a_pair_that_is_none_is_refused(tmp_path: Path) -> None:
     (chain, _), (_, key) = issued(tmp_path / "a"), issued(tmp_path / "b")
     for one in (chain, tmp_path / "gone"):
-        with pytest.raises(DeployError, match=r"deploy\.certificate, deploy\.key: "):
+        with pytest.raises(DeployError, match=r"deploy\.certificate and deploy\.key "):
             secrets.read_pair(one, key)
 
 

@@ -77,7 +77,7 @@ def test_an_unknown_host_key_is_shown_and_nothing_is_done_until_it_is_accepted(s
     shown = subprocess.run(
         ["ssh-keygen", "-lf", sshd.folder / "machine.pub"], capture_output=True, text=True, check=True
     ).stdout.split()[1]
-    with pytest.raises(Unreachable, match="not known here") as problem:
+    with pytest.raises(Unreachable, match="host key is not known") as problem:
         ssh.open_machine(sshd.host())
     assert shown in str(problem.value)
     ssh.open_machine(sshd.host(), accept=True).close()
@@ -89,18 +89,18 @@ def test_another_host_key_than_before_is_refused(sshd: Served) -> None:
     line = f"[127.0.0.1]:{sshd.port} {(sshd.folder / 'another.pub').read_text()}"
     (sshd.folder / ".ssh").mkdir()
     (sshd.folder / ".ssh/known_hosts").write_text(line)
-    with pytest.raises(Unreachable, match="another than known_hosts says"):
+    with pytest.raises(Unreachable, match="not the one in known_hosts"):
         ssh.open_machine(sshd.host(), accept=True)
 
 
 @pytest.mark.parametrize(
     ("key", "address", "says"),
     [
-        ("another", "127.0.0.1", "does not take this key"),
-        ("gone", "127.0.0.1", "key's file is not there"),
-        ("ours.pub", "127.0.0.1", "no private SSH key"),
-        ("ours", "nowhere.invalid", "no such name in the DNS"),
-        ("ours", "127.0.0.2", "no SSH answers"),
+        ("another", "127.0.0.1", "refused the SSH key"),
+        ("gone", "127.0.0.1", "file of the SSH key does not exist"),
+        ("ours.pub", "127.0.0.1", "not a private SSH key"),
+        ("ours", "nowhere.invalid", "this name is not in the DNS"),
+        ("ours", "127.0.0.2", "SSH does not answer"),
     ],
 )
 def test_each_way_not_to_get_there_says_what_to_do(sshd: Served, key: str, address: str, says: str) -> None:
@@ -148,7 +148,7 @@ def test_who_may_not_become_root_is_told(sshd: Served, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     with Path(os.devnull).open() as nobody:
         monkeypatch.setattr("sys.stdin", nobody)
-        with pytest.raises(Unreachable, match="may not become root"):
+        with pytest.raises(Unreachable, match="sudo needs a password"):
             ssh.open_machine(Host.model_validate({"address": "local"}))
 
 

@@ -26,13 +26,13 @@ SECRET = File("/etc/s", "canary\n", 0o640, "root", "calln")
 @pytest.mark.parametrize(
     ("step", "says"),
     [
-        (Install(("certbot", "ufw")), "Install Debian's certbot, ufw."),
+        (Install(("certbot", "ufw")), "Install the Debian packages certbot, ufw."),
         (Put(FILE, None, False), "Write /etc/x."),
         (Put(FILE, "one\n", True), "Change /etc/x."),
-        (AddRelease("1-a", "1", None, FILE), "Place the release 1-a."),
+        (AddRelease("1-a", "1", None, FILE), "Add the release 1-a."),
         (
             AddRelease("1-b", "1", "1-a", FILE),
-            "Place the release 1-b: the code of 1-a with another configuration.",
+            "Add the release 1-b: the code of 1-a with another configuration.",
         ),
         (Remove("/x"), "Remove /x."),
         (Run(("true",), "Do nothing."), "Do nothing."),
@@ -41,7 +41,7 @@ SECRET = File("/etc/s", "canary\n", 0o640, "root", "calln")
             Switch("a", "b", ("server", "turn")),
             "Switch the server and the relay from a to b; running calls go on.",
         ),
-        (Issue("a.b", ("certbot",)), "Ask the authority for a certificate for a.b."),
+        (Issue("a.b", ("certbot",)), "Get a certificate for a.b."),
         (Prune(("a",)), "Remove the old release a."),
         (Prune(("a", "b")), "Remove the old releases a, b."),
     ],

@@ -54,7 +54,7 @@ def test_what_cannot_be_had_is_named_and_nothing_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wheels, "LOCK", a_lock(tmp_path, PURE.replace("0.2.0", "99")))
-    with pytest.raises(NoWheels, match=r"ready-made for Python 3\.13 on aarch64: .*ifaddr==99"):
+    with pytest.raises(NoWheels, match=r"downloaded for Python 3\.13 on aarch64: .*ifaddr==99"):
         site_packages(ELSEWHERE, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("site-*"))
 

@@ -32,7 +32,7 @@ async def test_a_healthy_relay(running: Elsewhere, capsys: Capture) -> None:
     for words in (
         "\u2713 The configuration is valid.",
         f"\u2713 The relay runs at {running.listener}.",
-        "\u2713 The relay is only be used on this machine (127.0.0.1).",
+        "\u2713 The relay can only be used on this machine (127.0.0.1).",
         f"\u2713 A trial call through {running.listener} worked.",
         "\u2713 No limit has been reached since the relay started.",
     ):

@@ -13,7 +13,7 @@ from config.file import load_config
 from deploy.cli.main import main
 from deploy.doctor import local as doctor
 from deploy.doctor.machine import Finding, LocalMachine
-from tests.deploy.doctor.patient import patient
+from tests.deploy.doctor.local_machine import local_machine
 from tests.host.authority import issued
 from tests.ports import free_port
 from tests.turn.engines.certificates import certificate
@@ -66,7 +66,7 @@ def test_without_a_relay_its_ports_are_tried(tmp_path: Path) -> None:
 
 
 def test_a_secret_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    [finding] = doctor.check_configuration(patient(secret_file=str(tmp_path / "gone")))
+    [finding] = doctor.check_configuration(local_machine(secret_file=str(tmp_path / "gone")))
     assert not finding.well
     assert "gone: No such file" in finding.text
 
@@ -96,7 +96,7 @@ def test_how_others_reach_it(
     monkeypatch.setattr(public_address, "source_towards", lambda host: ip_address(local).packed)
     with server(xored) as place:
         named: dict[str, Any] = {"stun_servers": f"{place.host}:{place.port}"} if asked else {}
-        [finding] = doctor.check_public_address(patient(**keys, **named))
+        [finding] = doctor.check_public_address(local_machine(**keys, **named))
     assert (finding.well, words in finding.text) == (well, True), finding
 
 
@@ -104,13 +104,16 @@ def test_ipv6_of_a_private_network_is_no_illness_beside_ipv4(monkeypatch: pytest
     leaves = {"192.0.2.1": "8.8.8.8", "2001:db8::1": "fd00::5"}
     monkeypatch.setattr(public_address, "source_towards", lambda host: ip_address(leaves[host]).packed)
     both = ["udp://0.0.0.0:3478", "udp://[::]:3478"]
-    assert [finding.well for finding in doctor.check_public_address(patient(listen=both))] == [True, True]
-    assert [finding.well for finding in doctor.check_public_address(patient(listen=both[1]))] == [False]
+    assert [finding.well for finding in doctor.check_public_address(local_machine(listen=both))] == [
+        True,
+        True,
+    ]
+    assert [finding.well for finding in doctor.check_public_address(local_machine(listen=both[1]))] == [False]
 
 
 def test_a_machine_without_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(public_address, "source_towards", lambda host: None)
-    four, six = doctor.check_public_address(patient(listen=["udp://0.0.0.0:3478", "udp://[::]:3478"]))
+    four, six = doctor.check_public_address(local_machine(listen=["udp://0.0.0.0:3478", "udp://[::]:3478"]))
     assert (four.well, six.well) == (False, True)
 
 
@@ -119,7 +122,7 @@ async def test_the_nat_in_front_has_a_name(tmp_path: Path) -> None:
     ports = sorted(free_port() for _ in range(2))
     places = [f"udp://{host}:{port}" for host in ("127.0.0.1", "127.0.0.2") for port in ports]
     async with elsewhere(tmp_path, listen=places, classic_stun=True, behaviour_discovery=True):
-        asked = patient(listen=places, stun_servers=f"127.0.0.1:{ports[0]}")
+        asked = local_machine(listen=places, stun_servers=f"127.0.0.1:{ports[0]}")
         [finding] = await asyncio.to_thread(lambda: list(doctor.check_nat(asked)))
     assert finding[:2] == (True, "The NAT in front of this machine: Open Internet.")
 
@@ -133,23 +136,23 @@ def test_a_server_that_cannot_tell_is_not_waited_for(reply: Reply, monkeypatch: 
     monkeypatch.setattr(doctor, "NAT_SECONDS", 1.0)
     with server(reply) as place:
         keys: dict[str, Any] = {"listen": "udp://127.0.0.1:3478", "stun_servers": f"127.0.0.1:{place.port}"}
-        [finding] = doctor.check_nat(patient(**keys))
+        [finding] = doctor.check_nat(local_machine(**keys))
     assert (finding.well, "RFC 3489" in finding.advice) == (False, True)
 
 
 def test_nobody_is_asked_about_nat_unless_named() -> None:
-    assert not list(doctor.check_nat(patient()))
+    assert not list(doctor.check_nat(local_machine()))
 
 
 async def test_a_call_with_a_secret_that_the_relay_does_not_know(running: Elsewhere) -> None:
-    told = patient([], listen=str(running.listener), secret="a secret that nobody knows")
+    told = local_machine([], listen=str(running.listener), secret="a secret that nobody knows")
     [finding] = await asyncio.to_thread(lambda: list(doctor.check_calls(told)))
     assert (finding.well, "401" in finding.text) == (False, True)
 
 
 def test_a_machine_that_is_a_proxy_makes_no_call_of_its_own() -> None:
     keys = {"listen": "127.0.0.1:3478", "proxies": "127.0.0.1/32", "secret": "sixteen bytes or more"}
-    told = list(doctor.check_calls(patient([], **keys)))
+    told = list(doctor.check_calls(local_machine([], **keys)))
     assert [(finding.well, "try a call through your proxy" in finding.text) for finding in told] == [
         (True, True)
     ] * 2
@@ -159,7 +162,7 @@ def test_a_certificate_that_is_over_and_files_that_are_none(tmp_path: Path) -> N
     old = issued(tmp_path, -9, -2)
     place = f"tls://127.0.0.1:{free_port()}"
     for key, words in ((old.key, "has expired: no client can use TLS"), (old.chain, "No TLS")):
-        asked = patient(None, listen=place, certificate=str(old.chain), key=str(key))
+        asked = local_machine(None, listen=place, certificate=str(old.chain), key=str(key))
         [finding] = doctor.check_certificate(asked)
         assert (finding.well, words in finding.text) == (False, True)
 
@@ -170,7 +173,7 @@ async def test_what_browsers_would_say_of_the_certificate(
     shown = certificate()
     place = f"tls://127.0.0.1:{free_port()}"
     keys: dict[str, Any] = {"certificate": str(shown.chain), "key": str(shown.key), "listen": place}
-    asked = patient([], **keys, host="localhost")
+    asked = local_machine([], **keys, host="localhost")
     async with elsewhere(tmp_path, **keys):
         [refused] = await asyncio.to_thread(lambda: list(doctor.check_certificate(asked)))
         monkeypatch.setenv("SSL_CERT_FILE", str(shown.chain))
@@ -222,7 +225,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("figures", "words"), REFUSED)
 def test_refusals_by_limits_are_told(figures: list[dict[str, Any]], words: list[str]) -> None:
-    findings = list(doctor.check_refusals(patient(figures)))
+    findings = list(doctor.check_refusals(local_machine(figures)))
     told = [finding.text.removeprefix("Since the relay started: ").rstrip(".") for finding in findings]
     if words:
         assert (told, any(finding.well for finding in findings)) == (words, False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.doctor import machine
-from tests.deploy.doctor.patient import patient
+from tests.deploy.doctor.local_machine import local_machine
 from turn.engines.loop.sockets import LISTENER_BUFFER
 
 BUFFERS = [(LISTENER_BUFFER, True), (LISTENER_BUFFER - 1, False)]
@@ -22,15 +22,15 @@ def test_small_buffers_are_told(
 ) -> None:
     (tmp_path / "rmem_max").write_text(f"{granted}\n")
     monkeypatch.setattr(machine, "RECEIVE_LIMIT", tmp_path / "rmem_max")
-    [finding] = machine.check_buffers(patient())
+    [finding] = machine.check_buffers(local_machine())
     assert finding.well is well
 
 
 def test_how_many_files_a_full_relay_takes() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    [enough] = machine.check_descriptors(patient(limits={"allocations": 10, "connections": 10}))
+    [enough] = machine.check_descriptors(local_machine(limits={"allocations": 10, "connections": 10}))
     assert (enough.well, str(hard) in enough.text or hard == resource.RLIM_INFINITY) == (True, True)
-    [few] = machine.check_descriptors(patient(limits={"allocations": 1 << 40}))
+    [few] = machine.check_descriptors(local_machine(limits={"allocations": 1 << 40}))
     assert few.well is (hard == resource.RLIM_INFINITY)
     assert few.text.startswith("A relay started here")
 
@@ -46,7 +46,7 @@ ALLOWED = [
 @pytest.mark.parametrize(("said", "well", "words"), ALLOWED)
 def test_how_many_files_the_running_relay_may_have(said: list[float], well: bool, words: str) -> None:
     figures = [{"name": "calln_relay_files_allowed", "labels": {}, "value": value} for value in said]
-    [finding] = machine.check_descriptors(patient(figures))
+    [finding] = machine.check_descriptors(local_machine(figures))
     assert (finding.well, finding.text.startswith(f"The relay may open {words} files")) == (well, True)
 
 
@@ -73,7 +73,7 @@ class Clock:
 def test_a_clock_that_nobody_sets(
     state: int, error: int, well: bool, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert [finding.text.split()[0] for finding in machine.check_clock(patient())] == ["The"]
+    assert [finding.text.split()[0] for finding in machine.check_clock(local_machine())] == ["The"]
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Clock(state, error))
-    [finding] = machine.check_clock(patient())
+    [finding] = machine.check_clock(local_machine())
     assert (finding.well, words in finding.text) == (well, True)

@@ -18,7 +18,7 @@ from deploy.remote.hosts import Target
 NAME = "localhost"
 
 
-def patient(
+def local_machine(
     folder: Path, *, roles: tuple[str, ...] = ("server", "turn"), address: str = "127.0.0.1"
 ) -> RemoteMachine:
     host = Host.model_validate({"address": address, "roles": roles})
@@ -35,14 +35,14 @@ def test_a_name_that_is_not_there_is_all_that_is_told() -> None:
 
 @pytest.mark.parametrize(("address", "well"), [("127.0.0.1", True), ("127.0.0.9", False), ("local", True)])
 def test_the_name_must_lead_to_where_ssh_goes(tmp_path: Path, address: str, well: bool) -> None:
-    [finding] = remote_checks.check_name(patient(tmp_path, address=address))
+    [finding] = remote_checks.check_name(local_machine(tmp_path, address=address))
     assert finding.well is well
 
 
 def test_ports_are_those_of_the_roles(tmp_path: Path) -> None:
-    assert remote_checks.tcp_ports(patient(tmp_path)) == [80, 443, 3478, 5349]
-    assert remote_checks.tcp_ports(patient(tmp_path, roles=("turn",))) == [3478, 5349, 443]
-    assert remote_checks.tcp_ports(patient(tmp_path, roles=("server",))) == [80, 443]
+    assert remote_checks.tcp_ports(local_machine(tmp_path)) == [80, 443, 3478, 5349]
+    assert remote_checks.tcp_ports(local_machine(tmp_path, roles=("turn",))) == [3478, 5349, 443]
+    assert remote_checks.tcp_ports(local_machine(tmp_path, roles=("server",))) == [80, 443]
 
 
 def test_a_port_answers_or_not() -> None:
@@ -62,7 +62,7 @@ def test_a_certificate_is_believed_for_its_name_only(tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as door:
             thread = Thread(target=greet, args=(door, context))
             thread.start()
-            finding = remote_checks.check_certificate(patient(tmp_path), door.getsockname()[1])
+            finding = remote_checks.check_certificate(local_machine(tmp_path), door.getsockname()[1])
             thread.join()
         assert finding.well is well
         assert ("valid for 396 days" if well else "refuse the certificate") in finding.text
@@ -78,7 +78,7 @@ def greet(door: socket.socket, context: ssl.SSLContext) -> None:
 
 
 def test_without_a_credential_no_call_is_tried(tmp_path: Path) -> None:
-    [finding] = remote_checks.check_calls(patient(tmp_path))
+    [finding] = remote_checks.check_calls(local_machine(tmp_path))
     assert "nothing is deployed" in finding.text
 
 

@@ -1,4 +1,4 @@
-"""What the doctor looks at."""
+"""The machine and configuration that the doctor checks in tests."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from deploy.doctor.machine import LocalMachine
 from tests.turn.service.running import RELAYED
 
 
-def patient(figures: list[dict[str, Any]] | None = None, **turn: object) -> LocalMachine:
+def local_machine(figures: list[dict[str, Any]] | None = None, **turn: object) -> LocalMachine:
     config = Config.model_validate({"turn": {"listen": "udp://0.0.0.0:3478", "relay_ports": RELAYED, **turn}})
     return LocalMachine(config, figures)

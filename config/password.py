@@ -1,4 +1,4 @@
-"""The site's lock, from the file with its password and a key that is made once and kept."""
+"""The site's password, from its file, and the key that signs cookies, which is made once."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from config.problems import ConfigError
 from config.secrets import generated_secret, read_secret_file
 from server.web.password import SitePassword, check_password
 
-KEPT = "site.key"  # in the state folder, so that old and new releases take each other's cookies
+KEY_FILE = "site.key"  # in the state folder, so that old and new releases accept each other's cookies
 
 
-def lock_of(config: Config) -> SitePassword | None:
-    """None where the site is open to all. Raises ConfigError."""
-    password = site_password(config)
+def site_password(config: Config) -> SitePassword | None:
+    """The password and the key; None if the site has no password. Raises ConfigError."""
+    password = read_site_password(config)
     if password is None:
         return None
-    return SitePassword(password, generated_secret(config.site.state_dir / KEPT)[0])
+    return SitePassword(password, generated_secret(config.site.state_dir / KEY_FILE)[0])
 
 
-def site_password(config: Config) -> str | None:
-    """What visitors enter. Raises ConfigError."""
+def read_site_password(config: Config) -> str | None:
+    """Read the password from its file; None if there is none. Raises ConfigError."""
     path = config.site.password_file
     if path is None:
         return None

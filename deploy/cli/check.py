@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from config.file import Config
 from config.ice import relay_host
-from config.password import site_password
+from config.password import read_site_password
 from config.secrets import lacks_secret, turn_secret
 from host.settings import HostPort
 from server.store.geo import open_database
@@ -21,7 +21,7 @@ def run(config: Config) -> int:
     """Print the report; no file is written. Raises ConfigError and GeoError."""
     if not lacks_secret(config):
         turn_secret(config)
-    site_password(config)
+    read_site_password(config)
     for name, value in summary(config):
         print(f"  {name:<10} {value}")
     for warning in warnings(config):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from config.deploy import Destination, parse_destination
 from config.file import Config, load_config
 from config.ice import ice_settings
-from config.password import lock_of
+from config.password import site_password
 from config.problems import EX_CONFIG, ConfigError
 from config.secrets import relay_config, turn_secret
 from deploy.cli import bans, check
@@ -83,7 +83,7 @@ def run_server(config: Config, options: Options) -> int:
 
 def server_settings(config: Config) -> app.Reloaded:
     """What a server is told, at its start and again at each reload. Raises ConfigError."""
-    return config.server, ice_settings(config, turn_secret(config)), lock_of(config)
+    return config.server, ice_settings(config, turn_secret(config)), site_password(config)
 
 
 def run_relay(config: Config, options: Options) -> int:

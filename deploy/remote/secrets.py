@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config.file import Config
-from config.password import site_password
+from config.password import read_site_password
 from config.secrets import SECRET_VARIABLE, turn_secrets
 from deploy.remote import internal_ca
 from deploy.remote.hosts import Target
@@ -35,7 +35,7 @@ def is_operators(config: Config) -> bool:
 
 def collect_secrets(config: Config, file: Path, targets: Sequence[Target], secret: str) -> SecretFiles:
     """All secret files. Raises DeployError for a bad certificate, ConfigError for a bad password."""
-    password = site_password(config)
+    password = read_site_password(config)
     made = with_certificate(config, file, targets, secret)
     return made._replace(password=f"{password}\n" if password else "")
 

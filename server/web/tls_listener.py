@@ -79,17 +79,17 @@ class TlsListener:
             return
         while len(self.newcomers) >= MAX_NEWCOMERS:
             self.drop_silent(next(iter(self.newcomers)))
-        loop, name = asyncio.get_running_loop(), household(address)
-        self.newcomers[sock] = name, loop.call_later(FIRST_BYTE_SECONDS, self.drop_silent, sock)
-        self.newcomers_of[name] += 1
+        loop, home = asyncio.get_running_loop(), household(address)
+        self.newcomers[sock] = home, loop.call_later(FIRST_BYTE_SECONDS, self.drop_silent, sock)
+        self.newcomers_of[home] += 1
         task = loop.create_task(self.handshake(sock, self.context))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def refusal_reason(self, name: Network) -> str:
+    def refusal_reason(self, home: Network) -> str:
         if self.context is None:
             return "no certificate"
-        return "too many" if self.newcomers_of[name] >= MAX_NEWCOMERS_OF_ONE else ""
+        return "too many" if self.newcomers_of[home] >= MAX_NEWCOMERS_OF_ONE else ""
 
     async def handshake(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         sock.setblocking(False)
@@ -119,11 +119,11 @@ class TlsListener:
         known = self.newcomers.pop(sock, None)
         if known is None:
             return False
-        name, timer = known
+        home, timer = known
         timer.cancel()
-        self.newcomers_of[name] -= 1
-        if not self.newcomers_of[name]:
-            del self.newcomers_of[name]
+        self.newcomers_of[home] -= 1
+        if not self.newcomers_of[home]:
+            del self.newcomers_of[home]
         return True
 
     def on_first_bytes(self, newcomer: Newcomer, data: bytes) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.file import Config, parse_config
-from config.password import lock_of
+from config.password import site_password
 from config.problems import ConfigError
 from deploy.cli.check import run
 
@@ -24,13 +24,13 @@ def locked(folder: Path, content: bytes | None, mode: int = 0o640) -> Config:
 
 
 def test_open_to_all_unless_a_file_is_named(tmp_path: Path) -> None:
-    assert lock_of(parse_config("site: {state_dir: state}", tmp_path / "c.yaml")) is None
+    assert site_password(parse_config("site: {state_dir: state}", tmp_path / "c.yaml")) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_two_servers_of_one_folder_take_each_others_cookies(tmp_path: Path) -> None:
     config = locked(tmp_path, b"  open sesame\n")
-    one, two = lock_of(config), lock_of(config)
+    one, two = site_password(config), site_password(config)
     assert one is not None
     assert two is not None
     assert one.matches("open sesame")
@@ -52,7 +52,7 @@ def test_two_servers_of_one_folder_take_each_others_cookies(tmp_path: Path) -> N
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, content: bytes | None, mode: int, says: str) -> None:
     config = locked(tmp_path, content, mode)
-    for use in (lock_of, run):
+    for use in (site_password, run):
         with pytest.raises(ConfigError, match=says) as refusal:
             use(config)
         assert "canary" not in str(refusal.value)

@@ -187,7 +187,7 @@ async def test_next_meets_somebody_else(visit: Visit) -> None:
     await one.write(TYPED)
     await other.reads(TYPED)
     await one.press("Next")
-    await other.until_says("went on to somebody else")
+    await other.until_says("left to meet somebody else")
     await start([third])
     for visitor in (one, third):
         await visitor.until_state("talking")
@@ -242,7 +242,7 @@ async def test_who_loses_a_partner_waits_again_by_itself(playwright: Playwright,
     await talk(one, other)
     os.killpg(group, signal.SIGKILL)  # as a power cut would: nothing says good-bye
     await one.until_says("Waiting for it to come back")
-    await one.until_says("first in line")
+    await one.until_says("first who gets a new partner")
     await one.until_state("waiting")
     third = await visit()
     await start([third])

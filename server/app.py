@@ -81,10 +81,11 @@ class WebService(NamedTuple):
     login: PasswordLogin | None
 
     def purge(self) -> None:
+        """Delete old calls and ended bans from the file."""
         purge(self.store, self.call_log, self.hub.wall())
 
     def purge_bans(self) -> None:
-        """From file and memory."""
+        """Delete ended bans from file and memory."""
         if self.store.delete_expired(calls_before=0, bans_until=int(self.hub.wall())):
             self.hub.bans.read_all()
 
@@ -212,7 +213,7 @@ def run(
 async def serve_web(
     service: WebService, site: Site, server: Server, read: Callable[[], Reloaded] | None = None
 ) -> None:
-    """Raises Unavailable."""
+    """Open the listeners and serve until the shutdown. Raises Unavailable."""
     given, metrics = systemd.inherited_sockets(), service.hub.metrics
     turn_proxy = TurnProxy(site.state_dir / RELAY, partial(metrics.increment, "connection"))
     metrics.add_gauge("calln_turn_connections", TURN_CONNECTIONS, lambda: len(turn_proxy.clients))
@@ -227,17 +228,17 @@ async def serve_web(
         parts.append((service.operator_app, [operator_socket.sock]))
         log_addresses(server)
         on_reload = partial(reload, service, tls_listener, read, server) if read else lambda: None
-        beside = ServeOptions(tls_listener, operator_socket.publish, on_reload, bool(given))
-        last = partial(
+        options = ServeOptions(tls_listener, operator_socket.publish, on_reload, bool(given))
+        finish = partial(
             wait_for_calls, service.hub, seconds=server.drain_seconds, turn_clients=turn_proxy.clients
         )
-        await process.serve(parts, periodic_tasks(service), Shutdown(), last, beside)
+        await process.serve(parts, periodic_tasks(service), Shutdown(), finish, options)
     turn_proxy.close()
     log.info("ended")
 
 
 def make_tls_listener(server: Server, given: list[socket.socket], turn_proxy: TurnProxy) -> TlsListener:
-    """Raises Unavailable."""
+    """`given` are sockets of a service manager, if it has any. Raises Unavailable."""
     sockets = given or [process.listen(at, "server.tls_listen") for at in server.tls_listen]
     tls_listener = TlsListener(sockets, turn_proxy.forward, turn_proxy.count)
     load_certificate(tls_listener, server)
@@ -251,7 +252,7 @@ def listeners_of(
     tls_listener: TlsListener | None,
     plain: list[socket.socket],
 ) -> list[Part]:
-    """The site is the first: the TLS listener leads to the first one. Raises Unavailable."""
+    """Applications and their sockets. The TLS listener leads to the first one. Raises Unavailable."""
     parts: list[Part] = [(service.site, plain)]
     if tls_listener is not None:
         default = site.url or local_origins(server.tls_listen, "https")[0]

@@ -1,4 +1,4 @@
-"""HTTP as both processes serve it: uvicorn without its signal handlers, its guesses and its log."""
+"""HTTP as both processes serve it: uvicorn without its signal handlers and log, and what operators send."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+MAX_BODY = 4_096  # bytes of an operator's request: bounds what a faulty program makes us keep
 LOOK_SECONDS = 0.01  # between two looks whether servers have started
 
 
@@ -40,3 +43,18 @@ def http_server(app: ASGIApp, **settings: Any) -> HttpServer:
 async def until_started(servers: Iterable[HttpServer]) -> None:
     while not all(server.started for server in servers):
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def read_body(request: Request) -> bytes | None:
+    """The body of an operator's request; None: it is too long for one."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)
+
+
+def error_response(status: int, message: str) -> Response:
+    """What the operator's command prints."""
+    return JSONResponse({"message": message}, status)

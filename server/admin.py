@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from host.http import error_response, read_body
 from server.signalling.strict_json import Malformed, integer, optional, parse_object, text
 from server.store.bans import household
 from server.web.origins import is_proxy
 from server.web.websocket import Hub
 
-MAX_BODY = 4_096
 MAX_BAN_SECONDS = 99_999 * 86_400  # the longest ban that ends: 99999 days, as on the command line
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
@@ -82,17 +82,8 @@ class OperatorEndpoints:
 
 
 async def read_ban(request: Request) -> dict[str, Any]:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY:
-            raise Malformed
-    value = parse_object(bytes(body))
+    value = parse_object(await read_body(request) or b"")
     return {name: check(value.get(name, "" if name == "reason" else None)) for name, check in FIELDS.items()}
-
-
-def error_response(status: int, message: str) -> Response:
-    return JSONResponse({"message": message}, status)
 
 
 def operator_app(hub: Hub) -> Starlette:

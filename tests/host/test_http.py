@@ -9,14 +9,30 @@ import socket
 
 import httpx
 import pytest
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from host.http import http_server, until_started
+from host.http import MAX_BODY, error_response, http_server, read_body, until_started
 
 
 async def who_asks(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse(scope["client"][0])(scope, receive, send)
+
+
+@pytest.mark.parametrize(("size", "answer"), [(0, b""), (MAX_BODY, b"x" * MAX_BODY), (MAX_BODY + 1, None)])
+async def test_a_body_may_not_be_too_long(size: int, answer: bytes | None) -> None:
+    parts = [b"x"] * size
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": parts.pop() if parts else b"", "more_body": bool(parts)}
+
+    assert await read_body(Request({"type": "http"}, receive)) == answer
+
+
+def test_an_error_is_a_message() -> None:
+    response = error_response(404, "there is no such session")
+    assert (response.status_code, response.body) == (404, b'{"message":"there is no such session"}')
 
 
 async def test_it_serves_and_ends_when_told(capfd: pytest.CaptureFixture[str]) -> None:

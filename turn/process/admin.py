@@ -21,14 +21,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from host.http import HttpServer, http_server, until_started
+from host.http import HttpServer, error_response, http_server, read_body, until_started
 from host.startup import bind_tcp
 from turn.flows import Address
 from turn.process.control import Control
 from turn.process.operator_socket import OperatorSocket
 from turn.process.upgrade import SHARED
 
-MAX_BODY = 4_096  # bytes; a request holds one name: bounds what a faulty program makes us keep
 MAX_CONNECTIONS = 32  # at each socket: bounds descriptors
 LAST_SECONDS = 2  # for answers under way at the end
 
@@ -58,10 +57,10 @@ class RelayApi:
     async def kill(self, request: Request) -> Response:
         selection = await read_selection(request)
         if selection is None:
-            return error_answer(400, "either an id or a user belongs here")
+            return error_response(400, "either an id or a user belongs here")
         ended = await self.control.workers.kill(user=selection.get("user"), name=selection.get("id"))
         if not ended:
-            return error_answer(404, "there is no such session; calln relay sessions lists them")
+            return error_response(404, "there is no such session; calln relay sessions lists them")
         return JSONResponse({"ended": ended})
 
     async def drain(self, request: Request) -> Response:
@@ -72,7 +71,7 @@ class RelayApi:
         try:
             return JSONResponse({"waiting": await self.control.reload()})
         except ValueError as problems:
-            return error_answer(422, f"{problems}\nthe relay goes on as it was")
+            return error_response(422, f"{problems}\nthe relay goes on as it was")
 
 
 class NewerVersions:
@@ -126,22 +125,13 @@ async def wait_for_first(*waiting: Coroutine[Any, Any, object]) -> None:
 
 async def read_selection(request: Request) -> dict[str, str] | None:
     """Either an id or a user, as text; None for anything else."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY:
-            return None
     try:
-        selection = json.loads(body)
+        selection = json.loads(await read_body(request) or b"")
     except ValueError:
         return None
     if not isinstance(selection, dict) or list(selection) not in (["id"], ["user"]):
         return None
     return selection if all(isinstance(value, str) for value in selection.values()) else None
-
-
-def error_answer(status: int, message: str) -> Response:
-    return JSONResponse({"message": message}, status)
 
 
 def operator_app(control: Control, operator_socket: OperatorSocket) -> ASGIApp:

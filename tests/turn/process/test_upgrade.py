@@ -327,7 +327,7 @@ async def test_one_that_hangs_is_left_out_and_named(
             assert len(older.connections) == 1
         await asyncio.wait_for(over.wait(), LONG)
     assert caplog.messages == [
-        f"an older relay hangs: end process {os.getpid()} (kill -9), or it may keep clients waiting"
+        f"an older relay hangs and may keep clients waiting; end process {os.getpid()}: kill -9 {os.getpid()}"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Certificates of yesterday, of today and of tomorrow."""
+"""Certificates that have expired, are valid, or are not valid yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line of the log is one JSON object, whatever it says, and holds no exception's words."""
+"""A log line is one JSON object, whatever its text, and never holds an exception's text."""
 
 from __future__ import annotations
 

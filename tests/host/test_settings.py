@@ -1,4 +1,4 @@
-"""What keys of every section take and refuse, and which of them wait for the next start."""
+"""What keys of every section take and refuse, and which of them need a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A socket's name of its own, and the one that the newest takes: who has it, and who has it afterwards."""
+"""The own name of a socket, and the known one: which version has it, and which one gets it later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the values of the `turn:` section are read as, and the sentence for each that cannot be read."""
+"""What is read from the `turn:` section, and the sentence for each value that cannot be read."""
 
 from __future__ import annotations
 

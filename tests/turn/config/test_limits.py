@@ -1,4 +1,4 @@
-"""Which limits can be written, and that none is a limit too."""
+"""Which limits can be written; 0 is no limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `turn:` section: what each form of a value is read as. Mistakes are told in tests/test_config.py."""
+"""The `turn:` section: what each form of a value is read as. Mistakes are in tests/data/bad_configs.yaml."""
 
 from __future__ import annotations
 

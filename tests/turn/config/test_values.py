@@ -1,4 +1,4 @@
-"""The values by themselves; in their section they are in test_config.py."""
+"""Values of the `turn:` section by themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator's door: who may open it, what it says to what, and what it says to nobody."""
+"""The operator's socket: who may use it, what it answers, and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator does to a running relay, done to one in this process."""
+"""What an operator does to a running relay, in one process."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def test_a_reload_while_draining_says_nothing_after_stopping(monkeypatch: 
         await Caller(world, *ALICE).allocate()
         keeper, loop = controlled(world), asyncio.get_running_loop()
         keeper.read = lambda: ends_meanwhile(keeper, loop)
-        await keeper.reload()  # the wish to end comes in its middle
+        await keeper.reload()  # the request to end comes while it reads
         await asyncio.gather(keeper.until_ended(), ended_when_told(keeper))
         assert [state.partition("\n")[0] for state in heard] == ["RELOADING=1", "STOPPING=1"]
         assert keeper.turn.drain_seconds == 9
@@ -261,7 +261,7 @@ async def test_we_share_while_anybody_is_at_our_listeners_too() -> None:
         assert not world.service.sharing
 
 
-async def test_who_came_just_before_we_leave_to_an_heir_is_still_let_in() -> None:
+async def test_who_came_just_before_we_leave_to_a_newer_version_is_still_let_in() -> None:
     async with Running(transport="tcp") as world:
         keeper = controlled(world)
         caller = Caller(world, *ALICE, await world.connect())
@@ -276,7 +276,7 @@ async def test_who_came_just_before_we_leave_to_an_heir_is_still_let_in() -> Non
             await asyncio.wait_for(ended, PATIENCE)
 
 
-async def test_who_is_ending_leaves_when_an_heir_comes() -> None:
+async def test_who_is_ending_leaves_when_a_newer_version_comes() -> None:
     async with Running() as world:
         control = controlled(world)
         control.drain()

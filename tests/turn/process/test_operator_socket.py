@@ -1,4 +1,4 @@
-"""Which of several relays is found at the place where operators look."""
+"""Which of several versions an operator finds under the known name."""
 
 from __future__ import annotations
 

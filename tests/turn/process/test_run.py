@@ -1,4 +1,4 @@
-"""Real relay processes: they say where they are, drain when told to, and take in a new configuration."""
+"""Real relay processes: they print where they listen, drain at a signal, and read a new configuration."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def test_new_users_after_a_signal_and_a_broken_file_changes_nothing(
             assert (await operator.get("/sessions")).json() == {"sessions": []}  # alice is no longer known
 
 
-async def test_a_wish_to_read_anew_may_come_before_it_serves(tmp_path: Path) -> None:
+async def test_a_hangup_may_come_before_it_serves(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     with (tmp_path / "s" / LOCK).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another one starts, so it waits

@@ -1,4 +1,4 @@
-"""A new version takes over while calls run: nobody is cut off, refused or answered by the wrong one."""
+"""A new version starts while calls run: no client is cut off, refused or answered by the wrong version."""
 
 from __future__ import annotations
 

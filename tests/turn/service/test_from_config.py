@@ -1,4 +1,4 @@
-"""What core and engine are told of the configuration and of this machine."""
+"""What core and engine get from the configuration and from this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one process tells, the others hear, and whoever comes after reads; and nobody else."""
+"""What one process sends, the others receive, and later processes read it from the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that go on in another process than the one that saw their handshake: beside it, and after it."""
+"""Calls that go on in another process than the one that saw their handshake: beside it, or later."""
 
 from __future__ import annotations
 

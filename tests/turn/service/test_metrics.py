@@ -1,4 +1,4 @@
-"""What may be counted is counted, is true, never falls, and names nobody."""
+"""The figures are true, never fall, and name nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is this machine's, in a network namespace whose addresses the test decides."""
+"""Which addresses are this machine's, in a network namespace whose addresses the test sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine lacks is said before anything begins."""
+"""What this machine lacks is reported before the relay starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one process relays at, others know: while it lives, and no longer."""
+"""Which ports are open in one process, the others know as long as it lives."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_place_is_given_on_when_nothing_lives_there(pair: tuple[RelayedPorts, 
     one.mark_open(places[-1])
     assert places[-1] in two
     assert places[3] not in two
-    one.mark_closed(places[3])  # nobody's by now
+    one.mark_closed(places[3])  # free by now
     assert places[-1] in two
 
 

@@ -1,4 +1,4 @@
-"""The relay as a process: what the core asks for is done, and what goes wrong is said."""
+"""The service: effects of the core are applied, and failures are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orders and answers between two processes, over a pair of sockets in one."""
+"""Calls and results between two ends of a socket pair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One memory, several columns: what one process holds counts for all, and goes with it."""
+"""One memory with several columns: what one process uses counts for all, until its column is wiped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker does with its orders, in the test's own process."""
+"""What a worker does with its orders, in the process of the test."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-# Two commands matter: `make run` serves the whole service on this machine, `make test` runs the tests.
-# Both set up what they need first. `make help` lists the rest.
+# Two commands matter: `make run` runs the whole service on this machine, `make test` runs the tests.
+# Both install what they need first. `make help` lists all commands.
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,102 +14,102 @@ TABLE ?=
 JSON ?=
 ARGS ?=
 
-# `calln deploy …` as targets; where the words differ, they stand beside.
+# `calln deploy …` as targets, and the words of the command where they differ.
 DEPLOYS := deploy plan init status doctor logs rollback rotate backup restore destroy
 WORDS_OF_deploy := apply
 WORDS_OF_rotate := secrets rotate
 
-# What `make interop` drives beside that; NodeSource's nodejs brings npm along, Debian's does not.
+# More packages for `make interop`. nodejs from NodeSource contains npm, nodejs from Debian does not.
 INTEROP := .cache/interop
 INTEROP_PACKAGES := golang-go golang-github-pion-turn.v2-dev libnice10 nodejs
 PION := GO111MODULE=off CGO_ENABLED=0 GOPATH=/usr/share/gocode GOCACHE=$(abspath $(INTEROP))/go go build
 PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 
-# What the tests drive beside our own code: browsers and who they trust, coturn's clients and server, a balancer,
-# machines to deploy to and an authority for their certificates.
+# Programs that the tests use: browsers and their certificate store, the clients and server of coturn, a load
+# balancer, machines to deploy to, and a certificate authority.
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
 	apache2 caddy curl debootstrap nginx-light openssh-client pebble shellcheck systemd-container yamllint
 
 .PHONY: help setup run test check lint format bench plots soak fuzz interop example house promise update lock release \
 	clean $(DEPLOYS)
 
-help: ## this list
+help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-setup: $(BIN)/.set-up ## what `make run` needs: .venv with calln in it
+setup: $(BIN)/.set-up ## install calln and what it needs into .venv
 
-run: setup ## serve page, matching and relay on this machine (CONFIG=config.yaml for your own)
+run: setup ## run server and relay on this machine (CONFIG=config.yaml for your own configuration)
 	@exec $(BIN)/calln run $(if $(CONFIG),--config $(CONFIG))
 
-test: $(BIN)/.set-up-tests ## all tests, or those below tests/PART
+test: $(BIN)/.set-up-tests ## run all tests, or only tests/PART (PART=turn)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder --durations 10 $(if $(PART),tests/$(PART))
 
-check: lint test ## the whole law: format, lint, types, tests
+check: lint test ## run all checks: format, lint, types, tests
 
 lint: $(BIN)/.set-up-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(BIN)/.set-up-tests ## put every file into its form
+format: $(BIN)/.set-up-tests ## format all files
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(BIN)/.set-up-tests ## our relay beside coturn in one run, then the server (root; JSON=FILE keeps the figures)
+bench: $(BIN)/.set-up-tests ## measure our relay beside coturn, then the server (root; JSON=FILE keeps the figures)
 	$(BIN)/python -m tests.bench.core
 	$(BIN)/python -m tests.bench.gate
 	$(BIN)/python -m tests.bench.relay $(if $(JSON),--json $(JSON))
 	$(BIN)/python -m tests.bench.server
 
-plots: $(BIN)/.set-up-tests ## the pictures and the table of docs/performance.md, from docs/performance.json
+plots: $(BIN)/.set-up-tests ## draw the pictures and the table of docs/performance.md from docs/performance.json
 	$(BIN)/python -m tests.bench.plots
 
 soak: SECONDS = 3600
-soak: $(BIN)/.set-up-tests ## an hour of the relay at work: does it grow, lose or slow down? (root; SECONDS=60)
+soak: $(BIN)/.set-up-tests ## run the relay under load for an hour: memory, loss, delay (root; SECONDS=60 for less)
 	$(BIN)/python -m tests.bench.soak --seconds $(SECONDS)
 
-fuzz: $(BIN)/.set-up-tests ## every parser and the relay's core with made-up input, SECONDS each
+fuzz: $(BIN)/.set-up-tests ## test each parser and the core of the relay with random input (SECONDS=60 for less)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
-interop: $(INTEROP)/.set-up ## other people's TURN clients against the relay (TABLE=yes: the table into docs/clients.md)
+interop: $(INTEROP)/.set-up ## test other TURN clients with the relay (TABLE=yes: write the table into docs/clients.md)
 	$(BIN)/python -m tests.interop $(if $(TABLE),--table)
 
-example: setup ## write config.example.yaml anew from the models
+example: setup ## write config.example.yaml from the code
 	$(BIN)/python -m config.example > config.example.yaml
 
-house: $(BIN)/.set-up-tests ## draw docs/house.svg: the folders, and what each imports
+house: $(BIN)/.set-up-tests ## draw docs/house.svg: the folders and their imports
 	@.ci/packages graphviz
 	$(BIN)/python -m tests.house
 
-promise: setup ## write what the relay promises into docs/encrypted-only.md, as the privacy page says it
+promise: setup ## write the promise of the privacy page into docs/encrypted-only.md
 	$(BIN)/python -m server.web.promise docs/encrypted-only.md
 
-update: $(BIN)/.set-up-tests ## the newest versions of other people's code into deploy/locks, and the tests with them
+update: $(BIN)/.set-up-tests ## write the newest versions of all dependencies into deploy/locks, and run the tests
 	.ci/lock --upgrade
 	$(MAKE) test
 
-lock: $(BIN)/.set-up-tests ## deploy/locks again where pyproject.toml asks for something else
+lock: $(BIN)/.set-up-tests ## update deploy/locks after a change of pyproject.toml
 	.ci/lock
 
-release: $(BIN)/.set-up ## what a tag publishes, into dist/: wheel, sdist, their checksums, the section of CHANGELOG
+release: $(BIN)/.set-up ## build wheel, sdist, checksums and the changelog of the release into dist/
 	.ci/release
 
-deploy: ## put Calln on your machines, or bring them up to date (CONFIG=config.yaml, ARGS=--accept-host-key)
-plan: ## what `make deploy` would change there
-init: ## six questions, whose answers make config.yaml
-status: ## which release serves on your machines
-doctor: ## try everything from here and on your machines
-logs: ## what the services there said (ARGS=--follow)
-rollback: ## back to the release before (ARGS=VERSION)
-rotate: ## a new secret for server and relay there
-backup: ## fetch configuration, secrets and bans from there
-restore: ## put a backup there (ARGS=FILE)
-destroy: ## take Calln off your machines
+deploy: ## install or update Calln on your machines (CONFIG=config.yaml, ARGS=--accept-host-key)
+plan: ## show what `make deploy` would change
+init: ## ask six questions and write config.yaml
+status: ## show the releases that run on your machines
+doctor: ## check the service from here and on your machines
+logs: ## show the logs of your machines (ARGS=--follow)
+rollback: ## go back to the release before (ARGS=VERSION)
+rotate: ## change the secret of server and relay
+backup: ## save configuration, secrets and bans of your machines here
+restore: ## write a backup back to a machine (ARGS=FILE)
+destroy: ## remove Calln from your machines
 
 $(DEPLOYS): $(BIN)/.set-up-deploy
 	@exec $(BIN)/calln deploy $(or $(WORDS_OF_$@),$@) $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
 
-clean: ## forget the virtual environment and the caches
+clean: ## remove .venv and all caches
 	rm -rf $(VENV) dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 $(BIN)/.set-up: pyproject.toml $(LOCKS)/build.txt

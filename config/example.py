@@ -1,4 +1,4 @@
-"""config.example.yaml, written from the models, so that the manual cannot say anything else than the code.
+"""Writes config.example.yaml from the models, so that the manual and the code say the same.
 
 `make example` writes it anew; a test compares.
 """
@@ -24,7 +24,7 @@ RESTART = "(restart)"
 
 
 class Dumper(yaml.SafeDumper):
-    """Writes what the configuration's loader reads."""
+    """Writes YAML that our loader reads as it was meant."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
@@ -34,11 +34,11 @@ for _tag, _pattern, _first in SCALARS:
 
 
 def example() -> str:
-    """The manual: every key with its sentence and its default, as a file that loads as the defaults."""
+    """The manual: every key with its description and default, as a file that means the defaults."""
     head = (
-        "The whole configuration of Calln. Every key is here with its default; keep only those you change.",
-        "A key without a default has an example behind a #. Check yours with: calln check --config FILE",
-        f"A change to a key marked {RESTART} needs a restart; for the others a reload is enough.",
+        "All keys of the configuration of Calln, with their defaults. Keep only the keys that you change.",
+        "A key behind a # has no default, but an example. Check your file with: calln check --config FILE",
+        f"Changes of keys with {RESTART} need a restart; for the others a reload is enough.",
     )
     lines = [f"# {line}" for line in head]
     for name, field in Config.model_fields.items():
@@ -71,7 +71,7 @@ def comment(text: str, indent: str) -> list[str]:
 
 
 def yaml_value(value: Any) -> Any:
-    """A default as the file would write it."""
+    """A default, as YAML writes it."""
     if hasattr(value, "get_secret_value"):
         return value.get_secret_value()
     if isinstance(value, tuple):

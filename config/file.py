@@ -1,4 +1,4 @@
-"""The one YAML file, read and checked: every section of it is a model."""
+"""The configuration file: read, checked, and given as one model with a section for each part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from config.yaml_text import compose, read_text
 from server.config.sections import Geo, Server, Site
 from turn.config.section import Turn
 
-LOCAL = "turn: {listen: ['127.0.0.1:3478', '[::1]:3478']}"  # what runs where no file is named
+LOCAL = "turn: {listen: ['127.0.0.1:3478', '[::1]:3478']}"  # without a file, everything stays on this machine
 
 
 class Config(BaseModel):
@@ -34,7 +34,7 @@ class Config(BaseModel):
 
 
 def load_config(path: Path | None) -> Config:
-    """Read and check a file. None: the defaults, with everything on this machine only.
+    """Read and check a file. None means the defaults, for this machine only.
 
     Raises ConfigError with every problem found.
     """
@@ -42,9 +42,9 @@ def load_config(path: Path | None) -> Config:
 
 
 def parse_config(text: str, path: Path) -> Config:
-    """Check a configuration's text; `path` names it in messages and is where its relative paths begin."""
+    """Check the text of a configuration; `path` is its name, and relative paths begin in its folder."""
     root, values = compose(text, path)
-    if isinstance(values, dict):  # a section all of whose keys are commented out
+    if isinstance(values, dict):  # None: all keys of the section are commented out
         values = {name: value for name, value in values.items() if value is not None}
     try:
         config = Config.model_validate(values)
@@ -55,7 +55,7 @@ def parse_config(text: str, path: Path) -> Config:
 
 
 def anchor_paths(config: Config, folder: Path) -> Config:
-    """The same with its relative paths taken from the file's own folder."""
+    """The same configuration with relative paths made absolute, from the folder of the file."""
     turn, geo, server = config.turn, config.geo, config.server
     site = config.site.model_copy(update={"state_dir": folder / config.site.state_dir})
     if site.password_file:
@@ -71,7 +71,7 @@ def anchor_paths(config: Config, folder: Path) -> Config:
 
 
 def anchor_deploy_paths(deploy: Deploy, folder: Path) -> Deploy:
-    """What lies on the operator's side."""
+    """The same for the files of the `deploy:` section."""
     files = {name: getattr(deploy, name) for name in ("certificate", "key")}
     hosts = tuple(
         host.model_copy(update={"key": folder / host.key}) if host.key else host for host in deploy.hosts

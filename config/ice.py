@@ -1,4 +1,4 @@
-"""What the page is told about the relay, from the relay's section: the one place where the two meet."""
+"""What the page must know about the relay, from the section `turn:`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HTTPS = 443
 
 
 def ice_settings(config: Config, secret: bytes) -> IceSettings:
-    """Where browsers find the relay and what their credentials are made with."""
+    """Where browsers find the relay, and the secret for their credentials."""
     turn = config.turn
     udp, tcp = (tuple(here for here in turn.listen if here.transport == kind) for kind in ("udp", "tcp"))
     tls = tuple(here for here in turn.listen if speaks_tls(here, turn))
@@ -29,7 +29,7 @@ def ice_settings(config: Config, secret: bytes) -> IceSettings:
 
 
 def page_ports(config: Config) -> tuple[int, ...]:
-    """Where the server takes TURN clients in: the page's own, where the relay has the page's name."""
+    """The ports of the server that also take TURN clients: those of the page, if the relay has its name."""
     url = urlsplit(config.site.url) if config.site.url else None
     if not config.server.tls_listen or (config.turn.host and (not url or config.turn.host != url.hostname)):
         return ()
@@ -37,7 +37,7 @@ def page_ports(config: Config) -> tuple[int, ...]:
 
 
 def port_numbers(listeners: Iterable[Address]) -> tuple[int, ...]:
-    """Each once."""
+    """The ports, each only once."""
     return tuple(dict.fromkeys(here.port for here in listeners))
 
 
@@ -46,7 +46,7 @@ def speaks_tls(listener: Address, turn: Turn) -> bool:
 
 
 def relay_host(config: Config) -> str:
-    """turn.host, else the host of site.url, else the first address that the relay listens at."""
+    """turn.host, or else the host of site.url, or else the first address in turn.listen."""
     if config.turn.host:
         return config.turn.host
     if config.site.url:

@@ -1,4 +1,4 @@
-"""The secret that server and relay share, and the other secrets that are kept in files."""
+"""The secret that server and relay share, and the other secrets in files."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ def relay_config(path: Path | None) -> RelayConfig:
 
 
 def turn_secret(config: Config) -> bytes:
-    """The secret that credentials are made with. Raises ConfigError."""
+    """The secret for new credentials. Raises ConfigError."""
     return turn_secrets(config)[0]
 
 
 def turn_secrets(config: Config) -> list[bytes]:
-    """What server and relay share: environment, file, section, else made once and kept. A file may hold
-    several, so that one can be changed while credentials made with the other are under way.
+    """The secrets that server and relay share: from the environment, the file or the section, or generated.
+
+    A file may have several lines, so that a secret can change while credentials of the old one are in use.
 
     Raises ConfigError where the secret is unreadable, readable by everybody, or weak.
     """
@@ -42,7 +43,7 @@ def turn_secrets(config: Config) -> list[bytes]:
 
 
 def lacks_secret(config: Config) -> bool:
-    """Whether there is none yet, and the first start makes one."""
+    """Whether there is no secret yet; then the first start makes one."""
     turn = config.turn
     given = os.environ.get(SECRET_VARIABLE) or turn.secret_file or turn.secret.get_secret_value()
     return not given and not secret_path(config.site.state_dir).exists()
@@ -58,7 +59,7 @@ def read_secrets(path: Path) -> list[bytes]:
 
 
 def read_secret_file(path: Path) -> str:
-    """What a file holds that not everybody may read. Raises ConfigError."""
+    """The text of a file that not everybody may read. Raises ConfigError."""
     try:
         if path.stat().st_mode & stat.S_IROTH:
             raise ConfigError(
@@ -82,8 +83,7 @@ def validate(secret: str, where: str) -> bytes:
 
 
 def generated_secret(path: Path) -> list[bytes]:
-    """A generated secret. Written whole under another name and then linked, so that of two processes that
-    start at once both read the same one."""
+    """A generated secret. It gets its name when it is complete: two processes at once read the same one."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():

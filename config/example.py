@@ -1,6 +1,6 @@
 """Writes config.example.yaml from the models, so that the manual and the code say the same.
 
-`make example` writes it anew; a test compares.
+`make example` writes it; a test compares the two.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def example() -> str:
     """The manual: every key with its description and default, as a file that means the defaults."""
     head = (
         "All keys of the configuration of Calln, with their defaults. Keep only the keys that you change.",
-        "A key behind a # has no default, but an example. Check your file with: calln check --config FILE",
+        "A key after a # has no default, but an example. Check your file with: calln check --config FILE",
         f"Changes of keys with {RESTART} need a restart; for the others a reload is enough.",
     )
     lines = [f"# {line}" for line in head]

@@ -49,8 +49,8 @@ def parse_config(text: str, path: Path) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        told = [problem for problem in error.errors() if not is_consequence(problem)]
-        raise ConfigError([explain(problem, root, path, Config) for problem in told]) from None
+        problems = [problem for problem in error.errors() if not is_consequence(problem)]
+        raise ConfigError([explain(problem, root, path, Config) for problem in problems]) from None
     return anchor_paths(config, path.parent)
 
 

@@ -115,7 +115,7 @@ def plain_sentence(error: yaml.MarkedYAMLError) -> str:
 
 
 def refuse_repeated_keys(node: yaml.Node) -> None:
-    """A key that is there twice would lose one of its values without a word."""
+    """A key that is there twice would silently lose one of its values."""
     children: list[yaml.Node] = list(node.value) if isinstance(node, yaml.SequenceNode) else []
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()

@@ -1,1 +1,1 @@
-"""Puts Calln on machines, and looks after it there."""
+"""The calln command, and what installs and checks Calln on machines."""

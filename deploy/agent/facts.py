@@ -115,8 +115,8 @@ def public_text(path: Path) -> str | None:
 
 
 def newest_first(folder: Path) -> list[Path]:
-    there = [path for path in folder.glob("*") if path.is_dir() and not path.name.startswith(".")]
-    return sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)
+    folders = [path for path in folder.glob("*") if path.is_dir() and not path.name.startswith(".")]
+    return sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def unit_states() -> dict[str, str]:

@@ -38,4 +38,4 @@ def lock_holder(file: Path) -> str:
         said = json.loads(file.read_text())
         return f"{said['who']} (since {said['since']})"
     except (OSError, ValueError, KeyError, TypeError):  # it has just begun or just ended
-        return "somebody else"
+        return "another deployment"

@@ -82,21 +82,21 @@ def current_release() -> str | None:
 
 def stored_releases() -> list[str]:
     """The names of all releases on the machine, the newest first."""
-    there = [path for path in RELEASES.glob("*") if path.is_dir() and not path.name.startswith(".")]
-    return [path.name for path in sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)]
+    folders = [path for path in RELEASES.glob("*") if path.is_dir() and not path.name.startswith(".")]
+    return [path.name for path in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)]
 
 
 def rollback_target(wanted: str | None) -> str:
     """The release to go back to: the one that is named, or else the one before. Raises StepFailed."""
-    now, there = current_release(), stored_releases()
+    now, stored = current_release(), stored_releases()
     if wanted is None:
-        older = there[there.index(now) + 1 :] if now in there else there
-        wanted = next((name for name in (*older, *there) if name != now), None)
+        older = stored[stored.index(now) + 1 :] if now in stored else stored
+        wanted = next((name for name in (*older, *stored) if name != now), None)
     if wanted is None:
         raise StepFailed("there is no earlier release on this machine")
-    if wanted not in there:
+    if wanted not in stored:
         raise StepFailed(
-            f"the release {wanted} is not on this machine; there are: {', '.join(there) or 'none'}"
+            f"the release {wanted} is not on this machine; there are: {', '.join(stored) or 'none'}"
         )
     return wanted
 

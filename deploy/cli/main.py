@@ -82,7 +82,7 @@ def run_server(config: Config, options: Options) -> int:
 
 
 def server_settings(config: Config) -> app.Reloaded:
-    """What a server is told, at its start and again at each reload. Raises ConfigError."""
+    """The configuration of the server, for its start and each reload. Raises ConfigError."""
     return config.server, ice_settings(config, turn_secret(config)), site_password(config)
 
 

@@ -212,7 +212,7 @@ def switch_steps(plan: Plan, facts: Facts) -> Iterator[Step]:
     if waits and server:
         yield from switch_step(plan, facts, ("server",))
     if waits:
-        yield Issue(plan.target.name, certbot_command(plan, alone=not plan.target.serves))
+        yield Issue(plan.target.name, certbot_command(plan, standalone=not plan.target.serves))
     if not (waits and roles == ("server",)):
         yield from switch_step(plan, facts, roles)
 
@@ -223,13 +223,13 @@ def switch_step(plan: Plan, facts: Facts, roles: tuple[str, ...]) -> Iterator[Sw
         yield Switch(facts.current, plan.release, roles)
 
 
-def certbot_command(plan: Plan, *, alone: bool) -> tuple[str, ...]:
+def certbot_command(plan: Plan, *, standalone: bool) -> tuple[str, ...]:
     """The command for the first certificate. Without our server, certbot answers at port 80 itself."""
     deploy = plan.source.config.deploy
     words = ["certbot", "certonly", "--non-interactive", "--agree-tos", "--cert-name", "calln"]
     words += ["--domain", plan.target.name, "--server", deploy.acme_directory, "--deploy-hook", HOOK]
     words += ["--email", deploy.email] if deploy.email else ["--register-unsafely-without-email"]
-    return (*words, *(("--standalone",) if alone else ("--webroot", "--webroot-path", ACME)))
+    return (*words, *(("--standalone",) if standalone else ("--webroot", "--webroot-path", ACME)))
 
 
 def reload_steps(puts: dict[str, Put], facts: Facts) -> Iterator[Run]:
@@ -304,7 +304,11 @@ def purge_steps(facts: Facts) -> Iterator[Step]:
 
 def what_stays(facts: Facts, source: ConfigFile, *, purge: bool = False) -> tuple[str, ...]:
     """What remains after `destroy`, one sentence each."""
-    there = [name for name in packages(source) if name in facts.packages]
+    installed = [name for name in packages(source) if name in facts.packages]
     kept = [] if purge else ["/etc/calln, /var/lib/calln and the account calln remain; --purge removes them."]
-    said = [f"These Debian packages remain: {', '.join(there)}; remove them with apt purge."] if there else []
+    said = (
+        [f"These Debian packages remain: {', '.join(installed)}; remove them with apt purge."]
+        if installed
+        else []
+    )
     return (*kept, *said)

@@ -26,7 +26,7 @@ import paramiko
 from pyinfra.api.command import StringCommand
 from pyinfra.api.config import Config
 from pyinfra.api.exceptions import ConnectError, PyinfraError
-from pyinfra.api.host import Host as Way
+from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.output import set_echo
 from pyinfra.api.state import State
@@ -76,11 +76,11 @@ ADVICE = (
 
 
 class Machine:
-    """A machine that does what it is told, as root."""
+    """A machine that carries out orders as root."""
 
-    def __init__(self, host: Host, way: Way) -> None:
+    def __init__(self, host: Host, connection: PyinfraHost) -> None:
         self.host = host
-        self.host_connection = way
+        self.connection = connection
         self.as_root: dict[str, Any] = {}
 
     def __str__(self) -> str:
@@ -110,7 +110,7 @@ class Machine:
     def shell(self, command: str, **how: Any) -> tuple[bool, list[str], list[str]]:
         """Run a command: whether it succeeded, and the lines of both outputs. Raises Unreachable."""
         try:
-            well, said = self.host_connection.run_shell_command(StringCommand(command), **how)
+            well, said = self.connection.run_shell_command(StringCommand(command), **how)
         except (OSError, EOFError, paramiko.SSHException, PyinfraError, TimeoutError) as problem:
             raise Unreachable(
                 f"{self}: the connection broke ({problem or type(problem).__name__}). The machine finishes "
@@ -136,7 +136,7 @@ class Machine:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         place = f"{UPLOADS}/calln-{secrets.token_hex(8)}"
         try:
-            if self.host_connection.put_file(str(file), place):
+            if self.connection.put_file(str(file), place):
                 return place, digest
         except (OSError, EOFError, paramiko.SSHException, PyinfraError) as problem:
             raise Unreachable(
@@ -145,7 +145,7 @@ class Machine:
         raise Unreachable(f"{self}: the release could not be copied; is {UPLOADS} full?")
 
     def close(self) -> None:
-        self.host_connection.disconnect()
+        self.connection.disconnect()
 
 
 def open_machine(host: Host, *, accept: bool = False) -> Machine:
@@ -155,16 +155,16 @@ def open_machine(host: Host, *, accept: bool = False) -> Machine:
     name = "@local" if host.is_local else host.address.address
     inventory = Inventory(([(name, connection_data(host, accept=accept))], {}))  # type: ignore[no-untyped-call]
     state = State(inventory, Config(CONNECT_TIMEOUT=CONNECT_SECONDS))  # type: ignore[no-untyped-call]
-    way = state.inventory.get_host(name)
+    connection = state.inventory.get_host(name)
     if accept:
         Path("~/.ssh").expanduser().mkdir(mode=0o700, exist_ok=True)
     try:
-        way.connect(show_errors=False, raise_exceptions=True)
+        connection.connect(show_errors=False, raise_exceptions=True)
     except (ConnectError, PyinfraError, OSError, EOFError) as problem:
         raise Unreachable(f"{host.address}: {advice(str(problem), host)}") from None
-    line = Machine(host, way)
-    line.become_root()
-    return line
+    machine = Machine(host, connection)
+    machine.become_root()
+    return machine
 
 
 def connection_data(host: Host, *, accept: bool) -> dict[str, Any]:

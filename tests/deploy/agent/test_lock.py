@@ -22,5 +22,5 @@ def test_a_holder_without_a_name_is_somebody(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     with exclusive("alice", file):
         file.write_text("")
-        with pytest.raises(Locked, match="somebody else is working"), exclusive("bob", file):
+        with pytest.raises(Locked, match="another deployment is working"), exclusive("bob", file):
             pass

@@ -46,7 +46,7 @@ async def test_a_report_leads_to_a_ban_and_no_address_is_shown(service: Service)
 
 
 PUBLIC = "https://call.example.org"
-REPORTED = [  # site.url, server.trusted_proxies, the address of whom a report speaks -> status
+REPORTED = [  # site.url, server.trusted_proxies, the reported address -> status
     (PUBLIC, (), "127.0.0.1", 409),
     (PUBLIC, (), "::1", 409),
     (PUBLIC, (), "192.0.2.7", 200),

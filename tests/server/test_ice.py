@@ -18,11 +18,11 @@ SECRET = b"0123456789abcdef"
     [("turn.example.org", "turn.example.org"), ("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "[2001:db8::1]")],
 )
 def test_addresses(host: str, shown: str) -> None:
-    told = ice_servers(IceSettings(host, (3478, 443), SECRET, 600), "c.visitor", 1000.9)
-    stun, relay = told["iceServers"]
+    reply = ice_servers(IceSettings(host, (3478, 443), SECRET, 600), "c.visitor", 1000.9)
+    stun, relay = reply["iceServers"]
     assert stun == {"urls": [f"stun:{shown}:3478", f"stun:{shown}:443"]}
     assert relay["urls"] == [f"turn:{shown}:3478?transport=udp", f"turn:{shown}:443?transport=udp"]
-    assert told["expires_in"] == 600
+    assert reply["expires_in"] == 600
 
 
 def test_the_quickest_way_comes_first() -> None:
@@ -36,8 +36,8 @@ def test_the_quickest_way_comes_first() -> None:
 
 
 def test_without_udp_there_is_no_stun() -> None:
-    told = ice_servers(IceSettings("h", (), SECRET, 600, tls_ports=(443,)), "u", 0)
-    assert [server["urls"] for server in told["iceServers"]] == [["turns:h:443?transport=tcp"]]
+    reply = ice_servers(IceSettings("h", (), SECRET, 600, tls_ports=(443,)), "u", 0)
+    assert [server["urls"] for server in reply["iceServers"]] == [["turns:h:443?transport=tcp"]]
 
 
 def test_the_relay_knows_the_credential() -> None:
@@ -61,11 +61,11 @@ def test_the_quickest_ways_of_both_relays_come_first() -> None:
 @pytest.mark.parametrize(("letter", "count"), [("c.", 2), ("r.", 1)])
 def test_users_are_spread_over_the_relays_and_keep_theirs(letter: str, count: int) -> None:
     relays = ("a", "b", "c")
-    told = {user: chosen_hosts(relays, user) for user in (f"{letter}{number}" for number in range(300))}
-    shares = Counter(told.values())
+    reply = {user: chosen_hosts(relays, user) for user in (f"{letter}{number}" for number in range(300))}
+    shares = Counter(reply.values())
     assert set(shares) == {tuple((relays * 2)[first : first + count]) for first in range(3)}
     assert min(shares.values()) > 300 / 3 / 2
-    assert told == {user: chosen_hosts(relays, user) for user in told}
+    assert reply == {user: chosen_hosts(relays, user) for user in reply}
 
 
 def test_one_relay_is_told_to_everybody() -> None:

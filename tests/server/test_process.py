@@ -1,4 +1,4 @@
-"""Listeners, readiness, and signals to a real process: calls go on, those who wait are told, two end all."""
+"""Listeners, readiness, and signals to a real process: the first lets calls go on, the second ends all."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Elsewhere(Service):
     """A service in a process of its own; its browsers are used as those of one in this process."""
 
     process: asyncio.subprocess.Process
-    told: socket.socket
+    notified: socket.socket
 
     async def ended(self) -> int:
         return await asyncio.wait_for(self.process.wait(), PATIENCE)
@@ -61,12 +61,12 @@ class Elsewhere(Service):
 
 @asynccontextmanager
 async def elsewhere(folder: Path, drain: int = 60) -> AsyncIterator[Elsewhere]:
-    """Ready, as it tells whoever started it."""
+    """A server in a process of its own, when it is ready."""
     service = Elsewhere(None, free_port(), folder, Shutdown())  # type: ignore[arg-type]  # its web service is elsewhere
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, (folder / "log").open("wb") as log:
-        told.bind(str(folder / "notify"))
-        told.settimeout(PATIENCE)
-        service.told = told
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified, (folder / "log").open("wb") as log:
+        notified.bind(str(folder / "notify"))
+        notified.settimeout(PATIENCE)
+        service.notified = notified
         service.process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,
@@ -84,7 +84,7 @@ async def elsewhere(folder: Path, drain: int = 60) -> AsyncIterator[Elsewhere]:
             stderr=log,
         )
         try:
-            assert await asyncio.to_thread(told.recv, 100) == b"READY=1", service.log()
+            assert await asyncio.to_thread(notified.recv, 100) == b"READY=1", service.log()
             yield service
         finally:
             if service.process.returncode is None:
@@ -102,7 +102,7 @@ async def test_the_first_signal_lets_calls_go_on(tmp_path: Path) -> None:
         await waiting.hear("waiting")
         service.process.send_signal(signal.SIGTERM)
         assert await waiting.closed() == 1012
-        assert await asyncio.to_thread(service.told.recv, 100) == b"STOPPING=1"
+        assert await asyncio.to_thread(service.notified.recv, 100) == b"STOPPING=1"
         assert await (await service.browser()).closed() == 1012
         await one.tell("text", text="we go on")
         await one.hear("sent")
@@ -121,7 +121,7 @@ async def test_the_second_signal_ends_at_once(tmp_path: Path, first: signal.Sign
     async with elsewhere(tmp_path) as service:
         one, other = await service.couple()
         service.process.send_signal(first)
-        assert await asyncio.to_thread(service.told.recv, 100) == b"STOPPING=1"
+        assert await asyncio.to_thread(service.notified.recv, 100) == b"STOPPING=1"
         service.process.send_signal(signal.SIGTERM)
         for browser in (one, other):
             assert (await browser.hear("ended"))["reason"] == "drained"
@@ -297,23 +297,23 @@ async def test_sockets_of_a_service_manager_are_left_to_the_next_one(tmp_path: P
         assert "Traceback" not in logged
         assert '"error"' not in logged
         for version in (one, two):
-            version.told.close()
+            version.notified.close()
 
 
 class Given(NamedTuple):
     process: asyncio.subprocess.Process
-    told: socket.socket
+    notified: socket.socket
 
     async def hear(self) -> bytes:
-        return await asyncio.to_thread(self.told.recv, 100)
+        return await asyncio.to_thread(self.notified.recv, 100)
 
 
 async def given(folder: Path, http: socket.socket, https: socket.socket) -> Given:
     """A version of the server that was handed these, ready."""
-    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    place = folder / f"told.{secrets.token_hex(4)}"
-    told.bind(str(place))
-    told.settimeout(PATIENCE)
+    notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    place = folder / f"notified.{secrets.token_hex(4)}"
+    notified.bind(str(place))
+    notified.settimeout(PATIENCE)
     # The descriptors move twice, since either may stand where the other has to be.
     moved = f"import os; os.dup2({http.fileno()}, 100); os.dup2({https.fileno()}, 101)\n"
     moved += "os.dup2(100, 3); os.dup2(101, 4)\n"
@@ -331,6 +331,6 @@ async def given(folder: Path, http: socket.socket, https: socket.socket) -> Give
             stdout=log,
             stderr=log,
         )
-    made = Given(process, told)
+    made = Given(process, notified)
     assert await made.hear() == b"READY=1", (folder / "log").read_text()
     return made

@@ -129,8 +129,8 @@ def test_candidates_in_both_kinds_of_room(line: str) -> None:
         place = room(hidden)
         place.receive(ANNA, OFFER)
         expected = CANDIDATES[line] if hidden else line
-        told = words(place.receive(ANNA, message), BEN)
-        assert [word["candidate"] for word in told] == (
+        received = words(place.receive(ANNA, message), BEN)
+        assert [word["candidate"] for word in received] == (
             [] if expected is None else [{"candidate": expected, "sdpMid": "0"}]
         )
 
@@ -163,8 +163,8 @@ def test_text_is_passed_on_and_confirmed() -> None:
 
 def test_a_picture_passes_and_its_acknowledgements_come_back() -> None:
     place = room()
-    [told] = words(place.receive(ANNA, PICTURE), BEN)
-    assert told == {
+    [received] = words(place.receive(ANNA, PICTURE), BEN)
+    assert received == {
         "type": "picture",
         "from": "partner",
         "call": "c",

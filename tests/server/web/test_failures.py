@@ -42,5 +42,5 @@ def test_of_each_kind_one_line_a_minute_and_then_how_many_more(caplog: pytest.Lo
     for _ in range(2):
         seldom(loop, {"message": "canary", "exception": OSError("canary")})
     loop.close()
-    told = [record.getMessage() for record in caplog.records]
-    assert told == ["OSError in ", "OSError: 999 more were not logged"]
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged == ["OSError in ", "OSError: 999 more were not logged"]

@@ -20,8 +20,8 @@ def test_every_mode_has_its_promise() -> None:
 
 
 def test_every_limit_belongs_to_a_mode() -> None:
-    told = yaml.safe_load(FILE.read_text())
-    assert {name for mode in told["modes"].values() for name in mode["limits"]} == set(told["limits"])
+    promise = yaml.safe_load(FILE.read_text())
+    assert {name for mode in promise["modes"].values() for name in mode["limits"]} == set(promise["limits"])
 
 
 @pytest.mark.parametrize("mode", ["enforce", "compat"])
@@ -30,7 +30,7 @@ def test_who_promises_something_says_what_it_cannot(mode: str) -> None:
 
 
 def test_the_document_says_the_same() -> None:
-    """Else `make promise` writes it anew."""
+    """If not, run `make promise`."""
     text = DOCUMENT.read_text(encoding="utf-8")
     assert rewritten(text) == text
     for line in markdown(promises().values()):

@@ -100,8 +100,8 @@ async def test_a_picture_of_the_largest_size_arrives_whole(service: Service) -> 
     one, other = await service.couple()
     picture = HEADS["image/webp"] + secrets.token_bytes(MAX_PICTURE - 12)
     await one.tell("picture", picture=9, size=len(picture), mime="image/webp")
-    told = await other.hear("picture")
-    assert (told["size"], told["mime"], told["from"]) == (MAX_PICTURE, "image/webp", "partner")
+    announced = await other.hear("picture")
+    assert (announced["size"], announced["mime"], announced["from"]) == (MAX_PICTURE, "image/webp", "partner")
 
     async def send() -> None:
         for at in range(0, len(picture), MAX_CHUNK):
@@ -274,7 +274,7 @@ async def test_text_has_a_rate_of_its_own(service: Service) -> None:
 
 
 async def test_a_slow_reader_is_put_out_and_holds_little(service: Service) -> None:
-    """One who stops reading gets so much and no more; the other is told and goes on."""
+    """One who stops reading gets so much and no more; the other is told, and goes on."""
     one, other = await service.couple()
     other.connection.transport.pause_reading()
     [client] = [client for client in service.web.hub.clients if str(client.address) == "127.0.0.3"]

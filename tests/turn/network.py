@@ -84,7 +84,7 @@ class Network:
     wall: float = 1_800_000_000.0
     open: set[Address] = field(default_factory=set)
     links: dict[Flow, Rule] = field(default_factory=dict)
-    kept: set[tuple[Address, Address]] = field(default_factory=set)
+    pinned: set[tuple[Address, Address]] = field(default_factory=set)
     opened: int = 0
 
     def deliver(self, here: Address, there: Address, data: bytes) -> list[Packet]:
@@ -118,11 +118,11 @@ class Network:
                     del self.links[flow]
                 case Pin(client, listener):
                     assert self.relay.has_allocation(client, listener)
-                    assert (client, listener) not in self.kept
-                    self.kept.add((client, listener))
+                    assert (client, listener) not in self.pinned
+                    self.pinned.add((client, listener))
                 case Unpin(client, listener):
                     assert not self.relay.has_allocation(client, listener)
-                    self.kept.remove((client, listener))
+                    self.pinned.remove((client, listener))
                 case Send(packet):
                     queue.extend(self.send(packet, left))
         live = self.open | self.elsewhere

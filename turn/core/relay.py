@@ -49,8 +49,8 @@ class Relay:
     """A TURN relay without clock and socket.
 
     The code around it calls a method for each thing that happens, and applies the effects that the method
-    returns, in their order, before it calls the next one. In all methods `now` is monotonic time in seconds
-    and never goes back; `wall` is the time in seconds since 1970, and is used for credentials only.
+    returns, in their order. In all methods `now` is monotonic time in seconds, which never goes back; `wall`
+    is the time in seconds since 1970, and is used for credentials only.
 
     Args:
         settings: what the operator decided, and what is known of the machine.

@@ -36,12 +36,8 @@ ANY_TIME = 0.0  # on the wall clock: no minted name has expired by then
 ICMP_REPORTS = 10  # per second for each client: one is enough to know that a peer refuses packets
 STALE_NONCES = 10  # per second for each client that signs with its allocation's key, under any flood
 UNAUTHENTICATED_BURST = 4  # seconds' worth of replies at once: an office opens its browsers together
-NEW_ALLOCATIONS_BURST = (
-    2  # quotas of allocations that a user may take at once: one ends while ICE restarts in another
-)
-NEW_ALLOCATIONS_SECONDS = (
-    6.0  # for a quota more: each new allocation has a second's worth of packets to burst with
-)
+NEW_ALLOCATIONS_BURST = 2  # quotas of allocations at once: one ends while ICE restarts in another
+NEW_ALLOCATIONS_SECONDS = 6.0  # for one quota more: each allocation starts with a second of packets
 
 
 class RelayState:

@@ -29,9 +29,7 @@ MAX_HELLO = 4096  # bytes of one: post-quantum ones have 1,500, and with a secon
 MAX_FRAGMENTS = 16  # of one hello
 MAX_ASSEMBLIES = 4  # of each side: bounds memory; the oldest is dropped first, so a forged one blocks nothing
 MAX_BUFFERED = MAX_HELLO  # bytes of each side's fragments together: bounds memory too
-CONFLICT_SECONDS = (
-    4.0  # seconds until conflicting fragments may start anew: a forged one blocks nobody for long
-)
+CONFLICT_SECONDS = 4.0  # until other fragments may take the place of conflicting ones, which may be forged
 
 # Certificates and the like pass unread, so a side may send only so many bytes unencrypted: in one session and
 # through one allocation, because sessions are cheap to make. The amount comes back with time, else forged

@@ -57,11 +57,14 @@ WITHOUT_TEST = {
 # test, or begin with its name: test_relay_floods.py tests relay.py.
 OF_THE_WHOLE = {
     "tests/deploy/end_to_end/": "whole deployments, on booted machines",
+    "tests/deploy/test_locks.py": "deploy/locks",
     "tests/live/": "the whole service, with browsers and other people's clients",
     "tests/server/test_protocol_document.py": "docs/protocol.md",
     "tests/test_habits.py": "what a stranger's tools read",
     "tests/test_layers.py": "all imports",
     "tests/test_links.py": "all documents",
+    "tests/test_package.py": "wheel, sdist and release",
+    "tests/test_words.py": "all names, and all texts",
     "tests/turn/engines/test_contract": "what every engine does, as turn/engines/__init__.py has it",
 }
 

@@ -1,1 +1,1 @@
-"""Decides who talks to whom."""
+"""Decides who meets, and what may pass between two."""

@@ -104,8 +104,8 @@ class Blocks:
 class Queue:
     """Everybody who waits, indexed by their country and the countries that they accept.
 
-    A newcomer looks only at those who accept it and whom it accepts, the longest waiting first. So a queue of
-    thousands costs no more than the few that a block, a recent call or the same browser keeps apart.
+    A newcomer looks only at those that accept it and that it accepts, the longest waiting first. So a queue
+    of thousands costs no more than the few that a block, a recent call or the same browser keeps apart.
     """
 
     def __init__(self, rematch_seconds: float) -> None:
@@ -182,7 +182,7 @@ class Queue:
             insort(self.index.setdefault(key, []), seeker, key=by_ticket)
 
     def candidates(self, seeker: Seeker) -> Iterator[Seeker]:
-        """Those who accept the seeker and whom the seeker accepts, the longest waiting first."""
+        """Those that accept the seeker and that the seeker accepts, the longest waiting first."""
         wishes = [ANYBODY, seeker.country] if seeker.country else [ANYBODY]
         found = [
             self.index.get((country, wish), [])

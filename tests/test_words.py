@@ -19,14 +19,8 @@ MANY_FILES = 4  # in so many, a name alone does not say any more what it stands 
 LARGEST_SHARE = 0.10  # of all definitions, those with such a name
 TWINS: dict[str, str] = {}  # a class name that stands in two files on purpose -> why
 
-READ = (
-    "*.md",
-    "docs/*.md",
-    "config.example.yaml",
-    "templates/**/*.html",
-    "templates/*.yaml",
-    "server/static/*.js",
-)
+DOCUMENTS = ("*.md", "docs/*.md", "config.example.yaml")
+PAGES = ("server/static/*.js", "templates/*.yaml", "templates/**/*.html")
 HARD = re.compile(r"\b(whoever|whosoever|whom|whomever|nobody's|somebody's|anybody's)\b", re.IGNORECASE)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 
 import pytest
 
@@ -40,7 +41,7 @@ async def test_signals_request_it(first: signal.Signals) -> None:
 async def test_a_hangup_reloads_also_one_that_came_before_we_could_hear_it() -> None:
     reloaded: asyncio.Queue[str] = asyncio.Queue()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    os.kill(os.getpid(), signal.SIGHUP)
+    signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
     shutdown = Shutdown()
     with shutdown.on_signals(lambda: reloaded.put_nowait("now")):
         assert await asyncio.wait_for(reloaded.get(), PATIENCE) == "now"

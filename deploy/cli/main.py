@@ -22,7 +22,7 @@ from deploy.doctor import local
 from deploy.doctor.operator_client import OperatorError
 from deploy.remote.orders import DeployError
 from host import VERSION
-from server import app
+from server import run as web_process
 from server.store import StoreError
 from server.store.geo import GeoError
 from turn.process import run as relay_process
@@ -39,7 +39,7 @@ ENDS: tuple[tuple[type[Exception], int], ...] = (
     (OperatorError, EX_UNAVAILABLE),
     (DeployError, EX_UNAVAILABLE),
     (relay_process.Unavailable, EX_UNAVAILABLE),
-    (app.Unavailable, EX_UNAVAILABLE),
+    (web_process.Unavailable, EX_UNAVAILABLE),
 )
 
 Options = argparse.Namespace
@@ -70,7 +70,7 @@ def run_both(config: Config, options: Options) -> int:
 
 def run_server(config: Config, options: Options) -> int:
     server, ice, password = server_settings(config)
-    return app.run(
+    return web_process.run(
         config.site,
         server,
         config.geo,
@@ -81,7 +81,7 @@ def run_server(config: Config, options: Options) -> int:
     )
 
 
-def server_settings(config: Config) -> app.Reloaded:
+def server_settings(config: Config) -> web_process.Reloaded:
     """The configuration of the server, for its start and each reload. Raises ConfigError."""
     return config.server, ice_settings(config, turn_secret(config)), site_password(config)
 

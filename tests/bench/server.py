@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from server.app import run
 from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
+from server.run import run
 from server.signalling import rates
 from server.signalling.messages import MAX_CHUNK
 from server.web import websocket

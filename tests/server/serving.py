@@ -19,11 +19,12 @@ from websockets.typing import Origin, Subprotocol
 from host.settings import HostPort
 from host.shutdown import Shutdown
 from host.unix_socket import VersionedSocket
-from server import app, process
-from server.app import WebService
+from server import process
+from server.app import WebService, build
 from server.config.sections import Server, Site
 from server.ice import IceSettings
 from server.process import PeriodicTask, ServeOptions
+from server.run import SOCKET, wait_for_calls
 from server.signalling.messages import CHUNK_TAG, PROTOCOL
 from server.store.geo import Database
 from server.store.sqlite import open_store
@@ -161,7 +162,7 @@ async def serving(
         return service.later if service else 0.0
 
     service: Service | None = None
-    web = app.build(
+    web = build(
         site or Site(state_dir=folder),
         settings,
         ICE,
@@ -174,13 +175,13 @@ async def serving(
     shutdown = Shutdown()
     service = Service(web, port, folder, shutdown)
     sockets = [process.listen(HostPort("127.0.0.1", port))]
-    operator_socket = VersionedSocket(folder / app.SOCKET)
+    operator_socket = VersionedSocket(folder / SOCKET)
     task = asyncio.create_task(
         process.serve(
             [(web.site, sockets), (web.operator_app, [operator_socket.sock])],
             [PeriodicTask(tick, web.hub.tick)],
             shutdown,
-            lambda shutdown: app.wait_for_calls(web.hub, shutdown, settings.drain_seconds),
+            lambda shutdown: wait_for_calls(web.hub, shutdown, settings.drain_seconds),
             ServeOptions(on_ready=operator_socket.publish),
         )
     )

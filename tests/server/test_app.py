@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import time
 from pathlib import Path
 
 import pytest
 
-from host.startup import Unavailable
-from server import app
 from server.app import privacy_facts
-from server.config.sections import Geo, Server, Site
+from server.config.sections import Server
 from server.signalling.lobby import RESUME_SECONDS
-from server.store import StoreError
 from server.store.bans import network_of
-from server.store.geo import GeoError
-from server.store.sqlite import FILE
-from server.web.tls_listener import TlsListener
-from tests.host.authority import issued
 from tests.server.serving import ICE, serving
 
 
@@ -102,34 +93,3 @@ async def test_a_hundred_visits_leave_nothing(tmp_path: Path) -> None:
         ):
             assert not memory
         assert not hub.by_visitor
-
-
-def test_a_port_that_is_taken(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        server = Server(listen=(f"127.0.0.1:{taken.getsockname()[1]}",))
-        with pytest.raises(Unavailable, match="Address already in use"):
-            app.run(Site(state_dir=tmp_path), server, Geo(), ICE)
-
-
-def test_a_country_file_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(GeoError, match="No such file"):
-        app.run(Site(state_dir=tmp_path), Server(), Geo(database=tmp_path / "x.mmdb"), ICE)
-
-
-def test_a_state_file_that_is_damaged(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_bytes(b"no database" * 1000)
-    with pytest.raises(StoreError, match=FILE):
-        app.run(Site(state_dir=tmp_path), Server(), Geo(), ICE)
-
-
-def test_the_end_of_what_is_shown_is_known(tmp_path: Path) -> None:
-    listener = TlsListener([], lambda transport, data: None, lambda kind: None)
-    files = {"certificate": tmp_path / "some.pem", "key": tmp_path / "some.key"}
-    server = Server.model_validate({"tls_listen": "127.0.0.1:8443", **files})
-    app.load_certificate(listener, server)
-    assert listener.certificate_ends == 0
-    issued(tmp_path, -1, 30)
-    app.load_certificate(listener, server)
-    assert round((listener.certificate_ends - time.time()) / 86_400) == 30

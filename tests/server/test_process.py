@@ -36,7 +36,7 @@ from tests.server.serving import PATIENCE, Service
 PROGRAM = """
 import sys
 from pathlib import Path
-from server.app import run
+from server.run import run
 from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
 port, folder, drain = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
@@ -244,7 +244,7 @@ SECURE = """
 import os, sys
 os.environ["LISTEN_PID"] = str(os.getpid())
 from pathlib import Path
-from server.app import run
+from server.run import run
 from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
 port, folder = sys.argv[1], Path(sys.argv[2])

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from server import app
+from server import run
 from server.config.sections import Server, Site
 from server.web import login
 from server.web.login import COOKIE, GUESS_RATE, password_in
@@ -101,7 +101,7 @@ async def test_a_new_password_is_asked_of_everybody(locked: Service) -> None:
         page = await locked.browser(additional_headers={"Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"})
         await page.hello()
         changed = SitePassword("another canary", b"0123456789abcdef")
-        app.reload(locked.web, None, lambda: (Server(), ICE, changed), Server())
+        run.reload(locked.web, None, lambda: (Server(), ICE, changed), Server())
         assert not is_page(await browser.get("/"))
         assert (await enter(browser)).status_code == 403
         await page.say("start")

@@ -35,8 +35,6 @@ from server.web.tls_listener import TlsListener
 from server.web.turn_proxy import TurnProxy
 from server.web.websocket import Hub
 
-__all__ = ["Unavailable", "run"]
-
 log = logging.getLogger("calln.server")
 
 SOCKET = "server.sock"

@@ -10,6 +10,7 @@ from pathlib import Path
 from config.file import load_config
 from config.problems import EX_CONFIG, ConfigError
 from config.secrets import relay_config
+from host.startup import Unavailable
 from turn.process import run
 
 
@@ -22,7 +23,7 @@ def main() -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EX_CONFIG
-    except run.Unavailable as error:
+    except Unavailable as error:
         print(error, file=sys.stderr)
         return os.EX_UNAVAILABLE
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -17,8 +17,6 @@ from deploy.doctor.operator_client import request_json
 from server.store import Network
 from server.store.bans import MAX_REASON, Bans, network_of
 from server.store.sqlite import open_store
-
-Options = argparse.Namespace
 
 UNITS = {"m": 60, "h": 3600, "d": 86400}
 EVER = "ever"
@@ -35,7 +33,7 @@ def ban_list(config: Config) -> Iterator[Bans]:
         yield Bans(store)
 
 
-def add_ban(config: Config, options: Options) -> int:
+def add_ban(config: Config, options: Namespace) -> int:
     """Ban an address, or the visitor of a report. A running server notices it within a second."""
     seconds = seconds_of(options.duration)
     if bool(options.address) == bool(options.report):
@@ -48,14 +46,14 @@ def add_ban(config: Config, options: Options) -> int:
     return 0
 
 
-def ban_reported(state_dir: Path, options: Options, seconds: int | None) -> int:
+def ban_reported(state_dir: Path, options: Namespace, seconds: int | None) -> int:
     body = {"code": options.report.upper(), "seconds": seconds, "reason": clean_reason(options.reason)}
     ban = request_json(state_dir, "POST", "/bans", body)
     print(f"Banned the visitor of report {body['code']} {until_text(ban['until'])}.")
     return 0
 
 
-def remove_ban(config: Config, options: Options) -> int:
+def remove_ban(config: Config, options: Namespace) -> int:
     wanted = parse_network(options.address)
     with ban_list(config) as bans:
         removed = bans.remove(wanted)
@@ -66,7 +64,7 @@ def remove_ban(config: Config, options: Options) -> int:
     return 0
 
 
-def list_bans(config: Config, _: Options) -> int:
+def list_bans(config: Config, _: Namespace) -> int:
     with ban_list(config) as bans:
         rows = bans.list(time.time())
     if not rows:
@@ -77,7 +75,7 @@ def list_bans(config: Config, _: Options) -> int:
     return 0
 
 
-def list_reports(config: Config, _: Options) -> int:
+def list_reports(config: Config, _: Namespace) -> int:
     """Print code, time and reason of each report; never an address."""
     reports = request_json(config.site.state_dir, "GET", "/reports")["reports"]
     if not reports:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-import secrets
 import time
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from deploy.doctor.machine import Finding
 from deploy.remote import planning, render
 from deploy.remote import secrets as site_secrets
 from deploy.remote.facts import Facts, facts_order, parse_facts
-from deploy.remote.fleet import FILE, Options, config_or_default, connect_all, on_each, send_order
+from deploy.remote.fleet import FILE, config_or_default, connect_all, on_each, send_order
 from deploy.remote.hosts import read_config_file, targets
 from deploy.remote.init import ask_all
 from deploy.remote.orders import DeployError, Unreachable, apply_order, operator
@@ -30,11 +30,10 @@ from deploy.remote.steps import AddRelease, Step, described
 from deploy.remote.wheels import PythonPlatform
 from turn.credentials import MintedCredential
 
-SECRET_BYTES = 32
 INSIDE = "calln doctor"
 
 
-def show_status(config: Config, options: Options) -> int:
+def show_status(config: Config, options: Namespace) -> int:
     with connect_all(config, options) as machines:
         for machine in machines:
             if len(machines) > 1:
@@ -46,7 +45,7 @@ def show_status(config: Config, options: Options) -> int:
     return 0
 
 
-def show_logs(config: Config, options: Options) -> int:
+def show_logs(config: Config, options: Namespace) -> int:
     """The logs of all releases, in the order of time."""
     words = "journalctl --namespace=calln --no-pager --quiet --output=short-iso"
     words += f" --lines={options.lines}" + (" --follow" if options.follow else "")
@@ -55,7 +54,7 @@ def show_logs(config: Config, options: Options) -> int:
     return 0
 
 
-def roll_back(config: Config, options: Options) -> int:
+def roll_back(config: Config, options: Namespace) -> int:
     with connect_all(config, options) as machines:
         on_each(machines, lambda machine: send_order(machine, rollback_order(machine, options.version)))
     return 0
@@ -65,7 +64,7 @@ def rollback_order(machine: Machine, version: str | None) -> dict[str, Any]:
     return {"do": "rollback", "who": operator(), "to": version, "roles": machine.host.roles}
 
 
-def rotate_secret(config: Config, options: Options) -> int:
+def rotate_secret(config: Config, options: Namespace) -> int:
     """First every relay accepts the new secret as well; then the servers begin to use it."""
     if site_secrets.is_operators(config_or_default(config, options)):
         raise DeployError(
@@ -73,7 +72,7 @@ def rotate_secret(config: Config, options: Options) -> int:
             "of turn.secret_file and run calln deploy apply; 2. make it the first line and apply; 3. when "
             "the old calls have ended, remove the old line and apply"
         )
-    new = secrets.token_hex(SECRET_BYTES)
+    new = site_secrets.new_secret()
     order = {"do": "secrets", "who": operator(), "new": new}
     with connect_all(config, options) as machines:
         on_each(machines, lambda machine: send_order(machine, {**order, "first": False, "withdraw": 0}))
@@ -87,7 +86,7 @@ def rotate_secret(config: Config, options: Options) -> int:
     return 0
 
 
-def fetch_backups(config: Config, options: Options) -> int:
+def fetch_backups(config: Config, options: Namespace) -> int:
     day = time.strftime("%Y-%m-%d")
     with connect_all(config, options) as machines:
         for machine in machines:
@@ -109,7 +108,7 @@ def save_privately(path: Path, data: bytes) -> None:
         raise DeployError(f"{path}: {error.strerror}") from None
 
 
-def restore_backup(config: Config, options: Options) -> int:
+def restore_backup(config: Config, options: Namespace) -> int:
     """Write a backup back to one machine. Raises DeployError."""
     try:
         data = base64.b64encode(options.file.read_bytes()).decode()
@@ -136,7 +135,7 @@ class PlannedMachine(NamedTuple):
     steps: tuple[Step, ...]
 
 
-def plan_all(config: Config, options: Options, machines: Sequence[Machine]) -> list[PlannedMachine]:
+def plan_all(config: Config, options: Namespace, machines: Sequence[Machine]) -> list[PlannedMachine]:
     """Plan for all machines before any of them is changed. Raises DeployError with all obstacles."""
     source = read_config_file(options.config or FILE)
     target_of = {target.host: target for target in targets(source.config)}
@@ -172,7 +171,7 @@ def cache_folder() -> Path:
     return folder
 
 
-def show_plan(config: Config, options: Options) -> int:
+def show_plan(config: Config, options: Namespace) -> int:
     """Show what apply would do; change nothing."""
     with connect_all(config, options) as machines:
         for one in plan_all(config, options, machines):
@@ -185,7 +184,7 @@ def show_plan(config: Config, options: Options) -> int:
     return 0
 
 
-def apply_plan(config: Config, options: Options) -> int:
+def apply_plan(config: Config, options: Namespace) -> int:
     begun = time.monotonic()
     with connect_all(config, options) as machines:
         todo = plan_all(config, options, machines)
@@ -219,7 +218,7 @@ def apply_to_machine(one: PlannedMachine) -> None:
             one.machine.shell(f"rm -f {archive[0]}")
 
 
-def remove_calln(config: Config, options: Options) -> int:
+def remove_calln(config: Config, options: Namespace) -> int:
     """Ask once, with the names of the machines."""
     config = config_or_default(config, options)
     source = read_config_file(options.config or FILE)
@@ -252,17 +251,17 @@ def ask_to_confirm(words: str) -> str:
         raise DeployError("no terminal to ask on; use --yes") from None
 
 
-def write_config(_: Config, options: Options) -> int:
+def write_config(_: Config, options: Namespace) -> int:
     return ask_all(options.config or FILE)
 
 
-def show_proxy(config: Config, options: Options) -> int:
+def show_proxy(config: Config, options: Namespace) -> int:
     config_or_default(config, options)
     print(render.render_proxy(read_config_file(options.config or FILE), options.kind), end="")
     return 0
 
 
-def run_doctor(config: Config, options: Options) -> int:
+def run_doctor(config: Config, options: Namespace) -> int:
     """Check from here, then on each machine; the exit code is 1 if anything is wrong."""
     config = config_or_default(config, options)
     sound = True
@@ -290,7 +289,7 @@ def finding_text(finding: Finding) -> str:
     return f"{MARKS[finding.well]} {finding.text}" + ("" if finding.well else f"\n    {finding.advice}")
 
 
-COMMANDS: dict[str, Callable[[Config, Options], int]] = {
+COMMANDS: dict[str, Callable[[Config, Namespace], int]] = {
     "init": write_config,
     "plan": show_plan,
     "apply": apply_plan,

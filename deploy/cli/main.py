@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from deploy.doctor import local
 from deploy.doctor.operator_client import OperatorError
 from deploy.remote.orders import DeployError
 from host import VERSION
+from host.startup import Unavailable
 from server import run as web_process
 from server.store import StoreError
 from server.store.geo import GeoError
@@ -38,11 +40,8 @@ ENDS: tuple[tuple[type[Exception], int], ...] = (
     (StoreError, EX_UNAVAILABLE),
     (OperatorError, EX_UNAVAILABLE),
     (DeployError, EX_UNAVAILABLE),
-    (relay_process.Unavailable, EX_UNAVAILABLE),
-    (web_process.Unavailable, EX_UNAVAILABLE),
+    (Unavailable, EX_UNAVAILABLE),
 )
-
-Options = argparse.Namespace
 
 
 class Option(NamedTuple):
@@ -57,18 +56,18 @@ class Command(NamedTuple):
 
     words: str
     sentence: str
-    run: Callable[[Config, Options], int]
+    run: Callable[[Config, Namespace], int]
     options: tuple[Option, ...] = ()
     reads: bool = True  # whether the file of --config is read first
 
 
-def run_both(config: Config, options: Options) -> int:
+def run_both(config: Config, options: Namespace) -> int:
     turn_secret(config)  # made now, before two processes want to make it
     print(f"Calln starts at {check.page_url(config)}. Press Ctrl-C to stop it.", flush=True)
     return both.run(options.config)
 
 
-def run_server(config: Config, options: Options) -> int:
+def run_server(config: Config, options: Namespace) -> int:
     server, ice, password = server_settings(config)
     return web_process.run(
         config.site,
@@ -86,15 +85,15 @@ def server_settings(config: Config) -> web_process.Reloaded:
     return config.server, ice_settings(config, turn_secret(config)), site_password(config)
 
 
-def run_relay(config: Config, options: Options) -> int:
+def run_relay(config: Config, options: Namespace) -> int:
     return relay_process.run(lambda: relay_config(options.config), config.site.state_dir)
 
 
-def run_check(config: Config, _: Options) -> int:
+def run_check(config: Config, _: Namespace) -> int:
     return check.run(config)
 
 
-def run_deploy(config: Config, options: Options) -> int:
+def run_deploy(config: Config, options: Namespace) -> int:
     """Load the code for other machines only now: a machine that only serves does not have what it needs.
 
     Raises DeployError.
@@ -283,7 +282,7 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command of the command line; the exit code comes from the command or from its error."""
     options = parser().parse_args(arguments)
-    run: Callable[[Config, Options], int] = options.run
+    run: Callable[[Config, Namespace], int] = options.run
     try:
         return run(load_config(options.config if options.reads else None), options)
     except tuple(kind for kind, _ in ENDS) as error:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import Namespace
 from typing import Any
 
 from config.file import Config
 from deploy.cli.bans import UsageError
 from deploy.doctor.operator_client import RELAY, request_json
-
-Options = argparse.Namespace
 
 COLUMNS = ("id", "user", "client", "seconds_left", "permissions", "channels", "flows")
 
@@ -23,7 +21,7 @@ def get(config: Config, path: str) -> Any:
     return request_json(config.site.state_dir, "GET", path, at=RELAY)
 
 
-def list_sessions(config: Config, _: Options) -> int:
+def list_sessions(config: Config, _: Namespace) -> int:
     found = get(config, "/sessions")["sessions"]
     if not found:
         print("There are no sessions.")
@@ -40,7 +38,7 @@ def printable(cell: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in cell)
 
 
-def kill_sessions(config: Config, options: Options) -> int:
+def kill_sessions(config: Config, options: Namespace) -> int:
     if bool(options.id) == bool(options.user):
         raise UsageError("write either a session or --user NAME")
     body = {"id": options.id} if options.id else {"user": options.user}
@@ -48,20 +46,20 @@ def kill_sessions(config: Config, options: Options) -> int:
     return 0
 
 
-def drain_relay(config: Config, _: Options) -> int:
+def drain_relay(config: Config, _: Namespace) -> int:
     left = post(config, "/drain")["sessions"]
     print(f"The relay accepts no new clients. It will end after the last of its {left} sessions.")
     return 0
 
 
-def show_stats(config: Config, _: Options) -> int:
+def show_stats(config: Config, _: Namespace) -> int:
     for figure in get(config, "/stats")["figures"]:
         name = figure["name"].removeprefix("calln_relay_").removesuffix("_total").replace("_", " ")
         print(" ".join([f"{figure['value']:>14.0f}", name, *figure["labels"].values()]))
     return 0
 
 
-def reload_relay(config: Config, _: Options) -> int:
+def reload_relay(config: Config, _: Namespace) -> int:
     waiting = post(config, "/reload")["waiting"]
     print("The relay uses the new configuration.")
     if waiting:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import socket
 import ssl
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Any
@@ -28,8 +28,6 @@ from turn.service import from_config
 from turn.service.from_config import nat_pair
 from turn.service.preflight import WHAT_TO_DO
 from turn.service.public_address import FAR_AWAY, ask_servers, local_address, source_towards
-
-Options = argparse.Namespace
 
 MARKS = {True: "\u2713", False: "\u2717"}
 TRIAL_SECONDS = 60  # how long the credential for the trial call lasts
@@ -100,7 +98,7 @@ REFUSALS = (
 )
 
 
-def run(config: Config, _: Options) -> int:
+def run(config: Config, _: Namespace) -> int:
     """Print all findings; the exit code is 1 if one of them is bad."""
     machine = LocalMachine(config, relay_figures(config))
     sound = True

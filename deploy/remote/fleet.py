@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import re
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,14 +17,13 @@ from deploy.remote.hosts import targets
 from deploy.remote.orders import DeployError
 from deploy.remote.ssh import Machine
 
-Options = argparse.Namespace
 Result = TypeVar("Result")
 
 FILE = Path("config.yaml")
 PREFIX = re.compile(r"^\[[^]]*\] ?")  # the machine's name before each line; one machine alone needs none
 
 
-def config_or_default(config: Config, options: Options) -> Config:
+def config_or_default(config: Config, options: Namespace) -> Config:
     """The file of --config, or else config.yaml in this folder. Raises DeployError and ConfigError."""
     if options.config is not None:
         return config
@@ -37,7 +36,7 @@ def config_or_default(config: Config, options: Options) -> Config:
 
 
 @contextmanager
-def connect_all(config: Config, options: Options) -> Iterator[list[Machine]]:
+def connect_all(config: Config, options: Namespace) -> Iterator[list[Machine]]:
     """Connections to all machines, or to none. Raises DeployError: a line for each machine that failed."""
     hosts = hosts_for(config_or_default(config, options), getattr(options, "host", None))
     ssh.set_output(lambda line: print(PREFIX.sub("", line) if len(hosts) == 1 else line, flush=True))

@@ -24,7 +24,11 @@ def choose_secret(config: Config, kept: Sequence[str | None]) -> str:
     """The secret of the operator, or else of the machines, or else a new one. Raises ConfigError."""
     if is_operators(config):
         return "".join(f"{line.decode()}\n" for line in turn_secrets(config))
-    return next((text for text in kept if text), f"{secrets.token_hex(SECRET_BYTES)}\n")
+    return next((text for text in kept if text), f"{new_secret()}\n")
+
+
+def new_secret() -> str:
+    return secrets.token_hex(SECRET_BYTES)
 
 
 def is_operators(config: Config) -> bool:

@@ -43,8 +43,6 @@ from turn.service.service import Service
 from turn.workers.pool import WorkerPool
 from turn.workers.single import SingleProcess, Workers
 
-__all__ = ["Unavailable", "run", "serve"]
-
 log = logging.getLogger("calln.relay")
 
 SOCKETS_PER_ALLOCATION = 3  # the client's, the relayed address, a peer's; without room peers share one

@@ -9,6 +9,7 @@ from socket import socket
 from typing import Any
 
 PER_TURN = 16  # a flood of connections delays nobody else
+BACKLOG = 1_024  # connections that wait to be accepted
 PAUSE = 0.1  # seconds without accepting, when the system has no descriptor left
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 

@@ -11,18 +11,18 @@ from typing import NamedTuple
 from starlette.types import ASGIApp
 
 from host import systemd
+from host.accept import BACKLOG
 from host.http import HttpServer, http_server, until_started
 from host.settings import HostPort
 from host.shutdown import Shutdown
 from host.startup import bind_tcp
 from server.signalling.messages import MAX_MESSAGE
 from server.web.failures import ErrorHandler, log_failure
+from server.web.middleware import MAX_HEAD
 from server.web.tls_listener import TlsListener
 from server.web.uvicorn_protocols import HttpProtocol, WebSocketProtocol
 
-BACKLOG = 1_024
 SEND_BUFFER = 128 << 10  # bytes; by default the kernel holds up to 4 MiB for each client that does not read
-MAX_HEAD = 16 << 10  # bytes of a request's head
 PING_SECONDS = 15.0  # between pings, and for each answer: a pulled cable is noticed in half a minute
 CLOSE_SECONDS = 6  # for responses and closes that have begun, when everything has ended
 POLL_SECONDS = 0.1

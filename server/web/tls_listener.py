@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import cast
 
-from host.accept import Accepting
+from host.accept import BACKLOG, Accepting
 from host.tls import Certificate, server_context
 from server.store import Network
 from server.store.bans import household
@@ -25,8 +25,7 @@ STUN_BEFORE = 0x04  # RFC 7983 §7; "GET " looks like a channel, but nobody can 
 FIRST_BYTE_SECONDS = 10.0  # for the handshake and the first byte after it
 MAX_NEWCOMERS = 2_048  # connections that have said nothing yet; a new one closes the oldest
 MAX_NEWCOMERS_OF_ONE = 64  # from one address: an office has many browsers, and half-open connections are free
-WRITE_BUFFER = 64 << 10  # bytes that may wait for a slow reader (asyncio's default is 512 KiB)
-BACKLOG = 1_024
+WRITE_BUFFER = 64 << 10  # bytes that may wait for a slow reader, or for a slow relay (asyncio: 512 KiB)
 SHUTDOWN_SECONDS = 5.0  # for the client's TLS close
 
 Forward = Callable[[asyncio.Transport, bytes], None]

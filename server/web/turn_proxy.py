@@ -9,10 +9,10 @@ from typing import cast
 
 from host.unix_socket import own_names
 from server.web.origins import parse_address
+from server.web.tls_listener import WRITE_BUFFER
 from turn.flows import Address
 from turn.wire.proxy_protocol import build_header
 
-WRITE_BUFFER = 64 << 10  # bytes each way that may wait for a slow reader; then the other end is not read
 FINISH_SECONDS = 5.0  # for the last bytes to be read when the other end has closed
 CONNECT_SECONDS = 5.0  # for the relay to accept
 

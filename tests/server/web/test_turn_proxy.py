@@ -12,7 +12,8 @@ from typing import cast
 import pytest
 
 from host.unix_socket import VersionedSocket
-from server.web.turn_proxy import WRITE_BUFFER, TurnProxy
+from server.web.tls_listener import WRITE_BUFFER
+from server.web.turn_proxy import TurnProxy
 from tests.server.serving import PATIENCE
 from turn.flows import Address
 from turn.wire.proxy_protocol import PREFIX, client_of, header_size, reached_at

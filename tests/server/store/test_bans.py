@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -34,13 +33,6 @@ COVERED = [
     ("2001:db8::/32", "2001:db8:ffff::", True),
     ("0.0.0.0/1", "::1", False),
 ]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    kept = open_store(tmp_path)
-    yield kept
-    kept.close()
 
 
 @pytest.mark.parametrize("text", NAMED)

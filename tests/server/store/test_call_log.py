@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -10,17 +9,9 @@ import pytest
 
 from server.store import Ban, Call, Store
 from server.store.call_log import DAY, PURGE_SECONDS, CallLog, purge
-from server.store.sqlite import open_store
 from tests.server.store.stored_bytes import every_byte
 
 START = 1_234_567_890
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    kept = open_store(tmp_path)
-    yield kept
-    kept.close()
 
 
 def test_a_row_says_when_and_how_long(store: Store) -> None:

@@ -54,12 +54,6 @@ table ip nat {{
 
 
 @pytest.fixture(scope="module")
-def places() -> Iterator[dict[str, land.Place]]:
-    with land.country() as places:
-        yield places
-
-
-@pytest.fixture(scope="module")
 def nat(places: dict[str, land.Place]) -> Iterator[None]:
     """One public address, all its ports, is the relay's from outside."""
     with places["near"].inside():

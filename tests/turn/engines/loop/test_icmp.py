@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -35,12 +34,6 @@ ROADS = {
     "a ring of routers": (land.ENDLESS, {4: (11, 0), 6: (3, 0)}),
 }
 TOO_LARGE = {4: (3, 4), 6: (2, 0)}
-
-
-@pytest.fixture(scope="module")
-def places() -> Iterator[dict[str, land.Place]]:
-    with land.country() as places:
-        yield places
 
 
 class Abroad(World):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, Strict
 from pydantic.fields import FieldInfo
@@ -13,6 +13,8 @@ IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
 MAX_PORT = 65535
+
+T = TypeVar("T")
 
 # For a field's json_schema_extra: a reload does not change what the process does by it.
 AT_START: dict[str, JsonValue] = {"reload": False}
@@ -78,6 +80,13 @@ def parse_address(value: object) -> HostPort:
     """An IP address and a port to listen at."""
     host, port = split_port(str(value))
     return HostPort(str(parse_ip(host)), port)
+
+
+def check_different(listen: tuple[T, ...]) -> tuple[T, ...]:
+    """Addresses to listen at, each of which can be bound once only. Raises ValueError."""
+    if len(set(listen)) != len(listen):
+        raise ValueError("the same address is here twice; remove one of them")
+    return listen
 
 
 Count = Annotated[int, Strict(), Field(ge=0)]

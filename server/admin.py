@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from host.http import error_response, read_body
+from host.settings import IPAddress
 from server.signalling.strict_json import Malformed, integer, optional, parse_object, text
 from server.store.bans import household
 from server.web.origins import is_proxy
@@ -68,13 +68,13 @@ class OperatorEndpoints:
         until = self.ban_address(report.address, order)
         return JSONResponse({"banned": True, "until": until})
 
-    def is_shared(self, address: IPv4Address | IPv6Address) -> bool:
+    def is_shared(self, address: IPAddress) -> bool:
         """Whether this is a reverse proxy's address: a ban of it would ban everybody behind it."""
         admission = self.hub.admission
         is_public = any(urlsplit(origin).hostname not in LOCAL_NAMES for origin in admission.origins)
         return is_proxy(address, admission.proxies) or (address.is_loopback and is_public)
 
-    def ban_address(self, address: IPv4Address | IPv6Address, order: dict[str, Any]) -> int | None:
+    def ban_address(self, address: IPAddress, order: dict[str, Any]) -> int | None:
         bans = self.hub.bans
         ban = bans.add(household(address), self.hub.wall(), order["seconds"], order["reason"])
         self.hub.close_banned()

@@ -10,7 +10,17 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationInfo, field_validator
 
-from host.settings import AT_START, Count, HostPort, IPNetwork, Networks, Section, as_list, parse_address
+from host.settings import (
+    AT_START,
+    Count,
+    HostPort,
+    IPNetwork,
+    Networks,
+    Section,
+    as_list,
+    check_different,
+    parse_address,
+)
 
 AN_ORIGIN = "write an address such as https://call.example.org, with nothing after the host name"
 HOST_NAME = re.compile(
@@ -195,9 +205,7 @@ class Server(Section):
     @field_validator("listen", "tls_listen")
     @classmethod
     def refuse_same_address_twice(cls, listen: tuple[HostPort, ...]) -> tuple[HostPort, ...]:
-        if len(set(listen)) != len(listen):
-            raise ValueError("the same address is here twice; remove one of them")
-        return listen
+        return check_different(listen)
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -25,9 +25,9 @@ from server.signalling.messages import (
     Stop,
     encode,
 )
-from server.signalling.reports import Reports
+from server.signalling.reports import IPAddress, Reports
 from server.signalling.rooms import ENDINGS, Room
-from server.signalling.visitors import Address, Dependencies, LastCall, Visitor
+from server.signalling.visitors import Dependencies, LastCall, Visitor
 
 RESUME_SECONDS = 15.0  # in which a lost socket may come back: a phone changes its network in less
 REPORTABLE_SECONDS = 60.0  # after a call, in which its partner can still be reported
@@ -56,7 +56,7 @@ class Lobby:
         return effects
 
     def join(
-        self, hello: Hello, address: Address | None, country: str | None, now: float
+        self, hello: Hello, address: IPAddress | None, country: str | None, now: float
     ) -> tuple[Visitor, str, list[Effect]]:
         """A page said hello: it becomes a new visitor, or resumes its visit.
 
@@ -96,7 +96,7 @@ class Lobby:
         )
 
     def resume(
-        self, visitor: Visitor, hello: Hello, address: Address | None, country: str | None, now: float
+        self, visitor: Visitor, hello: Hello, address: IPAddress | None, country: str | None, now: float
     ) -> tuple[Visitor, str, list[Effect]]:
         """The same page on a new socket. It gets a new secret: each is good once."""
         visitor.resume_secret = self.dependencies.new_id()
@@ -258,7 +258,7 @@ class Lobby:
         self.effects.append(CountEvent("report", message.reason))
         self.effects.append(SendTo(visitor.id, encode("reported", id=message.id, code=report.code)))
 
-    def partner_address(self, visitor: Visitor, message: Report, now: float) -> Address | None:
+    def partner_address(self, visitor: Visitor, message: Report, now: float) -> IPAddress | None:
         """The address of the partner in this call, or in the call that has just ended."""
         last = visitor.last_call
         if last is not None and last.call == message.call and now <= last.until:
@@ -360,7 +360,7 @@ class Lobby:
         self.reports.expire(now)
         return self.take_effects()
 
-    def kick_banned(self, is_banned: Callable[[Address], bool], now: float) -> list[Effect]:
+    def kick_banned(self, is_banned: Callable[[IPAddress], bool], now: float) -> list[Effect]:
         """Remove the visitors whose address is banned.
 
         Args:

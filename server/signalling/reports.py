@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-Address = IPv4Address | IPv6Address
+IPAddress = IPv4Address | IPv6Address
 
 KEPT_SECONDS = 30 * 60.0
 MAX_PER_NETWORK = 20  # from one household: its oldest are removed, not those of others
@@ -20,7 +20,7 @@ class FiledReport:
 
     code: str
     reason: str
-    address: Address | None
+    address: IPAddress | None
     time: float
     reporter_network: bytes | None
 
@@ -38,9 +38,9 @@ class Reports:
         call: str,
         reporter: str,
         reason: str,
-        address: Address | None,
+        address: IPAddress | None,
         now: float,
-        reporter_address: Address | None = None,
+        reporter_address: IPAddress | None = None,
     ) -> FiledReport:
         """Add a report. A second one of the same call by the same visitor replaces the first."""
         self.expire(now)
@@ -88,6 +88,6 @@ class Reports:
         self.by_call = {key: code for key, code in self.by_call.items() if code not in codes}
 
 
-def network_key(address: Address | None) -> bytes | None:
+def network_key(address: IPAddress | None) -> bytes | None:
     """The addresses of one household: one IPv4 address, or a /64 of IPv6."""
     return address.packed[:8] if address is not None else None

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 
+from server.signalling.reports import IPAddress
 from server.signalling.rooms import Room
-
-Address = IPv4Address | IPv6Address
 
 
 class LastCall(NamedTuple):
     """The call that a visitor has just left. Its partner can be reported until `until`."""
 
     call: str
-    partner_address: Address | None
+    partner_address: IPAddress | None
     until: float
 
 
@@ -26,7 +24,7 @@ class Visitor:
 
     id: str
     token: str
-    address: Address | None
+    address: IPAddress | None
     country: str | None
     resume_secret: str
     wanted_countries: frozenset[str] = frozenset()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
-from server.store import Ban, Network, Store
-
-Address = IPv4Address | IPv6Address
+from server.store import Ban, IPAddress, Network, Store
 
 HOUSEHOLD = 64  # bits of IPv6 that belong to one household; the rest of an address changes daily (RFC 8981)
 MAX_REASON = 200
@@ -27,7 +25,7 @@ def network_of(text: str) -> Network:
     return network
 
 
-def household(address: Address) -> Network:
+def household(address: IPAddress) -> Network:
     """The addresses of one household: an IPv4 address alone, or the /64 of an IPv6 address."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:
@@ -64,7 +62,7 @@ class Bans:
             self.version = version
         return changed
 
-    def covers(self, address: Address, wall: float) -> bool:
+    def covers(self, address: IPAddress, wall: float) -> bool:
         """Whether this address is banned at this time."""
         if isinstance(address, IPv6Address) and address.ipv4_mapped:
             address = address.ipv4_mapped

@@ -8,16 +8,14 @@ import stat
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from socket import AF_INET6, inet_pton
 from typing import NamedTuple, Protocol
 
 import maxminddb
 
+from server.store import IPAddress
 from server.store.countries import NAMES
-
-Address = IPv4Address | IPv6Address
 
 HEADER = re.compile(r"#\s*(Generated|Vendor|License):\s*(.+)")
 LINK = re.compile(r"https?://\S+?/(?=[\s.,]|$)")
@@ -34,7 +32,7 @@ class Database(Protocol):
     path: Path
     credit: str
 
-    def country(self, address: Address) -> str | None:
+    def country(self, address: IPAddress) -> str | None:
         """The country as two small letters (ISO 3166-1), or None if it is not known."""
         ...
 
@@ -93,7 +91,7 @@ class TextFiles:
         }
         self.credit = credit_of(headers)
 
-    def country(self, address: Address) -> str | None:
+    def country(self, address: IPAddress) -> str | None:
         return self.ranges[len(address.packed)].lookup(address.packed)
 
 
@@ -162,7 +160,7 @@ class Mmdb:
         day = datetime.fromtimestamp(about.build_epoch, UTC).date()
         self.credit = f"{about.description.get('en') or about.database_type}, made {day.isoformat()}"
 
-    def country(self, address: Address) -> str | None:
+    def country(self, address: IPAddress) -> str | None:
         try:
             return country_code(code_in(self.reader.get(address)))
         except (maxminddb.InvalidDatabaseError, ValueError):  # damaged at this place, or a file without IPv6

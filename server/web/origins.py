@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
-from host.settings import HostPort
+from host.settings import HostPort, IPAddress
 from server.config.sections import Server, Site, parse_origin
 from server.store import Network
-
-Address = IPv4Address | IPv6Address
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 MAX_HOPS = 16  # proxies in a row; a longer list is forged
@@ -51,7 +49,7 @@ def is_own_page(scope: Scope, origins: frozenset[str]) -> bool:
     return header(scope, b"origin") in origins
 
 
-def client_of(scope: Scope, proxies: Sequence[Network]) -> Address | None:
+def client_of(scope: Scope, proxies: Sequence[Network]) -> IPAddress | None:
     """The address of the client: the peer, or what trusted proxies say, read from the right."""
     client = scope.get("client")
     address = parse_address(client[0]) if client else None
@@ -73,7 +71,7 @@ def forwarded_for(scope: Mapping[str, list[tuple[bytes, bytes]]]) -> list[str]:
     return [entry.strip() for value in values for entry in value.split(",")]
 
 
-def parse_address(text: str) -> Address | None:
+def parse_address(text: str) -> IPAddress | None:
     """An address without a port; IPv4 inside IPv6 becomes IPv4. None for anything else."""
     try:
         address = ip_address(text)
@@ -84,5 +82,5 @@ def parse_address(text: str) -> Address | None:
     return address
 
 
-def is_proxy(address: Address, proxies: Sequence[Network]) -> bool:
+def is_proxy(address: IPAddress, proxies: Sequence[Network]) -> bool:
     return any(address in network for network in proxies)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from starlette.types import Message as Event
 from starlette.types import Receive, Scope, Send
 
+from host.settings import IPAddress
 from server.signalling import close_codes
 from server.signalling.effects import CallEnded, CloseSocket, CountEvent, DropPicture, Effect, SendTo
 from server.signalling.lobby import Lobby
@@ -36,7 +37,7 @@ from server.store.call_log import CallLog
 from server.store.geo import Database
 from server.web.failures import log_failure
 from server.web.metrics import ServerMetrics
-from server.web.origins import Address, client_of, is_own_page
+from server.web.origins import client_of, is_own_page
 from server.web.uvicorn_protocols import WebSocketProtocol
 from turn.limits.buckets import Bucket
 
@@ -95,7 +96,7 @@ class Client:
         "websocket",
     )
 
-    def __init__(self, websocket: WebSocketProtocol, address: Address | None, now: float) -> None:
+    def __init__(self, websocket: WebSocketProtocol, address: IPAddress | None, now: float) -> None:
         self.websocket = websocket
         self.address = address
         self.household = household(address) if address else None

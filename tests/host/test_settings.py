@@ -17,6 +17,7 @@ from host.settings import (
     Section,
     Switch,
     as_list,
+    check_different,
     is_read_at_start,
     parse_address,
     parse_ip,
@@ -79,6 +80,13 @@ def test_a_section_is_strict(key: dict[str, object]) -> None:
 
 def test_a_list_of_one_is_written_without_the_dash() -> None:
     assert Example.model_validate({"trusted": "10.0.0.0/8"}).trusted == (ip_network("10.0.0.0/8"),)
+
+
+def test_an_address_stands_once_in_a_list() -> None:
+    one, other = HostPort("127.0.0.1", 8080), HostPort("127.0.0.1", 8081)
+    assert check_different((one, other)) == (one, other)
+    with pytest.raises(ValueError, match="the same address is here twice"):
+        check_different((one, other, one))
 
 
 def test_keys_that_wait_for_the_next_start() -> None:

@@ -14,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from host.settings import AT_START, Count, IPNetwork, Networks, Section, Switch
+from host.settings import AT_START, Count, IPNetwork, Networks, Section, Switch, check_different
 from turn.config.limits import RelayLimits
 from turn.config.values import (
     Addresses,
@@ -224,9 +224,7 @@ class Turn(Section):
                     f"port {address.port} is inside turn.relay_ports ({ports.low}-{ports.high}); choose "
                     "another port or range"
                 )
-        if len(set(listen)) != len(listen):
-            raise ValueError("the same address is here twice; remove one of them")
-        return listen
+        return check_different(listen)
 
     @field_validator("certificate")
     @classmethod

@@ -7,9 +7,9 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
-from host.settings import HostPort
+from host.settings import HostPort, IPAddress
 from turn.config.section import Turn
 from turn.config.values import External
 from turn.errors import BadRequest
@@ -50,7 +50,7 @@ def discovered(turn: Turn) -> Iterator[External]:
             yield External(address_of(public), address_of(local))
 
 
-def address_of(ip: bytes) -> IPv4Address | IPv6Address:
+def address_of(ip: bytes) -> IPAddress:
     return ip_address(ip)
 
 

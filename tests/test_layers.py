@@ -60,6 +60,7 @@ OF_THE_WHOLE = {
     "tests/deploy/test_locks.py": "deploy/locks",
     "tests/live/": "the whole service, with browsers and other people's clients",
     "tests/server/test_protocol_document.py": "docs/protocol.md",
+    "tests/test_docstrings.py": "what is said of public interfaces",
     "tests/test_habits.py": "what a stranger's tools read",
     "tests/test_layers.py": "all imports",
     "tests/test_links.py": "all documents",

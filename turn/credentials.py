@@ -16,7 +16,12 @@ MAX_EXPIRY_DIGITS = 12  # a longer number is not a time; bounds the numbers that
 
 
 class MintedCredential(NamedTuple):
-    """Username and password for a TURN client."""
+    """Username and password for a TURN client.
+
+    Args:
+        username: `expires:user`, with the expiry in seconds since 1970.
+        password: base64.
+    """
 
     username: str
     password: str
@@ -33,7 +38,7 @@ def mint(secret: bytes, user: str, expires: int) -> MintedCredential:
     Returns:
         The username `expires:user`, and its password.
 
-    See: RFC 8489 §9.2 for how the relay uses them.
+    See: RFC 8489 §9.2 (how the relay uses them).
     """
     username = f"{expires}:{user}"
     return MintedCredential(username, password_for(username, secret))

@@ -39,6 +39,11 @@ class Lobby:
 
     Public methods return the effects that the caller has to apply, in order. `now` is in seconds, of a clock
     that never goes back.
+
+    Args:
+        dependencies: what the lobby needs from outside: names, ICE servers and whether countries are known.
+        queue: the visitors that wait for a partner.
+        reports: what visitors have reported.
     """
 
     dependencies: Dependencies
@@ -61,10 +66,10 @@ class Lobby:
         """A page said hello: it becomes a new visitor, or resumes its visit.
 
         Args:
-            hello: The message. Its `resume` secret is only believed together with the same `token`.
-            address: The IP address of the browser, or None if it is not known.
-            country: Two small letters (ISO 3166-1), or None if it is not known.
-            now: Seconds.
+            hello: the message. Its `resume` secret is only believed together with the same `token`.
+            address: the IP address of the browser, or None if it is not known.
+            country: two small letters (ISO 3166-1), or None if it is not known.
+            now: monotonic seconds.
 
         Returns:
             The visitor, the reply to send first, and the effects.
@@ -123,15 +128,15 @@ class Lobby:
         """Handle one message of a visitor.
 
         Args:
-            visitor: Its sender.
-            message: The parsed message, or a piece of a picture.
-            now: Seconds.
+            visitor: its sender.
+            message: the parsed message, or a piece of a picture.
+            now: monotonic seconds.
 
         Returns:
             The effects.
 
         Raises:
-            MessageError: The message is not allowed now. Nothing has changed.
+            MessageError: the message is not allowed now. Nothing has changed.
         """
         handler = HANDLERS.get(type(message), Lobby.on_in_call)
         handler(self, visitor, message, now)
@@ -229,7 +234,7 @@ class Lobby:
         """Cancel the picture that a visitor is sending, because its chunks came too fast.
 
         Args:
-            visitor: The sender of the picture.
+            visitor: the sender of the picture.
 
         Returns:
             The effects.
@@ -297,8 +302,8 @@ class Lobby:
         """The socket was lost without a close. The visitor keeps call and place for RESUME_SECONDS.
 
         Args:
-            visitor: Whose socket it was.
-            now: Seconds.
+            visitor: whose socket it was.
+            now: monotonic seconds.
 
         Returns:
             The effects.
@@ -314,9 +319,9 @@ class Lobby:
         """A visitor is gone for good.
 
         Args:
-            visitor: The visitor. One that is gone already changes nothing.
-            how: A key of ENDINGS: `left`, or `vanished` if the page did not end it.
-            now: Seconds.
+            visitor: the visitor. One that is gone already changes nothing.
+            how: a key of ENDINGS: `left`, or `vanished` if the page did not end it.
+            now: monotonic seconds.
 
         Returns:
             The effects.
@@ -345,7 +350,7 @@ class Lobby:
         """Do what is due: give up lost visitors, match pairs that may meet again, forget old reports.
 
         Args:
-            now: Seconds.
+            now: monotonic seconds.
 
         Returns:
             The effects.
@@ -364,8 +369,8 @@ class Lobby:
         """Remove the visitors whose address is banned.
 
         Args:
-            is_banned: Says whether an address is banned.
-            now: Seconds.
+            is_banned: tells whether an address is banned.
+            now: monotonic seconds.
 
         Returns:
             The effects.
@@ -379,7 +384,7 @@ class Lobby:
         """From now on match nobody. Calls go on; visitors without a call are sent away.
 
         Args:
-            now: Seconds.
+            now: monotonic seconds.
 
         Returns:
             The effects.
@@ -394,7 +399,7 @@ class Lobby:
         """End every call, because the time to drain is over.
 
         Args:
-            now: Seconds.
+            now: monotonic seconds.
 
         Returns:
             The effects.

@@ -52,7 +52,12 @@ MALFORMED = frozenset({"bad_json", "bad_message", "unknown_type"})  # our page n
 
 
 class MessageError(Exception):
-    """A message that is refused. `code` is a key of ERRORS, `id` is the client's own if it could be read."""
+    """A message that is refused.
+
+    Args:
+        code: a key of ERRORS.
+        id: the client's own; None if there is none that can be read.
+    """
 
     def __init__(self, code: str, id: str | None = None) -> None:
         super().__init__(code)
@@ -65,7 +70,7 @@ class ClientMessage:
     """Any message of a client.
 
     Args:
-        id: Chosen by the client; the reply or the error has the same. At most 64 characters.
+        id: chosen by the client; the reply or the error has the same. At most 64 characters.
     """
 
     id: str | None = None
@@ -77,7 +82,7 @@ class Hello(ClientMessage):
 
     Args:
         token: 16 to 64 characters that the browser keeps. Two pages with the same token never meet.
-        resume: The secret of the last `hello` reply, to go on after a lost connection.
+        resume: the secret of the last `hello` reply, to go on after a lost connection.
     """
 
     token: str
@@ -89,8 +94,8 @@ class Start(ClientMessage):
     """Look for a partner.
 
     Args:
-        want: Countries of the partner, as two small letters (ISO 3166-1). Empty or None: any country.
-        hide_address: Whether the call may use only relayed paths.
+        want: countries of the partner, as two small letters (ISO 3166-1). Empty or None: any country.
+        hide_address: whether the call may use only relayed paths.
     """
 
     want: frozenset[str] | None = None
@@ -126,7 +131,7 @@ class InCall(ClientMessage):
     """Any message that belongs to a call.
 
     Args:
-        call: The name of the call, from `matched`. At most 64 characters.
+        call: the name of the call, from `matched`. At most 64 characters.
     """
 
     call: str
@@ -137,9 +142,9 @@ class Offer(InCall):
     """A session description for the partner to answer.
 
     Args:
-        sdp: The description, at most 64 KiB.
+        sdp: the description, at most 64 KiB.
 
-    See: RFC 3264 §5, RFC 8866
+    See: RFC 3264 §5, RFC 8866.
     """
 
     sdp: str
@@ -150,9 +155,9 @@ class Answer(InCall):
     """The answer to the partner's offer.
 
     Args:
-        sdp: The description, at most 64 KiB.
+        sdp: the description, at most 64 KiB.
 
-    See: RFC 3264 §6, RFC 8866
+    See: RFC 3264 §6, RFC 8866.
     """
 
     sdp: str
@@ -163,9 +168,9 @@ class Candidate(InCall):
     """One ICE candidate.
 
     Args:
-        candidate: An RTCIceCandidateInit, or None at the end of the candidates.
+        candidate: an RTCIceCandidateInit, or None at the end of the candidates.
 
-    See: RFC 8838, RFC 8839 §5.1
+    See: RFC 8838, RFC 8839 §5.1.
     """
 
     candidate: Mapping[str, Any] | None
@@ -187,8 +192,8 @@ class Picture(InCall):
     """Announce a picture; its chunks follow as binary frames.
 
     Args:
-        picture: A number that the client chooses.
-        size: Bytes of the whole picture, at most 2 MiB.
+        picture: a number that the client chooses.
+        size: bytes of the whole picture, at most 2 MiB.
         mime: `image/png`, `image/jpeg` or `image/webp`.
     """
 
@@ -202,8 +207,8 @@ class PictureAck(InCall):
     """Say how much of a picture has arrived: at most two chunks may be on their way.
 
     Args:
-        picture: The number of the partner's picture.
-        bytes: Bytes that have arrived, counted from its beginning.
+        picture: the number of the partner's picture.
+        bytes: bytes that have arrived, counted from its beginning.
     """
 
     picture: int
@@ -215,7 +220,7 @@ class PictureCancel(InCall):
     """Stop sending or receiving a picture.
 
     Args:
-        picture: Its number.
+        picture: its number.
     """
 
     picture: int
@@ -253,9 +258,9 @@ class Chunk(NamedTuple):
     """A binary frame: one piece of a picture.
 
     Args:
-        picture: The number of the picture that it belongs to.
-        data: The piece, at most 48 KiB.
-        frame: The whole frame, which the partner gets unchanged.
+        picture: the number of the picture that it belongs to.
+        data: the piece, at most 48 KiB.
+        frame: the whole frame, which the partner gets unchanged.
     """
 
     picture: int
@@ -361,7 +366,17 @@ ID = text(0, 64)
 
 
 def parse_message(frame: str | bytes) -> ClientMessage:
-    """Parse one text frame. Raises MessageError for everything that is not a message of VOCABULARY."""
+    """Parse one text frame.
+
+    Args:
+        frame: JSON; bytes are read as UTF-8.
+
+    Returns:
+        A message of VOCABULARY.
+
+    Raises:
+        MessageError: it is something else.
+    """
     try:
         value = parse_object(frame)
     except Malformed:
@@ -396,7 +411,17 @@ def read_field(value: Mapping[str, Any], name: str, rule: FieldRule, id: str | N
 
 
 def parse_chunk(frame: bytes) -> Chunk:
-    """Parse one binary frame. Raises MessageError."""
+    """Parse one binary frame.
+
+    Args:
+        frame: the tag, the picture's number in 4 bytes, and the piece.
+
+    Returns:
+        One piece of a picture.
+
+    Raises:
+        MessageError: the tag is wrong, or the piece is empty or larger than 48 KiB.
+    """
     if not CHUNK_HEAD < len(frame) <= CHUNK_HEAD + MAX_CHUNK or frame[0] != CHUNK_TAG:
         raise MessageError("bad_picture")
     return Chunk(int.from_bytes(frame[1:CHUNK_HEAD], "big"), memoryview(frame)[CHUNK_HEAD:], frame)
@@ -427,19 +452,45 @@ SERVER_MESSAGES: Mapping[str, tuple[str, ...]] = {
 
 
 def encode(kind: str, *, id: str | None = None, **fields: Any) -> str:
-    """A message of the server as JSON."""
+    """A message of the server.
+
+    Args:
+        kind: a key of SERVER_MESSAGES.
+        id: that of the client's message that this answers, or None.
+        fields: what SERVER_MESSAGES names beside the type.
+
+    Returns:
+        JSON, for one text frame.
+    """
     value = {"type": kind, **fields} if id is None else {"type": kind, **fields, "id": id}
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def encode_for_partner(message: InCall, **changed: Any) -> str:
-    """A client's message as its partner gets it: with `from`, and only with fields that the table names."""
+    """A client's message as its partner gets it: with `from`, and only with fields that the table names.
+
+    Args:
+        message: what the client has sent.
+        changed: fields that get another value, such as an `sdp` with relayed paths only.
+
+    Returns:
+        JSON, for one text frame.
+    """
     kind = TYPES[type(message)]
     fields = {name: getattr(message, name) for name in VOCABULARY[kind].fields}
     return encode(kind, **{"from": "partner"}, **{**fields, **changed})
 
 
 def encode_error(code: str, id: str | None = None) -> str:
+    """A refusal, as the client gets it.
+
+    Args:
+        code: a key of ERRORS.
+        id: that of the refused message, or None.
+
+    Returns:
+        JSON, for one text frame.
+    """
     return encode("error", id=id, code=code, message=ERRORS[code])
 
 

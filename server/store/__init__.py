@@ -39,10 +39,10 @@ class Store(Protocol):
         """Store a ban. It replaces an older ban of the same network.
 
         Args:
-            ban: The network, the times and the reason.
+            ban: the network, the times in seconds since 1970, and the reason.
 
         Raises:
-            StoreError: Nothing was stored.
+            StoreError: nothing was stored.
         """
         ...
 
@@ -50,13 +50,13 @@ class Store(Protocol):
         """Delete a ban, so that no file holds it any more.
 
         Args:
-            network: Exactly the network that was banned.
+            network: exactly the network that was banned.
 
         Returns:
             Whether there was such a ban.
 
         Raises:
-            StoreError: The ban may still be there.
+            StoreError: the ban may still be there.
         """
         ...
 
@@ -67,7 +67,7 @@ class Store(Protocol):
             The bans, oldest first. Some may have ended.
 
         Raises:
-            StoreError: They cannot be read.
+            StoreError: they cannot be read.
         """
         ...
 
@@ -75,10 +75,10 @@ class Store(Protocol):
         """Store a row of the call log.
 
         Args:
-            call: Its start and length.
+            call: its start in seconds since 1970, and its length in seconds.
 
         Raises:
-            StoreError: Nothing was stored.
+            StoreError: nothing was stored.
         """
         ...
 
@@ -89,7 +89,7 @@ class Store(Protocol):
             The rows, oldest first.
 
         Raises:
-            StoreError: They cannot be read.
+            StoreError: they cannot be read.
         """
         ...
 
@@ -100,7 +100,7 @@ class Store(Protocol):
             A number. It differs from the last one if another process has written since.
 
         Raises:
-            StoreError: It cannot be read.
+            StoreError: it cannot be read.
         """
         ...
 
@@ -108,14 +108,14 @@ class Store(Protocol):
         """Delete old calls and ended bans, so that no file holds them any more.
 
         Args:
-            calls_before: Calls that began before this second are deleted.
-            bans_until: Bans that ended at this second or before are deleted.
+            calls_before: calls that began before this time are deleted; seconds since 1970.
+            bans_until: bans that ended at this time or before are deleted; seconds since 1970.
 
         Returns:
             How many rows were deleted.
 
         Raises:
-            StoreError: Some of them may still be there.
+            StoreError: some of them may still be there.
         """
         ...
 

@@ -29,13 +29,13 @@ def open_store(folder: Path, *, create: bool = True) -> Store:
 
     Args:
         folder: `site.state_dir`.
-        create: Whether to make a new store if there is none.
+        create: whether to make a new store if there is none.
 
     Returns:
         The store.
 
     Raises:
-        StoreError: It cannot be opened, or there is none and `create` is False.
+        StoreError: it cannot be opened, or there is none and `create` is False.
     """
     if not create and not (folder / FILE).exists():
         raise StoreError(

@@ -335,6 +335,9 @@ class Relay:
         Args:
             client: the client's address.
             listener: the address of ours that it sends to.
+
+        Returns:
+            True while the client has one.
         """
         return self._state.allocations.of_client(client, listener) is not None
 

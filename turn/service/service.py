@@ -67,7 +67,11 @@ class Service:
         )
 
     def on_packet(self, packet: Packet) -> None:
-        """A packet that no flow claims. It may hold anything: no packet ends the relay."""
+        """Take a packet that no flow claims. It may hold anything: no packet ends the relay.
+
+        Args:
+            packet: as `Above.punt` gets it.
+        """
         self.punted[packet.remote.transport, len(packet.local.ip)] += 1
         try:
             effects = self.relay.receive(packet, time.monotonic(), time.time())
@@ -84,14 +88,23 @@ class Service:
             self.on_news(news)
 
     def on_lost(self, client: Address, listener: Address) -> None:
-        """A client's connection has ended."""
+        """A client's connection has ended.
+
+        Args:
+            client: the client's address.
+            listener: the address of ours that it was connected to.
+        """
         try:
             self.apply(self.relay.client_lost(client, listener))
         except Exception as error:
             self.count_mishap(error)
 
     def on_failure(self, failure: Failure) -> None:
-        """A packet to a peer did not arrive."""
+        """A packet to a peer did not arrive.
+
+        Args:
+            failure: which packet it was, and what the network said.
+        """
         relay, peer, kind, code, mtu = failure
         try:
             self.apply(self.relay.icmp_error(relay, peer, kind, code, mtu.to_bytes(4), time.monotonic()))
@@ -152,7 +165,11 @@ class Service:
             raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
 
     def connections_refused(self) -> Mapping[str, int]:
-        """How many connections were refused, by the limit that they met."""
+        """How many connections were refused.
+
+        Returns:
+            A live view: the count by the name of the limit that was met.
+        """
         return self.engine.refused_connections()
 
     def drain(self, alternate: Address | None) -> None:
@@ -161,8 +178,7 @@ class Service:
         Args:
             alternate: the relay that new clients are sent to; None: they are refused.
 
-        See:
-            RFC 8489 §10 (ALTERNATE-SERVER).
+        See: RFC 8489 §10 (ALTERNATE-SERVER).
         """
         self.draining = True
         self.relay.drain(alternate)
@@ -211,7 +227,11 @@ class Service:
         self.schedule_expiry()
 
     def count_mishap(self, error: Exception) -> None:
-        """Count an error that no code expected. The log names its place now and then, never the packet."""
+        """Count an error that no code expected. The log names its place now and then, never the packet.
+
+        Args:
+            error: what was raised.
+        """
         self.mishaps += 1
         now = time.monotonic()
         if now >= self.quiet_until:

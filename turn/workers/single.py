@@ -29,18 +29,34 @@ class Workers(Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether nobody new is taken."""
+        """Whether nobody new is taken.
+
+        Returns:
+            True from `drain` on.
+        """
 
     @property
     def name(self) -> str:
-        """Engine and number of processes, for the start-up line."""
+        """The name for the start-up line.
+
+        Returns:
+            The engine's name, and the number of processes if there are several.
+        """
 
     @property
     def listeners(self) -> Sequence[Address]:
-        """Where clients reach the relay."""
+        """Where clients reach the relay.
+
+        Returns:
+            The concrete addresses, with their transports.
+        """
 
     def is_healthy(self) -> bool:
-        """Whether every process answers and at least one serves."""
+        """Whether the relay works as a whole.
+
+        Returns:
+            True if every process answers and at least one serves.
+        """
 
     async def run(self, ready: asyncio.Event) -> None:
         """Serve clients until cancelled.
@@ -60,7 +76,11 @@ class Workers(Protocol):
         """
 
     async def session_count(self) -> int:
-        """How many sessions live now."""
+        """Count the sessions that live now.
+
+        Returns:
+            The sum over all processes.
+        """
 
     async def kill(self, *, user: str | None = None, name: str | None = None) -> int:
         """End sessions at once.
@@ -97,8 +117,7 @@ class Workers(Protocol):
         Args:
             alternate: the relay that new clients are sent to; None: they are refused.
 
-        See:
-            RFC 8489 §10 (ALTERNATE-SERVER).
+        See: RFC 8489 §10 (ALTERNATE-SERVER).
         """
 
     async def start_sharing(self) -> None:
@@ -114,7 +133,11 @@ class Workers(Protocol):
         """Forget the relayed ports of processes that have died: any program may have them now."""
 
     async def metrics(self) -> MetricsPage:
-        """The figures as they are now."""
+        """The figures as they are now.
+
+        Returns:
+            What the page of the metrics is made of.
+        """
 
 
 class SingleProcess:

@@ -19,18 +19,18 @@ class Locked(Exception):
 @contextmanager
 def exclusive(who: str, file: Path = FILE) -> Iterator[None]:
     """Hold the lock. Raises Locked."""
-    with file.open("a+") as door:
+    with file.open("a+") as lock_file:
         try:
-            fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Locked(f"{lock_holder(file)} is working on this machine; wait until this is done") from None
-        door.truncate(0)
-        door.write(json.dumps({"who": who, "since": time.strftime("%H:%M:%S UTC", time.gmtime())}))
-        door.flush()
+        lock_file.truncate(0)
+        lock_file.write(json.dumps({"who": who, "since": time.strftime("%H:%M:%S UTC", time.gmtime())}))
+        lock_file.flush()
         try:
             yield
         finally:
-            door.truncate(0)
+            lock_file.truncate(0)
 
 
 def lock_holder(file: Path) -> str:

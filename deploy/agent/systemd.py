@@ -77,15 +77,15 @@ def wait_until_drained(role: str) -> None:
 
 def is_ready(role: str) -> bool:
     """Whether the newest process of the role says so at its socket."""
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    line = http.client.HTTPConnection("localhost")
-    line.sock = door
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = sock
     try:
-        door.settimeout(ANSWER_SECONDS)
-        door.connect(str(STATE / SOCKETS[role]))
-        line.request("GET", "/readyz")
-        return line.getresponse().status == http.HTTPStatus.OK
+        sock.settimeout(ANSWER_SECONDS)
+        sock.connect(str(STATE / SOCKETS[role]))
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
     finally:
-        line.close()
+        connection.close()

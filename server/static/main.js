@@ -112,14 +112,14 @@ function wishesChanged() {
 
 // How a call begins and ends
 
-function begin(seat) {
-  share.begin(seat.call);
+function begin(matched) {
+  share.begin(matched.call);
   page.orphan = false;
   page.path = null;
-  showFacts({ seconds: 0, path: null, from: seat.country });
+  showFacts({ seconds: 0, path: null, from: matched.country });
   const on = { remote: hear, connected, shaky: () => say(words.SHAKY), lost };
-  const relay = seat.relay || relayForced;
-  page.call = new Call(seat, page.stream, { relay, send: (message) => signalling.send(message), fresh: freshIce, on });
+  const relay = matched.relay || relayForced;
+  page.call = new Call(matched, page.stream, { relay, send: (message) => signalling.send(message), fresh: freshIce, on });
   become("connecting", words.CONNECTING);
 }
 

@@ -63,7 +63,7 @@ class TlsListener:
         loop = asyncio.get_running_loop()
         accepting = Accepting(
             listener,
-            lambda sock, there: self.start_handshake(sock, there[0]),
+            lambda sock, source: self.start_handshake(sock, source[0]),
             lambda: loop.add_reader(listener.fileno(), accepting.accept_some),
             lambda: loop.remove_reader(listener.fileno()),
         )

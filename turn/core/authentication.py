@@ -77,9 +77,9 @@ def check_signature(exchange: Exchange, username: str, algorithm: bytes) -> Cred
     """
     allocation = exchange.allocation
     if allocation is not None and (allocation.username, allocation.algorithm) == (username, algorithm):
-        proof = Credentials(username, allocation.user, allocation.key, algorithm)
-        if is_signed_with(exchange, proof.key) and is_still_valid(exchange, username):
-            return proof
+        credentials = Credentials(username, allocation.user, allocation.key, algorithm)
+        if is_signed_with(exchange, credentials.key) and is_still_valid(exchange, username):
+            return credentials
         raise Unauthenticated
     return check_new_signature(exchange, username, algorithm)
 
@@ -95,10 +95,10 @@ def check_new_signature(exchange: Exchange, username: str, algorithm: bytes) -> 
     if may_be_guessed and lockout.is_locked(ip, username, now):
         exchange.state.counts["locked out"] += 1
         raise Unauthenticated
-    for proof in possible_credentials(exchange, username, algorithm):
-        if is_signed_with(exchange, proof.key):
+    for credentials in possible_credentials(exchange, username, algorithm):
+        if is_signed_with(exchange, credentials.key):
             lockout.note_right(ip, username)
-            return proof
+            return credentials
     if may_be_guessed:
         lockout.note_wrong(ip, username, now)
     raise Unauthenticated

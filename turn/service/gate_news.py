@@ -20,7 +20,8 @@ from turn.gate.sessions import News, Offered, Proven, Ufrags
 from turn.wire.hello import ClientHello
 
 OFFER = "offer"  # the first word of a message about an offer; one about a proven session has none
-SOCKET, FILE, DRAFT = "ear", "proved", "draft"  # in site.state_dir, each with a name behind
+# Names in site.state_dir, each with a process's own behind it. Other versions know them, so they stay.
+SOCKET, FILE, DRAFT = "ear", "proved", "draft"
 VALID_SECONDS = 60.0  # an older file is not read: the relay was down for too long
 LONGEST = 1 << 16  # bytes of a message; one with the longest names and all streams has 4,000
 AT_ONCE = 64  # messages in one turn of the loop

@@ -81,9 +81,9 @@ def ask_server(server: HostPort, size: int) -> bytes | None:
     """Send a Binding request in one family until it is answered or the time is over."""
     family = FAMILIES[size]
     try:
-        there = socket.getaddrinfo(server.host, server.port, family, socket.SOCK_DGRAM)[0][4]
+        address = socket.getaddrinfo(server.host, server.port, family, socket.SOCK_DGRAM)[0][4]
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.connect(there)
+            sock.connect(address)
             return request_binding(sock)
     except OSError:
         return None

@@ -39,17 +39,17 @@ def figures_of(shown: Iterable[Metric]) -> list[Figure]:
 def merged(parts: Iterable[Iterable[Figure]]) -> list[Figure]:
     """One figure for each name, with one sample for each set of labels."""
     found: dict[str, Figure] = {}
-    sums: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+    totals: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
     for figure in (Figure(*figure) for part in parts for figure in part):
         found.setdefault(figure.name, figure)
-        total = sums.setdefault(figure.name, {})
+        total = totals.setdefault(figure.name, {})
         for name, labels, value in figure.samples:
             key = (name, tuple(sorted(labels.items())))
-            together = (total.get(key, 0.0), value)
-            total[key] = max(together) if figure.name in HIGHEST else sum(together)
+            pair = (total.get(key, 0.0), value)
+            total[key] = max(pair) if figure.name in HIGHEST else sum(pair)
     return [
         figure._replace(
-            samples=[(name, dict(labels), value) for (name, labels), value in sums[title].items()]
+            samples=[(name, dict(labels), value) for (name, labels), value in totals[title].items()]
         )
         for title, figure in found.items()
     ]

@@ -41,7 +41,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 PURE = ("server/signalling", "turn", "turn/core", "turn/gate", "turn/limits", "turn/wire")
 IMPURE = {"asyncio", "logging", "os", "random", "socket", "threading", "time"}
 
-# Nouns, doors and tables: nothing in them decides.
+# Values, entry points and tables: nothing in them decides.
 WITHOUT_TEST = {
     "turn/__main__.py",
     "deploy/cli/__main__.py",

@@ -67,17 +67,17 @@ class Play:
     def __init__(self, script: Script) -> None:
         self.script, self.now, self.steps = script, 0.0, 0
         flags = script.number(8)
-        self.proof = Gate("compat" if flags & 1 else "enforce")
+        self.gate = Gate("compat" if flags & 1 else "enforce")
         users = ["alice", "bob" if flags & 2 else "alice"]
         for relay, user in zip(RELAYS, users, strict=True):
-            self.proof.add_allocation(relay, user, signalled=bool(flags & 4))
+            self.gate.add_allocation(relay, user, signalled=bool(flags & 4))
 
     def id(self) -> bytes:
         return self.script.number(4).to_bytes(12, "big")
 
     def judge(self, payload: bytes) -> None:
         relay, peer = self.script.choose(RELAYS), self.script.choose(PEERS)
-        self.proof.judge(relay, peer, bool(self.script.number(2)), payload, self.now)
+        self.gate.judge(relay, peer, bool(self.script.number(2)), payload, self.now)
 
     def raw(self) -> None:
         self.judge(self.script.take(self.script.number(256)))
@@ -97,8 +97,8 @@ class Play:
         """Both ways, as most of what follows needs it."""
         relay, peer, ufrags = (self.script.choose(things) for things in (RELAYS, PEERS, UFRAGS))
         for outward, names in ((True, ufrags), (False, ufrags[::-1])):
-            self.proof.judge(relay, peer, outward, call.request(bytes(12), *names), self.now)
-            self.proof.judge(relay, peer, not outward, call.success(bytes(12)), self.now)
+            self.gate.judge(relay, peer, outward, call.request(bytes(12), *names), self.now)
+            self.gate.judge(relay, peer, not outward, call.success(bytes(12)), self.now)
 
     def hello(self) -> bytes:
         script = self.script
@@ -126,27 +126,27 @@ class Play:
         payload = self.script.choose((None, b"plain text"))
         relay, peer, outward = (self.script.choose(things) for things in (RELAYS, PEERS, (True, False)))
         for number in range(count):
-            self.proof.judge(relay, peer, outward, call.rtp(ssrc, number, payload), self.now)
+            self.gate.judge(relay, peer, outward, call.rtp(ssrc, number, payload), self.now)
 
     def report(self) -> None:
         self.judge(self.script.choose((call.srtcp(self.script.number(256)), call.rtcp())))
 
     def wait(self) -> None:
         self.now += self.script.choose((0.1, 5.0, 31.0, 121.0))
-        list(self.proof.expire(self.now))
+        list(self.gate.expire(self.now))
 
     def begin_anew(self) -> None:
         relay = self.script.choose(RELAYS)
-        self.proof.remove_allocation(relay)
-        self.proof.add_allocation(relay, self.script.choose(("alice", "bob")))
+        self.gate.remove_allocation(relay)
+        self.gate.add_allocation(relay, self.script.choose(("alice", "bob")))
 
     def hand_over(self) -> None:
-        following = Gate(self.proof.mode)
-        for proven in self.proof.proven_sessions():
+        following = Gate(self.gate.mode)
+        for proven in self.gate.proven_sessions():
             following.learn_session(proven, self.now)
         for relay in RELAYS:
             following.add_allocation(relay, "alice")
-        self.proof = following
+        self.gate = following
 
 
 STEPS: tuple[Callable[[Play], None], ...] = (
@@ -166,33 +166,33 @@ STEPS: tuple[Callable[[Play], None], ...] = (
 )
 
 
-def proof(data: bytes) -> None:
+def sessions(data: bytes) -> None:
     """Whatever comes, nothing is raised, the books agree, and in the end nothing is left."""
     play = Play(Script(data))
     for _ in range(LONGEST_SCRIPT):
         if not play.script:
             break
         play.script.choose(STEPS)(play)
-        check_books(play.proof, play.now)
+        check_books(play.gate, play.now)
     for relay in RELAYS:
-        play.proof.remove_allocation(relay)
-    list(play.proof.expire(play.now + 1000))
-    assert (len(play.proof.sessions), play.proof.next_expiry()) == (0, None)
-    assert not play.proof.sessions._users
+        play.gate.remove_allocation(relay)
+    list(play.gate.expire(play.now + 1000))
+    assert (len(play.gate.sessions), play.gate.next_expiry()) == (0, None)
+    assert not play.gate.sessions._users
 
 
-def check_books(proof: Gate, now: float) -> None:
-    for relay, room in proof._evidence.items():
+def check_books(gate: Gate, now: float) -> None:
+    for relay, room in gate._evidence.items():
         assert len(room.pairs) <= MAX_PAIRS
         assert room.streams == sum(len(pair.streams) for pair in room.pairs.values()) <= MAX_STREAMS
         for peer, pair in room.pairs.items():
-            carried = proof.media(relay, peer) or frozenset()
+            carried = gate.media(relay, peer) or frozenset()
             assert all(pair.streams[stream] == TESTED for stream in carried)
             assert all(0 <= stream < 2 * INWARD for stream in carried)
             assert not carried or pair.has_consent(now)
-    told = sum(session.learned for session in proof.sessions)
-    users = len({room.user for room in proof._evidence.values()} | {one.user for one in proof.sessions})
-    assert len(proof.sessions) <= told + len(proof._evidence) + SPARE * users
+    told = sum(session.learned for session in gate.sessions)
+    users = len({room.user for room in gate._evidence.values()} | {one.user for one in gate.sessions})
+    assert len(gate.sessions) <= told + len(gate._evidence) + SPARE * users
 
 
 def recorded_checks() -> Iterable[bytes]:

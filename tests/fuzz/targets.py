@@ -56,7 +56,7 @@ TARGETS: dict[str, Target] = {
     "checks": Target(gate.checks, 1300, gate.recorded_checks),
     "dtls": Target(gate.dtls, 1500, gate.recorded_flights),
     "media": Target(gate.media, 300, gate.some_media),
-    "proof": Target(gate.proof, 400),
+    "sessions": Target(gate.sessions, 400),
     "messages": Target(texts.messages, 4000),
     "descriptions": Target(texts.descriptions, 4000),
     "configuration": Target(texts.configuration, 16_000, configurations),

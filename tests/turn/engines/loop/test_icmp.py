@@ -24,7 +24,7 @@ FIRST_LINK = 1500  # bytes that fit on the relay's own
 PORT = 9999  # nobody is there
 FLOOD = 300  # packets that are refused
 versions = pytest.mark.parametrize("version", [4, 6])
-abroad = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
 # Where a packet goes, and the ICMP type and code that come back, by the version of IP.
 ROADS = {
@@ -36,7 +36,7 @@ ROADS = {
 TOO_LARGE = {4: (3, 4), 6: (2, 0)}
 
 
-class Abroad(World):
+class Routed(World):
     """An engine whose relayed addresses face the routers; its clients are at home."""
 
     def __init__(self, version: int) -> None:
@@ -50,7 +50,7 @@ class Abroad(World):
         return free
 
 
-@abroad
+@needs_root
 @versions
 @pytest.mark.parametrize("is_linked", [False, True], ids=["sent", "carried"])
 @pytest.mark.parametrize("road", ROADS)
@@ -59,7 +59,7 @@ async def test_what_does_not_arrive_has_failed(
 ) -> None:
     hosts, told = ROADS[road]
     peer = Address.of(hosts[version], PORT)
-    async with Abroad(version) as world:
+    async with Routed(version) as world:
         client = world.end()
         flow = world.flow(client, peer, CHANNEL)
         if is_linked:
@@ -70,12 +70,12 @@ async def test_what_does_not_arrive_has_failed(
         assert await world.failure() == Failure(flow.relay, peer, *told[version], 0)
 
 
-@abroad
+@needs_root
 @versions
 async def test_several_that_fail_on_one_socket_are_told_apart(
     places: dict[str, land.Place], version: int
 ) -> None:
-    async with Abroad(version) as world:
+    async with Routed(version) as world:
         relay = world.open()
         roads = [
             ROADS[name] for name in ("a closed port", "a ring of routers")
@@ -89,7 +89,7 @@ async def test_several_that_fail_on_one_socket_are_told_apart(
         assert {await world.failure() for _ in failures} == failures
 
 
-@abroad
+@needs_root
 @versions
 @pytest.mark.parametrize("is_linked", [False, True], ids=["sent", "carried"])
 async def test_what_is_too_large_on_the_way_has_failed_with_the_size_that_fits(
@@ -98,7 +98,7 @@ async def test_what_is_too_large_on_the_way_has_failed_with_the_size_that_fits(
     """A linked flow has a socket of its own, which the router's word goes to."""
     with places["peer"].inside():
         peer = End(land.THERE[version])
-    async with Abroad(version) as world:
+    async with Routed(version) as world:
         world.ends.append(peer)
         client = world.end()
         flow = world.flow(client, peer.address, CHANNEL)
@@ -114,13 +114,13 @@ async def test_what_is_too_large_on_the_way_has_failed_with_the_size_that_fits(
         await arrives_in_pieces(world, flow, client, peer)
 
 
-@abroad
+@needs_root
 @versions
 async def test_what_is_too_large_for_the_first_link_has_failed_once(
     places: dict[str, land.Place], version: int
 ) -> None:
     """The sender is told at once; what the system puts into the queue about it is no router's word."""
-    async with Abroad(version) as world:
+    async with Routed(version) as world:
         relay, peer = world.open(), Address.of(land.NEAR[version], PORT)
         whole = Packet(relay, peer, bytes(FIRST_LINK), dont_fragment=True)
         world.engine.send([whole, whole._replace(data=b"to nobody", dont_fragment=False)])
@@ -132,10 +132,10 @@ async def test_what_is_too_large_for_the_first_link_has_failed_once(
         assert world.failed.empty()
 
 
-@abroad
+@needs_root
 @versions
 async def test_what_comes_back_late_is_heard_too(places: dict[str, land.Place], version: int) -> None:
-    async with Abroad(version) as world:
+    async with Routed(version) as world:
         relay, peer = world.open(), Address.of(land.THERE[version], PORT)
         whole = Packet(relay, peer, WIDE, dont_fragment=True)
         with land.slow(places["near"], "relay"):
@@ -145,7 +145,7 @@ async def test_what_comes_back_late_is_heard_too(places: dict[str, land.Place], 
         assert failures == [Failure(relay, peer, *TOO_LARGE[version], NARROW)] * 4
 
 
-async def arrives_in_pieces(world: Abroad, flow: Flow, client: End, peer: End) -> None:
+async def arrives_in_pieces(world: Routed, flow: Flow, client: End, peer: End) -> None:
     """What may be fragmented is, by a router or, in IPv6, by the relay when it has been told."""
     world.engine.send([Packet(flow.relay, peer.address, WIDE)])
     client.send(framed(flow, WIDE), world.listener)

@@ -65,7 +65,7 @@ def nat(places: dict[str, land.Place]) -> Iterator[None]:
         subprocess.run(["nft", "flush", "ruleset"], check=True)
 
 
-class Abroad(World):
+class Routed(World):
     """A relay behind the routers, and ends beyond them."""
 
     def __init__(self, places: dict[str, land.Place], **keys: object) -> None:
@@ -129,7 +129,7 @@ async def permitted(caller: Caller, peer: Address) -> None:
 
 
 async def test_a_client_is_told_what_became_of_its_packets(places: dict[str, land.Place]) -> None:
-    async with Abroad(places) as world:
+    async with Routed(places) as world:
         caller, peer = world.neighbour(), world.end()
         await caller.allocate()
         nobody, lost = Address.of(THERE, 9999), Address.of(land.ENDLESS[4], 9999)
@@ -147,7 +147,7 @@ async def test_a_client_is_told_what_became_of_its_packets(places: dict[str, lan
 
 
 async def test_nobody_is_told_of_peers_that_they_may_not_speak_to(places: dict[str, land.Place]) -> None:
-    async with Abroad(places) as world:
+    async with Routed(places) as world:
         caller = world.neighbour()
         relay = await caller.allocate()
         world.engine.send([Packet(relay, Address.of(THERE, 9999), b"not asked for")])
@@ -159,7 +159,7 @@ async def test_nobody_is_told_of_peers_that_they_may_not_speak_to(places: dict[s
 
 @pytest.mark.usefixtures("nat")
 async def test_behind_nat_a_relayed_address_is_the_public_one(places: dict[str, land.Place]) -> None:
-    async with Abroad(places, external_ip=f"{PUBLIC}/{HERE}") as world:
+    async with Routed(places, external_ip=f"{PUBLIC}/{HERE}") as world:
         caller, peer = world.caller(), world.end()
         relay = await caller.allocate()
         assert relay.host == PUBLIC
@@ -177,7 +177,7 @@ async def test_behind_nat_a_relayed_address_is_the_public_one(places: dict[str, 
 async def test_behind_nat_two_clients_meet_at_their_public_addresses(
     places: dict[str, land.Place], channel: int | None
 ) -> None:
-    async with Abroad(places, external_ip=f"{PUBLIC}/{HERE}") as world:
+    async with Routed(places, external_ip=f"{PUBLIC}/{HERE}") as world:
         one, two = world.caller(), world.caller()
         first, second = await one.allocate(), await two.allocate()
         for caller, peer in ((one, second), (two, first)):

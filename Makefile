@@ -42,7 +42,7 @@ run: setup ## run server and relay on this machine (CONFIG=config.yaml for your 
 	@exec $(BIN)/calln run $(if $(CONFIG),--config $(CONFIG))
 
 test: $(BIN)/.set-up-tests ## run all tests, or only tests/PART (PART=turn)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder --durations 10 $(if $(PART),tests/$(PART))
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10 $(if $(PART),tests/$(PART))
 
 check: lint test ## run all checks: format, lint, types, tests
 

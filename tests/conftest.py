@@ -1,4 +1,4 @@
-"""What all tests share: how hypothesis works, and which tests one process runs after another."""
+"""What all tests share: how hypothesis works, and what long tests say at the end."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ from hypothesis import settings
 settings.register_profile("calln", deadline=None)  # a busy machine is slow, not wrong
 settings.load_profile("calln")
 
-EACH_FOR_ITSELF = ("tests/fuzz/test_targets.py",)  # its tests share nothing, and each takes long
 STEPS = pytest.StashKey[list[str]]()  # what long tests say of themselves, for the end
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several processes (`pytest -n`) one has all tests of a file, with the fixtures that they share."""
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(item.nodeid if file in EACH_FOR_ITSELF else file))
 
 
 def pytest_configure(config: pytest.Config) -> None:

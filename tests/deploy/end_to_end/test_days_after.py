@@ -131,7 +131,7 @@ async def test_the_doctor_finds_a_port_that_a_firewall_between_closes(admin: Adm
     said = await admin.fails("doctor", named="doctor, a port being closed between")
     subprocess.run(nft, input="delete table inet blocked", text=True, check=True)
     assert all("5349" in line for line in crosses(said))
-    assert "open it in every firewall between" in said
+    assert "open it in all firewalls on the way" in said
 
 
 async def test_a_certificate_is_renewed_under_a_live_call(target: Target, browser: Browser) -> None:

@@ -82,7 +82,7 @@ async def test_a_part_is_added_to_a_machine_and_taken_from_it_again(
     told = target.run("cat /opt/calln/current/config.yaml")
     assert yaml.safe_load(told)["turn"]["more_hosts"] == [TURN_NAME]
     admin.file.write_text(before)
-    assert "End the relay, which the file no longer wants here" in await admin.deploy("plan")
+    assert "End the relay, which the file no longer has on this machine" in await admin.deploy("plan")
     await admin.deploy("apply", named="the second relay taken away again")
     assert (units(target), units(relay)) == ({"calln-server"}, {"calln-relay"})
     assert "calln-relay" not in target.run("ls /etc/systemd/system/multi-user.target.wants")

@@ -5,7 +5,7 @@
 Root, because each server runs in a network namespace of its own, on one core, joined by a veth pair to the
 load on another. Neither has limits. Rounds alternate, so that what else the machine does meets both alike; a
 figure is the median of its rounds. CPU time is the server's own, as the system counts it; what the kernel
-does to find a packet's socket falls to whoever sends here, and is in the rows of what it costs the sender.
+does to find a packet's socket falls to the sender here, and is in the rows of what it costs the sender.
 `--json` keeps every round of every row in a file, from which tests.bench.plots draws.
 """
 
@@ -39,7 +39,7 @@ OFFERED = 0.9  # of a rate, at least, or the load is too slow for it
 QUEUED = 0.05  # seconds' worth of packets that may still wait at the end: a longer queue is one that grows
 CLIENTS = (10, 100, 1_000, 4_000)
 SOME = 100  # clients, where their number is not what is measured
-KNOWN = 600  # clients whom strangers meet: more than have a socket of their own
+KNOWN = 600  # clients that are there already when strangers come: more than have a socket of their own
 STRANGERS, PROBES = 50, 10
 ALLOCATIONS = 4_000
 

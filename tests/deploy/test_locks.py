@@ -24,7 +24,7 @@ OWN: str = PROJECT["project"]["name"]
 
 
 class Pin(NamedTuple):
-    """One version of somebody's code; its marker says for which Pythons, if not for all."""
+    """One version of a package; its marker says for which Pythons, if not for all."""
 
     name: str
     version: str

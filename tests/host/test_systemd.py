@@ -63,15 +63,15 @@ WATCHED = [  # WATCHDOG_USEC, WATCHDOG_PID -> seconds
 
 
 @pytest.mark.parametrize(
-    ("asked", "whom", "seconds"),
+    ("asked", "process", "seconds"),
     WATCHED,
     ids=["for all", "for us", "for another", "none", "zero", "no number"],
 )
 def test_half_of_what_the_watchdog_asks_for(
-    asked: str, whom: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+    asked: str, process: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", asked)
-    monkeypatch.setenv("WATCHDOG_PID", whom)
+    monkeypatch.setenv("WATCHDOG_PID", process)
     assert systemd.watchdog_seconds() == seconds
 
 

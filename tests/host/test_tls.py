@@ -62,7 +62,7 @@ REFUSED = {  # arguments of `openssl s_client`
     "TLS 1.0": ("-tls1", "-cipher", "ALL:@SECLEVEL=0"),
     "TLS 1.1": ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"),
     "no encryption": ("-tls1_2", "-cipher", "NULL:@SECLEVEL=0"),
-    "nobody's certificate": ("-tls1_2", "-cipher", "aNULL:@SECLEVEL=0"),
+    "no certificate": ("-tls1_2", "-cipher", "aNULL:@SECLEVEL=0"),
     "no forward secrecy": ("-tls1_2", "-cipher", "kRSA"),
     "CBC": ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"),
 }

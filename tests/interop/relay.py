@@ -43,7 +43,7 @@ NO_LIMITS = dict.fromkeys(
 
 
 class Relay(NamedTuple):
-    """Where it listens, and the file that whoever speaks TLS with it has to trust."""
+    """Where it listens, and the root certificate that its TLS clients have to trust."""
 
     port: int  # UDP and TCP
     second: int

@@ -357,7 +357,7 @@ async def test_firefox_and_chromium_talk_through_the_relay(playwright: Playwrigh
 async def test_firefox_and_chromium_get_over_a_restart_of_the_relay(
     service: Service, playwright: Playwright, visit: Visit, polite: str
 ) -> None:
-    """Whoever of them was to begin."""
+    """Each of them has the polite part once."""
     browser = await open_firefox(playwright)
     firefox, chromium = await visit("?relay=1", browser=browser), await visit("?relay=1")
     ends = [firefox, chromium] if polite == "chromium" else [chromium, firefox]

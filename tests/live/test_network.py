@@ -1,4 +1,4 @@
-"""The network between page and server goes and comes back: whoever talks or waits just goes on."""
+"""The network between page and server goes and comes back: visitors who talk or wait just go on."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ async def serving(
     password: SitePassword | None = None,
     **server: Any,
 ) -> AsyncIterator[Service]:
-    """A service until the block ends; whoever is still connected is cut off."""
+    """A service until the block ends; who is still connected then is cut off."""
     port = free_port()
     settings = Server(listen=(f"127.0.0.1:{port}",), **server)
     store = open_store(folder)

@@ -1,4 +1,4 @@
-"""Who may relay, to whom, and how much."""
+"""Which clients may relay, to which peers, and how much."""
 
 from __future__ import annotations
 

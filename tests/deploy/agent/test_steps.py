@@ -100,7 +100,7 @@ def test_nothing_starts_while_apt_works(tmp_path: Path, monkeypatch: pytest.Monk
     with steps.without_service_starts():
         assert "exit 101" in policy.read_text()
     assert not policy.exists()
-    policy.write_text("somebody's own")
+    policy.write_text("written by the operator")
     with steps.without_service_starts():
-        assert policy.read_text() == "somebody's own"
+        assert policy.read_text() == "written by the operator"
     assert policy.exists()

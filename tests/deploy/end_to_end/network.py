@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-NETWORK = "203.0.113"  # RFC 5737 §3: nobody's, so nothing real is meant even by mistake
+NETWORK = "203.0.113"  # RFC 5737 §3: for documentation, so nothing real is meant even by mistake
 OUTSIDE = f"{NETWORK}.1"
 NAMES = Path("/etc/netns")  # ip-netns(8): files here stand in /etc for what runs inside
 
@@ -52,7 +52,7 @@ class Network:
         return ["ip", "netns", "exec", self.name, *command]
 
     def program(self, path: Path, command: Sequence[str]) -> Path:
-        """A file that runs a program outside, for whoever wants a path."""
+        """A file that runs a program outside, for a caller that wants a path."""
         path.write_text(f'#!/bin/sh\nexec {" ".join(self.outside(*command))} "$@"\n')
         path.chmod(0o755)
         return path

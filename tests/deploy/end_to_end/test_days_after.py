@@ -53,7 +53,7 @@ table inet blocked {
 RULES = "nft -s list ruleset"
 BANNED = "198.51.100.77"
 PORTS = (80, 443, 3478, 5349)
-OF_TESTS = f"{ADDRESS} is a private address"  # RFC 5737's networks are nobody's, and the doctor says so
+OF_TESTS = f"{ADDRESS} is a private address"  # RFC 5737's networks are for documents, and the doctor says so
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

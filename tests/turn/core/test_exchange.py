@@ -1,4 +1,4 @@
-"""Answers: signed where the request was, marked where it was, and to whom it came from."""
+"""Answers: signed where the request was, marked where it was, and sent to where it came from."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class Stage:
         )
 
     def credentials(self, client: Client, sign: str, nonce: str) -> tuple[list[tuple[Any, Any]], bytes]:
-        """USERNAME, REALM and NONCE, and the key, of whoever signs."""
+        """USERNAME, REALM and NONCE, and the key, of the one who signs."""
         usual = sign in ("wrong", "doubled", "other realm", *LEFT_OUT, *STRANGE)
         signer = Client(
             self.net, user=client.user if usual else sign, password="wrong" if sign == "wrong" else None

@@ -19,7 +19,7 @@ LONG = 12_500  # bytes: a tenth of a megabit
 
 
 class Everybody(Accounts):
-    """Whoever comes has the same password."""
+    """All users have the same password."""
 
     def __init__(self) -> None:
         super().__init__(dict.fromkeys(("alice", *map(str, range(5000))), "alice's word"))

@@ -96,7 +96,7 @@ WITHOUT_PROOF = [  # title, what is said under which name, code
 def test_all_that_proves_nothing_is_counted(
     title: str, said: list[tuple[Any, Any]], code: int, allocates: bool
 ) -> None:
-    """Whoever says it, with a good nonce; what is rightly signed goes on."""
+    """With a good nonce, and with an allocation or without; what is rightly signed goes on."""
     net = network(settings(limits=Limits(unauthenticated_per_second=10, wrong_passwords=0)))
     client = Client(net)
     assert client.code(TYPES["refresh"]) == 437

@@ -57,7 +57,7 @@ async def punts(world: World, count: int) -> list[Packet]:
 
 
 @places
-async def test_who_is_kept_comes_here_whoever_else_listens(make: Maker, place: str) -> None:
+async def test_a_pinned_client_comes_here_although_others_listen(make: Maker, place: str) -> None:
     async with older(make, place) as old:
         clients, there = crowd(old, 40), place_of(old)
         for client in clients:

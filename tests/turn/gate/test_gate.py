@@ -366,7 +366,7 @@ def flood(one: Call) -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """At most 64 KiB for an allocation, whoever tries, and however long."""
+    """At most 64 KiB for an allocation, however long a client tries for more."""
     one = Call()
     flood(one)  # what is made once and for all
     tracemalloc.start()

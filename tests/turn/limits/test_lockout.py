@@ -1,4 +1,4 @@
-"""Wrong passwords: how many, for how long, for whom, and in how much memory."""
+"""Wrong passwords: how many, for how long, for which client and user, and in how much memory."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ async def test_a_new_one_that_is_to_end_leaves_strangers_to_the_old_one(tmp_path
 
 
 def process_at(door: Path) -> int | None:
-    """Whose it is, if anybody's."""
+    """Whose it is, if it is of one of them."""
     try:
         return peer_process(door)
     except OSError:

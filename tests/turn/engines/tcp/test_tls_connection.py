@@ -1,4 +1,4 @@
-"""TLS that wears out whoever reads it, and what is no TLS; all else is tested with the other streams."""
+"""TLS that is meant to wear out its reader, and what is no TLS; all else is tested with the other streams."""
 
 from __future__ import annotations
 

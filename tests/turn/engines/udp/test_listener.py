@@ -1,4 +1,4 @@
-"""The shared socket: whom it serves itself, and how it ends."""
+"""The shared socket: which clients it serves itself, and how it ends."""
 
 from __future__ import annotations
 

@@ -298,7 +298,8 @@ async def test_who_is_kept_moves_with_its_port(make: Maker) -> None:
 async def test_what_a_new_client_socket_catches_may_be_for_others(
     *, is_proxied: bool, exclusive: bool
 ) -> None:
-    """Whom a proxy speaks for is asked, with a header or without; its own address holds nothing."""
+    """The client that a proxy speaks for is looked up, with a header or without; the proxy's own address
+    holds nothing."""
     async with World(partial(Portable, exclusive=exclusive), listen="0.0.0.0", streams=BEHIND) as world:
         listener = listener_of(world)
         world.listener = world.listener._replace(ip=Address.of("127.0.0.1", 1).ip)

@@ -1,4 +1,4 @@
-"""Headers of the PROXY protocol: which client they name, and why others are refused; no byte is read too many."""
+"""Headers of the PROXY protocol: which client they name, why others are refused; no byte is read too many."""
 
 from __future__ import annotations
 

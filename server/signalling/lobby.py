@@ -23,10 +23,10 @@ from server.signalling.messages import (
     Report,
     Start,
     Stop,
-    encode,
 )
 from server.signalling.reports import IPAddress, Reports
 from server.signalling.rooms import ENDINGS, Room
+from server.signalling.server_messages import encode
 from server.signalling.visitors import Dependencies, LastCall, Visitor
 
 RESUME_SECONDS = 15.0  # in which a lost socket may come back: a phone changes its network in less

@@ -19,9 +19,6 @@ from server.signalling.messages import (
     PictureAck,
     PictureCancel,
     Text,
-    encode,
-    encode_error,
-    encode_for_partner,
 )
 from server.signalling.pictures import PictureError, Transfer
 from server.signalling.sdp import (
@@ -32,6 +29,7 @@ from server.signalling.sdp import (
     relay_candidate,
     relay_only,
 )
+from server.signalling.server_messages import encode, encode_error, encode_for_partner
 
 
 class Negotiation(Enum):

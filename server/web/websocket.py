@@ -19,18 +19,15 @@ from server.signalling.messages import (
     MALFORMED,
     PING_SECONDS,
     PROTOCOL,
-    TYPES,
-    WELCOME,
     Hello,
     MessageError,
     Text,
-    encode_error,
-    parse_chunk,
-    parse_message,
 )
 from server.signalling.outbox import Outbox
 from server.signalling.rates import CHUNK_RATE, MESSAGE_RATE, TEXT_RATE, RefusalLimit
+from server.signalling.server_messages import WELCOME, encode_error
 from server.signalling.visitors import Visitor
+from server.signalling.vocabulary import TYPES, parse_chunk, parse_message
 from server.store import Network, StoreError
 from server.store.bans import Bans, household
 from server.store.call_log import CallLog

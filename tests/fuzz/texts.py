@@ -7,15 +7,10 @@ from pathlib import Path
 
 from config.file import parse_config
 from config.problems import ConfigError
-from server.signalling.messages import (
-    ERRORS,
-    ClientMessage,
-    MessageError,
-    encode_error,
-    parse_chunk,
-    parse_message,
-)
+from server.signalling.messages import ERRORS, ClientMessage, MessageError
 from server.signalling.sdp import SdpError, check_sdp, relay_candidate, relay_only
+from server.signalling.server_messages import encode_error
+from server.signalling.vocabulary import parse_chunk, parse_message
 
 PLACE = Path("/etc/calln/config.yaml")
 

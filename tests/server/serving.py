@@ -25,7 +25,8 @@ from server.config.sections import Server, Site
 from server.ice import IceSettings
 from server.process import PeriodicTask, ServeOptions
 from server.run import SOCKET, wait_for_calls
-from server.signalling.messages import CHUNK_TAG, PROTOCOL
+from server.signalling.messages import PROTOCOL
+from server.signalling.vocabulary import CHUNK_TAG
 from server.store.geo import Database
 from server.store.sqlite import open_store
 from server.web.password import SitePassword

@@ -10,24 +10,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from server.signalling import close_codes, messages, outbox, rates, sdp
-from server.signalling.messages import (
-    CHUNK_HEAD,
-    ERRORS,
-    SERVER_MESSAGES,
-    TYPES,
-    VOCABULARY,
-    WELCOME,
-    Answer,
-    Candidate,
-    InCall,
-    Offer,
-    encode,
-    encode_for_partner,
-    parse_chunk,
-    parse_message,
-)
+from server.signalling.messages import ERRORS, Answer, Candidate, InCall, Offer
 from server.signalling.pictures import Transfer
+from server.signalling.server_messages import SERVER_MESSAGES, WELCOME, encode, encode_for_partner
 from server.signalling.strict_json import MAX_BRACKETS, MAX_OUTSIDE_STRINGS
+from server.signalling.vocabulary import CHUNK_HEAD, TYPES, VOCABULARY, parse_chunk, parse_message
 from server.web import uvicorn_protocols, websocket
 from tests.documents import DOCS
 

@@ -17,9 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from server.signalling.effects import CallEnded, CloseSocket, CountEvent, DropPicture, Effect, SendTo
 from server.signalling.lobby import REPORTABLE_SECONDS, RESUME_SECONDS, Lobby
 from server.signalling.matching import Queue
-from server.signalling.messages import SERVER_MESSAGES, Hello, MessageError, parse_message
+from server.signalling.messages import Hello, MessageError
 from server.signalling.reports import CODE_LETTERS, Reports
+from server.signalling.server_messages import SERVER_MESSAGES
 from server.signalling.visitors import Dependencies, Visitor
+from server.signalling.vocabulary import parse_message
 from tests.server.signalling.descriptions import HOST, RELAY, sdp
 
 ADDRESSES = {name: ip_address(f"192.0.2.{number}") for number, name in enumerate("abcdefgh", 1)}

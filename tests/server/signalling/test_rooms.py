@@ -9,7 +9,6 @@ import pytest
 
 from server.signalling.effects import DropPicture, Effect, SendTo
 from server.signalling.messages import (
-    CHUNK_TAG,
     Answer,
     Candidate,
     Chunk,
@@ -21,10 +20,10 @@ from server.signalling.messages import (
     PictureAck,
     PictureCancel,
     Text,
-    parse_chunk,
 )
 from server.signalling.rooms import PASSES, Negotiation, Room
 from server.signalling.sdp import MAX_CANDIDATES
+from server.signalling.vocabulary import CHUNK_TAG, parse_chunk
 from tests.server.signalling.descriptions import CANDIDATES, HOST, PRINT, RELAY, sdp
 from tests.server.signalling.picture_heads import HEADS
 

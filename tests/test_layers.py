@@ -39,7 +39,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
 
 # What decides has neither clock nor socket nor logger: time and randomness come in as arguments.
 PURE = ("server/signalling", "turn", "turn/core", "turn/gate", "turn/limits", "turn/wire")
-IMPURE = {"asyncio", "logging", "os", "random", "socket", "threading", "time"}
+IMPURE = {
+    *("asyncio", "datetime", "logging", "os", "random", "secrets", "select", "selectors", "socket", "ssl"),
+    *("subprocess", "threading", "time"),
+}
 
 # Values, entry points and tables: nothing in them decides.
 WITHOUT_TEST = {

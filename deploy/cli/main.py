@@ -320,9 +320,8 @@ def parser() -> argparse.ArgumentParser:
             "--config",
             type=Path,
             metavar="FILE",
-            default=argparse.SUPPRESS
-            if group in parsers
-            else None,  # or what stands before the second word would be lost
+            # Without SUPPRESS, a --config before the second word would be lost.
+            default=argparse.SUPPRESS if group in parsers else None,
             help="the configuration file (default: built-in settings, for this machine only)",
         )
         for option in command.options:

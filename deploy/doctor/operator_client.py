@@ -42,9 +42,8 @@ class UnixConnection(http.client.HTTPConnection):
         try:
             self.sock.connect(str(self.path))
         except (ConnectionRefusedError, FileNotFoundError):
-            older = living(
-                self.path
-            )  # the newest one was killed; who still has calls beside it has them still
+            # The newest process was killed. Older ones may still have calls.
+            older = living(self.path)
             if not older:
                 raise
             self.sock.connect(str(older[0]))

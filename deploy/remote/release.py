@@ -70,9 +70,8 @@ def pack(release: Bundle, cache: Path, root: Path = ROOT) -> Path:
     """The archive of the code, made once."""
     archive = cache / f"{release.name}.tar.gz"
     if not archive.exists():
-        draft = archive.with_name(
-            f".{archive.name}.{secrets.token_hex(4)}"
-        )  # another process may pack the same
+        # Another process may pack the same.
+        draft = archive.with_name(f".{archive.name}.{secrets.token_hex(4)}")
         with draft.open("wb") as file:
             write_archive(file, root, release.site)
         draft.rename(archive)

@@ -23,9 +23,8 @@ from host.settings import (
 )
 
 AN_ORIGIN = "write an address such as https://call.example.org, with nothing after the host name"
-HOST_NAME = re.compile(
-    r"(?!(.*\.)?[0-9]+$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*"
-)  # browsers: 1.2 is a number
+# The last label is no number: browsers read 1.2 as an address.
+HOST_NAME = re.compile(r"(?!(.*\.)?[0-9]+$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 # What urlsplit accepts although no browser sends it as Origin or Host -> what to write instead.
 ODD_IN_ORIGINS = (
     (r"[^\x00-\x7f]", "browsers send this host in ASCII; write it as xn--…"),

@@ -24,9 +24,8 @@ FIELD = "password"
 LOGIN_PATH = "/password"
 MAX_FORM = 4 << 10  # bytes: the longest password, each character as four escaped bytes, fits
 FORM_SECONDS = 10.0  # for the form to arrive: one that never arrives would hold a connection
-GUESS_RATE = Rate(
-    0.1, 20
-)  # wrong ones, of one address: an office makes mistakes, and 8,640 a day find no password
+# Wrong passwords of one address: an office makes mistakes, and 8,640 a day find no password.
+GUESS_RATE = Rate(0.1, 20)
 MAX_GUESSERS = 10_000  # addresses that are remembered; the one whose last guess is oldest is forgotten
 
 WRONG, LATER = 403, 429

@@ -29,7 +29,6 @@ from turn.wire.stun import WireError, parse, parse_channel_data
 CALLS = Path(__file__).parent / "data" / "calls"
 ROW = Struct("!IBBBHH")  # milliseconds, allocation, peer, whether outward, size, and bytes that follow
 TURN_PORT = 39478
-TURN_CLIENTS = ("192.0.2.2", "127.0.0.1")
 
 
 class Seen(NamedTuple):

@@ -13,9 +13,8 @@ from turn.flows import Address
 
 SockAddr = tuple[str, int]  # an address as the system writes it, without IPv6's flow label and scope
 
-LISTENER_BUFFER = (
-    4 << 20
-)  # bytes; bursts of all clients pass one socket: with 64 KiB, one packet in ten was lost
+# In bytes. The bursts of all clients pass one socket: with 64 KiB, one packet in ten was lost.
+LISTENER_BUFFER = 4 << 20
 FLOW_BUFFER = 256 << 10  # bytes; a burst of one client or one peer
 STREAM_BUFFER = 64 << 10  # bytes, each way of a TCP client; by itself the kernel gives a slow reader 4 MiB
 BACKLOG = 1024  # connections that wait to be accepted
@@ -142,9 +141,8 @@ def tcp_listener(local: Address, *, shared: bool = False) -> socket.socket:
     try:
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # connections of the process before may linger
+        # Connections of the process before may linger.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, buffer, STREAM_BUFFER)
         bind(sock, local, shared=shared)

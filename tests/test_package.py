@@ -139,7 +139,7 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Install
 
 def test_command_works_anywhere(installed: Installed) -> None:
     assert installed.say("python", "-m", "deploy.cli", "--version") == f"calln {VERSION}\n"
-    assert "can be used" in installed.say("calln", "check")
+    assert "The configuration is valid." in installed.say("calln", "check")
     assert "pip install 'calln[deploy]'" in installed.say("calln", "deploy", "plan", code=69)
 
 

@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Collection
 from functools import partial
+from typing import NamedTuple
 
 import uvloop
 from starlette.types import ASGIApp
@@ -45,41 +46,43 @@ BANS_SECONDS = 60  # how long the address of an ended ban may stay in file and m
 TICK_SECONDS = 0.5  # so that a ban by another process works within a second
 
 Part = tuple[ASGIApp, list[socket.socket]]
-# What a reload brings: the `server:` section, what browsers are told of the relay, and the site's password.
-Reloaded = tuple[Server, IceSettings, SitePassword | None]
 
 
-def run(
-    site: Site,
-    server: Server,
-    geo: Geo,
-    ice: IceSettings,
-    *,
-    encrypted_only: str = "off",
-    password: SitePassword | None = None,
-    read: Callable[[], Reloaded] | None = None,
-) -> int:
+class WebConfig(NamedTuple):
+    """What the web service is configured by, at its start and again at each reload."""
+
+    site: Site
+    server: Server
+    geo: Geo
+    ice: IceSettings
+    password: SitePassword | None = None
+    encrypted_only: str = "off"
+
+
+def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
     """Serve until a signal ends it; return the exit code. `read` reads the configuration again on SIGHUP and
     may raise ValueError. Raises GeoError, StoreError or Unavailable."""
     logs.start_logging()
     raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
+    site, server, geo, ice, password, mode = config
     database = open_database(geo.database) if geo.database else None
     store = open_store(site.state_dir)
     try:
-        service = build(site, server, ice, store, database, encrypted_only=encrypted_only, password=password)
+        service = build(site, server, ice, store, database, encrypted_only=mode, password=password)
         service.purge()
         gc.freeze()  # what is loaded stays: a collection over all of it would stop everything for 50 ms
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if server.tls_listen else None) as runner:
-            runner.run(serve_web(service, site, server, read))
+            runner.run(serve_web(service, config, read))
     finally:
         store.close()
     return 0
 
 
 async def serve_web(
-    service: WebService, site: Site, server: Server, read: Callable[[], Reloaded] | None = None
+    service: WebService, config: WebConfig, read: Callable[[], WebConfig] | None = None
 ) -> None:
     """Open the listeners and serve until the shutdown. Raises Unavailable."""
+    site, server = config.site, config.server
     given, metrics = systemd.inherited_sockets(), service.hub.metrics
     turn_proxy = TurnProxy(site.state_dir / RELAY, partial(metrics.increment, "connection"))
     metrics.add_gauge("calln_turn_connections", TURN_CONNECTIONS, lambda: len(turn_proxy.clients))
@@ -93,7 +96,7 @@ async def serve_web(
     with VersionedSocket(site.state_dir / SOCKET) as operator_socket:
         parts.append((service.operator_app, [operator_socket.sock]))
         log_addresses(server)
-        on_reload = partial(reload, service, tls_listener, read, server) if read else lambda: None
+        on_reload = partial(reload, service, tls_listener, read, config) if read else lambda: None
         options = ServeOptions(tls_listener, operator_socket.publish, on_reload, bool(given))
         finish = partial(
             wait_for_calls, service.hub, seconds=server.drain_seconds, turn_clients=turn_proxy.clients
@@ -167,18 +170,21 @@ def load_certificate(tls_listener: TlsListener, server: Server) -> None:
 
 
 def reload(
-    service: WebService, tls_listener: TlsListener | None, read: Callable[[], Reloaded], started_with: Server
+    service: WebService,
+    tls_listener: TlsListener | None,
+    read: Callable[[], WebConfig],
+    started_with: WebConfig,
 ) -> None:
     """Read certificate and secrets again. If one of them cannot be used, everything stays as it was."""
     systemd.reloading()
     try:
-        server, ice, password = read()
-        if tls_listener is not None and server.tls_listen:
-            load_certificate(tls_listener, server)
-        service.ice.settings = ice
-        if service.login and password:
-            service.login.password = password
-        keys = waiting(started_with, server)
+        config = read()
+        if tls_listener is not None and config.server.tls_listen:
+            load_certificate(tls_listener, config.server)
+        service.ice.settings = config.ice
+        if service.login and config.password:
+            service.login.password = config.password
+        keys = changed_at_start(started_with, config)
         log.info("reloaded the certificate and the secrets; changed keys that need a restart: %d", len(keys))
     except Exception as problem:  # its text may quote what the log must not hold
         log.error(
@@ -187,6 +193,16 @@ def reload(
         )
     finally:
         systemd.ready()
+
+
+def changed_at_start(before: WebConfig, now: WebConfig) -> list[str]:
+    """The keys whose change waits for the next start, such as `site.name`."""
+    sections = (
+        ("site", before.site, now.site),
+        ("server", before.server, now.server),
+        ("geo", before.geo, now.geo),
+    )
+    return [f"{name}.{key}" for name, old, new in sections for key in waiting(old, new)]
 
 
 async def wait_for_calls(

@@ -68,21 +68,15 @@ def run_both(config: Config, options: Namespace) -> int:
 
 
 def run_server(config: Config, options: Namespace) -> int:
-    server, ice, password = server_settings(config)
-    return web_process.run(
-        config.site,
-        server,
-        config.geo,
-        ice,
-        encrypted_only=config.turn.encrypted_only,
-        password=password,
-        read=lambda: server_settings(load_config(options.config)),
-    )
+    return web_process.run(web_config(config), lambda: web_config(load_config(options.config)))
 
 
-def server_settings(config: Config) -> web_process.Reloaded:
+def web_config(config: Config) -> web_process.WebConfig:
     """The configuration of the server, for its start and each reload. Raises ConfigError."""
-    return config.server, ice_settings(config, turn_secret(config)), site_password(config)
+    ice, password = ice_settings(config, turn_secret(config)), site_password(config)
+    return web_process.WebConfig(
+        config.site, config.server, config.geo, ice, password, config.turn.encrypted_only
+    )
 
 
 def run_relay(config: Config, options: Namespace) -> int:

@@ -26,7 +26,7 @@ from websockets.typing import Origin, Subprotocol
 
 from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
-from server.run import run
+from server.run import WebConfig, run
 from server.signalling import rates
 from server.signalling.messages import MAX_CHUNK
 from server.web import websocket
@@ -45,7 +45,7 @@ def serve(port: int, folder: str) -> int:
         setattr(websocket, name, LIFTED)
     listen: Any = (f"127.0.0.1:{port}",)
     limits = {"connections_per_address": 0, "visitors": 0}
-    return run(Site(state_dir=Path(folder)), Server(listen=listen, **limits), Geo(), ICE)
+    return run(WebConfig(Site(state_dir=Path(folder)), Server(listen=listen, **limits), Geo(), ICE))
 
 
 class Pair(NamedTuple):

@@ -36,13 +36,13 @@ from tests.server.serving import PATIENCE, Service
 PROGRAM = """
 import sys
 from pathlib import Path
-from server.run import run
+from server.run import WebConfig, run
 from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
 port, folder, drain = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 ice = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
 server = Server(listen=(f"127.0.0.1:{port}",), drain_seconds=drain)
-sys.exit(run(Site(state_dir=folder), server, Geo(), ice))
+sys.exit(run(WebConfig(Site(state_dir=folder), server, Geo(), ice)))
 """
 
 
@@ -244,7 +244,7 @@ SECURE = """
 import os, sys
 os.environ["LISTEN_PID"] = str(os.getpid())
 from pathlib import Path
-from server.run import run
+from server.run import WebConfig, run
 from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
 port, folder = sys.argv[1], Path(sys.argv[2])
@@ -252,7 +252,8 @@ ice = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
 files = {"certificate": folder / "chain.pem", "key": folder / "key.pem"}
 server = Server(tls_listen=(f"127.0.0.1:{port}",), acme_dir=folder, **files)
 site = Site(state_dir=folder / "state", url=f"https://localhost:{port}")
-sys.exit(run(site, server, Geo(), ice, read=lambda: (server, ice, None)))
+config = WebConfig(site, server, Geo(), ice)
+sys.exit(run(config, lambda: config))
 """
 
 

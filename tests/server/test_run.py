@@ -11,6 +11,7 @@ import pytest
 from host.startup import Unavailable
 from server import run
 from server.config.sections import Geo, Server, Site
+from server.run import WebConfig, changed_at_start
 from server.store import StoreError
 from server.store.geo import GeoError
 from server.store.sqlite import FILE
@@ -25,18 +26,18 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         taken.listen()
         server = Server(listen=(f"127.0.0.1:{taken.getsockname()[1]}",))
         with pytest.raises(Unavailable, match="Address already in use"):
-            run.run(Site(state_dir=tmp_path), server, Geo(), ICE)
+            run.run(WebConfig(Site(state_dir=tmp_path), server, Geo(), ICE))
 
 
 def test_a_country_file_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(GeoError, match="No such file"):
-        run.run(Site(state_dir=tmp_path), Server(), Geo(database=tmp_path / "x.mmdb"), ICE)
+        run.run(WebConfig(Site(state_dir=tmp_path), Server(), Geo(database=tmp_path / "x.mmdb"), ICE))
 
 
 def test_a_state_file_that_is_damaged(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError, match=FILE):
-        run.run(Site(state_dir=tmp_path), Server(), Geo(), ICE)
+        run.run(WebConfig(Site(state_dir=tmp_path), Server(), Geo(), ICE))
 
 
 def test_the_end_of_what_is_shown_is_known(tmp_path: Path) -> None:
@@ -48,3 +49,10 @@ def test_the_end_of_what_is_shown_is_known(tmp_path: Path) -> None:
     issued(tmp_path, -1, 30)
     run.load_certificate(listener, server)
     assert round((listener.certificate_ends - time.time()) / 86_400) == 30
+
+
+def test_changes_that_wait_for_a_start_are_named_in_every_section(tmp_path: Path) -> None:
+    before = WebConfig(Site(name="One"), Server(), Geo(), ICE)
+    now = WebConfig(Site(name="Two"), Server(visitors=7), Geo(database=tmp_path), ICE)
+    assert changed_at_start(before, before) == []
+    assert set(changed_at_start(before, now)) == {"site.name", "server.visitors", "geo.database"}

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from server import run
-from server.config.sections import Server, Site
+from server.config.sections import Geo, Server, Site
 from server.web import login
 from server.web.login import COOKIE, GUESS_RATE, password_in
 from server.web.password import COOKIE_SECONDS, MAX_LENGTH, SitePassword
@@ -101,7 +101,8 @@ async def test_a_new_password_is_asked_of_everybody(locked: Service) -> None:
         page = await locked.browser(additional_headers={"Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"})
         await page.hello()
         changed = SitePassword("another canary", b"0123456789abcdef")
-        run.reload(locked.web, None, lambda: (Server(), ICE, changed), Server())
+        config = run.WebConfig(Site(), Server(), Geo(), ICE, changed)
+        run.reload(locked.web, None, lambda: config, config)
         assert not is_page(await browser.get("/"))
         assert (await enter(browser)).status_code == 403
         await page.say("start")

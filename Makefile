@@ -46,7 +46,7 @@ test: $(BIN)/.set-up-tests ## run all tests, or only tests/PART (PART=turn)
 
 check: lint test ## run all checks: format, lint, types, tests
 
-lint: $(BIN)/.set-up-tests
+lint: $(BIN)/.set-up-tests ## check format, lint and types only
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

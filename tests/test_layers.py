@@ -139,3 +139,11 @@ def test_every_file_of_tests_is_named_after_a_module() -> None:
     strange = [name for name in named if not name.startswith(tuple(OF_THE_WHOLE))]
     unused = [row for row in OF_THE_WHOLE if not any(name.startswith(row) for name in named)]
     assert (strange, unused) == ([], [])
+
+
+def test_the_floors_of_the_architecture_are_these() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    table = text.partition("## The floors")[2].partition("\n## ")[0]
+    named = [line.split("`")[1].rstrip("/") for line in table.splitlines() if line.startswith("| `")]
+    one_row = {name for name in LAYERS if name.startswith("turn/engines/")}  # said in the row of turn/engines
+    assert sorted(named) == sorted(set(LAYERS) - one_row)

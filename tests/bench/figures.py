@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -57,3 +58,8 @@ def capacity(carries: Callable[[float], bool], low: float, high: float, steps: i
         else:
             high = middle
     return low
+
+
+def linux_version() -> str:
+    """The kernel's first two numbers; the rest of its name says more of one machine than of its speed."""
+    return ".".join(platform.release().split(".")[:2])

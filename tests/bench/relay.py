@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.bench.cable import LOAD, PRIORITY, SERVER, Answer, Load, Net, udp
-from tests.bench.figures import capacity, quantile, ratio
+from tests.bench.figures import capacity, linux_version, quantile, ratio
 from tests.bench.servers import PASSWORD, PORTS, SERVERS, USER, Server
 
 OVERLOAD, BATCH = 400_000, 4  # packets a second, more than either can carry; packets per system call
@@ -241,7 +241,7 @@ def conditions(rounds: int, seconds: float) -> dict[str, Any]:
     """What the figures were measured on, and how long."""
     version = subprocess.run(["turnserver", "--version"], capture_output=True, text=True).stdout.strip()
     return {
-        "linux": platform.release(),
+        "linux": linux_version(),
         "python": platform.python_version(),
         "coturn": version.split()[-1],
         "cores": os.cpu_count(),

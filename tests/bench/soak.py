@@ -22,7 +22,7 @@ from typing import NamedTuple
 from deploy.doctor.operator_client import RELAY, request_json
 from tests.bench.cable import LOAD, SERVER, Answer, Load, Net, no_room
 from tests.bench.churn import ECHOES
-from tests.bench.figures import HOUR, Point, after, quantile, slope
+from tests.bench.figures import HOUR, Point, after, linux_version, quantile, slope
 from tests.bench.servers import PASSWORD, PORTS, USER, Server
 
 PRIORITY = 2  # before a bench that runs at the same time
@@ -205,7 +205,7 @@ def main() -> int:
     if os.geteuid() != 0:
         sys.exit("this needs root, for network namespaces")
     print(
-        f"Linux {platform.release()}, Python {platform.python_version()}: {options.sessions} sessions, "
+        f"Linux {linux_version()}, Python {platform.python_version()}: {options.sessions} sessions, "
         f"{options.rate:,.0f} packets a second, {options.churn:.0f} allocations a second that come and go",
         flush=True,
     )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench.figures import HOUR, Point, after, capacity, quantile, ratio, slope
+from tests.bench.figures import HOUR, Point, after, capacity, linux_version, quantile, ratio, slope
 
 QUANTILES = {  # measured values, the share, what it comes to
     "nothing": ((), 0.5, 0),
@@ -70,3 +70,8 @@ def test_capacity_is_found_as_closely_as_is_asked(true: float, steps: int) -> No
 
 def test_capacity_is_none_where_the_least_is_too_much() -> None:
     assert capacity(lambda _rate: False, 500, 1_000, 3) == 0.0
+
+
+def test_a_kernel_is_named_by_two_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.release", lambda: "6.12.43-somewhere-amd64")
+    assert linux_version() == "6.12"

@@ -30,7 +30,7 @@ MISHAP_SECONDS = 60  # between two log lines about packets that no code expected
 class Service:
     """A relay at work: it applies the core's effects and keeps the core's deadlines.
 
-    It is the only part that sees core and engine. All methods are called in the loop that runs `run`.
+    It is the only part that calls both core and engine. All methods are called in the loop that runs `run`.
 
     Args:
         relay: the core; it decides.

@@ -30,7 +30,10 @@ PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
 	apache2 caddy curl debootstrap nginx-light openssh-client pebble shellcheck systemd-container yamllint
 
-.PHONY: help setup run test check lint format bench plots soak fuzz interop example house promise update lock release \
+# Each process takes whole files, whose tests share machines and browsers.
+IN_PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10
+
+.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example house promise update lock release \
 	clean $(DEPLOYS)
 
 help: ## show this list
@@ -41,8 +44,11 @@ setup: $(BIN)/.set-up ## install calln and what it needs into .venv
 run: setup ## run server and relay on this machine (CONFIG=config.yaml for your own configuration)
 	@exec $(BIN)/calln run $(if $(CONFIG),--config $(CONFIG))
 
-test: $(BIN)/.set-up-tests ## run all tests, or only tests/PART (PART=turn)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10 $(if $(PART),tests/$(PART))
+test: $(BIN)/.set-up-tests ## run the tests but for the long ones, or only tests/PART (PART=turn)
+	$(BIN)/python -m pytest $(IN_PROCESSES) $(if $(PART),tests/$(PART),-m "not long")
+
+deployments: $(BIN)/.set-up-tests ## run the long tests: every kind of deployment, on booted Debians (root)
+	$(BIN)/python -m pytest $(IN_PROCESSES) -m long tests/deploy/end_to_end
 
 check: lint test ## run all checks: format, lint, types, tests
 

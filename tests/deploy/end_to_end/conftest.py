@@ -19,7 +19,14 @@ from tests.deploy.end_to_end.target import Snapshot, Target, booted
 NAME = "call.example.test"
 TURN_NAME = "turn.example.test"
 ADDRESSES = {NAME: f"{NETWORK}.10", TURN_NAME: f"{NETWORK}.11"}
+SAMPLE = ("test_target.py", "test_one_machine.py")  # what `make test` runs; the rest is long
 PROGRAMS = ("certutil", "curl", "debootstrap", "nft", "pebble", "ssh-keygen", "systemd-nspawn")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.path.name not in SAMPLE:
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import NamedTuple, Protocol
 
-from turn.credentials import is_live, passwords_for, user_of
+from turn.credentials import expiry_of, is_live, passwords_for, user_of
 
 
 class Network(NamedTuple):
@@ -119,6 +119,9 @@ class Users(Protocol):
     def login(self, username: str, wall: float) -> Login | None:
         """None if the name is unknown or has expired at `wall`, in seconds since 1970."""
 
+    def may_be_guessed(self, username: str) -> bool:
+        """Whether somebody chose this name's password, or would have: that of a minted name is a digest."""
+
     def names(self) -> Iterable[str]:
         """The names that a client may give as a hash (USERHASH, RFC 8489 §14.4)."""
 
@@ -136,6 +139,9 @@ class Accounts:
         if self.secrets and is_live(username, wall):
             return Login(user_of(username), passwords_for(username, self.secrets))
         return None
+
+    def may_be_guessed(self, username: str) -> bool:
+        return username in self.static or expiry_of(username) is None
 
     def names(self) -> Iterable[str]:
         return self.static

@@ -30,7 +30,7 @@ from turn.wire.stun import COOKIE_BYTES, HEADER, StunMessage, parse, tlv
 LISTENER = Address.of("192.0.2.1", 3478)
 LISTENER6 = Address.of("2001:db8:5::1", 3478)
 PEER = Address.of("9.9.9.9", 5000)
-USERS = {"alice": "alice's word", "bob": "bob's word"}
+USERS = {"alice": "alice's word", "bob": "bob's word", "1001": "an extension's word"}
 TYPES = {
     "binding": 0x0001,
     "allocate": 0x0003,

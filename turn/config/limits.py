@@ -57,7 +57,7 @@ class RelayLimits(Section):
     permissions: Count = Field(
         DEFAULTS.permissions,
         description="Peer addresses that one allocation may send to. This limits memory and slows down "
-        "scans.",
+        "scans. One request may name all of them, up to 1024.",
     )
     channels: Count = Field(DEFAULTS.channels, description="Channels of one allocation. This limits memory.")
     connections: Count = Field(

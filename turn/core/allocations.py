@@ -145,8 +145,10 @@ class Allocations:
         self._by_client[owner], sibling.sibling = sibling, None
         return []
 
-    def permit(self, allocation: Allocation, ips: set[bytes], now: float) -> list[Effect]:
-        """Install or refresh permissions, each with the sibling that has its address family.
+    def permit(
+        self, allocation: Allocation, ips: set[bytes], now: float, seconds: float = PERMISSION_LIFETIME
+    ) -> list[Effect]:
+        """Install or refresh permissions, each with the sibling of its address family; none gets shorter.
 
         Raises FamilyMismatch and InsufficientCapacity; then nothing is changed.
         """
@@ -158,8 +160,8 @@ class Allocations:
         if fresh and not self._may_meet(allocation, now, fresh):
             raise InsufficientCapacity("new peers")
         for owner, ip in owners:
-            owner.permissions[ip] = now + PERMISSION_LIFETIME
-            self._deadlines.set((owner, ip), now + PERMISSION_LIFETIME)
+            owner.permissions[ip] = ends = max(owner.permissions.get(ip, 0.0), now + seconds)
+            self._deadlines.set((owner, ip), ends)
         return [effect for owner in allocation.both for effect in self._link_channels(owner, ips, now)]
 
     def _may_meet(self, allocation: Allocation, now: float, peers: int = 1) -> bool:
@@ -177,9 +179,10 @@ class Allocations:
             yield from self.update_link(allocation, peer, now)
 
     def bind(self, allocation: Allocation, number: int, peer: Address, now: float) -> list[Effect]:
-        """Bind or refresh a channel and its permission (RFC 8656 §12.2); siblings share the numbers.
+        """Bind or refresh a channel; siblings share the numbers (RFC 8656 §12.2).
 
-        Raises BadRequest and InsufficientCapacity; then nothing is changed.
+        Its peer's permission lasts as long as the channel, not five minutes: many clients renew only their
+        channels, and other relays let them. Raises BadRequest and InsufficientCapacity; then nothing is changed.
         """
         channels = [channel for one in allocation.both for channel in one.channels.items()]
         bound = dict(channels).get(number)
@@ -189,7 +192,7 @@ class Allocations:
             raise InsufficientCapacity("channels")
         if not bound and peer.ip in allocation.permissions and not self._may_meet(allocation, now):
             raise InsufficientCapacity("new peers")
-        effects = self.permit(allocation, {peer.ip}, now)
+        effects = self.permit(allocation, {peer.ip}, now, CHANNEL_LIFETIME)
         allocation.channels[number] = Channel(peer, now + CHANNEL_LIFETIME)
         allocation.numbers[peer] = number
         self._deadlines.set((allocation, number), now + CHANNEL_LIFETIME)

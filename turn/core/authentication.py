@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from turn.core.exchange import Credentials, Exchange
 from turn.core.state import RelayState
-from turn.credentials import expiry_of
 from turn.errors import BadRequest, StaleNonce, Unauthenticated
 from turn.wire.attributes import NONCE, PASSWORD_ALGORITHM, PASSWORD_ALGORITHMS, REALM, USERHASH, USERNAME
 from turn.wire.integrity import ALGORITHMS, NAMES_NONE, OFFERED, long_term_key
@@ -91,7 +90,7 @@ def is_still_valid(exchange: Exchange, username: str) -> bool:
 
 def check_new_signature(exchange: Exchange, username: str, algorithm: bytes) -> Credentials:
     lockout, ip, now = exchange.state.lockout, exchange.client.ip, exchange.now
-    may_be_guessed = expiry_of(username) is None
+    may_be_guessed = exchange.state.settings.users.may_be_guessed(username)
     if may_be_guessed and lockout.is_locked(ip, username, now):
         exchange.state.counts["locked out"] += 1
         raise Unauthenticated

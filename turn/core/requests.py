@@ -11,12 +11,15 @@ from turn.core.effects import Effect
 from turn.core.exchange import Exchange
 from turn.errors import (
     BadRequest,
+    InsufficientCapacity,
     MobilityForbidden,
     RelayError,
     StaleNonce,
     Unauthenticated,
     UnknownAttribute,
 )
+from turn.flows import Address
+from turn.limits.quotas import exceeds
 from turn.wire.attributes import (
     CHANNEL_NUMBER,
     DATA,
@@ -46,7 +49,7 @@ from turn.wire.stun import (
     StunMessage,
 )
 
-MAX_PEERS = 16  # XOR-PEER-ADDRESS in one CreatePermission: bounds what one packet makes us do
+MAX_PEERS = 1024  # in one CreatePermission, however many are permitted: bounds what one packet makes us do
 SMALLEST_ANSWERED = 28  # bytes of a request without credentials: the 401 is at most twice as large
 FINGERPRINT_BYTES = 8  # not counted: the answer has a FINGERPRINT too
 TRANSPORTS = (b"\x11\0\0\0", b"\x06\0\0\0")  # UDP and TCP, as an Allocate names them
@@ -162,18 +165,29 @@ def of_family(allocation: Allocation, family: int | None) -> tuple[Allocation, .
 
 def create_permission(exchange: Exchange) -> list[Effect]:
     """RFC 8656 §10.2: permissions for all of the peers, or for none."""
-    allocation = exchange.own_allocation()
-    peers = exchange.message.each(XOR_PEER_ADDRESS)
-    if not 1 <= len(peers) <= MAX_PEERS:
-        raise BadRequest("number of peers")
-    state = exchange.state
-    inner = [state.destinations.to_local(peer) for peer in peers]
-    for peer in inner:
+    allocation, state = exchange.own_allocation(), exchange.state
+    peers = [state.destinations.to_local(peer) for peer in peers_of(exchange)]
+    for peer in peers:
         allocation.for_peer(peer.ip)
-    for peer in inner:
+    for peer in peers:
         state.destinations.check_permission(peer)
-    effects = state.allocations.permit(allocation, {peer.ip for peer in inner}, exchange.now)
+    effects = state.allocations.permit(allocation, {peer.ip for peer in peers}, exchange.now)
     return [*effects, exchange.success_response()]
+
+
+def peers_of(exchange: Exchange) -> list[Address]:
+    """The peers that a request names: as many addresses as one allocation may have permissions.
+
+    Raises BadRequest, and InsufficientCapacity before any of them is looked up.
+    """
+    if exchange.message.count(XOR_PEER_ADDRESS) > MAX_PEERS:
+        raise InsufficientCapacity("peers")
+    peers = exchange.message.each(XOR_PEER_ADDRESS)
+    if not peers:
+        raise BadRequest("no peer")
+    if exceeds(len({peer.ip for peer in peers}), exchange.state.settings.limits.permissions):
+        raise InsufficientCapacity("permissions")
+    return peers
 
 
 def channel_bind(exchange: Exchange) -> list[Effect]:

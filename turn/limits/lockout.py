@@ -1,8 +1,9 @@
 """Guessing passwords is slow: after a few wrong ones for a name from one address, that pair has to wait.
 
 A sender must have read a reply of ours at its address before it is counted here, so a forged address locks
-nobody out. Only names that an operator chose are counted, because minted passwords cannot be guessed. A
-client that has an allocation under the name is never locked out.
+nobody out. Minted names are not counted, because their passwords cannot be guessed; a name that an
+operator chose is, also if it looks like a minted one. A client that has an allocation under the name is never
+locked out.
 """
 
 from __future__ import annotations

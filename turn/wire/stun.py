@@ -41,7 +41,9 @@ COOKIE_BYTES = COOKIE.to_bytes(4, "big")
 HEADER = Struct("!HH4s12s")
 TLV = Struct("!HH")
 
-MAX_ATTRIBUTES = 32  # requests have up to ten; bounds the work for one datagram, which could have 375
+# Besides peers, of which a CreatePermission has many: requests have up to ten. It bounds the work for one
+# datagram, which could have 375.
+MAX_ATTRIBUTES = 32
 MAX_UNKNOWN = 8  # types that an answer 420 lists: keeps it smaller than the request
 MAX_DATAGRAM = 65507  # bytes that UDP over IPv4 carries
 
@@ -103,6 +105,10 @@ class StunMessage(NamedTuple):
             attribute.unpack(value, self.transaction) for kind, value in self.attributes if kind == number
         ]
 
+    def count(self, attribute: Attribute[Any]) -> int:
+        """How many attributes of this type there are."""
+        return sum(kind == attribute.type for kind, _ in self.attributes)
+
     def verify(self, key: bytes) -> bool:
         """Whether its MESSAGE-INTEGRITY was made with this key."""
         return bool(self.integrity) and verify(self.data, self.integrity, key)
@@ -120,9 +126,10 @@ def parse(data: bytes) -> StunMessage:
     """Parse a message. Raises WireError unless the bytes are exactly one well-formed message."""
     kind, transaction = parse_header(data)
     attributes: list[tuple[int, bytes]] = []
-    integrity, sha256, fingerprint = 0, 0, False
-    for count, (at, number, value) in enumerate(walk(data)):
-        if count >= MAX_ATTRIBUTES:
+    integrity, sha256, fingerprint, count = 0, 0, False, 0
+    for at, number, value in walk(data):
+        count += number != XOR_PEER_ADDRESS.type
+        if count > MAX_ATTRIBUTES:
             raise WireError("too many attributes")
         if number == FINGERPRINT.type:
             check_fingerprint(data, at, value)

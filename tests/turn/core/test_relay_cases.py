@@ -11,7 +11,16 @@ import yaml
 from tests.turn.network import LISTENER6, PEER, TYPES, Client, Network, compose, network, settings
 from turn.flows import Address, Packet
 from turn.policies import Limits
-from turn.wire.attributes import DONT_FRAGMENT, ERROR_CODE, NONCE, REALM, RESERVATION_TOKEN, TABLE, USERNAME
+from turn.wire.attributes import (
+    DONT_FRAGMENT,
+    ERROR_CODE,
+    NONCE,
+    REALM,
+    RESERVATION_TOKEN,
+    TABLE,
+    USERNAME,
+    XOR_PEER_ADDRESS,
+)
 from turn.wire.stun import DATA_INDICATION, ERROR, StunMessage, parse
 
 CLASS = 0x0110  # the bits of a message type that hold its class (RFC 8489 §5)
@@ -91,10 +100,11 @@ class Stage:
         say = step["say"]
         pairs = [self.pair(*pair) for pair in step.get("with", ())]
         pairs += [(0xFFFE, b"")] * step.get("many", 0)
+        pairs += [(XOR_PEER_ADDRESS, peer_of(number)) for number in range(step.get("peers", 0))]
         sign = step.get("sign", client.user if say in SIGNED else "nobody")
         key = None
         if sign != "nobody":
-            credentials, key = self.credentials(client, sign, step.get("nonce", "own"))
+            credentials, key = self.credentials(client, sign, step)
             pairs += credentials
         if step.get("fingerprint") == "early":
             marked = compose(TYPES[say], pairs, fingerprint=True) + bytes.fromhex("fffe0000")
@@ -108,12 +118,13 @@ class Stage:
             fingerprint=step.get("fingerprint", False),
         )
 
-    def credentials(self, client: Client, sign: str, nonce: str) -> tuple[list[tuple[Any, Any]], bytes]:
+    def credentials(
+        self, client: Client, sign: str, step: dict[str, Any]
+    ) -> tuple[list[tuple[Any, Any]], bytes]:
         """USERNAME, REALM and NONCE, and the key, of the one who signs."""
+        nonce, password = step.get("nonce", "own"), "wrong" if sign == "wrong" else step.get("password")
         usual = sign in ("wrong", "doubled", "other realm", *LEFT_OUT, *STRANGE)
-        signer = Client(
-            self.net, user=client.user if usual else sign, password="wrong" if sign == "wrong" else None
-        )
+        signer = Client(self.net, user=client.user if usual else sign, password=password)
         name: Any = STRANGE.get(sign, signer.user)
         realm = "elsewhere" if sign == "other realm" else "call"
         pairs = [(USERNAME, name), (REALM, realm), (NONCE, self.nonce(client, nonce))]
@@ -141,6 +152,10 @@ class Stage:
         if value == "last":
             return row, self.token
         return row, address(value) if str(name) in ("XOR-PEER-ADDRESS", "XOR-MAPPED-ADDRESS") else value
+
+
+def peer_of(number: int) -> Address:
+    return Address.of(f"9.9.{number >> 8}.{number & 255}", 5000)
 
 
 def nonce_of(client: Client) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.turn.network import LISTENER, PEER, TYPES, Client, Pairs, compose, network, settings, unlimited
-from turn.core.requests import METHODS, is_probe
+from turn.core.requests import MAX_PEERS, METHODS, is_probe
 from turn.core.state import STALE_NONCES
 from turn.flows import Address
 from turn.policies import Limits
@@ -142,14 +142,44 @@ def test_all_peers_of_a_request_or_none() -> None:
     net = network(unlimited())
     client = Client(net)
     client.allocate()
-    good = [Address.of(f"9.9.9.{n}", 1) for n in range(1, 17)]
+    good = [Address.of(f"9.9.8.{n}", 1) for n in range(1, 65)]
     for bad in (Address.of("10.0.0.1", 1), Address.of("2606:4700::1", 1)):
         assert client.permit(*good[:3], bad) in (403, 443)
         assert client.send(good[0], b"hi") == []
     assert client.permit(*good) == 0
-    assert client.permit(*good, PEER) == 400
-    assert len(client.send(good[15], b"hi")) == 1
+    assert client.permit(*good, PEER) == 508
+    assert len(client.send(good[63], b"hi")) == 1
     assert client.code(TYPES["permission"], (XOR_PEER_ADDRESS, b"\0\1")) == 400
+
+
+@pytest.mark.parametrize(
+    ("most", "peers", "code"),
+    [
+        *((64, number, 0) for number in (1, 16, 17, 20, 60, 64)),
+        *((64, number, 508) for number in (65, 371, MAX_PEERS + 1, 5000)),
+        (3, 3, 0),
+        (3, 4, 508),
+        (0, MAX_PEERS, 0),
+        (0, MAX_PEERS + 1, 508),
+    ],
+)
+def test_one_request_names_as_many_peers_as_may_be_permitted(most: int, peers: int, code: int) -> None:
+    """pion renews all of its permissions in one request; the answer is never an error of its own making."""
+    net = network(settings(limits=Limits(permissions=most, new_peers_per_second=0)))
+    client = Client(net)
+    client.allocate()
+    named = [Address.of(f"9.{n >> 16}.{n >> 8 & 255}.{n & 255}", 1) for n in range(1, peers + 1)]
+    assert client.permit(*named) == code
+    assert client.permit(*reversed(named)) == code
+    (session,) = net.relay.sessions(net.now)
+    assert session.permissions == (0 if code else peers)
+
+
+def test_the_ports_of_one_peer_are_one_permission() -> None:
+    net = network(settings(limits=Limits(permissions=1)))
+    client = Client(net)
+    client.allocate()
+    assert client.permit(*(PEER._replace(port=port) for port in range(1, MAX_PEERS + 1))) == 0
 
 
 @pytest.mark.parametrize(

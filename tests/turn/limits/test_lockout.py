@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.turn.network import TYPES, Client, Network, network, settings
 from turn.credentials import mint
 from turn.flows import Address
@@ -106,6 +108,18 @@ def test_a_forged_address_locks_nobody_out() -> None:
             forger.raw(forger.sign(TYPES["allocate"], (UDP,)))
     assert len(net.relay._state.lockout) == 0
     Client(net).allocate()
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("name", ["1001", "2024:bob", "1800000060:c.visitor", "0"])
+def test_a_chosen_name_that_looks_minted_is_counted(name: str, hidden: bool) -> None:
+    accounts = Accounts({name: "an extension's word"}, (b"a secret of ours",))
+    net = network(settings(users=accounts, sha256=True))
+    for password, code in (("wrong", 401), ("an extension's word", 401)):
+        client = Client(net, user=name, password=password, algorithm=b"\0\2\0\0", hidden=hidden)
+        assert [client.code(TYPES["allocate"], UDP) for _ in range(6)] == [code] * 6
+    net.pass_time(SECONDS)
+    assert Client(net, user=name, password="an extension's word").code(TYPES["allocate"], UDP) == 0
 
 
 def test_minted_names_are_not_counted() -> None:

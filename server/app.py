@@ -25,12 +25,13 @@ from server.store.call_log import CallLog, purge
 from server.store.countries import BY_NAME
 from server.store.geo import Database
 from server.web import pages
+from server.web.admission import AdmissionRules, allow_all
 from server.web.login import LOGIN_ERRORS, LOGIN_PATH, MAX_FORM, PasswordLogin
 from server.web.metrics import ServerMetrics
 from server.web.middleware import AllowedHosts, CatchErrors, RequestLimits, SecurityHeaders
 from server.web.origins import hosts_of, origins_of
 from server.web.password import COOKIE_SECONDS, SitePassword
-from server.web.websocket import AdmissionRules, Hub, allow_all
+from server.web.websocket import Hub
 
 ID_BYTES = 16  # of visitors, calls and resume secrets: nobody guesses 128 bits
 

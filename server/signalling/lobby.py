@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.signalling.calls import Calls, room_of
 from server.signalling.close_codes import BANNED, NORMAL, RESTART
-from server.signalling.effects import CallEnded, CloseSocket, CountEvent, Effect, SendTo
-from server.signalling.matching import Queue, Seeker
+from server.signalling.effects import CloseSocket, CountEvent, Effect, SendTo
+from server.signalling.matching import Queue
 from server.signalling.messages import (
     Block,
     Chunk,
@@ -25,12 +26,11 @@ from server.signalling.messages import (
     Stop,
 )
 from server.signalling.reports import IPAddress, Reports
-from server.signalling.rooms import ENDINGS, Room
+from server.signalling.rooms import Room
 from server.signalling.server_messages import encode
-from server.signalling.visitors import Dependencies, LastCall, Visitor
+from server.signalling.visitors import Dependencies, Visitor
 
 RESUME_SECONDS = 15.0  # in which a lost socket may come back: a phone changes its network in less
-REPORTABLE_SECONDS = 60.0  # after a call, in which its partner can still be reported
 
 
 @dataclass(eq=False)
@@ -52,9 +52,16 @@ class Lobby:
     visitors: dict[str, Visitor] = field(default_factory=dict)
     by_resume_secret: dict[str, Visitor] = field(default_factory=dict)
     suspended: dict[str, Visitor] = field(default_factory=dict)  # whose socket is lost; the longest first
-    rooms: dict[str, Room] = field(default_factory=dict)
     draining: bool = False
     effects: list[Effect] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.calls = Calls(self.dependencies, self.queue, self.visitors)
+
+    @property
+    def rooms(self) -> Mapping[str, Room]:
+        """The calls that go on, by their names."""
+        return self.calls.rooms
 
     def take_effects(self) -> list[Effect]:
         effects, self.effects = self.effects, []
@@ -118,7 +125,7 @@ class Lobby:
         if visitor.room is not None:
             self.notify_partner(visitor.room, visitor, "back")
         elif visitor.ticket is not None:
-            self.find_partner(visitor, now)
+            self.effects += self.calls.find_partner(visitor, now)
 
     def notify_partner(self, room: Room, visitor: Visitor, state: str) -> None:
         word = encode("partner", call=room.call, state=state)
@@ -168,44 +175,7 @@ class Lobby:
         if self.draining:
             self.kick(visitor, RESTART, now)
             return
-        self.effects.append(SendTo(visitor.id, encode("waiting", id=id)))
-        if visitor.ticket is None:
-            visitor.ticket, visitor.waiting_since = self.queue.new_ticket(front=front), now
-        if visitor.suspended_since is None:
-            self.find_partner(visitor, now)
-
-    def find_partner(self, visitor: Visitor, now: float) -> None:
-        """Start a call with somebody in the queue, or join the queue."""
-        assert visitor.ticket is not None
-        wanted = visitor.wanted_countries if self.dependencies.knows_countries else frozenset()
-        seeker = Seeker(visitor.id, visitor.token, visitor.country, wanted, visitor.ticket)
-        partner = self.queue.match_or_wait(seeker)
-        if partner is not None:
-            self.match(self.visitors[partner.visitor], visitor, now)
-
-    def match(self, first: Visitor, second: Visitor, now: float) -> None:
-        """Start a call. `first` has waited longer and makes the first offer."""
-        hidden = first.hides_address or second.hides_address
-        room = Room(self.dependencies.new_id(), (first.id, second.id), hidden=hidden, now=now)
-        self.rooms[room.call] = room
-        for visitor, partner in ((first, second), (second, first)):
-            self.effects.append(CountEvent("wait", value=now - visitor.waiting_since))
-            visitor.room, visitor.ticket = room, None
-            word = encode(
-                "matched",
-                call=room.call,
-                polite=visitor is second,
-                relay=hidden,
-                country=partner.country,
-                ice=self.ice_for(visitor),
-            )
-            self.effects.append(SendTo(visitor.id, word))
-        self.effects.append(CountEvent("match", "relay" if hidden else "any"))
-
-    def ice_for(self, visitor: Visitor) -> Mapping[str, Any]:
-        """ICE servers. The user name begins with `r.` if only relayed paths are allowed, else with `c.`."""
-        hidden = visitor.room.hidden if visitor.room else visitor.hides_address
-        return self.dependencies.ice_servers(f"{'r' if hidden else 'c'}.{visitor.id}")
+        self.effects += self.calls.wait(visitor, now, front=front, id=id)
 
     def on_stop(self, visitor: Visitor, message: Stop, now: float) -> None:
         if visitor.room is not None:
@@ -216,18 +186,13 @@ class Lobby:
         if self.draining:
             self.kick(visitor, RESTART, now)
 
-    def room_of(self, visitor: Visitor, message: InCall) -> Room:
-        if visitor.room is None or visitor.room.call != message.call:
-            raise MessageError("wrong_call", message.id)
-        return visitor.room
-
     def on_in_call(self, visitor: Visitor, message: InCall | Chunk, now: float) -> None:
         if isinstance(message, Chunk):
             if visitor.room is None:
                 return  # the call ended while the chunk was on its way
             room = visitor.room
         else:
-            room = self.room_of(visitor, message)
+            room = room_of(visitor, message)
         self.effects += room.receive(visitor.id, message)
 
     def cancel_picture(self, visitor: Visitor) -> list[Effect]:
@@ -244,7 +209,7 @@ class Lobby:
         return self.take_effects()
 
     def on_connected(self, visitor: Visitor, message: Connected, now: float) -> None:
-        room = self.room_of(visitor, message)
+        room = room_of(visitor, message)
         self.on_in_call(visitor, message, now)
         participant, _ = room.sides(visitor.id)
         if not participant.connected:
@@ -252,7 +217,7 @@ class Lobby:
             self.effects.append(CountEvent("connected", message.path))
 
     def on_block(self, visitor: Visitor, message: Block, now: float) -> None:
-        room = self.room_of(visitor, message)
+        room = room_of(visitor, message)
         self.queue.block(visitor.token, self.visitors[room.partner_of(visitor.id)].token)
         self.effects.append(CountEvent("block"))
         self.end_call(room, "blocked", visitor, now)
@@ -268,11 +233,11 @@ class Lobby:
         last = visitor.last_call
         if last is not None and last.call == message.call and now <= last.until:
             return last.partner_address
-        room = self.room_of(visitor, message)
+        room = room_of(visitor, message)
         return self.visitors[room.partner_of(visitor.id)].address
 
     def on_ice(self, visitor: Visitor, message: Ice, now: float) -> None:
-        self.effects.append(SendTo(visitor.id, encode("ice", id=message.id, ice=self.ice_for(visitor))))
+        self.effects.append(SendTo(visitor.id, encode("ice", id=message.id, ice=self.calls.ice_for(visitor))))
 
     def on_ping(self, visitor: Visitor, message: Ping, now: float) -> None:
         self.effects.append(SendTo(visitor.id, encode("pong", id=message.id)))
@@ -282,17 +247,8 @@ class Lobby:
 
     def end_call(self, room: Room, how: str, ender: Visitor, now: float) -> None:
         """End a call and tell the partner why. If `ender` vanished, the partner waits first in the queue."""
-        ending = ENDINGS[how]
         partner = self.visitors[room.partner_of(ender.id)]
-        del self.rooms[room.call]
-        self.queue.remember_pair(ender.token, partner.token, now)
-        for visitor, other in ((ender, partner), (partner, ender)):
-            visitor.room = None
-            visitor.last_call = LastCall(room.call, other.address, now + REPORTABLE_SECONDS)
-        for visitor, reason in ((ender, ending.own), (partner, ending.partner)):
-            if reason is not None:
-                self.effects.append(SendTo(visitor.id, encode("ended", call=room.call, reason=reason)))
-        self.effects += (CountEvent("ended", how), CallEnded(now - room.started))
+        self.effects += self.calls.end(room, how, ender, now)
         if self.draining:
             self.kick(partner, RESTART, now)
         elif how == "vanished":
@@ -360,8 +316,7 @@ class Lobby:
             if visitor.suspended_since + RESUME_SECONDS > now:
                 break
             self.kick(visitor, NORMAL, now)
-        for first, second in self.queue.rematch(now):
-            self.match(self.visitors[first.visitor], self.visitors[second.visitor], now)
+        self.effects += self.calls.rematch(now)
         self.reports.expire(now)
         return self.take_effects()
 

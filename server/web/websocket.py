@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from starlette.types import Message as Event
 from starlette.types import Receive, Scope, Send
 
-from host.settings import IPAddress
 from server.signalling import close_codes
 from server.signalling.effects import CallEnded, CloseSocket, CountEvent, DropPicture, Effect, SendTo
 from server.signalling.lobby import Lobby
@@ -24,19 +23,17 @@ from server.signalling.messages import (
     Text,
 )
 from server.signalling.outbox import Outbox
-from server.signalling.rates import CHUNK_RATE, MESSAGE_RATE, TEXT_RATE, RefusalLimit
 from server.signalling.server_messages import WELCOME, encode_error
-from server.signalling.visitors import Visitor
 from server.signalling.vocabulary import TYPES, parse_chunk, parse_message
 from server.store import Network, StoreError
-from server.store.bans import Bans, household
+from server.store.bans import Bans
 from server.store.call_log import CallLog
 from server.store.geo import Database
+from server.web.admission import FORBIDDEN, AdmissionRules
+from server.web.client import Client
 from server.web.failures import log_failure
 from server.web.metrics import ServerMetrics
 from server.web.origins import client_of, is_own_page
-from server.web.uvicorn_protocols import WebSocketProtocol
-from turn.limits.buckets import Bucket
 
 SILENCE_SECONDS = 2.5 * PING_SECONDS  # two pings were missed
 MAX_MALFORMED = 3  # a client that sends more is not our page
@@ -50,69 +47,6 @@ OUTCOMES = {
     close_codes.RESTART: "vanished",
     close_codes.TOO_SLOW: "vanished",
 }
-
-FORBIDDEN: Sequence[Event] = (
-    {
-        "type": "websocket.http.response.start",
-        "status": 403,
-        "headers": [(b"content-type", b"text/plain; charset=utf-8")],
-    },
-    {"type": "websocket.http.response.body", "body": b"This page is not one of this server's.\n"},
-)
-
-
-def allow_all(scope: Scope) -> bool:
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class AdmissionRules:
-    """Which browsers may connect, and how many. A maximum of 0 means no limit."""
-
-    origins: frozenset[str]
-    proxies: Sequence[Network] = ()
-    max_per_address: int = 0
-    max_clients: int = 0
-    is_logged_in: Callable[[Scope], bool] = allow_all
-
-
-class Client:
-    """One browser's socket. `last_heard` is when it last said something."""
-
-    __slots__ = (
-        "address",
-        "chunk_limit",
-        "household",
-        "last_heard",
-        "malformed",
-        "message_limit",
-        "outbox",
-        "refusal_limit",
-        "text_limit",
-        "visitor",
-        "websocket",
-    )
-
-    def __init__(self, websocket: WebSocketProtocol, address: IPAddress | None, now: float) -> None:
-        self.websocket = websocket
-        self.address = address
-        self.household = household(address) if address else None
-        self.last_heard = now
-        self.visitor: Visitor | None = None
-        self.outbox = Outbox()
-        self.message_limit = Bucket(*MESSAGE_RATE)
-        self.text_limit = Bucket(*TEXT_RATE)
-        self.chunk_limit = Bucket(*CHUNK_RATE)
-        self.refusal_limit = RefusalLimit(now)
-        self.malformed = 0
-
-    def flush(self) -> None:
-        """Send what waits, as fast as the browser reads it."""
-        while self.websocket.can_write():
-            data = self.outbox.pop()
-            if data is None:
-                return
-            self.websocket.send_message(data)
 
 
 @dataclass(eq=False)
@@ -155,16 +89,12 @@ class Hub:
 
     def refusal_code(self, client: Client) -> int | None:
         """The close code for a browser that may not connect; None: it may."""
-        rules = self.admission
         if client.address is not None and self.bans.covers(client.address, self.wall()):
             return close_codes.BANNED
         if self.lobby.draining and not self.resumable:
             return close_codes.RESTART
-        if rules.max_per_address and self.per_household[client.household] >= rules.max_per_address:
-            return close_codes.TOO_MANY
-        if rules.max_clients and len(self.clients) + len(self.resumable) >= rules.max_clients:
-            return close_codes.TOO_SLOW
-        return None
+        sockets = len(self.clients) + len(self.resumable)
+        return self.admission.refusal_code(self.per_household[client.household], sockets)
 
     async def run_client(self, client: Client, receive: Receive) -> None:
         self.clients.add(client)

@@ -14,8 +14,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from server.signalling.calls import REPORTABLE_SECONDS
 from server.signalling.effects import CallEnded, CloseSocket, CountEvent, DropPicture, Effect, SendTo
-from server.signalling.lobby import REPORTABLE_SECONDS, RESUME_SECONDS, Lobby
+from server.signalling.lobby import RESUME_SECONDS, Lobby
 from server.signalling.matching import Queue
 from server.signalling.messages import Hello, MessageError
 from server.signalling.reports import CODE_LETTERS, Reports

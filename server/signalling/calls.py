@@ -1,0 +1,96 @@
+"""Calls: who waits for one, how two visitors are brought together, and how a call ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from server.signalling.effects import CallEnded, CountEvent, Effect, SendTo
+from server.signalling.matching import Queue, Seeker
+from server.signalling.messages import InCall, MessageError
+from server.signalling.rooms import ENDINGS, Room
+from server.signalling.server_messages import encode
+from server.signalling.visitors import Dependencies, LastCall, Visitor
+
+REPORTABLE_SECONDS = 60.0  # after a call, in which its partner can still be reported
+
+
+class Calls:
+    """The queue and the rooms. `visitors` is the lobby's own table, by id."""
+
+    def __init__(self, dependencies: Dependencies, queue: Queue, visitors: Mapping[str, Visitor]) -> None:
+        self.dependencies = dependencies
+        self.queue = queue
+        self.visitors = visitors
+        self.rooms: dict[str, Room] = {}
+
+    def wait(
+        self, visitor: Visitor, now: float, *, front: bool = False, id: str | None = None
+    ) -> list[Effect]:
+        """A visitor looks for a partner. One whose socket is lost keeps its place, but meets nobody."""
+        if visitor.ticket is None:
+            visitor.ticket, visitor.waiting_since = self.queue.new_ticket(front=front), now
+        found = self.find_partner(visitor, now) if visitor.suspended_since is None else []
+        return [SendTo(visitor.id, encode("waiting", id=id)), *found]
+
+    def find_partner(self, visitor: Visitor, now: float) -> list[Effect]:
+        """Start a call with somebody in the queue, or join the queue."""
+        assert visitor.ticket is not None
+        wanted = visitor.wanted_countries if self.dependencies.knows_countries else frozenset()
+        seeker = Seeker(visitor.id, visitor.token, visitor.country, wanted, visitor.ticket)
+        partner = self.queue.match_or_wait(seeker)
+        return [] if partner is None else self.match(self.visitors[partner.visitor], visitor, now)
+
+    def rematch(self, now: float) -> list[Effect]:
+        """Start calls of pairs that wait and may meet again."""
+        effects: list[Effect] = []
+        for first, second in self.queue.rematch(now):
+            effects += self.match(self.visitors[first.visitor], self.visitors[second.visitor], now)
+        return effects
+
+    def match(self, first: Visitor, second: Visitor, now: float) -> list[Effect]:
+        """Start a call. `first` has waited longer and makes the first offer."""
+        hidden = first.hides_address or second.hides_address
+        room = Room(self.dependencies.new_id(), (first.id, second.id), hidden=hidden, now=now)
+        self.rooms[room.call] = room
+        effects: list[Effect] = []
+        for visitor, partner in ((first, second), (second, first)):
+            visitor.room, visitor.ticket = room, None
+            word = encode(
+                "matched",
+                call=room.call,
+                polite=visitor is second,
+                relay=hidden,
+                country=partner.country,
+                ice=self.ice_for(visitor),
+            )
+            effects += (CountEvent("wait", value=now - visitor.waiting_since), SendTo(visitor.id, word))
+        return [*effects, CountEvent("match", "relay" if hidden else "any")]
+
+    def ice_for(self, visitor: Visitor) -> Mapping[str, Any]:
+        """ICE servers. The user name begins with `r.` if only relayed paths are allowed, else with `c.`."""
+        hidden = visitor.room.hidden if visitor.room else visitor.hides_address
+        return self.dependencies.ice_servers(f"{'r' if hidden else 'c'}.{visitor.id}")
+
+    def end(self, room: Room, how: str, ender: Visitor, now: float) -> list[Effect]:
+        """End a call; `how` is a key of ENDINGS. Both are free afterwards."""
+        ending = ENDINGS[how]
+        partner = self.visitors[room.partner_of(ender.id)]
+        del self.rooms[room.call]
+        self.queue.remember_pair(ender.token, partner.token, now)
+        for visitor, other in ((ender, partner), (partner, ender)):
+            visitor.room = None
+            visitor.last_call = LastCall(room.call, other.address, now + REPORTABLE_SECONDS)
+        effects: list[Effect] = [
+            SendTo(visitor.id, encode("ended", call=room.call, reason=reason))
+            for visitor, reason in ((ender, ending.own), (partner, ending.partner))
+            if reason is not None
+        ]
+        return [*effects, CountEvent("ended", how), CallEnded(now - room.started)]
+
+
+def room_of(visitor: Visitor, message: InCall) -> Room:
+    """The call that a message belongs to. Raises MessageError if the sender is not in it."""
+    if visitor.room is None or visitor.room.call != message.call:
+        raise MessageError("wrong_call", message.id)
+    return visitor.room

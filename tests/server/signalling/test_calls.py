@@ -1,0 +1,85 @@
+"""Calls without a lobby: two are brought together, and a call ends."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from server.signalling.calls import Calls, room_of
+from server.signalling.effects import CallEnded, CountEvent, Effect, SendTo
+from server.signalling.matching import Queue
+from server.signalling.messages import MessageError, Text
+from server.signalling.visitors import Dependencies, Visitor
+
+NAMES = ("one", "other", "third")
+
+
+def three() -> tuple[Calls, list[Visitor]]:
+    visitors = {name: Visitor(name, f"token-{name}", None, None, "") for name in NAMES}
+    numbers = itertools.count()
+    dependencies = Dependencies(lambda user: {"user": user}, lambda: f"call{next(numbers)}")
+    return Calls(dependencies, Queue(300.0), visitors), list(visitors.values())
+
+
+def said(effects: list[Effect]) -> list[tuple[str, dict[str, Any]]]:
+    return [(one.visitor, json.loads(one.data)) for one in effects if isinstance(one, SendTo)]
+
+
+def test_the_second_who_waits_meets_the_first() -> None:
+    calls, (one, other, _) = three()
+    assert said(calls.wait(one, 1.0, id="x")) == [("one", {"type": "waiting", "id": "x"})]
+    effects = calls.wait(other, 3.0)
+    assert [(name, word["type"]) for name, word in said(effects)] == [
+        ("other", "waiting"),
+        ("one", "matched"),
+        ("other", "matched"),
+    ]
+    assert [effect.value for effect in effects if isinstance(effect, CountEvent)] == [2.0, 0.0, 1.0]
+    assert one.room is other.room is calls.rooms["call0"]
+    assert (one.ticket, other.ticket) == (None, None)
+
+
+def test_a_visitor_without_a_socket_meets_nobody() -> None:
+    calls, (one, other, _) = three()
+    one.suspended_since = 0.0
+    calls.wait(one, 1.0)
+    calls.wait(other, 1.0)
+    assert (one.state, other.state, len(calls.queue)) == ("waiting", "waiting", 1)
+
+
+def test_the_end_frees_both_and_is_told() -> None:
+    calls, (one, other, _) = three()
+    for visitor in (one, other):
+        calls.wait(visitor, 1.0)
+    room = one.room
+    assert room is not None
+    effects = calls.end(room, "blocked", other, 11.0)
+    assert [(name, word["reason"]) for name, word in said(effects)] == [("other", "blocked"), ("one", "left")]
+    assert CallEnded(10.0) in effects
+    assert (one.state, other.state, calls.rooms) == ("idle", "idle", {})
+    assert one.last_call is not None
+    assert one.last_call.call == room.call
+
+
+@pytest.mark.parametrize("hides", ["one", "other"])
+def test_a_call_is_hidden_if_one_of_the_two_hides(hides: str) -> None:
+    calls, (one, other, _) = three()
+    calls.visitors[hides].hides_address = True
+    for visitor in (one, other):
+        calls.wait(visitor, 1.0)
+    assert one.room is not None
+    assert one.room.hidden
+    assert [calls.ice_for(visitor)["user"] for visitor in (one, other)] == ["r.one", "r.other"]
+
+
+def test_a_message_for_another_call_is_refused() -> None:
+    calls, (one, other, third) = three()
+    for visitor in (one, other):
+        calls.wait(visitor, 1.0)
+    assert room_of(one, Text(call="call0", text="hello")) is one.room
+    for visitor, call in ((one, "call1"), (third, "call0")):
+        with pytest.raises(MessageError, match="wrong_call"):
+            room_of(visitor, Text(call=call, text="hello"))

@@ -1,0 +1,45 @@
+"""A browser's socket: what waits is sent as fast as the browser reads."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import cast
+
+from server.web.client import Client
+from server.web.uvicorn_protocols import WebSocketProtocol
+
+
+class SlowSocket:
+    """Takes so many messages, then none until it is given more room."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.got: list[str | bytes] = []
+
+    def can_write(self) -> bool:
+        return len(self.got) < self.room
+
+    def send_message(self, data: str | bytes) -> None:
+        self.got.append(data)
+
+
+def test_what_waits_is_sent_in_order_and_no_faster_than_it_is_read() -> None:
+    socket = SlowSocket(2)
+    client = Client(cast(WebSocketProtocol, socket), ip_address("192.0.2.1"), 0.0)
+    for text in ("a", "b", "c"):
+        client.outbox.push(text)
+    client.flush()
+    assert (socket.got, len(client.outbox)) == (["a", "b"], 1)
+    socket.room = 9
+    client.flush()
+    assert (socket.got, len(client.outbox)) == (["a", "b", "c"], 0)
+
+
+def test_addresses_of_one_household_count_together() -> None:
+    socket = cast(WebSocketProtocol, SlowSocket(0))
+    one, other, none = (
+        Client(socket, ip_address(address) if address else None, 0.0)
+        for address in ("2001:db8::1", "2001:db8::2", "")
+    )
+    assert one.household == other.household
+    assert none.household is None

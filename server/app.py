@@ -125,7 +125,7 @@ def add_gauges(metrics: ServerMetrics, hub: Hub) -> None:
         ("calln_sockets", "Open sockets.", lambda: len(hub.clients)),
         ("calln_present", "Visitors, with those that may come back.", lambda: len(lobby.visitors)),
         ("calln_waiting", "Visitors who wait.", lambda: len(lobby.queue)),
-        ("calln_rooms", "Calls in progress.", lambda: len(lobby.rooms)),
+        ("calln_rooms", "Calls in progress.", lambda: len(lobby.calls.rooms)),
         ("calln_bans", "Banned networks.", lambda: len(hub.bans)),
         ("calln_draining", "1 while no new visitors are admitted.", lambda: int(lobby.draining)),
     ):

@@ -212,8 +212,10 @@ async def wait_for_calls(
     calls that another server may have begun: they go on, too."""
     hub.drain()
     text = "ending: %d calls and %d TURN clients may go on for up to %d seconds"
-    log.info(text, len(hub.lobby.rooms), len(turn_clients), seconds)
+    log.info(text, len(hub.lobby.calls.rooms), len(turn_clients), seconds)
     deadline = hub.clock() + seconds
-    while (hub.lobby.rooms or turn_clients) and hub.clock() < deadline and not shutdown.repeated.is_set():
+    while (
+        (hub.lobby.calls.rooms or turn_clients) and hub.clock() < deadline and not shutdown.repeated.is_set()
+    ):
         await asyncio.sleep(process.POLL_SECONDS)
     hub.close()

@@ -58,11 +58,6 @@ class Lobby:
     def __post_init__(self) -> None:
         self.calls = Calls(self.dependencies, self.queue, self.visitors)
 
-    @property
-    def rooms(self) -> Mapping[str, Room]:
-        """The calls that go on, by their names."""
-        return self.calls.rooms
-
     def take_effects(self) -> list[Effect]:
         effects, self.effects = self.effects, []
         return effects

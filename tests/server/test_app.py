@@ -87,7 +87,7 @@ async def test_a_hundred_visits_leave_nothing(tmp_path: Path) -> None:
         for memory in (
             lobby.visitors,
             lobby.by_resume_secret,
-            lobby.rooms,
+            lobby.calls.rooms,
             lobby.queue.seekers,
             hub.per_household,
         ):

@@ -185,7 +185,7 @@ def test_ends(how: str) -> None:
     assert visits.calls == [42.0]
     assert (b.state, b.room) == (state, None)
     assert (visits.heard("b") == ["waiting"]) == (state == "waiting")
-    assert visits.lobby.rooms == {}
+    assert visits.lobby.calls.rooms == {}
     assert visits.refused(b, "text", call=call, text="too late") == "wrong_call"
 
 
@@ -492,7 +492,13 @@ def test_a_thousand_visits_leave_nothing() -> None:
         visits.settle(visits.lobby.leave(b, "left", visits.now))
         visits.tick(2)
     lobby = visits.lobby
-    for memory in (lobby.visitors, lobby.by_resume_secret, lobby.suspended, lobby.rooms, lobby.queue.seekers):
+    for memory in (
+        lobby.visitors,
+        lobby.by_resume_secret,
+        lobby.suspended,
+        lobby.calls.rooms,
+        lobby.queue.seekers,
+    ):
         assert not memory
     assert not lobby.queue.recent_pairs.until
     assert not lobby.queue.blocks.present
@@ -554,12 +560,12 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def rooms_hold_two_who_know_it(self) -> None:
         lobby = self.visits.lobby
-        for room in lobby.rooms.values():
+        for room in lobby.calls.rooms.values():
             one, other = (lobby.visitors[one.visitor] for one in room.participants)
             assert one.room is other.room is room
             assert one.token != other.token
         seated = [visitor for visitor in lobby.visitors.values() if visitor.room is not None]
-        assert len(seated) == 2 * len(lobby.rooms)
+        assert len(seated) == 2 * len(lobby.calls.rooms)
 
     @invariant()
     def who_waits_is_in_the_queue_and_nobody_else(self) -> None:

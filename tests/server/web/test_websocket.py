@@ -477,7 +477,7 @@ async def test_nothing_that_anybody_said_is_in_a_log_or_a_file(
         secrets_ = (one.token, one.secret, one.call, "127.0.0.2", "127.0.0.3", "canary", "198.51.100.4")
         one.cut()
         await other.close()
-        while service.web.hub.lobby.rooms:
+        while service.web.hub.lobby.calls.rooms:
             await asyncio.sleep(0.01)
     files = b"".join(path.read_bytes() for path in service.folder.iterdir() if path.is_file())
     assert len(service.web.store.calls()) == 1

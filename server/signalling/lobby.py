@@ -355,7 +355,7 @@ class Lobby:
             The effects.
         """
         self.draining = True
-        for room in list(self.rooms.values()):
+        for room in list(self.calls.rooms.values()):
             self.end_call(room, "drained", self.visitors[room.participants[0].visitor], now)
         for visitor in list(self.visitors.values()):
             self.kick(visitor, RESTART, now)

@@ -168,8 +168,3 @@ class Limits:
 
     def is_trusted(self, ip: bytes) -> bool:
         return bool(self.trusted) and any(ip in network for network in self.trusted)
-
-
-def subscriber(ip: bytes) -> bytes:
-    """The part of an address that limits count: what one household has, an IPv4 address or a /64 of IPv6."""
-    return ip if len(ip) == 4 else ip[:8]

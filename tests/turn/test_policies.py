@@ -21,7 +21,6 @@ from turn.policies import (
     Network,
     PeerTable,
     networks,
-    subscriber,
 )
 
 NOW = 1_800_000_000.0
@@ -160,9 +159,3 @@ def test_limits_and_trust() -> None:
     assert limits.is_trusted(packed("2001:db8::1"))
     assert not limits.is_trusted(packed("10.2.0.1"))
     assert not Limits().is_trusted(packed("127.0.0.1"))
-
-
-def test_a_subscriber_is_an_address_or_a_64() -> None:
-    assert subscriber(packed("192.0.2.1")) != subscriber(packed("192.0.2.2"))
-    assert subscriber(packed("2001:db8::1")) == subscriber(packed("2001:db8::ffff"))
-    assert subscriber(packed("2001:db8::1")) != subscriber(packed("2001:db8:0:1::1"))

@@ -11,7 +11,8 @@ DEFAULTS = Limits()  # the numbers stand there, once
 
 
 class RelayLimits(Section):
-    """How much one user, one address and all users together may use. 0 means no limit."""
+    """How much one user, one address and all users together may use. 0 means no limit. A /64 of IPv6 counts
+    as one address. All of a /48 may use twice as much: many providers give one household a /56 or a /48."""
 
     allocations_per_user: Count = Field(
         DEFAULTS.allocations_per_user,
@@ -21,8 +22,9 @@ class RelayLimits(Section):
     )
     allocations_per_address: Count = Field(
         DEFAULTS.allocations_per_address,
-        description="Allocations that one address (IPv6: one /64) may hold at a time. A whole office may "
-        "share one address.",
+        description="Allocations that one address may hold at a time, so that nobody can use up the relay. A "
+        "whole office may share one address. New ones: at most twice this number at once, then this number "
+        "in 6 seconds.",
     )
     allocations: Count = Field(
         DEFAULTS.allocations,
@@ -52,7 +54,7 @@ class RelayLimits(Section):
     wrong_passwords: Count = Field(
         DEFAULTS.wrong_passwords,
         description="Wrong passwords for one user in turn.users from one address. After that, this user must "
-        "wait 30 seconds at this address.",
+        "wait 30 seconds at this address. This slows down guessing.",
     )
     permissions: Count = Field(
         DEFAULTS.permissions,
@@ -66,12 +68,15 @@ class RelayLimits(Section):
     )
     connections_per_address: Count = Field(
         DEFAULTS.connections_per_address,
-        description="TCP and TLS connections of one address (IPv6: one /64).",
+        description="TCP and TLS connections of one address, so that nobody can use up connections. At "
+        "most 128 of them may be without an allocation.",
     )
     new_peers_per_second: Count = Field(
         DEFAULTS.new_peers_per_second,
         description="New peer addresses per second for one user (burst: 256). This slows down port scans.",
     )
     trusted: Networks = Field(
-        (), description="Networks that have no limits per address.", examples=[["10.1.0.0/16"]]
+        (),
+        description="Networks that have no limits per address, but for wrong passwords.",
+        examples=[["10.1.0.0/16"]],
     )

@@ -14,10 +14,11 @@ from turn.core.reservations import Reservations
 from turn.core.settings import Settings
 from turn.errors import QuotaReached
 from turn.flows import Address
+from turn.limits.addresses import AddressRates
 from turn.limits.buckets import NUMBERS, Buckets
 from turn.limits.lockout import Lockout
 from turn.limits.quotas import Quota
-from turn.policies import AddressSet, networks, subscriber
+from turn.policies import AddressSet, networks
 from turn.wire.integrity import OFFERED, long_term_key, userhash
 from turn.wire.stun import Challenge
 
@@ -64,21 +65,27 @@ class RelayState:
         self.settings = settings
         self.quota.limits = limits
         rate, in_all = limits.unauthenticated_per_second, limits.unauthenticated_in_all
-        key, ledger = settings.nonce_key, settings.ledger
-        burst, quota = rate * UNAUTHENTICATED_BURST, limits.allocations_per_user
-        self.unauthenticated = Buckets(rate, burst, key, ledger.levels("strangers", NUMBERS))
-        self.unauthenticated_connected = Buckets(
-            rate, burst, key, ledger.levels("connected strangers", NUMBERS)
-        )
-        self.failures = Buckets(rate, burst, key, ledger.levels("failures", NUMBERS))
-        self.unauthenticated_in_all = Buckets(in_all, in_all, key, ledger.levels("all strangers", 2))
-        taken_anew = ledger.levels("new allocations", NUMBERS)
-        self.new_allocations = Buckets(
-            quota / NEW_ALLOCATIONS_SECONDS, quota * NEW_ALLOCATIONS_BURST, key, taken_anew
+        burst = rate * UNAUTHENTICATED_BURST
+        self.unauthenticated = AddressRates(self._buckets("strangers", rate, burst))
+        self.unauthenticated_connected = AddressRates(self._buckets("connected strangers", rate, burst))
+        self.failures = AddressRates(self._buckets("failures", rate, burst))
+        all_levels = settings.ledger.levels("all strangers", 2)
+        self.unauthenticated_in_all = Buckets(in_all, in_all, settings.nonce_key, all_levels)
+        self.new_of_user = self._quota_buckets("new allocations", limits.allocations_per_user)
+        self.new_of_address = AddressRates(
+            self._quota_buckets("new allocations of an address", limits.allocations_per_address)
         )
         self.lockout.most = limits.wrong_passwords
         names = settings.users.names() if settings.sha256 else ()
         self.hashed = {userhash(name, settings.realm): name for name in names}
+
+    def _buckets(self, name: str, rate: float, burst: float) -> Buckets:
+        levels = self.settings.ledger.levels(name, NUMBERS)
+        return Buckets(rate, burst, self.settings.nonce_key, levels)
+
+    def _quota_buckets(self, name: str, quota: int) -> Buckets:
+        """For new allocations of who may hold so many at a time."""
+        return self._buckets(name, quota / NEW_ALLOCATIONS_SECONDS, quota * NEW_ALLOCATIONS_BURST)
 
     def reload(self, settings: Settings, now: float) -> list[Effect]:
         """Use new settings from now on. What clients have learnt already stays as it is."""
@@ -125,7 +132,7 @@ class RelayState:
         if self.settings.limits.is_trusted(source.ip):
             return True
         buckets = self.unauthenticated_connected if connected else self.unauthenticated
-        if not buckets.spend(subscriber(source.ip), now):
+        if not buckets.spend(source.ip, now):
             self.counts["drops.strangers"] += 1
             return False
         if not (connected or self.unauthenticated_in_all.spend_from(0, now)):
@@ -138,7 +145,7 @@ class RelayState:
 
         Only wrong signatures are counted: a flood of them would cost the computation of a key each.
         """
-        if self.settings.limits.is_trusted(source.ip) or self.failures.can_spend(subscriber(source.ip), now):
+        if self.settings.limits.is_trusted(source.ip) or self.failures.can_spend(source.ip, now):
             return True
         self.counts["drops.wrong signatures"] += 1
         return False
@@ -152,7 +159,7 @@ class RelayState:
         return self.stale_nonces.spend(relay.ip + relay.port.to_bytes(2), now)
 
     def note_failure(self, source: Address, now: float) -> None:
-        self.failures.spend(subscriber(source.ip), now)
+        self.failures.spend(source.ip, now)
 
     def _is_ours(self, source: Address) -> bool:
         return source in self.settings.listeners or source in self.allocations.by_relay
@@ -168,10 +175,20 @@ class RelayState:
         and makes allocations all the time could send as much as the processor can bear.
         """
         self.quota.reserve(user, ip, amount)
-        if not self.new_allocations.spend(user.encode(), now, amount):
+        if not self._may_make_allocation(user, ip, amount, now):
             self.quota.give_back(user, ip, amount)
             self.counts["allocations too often"] += 1
             raise QuotaReached("pace")
+
+    def _may_make_allocation(self, user: str, ip: bytes, amount: int, now: float) -> bool:
+        """A refused one costs neither user nor address anything: the browser will try again."""
+        limits, of_address = self.settings.limits, self.new_of_address
+        counted = not limits.is_trusted(ip)
+        if counted and not of_address.can_spend(ip, now, amount):
+            return False
+        return self.new_of_user.spend(user.encode(), now, amount) and (
+            not counted or of_address.spend(ip, now, amount)
+        )
 
     def end_allocation(self, allocation: Allocation) -> list[Effect]:
         """End an allocation with all it has."""

@@ -21,8 +21,8 @@ class Streams(NamedTuple):
 
     Args:
         connections: how many connections there may be in all; 0 for no limit.
-        per_address: how many connections one address may have; 0 for no limit.
-        counted_as: what an IP address (4 or 16 bytes) counts as, such as its /64; None: it is not counted.
+        per_address: how many connections one address may have; 0 for no limit (turn.limits.addresses).
+        is_trusted: whether an IP address (4 or 16 bytes) has no limits by address.
         certificate: what TLS shows. A listener for TLS needs one.
         is_proxy: whether the proxy at an IP address is trusted; None: there are no proxies.
         detect_tls: whether a TCP listener speaks TLS to a client whose first byte is TLS.
@@ -31,7 +31,7 @@ class Streams(NamedTuple):
 
     connections: int = 0
     per_address: int = 0
-    counted_as: Callable[[bytes], bytes | None] = lambda ip: ip
+    is_trusted: Callable[[bytes], bool] = lambda ip: False
     certificate: Certificate | None = None
     is_proxy: Callable[[bytes], bool] | None = None
     detect_tls: bool = False

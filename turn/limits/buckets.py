@@ -57,18 +57,18 @@ class Buckets:
     def __init__(
         self, rate: float, burst: float, key: bytes, memory: MutableSequence[float] | None = None
     ) -> None:
-        self._rate, self._burst, self._key = rate, burst, key[:64]
+        self.rate, self._burst, self._key = rate, burst, key[:64]
         self._memory = array("d", bytes(DOUBLE * NUMBERS)) if memory is None else memory
 
     def spend(self, whose: bytes, now: float, amount: float = 1.0) -> bool:
-        return not self._rate or self.spend_from(self._slot(whose), now, amount)
+        return not self.rate or self.spend_from(self.slot(whose), now, amount)
 
     def spend_from(self, slot: int, now: float, amount: float = 1.0) -> bool:
         """Spend from one bucket, by its number."""
-        if not self._rate:
+        if not self.rate:
             return True
         memory, at = self._memory, 2 * slot
-        taken = memory[at] - (now - memory[at + 1]) * self._rate
+        taken = memory[at] - (now - memory[at + 1]) * self.rate
         if taken < 0.0:
             taken = 0.0
         memory[at + 1] = now
@@ -78,11 +78,12 @@ class Buckets:
         memory[at] = taken + amount
         return True
 
-    def can_spend(self, whose: bytes, now: float) -> bool:
-        """Whether one token could be spent."""
-        at = 2 * self._slot(whose)
-        taken = self._memory[at] - (now - self._memory[at + 1]) * self._rate
-        return not self._rate or max(0.0, taken) + 1 <= self._burst
+    def can_spend_from(self, slot: int, now: float, amount: float = 1.0) -> bool:
+        """Whether so much could be spent from one bucket."""
+        at = 2 * slot
+        taken = self._memory[at] - (now - self._memory[at + 1]) * self.rate
+        return not self.rate or max(0.0, taken) + amount <= self._burst
 
-    def _slot(self, whose: bytes) -> int:
+    def slot(self, whose: bytes) -> int:
+        """The number of a name's bucket."""
         return int.from_bytes(blake2b(whose, key=self._key, digest_size=2).digest(), "big") % BUCKETS

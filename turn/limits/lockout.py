@@ -1,4 +1,4 @@
-"""Guessing passwords is slow: after a few wrong ones for a name from one address, that pair has to wait.
+"""Guessing passwords is slow: after a few wrong ones for a name from one network, that pair has to wait.
 
 A sender must have read a reply of ours at its address before it is counted here, so a forged address locks
 nobody out. Minted names are not counted, because their passwords cannot be guessed; a name that an
@@ -8,10 +8,11 @@ locked out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
-from turn.policies import subscriber
+from turn.limits.addresses import counted_networks
 
 SECONDS = 30.0
 MAX_ENTRIES = 4096  # then the oldest is forgotten: bounds the memory that strangers can make us use
@@ -36,23 +37,29 @@ class Lockout:
         """Whether no password of this name from this address is checked now."""
         if not self.most or not self._failures:
             return False
-        found = self._failures.get(self._tag(ip, name))
-        return found is not None and found.times >= self.most and now < found.until
+        found = ((self._failures.get(tag), factor) for tag, factor in self._tags(ip, name))
+        return any(
+            known is not None and known.times >= self.most * factor and now < known.until
+            for known, factor in found
+        )
 
     def note_wrong(self, ip: bytes, name: str, now: float) -> None:
         if not self.most:
             return
-        tag = self._tag(ip, name)
-        before = self._failures.pop(tag, None)
-        times = before.times if before is not None and now < before.until else 0
-        if len(self._failures) >= MAX_ENTRIES:
-            del self._failures[next(iter(self._failures))]
-        self._failures[tag] = Failures(times + 1, now + SECONDS)
+        for tag, _ in self._tags(ip, name):
+            before = self._failures.pop(tag, None)
+            times = before.times if before is not None and now < before.until else 0
+            if len(self._failures) >= MAX_ENTRIES:
+                del self._failures[next(iter(self._failures))]
+            self._failures[tag] = Failures(times + 1, now + SECONDS)
 
     def note_right(self, ip: bytes, name: str) -> None:
         """Forget the wrong passwords, because this one was right."""
-        if self._failures:
-            self._failures.pop(self._tag(ip, name), None)
+        for tag, _ in self._tags(ip, name) if self._failures else ():
+            self._failures.pop(tag, None)
 
-    def _tag(self, ip: bytes, name: str) -> bytes:
-        return blake2b(subscriber(ip) + name.encode(), key=self._key, digest_size=16).digest()
+    def _tags(self, ip: bytes, name: str) -> Iterator[tuple[bytes, int]]:
+        """A digest for each network of the address, and how many times the limit that network has."""
+        for network, factor in counted_networks(ip):
+            written = bytes([len(network)]) + network + name.encode()
+            yield blake2b(written, key=self._key, digest_size=16).digest(), factor

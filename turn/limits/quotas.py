@@ -6,8 +6,9 @@ The memory of the counts may be shared with other processes (turn.limits.ledger)
 from __future__ import annotations
 
 from turn.errors import InsufficientCapacity, QuotaReached
+from turn.limits.addresses import AddressCounts
 from turn.limits.ledger import Ledger
-from turn.policies import Limits, subscriber
+from turn.policies import Limits
 
 ALL = b""  # the name under which all together are counted
 
@@ -17,7 +18,7 @@ class Quota:
 
     def __init__(self, limits: Limits, ledger: Ledger) -> None:
         self.limits = limits
-        self.by_user, self.by_address = ledger.usage("users"), ledger.usage("addresses")
+        self.by_user, self.by_address = ledger.usage("users"), AddressCounts(ledger.usage("addresses"))
         self.by_all = ledger.usage("allocations")
 
     @property
@@ -29,23 +30,23 @@ class Quota:
 
         Raises QuotaReached if the user or the address has too many, InsufficientCapacity if all have.
         """
-        limits, address = self.limits, subscriber(ip)
+        limits = self.limits
         if exceeds(self.by_user.amount(user.encode()) + amount, limits.allocations_per_user):
             raise QuotaReached("user")
-        held = self.by_address.amount(address)
-        if exceeds(held + amount, limits.allocations_per_address) and not limits.is_trusted(ip):
+        most = limits.allocations_per_address
+        if self.by_address.exceeds(ip, most, amount) and not limits.is_trusted(ip):
             raise QuotaReached("address")
         if exceeds(self.total + amount, limits.allocations):
             raise InsufficientCapacity("total")
-        self._add(user, address, amount)
+        self._add(user, ip, amount)
 
     def give_back(self, user: str, ip: bytes, amount: int = 1) -> None:
-        self._add(user, subscriber(ip), -amount)
+        self._add(user, ip, -amount)
 
-    def _add(self, user: str, address: bytes, amount: int) -> None:
+    def _add(self, user: str, ip: bytes, amount: int) -> None:
         self.by_all.add(ALL, amount)
         self.by_user.add(user.encode(), amount)
-        self.by_address.add(address, amount)
+        self.by_address.add(ip, amount)
 
 
 def exceeds(count: int, limit: int) -> bool:

@@ -13,7 +13,7 @@ from turn.config.values import External
 from turn.core.relay import Settings
 from turn.engines import Streams
 from turn.flows import Address
-from turn.policies import Accounts, Limits, Network, PeerTable, subscriber
+from turn.policies import Accounts, Limits, Network, PeerTable
 from turn.service.public_address import local_address
 
 
@@ -62,13 +62,10 @@ def stream_settings(turn: Turn) -> Streams:
     """For an engine: limits, certificate and proxies of clients."""
     limits, trusted = turn.limits, networks(turn.limits.trusted)
 
-    def counted_as(ip: bytes) -> bytes | None:
-        return None if any(ip in network for network in trusted) else subscriber(ip)
-
     return Streams(
         limits.connections,
         limits.connections_per_address,
-        counted_as,
+        is_in(trusted),
         relay_certificate(turn),
         proxy_test(turn),
         turn.detect_tls,
@@ -78,7 +75,12 @@ def stream_settings(turn: Turn) -> Streams:
 def proxy_test(turn: Turn) -> Callable[[bytes], bool] | None:
     """Tells whether an address is a proxy, which may name its clients. None: there are no proxies."""
     proxies = networks(turn.proxies)
-    return (lambda ip: any(ip in network for network in proxies)) if proxies else None
+    return is_in(proxies) if proxies else None
+
+
+def is_in(ranges: Sequence[Network]) -> Callable[[bytes], bool]:
+    """Tells whether an address is in one of these networks."""
+    return lambda ip: any(ip in network for network in ranges)
 
 
 def relay_certificate(turn: Turn) -> Certificate | None:

@@ -26,6 +26,7 @@ LEVELS = {  # two for each bucket
     "connected strangers": 8192,
     "failures": 8192,
     "new allocations": 8192,
+    "new allocations of an address": 8192,
     "new peers": 8192,
     "all strangers": 2,
 }

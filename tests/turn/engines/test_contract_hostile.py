@@ -124,7 +124,7 @@ async def test_renegotiation_without_end_is_refused(make: Maker) -> None:
 
 @streams
 async def test_a_flood_of_connections_that_say_nothing(make: Maker, transport: Transport) -> None:
-    async with World(make, transport=transport, streams=Streams(counted_as=lambda ip: ip)) as world:
+    async with World(make, transport=transport, streams=Streams()) as world:
         client, flow = await call(world)
         open_files = files()
         ends = [await world.connect(plain=True) for _ in range(FLOOD)]
@@ -155,7 +155,7 @@ def files() -> int:
 
 async def test_a_flood_of_hellos_takes_a_few_of_each_turn(make: Maker) -> None:
     """What the loop's turn costs is counted in handshakes; all of them go on, and calls between them."""
-    async with World(make, transport="tls", streams=Streams(counted_as=lambda ip: None)) as world:
+    async with World(make, transport="tls", streams=Streams(is_trusted=lambda ip: True)) as world:
         client, flow = await call(world)
         ends = [await world.connect(plain=True) for _ in range(HELLOS)]
         begun = begun_at(door_of(world))
@@ -179,7 +179,7 @@ async def test_a_flood_of_hellos_takes_a_few_of_each_turn(make: Maker) -> None:
 
 
 async def test_who_leaves_before_its_turn_is_forgotten(make: Maker) -> None:
-    async with World(make, transport="tls", streams=Streams(counted_as=lambda ip: None)) as world:
+    async with World(make, transport="tls", streams=Streams(is_trusted=lambda ip: True)) as world:
         door = door_of(world)
         ends = [await world.connect(plain=True) for _ in range(HELLOS)]
         while len(door.connections) < HELLOS:
@@ -205,8 +205,8 @@ def begun_at(door: Acceptor) -> list[object]:
 
 
 async def test_who_shakes_hands_too_often_waits(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turn.engines.tcp.connection_limits.HANDSHAKES_PER_SECOND", 1 / 1000)
-    monkeypatch.setattr("turn.engines.tcp.connection_limits.HANDSHAKE_BURST", 3)
+    monkeypatch.setattr("turn.limits.addresses.HANDSHAKES_PER_SECOND", 1 / 1000)
+    monkeypatch.setattr("turn.limits.addresses.HANDSHAKE_BURST", 3)
     async with World(make, transport="tls") as world:
         for _ in range(3):
             client = await world.client()

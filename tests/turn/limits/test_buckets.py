@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from turn.flows import Address
 from turn.limits.buckets import NUMBERS, Bucket, Buckets
-from turn.policies import subscriber
 
 IP, OTHER = Address.of("8.8.8.8", 0).ip, Address.of("8.8.4.4", 0).ip
 
@@ -37,13 +36,11 @@ def test_no_rate_is_no_limit() -> None:
     assert all(Buckets(0, 0, b"key").spend(IP, 0.0) for _ in range(1000))
 
 
-def test_strangers_share_by_address_and_by_64() -> None:
+def test_a_name_has_a_bucket_of_its_own() -> None:
     buckets = Buckets(10, 40, b"key")
     assert sum(buckets.spend(IP, 0.0) for _ in range(1000)) == 40
     assert buckets.spend(OTHER, 0.0)
     assert sum(buckets.spend(IP, 10.0) for _ in range(1000)) == 40
-    home = [Address.of(f"2001:db8::{host}", 0).ip for host in range(1, 100)]
-    assert sum(buckets.spend(subscriber(ip), 0.0) for ip in home) == 40
 
 
 def test_more_than_one_is_taken_whole_or_not_at_all() -> None:

@@ -49,6 +49,20 @@ def test_a_64_is_one_address_and_no_limit_is_none() -> None:
     assert (never.is_locked(IP, "alice", 0.0), len(never)) == (False, 0)
 
 
+def test_all_households_of_a_48_together_have_twice_the_guesses() -> None:
+    lockout, judged = Lockout(5, b"key"), 0
+    for number in range(100):
+        ip = Address.of(f"2001:db8:bad:{number:x}::1", 0).ip
+        if not lockout.is_locked(ip, "alice", 0.0):
+            lockout.note_wrong(ip, "alice", 0.0)
+            judged += 1
+    assert judged == 10
+    assert not lockout.is_locked(ip, "bob", 0.0)
+    assert not lockout.is_locked(Address.of("2001:db8:900d::1", 0).ip, "alice", 0.0)
+    lockout.note_right(ip, "alice")
+    assert not lockout.is_locked(ip, "alice", 0.0)
+
+
 def test_memory_is_bounded() -> None:
     lockout = Lockout(1, b"key")
     for number in range(MAX_ENTRIES + 500):

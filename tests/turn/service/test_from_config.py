@@ -19,13 +19,13 @@ from turn.service.from_config import RelayConfig, nat_pair, relay_settings, stre
 TLS = {"certificate": "chain.pem", "key": "key.pem"}
 
 
-def test_connections_are_counted_by_household_and_not_where_trusted() -> None:
+def test_connections_are_counted_but_where_trusted() -> None:
     limits = {"connections": 5, "connections_per_address": 2, "trusted": ["192.0.2.0/24"]}
     told = stream_settings(turn(limits=limits))
     assert told[:2] == (5, 2)
     assert told.certificate is None
-    ips = [Address.of(text, 0).ip for text in ("192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8::ffff")]
-    assert list(map(told.counted_as, ips)) == [None, ips[1], ips[2][:8], ips[2][:8]]
+    ips = [Address.of(text, 0).ip for text in ("192.0.2.1", "198.51.100.1", "2001:db8::1")]
+    assert list(map(told.is_trusted, ips)) == [True, False, False]
 
 
 def test_only_the_networks_named_are_proxies() -> None:
@@ -117,7 +117,7 @@ def applied(**keys: object) -> bytes:
     """Everything that core and engine get, to compare."""
     config = RelayConfig(turn(**keys), [SECRET])
     core = replace(relay_settings(config, [], LOOPBACK), nonce_key=b"")
-    return pickle.dumps((core, stream_settings(config.turn)._replace(counted_as=bytes, is_proxy=None)))
+    return pickle.dumps((core, stream_settings(config.turn)._replace(is_trusted=bool, is_proxy=None)))
 
 
 @pytest.mark.parametrize("key", Turn.model_fields)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from turn.engines import Streams
-from turn.engines.tcp.connection_limits import HANDSHAKE_BURST, MAX_SILENT, MAX_UNNAMED, ConnectionLimits
+from turn.engines.tcp.connection_limits import MAX_SILENT, MAX_UNNAMED, ConnectionLimits, Slot
+from turn.flows import Address
+from turn.limits.addresses import HANDSHAKE_BURST
+from turn.limits.ledger import LocalUsage
 
 IP = bytes(4)
 
@@ -23,37 +26,61 @@ def test_what_one_address_may_have() -> None:
 
 
 def test_what_all_may_have() -> None:
-    limits = ConnectionLimits(Streams(connections=2, counted_as=lambda ip: None if ip == IP else ip))
+    limits = ConnectionLimits(Streams(connections=2, is_trusted=lambda ip: ip == IP))
     assert [limits.acquire(ip) is not None for ip in (b"1", IP, b"2", IP)] == [True, True, False, False]
 
 
+def of_site(number: int) -> bytes:
+    """An address in the household of this number of one /48."""
+    return Address.of(f"2001:db8:bad:{number:x}::1", 0).ip
+
+
+def test_a_household_has_what_an_address_has_and_a_48_twice_as_much() -> None:
+    limits = ConnectionLimits(Streams(per_address=3))
+    assert [limits.acquire(of_site(1)) is not None for _ in range(4)] == [True, True, True, False]
+    assert sum(limits.acquire(of_site(number)) is not None for number in range(100)) == 3
+    assert limits.refused == {"connections of an address": 98}
+    assert limits.acquire(Address.of("2001:db8:900d::1", 0).ip)
+
+
+def test_a_48_has_twice_the_silent_connections() -> None:
+    limits = ConnectionLimits(Streams())
+    assert sum(limits.acquire(of_site(number)) is not None for number in range(1000)) == 2 * MAX_SILENT
+
+
 def test_counts_come_back_to_nothing() -> None:
-    limits = ConnectionLimits(Streams(per_address=3, counted_as=lambda ip: ip[:1]))
-    slots = [slot for slot in map(limits.acquire, (b"aa", b"ab", b"ba")) if slot]
-    assert len(slots) == 3
+    limits = ConnectionLimits(Streams(per_address=3))
+    ips = (of_site(1), of_site(1), of_site(2), b"1234")
+    slots = [slot for slot in map(limits.acquire, ips) if slot]
+    assert len(slots) == 4
     limits.mark_allocated(slots[1])
-    limits.streams = Streams(counted_as=lambda ip: None)  # who is in goes as one came
+    limits.streams = Streams(is_trusted=lambda ip: True)  # who is in goes as one came
+    slots.append(limits.acquire(b"1234") or Slot(None))
     for slot in slots:
         limits.give_back(slot)
     assert limits.total == 0
-    assert not any(
-        counts.amount(name) for counts in (limits.of_address, limits.silent) for name in (b"a", b"b")
-    )
+    for counts in (limits.of_address, limits.silent):
+        assert isinstance(counts.usage, LocalUsage)
+        assert not counts.usage
 
 
 def test_handshakes_of_one_address_are_rationed_and_the_trusted_have_as_many_as_they_like() -> None:
-    limits = ConnectionLimits(Streams(counted_as=lambda ip: None if ip == b"home" else ip[:1]))
-    assert (
-        sum(limits.may_handshake(bytes([1, number % 256])) for number in range(2 * HANDSHAKE_BURST))
-        < 1.5 * HANDSHAKE_BURST
-    )
+    limits = ConnectionLimits(Streams(is_trusted=lambda ip: ip == b"home"))
+    assert sum(limits.may_handshake(IP) for _ in range(2 * HANDSHAKE_BURST)) < 1.5 * HANDSHAKE_BURST
     assert limits.refused["handshakes of an address"] > 0.5 * HANDSHAKE_BURST
-    assert limits.may_handshake(b"2")
+    assert limits.may_handshake(b"2222")
     assert all(limits.may_handshake(b"home") for _ in range(2 * HANDSHAKE_BURST))
 
 
+def test_handshakes_of_a_48_are_rationed() -> None:
+    limits = ConnectionLimits(Streams())
+    begun = sum(limits.may_handshake(of_site(number)) for number in range(4 * HANDSHAKE_BURST))
+    assert 2 * HANDSHAKE_BURST <= begun < 3 * HANDSHAKE_BURST
+    assert limits.may_handshake(Address.of("2001:db8:900d::1", 0).ip)
+
+
 def test_what_a_proxy_may_have_before_it_names_its_clients() -> None:
-    limits = ConnectionLimits(Streams(per_address=1, counted_as=lambda ip: None))
+    limits = ConnectionLimits(Streams(per_address=1, is_trusted=lambda ip: True))
     slots = [limits.acquire_for_proxy(IP) for _ in range(MAX_UNNAMED + 1)]
     assert [slot is not None for slot in slots] == [True] * MAX_UNNAMED + [False]
     assert limits.acquire_for_proxy(b"1234")

@@ -71,6 +71,18 @@ def passwords_for(username: str, secrets: Sequence[bytes]) -> tuple[str, ...]:
     return tuple(password_for(username, secret) for secret in secrets)
 
 
+def server_key(secret: bytes) -> bytes:
+    """The key under which our server signs what it tells a relay, and the relay its answers.
+
+    Args:
+        secret: what server and relay share.
+
+    Returns:
+        32 bytes that show nothing of the secret, and that no credential is made with.
+    """
+    return hmac.digest(secret, b"calln: from server to relay", hashlib.sha256)
+
+
 def user_of(username: str) -> str:
     """The user that limits count.
 

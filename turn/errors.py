@@ -36,7 +36,7 @@ class Unauthenticated(RelayError):
 
 
 class Forbidden(RelayError):
-    """This relay does not send to that peer address (RFC 8656 §9.2)."""
+    """This relay does not send to that peer address (RFC 8656 §9.2), or not for this client."""
 
     code = 403
 

@@ -7,10 +7,13 @@ from itertools import count
 from typing import Any
 
 from tests.turn.network import LISTENER, LISTENER6, TYPES, USERS, Client, Network, network, settings
+from tests.turn.servers import SECRET, TellingServer
+from turn.credentials import server_key
 from turn.flows import Address
 from turn.policies import Accounts, Limits, PeerTable, networks
 from turn.wire.attributes import TABLE
 from turn.wire.integrity import ALGORITHMS
+from turn.wire.notices import NetworkBanned, PairVouched, UserEnded
 
 PORTS = (50000, 50005)
 SECOND = Address.of("192.0.2.2", 3479)
@@ -27,6 +30,14 @@ LIMITS = Limits(allocations_per_user=4, permissions=6, channels=4, new_peers_per
 LONGEST = 64  # steps of one script: more of them find nothing that fewer do not
 FOREVER = 4000.0  # seconds: longer than anything may live without being renewed
 KINDS = [b"", *ALGORITHMS]
+NOTICES = (
+    (PairVouched(100, ("alice", "bob"), (b"a", b"b")),),
+    (UserEnded(100, "alice"),),
+    (UserEnded(0, "bob"),),
+    (NetworkBanned(100, Address.of("8.8.8.0", 0).ip, 24), UserEnded(30, "bob")),
+    (NetworkBanned(0, Address.of("8.8.8.0", 0).ip, 24),),
+    (NetworkBanned(100, Address.of("2606:4700::", 0).ip, 48),),
+)
 
 
 class Script:
@@ -61,6 +72,7 @@ class Play:
             Client(self.net, "2606:4700::1", 40002, listener=LISTENER6, algorithm=kinds[len(kinds) // 2]),
             Client(self.net, "8.8.4.4", 40003, password="wrong"),
         ]
+        self.servers = [TellingServer(self.net), TellingServer(self.net, secret=b"another one")]
 
     def settings(self, users: dict[str, str]) -> Any:
         return settings(
@@ -74,6 +86,7 @@ class Play:
             own_addresses=frozenset(place.ip for place in LISTENERS),
             peers=PeerTable(deny=networks("9.9.9.10/32") if self.flags & 8 else ()),
             users=Accounts(users),
+            server_keys=(server_key(SECRET),),
         )
 
     def transaction(self) -> bytes:
@@ -149,6 +162,11 @@ class Play:
         relay = self.net.relay
         self.net.run(relay.kill(user=self.script.choose(("alice", "bob")), relay=self.script.choose(OURS)))
 
+    def notify(self) -> None:
+        """A server tells something, or somebody without its secret."""
+        notices = self.script.choose(NOTICES)
+        self.script.choose(self.servers).tell(*notices, number=self.script.number(256))
+
     def drain(self) -> None:
         self.net.relay.drain(self.script.choose((None, SECOND)))
 
@@ -169,6 +187,7 @@ STEPS: tuple[Callable[[Play], None], ...] = (
     Play.reload,
     Play.operate,
     Play.drain,
+    Play.notify,
 )
 
 
@@ -192,6 +211,9 @@ def check_books(net: Network) -> None:
     assert len(net.open) == len(state.allocations) + len(state.reservations) == state.quota.total
     assert not state.pending_ports
     assert not state.allocating
+    gone = [one for one in state.allocations if state.told.has_ended(one.user, net.now)]
+    gone += [one for one in state.allocations if state.told.bans.covers(one.client.ip, net.now)]
+    assert not gone
     assert {link.flow: link.rule for one in state.allocations for link in one.links.values()} == net.links
     for flow in net.links:
         assert state.allocations.by_relay[flow.relay].permits(flow.peer.ip, net.now)

@@ -70,7 +70,7 @@ class Play:
         self.gate = Gate("compat" if flags & 1 else "enforce")
         users = ["alice", "bob" if flags & 2 else "alice"]
         for relay, user in zip(RELAYS, users, strict=True):
-            self.gate.add_allocation(relay, user, signalled=bool(flags & 4))
+            self.gate.add_allocation(relay, user)
 
     def id(self) -> bytes:
         return self.script.number(4).to_bytes(12, "big")
@@ -140,6 +140,14 @@ class Play:
         self.gate.remove_allocation(relay)
         self.gate.add_allocation(relay, self.script.choose(("alice", "bob")))
 
+    def vouch(self) -> None:
+        one, other = self.script.choose(UFRAGS)
+        user, seconds = self.script.choose(("alice", "bob")), self.script.choose((0.0, 1.0, 60.0))
+        self.gate.vouch(user, (min(one, other), max(one, other)), self.now + seconds, self.now)
+
+    def stop_vouching(self) -> None:
+        self.gate.forget_vouched(self.script.choose(("alice", "bob")), self.now)
+
     def hand_over(self) -> None:
         following = Gate(self.gate.mode)
         for proven in self.gate.proven_sessions():
@@ -163,6 +171,8 @@ STEPS: tuple[Callable[[Play], None], ...] = (
     Play.wait,
     Play.begin_anew,
     Play.hand_over,
+    Play.vouch,
+    Play.stop_vouching,
 )
 
 
@@ -190,6 +200,9 @@ def check_books(gate: Gate, now: float) -> None:
             assert all(pair.streams[stream] == TESTED for stream in carried)
             assert all(0 <= stream < 2 * INWARD for stream in carried)
             assert not carried or pair.has_consent(now)
+            session = pair.session
+            assert session is None or session.vouched is ((session.user, session.ufrags) in gate.vouched)
+            assert not carried or gate.mode == "compat" or (session and (session.srtp or session.vouched))
     told = sum(session.learned for session in gate.sessions)
     users = len({room.user for room in gate._evidence.values()} | {one.user for one in gate.sessions})
     assert len(gate.sessions) <= told + len(gate._evidence) + SPARE * users

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import yaml
 
 from tests.fuzz import core, gate, texts, wire
+from turn.wire.notices import Notification, pack_notification
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent
@@ -40,6 +41,12 @@ def headers() -> Iterable[bytes]:
         yield from (bytes.fromhex(row["bytes"]) for row in rows)
 
 
+def some_notices() -> Iterable[bytes]:
+    said = [notice for notices in core.NOTICES for notice in notices]
+    yield pack_notification(Notification(b"a server", 1, tuple(said)))
+    yield from (pack_notification(Notification(b"a server", 1, (notice,))) for notice in said)
+
+
 def configurations() -> Iterable[bytes]:
     rows = yaml.safe_load((TESTS / "data" / "bad_configs.yaml").read_text())
     yield from (row["text"].encode() for row in rows)
@@ -52,6 +59,7 @@ TARGETS: dict[str, Target] = {
     "classic": Target(wire.classic, 200, frames),
     "stream": Target(wire.stream, 4000, frames),
     "proxied": Target(wire.proxied, 300, headers),
+    "notices": Target(wire.notices, 1200, some_notices),
     "core": Target(core.core, 400),
     "checks": Target(gate.checks, 1300, gate.recorded_checks),
     "dtls": Target(gate.dtls, 1500, gate.recorded_flights),

@@ -9,6 +9,7 @@ from turn.errors import BadRequest
 from turn.flows import Transport
 from turn.wire.attributes import DATA, ERROR_CODE, TABLE, XOR_PEER_ADDRESS
 from turn.wire.classic import parse_classic
+from turn.wire.notices import MAX_VALUE, SERVER_BYTES, pack_notification, unpack_notification
 from turn.wire.proxy_protocol import LARGEST, PREFIX, BadHeader, client_of, header_size
 from turn.wire.stun import (
     HEADER_BYTES,
@@ -93,6 +94,16 @@ def check_media(data: bytes) -> None:
     assert message.type == SEND_INDICATION
     assert peer is not None
     assert (peer_key(peer), payload) == (key, bytes(buffer[start : start + length]))
+
+
+def notices(data: bytes) -> None:
+    """What a server tells is refused, or is what its own bytes say, within bounds."""
+    with suppress(BadRequest):
+        told = unpack_notification(data)
+        assert len(data) <= MAX_VALUE
+        assert len(told.server) == SERVER_BYTES
+        assert unpack_notification(pack_notification(told)) == told
+        assert len(pack_notification(told)) <= len(data)
 
 
 def proxied(data: bytes) -> None:

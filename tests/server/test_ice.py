@@ -8,7 +8,6 @@ import pytest
 
 from server.ice import CHECKED, IceSettings, chosen_hosts, ice_servers
 from turn.credentials import is_live, password_for, user_of
-from turn.gate.gate import SIGNALLED
 
 SECRET = b"0123456789abcdef"
 
@@ -70,7 +69,3 @@ def test_users_are_spread_over_the_relays_and_keep_theirs(letter: str, count: in
 
 def test_one_relay_is_told_to_everybody() -> None:
     assert chosen_hosts(("a",), "c.x") == chosen_hosts(("a",), "r.x") == ("a",)
-
-
-def test_whose_call_a_relay_takes_in_its_middle_is_known_here() -> None:
-    assert CHECKED == SIGNALLED

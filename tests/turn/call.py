@@ -22,6 +22,7 @@ PRIORITY, MAPPED, INTEGRITY = (0x0024, bytes(4)), (0x0020, bytes(8)), (0x0008, b
 SUITE_12, SUITE_13 = 0xC02B, 0x1301
 NULL_SUITE = 0x003B
 VIDEO, VOICE = 0xAAAA0001, 0xBBBB0002
+FOREVER = 1e9  # seconds
 
 Attributes = Sequence[tuple[int, bytes]]
 
@@ -155,7 +156,7 @@ class Call:
         relay: Address = RELAY,
         peer: Address = PEER,
         user: str = "alice",
-        signalled: bool = False,
+        vouched: bool = False,
         ufrags: tuple[bytes, bytes] = UFRAGS,
         admit: bool = True,
     ) -> None:
@@ -164,7 +165,9 @@ class Call:
         self.now = 0.0
         self.numbers = count(1)
         if admit:
-            self.gate.add_allocation(relay, user, signalled=signalled)
+            self.gate.add_allocation(relay, user)
+        if vouched:
+            self.gate.vouch(user, (min(ufrags), max(ufrags)), FOREVER, self.now)
 
     def say(self, payload: bytes, *, wait: float = 0.0) -> Verdict:
         """From the client."""

@@ -10,6 +10,7 @@ from turn.errors import (
     AllocationMismatch,
     BadRequest,
     FamilyNotSupported,
+    Forbidden,
     InsufficientCapacity,
     MobilityForbidden,
     TransportNotSupported,
@@ -40,6 +41,13 @@ BESIDE_NO_TOKEN: tuple[Attribute[Any], ...] = (
 def refuse_mobility(exchange: Exchange) -> None:
     if exchange.message.has(MOBILITY_TICKET):
         raise MobilityForbidden
+
+
+def refuse_banned(exchange: Exchange) -> None:
+    """What our server has told us of clients and users."""
+    told, now = exchange.state.told, exchange.now
+    if told.bans.covers(exchange.client.ip, now) or told.has_ended(exchange.signer.user, now):
+        raise Forbidden
 
 
 def refuse_second(exchange: Exchange) -> None:
@@ -111,6 +119,7 @@ def refuse_while_draining(exchange: Exchange) -> None:
 
 
 CHECKS = (
+    refuse_banned,
     refuse_mobility,
     refuse_second,
     check_transport,

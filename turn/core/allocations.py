@@ -12,7 +12,7 @@ from turn.core.settings import Settings
 from turn.deadlines import Deadlines
 from turn.errors import BadRequest, FamilyMismatch, InsufficientCapacity
 from turn.flows import Address, Flow, Rule, Traffic
-from turn.gate.gate import Gate, is_signalled
+from turn.gate.gate import Gate
 from turn.limits.buckets import NUMBERS, Buckets
 from turn.limits.pace import Pace
 from turn.limits.quotas import exceeds
@@ -115,8 +115,7 @@ class Allocations:
         if first is not allocation:
             first.sibling, allocation.sibling = allocation, first
         self.by_relay[allocation.relay] = allocation
-        signalled = is_signalled(allocation.username, allocation.user)
-        self.gate.add_allocation(allocation.relay, allocation.user, signalled=signalled)
+        self.gate.add_allocation(allocation.relay, allocation.user)
 
     def renew(self, allocation: Allocation, ends: float) -> None:
         allocation.ends = ends

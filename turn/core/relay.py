@@ -10,14 +10,16 @@ from turn.core.data import Dropped, from_channel, from_client, from_icmp, from_p
 from turn.core.discovery import ASKED, answer_classic, discover, other_addresses
 from turn.core.effects import Close, Effect, Send
 from turn.core.exchange import Exchange
+from turn.core.notices import Known, known_notices, take_known, take_notification
 from turn.core.requests import METHODS, answer_request
 from turn.core.settings import Settings
 from turn.core.state import RelayState
-from turn.errors import UnknownAttribute
+from turn.errors import InsufficientCapacity, UnknownAttribute
 from turn.flows import Address, Flow, Packet, Traffic
 from turn.gate.sessions import News, Proven
 from turn.wire.attributes import NONCE, REALM, USERNAME
 from turn.wire.integrity import add_fingerprint
+from turn.wire.notices import Notification
 from turn.wire.stun import (
     BINDING_REQUEST,
     SEND_INDICATION,
@@ -30,7 +32,9 @@ from turn.wire.stun import (
 UNDERSTOOD = frozenset((USERNAME.type, REALM.type, NONCE.type))  # a Binding request need not have them
 SEND_HEAD = SEND_INDICATION.to_bytes(2, "big")
 
-__all__ = ["AllocationSummary", "Relay", "Settings"]
+__all__ = ["AllocationSummary", "Known", "Relay", "RelayNews", "Settings"]
+
+RelayNews = News | Notification | Known
 
 
 class AllocationSummary(NamedTuple):
@@ -87,22 +91,62 @@ class Relay:
         """
         return self._state.allocations.gate.counts
 
-    def learn_session(self, news: News, now: float) -> None:
-        """Believe what another relay of ours has seen of an encrypted session.
+    def learn(self, news: RelayNews, now: float) -> list[Effect]:
+        """Believe what another relay of ours on this machine has seen or was told.
 
         Args:
-            news: a session that is proven, or one side's offer in its handshake.
+            news: a session that is proven, one side's offer in its handshake, or what a server has told.
             now: monotonic seconds.
-        """
-        self._state.allocations.gate.learn_session(news, now)
-
-    def news(self) -> list[News]:
-        """What is new of encrypted sessions, for the other relays of ours on this machine.
 
         Returns:
-            What was proven or offered here since the last call.
+            What to do.
         """
-        return self._state.allocations.gate.news()
+        try:
+            if isinstance(news, Notification):
+                return take_notification(self._state, news, now)
+            if isinstance(news, Known):
+                return take_known(self._state, news, now)
+        except InsufficientCapacity:  # too many servers: this one is not heard here
+            return []
+        self._state.allocations.gate.learn_session(news, now)
+        return []
+
+    def news(self) -> list[RelayNews]:
+        """What is new, for the other relays of ours on this machine.
+
+        Returns:
+            What was proven or offered in encrypted sessions, and what servers have told, since the last call.
+        """
+        return [*self._state.allocations.gate.news(), *self._state.told.take_news()]
+
+    def known_notices(self, now: float) -> Known:
+        """All that servers have told and that holds now.
+
+        Args:
+            now: monotonic seconds.
+
+        Returns:
+            What our other processes on this machine should know, and the one that starts next.
+        """
+        return known_notices(self._state, now)
+
+    def told_counts(self, now: float) -> Mapping[str, int]:
+        """How much of what servers have told holds now.
+
+        Args:
+            now: monotonic seconds.
+
+        Returns:
+            The number of `servers` that have spoken lately, of `vouched` sessions, of `ended` users and of
+            `bans`.
+        """
+        told = self._state.told
+        return {
+            "servers": told.servers(now),
+            "vouched": len(self._state.allocations.gate.vouched),
+            "ended": sum(1 for _ in told.ended(now)),
+            "bans": sum(1 for _ in told.bans.living(now)),
+        }
 
     def proven_sessions(self) -> list[Proven]:
         """All sessions that are proven here now.

@@ -8,7 +8,9 @@ from turn.core.allocate import allocate, granted_lifetime
 from turn.core.allocations import Allocation
 from turn.core.authentication import authenticate, has_valid_nonce, is_signed_with
 from turn.core.effects import Effect
-from turn.core.exchange import Exchange
+from turn.core.exchange import Credentials, Exchange
+from turn.core.notices import UNDERSTOOD as UNDERSTOOD_OF_SERVERS
+from turn.core.notices import authenticate_server, is_notification, notify
 from turn.errors import (
     BadRequest,
     InsufficientCapacity,
@@ -39,6 +41,7 @@ from turn.wire.attributes import (
     USERNAME,
     XOR_PEER_ADDRESS,
 )
+from turn.wire.notices import NOTIFY_REQUEST
 from turn.wire.stun import (
     ALLOCATE_REQUEST,
     CHANNEL_BIND_REQUEST,
@@ -79,7 +82,7 @@ def answer_request(exchange: Exchange) -> list[Effect]:
     if not may_be_answered(exchange):
         return []
     try:
-        exchange.credentials = authenticate(exchange)
+        exchange.credentials = AUTHENTICATORS.get(exchange.message.type, authenticate)(exchange)
         check_attributes(exchange)
         return METHODS[exchange.message.type](exchange)
     except (Unauthenticated, StaleNonce) as error:
@@ -128,6 +131,8 @@ def is_probe(message: StunMessage) -> bool:
     """
     if len(message.data) - FINGERPRINT_BYTES * message.fingerprint < SMALLEST_ANSWERED:
         return True
+    if message.type == NOTIFY_REQUEST:
+        return not is_notification(message)
     if message.type != ALLOCATE_REQUEST or message.has(USERNAME) or message.has(USERHASH):
         return False
     return message.raw(REQUESTED_TRANSPORT) not in TRANSPORTS
@@ -135,6 +140,8 @@ def is_probe(message: StunMessage) -> bool:
 
 def check_attributes(exchange: Exchange) -> None:
     understood = UNDERSTOOD | ONLY_WITH_SHA256 if exchange.state.settings.sha256 else UNDERSTOOD
+    if exchange.message.type == NOTIFY_REQUEST:
+        understood = UNDERSTOOD_OF_SERVERS
     unknown = exchange.message.unknown(understood)
     if unknown:
         raise UnknownAttribute(unknown)
@@ -204,9 +211,12 @@ def channel_bind(exchange: Exchange) -> list[Effect]:
     return [*effects, exchange.success_response()]
 
 
+# Other requests are signed by a TURN user.
+AUTHENTICATORS: dict[int, Callable[[Exchange], Credentials]] = {NOTIFY_REQUEST: authenticate_server}
 METHODS: dict[int, Callable[[Exchange], list[Effect]]] = {
     ALLOCATE_REQUEST: allocate,
     REFRESH_REQUEST: refresh,
     CREATE_PERMISSION_REQUEST: create_permission,
     CHANNEL_BIND_REQUEST: channel_bind,
+    NOTIFY_REQUEST: notify,
 }

@@ -25,6 +25,7 @@ class Settings:
     strict_expiry: bool = False  # a user whose credentials have expired cannot refresh an allocation
     icmp_to_all: bool = False  # report ICMP errors to all clients, not only to those of RFC 8656
     users: Users = field(default_factory=Accounts)
+    server_keys: tuple[bytes, ...] = ()  # one of them signs what our server tells; none: we hear nothing
     peers: Peers = field(default_factory=PeerTable)
     limits: Limits = field(default_factory=Limits)
     ports: tuple[int, int] = (49152, 65535)  # of relayed addresses, inclusive

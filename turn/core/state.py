@@ -12,6 +12,7 @@ from turn.core.effects import Effect
 from turn.core.nonce import COOKIE, Nonces
 from turn.core.reservations import Reservations
 from turn.core.settings import Settings
+from turn.core.told import Told
 from turn.errors import QuotaReached
 from turn.flows import Address
 from turn.limits.addresses import AddressRates
@@ -53,6 +54,7 @@ class RelayState:
         self.quota = Quota(settings.limits, settings.ledger)
         self.icmp_reports = Buckets(ICMP_REPORTS, ICMP_REPORTS, settings.nonce_key)
         self.stale_nonces = Buckets(STALE_NONCES, STALE_NONCES, settings.nonce_key)
+        self.told = Told()
         self.draining = False
         self.alternate: Address | None = None  # where clients are sent while we drain
         self.counts: Counter[str] = Counter()

@@ -1,9 +1,10 @@
 """The gate of "encrypted only": it judges each packet between a client and its peers that no flow carries.
 
 Before a peer has answered an ICE check, only ICE checks and their answers pass. DTLS passes if it encrypts.
-Media passes if the session's handshake was seen and the first bytes of the payloads look encrypted. In mode
-`compat` a call may have started elsewhere, so media may pass without a handshake. A stream that looks
-unencrypted is dropped for a while, and nothing else happens: packets can be forged, so they never end a call.
+Media passes if the session's handshake was seen and the first bytes of the payloads look encrypted. A session
+that our server vouches for may have started elsewhere, and in mode `compat` any session: then its media may
+pass without a handshake. A stream that looks unencrypted is dropped for a while, and nothing else happens:
+packets can be forged, so they never end a call.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from turn.gate.handshake import Rejected
 from turn.gate.pairs import Evidence, Pair
 from turn.gate.rules import CHECK, GATES, IN, OTHER, OUT, Case, GateRule, may_pass_media
 from turn.gate.sessions import News, Proven, Sessions
+from turn.gate.vouched import Ufrags, VouchedPairs
 from turn.wire.ice import parse_ice
 from turn.wire.stun import WireError
 
 Mode = Literal["off", "observe", "compat", "enforce"]
 PairKey = tuple[Address, Address]  # a relayed address and a peer
 
-SIGNALLED = "c."  # a user's name begins so if our own signalling has checked the call
 NOTHING: frozenset[int] = frozenset()
 
 
@@ -40,14 +41,6 @@ class Verdict(NamedTuple):
     changed: bool = False
 
 
-def is_signalled(username: str, user: str) -> bool:
-    """Whether our own signalling made this name, for a call whose session descriptions it has checked.
-
-    The user's first letters say so, but only in minted names, where the user is a part of the username.
-    """
-    return user != username and user.startswith(SIGNALLED)
-
-
 class Gate:
     """Judges packets. `counts` is by the mode that held, "enforce" or "compat", and the reason."""
 
@@ -56,11 +49,13 @@ class Gate:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.sessions = Sessions()
         self._evidence: dict[Address, Evidence] = {}
+        self._relays: dict[str, dict[Address, None]] = {}  # by user
         self._deadlines: Deadlines[PairKey] = Deadlines()
 
-    def add_allocation(self, relay: Address, user: str, *, signalled: bool = False) -> None:
+    def add_allocation(self, relay: Address, user: str) -> None:
         """Begin to collect evidence for an allocation."""
-        self._evidence[relay] = Evidence(user, signalled)
+        self._evidence[relay] = Evidence(user)
+        self._relays.setdefault(user, {})[relay] = None
         self.sessions.add_allocation(user)
 
     def remove_allocation(self, relay: Address) -> None:
@@ -70,6 +65,46 @@ class Gate:
             for peer in evidence.pairs:
                 self._deadlines.drop((relay, peer))
             self.sessions.remove_allocation(evidence.user)
+            relays = self._relays[evidence.user]
+            del relays[relay]
+            if not relays:
+                del self._relays[evidence.user]
+
+    def relays_of(self, user: str) -> list[Address]:
+        """The relayed addresses of a user's allocations."""
+        return list(self._relays.get(user, ()))
+
+    @property
+    def vouched(self) -> VouchedPairs:
+        """What our server vouches for now."""
+        return self.sessions.vouched
+
+    def vouch(
+        self, user: str, ufrags: Ufrags, end: float, now: float, *, merge: bool = False
+    ) -> list[PairKey]:
+        """Our server vouches for a session until `end`; with `merge`, if it does not so for longer.
+
+        Returns the pairs whose `media` has changed.
+        """
+        changed = self.vouched.add(user, ufrags, end, merge=merge)
+        return [key for each in changed for key in self._update_session(user, each, now)]
+
+    def forget_vouched(self, user: str, now: float) -> list[PairKey]:
+        """Our server vouches for nothing of this user any more; the pairs whose `media` has changed."""
+        forgotten = self.vouched.forget(user)
+        return [key for ufrags in forgotten for key in self._update_session(user, ufrags, now)]
+
+    def _update_session(self, user: str, ufrags: Ufrags, now: float) -> list[PairKey]:
+        """Whether our server vouches for this session has changed; so may the `media` of its pairs."""
+        vouched = self.sessions.update_vouched(user, ufrags)
+        changed: list[PairKey] = []
+        for relay in self._relays.get(user, ()):
+            for peer, pair in self._evidence[relay].pairs.items():
+                if pair.session is not None and pair.session.ufrags == ufrags:
+                    pair.session.vouched = vouched
+                    if self._update_media((relay, peer), pair, now):
+                        changed.append((relay, peer))
+        return changed
 
     def judge(self, relay: Address, peer: Address, outward: bool, payload: bytes, now: float) -> Verdict:
         """Whether this packet may pass: from client to peer if `outward`, else from peer to client.
@@ -80,7 +115,7 @@ class Gate:
             return Verdict(True, "off")
         evidence = self._evidence[relay]
         rule = GATES[payload[0]] if payload else OTHER
-        lenient = self._is_lenient(evidence)
+        lenient = self.mode == "compat"
         passes, reason, pair = True, rule.name, evidence.pairs.get(peer)
         try:
             pair = pair or new_pair(evidence, peer, rule, payload, now, outward=outward)
@@ -89,6 +124,7 @@ class Gate:
             passes, reason = False, f"malformed {rule.name}"
         except Rejected as why:
             passes, reason = False, str(why)
+        lenient = lenient or (pair is not None and pair.session is not None and pair.session.vouched)
         self.counts["compat" if lenient else "enforce", reason] += 1
         changed = pair is not None and pair.stale and self._update_media((relay, peer), pair, now)
         return Verdict(passes or self.mode == "observe", reason, changed)
@@ -106,6 +142,8 @@ class Gate:
     def expire(self, now: float) -> Iterator[PairKey]:
         """End what is over by now; yields the pairs whose `media` has changed."""
         self.sessions.expire(now)
+        for user, ufrags in self.vouched.expire(now):
+            yield from self._update_session(user, ufrags, now)
         for key in list(self._deadlines.due(now)):
             pair = self._pair(key)
             if pair is not None and self._update_media(key, pair, now):
@@ -119,7 +157,7 @@ class Gate:
         return [key for key in keys if self._update_media(key, self._evidence[key[0]].pairs[key[1]], now)]
 
     def next_expiry(self) -> float | None:
-        times = (self._deadlines.next(), self.sessions.next_expiry())
+        times = (self._deadlines.next(), self.sessions.next_expiry(), self.vouched.next_expiry())
         return min((time for time in times if time is not None), default=None)
 
     def learn_session(self, news: News, now: float) -> None:
@@ -135,9 +173,6 @@ class Gate:
         known = (session for session in self.sessions if session.local)
         return [session.proven() for session in known if session.srtp is not None]
 
-    def _is_lenient(self, evidence: Evidence) -> bool:
-        return evidence.signalled or self.mode == "compat"
-
     def _pair(self, key: PairKey) -> Pair | None:
         evidence = self._evidence.get(key[0])
         return evidence.pairs.get(key[1]) if evidence else None
@@ -148,9 +183,7 @@ class Gate:
         end = pair.next_end(now)
         if end is not None:
             self._deadlines.set(key, end)
-        media = (
-            pair.tested() if may_pass_media(pair, self._is_lenient(self._evidence[key[0]]), now) else NOTHING
-        )
+        media = pair.tested() if may_pass_media(pair, self.mode == "compat", now) else NOTHING
         changed, pair.media = media != pair.media, media
         return changed
 

@@ -157,14 +157,13 @@ def clear_buckets() -> tuple[Bucket, Bucket]:
 class Evidence:
     """What the gate knows of one allocation: its pairs.
 
-    `signalled`: our own signalling has checked the call. `clear` bounds the unencrypted bytes of each
-    direction, without consent and with it.
+    `clear` bounds the unencrypted bytes of each direction, without consent and with it.
     """
 
-    __slots__ = ("_evictions", "_limits", "_swept", "clear", "pairs", "signalled", "streams", "user")
+    __slots__ = ("_evictions", "_limits", "_swept", "clear", "pairs", "streams", "user")
 
-    def __init__(self, user: str, signalled: bool) -> None:
-        self.user, self.signalled = user, signalled
+    def __init__(self, user: str) -> None:
+        self.user = user
         self.pairs: dict[Address, Pair] = {}
         self.streams = 0
         self.clear = (clear_buckets(), clear_buckets())

@@ -20,7 +20,7 @@ OUT, IN = 0, 1  # from the client, from the peer
 
 
 class Case(NamedTuple):
-    """One packet to judge. `direction` is OUT or IN; `lenient`: its call may have started elsewhere."""
+    """One packet to judge. `direction` is OUT or IN; `lenient`: any call may have started elsewhere."""
 
     sessions: Sessions
     evidence: Evidence
@@ -53,7 +53,10 @@ def may_pass_media(pair: Pair, lenient: bool, now: float) -> bool:
 
 def handshake_unseen(pair: Pair, session: Session, lenient: bool, now: float) -> bool:
     """Whether there may have been a handshake that we did not see."""
-    return lenient and session.srtp is None and not session.refused and pair.has_both_consents(now)
+    may_start_elsewhere = lenient or session.vouched
+    return (
+        may_start_elsewhere and session.srtp is None and not session.refused and pair.has_both_consents(now)
+    )
 
 
 def check_ice(case: Case) -> None:

@@ -15,10 +15,9 @@ from typing import NamedTuple
 
 from turn.deadlines import Deadlines
 from turn.gate.handshake import Agreement, Handshake, Unencrypted
+from turn.gate.vouched import Ufrags, VouchedPairs
 from turn.wire.dtls import Fragment
 from turn.wire.hello import ClientHello
-
-Ufrags = tuple[bytes, bytes]  # sorted, so that both directions name the same session
 
 SESSION_LIFETIME = 120.0  # seconds without an ICE check: a client that lost its network restarts ICE sooner
 LEARNED_LIFETIME = 60.0  # seconds for a session of another process: its clients come here by then, or never
@@ -53,7 +52,8 @@ class Session:
     """What two ufrags have agreed on.
 
     `srtp` is None while that is unknown. `refused`: the handshake did not encrypt. `learned`: another
-    process of ours has reported it. `local`: a client of ours has sent its ICE checks.
+    process of ours has reported it. `local`: a client of ours has sent its ICE checks. `vouched`: our server
+    has read the descriptions of both ends.
     """
 
     __slots__ = (
@@ -68,11 +68,12 @@ class Session:
         "ufrags",
         "unified",
         "user",
+        "vouched",
     )
 
     def __init__(self, number: int, user: str, ufrags: Ufrags, *, learned: bool = False) -> None:
         self.number, self.user, self.ufrags, self.learned = number, user, ufrags, learned
-        self.local = False
+        self.local = self.vouched = False
         self.handshake: Handshake | None = None  # made with its first packet
         self.open = self.unified = self.refused = False
         self.srtp: bool | None = None
@@ -130,6 +131,7 @@ class User:
 class Sessions:
     def __init__(self) -> None:
         self._users: dict[str, User] = {}
+        self.vouched = VouchedPairs()
         self._numbers = count()
         self._deadlines: Deadlines[int] = Deadlines()  # by number: the heap must not hold old sessions
         self._by_number: dict[int, Session] = {}
@@ -291,7 +293,18 @@ class Sessions:
         return self._deadlines.next()
 
     def _make(self, user: str, ufrags: Ufrags, *, learned: bool = False) -> Session:
-        return Session(next(self._numbers), user, ufrags, learned=learned)
+        session = Session(next(self._numbers), user, ufrags, learned=learned)
+        session.vouched = (user, ufrags) in self.vouched
+        return session
+
+    def update_vouched(self, user: str, ufrags: Ufrags) -> bool:
+        """Whether our server vouches for a session now; the session itself knows it, too."""
+        vouched = (user, ufrags) in self.vouched
+        owner = self._users.get(user)
+        session = owner.sessions.get(ufrags) if owner else None
+        if session is not None:
+            session.vouched = vouched
+        return vouched
 
     def _store(self, owner: User, session: Session, end: float) -> None:
         owner.sessions[session.ufrags] = self._by_number[session.number] = session

@@ -11,6 +11,7 @@ from host.tls import Certificate
 from turn.config.section import Turn
 from turn.config.values import External
 from turn.core.relay import Settings
+from turn.credentials import server_key
 from turn.engines import Streams
 from turn.flows import Address
 from turn.policies import Accounts, Limits, Network, PeerTable
@@ -41,6 +42,7 @@ def relay_settings(
         strict_expiry=turn.strict_expiry,
         icmp_to_all=turn.icmp_to_all,
         users=accounts(config),
+        server_keys=tuple(map(server_key, config.secrets)),
         peers=PeerTable(
             networks(turn.allow_peers), networks(turn.deny_peers), loopback=turn.allow_loopback_peers
         ),

@@ -1,4 +1,6 @@
-"""What a service knows of encrypted sessions: shared with other processes, and saved for later ones."""
+"""What a service knows of encrypted sessions, and from servers: shared with other processes, and saved for
+later ones.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from turn.gate.sessions import News
+from turn.core.relay import RelayNews
 from turn.service.gate_news import GateNews
 from turn.service.service import Service
 
@@ -59,7 +61,7 @@ class GateSync:
                     await asyncio.sleep(self.save())
         self.save()
 
-    def on_news(self, news: list[News]) -> None:
+    def on_news(self, news: list[RelayNews]) -> None:
         self.changed.set()
         self.news.broadcast(news)
 
@@ -69,10 +71,10 @@ class GateSync:
     def load_files(self) -> None:
         self.learn(self.news.read_files(time.time()))
 
-    def learn(self, news: Iterable[News]) -> None:
+    def learn(self, news: Iterable[RelayNews]) -> None:
         now = time.monotonic()
         for one in news:
-            self.service.relay.learn_session(one, now)
+            self.service.apply(self.service.relay.learn(one, now))
         self.service.publish_news()  # an offer from there may complete a handshake here
         self.service.schedule_expiry()
 
@@ -81,7 +83,8 @@ class GateSync:
         self.changed.clear()
         began = time.thread_time()  # on a busy machine it takes longer, and costs no more
         try:
-            self.news.save(self.service.relay.proven_sessions(), time.time())
+            relay = self.service.relay
+            self.news.save(relay.proven_sessions(), time.time(), relay.known_notices(time.monotonic()))
         except OSError as problem:  # a full disk, perhaps
             log.warning("which calls are encrypted could not be saved: %s", problem.strerror)
             return AGAIN_SECONDS

@@ -32,6 +32,14 @@ COUNTED = {
     "events": ("calln_relay_events", "What else is worth a count.", "event"),
 }
 
+# What servers have told and holds now -> metric, its help text.
+TOLD = {
+    "servers": ("calln_relay_servers", "Servers of ours that have spoken in the last 90 seconds."),
+    "vouched": ("calln_relay_vouched_sessions", "Sessions that may have started elsewhere, a server says."),
+    "ended": ("calln_relay_ended_users", "Users that have ended, a server says, and get nothing more."),
+    "bans": ("calln_relay_banned_networks", "Networks whose clients are refused."),
+}
+
 # Field of Traffic -> metric, direction.
 CARRIED = {
     "packets_out": ("calln_relay_packets", "to_peer"),
@@ -125,6 +133,7 @@ class RelayMetrics(MetricsPage):
         yield punted_metric(service.punted)
         yield from count_metrics(service.relay.counts)
         yield gate_metric(service.relay.gate_counts)
+        yield from told_metrics(service.relay.told_counts(time.monotonic()))
         yield refused_metric(service.connections_refused())
         yield CounterMetricFamily(
             "calln_relay_mishaps", "Packets that met a mistake of ours.", value=service.mishaps
@@ -197,6 +206,11 @@ def gate_metric(counts: Mapping[tuple[str, str], int]) -> Metric:
     for (rule, reason), number in counts.items():
         family.add_metric((rule, "passed" if reason in PASSING else "refused", reason), number)
     return family
+
+
+def told_metrics(counts: Mapping[str, int]) -> Iterator[Metric]:
+    for key, (name, text) in TOLD.items():
+        yield GaugeMetricFamily(name, text, value=counts[key])
 
 
 def refused_metric(counts: Mapping[str, int]) -> Metric:

@@ -13,10 +13,9 @@ from host.startup import Unavailable
 from host.tls import BadCertificate
 from turn.config.section import Turn
 from turn.core.effects import Close, Effect, Link, Open, Pin, Send, Unlink, Unpin
-from turn.core.relay import Relay
+from turn.core.relay import Relay, RelayNews
 from turn.engines import Above, Engine, Failure
 from turn.flows import Address, Flow, Packet
-from turn.gate.sessions import News
 from turn.service.from_config import stream_settings
 from turn.service.metrics import TrafficTotals
 from turn.service.relayed_ports import ALONE, NoRelayedPorts, RelayedPorts
@@ -50,7 +49,7 @@ class Service:
         self.draining = False
         self.sharing = False
         self.quiet_until = 0.0
-        self.on_news: Callable[[list[News]], object] = lambda news: None  # for the processes beside us
+        self.on_news: Callable[[list[RelayNews]], object] = lambda news: None  # for the processes beside us
         self.appliers: Mapping[type[Effect], Callable[..., object]] = {
             Open: self.open_relay,
             Close: lambda effect: self.close_relay(effect.relay),
@@ -82,7 +81,7 @@ class Service:
         self.schedule_expiry()
 
     def publish_news(self) -> None:
-        """Send what is new of sessions to other processes, before the effects that follow from it."""
+        """Send to other processes what is new of sessions, or was told by a server, before the effects."""
         news = self.relay.news()
         if news:
             self.on_news(news)

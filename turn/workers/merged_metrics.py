@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 from prometheus_client.core import Metric
 
-from turn.service.metrics import MetricsPage
+from turn.service.metrics import TOLD, MetricsPage
 
 # Not added up, the highest counts: 1 if it is true of one process, and what is the same for all.
-HIGHEST = ("calln_relay_draining", "calln_relay_engine", "calln_relay_files_allowed")
+HIGHEST = (
+    *("calln_relay_draining", "calln_relay_engine", "calln_relay_files_allowed"),
+    *(name for name, _ in TOLD.values()),
+)
 
 Sample = tuple[str, dict[str, str], float]  # name, labels, value
 

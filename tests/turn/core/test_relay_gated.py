@@ -8,47 +8,18 @@ from typing import Any
 
 import pytest
 
-from tests.turn.call import VIDEO, VOICE, Call, noise, record, request, rtcp, rtp, srtcp
-from tests.turn.network import PEER, Client, Network, network, unlimited
-from turn.credentials import mint
+from tests.turn.call import VIDEO, VOICE, noise, record, request, rtcp, rtp
+from tests.turn.core.relayed import CHANNEL, Relayed
+from tests.turn.network import Client, network, unlimited
 from turn.flows import Rule
-from turn.gate.gate import Mode, Verdict
+from turn.gate.gate import Mode
 from turn.gate.pairs import CONSENT, MAX_PAIRS
-from turn.policies import Accounts
 from turn.wire.dtls import ACK
 from turn.wire.srtp import INWARD, SAMPLE
 from turn.wire.stun import channel_data
 
-CHANNEL = 0x4000
-SECRET = b"sixteen bytes or more"
 PLAIN = rtcp()  # in clear by its structure
 frames = pytest.mark.parametrize("channel", [CHANNEL, None], ids=["channel", "indication"])
-
-
-class Relayed(Call):
-    """A call whose packets all go up to the core; whether one passes is whether it left."""
-
-    def __init__(self, net: Network, client: Client, channel: int | None = CHANNEL) -> None:
-        super().__init__(net.relay._state.allocations.gate, relay=client.allocate(), peer=PEER, admit=False)
-        self.net, self.client, self.channel = net, client, channel
-        assert client.permit(PEER) == 0
-        assert channel is None or client.bind(channel, PEER) == 0
-
-    def say(self, payload: bytes, *, wait: float = 0.0) -> Verdict:
-        self.net.pass_time(wait)
-        if self.channel is None:
-            return self.verdict(len(self.client.send(PEER, payload)))
-        return self.verdict(len(self.client.raw(channel_data(self.channel, payload))))
-
-    def hear(self, payload: bytes, *, wait: float = 0.0) -> Verdict:
-        self.net.pass_time(wait)
-        return self.verdict(len(self.net.deliver(self.relay, PEER, payload)))
-
-    def verdict(self, left: int) -> Verdict:
-        return Verdict(left == 1, "left" if left else "stayed")
-
-    def media(self) -> list[frozenset[int] | None]:
-        return [rule.media for rule in self.net.links.values()]
 
 
 def calling(channel: int | None = CHANNEL, mode: Mode = "enforce") -> Relayed:
@@ -152,21 +123,6 @@ def test_new_limits_are_linked_with_the_streams_as_they_are() -> None:
     limits = replace(given.limits, packets_per_second=7)
     call.net.run(call.net.relay.reload(replace(given, encrypted_only="enforce", limits=limits), call.net.now))
     assert list(call.net.links.values()) == [Rule(frozenset({VOICE}), 7, 0)]
-
-
-VOUCHED: list[tuple[str, bool]] = [("c.visitor", True), ("r.visitor", False), ("visitor", False)]
-
-
-@pytest.mark.parametrize(("user", "late"), VOUCHED)
-def test_a_call_that_our_own_server_vouches_for_may_come_in_its_middle(user: str, late: bool) -> None:
-    net = network(unlimited(encrypted_only="enforce", users=Accounts({}, (SECRET,))))
-    username, password = mint(SECRET, user, int(net.wall) + 600)
-    call = Relayed(net, Client(net, user=username, password=password))
-    call.consent()
-    assert [verdict.passes for verdict in call.talk(SAMPLE)] == [late] * SAMPLE
-    assert call.say(srtcp(1)).passes is late
-    assert call.media() == [frozenset({VOICE})] * late
-    assert {rule for rule, _ in net.relay.gate_counts} == {"compat" if late else "enforce"}
 
 
 def test_what_is_over_leaves_nothing_behind() -> None:

@@ -20,13 +20,17 @@ from turn.wire.attributes import (
     USERNAME,
     XOR_PEER_ADDRESS,
 )
+from turn.wire.notices import NOTIFY_REQUEST
 from turn.wire.stun import parse
 
 UDP = (REQUESTED_TRANSPORT, 17)
 
 
-def test_four_methods_are_requests_here() -> None:
-    assert set(METHODS) == {TYPES[name] for name in ("allocate", "refresh", "permission", "bind")}
+def test_four_methods_of_clients_and_one_of_servers_are_requests_here() -> None:
+    assert set(METHODS) == {
+        *(TYPES[name] for name in ("allocate", "refresh", "permission", "bind")),
+        NOTIFY_REQUEST,
+    }
 
 
 PROBES: list[tuple[str, int, Pairs, bool]] = [  # title, type, what it holds, whether it is one

@@ -30,7 +30,7 @@ from tests.turn.call import (
     unified,
 )
 from turn.flows import Address
-from turn.gate.gate import Gate, is_signalled
+from turn.gate.gate import Gate
 from turn.gate.pairs import CONSENT, MAX_PAIRS
 from turn.gate.sessions import LEARNED_LIFETIME, SESSION_LIFETIME, Proven
 from turn.wire.dtls import CLIENT_HELLO, DATA, HANDSHAKE, SERVER_HELLO
@@ -133,7 +133,7 @@ def test_streams_are_known_by_rtp_alone() -> None:
 
 def test_ciphertext_is_tested_behind_its_nonce() -> None:
     """Which may be a counter (RFC 5288 §3)."""
-    one, other = Call(signalled=True), Call(signalled=True)
+    one, other = Call(vouched=True), Call(vouched=True)
     one.consent()
     other.consent()
     for number in range(SAMPLE):
@@ -217,7 +217,7 @@ def test_a_stream_may_be_carried_once_it_is_tested_and_until_consent_ends() -> N
 
 
 def test_what_came_late_may_be_carried_while_both_ends_answer() -> None:
-    one = Call(signalled=True)
+    one = Call(vouched=True)
     one.consent()
     assert one.talk(64)[-1].changed
     one.now = 20.0
@@ -325,17 +325,43 @@ def share(one: Gate, other: Gate) -> None:
         other.learn_session(told, 1.0)
 
 
-@pytest.mark.parametrize(
-    ("username", "user", "signalled"),
-    [
-        ("1700000000:c.x", "c.x", True),
-        ("1700000000:r.x", "r.x", False),
-        ("1700000000:visitor", "visitor", False),
-        ("c.x", "c.x", False),
-    ],
-)
-def test_only_minted_names_are_signalled(username: str, user: str, signalled: bool) -> None:
-    assert is_signalled(username, user) is signalled
+def test_our_server_vouches_for_one_session_of_one_user() -> None:
+    ours, theirs = UFRAGS
+    for user, ufrags, passes in (
+        ("alice", (ours, theirs), True),
+        ("alice", (theirs, ours), True),
+        ("alice", (ours, b"others"), False),
+        ("bob", (ours, theirs), False),
+    ):
+        one = Call(user=user, ufrags=ufrags)
+        one.gate.vouch("alice", (ours, theirs), 60.0, 0.0)
+        one.consent()
+        assert one.say(rtp(VOICE, 1)).passes is passes
+        assert one.gate.counts["compat" if passes else "enforce", "media" if passes else "no handshake"] == 1
+
+
+def test_vouching_that_comes_late_or_runs_out_changes_what_may_be_carried() -> None:
+    one = Call(vouched=True)
+    one.consent()
+    one.talk(SAMPLE)
+    assert one.gate.media(RELAY, PEER) == frozenset({VOICE})
+    assert one.gate.forget_vouched("alice", one.now) == [(RELAY, PEER)]
+    assert one.gate.media(RELAY, PEER) == frozenset()
+    assert one.say(rtp(VOICE, SAMPLE)).reason == "no handshake"
+    assert one.gate.vouch("alice", UFRAGS, 7.0, one.now) == [(RELAY, PEER)]
+    assert one.gate.media(RELAY, PEER) == frozenset({VOICE})
+    assert one.gate.vouch("alice", UFRAGS, 9.0, one.now) == []
+    assert list(one.gate.expire(8.0)) == []
+    assert list(one.gate.expire(9.0)) == [(RELAY, PEER)]
+    assert one.gate.media(RELAY, PEER) == frozenset()
+
+
+def test_a_session_that_was_proven_needs_nobody_to_vouch_for_it() -> None:
+    one = Call(vouched=True)
+    one.open()
+    one.talk(SAMPLE)
+    assert one.gate.forget_vouched("alice", one.now) == []
+    assert one.say(rtp(VOICE, SAMPLE)).passes
 
 
 def flood(one: Call) -> None:

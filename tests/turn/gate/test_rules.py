@@ -105,7 +105,7 @@ BUILDERS: dict[str, Callable[[int, Any], bytes]] = {
 
 
 def prepare(row: dict[str, Any]) -> Call:
-    one = Call(signalled=row.get("rule") == "compat")
+    one = Call(vouched=row.get("rule") == "compat")
     given = row.get("given")
     if given is not None:
         one.numbers = iter(range(1000, 2000))  # type: ignore[assignment]

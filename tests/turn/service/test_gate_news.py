@@ -7,18 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from turn.gate.sessions import News, Offered, Proven
+from turn.core.relay import Known, RelayNews
+from turn.gate.sessions import Offered, Proven
 from turn.service.gate_news import AT_ONCE, VALID_SECONDS, GateNews
 from turn.wire.hello import ClientHello
+from turn.wire.notices import NetworkBanned, Notification, PairVouched, UserEnded
 
 PROVEN = [
     Proven("alice", (b"ours", b"theirs"), unified=True, srtp=True, ssrcs=(1, (1 << 32) - 1)),
     Proven("c.visitor \N{SNOWMAN} \ud800", (b'\xff\0"', b"\n"), unified=False, srtp=False),
 ]
-NEWS: list[News] = [
+NOTICES = (
+    PairVouched(100, ("one", "\N{SNOWMAN}"), (b'\xff\0"', b"\n")),
+    UserEnded(600, "one"),
+    NetworkBanned(600, bytes((192, 0, 2, 0)), 24),
+)
+NEWS: list[RelayNews] = [
     *PROVEN,
     Offered("alice", (b"ours", b"theirs"), 1, ClientHello(frozenset((0x1301, 0xC02B)), frozenset((1, 7)))),
     Offered("\ud800", (b"\xff", b""), 0, ClientHello(frozenset(), None)),
+    Notification(b"\0\xff server"[:8], 1 << 63, NOTICES),
+    Notification(b"a server", 0),
+    Known(NOTICES),
 ]
 BROKEN = [
     b"",
@@ -41,6 +51,11 @@ BROKEN = [
     b'["offer", "a", ["x", "y"], 1, 7, []]',
     b'{"offer": 1, "a": 2, "b": 3, "c": 4, "d": 5, "e": 6}',
     b'["other", "a", ["x", "y"], 1, [], []]',
+    b'["told", "words"]',
+    b'["told", 7]',
+    b'["known", "\xc4\x80"]',
+    b'["known", "\\u0002"]',
+    b'[[], "words"]',
 ]
 
 
@@ -87,6 +102,27 @@ def test_a_file_is_read_for_a_minute(tmp_path: Path, age: float, valid: bool) ->
     assert list(other.read_files(5000.0 + age)) == (PROVEN if valid else [])
     assert one.file.exists() is valid
     other.close()
+
+
+@pytest.mark.parametrize(("age", "left"), [(0.0, 100), (59.5, 40)])
+def test_what_was_told_grows_old_in_a_file(tmp_path: Path, age: float, left: int) -> None:
+    one, other = GateNews(tmp_path), GateNews(tmp_path)
+    one.save([], 5000.0, Known((NOTICES[0], NOTICES[0]._replace(seconds=30))))
+    (known,) = other.read_files(5000.0 + age)
+    assert isinstance(known, Known)
+    assert [notice.seconds for notice in known.notices] == [left, *([30] if age < 30 else [])]
+    for news in (one, other):
+        news.close()
+
+
+def test_what_older_versions_do_not_know_stands_last_and_hides_nothing(tmp_path: Path) -> None:
+    one, other = GateNews(tmp_path), GateNews(tmp_path)
+    one.save(PROVEN, 5000.0, Known(NOTICES))
+    assert [type(news) for news in other.read_files(5000.0)] == [Proven, Proven, Known]
+    one.file.write_bytes(one.file.read_bytes().replace(b"\n", b'\n["later", 1]\n', 1))
+    assert [type(news) for news in other.read_files(5000.0)] == [Proven, Proven, Known]
+    for news in (one, other):
+        news.close()
 
 
 def test_where_nothing_is_proved_no_file_is_left(tmp_path: Path) -> None:

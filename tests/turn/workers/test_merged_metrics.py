@@ -6,7 +6,7 @@ import json
 
 from tests.turn.service.caller import Caller
 from tests.turn.service.running import ALICE, Running
-from turn.service.metrics import RelayMetrics
+from turn.service.metrics import TOLD, RelayMetrics
 from turn.workers.merged_metrics import Figure, MergedMetrics, counters, figures_of, merged
 
 LIVE = Figure("calln_relay_allocations", "Live.", "gauge", [("calln_relay_allocations", {"f": "4"}, 2.0)])
@@ -37,6 +37,12 @@ def test_numbers_are_added_and_states_are_not() -> None:
         ("calln_relay_engine", "x"): 1.0,
         ("calln_relay_draining",): 1.0,
     }
+
+
+def test_what_servers_have_told_all_processes_is_not_added() -> None:
+    for name, _ in TOLD.values():
+        figure = Figure(name, "Told.", "gauge", [(name, {}, 3.0)])
+        assert values(merged([[figure], [figure]])) == {(name,): 3.0}
 
 
 def test_of_the_dead_the_counters_stay() -> None:

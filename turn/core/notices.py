@@ -1,4 +1,4 @@
-"""What our servers tell this relay: whom they vouch for, which users have ended, which networks are banned.
+"""What our servers tell this relay: which calls they have checked, who has ended, which networks are banned.
 
 A server signs its requests with a key that comes from the secret which both share. All that it says holds for
 a limited time, and it says it again: a relay that hears nothing more forgets, and is strict with everybody.

@@ -1,4 +1,4 @@
-"""Networks that are banned: whom a ban covers, when it is over, and that one that was lifted stays so."""
+"""Networks that are banned: who is covered, when it is over, and that one that was lifted stays so."""
 
 from __future__ import annotations
 

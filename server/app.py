@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
@@ -19,7 +19,7 @@ from server.signalling.lobby import RESUME_SECONDS, Lobby
 from server.signalling.matching import Queue
 from server.signalling.reports import CODE_LETTERS, KEPT_SECONDS, Reports
 from server.signalling.visitors import Dependencies
-from server.store import Store
+from server.store import Network, Store
 from server.store.bans import Bans
 from server.store.call_log import CallLog, purge
 from server.store.countries import BY_NAME
@@ -29,7 +29,7 @@ from server.web.admission import AdmissionRules, allow_all
 from server.web.login import LOGIN_ERRORS, LOGIN_PATH, MAX_FORM, PasswordLogin
 from server.web.metrics import ServerMetrics
 from server.web.middleware import AllowedHosts, CatchErrors, RequestLimits, SecurityHeaders
-from server.web.origins import hosts_of, origins_of
+from server.web.origins import ExemptNetworks, hosts_of, origins_of
 from server.web.password import COOKIE_SECONDS, SitePassword
 from server.web.websocket import Hub
 
@@ -47,6 +47,7 @@ class WebService(NamedTuple):
     call_log: CallLog
     ice: IceServers
     login: PasswordLogin | None
+    exempt: ExemptNetworks
 
     def purge(self) -> None:
         """Delete old calls and ended bans from the file."""
@@ -67,6 +68,7 @@ def build(
     *,
     encrypted_only: str = "off",
     password: SitePassword | None = None,
+    trusted: Sequence[Network] = (),
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
 ) -> WebService:
@@ -74,7 +76,7 @@ def build(
     current = IceServers(ice)
     dependencies = Dependencies(lambda user: current.servers(user, wall()), new_id, geo is not None)
     lobby = Lobby(dependencies, Queue(server.rematch_seconds), Reports(lambda: secrets.choice(CODE_LETTERS)))
-    origins = origins_of(site, server)
+    origins, exempt = origins_of(site, server), ExemptNetworks(server.trusted_proxies, trusted)
     context = pages.Context(
         site, BY_NAME if geo else [], privacy_facts(server, ice, geo, encrypted_only, password is not None)
     )
@@ -85,7 +87,7 @@ def build(
     admission = AdmissionRules(
         origins,
         server.trusted_proxies,
-        server.connections_per_address,
+        server.visitors_per_address,
         server.visitors,
         login.is_logged_in if login else allow_all,
     )
@@ -93,7 +95,8 @@ def build(
     hub = Hub(lobby, admission, Bans(store), calls, metrics, geo, clock, wall)
     add_gauges(metrics, hub)
     app = build_site(pages.render(context), hub, hosts_of(origins), login)
-    return WebService(app, admin.operator_app(hub), admin.metrics_app(hub), hub, store, calls, current, login)
+    operator_app, metrics_app = admin.operator_app(hub), admin.metrics_app(hub)
+    return WebService(app, operator_app, metrics_app, hub, store, calls, current, login, exempt)
 
 
 def new_id() -> str:

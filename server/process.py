@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import NamedTuple
 
 from starlette.types import ASGIApp
 
 from host import systemd
-from host.accept import BACKLOG
 from host.http import HttpServer, http_server, until_started
 from host.settings import HostPort
 from host.shutdown import Shutdown
 from host.startup import bind_tcp
 from server.signalling.messages import MAX_MESSAGE
+from server.web.connections import WebConnections
 from server.web.failures import ErrorHandler, log_failure
 from server.web.middleware import MAX_HEAD
 from server.web.tls_listener import TlsListener
@@ -35,10 +34,11 @@ class PeriodicTask(NamedTuple):
     action: Callable[[], None]
 
 
-def web_server(app: ASGIApp) -> HttpServer:
+def web_server(app: ASGIApp, connections: WebConnections) -> HttpServer:
     """An HTTP server. Each setting that a client could abuse is set here."""
     return http_server(
         app,
+        connections.admit,
         http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_max_size=MAX_MESSAGE,
@@ -47,7 +47,6 @@ def web_server(app: ASGIApp) -> HttpServer:
         ws_ping_timeout=PING_SECONDS,
         h11_max_incomplete_event_size=MAX_HEAD,
         timeout_graceful_shutdown=CLOSE_SECONDS,
-        backlog=BACKLOG,
     )
 
 
@@ -70,10 +69,12 @@ async def repeat(task: PeriodicTask) -> None:
 
 
 class ServeOptions(NamedTuple):
-    """What `serve` may do beside serving. The TLS listener leads to the first application. If a newer version
-    may listen on the same sockets, ours are closed when the shutdown begins."""
+    """What `serve` may do beside serving. The TLS listener leads to the first application. All connections
+    count together in `connections`. If a newer version may listen on the same sockets, ours are closed when
+    the shutdown begins."""
 
     tls_listener: TlsListener | None = None
+    connections: WebConnections | None = None
     on_ready: Callable[[], None] = lambda: None
     on_reload: Callable[[], None] = lambda: None
     shares_listeners: bool = False
@@ -87,7 +88,8 @@ async def serve(
     options: ServeOptions = ServeOptions(),  # noqa: B008  (frozen)
 ) -> None:
     """Serve each application on its sockets until `shutdown` is requested and `wait_for_calls` returns."""
-    servers = [(web_server(app), sockets) for app, sockets in parts]
+    connections = options.connections or WebConnections()
+    servers = [(web_server(app, connections), sockets) for app, sockets in parts]
     tasks = [asyncio.create_task(server.serve(sockets)) for server, sockets in servers]
     background = [asyncio.create_task(repeat(task)) for task in periodic_tasks]
     background.append(asyncio.create_task(systemd.feed_watchdog()))
@@ -95,7 +97,7 @@ async def serve(
     try:
         await until_started([server for server, _ in servers])
         if options.tls_listener is not None:
-            options.tls_listener.open(partial(make_http, servers[0][0]))
+            options.tls_listener.open(servers[0][0].make_protocol)
         options.on_ready()
         systemd.ready()
         with shutdown.on_signals(lambda: None if shutdown.requested.is_set() else options.on_reload()):
@@ -115,16 +117,10 @@ async def serve(
         await asyncio.gather(*background, return_exceptions=True)
 
 
-def make_http(server: HttpServer) -> asyncio.Protocol:
-    """HTTP for a connection that another listener has accepted."""
-    state = server.lifespan.state
-    return HttpProtocol(config=server.config, server_state=server.server_state, app_state=state)
-
-
 def close_shared_listeners(servers: list[HttpServer], tls_listener: TlsListener | None) -> None:
     """New TCP connections go to a newer version. The operator's Unix socket stays open."""
     if tls_listener is not None:
         tls_listener.close_listeners()
-    for listener in [one for server in servers for one in server.servers]:
-        if any(sock.family != socket.AF_UNIX for sock in listener.sockets):
+    for listener in [one for server in servers for one in server.listeners]:
+        if listener.sock.family != socket.AF_UNIX:
             listener.close()

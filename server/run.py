@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from host import logs, systemd
 from host.certificates import expiry
-from host.settings import waiting
+from host.settings import IPNetwork, waiting
 from host.shutdown import Shutdown
 from host.startup import Unavailable, raise_descriptor_limit
 from host.tls import BadCertificate, Certificate
@@ -28,6 +28,7 @@ from server.process import PeriodicTask, ServeOptions
 from server.store.call_log import PURGE_SECONDS
 from server.store.geo import open_database
 from server.store.sqlite import open_store
+from server.web.connections import WebConnections
 from server.web.middleware import CatchErrors, RequestLimits
 from server.web.origins import local_origins
 from server.web.password import SitePassword
@@ -40,6 +41,7 @@ log = logging.getLogger("calln.server")
 
 SOCKET = "server.sock"
 HTTP, HTTPS = "http", "https"  # names of the sockets that a service manager holds for us
+CONNECTIONS = "Open TCP connections of the web server."
 TURN_CONNECTIONS = "TURN clients whose connections are passed on to the relay."
 CERTIFICATE_ENDS = "When the certificate ends, in seconds since 1970; 0: there is none that is valid now."
 BANS_SECONDS = 60  # how long the address of an ended ban may stay in file and memory
@@ -57,36 +59,54 @@ class WebConfig(NamedTuple):
     ice: IceSettings
     password: SitePassword | None = None
     encrypted_only: str = "off"
+    trusted: tuple[IPNetwork, ...] = ()  # networks that have no limits by address
 
 
 def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
     """Serve until a signal ends it; return the exit code. `read` reads the configuration again on SIGHUP and
     may raise ValueError. Raises GeoError, StoreError or Unavailable."""
     logs.start_logging()
-    raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
-    site, server, geo, ice, password, mode = config
+    files = raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
+    site, server, geo, ice, password, mode, trusted = config
     database = open_database(geo.database) if geo.database else None
     store = open_store(site.state_dir)
     try:
-        service = build(site, server, ice, store, database, encrypted_only=mode, password=password)
+        service = build(
+            site, server, ice, store, database, encrypted_only=mode, password=password, trusted=trusted
+        )
         service.purge()
         gc.freeze()  # what is loaded stays: a collection over all of it would stop everything for 50 ms
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if server.tls_listen else None) as runner:
-            runner.run(serve_web(service, config, read))
+            runner.run(serve_web(service, config, read, files))
     finally:
         store.close()
     return 0
 
 
 async def serve_web(
-    service: WebService, config: WebConfig, read: Callable[[], WebConfig] | None = None
+    service: WebService,
+    config: WebConfig,
+    read: Callable[[], WebConfig] | None = None,
+    files: int | None = None,
 ) -> None:
-    """Open the listeners and serve until the shutdown. Raises Unavailable."""
+    """Open the listeners and serve until the shutdown. `files` is how many this process may have open, None
+    for no limit. Raises Unavailable."""
     site, server = config.site, config.server
     given, metrics = systemd.inherited_sockets(), service.hub.metrics
+    connections = WebConnections(
+        server.connections_per_address,
+        files,
+        service.exempt.includes,
+        partial(metrics.increment, "connection"),
+    )
+    metrics.add_gauge("calln_open_connections", CONNECTIONS, lambda: connections.total)
     turn_proxy = TurnProxy(site.state_dir / RELAY, partial(metrics.increment, "connection"))
     metrics.add_gauge("calln_turn_connections", TURN_CONNECTIONS, lambda: len(turn_proxy.clients))
-    tls_listener = make_tls_listener(server, given.get(HTTPS, []), turn_proxy) if server.tls_listen else None
+    tls_listener = (
+        make_tls_listener(server, given.get(HTTPS, []), turn_proxy, connections)
+        if server.tls_listen
+        else None
+    )
     plain = given.get(HTTP) or [process.listen(at) for at in server.listen]
     if tls_listener is not None:
         metrics.add_gauge(
@@ -97,7 +117,7 @@ async def serve_web(
         parts.append((service.operator_app, [operator_socket.sock]))
         log_addresses(server)
         on_reload = partial(reload, service, tls_listener, read, config) if read else lambda: None
-        options = ServeOptions(tls_listener, operator_socket.publish, on_reload, bool(given))
+        options = ServeOptions(tls_listener, connections, operator_socket.publish, on_reload, bool(given))
         finish = partial(
             wait_for_calls, service.hub, seconds=server.drain_seconds, turn_clients=turn_proxy.clients
         )
@@ -106,10 +126,12 @@ async def serve_web(
     log.info("ended")
 
 
-def make_tls_listener(server: Server, given: list[socket.socket], turn_proxy: TurnProxy) -> TlsListener:
+def make_tls_listener(
+    server: Server, given: list[socket.socket], turn_proxy: TurnProxy, connections: WebConnections
+) -> TlsListener:
     """`given` are sockets of a service manager, if it has any. Raises Unavailable."""
     sockets = given or [process.listen(at, "server.tls_listen") for at in server.tls_listen]
-    tls_listener = TlsListener(sockets, turn_proxy.forward, turn_proxy.count)
+    tls_listener = TlsListener(sockets, turn_proxy.forward, turn_proxy.count, connections)
     load_certificate(tls_listener, server)
     return tls_listener
 
@@ -182,6 +204,7 @@ def reload(
         if tls_listener is not None and config.server.tls_listen:
             load_certificate(tls_listener, config.server)
         service.ice.settings = config.ice
+        service.exempt.trusted = config.trusted
         if service.login and config.password:
             service.login.password = config.password
         keys = changed_at_start(started_with, config)

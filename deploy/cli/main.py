@@ -74,9 +74,8 @@ def run_server(config: Config, options: Namespace) -> int:
 def web_config(config: Config) -> web_process.WebConfig:
     """The configuration of the server, for its start and each reload. Raises ConfigError."""
     ice, password = ice_settings(config, turn_secret(config)), site_password(config)
-    return web_process.WebConfig(
-        config.site, config.server, config.geo, ice, password, config.turn.encrypted_only
-    )
+    mode, trusted = config.turn.encrypted_only, config.turn.limits.trusted
+    return web_process.WebConfig(config.site, config.server, config.geo, ice, password, mode, trusted)
 
 
 def run_relay(config: Config, options: Namespace) -> int:

@@ -180,9 +180,17 @@ class Server(Section):
         json_schema_extra=AT_START,
     )
     connections_per_address: Count = Field(
-        64,
-        description="Open pages from one address (IPv6: one /64). A whole office may share one address. 0 "
+        256,
+        description="TCP connections of one address, whatever they are for, so that nobody can use up the "
+        "files that this process may open. A whole office may share one address. A /64 of IPv6 counts as one "
+        "address, and all of a /48 may have twice as many; networks in turn.limits.trusted have no limit. 0 "
         "means no limit.",
+        json_schema_extra=AT_START,
+    )
+    visitors_per_address: Count = Field(
+        64,
+        description="Open pages of one address, counted in the same way, so that nobody can take all places. "
+        "Behind trusted_proxies, the address in X-Forwarded-For counts. 0 means no limit.",
         json_schema_extra=AT_START,
     )
     visitors: Count = Field(

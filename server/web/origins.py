@@ -84,3 +84,14 @@ def parse_address(text: str) -> IPAddress | None:
 
 def is_proxy(address: IPAddress, proxies: Sequence[Network]) -> bool:
     return any(address in network for network in proxies)
+
+
+class ExemptNetworks:
+    """Networks without limits by address: proxies, behind each of which many people are, and those that the
+    operator trusts. A reload may replace `trusted`."""
+
+    def __init__(self, proxies: Sequence[Network] = (), trusted: Sequence[Network] = ()) -> None:
+        self.proxies, self.trusted = proxies, trusted
+
+    def includes(self, address: IPAddress) -> bool:
+        return is_proxy(address, self.proxies) or any(address in network for network in self.trusted)

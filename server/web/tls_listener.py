@@ -6,17 +6,18 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
-from host.accept import BACKLOG, Accepting
+from host.accept import AsyncioListener
+from host.settings import IPAddress
 from host.tls import Certificate, server_context
-from server.store import Network
-from server.store.bans import household
+from server.web.connections import ConnectionSlot, WebConnections
 from server.web.origins import parse_address
+from turn.limits.addresses import AddressCounts
+from turn.limits.ledger import LocalUsage
 
 log = logging.getLogger("calln.server")
 
@@ -28,7 +29,16 @@ MAX_NEWCOMERS_OF_ONE = 64  # from one address: an office has many browsers, and 
 WRITE_BUFFER = 64 << 10  # bytes that may wait for a slow reader, or for a slow relay (asyncio: 512 KiB)
 SHUTDOWN_SECONDS = 5.0  # for the client's TLS close
 
-Forward = Callable[[asyncio.Transport, bytes], None]
+Ended = Callable[[], None]
+Forward = Callable[[asyncio.Transport, bytes, Ended], None]
+MakeHttp = Callable[[Ended], asyncio.Protocol]
+
+
+class SilentConnection(NamedTuple):
+    """A connection that has said nothing yet, and when it has to go."""
+
+    ip: bytes
+    timer: asyncio.TimerHandle
 
 
 class TlsListener:
@@ -36,75 +46,77 @@ class TlsListener:
     called with what became of each."""
 
     def __init__(
-        self, listeners: Sequence[socket.socket], forward_turn: Forward, count: Callable[[str], None]
+        self,
+        listeners: Sequence[socket.socket],
+        forward_turn: Forward,
+        count: Callable[[str], None],
+        connections: WebConnections | None = None,
     ) -> None:
-        self.listeners = list(listeners)
+        self.sockets = list(listeners)
+        self.listeners: list[AsyncioListener] = []
         self.forward_turn = forward_turn
         self.count = count
+        self.connections = connections or WebConnections()
         self.context: ssl.SSLContext | None = None  # until there is a certificate
         self.certificate_ends = 0.0  # in seconds since 1970; 0 if the certificate is not valid
-        self.newcomers: dict[socket.socket, tuple[Network, asyncio.TimerHandle]] = {}  # the oldest first
-        self.newcomers_of: Counter[Network] = Counter()
+        self.newcomers: dict[socket.socket, SilentConnection] = {}  # the oldest first
+        self.newcomers_of = AddressCounts(LocalUsage())
         self.tasks: set[asyncio.Task[None]] = set()
-        self.make_http: Callable[[], asyncio.Protocol]
+        self.make_http: MakeHttp
 
     def set_certificate(self, certificate: Certificate) -> None:
         """Use this certificate for new connections. Raises BadCertificate, and then nothing changes."""
         self.context = server_context(certificate, ALPN)
 
-    def open(self, http: Callable[[], asyncio.Protocol]) -> None:
+    def open(self, http: MakeHttp) -> None:
         self.make_http = http
-        for listener in self.listeners:
-            listener.setblocking(False)
-            listener.listen(BACKLOG)
-            self.accept_at(listener)
+        self.listeners = [AsyncioListener(sock, self.start_handshake) for sock in self.sockets]
 
-    def accept_at(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        accepting = Accepting(
-            listener,
-            lambda sock, source: self.start_handshake(sock, source[0]),
-            lambda: loop.add_reader(listener.fileno(), accepting.accept_some),
-            lambda: loop.remove_reader(listener.fileno()),
-        )
-        accepting.resume()
-
-    def start_handshake(self, sock: socket.socket, host: str) -> None:
-        address = parse_address(host)
-        why = "gone" if address is None else self.refusal_reason(household(address))
-        if address is None or why or self.context is None:
+    def start_handshake(self, sock: socket.socket, source: tuple[str, int]) -> None:
+        address = parse_address(source[0])
+        slot = self.admit(address)
+        if address is None or slot is None or self.context is None:
             sock.close()
-            self.count(why)
             return
         while len(self.newcomers) >= MAX_NEWCOMERS:
             self.drop_silent(next(iter(self.newcomers)))
-        loop, home = asyncio.get_running_loop(), household(address)
-        self.newcomers[sock] = home, loop.call_later(FIRST_BYTE_SECONDS, self.drop_silent, sock)
-        self.newcomers_of[home] += 1
-        task = loop.create_task(self.handshake(sock, self.context))
+        loop, ip = asyncio.get_running_loop(), address.packed
+        timer = loop.call_later(FIRST_BYTE_SECONDS, self.drop_silent, sock)
+        self.newcomers[sock] = SilentConnection(ip, timer)
+        self.newcomers_of.add(ip)
+        task = loop.create_task(self.handshake(sock, self.context, slot))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def refusal_reason(self, home: Network) -> str:
-        if self.context is None:
-            return "no certificate"
-        return "too many" if self.newcomers_of[home] >= MAX_NEWCOMERS_OF_ONE else ""
+    def admit(self, address: IPAddress | None) -> ConnectionSlot | None:
+        """A place for a client of this address; None: it has to go, which is counted."""
+        if address is None or self.context is None:
+            self.count("gone" if address is None else "no certificate")
+            return None
+        exempt = self.connections.is_exempt(address)
+        if not exempt and self.newcomers_of.exceeds(address.packed, MAX_NEWCOMERS_OF_ONE):
+            self.count("too many")
+            return None
+        return self.connections.acquire(address) if self.connections.may_handshake(address) else None
 
-    async def handshake(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+    async def handshake(self, sock: socket.socket, context: ssl.SSLContext, slot: ConnectionSlot) -> None:
         sock.setblocking(False)
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                partial(Newcomer, self, sock),
+                partial(Newcomer, self, sock, slot),
                 sock,
                 ssl=context,
                 ssl_handshake_timeout=FIRST_BYTE_SECONDS + 1,  # ours comes first
                 ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )
-        except OSError:
+        except BaseException as failure:
+            slot.release()
             if self.end_newcomer(sock):
                 self.count("no handshake")
+            if not isinstance(failure, OSError):
+                raise
 
     def drop_silent(self, sock: socket.socket) -> None:
         """Close a connection that said nothing for too long. TLS then reads the end of the stream."""
@@ -118,11 +130,8 @@ class TlsListener:
         known = self.newcomers.pop(sock, None)
         if known is None:
             return False
-        home, timer = known
-        timer.cancel()
-        self.newcomers_of[home] -= 1
-        if not self.newcomers_of[home]:
-            del self.newcomers_of[home]
+        known.timer.cancel()
+        self.newcomers_of.add(known.ip, -1)
         return True
 
     def on_first_bytes(self, newcomer: Newcomer, data: bytes) -> None:
@@ -132,10 +141,10 @@ class TlsListener:
             transport.abort()
         elif data[0] < STUN_BEFORE:
             self.count("turn")
-            self.forward_turn(transport, data)
+            self.forward_turn(transport, data, newcomer.slot.release)
         else:
             self.count("http")
-            protocol = self.make_http()
+            protocol = self.make_http(newcomer.slot.release)
             transport.set_protocol(protocol)
             protocol.connection_made(transport)
             protocol.data_received(data)
@@ -143,9 +152,9 @@ class TlsListener:
     def close_listeners(self) -> None:
         """Accept no more connections. Another process may go on with the same sockets; connections stay."""
         for listener in self.listeners:
-            asyncio.get_running_loop().remove_reader(listener.fileno())
             listener.close()
-        self.listeners.clear()
+        for sock in self.sockets:  # those that nobody has opened
+            sock.close()
 
     def close(self) -> None:
         self.close_listeners()
@@ -160,9 +169,10 @@ class Newcomer(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, listener: TlsListener, sock: socket.socket) -> None:
+    def __init__(self, listener: TlsListener, sock: socket.socket, slot: ConnectionSlot) -> None:
         self.listener = listener
         self.sock = sock
+        self.slot = slot
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -172,5 +182,6 @@ class Newcomer(asyncio.Protocol):
         self.listener.on_first_bytes(self, data)
 
     def connection_lost(self, _exc: Exception | None) -> None:
+        self.slot.release()
         if self.listener.end_newcomer(self.sock):
             self.listener.count("silent")

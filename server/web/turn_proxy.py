@@ -69,10 +69,16 @@ class TurnProxy:
         self.clients: set[PipeEnd] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def forward(self, transport: asyncio.Transport, first: bytes) -> None:
-        """From now on this connection goes to the relay, beginning with `first`."""
+    def forward(self, transport: asyncio.Transport, first: bytes, ended: Callable[[], None]) -> None:
+        """From now on this connection goes to the relay, beginning with `first`. `ended` is called when it
+        has ended."""
         transport.pause_reading()
-        client = PipeEnd(lambda: self.clients.discard(client))
+
+        def gone() -> None:
+            self.clients.discard(client)
+            ended()
+
+        client = PipeEnd(gone)
         client.other = PipeEnd(lambda: None)
         client.other.other = client
         client.connection_made(transport)

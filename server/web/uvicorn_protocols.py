@@ -44,6 +44,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.control_frames = Bucket(*CONTROL_RATE)
         self.on_writable: Callable[[], None] = do_nothing
+        self.on_ended: Callable[[], None] = do_nothing
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -135,14 +136,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.conn.close_rcvd is None and not self.close_sent:
             self.queue.put_nowait({"type": "websocket.disconnect", "code": close_codes.LOST})
         self.on_writable = do_nothing
+        self.on_ended()
         super().connection_lost(exc)
 
 
 class HttpProtocol(H11Protocol):
-    """HTTP/1.1 that waits only a while, and says what is too large."""
+    """HTTP/1.1 that waits only a while, and says what is too large. `on_ended` is called when the connection
+    has ended, as a WebSocket, too."""
 
     head_timer: asyncio.TimerHandle | None = None
     refused = False
+    on_ended: Callable[[], None] = staticmethod(do_nothing)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -178,9 +182,13 @@ class HttpProtocol(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self.stop_head_timer()
         super().handle_websocket_upgrade(event)
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, WebSocketProtocol):
+            protocol.on_ended = self.on_ended
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_head_timer()
+        self.on_ended()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:

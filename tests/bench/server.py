@@ -44,7 +44,7 @@ def serve(port: int, folder: str) -> int:
     for name in ("MESSAGE_RATE", "TEXT_RATE", "CHUNK_RATE"):
         setattr(websocket, name, LIFTED)
     listen: Any = (f"127.0.0.1:{port}",)
-    limits = {"connections_per_address": 0, "visitors": 0}
+    limits = {"connections_per_address": 0, "visitors_per_address": 0, "visitors": 0}
     return run(WebConfig(Site(state_dir=Path(folder)), Server(listen=listen, **limits), Geo(), ICE))
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
+import os
+import resource
+import socket as sockets
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from socket import socket
 from typing import Any, cast
 
 import pytest
 
-from host.accept import PAUSE, PER_TURN, Accepting
+from host.accept import PAUSE, PER_TURN, Accepting, AsyncioListener
 
 
 class Listener:
@@ -67,3 +73,49 @@ async def test_it_pauses_while_the_system_has_nothing_left(number: int, *, is_op
     assert calls == (["unwatch", "watch"] if is_open else ["unwatch"])
     one.accept_some()
     assert len(admitted) == 1
+
+
+@contextmanager
+def no_file_left() -> Iterator[None]:
+    """Within, this process can open nothing more: every accept meets EMFILE."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open("/", os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("family", [sockets.AF_INET, sockets.AF_UNIX])
+async def test_it_tries_a_few_times_a_second_says_so_once_and_goes_on(
+    family: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket(family) as sock, socket(family) as client:
+        sock.bind(("127.0.0.1", 0) if family == sockets.AF_INET else str(tmp_path / "sock"))
+        admitted: list[socket] = []
+        tries: list[None] = []
+        listener = AsyncioListener(sock, lambda accepted, _source: admitted.append(accepted))
+        accept_some = listener.accepting.accept_some
+
+        def counted() -> None:
+            tries.append(None)
+            accept_some()
+
+        monkeypatch.setattr(listener.accepting, "accept_some", counted)
+        listener.accepting.watch()
+        with no_file_left(), caplog.at_level(logging.WARNING):
+            client.connect(sock.getsockname())
+            await asyncio.sleep(3.5 * PAUSE)
+        assert 2 <= len(tries) <= 5
+        assert [record.getMessage() for record in caplog.records] == [
+            "new connections wait: the system lets this process open no more files"
+        ]
+        async with asyncio.timeout(10):
+            while not admitted:
+                await asyncio.sleep(0.01)
+        admitted[0].close()
+        listener.close()
+        assert sock.fileno() == -1
+        listener.close()

@@ -29,6 +29,7 @@ from server.signalling.messages import PROTOCOL
 from server.signalling.vocabulary import CHUNK_TAG
 from server.store.geo import Database
 from server.store.sqlite import open_store
+from server.web.connections import WebConnections
 from server.web.password import SitePassword
 from tests.ports import free_port
 
@@ -45,6 +46,7 @@ class Service:
     folder: Path
     shutdown: Shutdown
     later: float = 0.0
+    connections: WebConnections = field(default_factory=WebConnections)
     browsers: list[Browser] = field(default_factory=list)
 
     @property
@@ -183,7 +185,7 @@ async def serving(
             [PeriodicTask(tick, web.hub.tick)],
             shutdown,
             lambda shutdown: wait_for_calls(web.hub, shutdown, settings.drain_seconds),
-            ServeOptions(on_ready=operator_socket.publish),
+            ServeOptions(connections=service.connections, on_ready=operator_socket.publish),
         )
     )
     await answering(port, task)

@@ -12,7 +12,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,18 +28,20 @@ from host.startup import Unavailable
 from server import process
 from server.process import PeriodicTask
 from server.signalling.messages import PROTOCOL
+from server.web.connections import FILES_EACH, RESERVED_FILES, SHARES
 from tests.interop.certificates import make
 from tests.ports import free_port
 from tests.server.raw import raw, upgrade
 from tests.server.serving import PATIENCE, Service
 
 PROGRAM = """
-import sys
+import resource, sys
 from pathlib import Path
 from server.run import WebConfig, run
 from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
-port, folder, drain = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+port, folder, drain, files = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 ice = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
 server = Server(listen=(f"127.0.0.1:{port}",), drain_seconds=drain)
 sys.exit(run(WebConfig(Site(state_dir=folder), server, Geo(), ice)))
@@ -60,8 +62,8 @@ class Elsewhere(Service):
 
 
 @asynccontextmanager
-async def elsewhere(folder: Path, drain: int = 60) -> AsyncIterator[Elsewhere]:
-    """A server in a process of its own, when it is ready."""
+async def elsewhere(folder: Path, drain: int = 60, files: int = 1024) -> AsyncIterator[Elsewhere]:
+    """A server in a process of its own that may open so many files, when it is ready."""
     service = Elsewhere(None, free_port(), folder, Shutdown())  # type: ignore[arg-type]  # its web service is elsewhere
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified, (folder / "log").open("wb") as log:
         notified.bind(str(folder / "notify"))
@@ -77,6 +79,7 @@ async def elsewhere(folder: Path, drain: int = 60) -> AsyncIterator[Elsewhere]:
                 str(service.port),
                 str(folder / "state"),
                 str(drain),
+                str(files),
             ),
             env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")},
             cwd=Path(__file__).parents[2],
@@ -230,14 +233,54 @@ async def test_without_descriptors_the_log_does_not_fill(tmp_path: Path) -> None
         resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (taken + 2, taken + 2))
         waiting = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(8)]
         async with asyncio.timeout(PATIENCE):
-            while "OSError" not in service.log():
+            while "new connections wait" not in service.log():
                 await asyncio.sleep(0.02)
         for _, writer in waiting:
             writer.close()
         visitor = await service.visitor()  # who waited in the queue was let in before
         await visitor.say("ping")
         await visitor.hear("pong")
-        assert service.log().count("OSError in ") == 1
+        assert service.log().count("new connections wait") == 1
+        assert "OSError" not in service.log()
+
+
+async def hold(service: Service, address: str, times: int) -> list[asyncio.StreamWriter]:
+    """Connections of one address that are answered, and then kept open; others are closed by the server."""
+    held = []
+    for _ in range(times):
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port, local_addr=(address, 0))
+        with suppress(ConnectionError):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+            if (await reader.readline()).startswith(b"HTTP/1.1 200"):
+                held.append(writer)
+                continue
+        writer.transport.abort()
+    return held
+
+
+async def test_ten_addresses_cannot_take_all_files_of_the_process(tmp_path: Path) -> None:
+    files = 300
+    async with elsewhere(tmp_path, files=files) as service, asyncio.timeout(PATIENCE):
+        before = await service.visitor("127.0.0.6")
+        share = (files - RESERVED_FILES) // FILES_EACH // SHARES
+        held = [await hold(service, f"127.0.9.{number}", 3 * share) for number in range(1, 11)]
+        assert [len(connections) for connections in held] == [share] * 10
+        assert len(os.listdir(f"/proc/{service.process.pid}/fd")) < files / 2
+        await before.say("ping")
+        await before.hear("pong")
+        visitor = await service.visitor("127.0.0.5")
+        await visitor.say("ice")
+        await visitor.hear("ice")
+        transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "state" / "server.sock"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://calln") as operator:
+            figures = (await operator.get("/metrics")).text
+        assert f'calln_connections_total{{kind="too many of an address"}} {20 * share}.0' in figures
+        for connections in held:
+            for writer in connections:
+                writer.transport.abort()
+        while not (again := await hold(service, "127.0.9.1", 1)):
+            await asyncio.sleep(0.02)
+        again[0].transport.abort()
 
 
 SECURE = """

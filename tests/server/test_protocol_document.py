@@ -133,7 +133,7 @@ LIMITS = {
     "`bad_json`, `bad_message`, `unknown_type` together": f"{websocket.MAX_MALFORMED} on one connection",
     "WebSocket pings and pongs": pace(uvicorn_protocols.CONTROL_RATE),
     "what waits for a slow reader": f"{outbox.MAX_MESSAGES} messages, {outbox.MAX_BYTES >> 10} KiB",
-    "connections from one address (IPv6: one /64)": "`server.connections_per_address`",
+    "open pages of one address (IPv6: one /64; a /48: twice)": "`server.visitors_per_address`",
     "open pages in all": "`server.visitors`",
 }
 

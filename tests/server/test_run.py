@@ -41,7 +41,7 @@ def test_a_state_file_that_is_damaged(tmp_path: Path) -> None:
 
 
 def test_the_end_of_what_is_shown_is_known(tmp_path: Path) -> None:
-    listener = TlsListener([], lambda transport, data: None, lambda kind: None)
+    listener = TlsListener([], lambda transport, data, ended: None, lambda kind: None)
     files = {"certificate": tmp_path / "some.pem", "key": tmp_path / "some.key"}
     server = Server.model_validate({"tls_listen": "127.0.0.1:8443", **files})
     run.load_certificate(listener, server)

@@ -14,7 +14,7 @@ import pytest
 
 from host.tls import BadCertificate, Certificate
 from server.web import tls_listener
-from server.web.tls_listener import TlsListener
+from server.web.tls_listener import Ended, TlsListener
 from tests.interop.certificates import Files, make
 from tests.server.serving import PATIENCE
 
@@ -41,14 +41,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 class Echo(asyncio.Protocol):
-    def __init__(self, name: bytes) -> None:
+    def __init__(self, name: bytes, ended: Ended) -> None:
         self.name = name
+        self.ended = ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self.transport.write(self.name + data)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self.ended()
 
 
 class World:
@@ -59,14 +63,14 @@ class World:
         self.listener = TlsListener([listener], self.forward, self.notes.append)
         self.trust = ssl.create_default_context(cafile=str(files.trust))
 
-    def forward(self, transport: asyncio.Transport, first: bytes) -> None:
-        protocol = Echo(b"turn")
+    def forward(self, transport: asyncio.Transport, first: bytes, ended: Ended) -> None:
+        protocol = Echo(b"turn", ended)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         protocol.data_received(first)
 
-    async def client(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(*self.place, ssl=self.trust)
+    async def client(self, address: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(*self.place, ssl=self.trust, local_addr=(address, 0))
 
     async def plain(self, address: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(*self.place, local_addr=(address, 0))
@@ -77,7 +81,7 @@ async def world(files: Files, *, bare: bool = False) -> AsyncIterator[World]:
     made = World(files)
     if not bare:
         made.listener.set_certificate(Certificate(files.chain, files.key))
-    made.listener.open(lambda: Echo(b"http"))
+    made.listener.open(lambda ended: Echo(b"http", ended))
     try:
         async with asyncio.timeout(PATIENCE):
             yield made
@@ -117,7 +121,9 @@ async def test_who_says_nothing_has_to_go(files: Files, monkeypatch: pytest.Monk
             await asyncio.sleep(0.01)
         assert one.notes == ["silent"] * 3
         assert not one.listener.newcomers
-        assert not one.listener.newcomers_of
+        while one.listener.connections.total:
+            await asyncio.sleep(0.01)
+        assert one.listener.newcomers_of.amount(b"\x7f\0\0\1") == 0
 
 
 async def test_a_handshake_drop_by_drop_takes_no_longer(
@@ -181,6 +187,37 @@ async def test_where_there_is_no_room_the_oldest_newcomer_goes(
         assert len(one.listener.newcomers) == 7
         for _, end in [*flood, (reader, writer)]:
             end.close()
+
+
+async def test_handshakes_of_one_address_have_a_rate(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turn.limits.addresses.HANDSHAKES_PER_SECOND", 1 / 1000)
+    monkeypatch.setattr("turn.limits.addresses.HANDSHAKE_BURST", 3)
+    async with world(files) as one:
+        for _ in range(3):
+            _, writer = await one.client("127.0.0.9")
+            writer.close()
+        with pytest.raises(ConnectionError):
+            await one.client("127.0.0.9")
+        _, writer = await one.client()
+        writer.close()
+
+
+async def test_connections_of_one_address_are_counted_whatever_they_become(files: Files) -> None:
+    async with world(files) as one:
+        one.listener.connections.per_address = 3
+        ends = [await one.plain("127.0.0.9"), await one.client("127.0.0.9"), await one.client("127.0.0.9")]
+        for (reader, writer), said in zip(ends[1:], (b"GET", b"\0"), strict=True):
+            writer.write(said)
+            await reader.readexactly(4)
+        with pytest.raises(ConnectionError):
+            await one.client("127.0.0.9")
+        elsewhere = await one.client()
+        for _, writer in [*ends, elsewhere]:
+            writer.transport.abort()
+        while one.listener.connections.total:
+            await asyncio.sleep(0.01)
+        _, writer = await one.client("127.0.0.9")
+        writer.close()
 
 
 async def test_before_there_is_a_certificate_nobody_is_answered(files: Files) -> None:

@@ -52,26 +52,29 @@ class Relay:
 
 
 class First(asyncio.Protocol):
-    def __init__(self, proxy: TurnProxy) -> None:
-        self.proxy = proxy
+    def __init__(self, proxy: TurnProxy, begun: list[First], ended: list[First]) -> None:
+        self.proxy, self.begun, self.ended = proxy, begun, ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self.proxy.forward(self.transport, data)
+        self.begun.append(self)
+        self.proxy.forward(self.transport, data, lambda: self.ended.append(self))
 
 
 @asynccontextmanager
 async def turn_proxy(folder: Path, notes: list[str]) -> AsyncIterator[tuple[TurnProxy, tuple[str, int]]]:
-    made = TurnProxy(folder / "turn.sock", notes.append)
-    server = await asyncio.get_running_loop().create_server(lambda: First(made), "127.0.0.1", 0)
+    made, begun, ended = TurnProxy(folder / "turn.sock", notes.append), list[First](), list[First]()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: First(made, begun, ended), "127.0.0.1", 0)
     try:
         yield made, server.sockets[0].getsockname()
     finally:
         made.close()
         server.close()
         await asyncio.sleep(LAST_WORDS)
+        assert set(ended) == set(begun)  # each is told to who counts connections
 
 
 async def test_a_client_is_known_and_heard_from_its_first_byte(tmp_path: Path) -> None:

@@ -206,3 +206,25 @@ async def test_pings_of_one_who_reads_nothing_hold_no_memory(service: Service) -
             while service.web.hub.clients:
                 await asyncio.sleep(0.01)
     assert MAX_FRAGMENTS * 8 < MAX_MESSAGE
+
+
+async def open_connections(service: Service, number: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while service.connections.total != number:
+            await asyncio.sleep(0.01)
+
+
+async def test_each_connection_is_counted_until_it_ends_whatever_it_becomes(service: Service) -> None:
+    async with raw(service), raw(service) as refused, raw_socket(service) as page:
+        await open_connections(service, 3)
+        await refused.send(upgrade(service, Sec_WebSocket_Version="7"))
+        await refused.rest()
+        await open_connections(service, 2)
+        await page.send(frame(b"\x03\xe8", FIN | CLOSE))
+        await page.rest()
+        await open_connections(service, 1)
+    visitor = await service.visitor()
+    await open_connections(service, 1)
+    visitor.cut()
+    await open_connections(service, 0)
+    assert service.connections.of_address.amount(b"\x7f\0\0\1") == 0

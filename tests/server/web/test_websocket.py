@@ -307,7 +307,7 @@ async def test_what_a_slow_reader_is_told_when_it_reads_again(service: Service) 
 
 
 async def test_as_many_pages_as_an_address_may_open(tmp_path: Path) -> None:
-    async with serving(tmp_path, connections_per_address=3) as service:
+    async with serving(tmp_path, visitors_per_address=3) as service:
         first = [await service.visitor() for _ in range(3)]
         fourth = await service.browser()
         assert await fourth.closed() == 4429

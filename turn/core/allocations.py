@@ -180,8 +180,8 @@ class Allocations:
     def bind(self, allocation: Allocation, number: int, peer: Address, now: float) -> list[Effect]:
         """Bind or refresh a channel; siblings share the numbers (RFC 8656 §12.2).
 
-        Its peer's permission lasts as long as the channel, not five minutes: many clients renew only their
-        channels, and other relays let them. Raises BadRequest and InsufficientCapacity; then nothing is changed.
+        Its peer's permission lasts as long as the channel, not five minutes: many clients renew channels only.
+        Raises BadRequest and InsufficientCapacity; then nothing is changed.
         """
         channels = [channel for one in allocation.both for channel in one.channels.items()]
         bound = dict(channels).get(number)

@@ -7,15 +7,23 @@ are logged.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
+import os
+import ssl
 import sys
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 PLACES = 4  # the innermost frames
+REPEAT_SECONDS = 60  # between two lines of one kind: without free descriptors, accept fails again and again
+ROOT = Path(__file__).parents[1]
+OURS = tuple(str(ROOT / name) + os.sep for name in ("config", "deploy", "host", "server", "turn"))
 
 
 def start_logging() -> None:
@@ -35,8 +43,50 @@ class JsonLines(logging.Formatter):
             "text": record.getMessage(),
         }
         if record.exc_info and record.exc_info[1] is not None:
-            line |= {"error": type(record.exc_info[1]).__name__, "places": places(record.exc_info[2])}
+            line |= named(record.exc_info[1])
         return json.dumps(line, ensure_ascii=False)
+
+
+def named(error: BaseException) -> dict[str, str]:
+    """Kind and places; of a group, those of the errors in it."""
+    single = list(unfolded(error))
+    return {
+        "error": ", ".join(map(kind, single)),
+        "places": "; ".join(places(one.__traceback__) for one in single),
+    }
+
+
+def unfolded(error: BaseException) -> Iterator[BaseException]:
+    """The errors in a group of tasks, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from unfolded(one)
+    else:
+        yield error
+
+
+def kind(error: BaseException) -> str:
+    """Its class, and what the system calls it, such as "OSError EMFILE"."""
+    name = type(error).__name__
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):  # its numbers are others
+        return f"{name} {errno.errorcode.get(error.errno or 0, '')}".rstrip()
+    return name
+
+
+def describe(error: BaseException) -> str:
+    """Kind and place in a sentence, without its text: that may quote a packet or an address."""
+    return ", ".join(f"{kind(one)} in {place(one)}" for one in unfolded(error))
+
+
+def place(error: BaseException) -> str:
+    """File and line: the innermost of ours, else the innermost."""
+    trace, ours, last = error.__traceback__, None, None
+    while trace is not None:
+        last = trace
+        ours = trace if trace.tb_frame.f_code.co_filename.startswith(OURS) else ours
+        trace = trace.tb_next
+    found = ours or last
+    return f"{Path(found.tb_frame.f_code.co_filename).name}:{found.tb_lineno}" if found else "no place"
 
 
 def places(trace: TracebackType | None) -> str:
@@ -48,9 +98,25 @@ def places(trace: TracebackType | None) -> str:
     return " < ".join(found[: -PLACES - 1 : -1])
 
 
-def on_loop_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """asyncio's own text may name sockets, and with them addresses."""
-    logging.getLogger("calln.relay").error("a mistake between packets", exc_info=context.get("exception"))
+class LoopErrors:
+    """The event loop's handler for errors that nothing caught. It logs one line a minute of each kind and
+    counts the others. The text of an error is not logged: it may name sockets, and with them addresses."""
+
+    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self.log = log
+        self.clock = clock
+        self.quiet: dict[str, tuple[float, int]] = {}  # kind -> until when, and how many were not logged
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception") or RuntimeError()
+        name, now = kind(error), self.clock()
+        until, unlogged = self.quiet.get(name, (now, 0))
+        if now < until:
+            self.quiet[name] = until, unlogged + 1
+            return
+        self.quiet[name] = now + REPEAT_SECONDS, 0
+        more = f"; {unlogged} more like it were not logged" if unlogged else ""
+        self.log.error("nothing caught %s%s", describe(error), more)
 
 
 def log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

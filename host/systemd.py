@@ -5,22 +5,34 @@ version of a process (sd_listen_fds(3)).
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import socket
 import time
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
+from functools import cache
 
+NOTIFY_SECONDS = 1.0  # all clients wait meanwhile
 FIRST_DESCRIPTOR = 3  # behind standard error
 LISTEN_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
-def notify(state: str) -> None:
+def notify(state: str, seconds: float = NOTIFY_SECONDS) -> None:
+    """A manager that does not read is waited for so long, and then does not hear of it."""
     path = os.environ.get("NOTIFY_SOCKET")
-    if not path:
-        return
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)
+    if path:
+        with suppress(OSError):
+            manager_socket().settimeout(seconds)
+            manager_socket().sendto(state.encode(), "\0" + path[1:] if path.startswith("@") else path)
+
+
+@cache
+def manager_socket() -> socket.socket:
+    """Kept open: without a free descriptor the watchdog must still be fed, or it ends us. Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    atexit.register(sock.close)
+    return sock
 
 
 def ready() -> None:
@@ -45,7 +57,7 @@ async def feed_watchdog(is_well: Callable[[], bool] = lambda: True) -> None:
     seconds = watchdog_seconds()
     while True:
         if seconds is not None and is_well():
-            notify("WATCHDOG=1")
+            notify("WATCHDOG=1", 0.0)
         await asyncio.sleep(seconds or 3600)
 
 

@@ -86,13 +86,13 @@ def remove_dead(path: Path) -> None:
 
 
 def is_dead(path: Path) -> bool:
-    """Whether nobody listens there."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-        asked.setblocking(False)  # a full queue means that somebody listens
-        try:
+    """Whether nobody listens there. A socket that cannot be asked now, for whatever reason, is not dead."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+            asked.setblocking(False)  # a full queue means that somebody listens
             asked.connect(str(path))
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+    except (ConnectionRefusedError, FileNotFoundError):
+        return True
+    except OSError:
+        return False
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -10,16 +11,19 @@ from typing import NamedTuple
 from starlette.types import ASGIApp
 
 from host import systemd
+from host.attempts import Attempts
 from host.http import HttpServer, http_server, until_started
+from host.logs import LoopErrors
 from host.settings import HostPort
 from host.shutdown import Shutdown
 from host.startup import bind_tcp
 from server.signalling.messages import MAX_MESSAGE
 from server.web.connections import WebConnections
-from server.web.failures import ErrorHandler, log_failure
 from server.web.middleware import MAX_HEAD
 from server.web.tls_listener import TlsListener
 from server.web.uvicorn_protocols import HttpProtocol, WebSocketProtocol
+
+log = logging.getLogger("calln.server")
 
 SEND_BUFFER = 128 << 10  # bytes; by default the kernel holds up to 4 MiB for each client that does not read
 PING_SECONDS = 15.0  # between pings, and for each answer: a pulled cable is noticed in half a minute
@@ -28,8 +32,9 @@ POLL_SECONDS = 0.1
 
 
 class PeriodicTask(NamedTuple):
-    """Something to do every few seconds."""
+    """Something to do every few seconds; `what` it is, for the sentence that says that it failed."""
 
+    what: str
     seconds: float
     action: Callable[[], None]
 
@@ -58,16 +63,6 @@ def listen(at: HostPort, key: str = "server.listen") -> socket.socket:
     return bind_tcp(at.host, at.port, key, options)
 
 
-async def repeat(task: PeriodicTask) -> None:
-    """Run a task for ever. A failure is logged, and the task runs again the next time."""
-    while True:
-        await asyncio.sleep(task.seconds)
-        try:
-            task.action()
-        except Exception as failure:
-            log_failure(failure)
-
-
 class ServeOptions(NamedTuple):
     """What `serve` may do beside serving. The TLS listener leads to the first application. All connections
     count together in `connections`. If a newer version may listen on the same sockets, ours are closed when
@@ -91,9 +86,12 @@ async def serve(
     connections = options.connections or WebConnections()
     servers = [(web_server(app, connections), sockets) for app, sockets in parts]
     tasks = [asyncio.create_task(server.serve(sockets)) for server, sockets in servers]
-    background = [asyncio.create_task(repeat(task)) for task in periodic_tasks]
+    background = [
+        asyncio.create_task(Attempts(task.what, log).repeat(task.seconds, task.action))
+        for task in periodic_tasks
+    ]
     background.append(asyncio.create_task(systemd.feed_watchdog()))
-    asyncio.get_running_loop().set_exception_handler(ErrorHandler())
+    asyncio.get_running_loop().set_exception_handler(LoopErrors(log))
     try:
         await until_started([server for server, _ in servers])
         if options.tls_listener is not None:

@@ -167,9 +167,9 @@ def log_addresses(server: Server) -> None:
 
 def periodic_tasks(service: WebService) -> list[PeriodicTask]:
     return [
-        PeriodicTask(TICK_SECONDS, service.hub.tick),
-        PeriodicTask(PURGE_SECONDS, service.purge),
-        PeriodicTask(BANS_SECONDS, service.purge_bans),
+        PeriodicTask("the look at visitors and bans", TICK_SECONDS, service.hub.tick),
+        PeriodicTask("the deletion of old calls and bans", PURGE_SECONDS, service.purge),
+        PeriodicTask("the deletion of ended bans", BANS_SECONDS, service.purge_bans),
     ]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from host import systemd
+from tests.turn.engines.descriptors import few_descriptors
 
 PATIENCE = 5.0
 
@@ -145,3 +146,16 @@ def test_each_has_the_name_that_it_was_given() -> None:
 def test_what_is_not_for_us_is_left_alone(environment: dict[str, str]) -> None:
     assert systemd.inherited_sockets(environment) == {}
     assert environment == {}
+
+
+def test_without_a_descriptor_the_service_manager_is_still_told(manager: socket.socket) -> None:
+    systemd.notify("READY=1")
+    with few_descriptors():
+        systemd.notify("WATCHDOG=1")
+    assert [manager.recv(100) for _ in range(2)] == [b"READY=1", b"WATCHDOG=1"]
+
+
+def test_a_service_manager_that_does_not_read_holds_nobody_up(manager: socket.socket) -> None:
+    for _ in range(2000):  # more than any queue of such sockets holds
+        systemd.notify("WATCHDOG=1", 0.0)
+    assert manager.recv(100) == b"WATCHDOG=1"

@@ -182,7 +182,7 @@ async def serving(
     task = asyncio.create_task(
         process.serve(
             [(web.site, sockets), (web.operator_app, [operator_socket.sock])],
-            [PeriodicTask(tick, web.hub.tick)],
+            [PeriodicTask("the look at visitors and bans", tick, web.hub.tick)],
             shutdown,
             lambda shutdown: wait_for_calls(web.hub, shutdown, settings.drain_seconds),
             ServeOptions(connections=service.connections, on_ready=operator_socket.publish),

@@ -180,7 +180,7 @@ class Allocations:
     def bind(self, allocation: Allocation, number: int, peer: Address, now: float) -> list[Effect]:
         """Bind or refresh a channel; siblings share the numbers (RFC 8656 §12.2).
 
-        Its peer's permission lasts as long as the channel, not five minutes: many clients renew channels only.
+        Its peer's permission lasts as long as the channel, not 300 s: many clients renew channels only.
         Raises BadRequest and InsufficientCapacity; then nothing is changed.
         """
         channels = [channel for one in allocation.both for channel in one.channels.items()]

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from host.http import HttpServer, error_response, http_server, read_body, until_started
+from host.logs import describe
 from host.startup import bind_tcp
 from turn.flows import Address
 from turn.process.control import Control
@@ -72,6 +73,8 @@ class RelayApi:
             return JSONResponse({"waiting": await self.control.reload()})
         except ValueError as problems:
             return error_response(422, f"{problems}\nthe relay goes on as it was")
+        except OSError as problem:  # such as no descriptor left to read the file with
+            return error_response(503, f"not read: {describe(problem)}\nthe relay goes on as it was")
 
 
 class NewerVersions:

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from host import systemd
+from host.attempts import Attempts
+from host.logs import describe
 from host.settings import waiting
 from host.shutdown import Shutdown
 from host.startup import Unavailable
@@ -36,6 +38,7 @@ class Control:
         self.config = config
         self.started_with = config.turn
         self.own_addresses = own_addresses()
+        self.machine = Attempts("the look at this machine's addresses and processes", log)
         self.shutdown = Shutdown()
         self.one_at_a_time = asyncio.Lock()  # of reloads: the last one read is the one in force
         self.reloading: asyncio.Task[None] | None = None
@@ -73,7 +76,8 @@ class Control:
             self.older = True
             await older_left
             self.older = False
-        self.workers.free_dead_ports()
+        with self.machine.attempt():
+            self.workers.free_dead_ports()
 
     @asynccontextmanager
     async def with_newer(self) -> AsyncIterator[None]:
@@ -137,7 +141,7 @@ class Control:
             number = len(str(problems).splitlines())
             log.error("the configuration has not changed: %d problems; calln check shows them", number)
         except Exception as problem:  # such as no descriptor left to read the file with
-            log.error("the configuration was not read: %s", type(problem).__name__)
+            log.error("the configuration was not read: %s", describe(problem))
 
     def on_hangup(self) -> None:
         # Kept, or it may be collected before it ends.
@@ -163,12 +167,7 @@ class Control:
 
     async def watch_addresses(self) -> None:
         """Until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await self.check_machine()
-            except Exception:  # such as no descriptor left to ask with: calls go on
-                log.exception("a look at this machine's addresses failed")
+        await self.machine.repeat(LOOK_SECONDS, self.check_machine)
 
     async def until_ended(self) -> None:
         """Wait for the request to end; then until the last allocation is over, the time is over, or the

@@ -29,7 +29,6 @@ from turn.process.control import Control
 from turn.process.upgrade import OlderVersions
 from turn.service.engines import ENGINES
 from turn.service.from_config import RelayConfig, relay_settings, stream_settings
-from turn.service.gate_sync import open_news
 from turn.service.own_addresses import own_addresses
 from turn.service.preflight import (
     check_certificate,
@@ -71,7 +70,7 @@ async def serve(read: Callable[[], RelayConfig], config: RelayConfig, state_dir:
     check_relay_addresses(turn, own)
     check_loopback_peers(turn, own)
     check_certificate(turn)
-    asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
+    asyncio.get_running_loop().set_exception_handler(logs.LoopErrors(log))
     make = single_process if turn.workers == 1 else worker_pool
     async with upgrade.sharing(state_dir) as older:
         with VersionedSocket(state_dir / RELAY, GROUP_TOO) as server_socket:
@@ -134,7 +133,7 @@ def single_process(
         ports.close()
         raise
     settings = replace(relay_settings(config, listeners, own_addresses), relayed_elsewhere=ports)
-    return SingleProcess(Service(Relay(settings), engine, ports), listeners, open_news(state_dir))
+    return SingleProcess(Service(Relay(settings), engine, ports), listeners, state_dir)
 
 
 def worker_pool(

@@ -83,7 +83,10 @@ class RelayedPorts:
         return place is not None and self._map[place + relay.port] not in (0, self.slot)
 
     def mark_open(self, relay: Address) -> None:
-        """It is ours from now on. If there is no room for its address, the others do not learn of it."""
+        """It is ours from now on. If there is no room for its address, the others do not learn of it.
+
+        Raises OSError.
+        """
         if self.slot:
             with locked(self._descriptor):  # or its place might be given to another address
                 place = self._make_place(relay.ip)
@@ -104,7 +107,7 @@ class RelayedPorts:
         os.close(self._descriptor)
 
     def free_dead(self) -> None:
-        """Free the slots of processes that have died."""
+        """Free the slots of processes that have died. Raises OSError."""
         with locked(self._descriptor):
             self._free_dead()
 
@@ -187,10 +190,13 @@ def name_at(start: int) -> int:
 
 
 def start_time(process: int) -> int | None:
-    """When a process started, in ticks since the boot; None: there is no such process (proc(5))."""
+    """When a process started, in ticks since the boot; None: there is no such process (proc(5)).
+
+    Raises OSError if that cannot be found out now, for example without a free descriptor.
+    """
     try:
         text = Path(f"/proc/{process}/stat").read_text()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     state, *rest = text.rpartition(")")[2].split()
     return None if state in "ZX" else int(rest[18])

@@ -7,8 +7,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
+from host.attempts import Attempts
+from host.logs import describe
 from host.startup import Unavailable
 from host.tls import BadCertificate
 from turn.config.section import Turn
@@ -49,6 +50,7 @@ class Service:
         self.draining = False
         self.sharing = False
         self.quiet_until = 0.0
+        self.marking = Attempts("telling other processes which relayed ports are open", log)
         self.on_news: Callable[[list[RelayNews]], object] = lambda news: None  # for the processes beside us
         self.appliers: Mapping[type[Effect], Callable[..., object]] = {
             Open: self.open_relay,
@@ -138,7 +140,8 @@ class Service:
     def open_relay(self, effect: Open) -> None:
         ours = self.engine.open(effect.relay)
         if ours:
-            self.ports.mark_open(effect.relay)
+            with self.marking.attempt():
+                self.ports.mark_open(effect.relay)
         self.apply(self.relay.opened(effect.relay, ours, time.monotonic()))
 
     def close_relay(self, relay: Address) -> None:
@@ -235,14 +238,4 @@ class Service:
         now = time.monotonic()
         if now >= self.quiet_until:
             self.quiet_until = now + MISHAP_SECONDS
-            log.error(
-                "a packet met %s in %s (%d so far)", type(error).__name__, raised_at(error), self.mishaps
-            )
-
-
-def raised_at(error: Exception) -> str:
-    """File and line, without the exception's text: that may quote the packet."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "no place"
+            log.error("a packet met %s (%d so far)", describe(error), self.mishaps)

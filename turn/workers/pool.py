@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from host.attempts import Attempts
+from host.logs import describe
 from host.startup import Unavailable
 from host.tls import BadCertificate, server_context
 from turn.config.section import Turn
@@ -61,13 +63,15 @@ class WorkerPool:
         self.processes = [WorkerProcess(number) for number in range(columns)]
         self.ended_figures: list[Figure] = []  # of workers that have died
         self.deaths = 0
+        self.cleaning = Attempts("cleaning up after a worker that has died", log)
+        self.asking = Attempts("asking the workers whether they are well", log)
 
     async def run(self, ready: asyncio.Event) -> None:
         try:
             await self.start_all()
             ready.set()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.poll())
+                tasks.create_task(self.asking.repeat(0, self.poll))
                 for process in self.processes:
                     tasks.create_task(self.supervise(process))
         finally:
@@ -110,7 +114,8 @@ class WorkerPool:
         while True:
             served, lived = process.is_serving, await process.until_ended()
             if served:
-                self.clean_up_after(process)
+                with self.cleaning.attempt():
+                    self.clean_up_after(process)
             if self.has_left:
                 return
             pause = PAUSE if lived > STEADY_SECONDS else min(pause, LONGEST_PAUSE)
@@ -124,7 +129,7 @@ class WorkerPool:
             try:
                 await self.start_one(process)
             except Exception as problem:  # the other workers go on; its text may hold addresses
-                log.error("worker %d cannot start: %s", process.number, type(problem).__name__)
+                log.error("worker %d cannot start: %s", process.number, describe(problem))
             else:
                 log.info("worker %d is there again", process.number)
 
@@ -137,11 +142,10 @@ class WorkerPool:
 
     async def poll(self) -> None:
         """Ask all workers now and then: a worker that hangs is found, and figures of dead ones are known."""
-        while True:
-            for _ in range(LOOKS):
-                await asyncio.sleep(LOOK_SECONDS)
-                await self.call_all("ping")
-            await self.fetch_all_figures()
+        for _ in range(LOOKS):
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.call_all("ping")
+        await self.fetch_all_figures()
 
     async def fetch_all_figures(self) -> None:
         """Of a worker that does not answer, the last figures stay."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from turn.config.section import Turn
 from turn.core.relay import AllocationSummary
 from turn.flows import Address
 from turn.service.from_config import RelayConfig, relay_settings
-from turn.service.gate_news import GateNews
 from turn.service.gate_sync import GateSync
 from turn.service.metrics import MetricsPage, RelayMetrics
 from turn.service.service import Service
@@ -141,11 +141,11 @@ class Workers(Protocol):
 
 
 class SingleProcess:
-    """The service in this process; see Workers."""
+    """The service in this process; see Workers. Without a `state_dir` it knows of no other processes."""
 
-    def __init__(self, service: Service, listeners: Sequence[Address], news: GateNews | None = None) -> None:
+    def __init__(self, service: Service, listeners: Sequence[Address], state_dir: Path | None = None) -> None:
         self.service = service
-        self.news = news
+        self.state_dir = state_dir
         self.listeners = listeners
         self.name = f"engine {service.engine.name}"
         self.figures = RelayMetrics(service, service.engine.name)
@@ -162,8 +162,8 @@ class SingleProcess:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.service.run())
                 tasks.create_task(self.check_others())
-                if self.news is not None:
-                    tasks.create_task(GateSync(self.service, self.news).run())
+                if self.state_dir is not None:
+                    tasks.create_task(GateSync(self.service, self.state_dir).run())
                 ready.set()
         finally:
             self.service.ports.close()

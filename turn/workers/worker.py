@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,13 +22,14 @@ from turn.core.relay import Relay
 from turn.flows import Address
 from turn.service.engines import ENGINES
 from turn.service.from_config import RelayConfig, relay_settings, stream_settings
-from turn.service.gate_sync import open_news
 from turn.service.relayed_ports import RelayedPorts
 from turn.service.service import Service
 from turn.workers.merged_metrics import Figure, figures_of
 from turn.workers.rpc import CallFailed, Rpc
 from turn.workers.shared_ledger import SharedLedger
 from turn.workers.single import SingleProcess
+
+log = logging.getLogger("calln.relay")
 
 NOT_FOR_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the parent says over the connection when to end
 
@@ -118,12 +120,12 @@ def single_process(start: WorkerStart) -> SingleProcess:
         relayed_elsewhere=ports,
         many_processes=True,
     )
-    return SingleProcess(Service(Relay(settings), engine, ports), listeners, open_news(start.state_dir))
+    return SingleProcess(Service(Relay(settings), engine, ports), listeners, start.state_dir)
 
 
 async def serve_parent(sock: socket) -> None:
     """Until the other end is closed."""
-    asyncio.get_running_loop().set_exception_handler(logs.on_loop_failure)
+    asyncio.get_running_loop().set_exception_handler(logs.LoopErrors(log))
     worker, rpc = Worker(), await Rpc.open(sock)
     tasks = [asyncio.create_task(rpc.serve_calls(worker.orders)), asyncio.create_task(worker.run())]
     try:

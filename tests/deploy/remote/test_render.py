@@ -53,6 +53,14 @@ def settled(name: str, target: Target, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(("name", "target"), EACH, ids=[named(*one) for one in EACH])
+def test_however_often_a_service_fails_it_is_started_again(name: str, target: Target) -> None:
+    services = {path: file.text for path, file in files(name, target).items() if path.endswith(".service")}
+    assert services
+    for path, text in services.items():
+        assert "\nStartLimitIntervalSec=0\n" in text.partition("[Service]")[0], path
+
+
 def ran(*command: str | Path) -> str:
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr

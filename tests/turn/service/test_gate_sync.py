@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -13,12 +16,14 @@ import pytest
 from tests.turn.call import UFRAGS, VOICE, client_hello, hello, request, rtp, server_hello, success
 from tests.turn.crowd import Crowd
 from tests.turn.engines.world import PATIENCE
+from tests.turn.faults import says
 from tests.turn.service.caller import Caller
 from tests.turn.service.running import Running
 from turn.flows import Address
 from turn.gate.sessions import Offered, Proven
+from turn.service import gate_sync
 from turn.service.gate_news import GateNews
-from turn.service.gate_sync import GateSync, open_news
+from turn.service.gate_sync import GateSync
 from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO
 from turn.wire.hello import parse_client_hello
 from turn.wire.stun import channel_data
@@ -62,10 +67,8 @@ class Two:
 @asynccontextmanager
 async def relaying(folder: Path) -> AsyncIterator[tuple[Two, Running]]:
     """A relay that has a memory there, and two clients of it."""
-    news = open_news(folder)
-    assert news is not None
     async with Running(encrypted_only="enforce") as world:
-        task = asyncio.create_task(GateSync(world.service, news).run())
+        task = asyncio.create_task(GateSync(world.service, folder).run())
         await asyncio.sleep(0)
         callers = [Caller(world, "alice", "password of hers") for _ in range(2)]
         two = Two([(caller, await caller.allocate()) for caller in callers])
@@ -143,20 +146,36 @@ async def test_an_offer_told_late_settles_what_was_chosen_here_and_that_is_told_
     beside.close()
 
 
-async def test_a_folder_that_cannot_be_had_ends_no_call(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with room for a few files."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
+async def test_a_full_disk_ends_no_call_and_what_was_missed_is_saved_later(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "file").touch()
-    assert open_news(tmp_path / "file") is None
-    async with relaying(tmp_path / "folder") as (two, world):
-        (tmp_path / "folder").rename(tmp_path / "elsewhere")
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(gate_sync, "AGAIN_SECONDS", 0.01)
+    async with relaying(small_disk) as (two, world):
+        with suppress(OSError), (small_disk / "filling").open("wb", buffering=0) as filling:
+            while filling.write(bytes(4096)):
+                pass
         await two.consent()
         await two.shake_hands()
+        await says(caplog, f"{gate_sync.SAVING} failed: OSError ENOSPC in gate_news.py:")
+        assert await two.passes(0, rtp(VOICE, 2))
+        (small_disk / "filling").unlink()
+        await says(caplog, f"{gate_sync.SAVING} works again")
+        [saved] = small_disk.glob("proved.*")
+        assert str(VOICE) in saved.read_text()
         assert world.service.mishaps == 0
-    assert list(dict.fromkeys(record.getMessage().partition(":")[0] for record in caplog.records)) == [
-        "other processes do not learn which calls are encrypted",
-        "which calls are encrypted could not be saved",
-    ]
+    assert len(caplog.records) == 2
 
 
 async def test_a_restart_of_ice_may_lead_to_another_worker(tmp_path: Path) -> None:

@@ -73,13 +73,14 @@ class Epoll:
         self.epoll.close()
 
     def register(self, sock: socket.socket, reader: Reader) -> None:
-        self.readers[sock.fileno()] = reader
+        """Raises OSError: the system watches no more sockets."""
         self.epoll.register(sock, select.EPOLLIN)
+        self.readers[sock.fileno()] = reader
 
     def register_shared(self, sock: socket.socket, reader: Reader) -> None:
         """A socket that many clients send to has its turn however many sockets are ready."""
-        self.shared_readers[sock.fileno()] = reader
         self.register(sock, reader)
+        self.shared_readers[sock.fileno()] = reader
 
     def register_errors(self, sock: socket.socket, reader: Reader) -> None:
         """Read the error queue of a registered socket, too; otherwise epoll would report it without end."""
@@ -105,9 +106,9 @@ class Epoll:
 
     def close_socket(self, sock: socket.socket) -> None:
         """Unregister and close. Of a socket that is closed: nothing happens."""
-        if sock.fileno() >= 0:
+        if sock.fileno() in self.readers:
             self.unregister(sock)
-            sock.close()
+        sock.close()
 
     def wake_up(self) -> None:
         """Serve what is ready, in a few rounds."""

@@ -158,9 +158,9 @@ class Portable:
             return relayed.sender_to(peer)
         try:
             leg = ConnectedSocket(self.epoll, sockets.open_connected(relay, peer), relay, peer)
+            leg.start_reading(lane.carry_in, relayed.receive)
         except OSError:
             return relayed.sender_to(peer)
-        leg.start_reading(lane.carry_in, relayed.receive)
         icmp.report_errors(self.epoll, leg.sock, relay)
         self.legs[lane.flow] = leg
         return Sender(leg.sock, self.epoll.batch)

@@ -131,9 +131,12 @@ class Acceptor:
             older.close()
         connection.proxy_ip = proxy_ip
         self.connections[connection.remote, connection.local] = connection
-        connection.start_reading(
-            partial(self.limits.mark_allocated, slot), partial(self.connection_closed, slot)
-        )
+        try:
+            connection.start_reading(
+                partial(self.limits.mark_allocated, slot), partial(self.connection_closed, slot)
+            )
+        except OSError:  # the system watches no more sockets
+            connection.close()
 
     def make_connection(self, sock: socket, remote: Address) -> ClientConnection:
         """Raises OSError."""

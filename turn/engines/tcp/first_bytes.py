@@ -93,9 +93,14 @@ class PendingConnection:
         return not_empty(self.sock.recv(1, MSG_PEEK))[0]
 
     def wait_for_more(self) -> None:
-        if not self.is_registered:
-            self.is_registered = True
+        if self.is_registered:
+            return
+        try:
             self.epoll.register(self.sock, self.read_more)
+        except OSError:  # the system watches no more sockets
+            self.close()
+        else:
+            self.is_registered = True
 
     def stop_waiting(self) -> None:
         if self.is_registered:

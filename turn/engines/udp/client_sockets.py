@@ -107,9 +107,9 @@ class ClientSockets:
         remote, local = key
         try:
             opened = ConnectedSocket(self.epoll, sockets.open_connected(local, remote), local, remote)
+            opened.start_reading(carry_nothing, lambda size, source: self.on_stray(size, source, local.ip))
         except OSError:
             return False
-        opened.start_reading(carry_nothing, lambda size, source: self.on_stray(size, source, local.ip))
         self.by_client[key] = opened
         return True
 

@@ -34,7 +34,11 @@ class RelayedSocket:
         self.table = table
         self.address = address
         self.sock = sockets.open_relayed(address)
-        epoll.register(self.sock, self.on_readable)
+        try:
+            epoll.register(self.sock, self.on_readable)
+        except OSError:
+            self.sock.close()
+            raise
         icmp.report_errors(epoll, self.sock, address)
 
     def on_readable(self, most: int) -> None:
@@ -85,11 +89,18 @@ class ConnectedSocket:
         self.on_stray: OnStray
 
     def start_reading(self, carry: Carry, on_stray: OnStray) -> None:
-        """Read from now on: `carry` gets what is from the other end, `on_stray` what is not."""
+        """Read from now on: `carry` gets what is from the other end, `on_stray` what is not.
+
+        Raises OSError if the system watches no more sockets; then this one is closed.
+        """
         self.carry = carry
         self.on_stray = on_stray
         dscp.enable(self.sock)
-        self.epoll.register(self.sock, self.read_first)
+        try:
+            self.epoll.register(self.sock, self.read_first)
+        except OSError:
+            self.sock.close()
+            raise
 
     def on_readable(self, most: int) -> None:
         """The packet loop: everything that a call sends or receives passes here.

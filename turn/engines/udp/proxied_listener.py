@@ -233,11 +233,12 @@ class ProxiedListener(UdpListener):
         local, remote = route.key[1], sockets.address(route.port[0])
         try:
             opened = ConnectedSocket(self.epoll, sockets.open_connected(local, remote), local, remote)
+            opened.start_reading(
+                partial(self.carry_or_punt, route.port, remote, local),
+                partial(self.receive_stray, ip=local.ip),
+            )
         except OSError:
             return
-        opened.start_reading(
-            partial(self.carry_or_punt, route.port, remote, local), partial(self.receive_stray, ip=local.ip)
-        )
         route.own_socket = opened
         route.set_send(opened.sock.send)
 

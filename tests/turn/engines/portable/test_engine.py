@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import select
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import pytest
 
 from tests.turn.engines.descriptors import descriptors, few_descriptors
-from tests.turn.engines.world import World, framed, unframed
+from tests.turn.engines.world import World, framed, free, unframed
+from turn.engines import Streams
 from turn.engines.portable.engine import MAX_LEGS, Portable, warn_of_small_buffers
-from turn.flows import Rule
+from turn.flows import Rule, Transport
 
 CHANNEL = 0x4000
 
@@ -43,6 +49,57 @@ async def test_without_descriptors_the_shared_sockets_serve() -> None:
             peer.send(b"in", flow.relay)
             assert unframed(flow, await client.receive()) == b"in"
         world.engine.unlink(flow)
+
+
+class Full:
+    """The system's epoll, which watches no more sockets (epoll_ctl(2): ENOSPC)."""
+
+    def __init__(self, works: select.epoll) -> None:
+        self.works = works
+
+    def register(self, _sock: object, _events: int) -> None:
+        raise OSError(errno.ENOSPC, "no more watches")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.works, name)
+
+
+@contextmanager
+def no_more_watches(engine: Portable) -> Iterator[None]:
+    works = engine.epoll.epoll
+    engine.epoll.epoll = cast("select.epoll", Full(works))
+    try:
+        yield
+    finally:
+        engine.epoll.epoll = works
+
+
+async def test_where_no_more_sockets_are_watched_the_shared_sockets_serve() -> None:
+    async with World(Portable) as world:
+        client, peer = world.end(), world.end()
+        flow = world.flow(client, peer.address, CHANNEL)
+        place = free("127.0.0.1", "udp")
+        before = descriptors()
+        with no_more_watches(engine_of(world)):
+            assert not world.engine.open(place)
+            world.engine.link(flow, Rule())
+        assert descriptors() == before
+        assert not engine_of(world).legs
+        for _ in range(3):
+            client.send(framed(flow, b"out"), world.listener)
+            assert await peer.receive_from() == (b"out", flow.relay)
+            peer.send(b"in", flow.relay)
+            assert unframed(flow, await client.receive()) == b"in"
+        assert world.engine.open(place)
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+async def test_where_no_more_sockets_are_watched_a_connection_is_closed(transport: Transport) -> None:
+    async with World(Portable, transport=transport, streams=Streams(connections=1)) as world:
+        with no_more_watches(engine_of(world)):
+            stream = await world.connect(plain=True)
+            assert await stream.ended() == b""
+        assert await world.client()  # the one connection that is allowed
 
 
 async def test_one_client_takes_few_descriptors_however_many_peers_it_has() -> None:

@@ -102,6 +102,8 @@ def receive_answer(case: Case, message: IceMessage) -> None:
     asker, session = case.pair.directions[1 - case.direction], case.session
     if not asker.has(message.transaction, case.now):
         raise Rejected("unasked answer")
+    if message.repeated is not None and tuple(sorted(message.repeated)) != session.ufrags:
+        raise Rejected("another username")
     if message.dtls:
         read_dtls(case, message.dtls)
     if message.kind in SUCCESSES:

@@ -69,8 +69,9 @@ SIZES: dict[int, tuple[int, int]] = {
 
 # The messages in which some of these attributes have a meaning; in others they count as unknown.
 ERRORS = frozenset((BINDING_ERROR, PING_ERROR))
+NAMED_ANSWERS = frozenset((BINDING_SUCCESS, BINDING_ERROR))  # libnice repeats the username of the request
 KINDS: dict[int, frozenset[int]] = {
-    USERNAME.type: frozenset((BINDING_REQUEST,)),
+    USERNAME.type: NAMED_ANSWERS | {BINDING_REQUEST},
     ERROR_CODE.type: ERRORS,
     UNKNOWN_ATTRIBUTES.type: ERRORS,
     XOR_MAPPED_ADDRESS.type: frozenset((BINDING_SUCCESS,)),
@@ -89,13 +90,15 @@ class IceMessage(NamedTuple):
     """One message of ICE.
 
     `ufrags` are those of sender and receiver, in a Binding request. `dtls` is a DTLS datagram within the
-    message, which is judged like any other.
+    message, which is judged like any other. `repeated`: an answer names these two ufrags, and may name no
+    others than its request.
     """
 
     kind: int
     transaction: bytes
     ufrags: tuple[bytes, bytes] | None = None
     dtls: bytes = b""
+    repeated: tuple[bytes, bytes] | None = None
 
 
 def parse_ice(data: bytes) -> IceMessage:
@@ -107,8 +110,12 @@ def parse_ice(data: bytes) -> IceMessage:
     values = read_values(data, kind)
     if not needed <= values.keys() or (kind in NEEDS_FINGERPRINT and FINGERPRINT.type not in values):
         raise WireError("an attribute is missing")
-    ufrags = read_ufrags(values[USERNAME.type]) if kind == BINDING_REQUEST else None
-    return IceMessage(kind, transaction, ufrags, values.get(DTLS, b"") if is_known(DTLS, kind) else b"")
+    name = values.get(USERNAME.type) if is_known(USERNAME.type, kind) else None
+    ufrags = read_ufrags(name) if name is not None else None
+    dtls = values.get(DTLS, b"") if is_known(DTLS, kind) else b""
+    if kind in NAMED_ANSWERS:
+        return IceMessage(kind, transaction, None, dtls, ufrags)
+    return IceMessage(kind, transaction, ufrags, dtls)
 
 
 def read_values(data: bytes, kind: int) -> dict[int, bytes]:

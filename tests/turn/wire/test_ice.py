@@ -42,6 +42,10 @@ NAME = (0x0006, b"theirs:ours")
         ),
         (success(ID), IceMessage(BINDING_SUCCESS, ID)),
         (
+            success(ID, extra=[(0x0006, b"a" * 32 + b":" + b"b" * 32)]),
+            IceMessage(BINDING_SUCCESS, ID, repeated=(b"b" * 32, b"a" * 32)),
+        ),
+        (
             stun(BINDING_ERROR, [(0x0009, bytes((0, 0, 4, 87)) + b"Role Conflict"), INTEGRITY], ID),
             IceMessage(0x0111, ID),
         ),
@@ -89,7 +93,8 @@ def unknown(count: int, size: int) -> Attributes:
         request(ID, extra=unknown(MAX_UNKNOWN + 1, 0)),
         request(ID, extra=[(0xC071, bytes(17))]),
         request(ID, extra=[(0x0009, bytes(33)), (0x000A, bytes(16)), (0x0020, bytes(20))]),
-        success(ID, extra=[(0x0006, b"theirs:" + b"o" * 60)]),
+        success(ID, extra=[(0x0006, b"nocolon")]),
+        success(ID, extra=[(0x0006, b"theirs:" + b"o" * 122)]),
         stun(BINDING_INDICATION, [(DTLS, bytes(65))], ID, marked=False),
         stun(PING_REQUEST, [(0xC060, bytes(4)), (0x0006, bytes(65))], ID, marked=False),
         request(ID, extra=[(DTLS, bytes(LONGEST - 70))]),

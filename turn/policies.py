@@ -119,8 +119,8 @@ class Users(Protocol):
     def login(self, username: str, wall: float) -> Login | None:
         """None if the name is unknown or has expired at `wall`, in seconds since 1970."""
 
-    def may_be_guessed(self, username: str) -> bool:
-        """Whether somebody chose this name's password, or would have: that of a minted name is a digest."""
+    def guessed_name(self, username: str) -> str | None:
+        """The name that a wrong password for this one counts for; None: it is minted, not chosen."""
 
     def names(self) -> Iterable[str]:
         """The names that a client may give as a hash (USERHASH, RFC 8489 §14.4)."""
@@ -128,20 +128,26 @@ class Users(Protocol):
 
 @dataclass(frozen=True)
 class Accounts:
-    """Static users with passwords, and time-limited ones under any of the secrets. The default is no user."""
+    """Static users with passwords, and time-limited ones under any of the secrets. The default is no user.
+
+    `spellings` are other forms in which clients may write the names of static users, with these names.
+    """
 
     static: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[bytes, ...] = ()
+    spellings: Mapping[str, str] = field(default_factory=dict)
 
     def login(self, username: str, wall: float) -> Login | None:
-        if username in self.static:
-            return Login(username, (self.static[username],))
+        name = self.spellings.get(username, username)
+        if name in self.static:
+            return Login(name, (self.static[name],))
         if self.secrets and is_live(username, wall):
             return Login(user_of(username), passwords_for(username, self.secrets))
         return None
 
-    def may_be_guessed(self, username: str) -> bool:
-        return username in self.static or expiry_of(username) is None
+    def guessed_name(self, username: str) -> str | None:
+        name = self.spellings.get(username, username)
+        return name if name in self.static or expiry_of(name) is None else None
 
     def names(self) -> Iterable[str]:
         return self.static

@@ -26,6 +26,7 @@ from turn.config.values import (
     Servers,
     check_characters,
     check_secret,
+    check_spellings,
     is_public,
     parse_host,
     parse_place,
@@ -302,12 +303,12 @@ class Turn(Section):
     @classmethod
     def refuse_odd_names(cls, users: dict[str, SecretStr]) -> dict[str, SecretStr]:
         for name, password in users.items():
-            if not 1 <= len(name.encode()) <= 508 or not name.isprintable():
+            if not name.isprintable() or not 1 <= len(name.encode()) <= 508:
                 raise ValueError("a user's name has 1 to 508 bytes, all printable")
             if len(password.get_secret_value()) < 8:
                 raise ValueError(f"the password of {name!r} is shorter than 8 characters")
             check_characters(password.get_secret_value(), f"the password of {name!r}")
-        return users
+        return check_spellings(users)
 
     @field_validator("realm")
     @classmethod

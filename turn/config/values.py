@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator
 
 from host.settings import HostPort, IPAddress, as_list, parse_address, parse_ip, split_port
 from turn.flows import Address, Transport
-from turn.wire.integrity import prepare
+from turn.wire.preparation import forms, is_plain, sasl_prepared
 
 MIN_SECRET_BYTES = 16  # shorter secrets can be guessed offline from one captured request (RFC 8656 §21.1.2)
 PLACEHOLDERS = ("changeme", "change-me", "secret", "password", "example", "your-")  # copied from a manual
+
+T = TypeVar("T")
 
 LABEL = "[A-Za-z0-9_-]{1,63}"
 HOST_NAME = re.compile(rf"(?!(.*\.)?[0-9]+$)(?=.{{1,253}}$){LABEL}(\.{LABEL})*")  # browsers: 1.2 is a number
@@ -132,11 +134,22 @@ def is_public(value: External | Address | IPAddress) -> bool:
 
 
 def check_characters(text: str, what: str) -> None:
-    """Raises ValueError for a text that clients may encode differently (RFC 8489 §14.9, §9.2.2)."""
+    """Raises ValueError for a text that some clients refuse to use (RFC 8489 §14.9, §9.2.2)."""
     try:
-        prepare(text)
+        if not is_plain(text):
+            sasl_prepared(text)
     except ValueError as wrong:
         raise ValueError(f"{what} contains {wrong}; plain letters and digits always work") from None
+
+
+def check_spellings(users: dict[str, T]) -> dict[str, T]:
+    """Raises ValueError for two names that are one and the same for some clients (RFC 8489 §14.3)."""
+    found: dict[str, str] = {}
+    for name in users:
+        for (text,) in forms(name):
+            if found.setdefault(text, name) != name:
+                raise ValueError(f"{found[text]!r} and {name!r} are one name for some clients; change one")
+    return users
 
 
 def check_secret(secret: str) -> None:

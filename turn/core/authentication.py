@@ -6,7 +6,7 @@ from turn.core.exchange import Credentials, Exchange
 from turn.core.state import RelayState
 from turn.errors import BadRequest, StaleNonce, Unauthenticated
 from turn.wire.attributes import NONCE, PASSWORD_ALGORITHM, PASSWORD_ALGORITHMS, REALM, USERHASH, USERNAME
-from turn.wire.integrity import ALGORITHMS, NAMES_NONE, OFFERED, long_term_key
+from turn.wire.integrity import ALGORITHMS, NAMES_NONE, OFFERED, long_term_keys
 from turn.wire.stun import StunMessage
 
 MAX_USERNAME_BYTES = 508  # RFC 8489 §14.3
@@ -64,7 +64,7 @@ def read_username(state: RelayState, message: StunMessage) -> str:
 
 
 def check_realm(state: RelayState, message: StunMessage) -> None:
-    if message.raw(REALM) != state.settings.realm.encode():
+    if message.raw(REALM) not in state.realms:
         raise Unauthenticated
 
 
@@ -90,16 +90,17 @@ def is_still_valid(exchange: Exchange, username: str) -> bool:
 
 def check_new_signature(exchange: Exchange, username: str, algorithm: bytes) -> Credentials:
     lockout, ip, now = exchange.state.lockout, exchange.client.ip, exchange.now
-    may_be_guessed = exchange.state.settings.users.may_be_guessed(username)
-    if may_be_guessed and lockout.is_locked(ip, username, now):
+    guessed = exchange.state.settings.users.guessed_name(username)
+    if guessed is not None and lockout.is_locked(ip, guessed, now):
         exchange.state.counts["locked out"] += 1
         raise Unauthenticated
     for credentials in possible_credentials(exchange, username, algorithm):
         if is_signed_with(exchange, credentials.key):
-            lockout.note_right(ip, username)
+            if guessed is not None:
+                lockout.note_right(ip, guessed)
             return credentials
-    if may_be_guessed:
-        lockout.note_wrong(ip, username, now)
+    if guessed is not None:
+        lockout.note_wrong(ip, guessed, now)
     raise Unauthenticated
 
 
@@ -121,10 +122,9 @@ def possible_credentials(exchange: Exchange, username: str, algorithm: bytes) ->
     if login is None:
         return [Credentials(username, username, settings.nonce_key, algorithm)]
     return [
-        Credentials(
-            username, login.user, long_term_key(username, settings.realm, password, algorithm), algorithm
-        )
+        Credentials(username, login.user, key, algorithm)
         for password in login.passwords
+        for key in long_term_keys(username, settings.realm, password, algorithm)
     ]
 
 

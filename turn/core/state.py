@@ -20,7 +20,8 @@ from turn.limits.buckets import NUMBERS, Buckets
 from turn.limits.lockout import Lockout
 from turn.limits.quotas import Quota
 from turn.policies import AddressSet, networks
-from turn.wire.integrity import OFFERED, long_term_key, userhash
+from turn.wire.integrity import OFFERED, long_term_keys, userhash
+from turn.wire.preparation import forms
 from turn.wire.stun import Challenge
 
 OnPort = Callable[[bool], list[Effect]]  # called when the engine says whether it got the port
@@ -79,7 +80,10 @@ class RelayState:
         )
         self.lockout.most = limits.wrong_passwords
         names = settings.users.names() if settings.sha256 else ()
-        self.hashed = {userhash(name, settings.realm): name for name in names}
+        self.realms = frozenset(text.encode() for (text,) in forms(settings.realm))
+        self.hashed = {
+            userhash(name, realm): name for one in names for name, realm in forms(one, settings.realm)
+        }
 
     def _buckets(self, name: str, rate: float, burst: float) -> Buckets:
         levels = self.settings.ledger.levels(name, NUMBERS)
@@ -111,7 +115,7 @@ class RelayState:
         login = self.settings.users.login(allocation.username, ANY_TIME)
         made = (allocation.username, self.settings.realm)
         return login is not None and any(
-            long_term_key(*made, password, allocation.algorithm) == allocation.key
+            allocation.key in long_term_keys(*made, password, allocation.algorithm)
             for password in login.passwords
         )
 

@@ -16,6 +16,7 @@ from turn.engines import Streams
 from turn.flows import Address
 from turn.policies import Accounts, Limits, Network, PeerTable
 from turn.service.public_address import local_address
+from turn.wire.preparation import forms
 
 
 class RelayConfig(NamedTuple):
@@ -57,7 +58,8 @@ def relay_settings(
 
 def accounts(config: RelayConfig) -> Accounts:
     users = {name: password.get_secret_value() for name, password in config.turn.users.items()}
-    return Accounts(users, tuple(config.secrets))
+    spellings = {text: name for name in users for (text,) in forms(name) if text not in users}
+    return Accounts(users, tuple(config.secrets), spellings)
 
 
 def stream_settings(turn: Turn) -> Streams:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import stringprep
-import unicodedata
 from collections.abc import Callable
-from functools import lru_cache
 
 from aioice.stun import message_fingerprint, message_integrity
+
+from turn.wire.preparation import forms
 
 INTEGRITY_HEADER = b"\x00\x08\x00\x14"
 INTEGRITY_BYTES = 20
@@ -26,60 +25,26 @@ ALGORITHMS: dict[bytes, Callable[[bytes], hashlib._Hash]] = {
 }
 OFFERED = b"".join(ALGORITHMS)  # the value of PASSWORD-ALGORITHMS; no algorithm has parameters
 
-# RFC 4013 §2.3: what a prepared string must not contain.
-PROHIBITED = (
-    stringprep.in_table_c12,
-    stringprep.in_table_c21_c22,
-    stringprep.in_table_c3,
-    stringprep.in_table_c4,
-    stringprep.in_table_c5,
-    stringprep.in_table_c6,
-    stringprep.in_table_c7,
-    stringprep.in_table_c8,
-    stringprep.in_table_c9,
-    stringprep.in_table_a1,
-)
-
-
-def prepare(text: str) -> str:
-    """A realm or password in the form that both sides must use (RFC 4013); printable ASCII stays as it is.
-
-    Raises ValueError for characters that it must not contain.
-    """
-    return text if text.isascii() and text.isprintable() else prepare_other(text)
-
-
-@lru_cache(maxsize=64)  # an operator has only a few realms and passwords
-def prepare_other(text: str) -> str:
-    kept = (character for character in text if not stringprep.in_table_b1(character))
-    mapped = "".join(" " if stringprep.in_table_c12(character) else character for character in kept)
-    prepared = unicodedata.normalize("NFKC", mapped)
-    if any(forbids(character) for character in prepared for forbids in PROHIBITED):
-        raise ValueError("a character that must not be in a name or password")
-    check_direction(prepared)
-    return prepared
-
-
-def check_direction(text: str) -> None:
-    """Right-to-left text must begin and end so, and have no left-to-right characters (RFC 3454 §6)."""
-    right = [stringprep.in_table_d1(character) for character in text]
-    if any(right) and not (right[0] and right[-1] and not any(map(stringprep.in_table_d2, text))):
-        raise ValueError("right-to-left text mixed with left-to-right text")
-
 
 def long_term_key(username: str, realm: str, password: str, algorithm: bytes = NAMES_NONE) -> bytes:
-    """A digest of the three, with MD5 if no algorithm is named (RFC 8489 §9.2.2, §18.5).
+    """A digest of the three, with MD5 if no algorithm is named (RFC 8489 §9.2.2, §18.5)."""
+    return ALGORITHMS.get(algorithm, hashlib.md5)(f"{username}:{realm}:{password}".encode()).digest()
+
+
+def long_term_keys(
+    username: str, realm: str, password: str, algorithm: bytes = NAMES_NONE
+) -> tuple[bytes, ...]:
+    """The keys of clients that write realm and password in different forms; only one for plain ASCII.
 
     The username is used as the client sent it: the client prepares it, which is slow for long ones.
-    Raises ValueError for characters that realm or password must not contain.
     """
-    text = f"{username}:{prepare(realm)}:{prepare(password)}".encode()
-    return ALGORITHMS.get(algorithm, hashlib.md5)(text).digest()
+    written = forms(realm, password)
+    return tuple(long_term_key(username, name, word, algorithm) for name, word in written)
 
 
 def userhash(username: str, realm: str) -> bytes:
     """The hash that hides a username from those who listen on the network (RFC 8489 §14.4)."""
-    return hashlib.sha256(f"{username}:{prepare(realm)}".encode()).digest()
+    return hashlib.sha256(f"{username}:{realm}".encode()).digest()
 
 
 def sign(message: bytes, key: bytes) -> bytes:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from aioice import stun
+from aioice.turn import make_integrity_key
+from hypothesis import HealthCheck, assume, example, given
+from hypothesis import settings as runs
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from host.settings import is_read_at_start
+from tests.turn.network import LISTENER, TYPES, Client, Network, network
 from tests.turn.service.running import LOOPBACK, SECRET, turn
 from turn.config.limits import RelayLimits
 from turn.config.section import Turn
 from turn.flows import Address
 from turn.service.from_config import RelayConfig, nat_pair, relay_settings, stream_settings
+from turn.wire.integrity import ALGORITHMS
+from turn.wire.preparation import PROFILES
 
 TLS = {"certificate": "chain.pem", "key": "key.pem"}
 
@@ -131,3 +141,92 @@ def test_each_limit_changes_at_a_reload(key: str) -> None:
     assert not is_read_at_start(RelayLimits.model_fields[key])
     if key != "trusted":  # see above
         assert applied(limits={key: 77}) != applied()
+
+
+# What some clients change; and any text at all, most of which `calln check` refuses.
+COMMON = "aZ1:\u00a0\u1680\u2003\u00ad\u00aa\u00bd\u2026\u2122\u2168\ufb01\u00df\u0308\u00e4\u4e2d\uff21"
+TEXTS = st.one_of(st.text(COMMON, min_size=1, max_size=12), st.text(min_size=1, max_size=12))
+
+
+def configured(realm: str, name: str, password: str) -> Network:
+    """A relay of whatever `calln check` accepts."""
+    try:
+        section = turn(realm=realm, users={name: password}, sha256=True)
+    except ValidationError:
+        assume(False)
+    return network(relay_settings(RelayConfig(section, []), [LISTENER], frozenset({LISTENER.ip})))
+
+
+class Aioice:
+    """What aioice's client sends and understands: all texts as they were typed."""
+
+    def __init__(self, net: Network, user: str, password: str) -> None:
+        self.net, self.user, self.password = net, user, password
+        self.known: dict[str, Any] = {}
+
+    def ask(self) -> stun.Message:
+        request = stun.Message(stun.Method.ALLOCATE, stun.Class.REQUEST)
+        request.attributes["REQUESTED-TRANSPORT"] = 0x11000000
+        if self.known:
+            request.attributes.update({"USERNAME": self.user, **self.known})
+            request.add_message_integrity(make_integrity_key(self.user, self.known["REALM"], self.password))
+        [packet] = self.net.deliver(LISTENER, Address.of("8.8.8.8", 40000), bytes(request))
+        return stun.parse_message(packet.data)
+
+    def allocate(self) -> stun.Class:
+        refusal = self.ask()
+        self.known = {name: refusal.attributes[name] for name in ("REALM", "NONCE")}
+        return self.ask().message_class
+
+
+@given(TEXTS, TEXTS, TEXTS.map("password".__add__))
+@example("call", "alice", "\u00bd cup of tea\u2026")
+@example("call", "alice", "pa\u0308ssword-nfd")
+@example("call", "alice", "no-break\u00a0space")
+@example("Nacht\u2026Linie\u2122", "alice", "plain password")
+@example("call", "a\u0308lice \ufb01 \u2168", "plain password")
+@example("call", "1001", "plain password")
+@runs(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much])
+def test_who_is_in_an_accepted_file_gets_in_as_typed(realm: str, name: str, password: str) -> None:
+    net = configured(realm, name, password)
+    assert Aioice(net, name, password).allocate() is stun.Class.RESPONSE
+    [session] = net.relay.sessions(0.0)
+    assert session.user == name
+
+
+@pytest.mark.parametrize("prepare", PROFILES, ids=lambda profile: profile.__name__)
+@pytest.mark.parametrize("algorithm", [b"", *ALGORITHMS], ids=["unnamed", "SHA-256", "MD5"])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_so_does_a_client_that_prepares_what_it_sends(
+    prepare: Callable[[str], str], algorithm: bytes, hidden: bool
+) -> None:
+    realm, name, password = "Nacht\u2026 Linie\u2122", "Zoe\u0308 \ufb01", "no-break\u00a0\u00bd"
+    net = configured(realm, name, password)
+    client = Client(
+        net, user=prepare(name), realm=prepare(realm), password=prepare(password),
+        algorithm=algorithm, hidden=hidden,
+    )  # fmt: skip
+    client.allocate()
+    assert client.refresh(600) == 0
+    [session] = net.relay.sessions(0.0)
+    assert session.user == name, "limits count one user, however it is written"
+    net.run(net.relay.reload(net.relay._state.settings, 0.0))
+    assert client.refresh(600) == 0
+
+
+def test_no_spelling_of_a_name_gives_more_guesses() -> None:
+    net = configured("call", "Zoe\u0308 \ufb01", "plain password")
+    names = [profile("Zoe\u0308 \ufb01") for profile in PROFILES]
+    for number in range(5):
+        guesser = Client(net, port=40100 + number, user=names[number % 3], password="wrong")
+        assert guesser.code(TYPES["allocate"], (0x0019, 17)) == 401
+    for number, name in enumerate(names):
+        late = Client(net, port=40200 + number, user=name, password="plain password")
+        assert late.code(TYPES["allocate"], (0x0019, 17)) == 401
+
+
+@pytest.mark.parametrize(("one", "other"), [("Zo\u00eb", "Zoe\u0308"), ("fi", "\ufb01"), ("XI", "\u216a")])
+def test_two_spellings_of_one_name_are_refused(one: str, other: str) -> None:
+    with pytest.raises(ValidationError, match="are one name for some clients"):
+        turn(users={one: "plain password", "alice": "plain password", other: "plain password"})
+    assert turn(users={one: "plain password", "alice": "plain password"})

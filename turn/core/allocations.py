@@ -12,6 +12,7 @@ from turn.core.settings import Settings
 from turn.deadlines import Deadlines
 from turn.errors import BadRequest, FamilyMismatch, InsufficientCapacity
 from turn.flows import Address, Flow, Rule, Traffic
+from turn.gate.allowances import Allowances
 from turn.gate.gate import Gate
 from turn.limits.buckets import NUMBERS, Buckets
 from turn.limits.pace import Pace
@@ -77,6 +78,10 @@ Deadline = tuple[
 ]  # an allocation and its permission (bytes), its channel (int), or all of it (None)
 
 
+def allowances(settings: Settings) -> Allowances:
+    return Allowances(settings.limits, settings.nonce_key, settings.ledger)
+
+
 class Allocations:
     """All allocations. Every change that concerns a flow returns the effects for the engine."""
 
@@ -87,7 +92,7 @@ class Allocations:
         self._linked_to: dict[Address, set[Allocation]] = {}  # by the relayed address that a flow ends at
         self._deadlines: Deadlines[Deadline] = Deadlines()
         self.destinations = Destinations(settings, self.by_relay)
-        self.gate = Gate(settings.encrypted_only)
+        self.gate = Gate(settings.encrypted_only, allowances(settings))
         self.traffic: Mapping[Flow, Traffic] = {}  # what the engine has carried
 
     def _apply(self, settings: Settings) -> None:
@@ -115,7 +120,7 @@ class Allocations:
         if first is not allocation:
             first.sibling, allocation.sibling = allocation, first
         self.by_relay[allocation.relay] = allocation
-        self.gate.add_allocation(allocation.relay, allocation.user)
+        self.gate.add_allocation(allocation.relay, allocation.user, allocation.client.ip)
 
     def renew(self, allocation: Allocation, ends: float) -> None:
         allocation.ends = ends
@@ -283,6 +288,7 @@ class Allocations:
         """Use these settings from now on: what they deny ends, what goes on has the new limits."""
         self._apply(settings)
         self.destinations.reload(settings)
+        self.gate.set_allowances(allowances(settings))
         self.gate.set_mode(settings.encrypted_only, now)
         paces: dict[tuple[Address, Address], Pace] = {}
         effects: list[Effect] = []

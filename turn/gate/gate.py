@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from turn.deadlines import Deadlines
 from turn.flows import Address
+from turn.gate.allowances import Allowances
 from turn.gate.handshake import Rejected
 from turn.gate.pairs import Evidence, Pair
 from turn.gate.rules import CHECK, GATES, IN, OTHER, OUT, Case, GateRule, may_pass_media
@@ -44,17 +45,18 @@ class Verdict(NamedTuple):
 class Gate:
     """Judges packets. `counts` is by the mode that held, "enforce" or "compat", and the reason."""
 
-    def __init__(self, mode: Mode = "enforce") -> None:
+    def __init__(self, mode: Mode = "enforce", allowances: Allowances | None = None) -> None:
         self.mode: Mode = mode
+        self.allowances = allowances or Allowances()
         self.counts: Counter[tuple[str, str]] = Counter()
         self.sessions = Sessions()
         self._evidence: dict[Address, Evidence] = {}
         self._relays: dict[str, dict[Address, None]] = {}  # by user
         self._deadlines: Deadlines[PairKey] = Deadlines()
 
-    def add_allocation(self, relay: Address, user: str) -> None:
-        """Begin to collect evidence for an allocation."""
-        self._evidence[relay] = Evidence(user)
+    def add_allocation(self, relay: Address, user: str, ip: bytes | None = None) -> None:
+        """Begin to collect evidence for an allocation of this user, whose client has this address."""
+        self._evidence[relay] = Evidence(user, self.allowances, ip)
         self._relays.setdefault(user, {})[relay] = None
         self.sessions.add_allocation(user)
 
@@ -119,7 +121,9 @@ class Gate:
         passes, reason, pair = True, rule.name, evidence.pairs.get(peer)
         try:
             pair = pair or new_pair(evidence, peer, rule, payload, now, outward=outward)
-            rule.check(Case(self.sessions, evidence, pair, lenient, OUT if outward else IN, payload, now))
+            rule.check(
+                Case(self.sessions, evidence, peer, pair, lenient, OUT if outward else IN, payload, now)
+            )
         except WireError:
             passes, reason = False, f"malformed {rule.name}"
         except Rejected as why:
@@ -155,6 +159,10 @@ class Gate:
         self.mode = mode
         keys = ((relay, peer) for relay, evidence in self._evidence.items() for peer in evidence.pairs)
         return [key for key in keys if self._update_media(key, self._evidence[key[0]].pairs[key[1]], now)]
+
+    def set_allowances(self, allowances: Allowances) -> None:
+        """Use these for the allocations that are added from now on."""
+        self.allowances = allowances
 
     def next_expiry(self) -> float | None:
         times = (self._deadlines.next(), self.sessions.next_expiry(), self.vouched.next_expiry())

@@ -31,9 +31,9 @@ MAX_ASSEMBLIES = 4  # of each side: bounds memory; the oldest is dropped first, 
 MAX_BUFFERED = MAX_HELLO  # bytes of each side's fragments together: bounds memory too
 CONFLICT_SECONDS = 4.0  # until other fragments may take the place of conflicting ones, which may be forged
 
-# Certificates and the like pass unread, so a side may send only so many bytes unencrypted: in one session and
-# through one allocation, because sessions are cheap to make. The amount comes back with time, else forged
-# packets would use it up for good.
+# Certificates and the like pass unread, so a side may send only so many bytes unencrypted in one session. The
+# amount comes back with time, else forged packets would use it up for good. What all sessions of a user may
+# send together stands in turn.gate.allowances.
 CLEAR_BURST, CLEAR_PER_SECOND = 65536.0, 1024.0
 
 
@@ -216,6 +216,11 @@ class Handshake:
     def may_acknowledge(self, speaker: int) -> bool:
         """Whether there is something to acknowledge; parts of a hello are enough (RFC 9147 §7.1)."""
         return self.ends[1 - speaker].has_begun
+
+    @property
+    def has_client_hello(self) -> bool:
+        """Whether either side has sent a complete ClientHello."""
+        return any(end.offer is not None for end in self.ends)
 
     def has_offer_for(self, speaker: int) -> bool:
         """Whether the other side has sent a ClientHello to this one."""

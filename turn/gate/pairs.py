@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 
 from turn.flows import Address
-from turn.gate.handshake import CLEAR_BURST, CLEAR_PER_SECOND
+from turn.gate.allowances import Allowances
 from turn.gate.sessions import Session
 from turn.limits.buckets import Bucket
 from turn.wire.srtp import INWARD, RTCP, SAMPLE, looks_plain
@@ -75,12 +75,13 @@ def tenths(now: float) -> int:
 class Direction(Transactions):
     """One direction of a pair: from the client (0) or from the peer (1)."""
 
-    __slots__ = ("last_answer", "limit")
+    __slots__ = ("last_answer", "limit", "ufrags")
 
     def __init__(self) -> None:
         super().__init__()
         self.last_answer = float("-inf")  # when the other side last answered with a success response
         self.limit = Bucket(CHECKS_PER_SECOND, CHECKS_BURST)
+        self.ufrags: int | None = None  # a hash of those that the last request named
 
 
 class Trial:
@@ -148,25 +149,17 @@ class Pair:
         return frozenset(stream for stream in passed if stream & ~INWARD != CIPHERTEXT)
 
 
-def clear_buckets() -> tuple[Bucket, Bucket]:
-    """Two buckets, without and with consent: forged packets from another port of the peer have no consent,
-    and so take nothing from a real pair."""
-    return Bucket(CLEAR_PER_SECOND, CLEAR_BURST), Bucket(CLEAR_PER_SECOND, CLEAR_BURST)
-
-
 class Evidence:
-    """What the gate knows of one allocation: its pairs.
+    """What the gate knows of one allocation: its pairs. What is not encrypted takes from the allowances of
+    its user and of the network of its client's address."""
 
-    `clear` bounds the unencrypted bytes of each direction, without consent and with it.
-    """
+    __slots__ = ("_allowances", "_evictions", "_limits", "_owner", "_swept", "pairs", "streams", "user")
 
-    __slots__ = ("_evictions", "_limits", "_swept", "clear", "pairs", "streams", "user")
-
-    def __init__(self, user: str) -> None:
+    def __init__(self, user: str, allowances: Allowances, ip: bytes | None = None) -> None:
         self.user = user
+        self._allowances, self._owner = allowances, allowances.owner(user, ip)
         self.pairs: dict[Address, Pair] = {}
         self.streams = 0
-        self.clear = (clear_buckets(), clear_buckets())
         self._limits = (
             Bucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST),
             Bucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST),
@@ -175,11 +168,27 @@ class Evidence:
         self._swept: float | None = None
 
     def may_check(self, pair: Pair, way: int, now: float) -> bool:
-        """Whether one more ICE message may pass, by the limits of this pair and of all pairs together.
+        """Whether one more ICE message may pass: by the limits of this pair, of all pairs together, because
+        each port of a peer is another pair, and of all allocations of the user and of its network."""
+        return (
+            pair.directions[way].limit.spend(now)
+            and self._limits[way].spend(now)
+            and self._allowances.checks[way].spend(self._owner, now)
+        )
 
-        Both are needed, because each port of a peer is another pair.
-        """
-        return pair.directions[way].limit.spend(now) and self._limits[way].spend(now)
+    def may_ask(self, pair: Pair, peer: Address, now: float) -> bool:
+        """Whether one more check may go to this peer. One that answers is asked as often as it wants."""
+        return pair.has_consent(now) or self._allowances.may_ask(peer, now)
+
+    def may_rename(self, way: int, now: float) -> bool:
+        """Whether a check may name two ufrags that are new to us."""
+        return self._allowances.ufrags[way].spend(self._owner, now)
+
+    def may_send_clear(self, pair: Pair, way: int, size: int, now: float) -> bool:
+        """Whether so many more unencrypted bytes of a handshake may pass."""
+        allowances = self._allowances
+        handshakes = allowances.handshakes if pair.has_consent(now) else allowances.early_handshakes
+        return handshakes[way].spend(self._owner, now, size)
 
     def add_pair(self, peer: Address, now: float, *, outward: bool = True) -> Pair | None:
         """A new pair; None if there are too many that cannot be dropped."""

@@ -5,13 +5,24 @@ Each is a function of one case that raises Rejected or WireError if the packet m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from turn.gate.handshake import Rejected
-from turn.gate.pairs import CIPHERTEXT, Evidence, Pair
+from turn.flows import Address
+from turn.gate.handshake import HELLOS, Rejected
+from turn.gate.pairs import CIPHERTEXT, HASHED, Evidence, Pair
 from turn.gate.sessions import Session, Sessions
-from turn.wire.dtls import ACK, HANDSHAKE, HANDSHAKE_EPOCH, RECORD, Record, parse_fragments, parse_records
+from turn.gate.vouched import Ufrags
+from turn.wire.dtls import (
+    ACK,
+    HANDSHAKE,
+    HANDSHAKE_EPOCH,
+    RECORD,
+    Fragment,
+    Record,
+    parse_fragments,
+    parse_records,
+)
 from turn.wire.ice import ANSWERS, PINGS, REQUESTS, SUCCESSES, IceMessage, parse_ice
 from turn.wire.srtp import INWARD, NOTHING, RTCP, sealed_at, stream_of
 
@@ -24,6 +35,7 @@ class Case(NamedTuple):
 
     sessions: Sessions
     evidence: Evidence
+    peer: Address
     pair: Pair
     lenient: bool
     direction: int
@@ -76,11 +88,27 @@ def check_ice(case: Case) -> None:
 
 def receive_request(case: Case, message: IceMessage) -> None:
     pair = case.pair
-    if message.ufrags is not None and (case.direction == OUT or pair.session is None):
-        join_session(case, *message.ufrags)
+    if case.direction == OUT and not case.evidence.may_ask(pair, case.peer, case.now):
+        raise Rejected("too many unanswered checks")
+    if message.ufrags is not None:
+        check_ufrags(case, message.ufrags)
+        if case.direction == OUT or pair.session is None:
+            join_session(case, *message.ufrags)
     if message.dtls:
         read_dtls(case, message.dtls)
     pair.directions[case.direction].add(message.transaction, case.now)
+
+
+def check_ufrags(case: Case, ufrags: Ufrags) -> None:
+    """Others than the pair's before are those of a session that we know, or they are counted: two ends could
+    say something new with each check."""
+    direction, mark = case.pair.directions[case.direction], hash(ufrags) & HASHED
+    if mark == direction.ufrags:
+        return
+    known = case.sessions.knows(case.evidence.user, (min(ufrags), max(ufrags)))
+    if not known and not case.evidence.may_rename(case.direction, case.now):
+        raise Rejected("too many ufrags")
+    direction.ufrags = mark
 
 
 def join_session(case: Case, sender: bytes, receiver: bytes) -> None:
@@ -134,18 +162,22 @@ def read_dtls(case: Case, datagram: bytes) -> None:
 
 def receive_clear(case: Case, record: Record) -> None:
     """Judge an unencrypted record. It could carry anything, so all its bytes are counted, with the header."""
-    if not may_send_clear(case, record):
-        raise Rejected("too much in clear")
-    if record.kind == HANDSHAKE:
-        receive_handshake(case, record)
-    elif record.kind == ACK and not may_acknowledge(case):
+    fragments = parse_fragments(record.content) if record.kind == HANDSHAKE else []
+    if not may_come_now(case, record, fragments):
         raise Rejected("no handshake")
+    size = RECORD.size + len(record.content)
+    if not case.evidence.may_send_clear(case.pair, case.direction, size, case.now):
+        raise Rejected("too much in clear")
+    if fragments:
+        receive_handshake(case, fragments)
 
 
-def may_send_clear(case: Case, record: Record) -> bool:
-    """Whether so many more unencrypted bytes may pass through the allocation."""
-    consented = case.pair.has_consent(case.now)
-    return case.evidence.clear[case.direction][consented].spend(case.now, RECORD.size + len(record.content))
+def may_come_now(case: Case, record: Record, fragments: Sequence[Fragment]) -> bool:
+    """Whether the handshake has come so far: each record but a hello follows a ClientHello."""
+    if record.kind == ACK:
+        return may_acknowledge(case)
+    is_hello = bool(fragments) and all(fragment.kind in HELLOS for fragment in fragments)
+    return is_hello or may_follow_hello(case)
 
 
 def may_acknowledge(case: Case) -> bool:
@@ -153,11 +185,19 @@ def may_acknowledge(case: Case) -> bool:
     return handshake is not None and handshake.may_acknowledge(case.speaker)
 
 
-def receive_handshake(case: Case, record: Record) -> None:
+def may_follow_hello(case: Case) -> bool:
+    """Whether what follows a ClientHello may come: there was one, or it may have gone another way."""
+    handshake = case.session.handshake
+    return (handshake is not None and handshake.has_client_hello) or handshake_unseen(
+        case.pair, case.session, case.lenient, case.now
+    )
+
+
+def receive_handshake(case: Case, fragments: Sequence[Fragment]) -> None:
     session = case.session
     if session.local or case.direction == OUT:
         session = renew_session(case, session)
-    for fragment in parse_fragments(record.content):
+    for fragment in fragments:
         case.sessions.receive_fragment(session, case.speaker, fragment, case.now)
 
 
@@ -182,8 +222,9 @@ def is_early(case: Case, record: Record) -> bool:
     handshake = case.session.handshake
     if handshake is None or not record.unified or record.epoch < HANDSHAKE_EPOCH:
         return False
-    return handshake.may_overtake(case.speaker, len(record.content), case.now) and may_send_clear(
-        case, record
+    size = len(record.content)
+    return handshake.may_overtake(case.speaker, size, case.now) and case.evidence.may_send_clear(
+        case.pair, case.direction, RECORD.size + size, case.now
     )
 
 

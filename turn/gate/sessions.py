@@ -171,6 +171,10 @@ class Sessions:
         self._store(owner, session, now + SESSION_LIFETIME)
         return session
 
+    def knows(self, user: str, ufrags: Ufrags) -> bool:
+        """Whether a session of this user has these ufrags."""
+        return ufrags in self._users[user].sessions
+
     def find_or_make(self, user: str, ufrags: Ufrags) -> Session:
         """The session that a peer names; it is remembered only if the client names it too."""
         return self._users[user].sessions.get(ufrags) or self._make(user, ufrags)

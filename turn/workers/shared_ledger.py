@@ -29,6 +29,15 @@ LEVELS = {  # two for each bucket
     "new allocations of an address": 8192,
     "new peers": 8192,
     "all strangers": 2,
+    "handshakes out": 8192,
+    "handshakes in": 8192,
+    "early handshakes out": 8192,
+    "early handshakes in": 8192,
+    "checks out": 8192,
+    "checks in": 8192,
+    "ufrags out": 8192,
+    "ufrags in": 8192,
+    "unanswered checks": 8192,
 }
 HELD = ("users", "addresses", "allocations", "connections", "connected", "silent", "unnamed")
 

@@ -73,6 +73,7 @@ def test_an_ice_restart_of_data_channels_goes_on() -> None:
 def test_what_is_forged_from_another_port_takes_nothing_from_what_may_be_said_in_clear() -> None:
     one = Call()
     one.consent()
+    assert one.say(hello(CLIENT_HELLO, client_hello())).passes
     intruder = Call(one.gate, peer=OTHER_PEER, admit=False)
     said = hello(11, bytes(1000))
     for _ in range(80):
@@ -399,7 +400,8 @@ def test_memory_is_bounded() -> None:
     try:
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
-        fresh = Call()
+        fresh = Call(one.gate, relay=OTHER_RELAY, user="bob")
+        fresh.now = one.now + 60
         flood(fresh)
         gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - before

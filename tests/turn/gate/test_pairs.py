@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.turn.call import OTHER_PEER, PEER, Call, noise, request, rtp, success
 from turn.flows import Address
+from turn.gate.allowances import Allowances
 from turn.gate.pairs import (
     ALL_CHECKS_BURST,
     ALL_CHECKS_PER_SECOND,
@@ -82,7 +83,7 @@ def test_consent_of_one_and_of_both() -> None:
 
 
 def test_pairs_are_bounded_and_those_with_consent_stay() -> None:
-    room = Evidence("alice")
+    room = Evidence("alice", Allowances())
     places = [Address(PEER.ip, 5000 + number) for number in range(100)]
     first = room.add_pair(places[0], 0.0)
     assert first is not None
@@ -100,7 +101,7 @@ def test_pairs_are_bounded_and_those_with_consent_stay() -> None:
 
 
 def test_a_stream_is_tested_blocked_and_tested_anew() -> None:
-    room = Evidence("alice")
+    room = Evidence("alice", Allowances())
     pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     assert [sample(room, pair, 7, first, 0.0) for first in noise("first", SAMPLE)] == [True] * SAMPLE
@@ -114,7 +115,7 @@ def test_a_stream_is_tested_blocked_and_tested_anew() -> None:
 
 @pytest.mark.parametrize("packets", [1, SAMPLE])
 def test_streams_are_bounded_and_go_with_their_pair(packets: int) -> None:
-    room = Evidence("alice")
+    room = Evidence("alice", Allowances())
     pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     for stream in range(MAX_STREAMS):
@@ -128,7 +129,7 @@ def test_streams_are_bounded_and_go_with_their_pair(packets: int) -> None:
 
 
 def test_tests_that_are_not_through_begin_anew_once_a_minute() -> None:
-    room = Evidence("alice")
+    room = Evidence("alice", Allowances())
     pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     for first in noise("tested", SAMPLE):
@@ -144,7 +145,7 @@ def test_tests_that_are_not_through_begin_anew_once_a_minute() -> None:
 
 
 def test_each_port_of_a_peer_is_a_pair_but_all_have_one_pace() -> None:
-    room = Evidence("alice")
+    room = Evidence("alice", Allowances())
     pairs = [Pair() for _ in range(1000)]
     assert sum(room.may_check(pair, 1, 0.0) for pair in pairs) == ALL_CHECKS_BURST
     assert sum(room.may_check(pair, 1, 1.0) for pair in pairs) == ALL_CHECKS_PER_SECOND
@@ -152,7 +153,7 @@ def test_each_port_of_a_peer_is_a_pair_but_all_have_one_pace() -> None:
 
 
 def test_the_checks_of_a_peer_push_out_none_of_the_client() -> None:
-    room = Evidence("alice")
+    room = Evidence("alice", Allowances())
     asked = [Address(PEER.ip, 5000 + number) for number in range(MAX_PAIRS - 1)]
     for place in asked:
         pair = room.add_pair(place, 0.0)
@@ -177,7 +178,7 @@ def test_answers_count_however_long_the_way_is() -> None:
 
 
 def test_the_stream_that_was_tested_first_goes_for_a_new_one() -> None:
-    room = Evidence("alice")
+    room = Evidence("alice", Allowances())
     pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     streams = MAX_STREAMS + int(EVICTIONS_BURST)
@@ -192,7 +193,7 @@ def test_the_stream_that_was_tested_first_goes_for_a_new_one() -> None:
 
 @pytest.mark.parametrize("copies", [1, 2, 3, 1 + REPEATS])
 def test_copies_of_a_packet_are_no_evidence(copies: int) -> None:
-    room = Evidence("alice")
+    room = Evidence("alice", Allowances())
     pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     packets = [rtp(7, number) for number in range(SAMPLE)]
@@ -201,7 +202,7 @@ def test_copies_of_a_packet_are_no_evidence(copies: int) -> None:
 
 
 def test_a_few_packets_by_turns_are_seen() -> None:
-    room = Evidence("alice")
+    room = Evidence("alice", Allowances())
     pair = room.add_pair(PEER, 0.0)
     assert pair is not None
     passed = [room.sample(pair, 7, rtp(7, number % 4, bytes(60)), 12, 0.0) for number in range(100)]

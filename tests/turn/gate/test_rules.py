@@ -89,6 +89,7 @@ BUILDERS: dict[str, Callable[[int, Any], bytes]] = {
     "raw": lambda step, how: octets(how),
     "stun": build_stun,
     "request": build_request,
+    "other_ufrag": lambda step, how: build_request(step, {"ufrag": f"other{step}"}),
     "success": build_success,
     "ping": lambda step, how: call.ping(transaction(step, how)),
     "pong": lambda step, how: call.pong(transaction(step, how)),

@@ -70,9 +70,9 @@ class OperatorEndpoints:
 
     def is_shared(self, address: IPAddress) -> bool:
         """Whether this is a reverse proxy's address: a ban of it would ban everybody behind it."""
-        admission = self.hub.admission
-        is_public = any(urlsplit(origin).hostname not in LOCAL_NAMES for origin in admission.origins)
-        return is_proxy(address, admission.proxies) or (address.is_loopback and is_public)
+        rules = self.hub.admission.rules
+        is_public = any(urlsplit(origin).hostname not in LOCAL_NAMES for origin in rules.origins)
+        return is_proxy(address, rules.proxies) or (address.is_loopback and is_public)
 
     def ban_address(self, address: IPAddress, order: dict[str, Any]) -> int | None:
         bans = self.hub.bans

@@ -25,7 +25,7 @@ from server.store.call_log import CallLog, purge
 from server.store.countries import BY_NAME
 from server.store.geo import Database
 from server.web import pages
-from server.web.admission import AdmissionRules, allow_all
+from server.web.admission import Admission, AdmissionRules, allow_all
 from server.web.login import LOGIN_ERRORS, LOGIN_PATH, MAX_FORM, PasswordLogin
 from server.web.metrics import ServerMetrics
 from server.web.middleware import AllowedHosts, CatchErrors, RequestLimits, SecurityHeaders
@@ -84,15 +84,16 @@ def build(
     if password is not None:
         texts = pages.render_login(context, LOGIN_ERRORS)
         login = PasswordLogin(password, texts, origins, server.trusted_proxies, clock, wall)
-    admission = AdmissionRules(
+    rules = AdmissionRules(
         origins,
         server.trusted_proxies,
         server.visitors_per_address,
         server.visitors,
+        server.new_visitors_per_minute,
         login.is_logged_in if login else allow_all,
     )
     calls, metrics = CallLog(store, server.call_log_days), ServerMetrics()
-    hub = Hub(lobby, admission, Bans(store), calls, metrics, geo, clock, wall)
+    hub = Hub(lobby, Admission(rules, exempt), Bans(store), calls, metrics, geo, clock, wall)
     add_gauges(metrics, hub)
     app = build_site(pages.render(context), hub, hosts_of(origins), login)
     operator_app, metrics_app = admin.operator_app(hub), admin.metrics_app(hub)

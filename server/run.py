@@ -148,7 +148,7 @@ def listeners_of(
     if tls_listener is not None:
         default = site.url or local_origins(server.tls_listen, "https")[0]
         ready = partial(has_certificate, tls_listener)
-        redirect = Redirect(service.hub.admission.origins, default, server.acme_dir, ready)
+        redirect = Redirect(service.hub.admission.rules.origins, default, server.acme_dir, ready)
         parts = [(service.site, []), (CatchErrors(RequestLimits(redirect)), plain)]
     if server.metrics_listen is not None:
         parts.append((service.metrics_app, [process.listen(server.metrics_listen, "server.metrics_listen")]))

@@ -193,6 +193,13 @@ class Server(Section):
         "Behind trusted_proxies, the address in X-Forwarded-For counts. 0 means no limit.",
         json_schema_extra=AT_START,
     )
+    new_visitors_per_minute: Count = Field(
+        60,
+        description="New visitors from one address, counted in the same way, in a minute (burst: twice as "
+        "many): each page that is opened is one. Each gets a credential for the relay, so nobody can have "
+        "credentials without end. 0 means no limit.",
+        json_schema_extra=AT_START,
+    )
     visitors: Count = Field(
         5000,
         description="Open pages of all visitors. This limits memory. 0 means no limit.",

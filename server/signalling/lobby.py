@@ -62,6 +62,18 @@ class Lobby:
         effects, self.effects = self.effects, []
         return effects
 
+    def knows(self, hello: Hello) -> bool:
+        """Whether this is a visitor who comes back.
+
+        Args:
+            hello: the message. Its `resume` secret is only believed together with the same `token`.
+
+        Returns:
+            True if `join` will resume a visit.
+        """
+        known = self.by_resume_secret.get(hello.resume or "")
+        return known is not None and known.token == hello.token
+
     def join(
         self, hello: Hello, address: IPAddress | None, country: str | None, now: float
     ) -> tuple[Visitor, str, list[Effect]]:
@@ -76,11 +88,9 @@ class Lobby:
         Returns:
             The visitor, the reply to send first, and the effects.
         """
-        known = self.by_resume_secret.pop(hello.resume or "", None)
-        if known is not None and known.token == hello.token:
+        if self.knows(hello):
+            known = self.by_resume_secret.pop(hello.resume or "")
             return self.resume(known, hello, address, country, now)
-        if known is not None:
-            self.by_resume_secret[known.resume_secret] = known
         id, secret = self.dependencies.new_id(), self.dependencies.new_id()
         visitor = Visitor(id, hello.token, address, country, secret)
         self.visitors[id] = self.by_resume_secret[secret] = visitor

@@ -14,6 +14,11 @@ class Rate(NamedTuple):
 
 MESSAGE_RATE = Rate(20, 60)  # a call begins with some thirty candidates; no person is faster
 TEXT_RATE = Rate(5, 10)  # faster than anybody types
+# Characters of all messages of one visitor. Reading a description of 50 kB takes several milliseconds; a call
+# needs one or two of some 5 kB, and the longest texts come more slowly.
+SIZE_RATE = Rate(16 << 10, 192 << 10)
+LARGE_MESSAGE = 1 << 10  # characters: longer ones count for the address, too
+LARGE_RATE = Rate(64 << 10, 512 << 10)  # their characters: an office whose calls are all repaired at once
 CHUNK_RATE = Rate(32, 64)  # 1.5 MB/s: a picture of 2 MiB in a second and a half
 MAX_REFUSALS, REFUSAL_SECONDS = 100, 10.0  # so many refusals within so many seconds are no accident
 

@@ -24,6 +24,7 @@ FINGERPRINT = re.compile(
     r"a=fingerprint:(?:sha-256 (?:[0-9a-f]{2}:){31}|sha-384 (?:[0-9a-f]{2}:){47}"
     r"|sha-512 (?:[0-9a-f]{2}:){63})[0-9a-f]{2}"
 )
+PORT = re.compile(r"^(m=[a-z]+) [1-9][0-9]*")
 CONNECTION = re.compile(r"IN IP[46] [^\s/]+")
 CANDIDATE = re.compile(
     r"(?:a=)?(candidate:[A-Za-z0-9+/]{1,32} [1-9][0-9]{0,2} [A-Za-z]{3,8} [0-9]{1,10} )"
@@ -102,17 +103,22 @@ def relay_only(sdp: str) -> str:
 
 def hide_address(line: str) -> str | None:
     """One line without its sender's address; None: the line is left out."""
-    name = line[2:].partition(":")[0].lower() if line.startswith("a=") else ""
+    if line.startswith("a="):
+        return hide_in_attribute(line, line[2:].partition(":")[0].lower())
+    if line.startswith(CONTACT_LINES):
+        return None
+    if line.startswith(("o=", "c=")):
+        return CONNECTION.sub(f"IN IP4 {HIDDEN_ADDRESS}", line)
+    return PORT.sub(rf"\1 {HIDDEN_PORT}", line) if line.startswith("m=") else line
+
+
+def hide_in_attribute(line: str, name: str) -> str | None:
     if name == "candidate":
         hidden = relay_candidate(line)
         return hidden and f"a={hidden}"
-    if name in ATTRIBUTES_WITH_ADDRESSES or line.startswith(CONTACT_LINES):
+    if name in ATTRIBUTES_WITH_ADDRESSES:
         return None
-    if name == "rtcp":
-        return f"a=rtcp:{HIDDEN_PORT} IN IP4 {HIDDEN_ADDRESS}"
-    if line.startswith(("o=", "c=")):
-        return CONNECTION.sub(f"IN IP4 {HIDDEN_ADDRESS}", line)
-    return re.sub(r"^(m=[a-z]+) [1-9][0-9]*", rf"\1 {HIDDEN_PORT}", line)
+    return f"a=rtcp:{HIDDEN_PORT} IN IP4 {HIDDEN_ADDRESS}" if name == "rtcp" else line
 
 
 def check_candidate(line: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -25,11 +25,11 @@ from server.signalling.messages import (
 from server.signalling.outbox import Outbox
 from server.signalling.server_messages import WELCOME, encode_error
 from server.signalling.vocabulary import TYPES, parse_chunk, parse_message
-from server.store import Network, StoreError
+from server.store import StoreError
 from server.store.bans import Bans
 from server.store.call_log import CallLog
 from server.store.geo import Database
-from server.web.admission import FORBIDDEN, AdmissionRules
+from server.web.admission import FORBIDDEN, Admission
 from server.web.client import Client
 from server.web.failures import log_failure
 from server.web.metrics import ServerMetrics
@@ -53,11 +53,11 @@ OUTCOMES = {
 class Hub:
     """Every open socket. It is the ASGI application behind /ws.
 
-    `resumable` holds what waits for visitors whose socket was lost, and the household that each counts for.
+    `resumable` holds what waits for visitors whose socket was lost, and the address that each counts for.
     """
 
     lobby: Lobby
-    admission: AdmissionRules
+    admission: Admission
     bans: Bans
     call_log: CallLog
     metrics: ServerMetrics
@@ -66,21 +66,22 @@ class Hub:
     wall: Callable[[], float] = time.time
     clients: set[Client] = field(default_factory=set)
     by_visitor: dict[str, Client] = field(default_factory=dict)
-    resumable: dict[str, tuple[Outbox, Network | None]] = field(default_factory=dict)
-    per_household: Counter[Network | None] = field(default_factory=Counter)
+    resumable: dict[str, tuple[Outbox, bytes | None]] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        if not is_own_page(scope, self.admission.origins):
+        rules = self.admission.rules
+        if not is_own_page(scope, rules.origins):
             for event in FORBIDDEN:
                 await send(event)
             return
         fits = PROTOCOL in scope["subprotocols"]
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if fits else None})
-        address = client_of(scope, self.admission.proxies)
-        client = Client(scope["state"]["websocket"], address, self.clock())
+        address = client_of(scope, rules.proxies)
+        ip = self.admission.counted_ip(address)
+        client = Client(scope["state"]["websocket"], address, ip, self.clock())
         code = self.refusal_code(client) if fits else close_codes.WRONG_SUBPROTOCOL
-        if code is None and not self.admission.is_logged_in(scope):
+        if code is None and not rules.is_logged_in(scope):
             code = close_codes.PASSWORD_REQUIRED
         if code is not None:
             self.close_client(client, code)
@@ -94,11 +95,11 @@ class Hub:
         if self.lobby.draining and not self.resumable:
             return close_codes.RESTART
         sockets = len(self.clients) + len(self.resumable)
-        return self.admission.refusal_code(self.per_household[client.household], sockets)
+        return self.admission.refusal_code(client.ip, sockets)
 
     async def run_client(self, client: Client, receive: Receive) -> None:
         self.clients.add(client)
-        self.per_household[client.household] += 1
+        self.admission.count_page(client.ip)
         client.websocket.on_writable = client.flush
         client.websocket.send_message(WELCOME)
         code = close_codes.INTERNAL_ERROR
@@ -142,7 +143,10 @@ class Hub:
         self.apply(self.lobby.receive(client.visitor, parse_chunk(frame), now))
 
     def on_message(self, client: Client, frame: str, now: float) -> None:
-        if not client.message_limit.spend(now):
+        size = len(frame)
+        if not (client.message_limit.spend(now) and client.size_limit.spend(now, size)):
+            raise MessageError("too_fast")
+        if not self.admission.may_send(client.ip, size, now):
             raise MessageError("too_fast")
         message = parse_message(frame)
         self.metrics.increment("message", TYPES[type(message)])
@@ -157,8 +161,12 @@ class Hub:
 
     def on_hello(self, client: Client, hello: Hello, now: float) -> None:
         """A new visitor; or one who comes back, and gets what was sent meanwhile."""
-        if self.lobby.draining and (hello.resume or "") not in self.lobby.by_resume_secret:
+        is_new = not self.lobby.knows(hello)
+        if self.lobby.draining and is_new:
             self.close_client(client, close_codes.RESTART)
+            return
+        if is_new and not self.admission.may_be_new(client.ip, now):
+            self.close_client(client, close_codes.TOO_MANY)
             return
         country = self.geo.country(client.address) if self.geo and client.address else None
         visitor, reply, effects = self.lobby.join(hello, client.address, country, now)
@@ -175,14 +183,9 @@ class Hub:
         self.apply(effects)
 
     def take_resumable(self, visitor: str) -> Outbox:
-        outbox, home = self.resumable.pop(visitor)
-        self.uncount(home)
+        outbox, ip = self.resumable.pop(visitor)
+        self.admission.count_page(ip, -1)
         return outbox
-
-    def uncount(self, home: Network | None) -> None:
-        self.per_household[home] -= 1
-        if not self.per_household[home]:
-            del self.per_household[home]
 
     def send_error(self, client: Client, refused: MessageError, now: float) -> None:
         self.metrics.increment("refused", refused.code)
@@ -262,15 +265,15 @@ class Hub:
         self.clients.discard(client)
         visitor, now = client.visitor, self.clock()
         if visitor is None or self.by_visitor.get(visitor.id) is not client:
-            self.uncount(client.household)
+            self.admission.count_page(client.ip, -1)
             return
         del self.by_visitor[visitor.id]
         how = OUTCOMES.get(code, "left")
         if how == "lost" and visitor.state != "idle":
-            self.resumable[visitor.id] = client.outbox, client.household
+            self.resumable[visitor.id] = client.outbox, client.ip
             self.apply(self.lobby.suspend(visitor, now))
             return
-        self.uncount(client.household)
+        self.admission.count_page(client.ip, -1)
         self.apply(self.lobby.leave(visitor, "left" if how == "lost" else how, now))
 
     def tick(self) -> None:

@@ -29,7 +29,7 @@ from server.ice import IceSettings
 from server.run import WebConfig, run
 from server.signalling import rates
 from server.signalling.messages import MAX_CHUNK
-from server.web import websocket
+from server.web import admission, client
 from tests.ports import free_port
 from tests.server.signalling.descriptions import HOST, sdp
 from tests.server.signalling.picture_heads import HEADS
@@ -41,10 +41,19 @@ LIFTED = rates.Rate(1e9, 1e9)
 
 def serve(port: int, folder: str) -> int:
     """The server's process."""
-    for name in ("MESSAGE_RATE", "TEXT_RATE", "CHUNK_RATE"):
-        setattr(websocket, name, LIFTED)
+    for module, name in (
+        *((client, name) for name in ("MESSAGE_RATE", "SIZE_RATE", "TEXT_RATE", "CHUNK_RATE")),
+        (admission, "LARGE_RATE"),
+    ):
+        assert hasattr(module, name)
+        setattr(module, name, LIFTED)
     listen: Any = (f"127.0.0.1:{port}",)
-    limits = {"connections_per_address": 0, "visitors_per_address": 0, "visitors": 0}
+    limits = {
+        "connections_per_address": 0,
+        "visitors_per_address": 0,
+        "visitors": 0,
+        "new_visitors_per_minute": 0,
+    }
     return run(WebConfig(Site(state_dir=Path(folder)), Server(listen=listen, **limits), Geo(), ICE))
 
 

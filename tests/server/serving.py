@@ -31,7 +31,9 @@ from server.store.geo import Database
 from server.store.sqlite import open_store
 from server.web.connections import WebConnections
 from server.web.password import SitePassword
+from server.web.websocket import Hub
 from tests.ports import free_port
+from turn.limits.ledger import LocalUsage
 
 PATIENCE = 10.0  # seconds for something that should come at once; other tests share the machine
 ICE = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
@@ -75,9 +77,11 @@ class Service:
         await browser.hello(token, resume)
         return browser
 
-    async def couple(self, **start: Any) -> tuple[Browser, Browser]:
+    async def couple(
+        self, *, addresses: tuple[str, str] = ("127.0.0.2", "127.0.0.3"), **start: Any
+    ) -> tuple[Browser, Browser]:
         """Two who talk; the first makes the offer."""
-        one, other = await self.visitor("127.0.0.2"), await self.visitor("127.0.0.3")
+        one, other = await self.visitor(addresses[0]), await self.visitor(addresses[1])
         await one.say("start", **start)
         await one.hear("waiting")
         await other.say("start")
@@ -201,6 +205,13 @@ async def serving(
             with suppress(ConnectionClosed):
                 await browser.connection.wait_closed()
         store.close()
+
+
+def pages_of(hub: Hub) -> LocalUsage:
+    """The open pages by address; empty when nobody is here."""
+    usage = hub.admission.pages.usage
+    assert isinstance(usage, LocalUsage)
+    return usage
 
 
 async def answering(port: int, task: asyncio.Task[None]) -> None:

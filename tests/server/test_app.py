@@ -11,7 +11,7 @@ from server.app import privacy_facts
 from server.config.sections import Server
 from server.signalling.lobby import RESUME_SECONDS
 from server.store.bans import network_of
-from tests.server.serving import ICE, serving
+from tests.server.serving import ICE, pages_of, serving
 
 
 def test_the_facts_are_the_configurations() -> None:
@@ -89,7 +89,7 @@ async def test_a_hundred_visits_leave_nothing(tmp_path: Path) -> None:
             lobby.by_resume_secret,
             lobby.calls.rooms,
             lobby.queue.seekers,
-            hub.per_household,
+            pages_of(hub),
         ):
             assert not memory
         assert not hub.by_visitor

@@ -120,19 +120,24 @@ def test_the_frame_of_a_picture_is_one() -> None:
 
 
 def pace(rate: rates.Rate) -> str:
-    return f"{rate.per_second:g} a second, {rate.burst:g} at once"
+    return f"{rate.per_second:,} a second, {rate.burst:,} at once"
 
 
 LIMITS = {
     "one message": f"{messages.MAX_MESSAGE:,} bytes",
     "JSON outside of strings": f"{MAX_OUTSIDE_STRINGS:,} characters, {MAX_BRACKETS} brackets that open",
     "messages": pace(rates.MESSAGE_RATE),
+    "characters of all messages": pace(rates.SIZE_RATE),
+    f"characters of messages over {rates.LARGE_MESSAGE:,}, from all pages of one address": pace(
+        rates.LARGE_RATE
+    ),
     "texts": pace(rates.TEXT_RATE),
     "pieces of pictures": pace(rates.CHUNK_RATE),
     "refusals with `too_fast`": f"{rates.MAX_REFUSALS} within {rates.REFUSAL_SECONDS:g} seconds",
     "`bad_json`, `bad_message`, `unknown_type` together": f"{websocket.MAX_MALFORMED} on one connection",
     "WebSocket pings and pongs": pace(uvicorn_protocols.CONTROL_RATE),
     "what waits for a slow reader": f"{outbox.MAX_MESSAGES} messages, {outbox.MAX_BYTES >> 10} KiB",
+    "new visitors of one address": "`server.new_visitors_per_minute`",
     "open pages of one address (IPv6: one /64; a /48: twice)": "`server.visitors_per_address`",
     "open pages in all": "`server.visitors`",
 }

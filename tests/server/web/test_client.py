@@ -25,7 +25,7 @@ class SlowSocket:
 
 def test_what_waits_is_sent_in_order_and_no_faster_than_it_is_read() -> None:
     socket = SlowSocket(2)
-    client = Client(cast(WebSocketProtocol, socket), ip_address("192.0.2.1"), 0.0)
+    client = Client(cast(WebSocketProtocol, socket), ip_address("192.0.2.1"), b"", 0.0)
     for text in ("a", "b", "c"):
         client.outbox.push(text)
     client.flush()
@@ -33,13 +33,3 @@ def test_what_waits_is_sent_in_order_and_no_faster_than_it_is_read() -> None:
     socket.room = 9
     client.flush()
     assert (socket.got, len(client.outbox)) == (["a", "b", "c"], 0)
-
-
-def test_addresses_of_one_household_count_together() -> None:
-    socket = cast(WebSocketProtocol, SlowSocket(0))
-    one, other, none = (
-        Client(socket, ip_address(address) if address else None, 0.0)
-        for address in ("2001:db8::1", "2001:db8::2", "")
-    )
-    assert one.household == other.household
-    assert none.household is None

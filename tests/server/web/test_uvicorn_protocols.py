@@ -30,7 +30,7 @@ from tests.server.raw import (
     raw_socket,
     upgrade,
 )
-from tests.server.serving import PATIENCE, Service, serving
+from tests.server.serving import PATIENCE, Service, pages_of, serving
 
 HELLO = b'{"type":"hello","token":"0123456789abcdef"}'
 
@@ -75,7 +75,7 @@ async def test_frames(service: Service, name: str) -> None:
     async with asyncio.timeout(5):
         while service.web.hub.clients or service.web.hub.resumable:
             await asyncio.sleep(0.01)
-    assert not service.web.hub.per_household
+    assert not pages_of(service.web.hub)
 
 
 # Headers of the handshake -> the status.

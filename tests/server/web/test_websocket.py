@@ -16,7 +16,14 @@ from websockets.typing import Origin
 from server.signalling.lobby import RESUME_SECONDS
 from server.signalling.messages import HELLO_SECONDS, MAX_CHUNK, MAX_PICTURE
 from server.signalling.outbox import MAX_BYTES
-from server.signalling.rates import CHUNK_RATE, MAX_REFUSALS, MESSAGE_RATE, TEXT_RATE
+from server.signalling.rates import (
+    CHUNK_RATE,
+    LARGE_RATE,
+    MAX_REFUSALS,
+    MESSAGE_RATE,
+    SIZE_RATE,
+    TEXT_RATE,
+)
 from server.store.bans import Bans, network_of
 from server.store.geo import Mmdb, open_database
 from server.store.sqlite import open_store
@@ -26,6 +33,8 @@ from tests.server.mmdb import write as write_mmdb
 from tests.server.serving import Service, serving
 from tests.server.signalling.descriptions import HOST, RELAY, sdp
 from tests.server.signalling.picture_heads import HEADS
+from turn.limits.addresses import AddressRates
+from turn.limits.buckets import Bucket, Buckets
 
 LONG = sdp("a=x:" + "x" * 50_000)  # large enough to fill what the kernel holds for a reader that sleeps
 
@@ -217,6 +226,7 @@ async def test_too_much_for_one_who_is_away_ends_the_call(service: Service) -> N
     one, other = await service.couple()
     one.cut()
     await other.hear("partner")
+    lift_sizes(service)
     for _ in range(6):  # 300 KB, and no time has passed that could end it otherwise
         await other.tell("offer", sdp=sdp("a=x:" + "y" * 50_000))
     assert (await other.hear("ended"))["reason"] == "vanished"
@@ -273,9 +283,18 @@ async def test_text_has_a_rate_of_its_own(service: Service) -> None:
     assert words[-1]["id"] == str(int(TEXT_RATE.burst) + 2)
 
 
+def lift_sizes(service: Service) -> None:
+    """Who is here may send as much as it likes."""
+    hub = service.web.hub
+    hub.admission.large_messages = AddressRates(Buckets(0, 0, b""))
+    for client in hub.clients:
+        client.size_limit = Bucket(0, 0)
+
+
 async def test_a_slow_reader_is_put_out_and_holds_little(service: Service) -> None:
     """One who stops reading gets so much and no more; the other is told, and goes on."""
     one, other = await service.couple()
+    lift_sizes(service)
     other.connection.transport.pause_reading()
     [client] = [client for client in service.web.hub.clients if str(client.address) == "127.0.0.3"]
     most = 0
@@ -295,6 +314,7 @@ async def test_a_slow_reader_is_put_out_and_holds_little(service: Service) -> No
 
 async def test_what_a_slow_reader_is_told_when_it_reads_again(service: Service) -> None:
     one, other = await service.couple()
+    lift_sizes(service)
     other.connection.transport.pause_reading()
     [client] = [client for client in service.web.hub.clients if str(client.address) == "127.0.0.3"]
     client.websocket.transport.set_write_buffer_limits(1024)
@@ -304,6 +324,52 @@ async def test_what_a_slow_reader_is_told_when_it_reads_again(service: Service) 
         await asyncio.sleep(0)
     other.connection.transport.resume_reading()
     assert await other.closed() == 1013
+
+
+async def test_descriptions_have_a_limit_in_size(service: Service) -> None:
+    one, other = await service.couple()
+    for _ in range(int(SIZE_RATE.burst / len(LONG))):
+        await one.tell("offer", sdp=LONG)
+        await other.hear("offer")
+    await one.tell("offer", sdp=LONG)
+    assert await one.hear_error() == "too_fast"
+    await one.tell("text", text="small ones pass")
+    await one.hear("sent")
+    await other.hear("text")
+    service.later += len(LONG) / SIZE_RATE.per_second
+    await one.tell("offer", sdp=LONG)
+    await other.hear("offer")
+
+
+async def test_the_pages_of_an_address_share_a_limit_of_large_messages(service: Service) -> None:
+    couples = [await service.couple() for _ in range(int(LARGE_RATE.burst / len(LONG) / 2) + 1)]
+    for one, _ in couples:
+        for _ in range(2):
+            await one.tell("offer", sdp=LONG)
+    assert await couples[-1][0].hear_error() == "too_fast"
+    elsewhere, _ = await service.couple(addresses=("127.0.0.4", "127.0.0.5"))
+    await elsewhere.tell("offer", sdp=LONG)
+    await elsewhere.say("ping")
+    await elsewhere.hear("pong")
+
+
+async def test_new_visitors_of_an_address_come_at_a_rate(tmp_path: Path) -> None:
+    async with serving(tmp_path, new_visitors_per_minute=2, visitors_per_address=0) as service:
+        pages = [await service.visitor() for _ in range(4)]
+        fifth = await service.browser()
+        await fifth.say("hello", token="0" * 24)
+        assert await fifth.closed() == 4429
+        await service.visitor("127.0.0.2")
+        await pages[0].say("start")
+        await pages[0].hear("waiting")
+        pages[0].cut()
+        again = await service.browser()
+        assert (await again.hello(pages[0].token, pages[0].secret))["resumed"]  # it is no new visitor
+        thief = await service.browser()
+        await thief.say("hello", token="1" * 24, resume=again.secret)
+        assert await thief.closed() == 4429  # with another token, it is
+        service.later += 30.0
+        await service.visitor()
 
 
 async def test_as_many_pages_as_an_address_may_open(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from server.signalling.close_codes import TOO_SLOW
 from server.web.websocket import Hub
-from tests.server.serving import PATIENCE, Service, serving
+from tests.server.serving import PATIENCE, Service, pages_of, serving
 
 
 async def lines(hub: Hub, number: int) -> None:
@@ -25,7 +25,7 @@ async def test_an_idle_page_that_was_cut_off_is_not_waited_for(service: Service)
     await lines(hub, 0)
     assert not hub.resumable
     assert not hub.lobby.visitors
-    assert not hub.per_household
+    assert not pages_of(hub)
 
 
 async def test_who_may_come_back_counts_among_the_visitors(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Admission:
         self.large_messages = AddressRates(Buckets(*LARGE_RATE, key))
 
     def counted_ip(self, address: IPAddress | None) -> bytes | None:
-        """What a page is counted by; a proxy that does not say for whom it asks stands for many people."""
+        """What a page is counted by. A proxy that does not name its clients stands for many people."""
         if address is None:
             return UNKNOWN
         return None if self.exempt.includes(address) else address.packed

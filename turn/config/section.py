@@ -94,13 +94,15 @@ class Turn(Section):
         (),
         description="Public address of the relay if it is behind NAT. With several local addresses: "
         "PUBLIC/LOCAL pairs. auto: the address of the network interface, or, if that is private, the address "
-        "that turn.stun_servers see.",
+        "that turn.stun_servers see. It is looked for again when this machine's addresses change; until it is "
+        "found, nobody gets a relayed address.",
         examples=[["203.0.113.5/10.0.0.5"]],
     )
     stun_servers: Servers = Field(
         (),
-        description="STUN servers of other people. They are asked for the public address of this machine: at "
-        "the start if external_ip is auto, and by calln doctor. No other server is ever asked.",
+        description="STUN servers of other people. They are asked for the public address of this machine: by "
+        "calln doctor, and, if external_ip is auto, at the start, when addresses change, and every five "
+        "minutes. No other server is ever asked.",
         examples=[["stun.example.org:3478"]],
     )
     realm: Annotated[str, Field(min_length=1, max_length=127)] = Field(

@@ -80,8 +80,11 @@ def check_both_families(exchange: Exchange) -> None:
 
 
 def check_family(exchange: Exchange) -> None:
-    if not any(choose_ips(exchange).values()):
-        raise FamilyNotSupported
+    if any(choose_ips(exchange).values()):
+        return
+    if exchange.state.settings.unknown_families:
+        raise InsufficientCapacity("public address")
+    raise FamilyNotSupported
 
 
 def check_pair(exchange: Exchange) -> None:

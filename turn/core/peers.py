@@ -84,7 +84,12 @@ def is_link_local(ip: bytes) -> bool:
 
 
 def relay_ip(settings: Settings, reached: bytes, size: int) -> bytes | None:
-    """The local address of `size` bytes to relay from, for a client that sends to `reached`."""
+    """The local address of `size` bytes to relay from, for a client that sends to `reached`.
+
+    None: there is none, or nobody could reach it, because its public address is not known yet.
+    """
+    if size in settings.unknown_families:
+        return None
     if settings.relay_addresses:
         fitting = [ip for ip in settings.relay_addresses if len(ip) == size]
         return reached if reached in fitting else next(iter(fitting), None)
@@ -97,6 +102,8 @@ def relay_ip(settings: Settings, reached: bytes, size: int) -> bytes | None:
     return min(candidates, key=lambda ip: rank(settings, ip), default=None)
 
 
-def rank(settings: Settings, ip: bytes) -> tuple[bool, bool, bytes]:
-    """For sorting, the best first: addresses that have a public one, then those that peers can reach."""
-    return ip not in settings.externals, not settings.peers.allows(ip), ip
+def rank(settings: Settings, ip: bytes) -> tuple[bool, bool, bool, bytes]:
+    """For sorting, the best first: addresses that have a public one, then the one that packets to the
+    Internet leave from, then those that peers can reach. So it is not the address of a VPN or of Docker."""
+    is_default = ip in settings.default_sources
+    return ip not in settings.externals, not is_default, not settings.peers.allows(ip), ip

@@ -31,6 +31,10 @@ class Settings:
     ports: tuple[int, int] = (49152, 65535)  # of relayed addresses, inclusive
     relay_addresses: tuple[bytes, ...] = ()  # if there are none: the address that the client sent to
     externals: Mapping[bytes, bytes] = field(default_factory=dict)  # local to public address (1:1 NAT)
+    default_sources: frozenset[bytes] = frozenset()  # own addresses that packets to the Internet leave from
+    unknown_families: frozenset[int] = (
+        frozenset()
+    )  # bytes of an address: there our public one is not known yet
     listeners: frozenset[Address] = frozenset()  # a wildcard stands here as every own address with its port
     own_addresses: frozenset[bytes] = frozenset()  # all addresses of this machine
     ledger: Ledger = field(default_factory=LocalLedger)  # where the use of limits is counted

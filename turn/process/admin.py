@@ -43,10 +43,13 @@ class RelayApi:
         return Response((await self.control.workers.metrics()).exposition(), media_type=CONTENT_TYPE_LATEST)
 
     async def readyz(self, request: Request) -> Response:
-        """Ready for new clients; 503 while draining, and while no worker serves or one hangs."""
+        """Ready for new clients; 503 while draining, while no public address is known, and while no worker
+        serves or one hangs."""
         workers = self.control.workers
         if workers.draining:
             return PlainTextResponse("draining\n", 503)
+        if not self.control.is_reachable:
+            return PlainTextResponse("no public address is known yet\n", 503)
         return PlainTextResponse("ready\n") if workers.is_healthy() else PlainTextResponse("not ready\n", 503)
 
     async def sessions(self, request: Request) -> Response:

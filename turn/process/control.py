@@ -16,10 +16,10 @@ from host.settings import waiting
 from host.shutdown import Shutdown
 from host.startup import Unavailable
 from turn.config.section import Turn
+from turn.process.addresses import AddressWatch, MachineAddresses, report
 from turn.service.from_config import RelayConfig
-from turn.service.own_addresses import own_addresses
 from turn.service.preflight import check_certificate, check_loopback_peers, check_relay_addresses
-from turn.service.public_address import NoAnswer, with_public_addresses
+from turn.service.public_address import NoServer
 from turn.workers.single import Workers
 
 log = logging.getLogger("calln.relay")
@@ -30,15 +30,22 @@ LOOK_SECONDS = 5.0  # between two looks at this machine's addresses
 
 
 class Control:
-    """`read` reads the configuration again, and raises ValueError with a line for each problem."""
+    """`read` reads the configuration again, and raises ValueError with a line for each problem. `config` is
+    what the workers have; `addresses` watches over what it says of this machine's addresses."""
 
-    def __init__(self, workers: Workers, read: Callable[[], RelayConfig], config: RelayConfig) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        read: Callable[[], RelayConfig],
+        config: RelayConfig,
+        addresses: AddressWatch | None = None,
+    ) -> None:
         self.workers = workers
         self.read = read
         self.config = config
         self.started_with = config.turn
-        self.own_addresses = own_addresses()
-        self.machine = Attempts("the look at this machine's addresses and processes", log)
+        self.addresses = addresses or AddressWatch(config)
+        self.looking = Attempts("the look at this machine's addresses and processes", log)
         self.shutdown = Shutdown()
         self.one_at_a_time = asyncio.Lock()  # of reloads: the last one read is the one in force
         self.reloading: asyncio.Task[None] | None = None
@@ -50,6 +57,12 @@ class Control:
     @property
     def turn(self) -> Turn:
         return self.config.turn
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether some client can get a relayed address that others reach."""
+        families = {len(address.ip) for address in self.turn.listen}
+        return not families <= self.config.unknown
 
     def drain(self) -> None:
         """Take nobody new, and end after the last allocation; like the first SIGTERM."""
@@ -76,7 +89,7 @@ class Control:
             self.older = True
             await older_left
             self.older = False
-        with self.machine.attempt():
+        with self.looking.attempt():
             self.workers.free_dead_ports()
 
     @asynccontextmanager
@@ -113,25 +126,26 @@ class Control:
 
     async def reload_now(self) -> list[str]:
         try:
-            turn, secrets = await asyncio.to_thread(self.read)  # a long file takes a while
-            turn = await asyncio.to_thread(with_public_addresses, turn)
-            own = own_addresses()
-            check_relay_addresses(turn, own)
-            check_loopback_peers(turn, own)
-            check_certificate(turn)
-            await self.workers.apply_streams(turn)
-            await self.apply_config(RelayConfig(turn, secrets), own)
-        except (Unavailable, NoAnswer) as problem:
+            written = await asyncio.to_thread(self.read)  # a long file takes a while
+            config, machine = await self.addresses.locate(written), MachineAddresses.read()
+            check_relay_addresses(config.turn, machine.own)
+            check_loopback_peers(config.turn, machine.own)
+            check_certificate(config.turn)
+            await self.workers.apply_streams(config.turn)
+            await self.apply_config(config, machine)
+            self.addresses.written = written
+        except (Unavailable, NoServer) as problem:
             raise ValueError(str(problem)) from None
-        keys = waiting(self.started_with, turn)
+        keys = waiting(self.started_with, self.turn)
         log.info("the configuration was read again; changed keys that need a restart: %d", len(keys))
         return keys
 
-    async def apply_config(self, config: RelayConfig, own: frozenset[bytes]) -> None:
+    async def apply_config(self, config: RelayConfig, machine: MachineAddresses) -> None:
         """Raises Unavailable."""
-        check_relay_addresses(config.turn, own)
-        self.config, self.own_addresses = config, own
-        await self.workers.apply_config(config, own)
+        check_relay_addresses(config.turn, machine.own)
+        await self.workers.apply_config(config, machine.own)
+        before, self.config, self.addresses.machine = self.config, config, machine
+        report(before, config)
 
     async def reload_and_log(self) -> None:
         """For SIGHUP, which nobody answers. The texts of problems may quote what must not be logged."""
@@ -148,26 +162,31 @@ class Control:
         self.reloading = asyncio.create_task(self.reload_and_log())
 
     async def check_machine(self) -> None:
-        """Notice addresses that this machine got or lost, and ports of processes that have died: relaying to
-        our own addresses is allowed only where one of our processes has a relayed port."""
+        """Notice addresses that this machine got or lost, also public ones, and ports of processes that have
+        died: relaying to our own addresses is allowed only where one of our processes has a relayed port."""
         self.workers.free_dead_ports()
-        own = own_addresses()
-        if own == self.own_addresses:
-            return
-        async with self.one_at_a_time:
-            await self.apply_addresses(own)
+        machine = MachineAddresses.read()
+        if self.addresses.is_due(machine):
+            async with self.one_at_a_time:
+                await self.apply_addresses(machine)
 
-    async def apply_addresses(self, own: frozenset[bytes]) -> None:
+    async def apply_addresses(self, machine: MachineAddresses) -> None:
+        before = self.addresses.machine
+        config = await self.addresses.locate_again()
+        if (config, machine) == (self.config, before):
+            return
         try:
-            await self.apply_config(self.config, own)
-            log.info("this machine's addresses have changed: %d now", len(own))
+            await self.apply_config(config, machine)
         except Unavailable:
-            self.own_addresses = own
+            self.addresses.machine = machine
             log.error("this machine has lost an address of turn.relay_addresses")
+        else:
+            if machine.own != before.own:
+                log.info("this machine's addresses have changed: %d now", len(machine.own))
 
     async def watch_addresses(self) -> None:
         """Until cancelled."""
-        await self.machine.repeat(LOOK_SECONDS, self.check_machine)
+        await self.looking.repeat(LOOK_SECONDS, self.check_machine)
 
     async def until_ended(self) -> None:
         """Wait for the request to end; then until the last allocation is over, the time is over, or the

@@ -25,6 +25,7 @@ from turn.engines.portable.reuseport import ReuseportGroups
 from turn.engines.tcp.unix_acceptor import UNIX_LISTENER
 from turn.flows import Address
 from turn.process import admin, upgrade
+from turn.process.addresses import AddressWatch, report
 from turn.process.control import Control
 from turn.process.upgrade import OlderVersions
 from turn.service.engines import ENGINES
@@ -36,7 +37,7 @@ from turn.service.preflight import (
     check_relay_addresses,
     open_listeners,
 )
-from turn.service.public_address import NoAnswer, with_public_addresses
+from turn.service.public_address import NoServer
 from turn.service.relayed_ports import FILE, RelayedPorts
 from turn.service.service import Service
 from turn.workers.pool import WorkerPool
@@ -62,11 +63,13 @@ def run(read: Callable[[], RelayConfig], state_dir: Path) -> int:
 
 async def serve(read: Callable[[], RelayConfig], config: RelayConfig, state_dir: Path) -> None:
     """Beside older versions that still have calls. Raises Unavailable."""
+    addresses = AddressWatch(config)
     try:
-        turn = await asyncio.to_thread(with_public_addresses, config.turn)
-    except NoAnswer as problem:
+        config = await addresses.locate(config)
+    except NoServer as problem:
         raise Unavailable(str(problem)) from None
-    config, own = config._replace(turn=turn), own_addresses()
+    report(None, config)
+    turn, own = config.turn, own_addresses()
     check_relay_addresses(turn, own)
     check_loopback_peers(turn, own)
     check_certificate(turn)
@@ -76,7 +79,8 @@ async def serve(read: Callable[[], RelayConfig], config: RelayConfig, state_dir:
         with VersionedSocket(state_dir / RELAY, GROUP_TOO) as server_socket:
             bind = binding(server_socket, beside=bool(older))
             workers = make(config, own, state_dir, bind, (UNIX_LISTENER,))
-            await serve_workers(Control(workers, read, config), older, state_dir, server_socket)
+            control = Control(workers, read, config, addresses)
+            await serve_workers(control, older, state_dir, server_socket)
 
 
 def binding(server_socket: VersionedSocket, *, beside: bool) -> Bind:

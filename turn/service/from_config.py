@@ -15,15 +15,17 @@ from turn.credentials import server_key
 from turn.engines import Streams
 from turn.flows import Address
 from turn.policies import Accounts, Limits, Network, PeerTable
-from turn.service.public_address import local_address
+from turn.service.public_address import default_sources, local_address
 from turn.wire.preparation import forms
 
 
 class RelayConfig(NamedTuple):
-    """What the file says of the relay: its section, and the secrets of time-limited credentials."""
+    """What the file says of the relay: its section, and the secrets of time-limited credentials. `unknown`
+    are the families, by the bytes of an address, in which the public address is not found yet."""
 
     turn: Turn
     secrets: Sequence[bytes]
+    unknown: frozenset[int] = frozenset()
 
 
 def relay_settings(
@@ -51,6 +53,8 @@ def relay_settings(
         ports=turn.relay_ports,
         relay_addresses=tuple(ip.packed for ip in turn.relay_addresses),
         externals=dict(pair for external in turn.external_ip for pair in nat_pair(external, turn)),
+        default_sources=default_sources(),
+        unknown_families=config.unknown,
         listeners=frozenset(without_wildcards(listeners, own_addresses)),
         own_addresses=own_addresses,
     )

@@ -3,13 +3,14 @@ configuration. No other server is asked."""
 
 from __future__ import annotations
 
+import math
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
-from host.settings import HostPort, IPAddress
+from host.settings import HostPort
 from turn.config.section import Turn
 from turn.config.values import External
 from turn.errors import BadRequest
@@ -21,37 +22,89 @@ FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}  # by the bytes of an addres
 FAR_AWAY = {4: "192.0.2.1", 16: "2001:db8::1"}  # behind the default route; nothing is sent there
 WAITS = (0.25, 0.5, 1.0, 2.0)  # seconds for an answer; a lost packet is sent again (RFC 8489 §6.2.1)
 MAX_ANSWER = 2048
+ASK_SECONDS = 300.0  # between two questions: a provider may give this network another address
+RETRY_SECONDS = 10.0  # while no server answers: then nobody gets a relayed address
 
 
-class NoAnswer(Exception):
-    """The public address was not found; the text says what to write."""
+class NoServer(Exception):
+    """The public address cannot be found, now or later; the text says what to write."""
 
 
-def with_public_addresses(turn: Turn) -> Turn:
-    """The same, with addresses in the place of `external_ip: auto`. May take seconds. Raises NoAnswer."""
-    if all(external.public for external in turn.external_ip):
-        return turn
-    written = [external for external in turn.external_ip if external.public]
-    return turn.model_copy(update={"external_ip": (*written, *discovered(turn))})
+class PublicAddresses:
+    """What `external_ip: auto` stands for: found at the start and at each reload, and asked for again.
 
+    An address may come, change or become public at any time, here or at a router before this machine.
+    """
 
-def discovered(turn: Turn) -> Iterator[External]:
-    for size in sorted({len(address.ip) for address in turn.listen}):
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.seen: dict[bytes, bytes] = {}  # local to public address, as a server last saw it
+        self.due = math.inf  # when to ask again, though nothing has changed here
+
+    def resolve(self, turn: Turn) -> tuple[Turn, frozenset[int]]:
+        """The same section, with addresses in the place of `auto`. May take seconds.
+
+        Args:
+            turn: the section as it stands in the file.
+
+        Returns:
+            The section, and the families (bytes of an address) in which no public address is known: what
+            belongs to this machine there cannot be reached from outside.
+
+        Raises:
+            NoServer: this machine has a private address, and the file names no server to ask.
+        """
+        self.due = math.inf
+        if all(external.public for external in turn.external_ip):
+            return turn, frozenset()
+        found = {size: self.find(turn, size) for size in sorted({len(at.ip) for at in turn.listen})}
+        pairs = [
+            External(ip_address(public), ip_address(local))
+            for local, public in filter(None, found.values())
+            if local != public
+        ]
+        written = [external for external in turn.external_ip if external.public]
+        unknown = frozenset(size for size, pair in found.items() if pair is None)
+        return turn.model_copy(update={"external_ip": (*written, *pairs)}), unknown
+
+    def find(self, turn: Turn, size: int) -> tuple[bytes, bytes] | None:
+        """Local and public address in one family, or None. Raises NoServer."""
         local = local_address(turn, size)
-        if local is None or ip_address(local).is_loopback or ip_address(local).is_global:
-            continue
-        public = ask_servers(turn.stun_servers, size)
-        if public is None and size == 4:
-            raise NoAnswer(
-                "turn.external_ip: auto found a private address only, and no answer from turn.stun_servers: "
+        if local is None:
+            return None
+        if ip_address(local).is_loopback or ip_address(local).is_global:
+            return local, local
+        if size == 4 and not turn.stun_servers:
+            raise NoServer(
+                "turn.external_ip: auto found a private address only, and turn.stun_servers names no server: "
                 "name one, or write the public address"
             )
-        if public is not None and public != local:
-            yield External(address_of(public), address_of(local))
+        answer = ask_servers(turn.stun_servers, size)
+        self.ask_again_in(ASK_SECONDS if answer else RETRY_SECONDS)
+        public = answer or self.seen.get(local)  # a server that does not answer now may have answered before
+        if public is None:
+            return None
+        self.seen[local] = public
+        return local, public
+
+    def unresolved(self, turn: Turn) -> tuple[Turn, frozenset[int]]:
+        """The section without `auto`, where it could not be resolved in time; see `resolve`."""
+        self.ask_again_in(RETRY_SECONDS)
+        written = tuple(external for external in turn.external_ip if external.public)
+        families = frozenset(len(address.ip) for address in turn.listen)
+        return turn.model_copy(update={"external_ip": written}), families
+
+    def is_due(self) -> bool:
+        """Whether a server has to be asked again."""
+        return self.clock() >= self.due
+
+    def ask_again_in(self, seconds: float) -> None:
+        self.due = min(self.due, self.clock() + seconds)
 
 
-def address_of(ip: bytes) -> IPAddress:
-    return ip_address(ip)
+def default_sources() -> frozenset[bytes]:
+    """The addresses that packets to the Internet leave from, at most one of each family. Raises OSError."""
+    return frozenset(filter(None, map(source_towards, FAR_AWAY.values())))
 
 
 def local_address(turn: Turn, size: int, towards: str = "") -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +76,21 @@ def test_where_there_is_only_ipv6_nobody_need_ask_for_it() -> None:
     assert len(client.allocate().ip) == 16
     other = Client(net, "2606:4700::2", listener=LISTENER6)
     assert other.code(TYPES["allocate"], UDP, (REQUESTED_ADDRESS_FAMILY, 1)) == 440
+
+
+@pytest.mark.parametrize(
+    ("unknown", "family", "code"),
+    [((4,), 1, 508), ((4,), 2, 0), ((4, 16), 2, 508), ((16,), 1, 0), ((4,), 3, 508)],
+)
+def test_a_family_whose_public_address_is_not_known_yet_may_be_asked_for_again_later(
+    unknown: tuple[int, ...], family: int, code: int
+) -> None:
+    given = settings(unknown_families=frozenset(unknown))
+    net = network(given)
+    assert Client(net).code(TYPES["allocate"], UDP, (REQUESTED_ADDRESS_FAMILY, family)) == code
+    assert Client(net, port=40001).code(TYPES["allocate"], UDP) == (508 if len(unknown) == 2 else 0)
+    net.relay.reload(replace(given, unknown_families=frozenset()), 0.0)
+    assert len(Client(net, port=40002).allocate().ip) == 4
 
 
 def test_where_there_is_only_ipv4_nobody_gets_ipv6() -> None:

@@ -79,6 +79,7 @@ def test_one_to_one_nat_is_translated_both_ways() -> None:
 
 LOCAL4, LOCAL6, LOOP4, LOOP6 = ip("10.0.0.5"), ip("2600::5"), ip("127.0.0.1"), ip("::1")
 EVERY = frozenset((LOCAL4, LOCAL6, LOOP4, LOOP6, ip("10.0.0.4"), ip("7.7.7.7")))
+PRIVATE = PeerTable(allow=networks("10.0.0.4/32"))
 
 # changes of the settings, reached, bytes of the family -> relayed from
 CHOSEN: list[tuple[dict[str, Any], bytes, int, bytes | None]] = [
@@ -86,6 +87,25 @@ CHOSEN: list[tuple[dict[str, Any], bytes, int, bytes | None]] = [
     ({}, LISTENER.ip, 16, LISTENER6.ip),
     ({"own_addresses": EVERY}, LOCAL6, 4, ip("7.7.7.7")),
     ({"own_addresses": EVERY, "externals": {LOCAL4: ip("6.6.6.6")}}, LOCAL6, 4, LOCAL4),
+    ({"own_addresses": EVERY, "default_sources": {LOCAL4}}, LOCAL6, 4, LOCAL4),
+    ({"own_addresses": EVERY, "default_sources": {LOCAL4}, "peers": PRIVATE}, LOCAL6, 4, LOCAL4),
+    ({"own_addresses": EVERY, "default_sources": {LOCAL4}, "peers": PRIVATE}, LOOP6, 4, LOOP4),
+    ({"own_addresses": EVERY, "default_sources": {LOCAL4}}, ip("10.0.0.4"), 4, ip("10.0.0.4")),
+    (
+        {"own_addresses": EVERY, "default_sources": {LOCAL4}, "externals": {ip("10.0.0.4"): ip("6.6.6.6")}},
+        *(LOCAL6, 4, ip("10.0.0.4")),
+    ),
+    ({"own_addresses": EVERY | {ip("fd00::1")}, "default_sources": {LOCAL6}}, LOCAL4, 16, LOCAL6),
+    (
+        {"own_addresses": EVERY | {ip("fd00::1")}, "default_sources": {ip("fd00::1")}},
+        LOCAL4,
+        16,
+        ip("fd00::1"),
+    ),
+    ({"unknown_families": {4}}, LISTENER.ip, 4, None),
+    ({"unknown_families": {4}}, LISTENER6.ip, 4, None),
+    ({"unknown_families": {4}}, LISTENER.ip, 16, LISTENER6.ip),
+    ({"unknown_families": {4}, "relay_addresses": (LOCAL4,)}, LOCAL4, 4, None),
     ({"own_addresses": EVERY}, LOOP6, 4, LOOP4),
     ({"own_addresses": EVERY}, LOOP4, 16, LOOP6),
     ({"own_addresses": frozenset((LOCAL4, LOOP6))}, LOCAL4, 16, None),

@@ -21,7 +21,7 @@ from tests.turn.service.running import ALICE, SECRET, Running, turn
 from tests.turn.service.stun_server import server, xored
 from turn.credentials import MintedCredential, mint
 from turn.flows import Address
-from turn.process import control
+from turn.process import addresses, control
 from turn.process.control import Control
 from turn.service import public_address
 from turn.service.from_config import RelayConfig
@@ -76,9 +76,8 @@ async def test_a_reload_does_not_open_this_machine_to_strangers(monkeypatch: pyt
     async with Running() as world:
         changed = turn(listen="udp://0.0.0.0:3478", allow_loopback_peers=True)
         keeper = controlled(world, lambda: RelayConfig(changed, [SECRET]))
-        monkeypatch.setattr(
-            control, "own_addresses", lambda: keeper.own_addresses | {Address.of("9.9.9.9", 0).ip}
-        )
+        own = keeper.addresses.machine.own | {Address.of("9.9.9.9", 0).ip}
+        monkeypatch.setattr(addresses, "own_addresses", lambda: own)
         with pytest.raises(
             ValueError, match=r"turn\.allow_loopback_peers: this machine has a public address"
         ):
@@ -158,14 +157,15 @@ async def test_a_new_own_address_is_no_stranger(monkeypatch: pytest.MonkeyPatch)
         caller, peer = Caller(world, *ALICE), Address.of("9.9.9.9", 5000)
         await caller.allocate()
         assert await caller.bind(0x4000, peer) is stun.Class.RESPONSE
-        monkeypatch.setattr(control, "own_addresses", lambda: keeper.own_addresses | {peer.ip})
+        own = keeper.addresses.machine.own | {peer.ip}
+        monkeypatch.setattr(addresses, "own_addresses", lambda: own)
         await keeper.check_machine()
-        assert peer.ip in keeper.own_addresses
+        assert peer.ip in keeper.addresses.machine.own
         assert await caller.bind(0x4001, peer._replace(port=5001)) is stun.Class.ERROR
-        monkeypatch.setattr(control, "own_addresses", lambda: frozenset({peer.ip}))
-        keeper.config = RelayConfig(turn(relay_addresses=["127.0.0.1"]), [SECRET])
+        monkeypatch.setattr(addresses, "own_addresses", lambda: frozenset({peer.ip}))
+        keeper.addresses.written = RelayConfig(turn(relay_addresses=["127.0.0.1"]), [SECRET])
         await keeper.check_machine()
-        assert keeper.own_addresses == {peer.ip}
+        assert keeper.addresses.machine.own == {peer.ip}
         await caller.ask(stun.Method.REFRESH, LIFETIME=0)
 
 
@@ -181,7 +181,7 @@ async def test_addresses_are_looked_at_again_whatever_happens(
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
         monkeypatch.setattr(control, "LOOK_SECONDS", 0.01)
-        monkeypatch.setattr(control, "own_addresses", no_descriptors)
+        monkeypatch.setattr(addresses, "own_addresses", no_descriptors)
         watching = asyncio.create_task(keeper.watch_addresses())
         for _ in range(2):
             await asyncio.wait_for(looked.get(), PATIENCE)

@@ -27,7 +27,7 @@ from tests.turn.process.operator import controlled
 from tests.turn.process.relay_process import Elsewhere, elsewhere
 from tests.turn.service.caller import Caller
 from tests.turn.service.running import ALICE, Running
-from turn.process import control
+from turn.process import addresses, control
 from turn.service import gate_news, gate_sync, relayed_ports
 from turn.service.gate_sync import GateSync
 from turn.service.relayed_ports import RelayedPorts
@@ -60,7 +60,8 @@ class Task(NamedTuple):
 
 MACHINE = "the look at this machine's addresses and processes"
 TASKS = {
-    "interfaces": Task(look_around, control, "own_addresses", MACHINE),
+    "interfaces": Task(look_around, addresses, "own_addresses", MACHINE),
+    "the default route": Task(look_around, addresses, "default_sources", MACHINE),
     "processes": Task(look_around, relayed_ports, "start_time", MACHINE),
     "a lock": Task(look_around, fcntl, "flock", MACHINE),
     "a file of what is proven": Task(tell_others, gate_news.GateNews, "save", gate_sync.SAVING),

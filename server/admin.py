@@ -44,11 +44,18 @@ class OperatorEndpoints:
         return PlainTextResponse("draining\n" if draining else "ready\n", 503 if draining else 200)
 
     async def reports(self, request: Request) -> Response:
-        """Code, time and reason of each report; never an address."""
+        """Each report, with names for the networks of both; never an address."""
         now, wall = self.hub.clock(), self.hub.wall()
         kept = self.hub.lobby.reports.all(now)
         rows = [
-            {"code": one.code, "time": int(wall - (now - one.time)), "reason": one.reason} for one in kept
+            {
+                "code": one.code,
+                "time": int(wall - (now - one.time)),
+                "reason": one.reason,
+                "reported": one.reported,
+                "reporter": one.reporter,
+            }
+            for one in kept
         ]
         return JSONResponse({"reports": rows})
 

@@ -17,7 +17,8 @@ from server.config.sections import Server, Site
 from server.ice import IceServers, IceSettings
 from server.signalling.lobby import RESUME_SECONDS, Lobby
 from server.signalling.matching import Queue
-from server.signalling.reports import CODE_LETTERS, KEPT_SECONDS, Reports
+from server.signalling.pseudonyms import LETTERS
+from server.signalling.reports import KEPT_SECONDS, Reports
 from server.signalling.visitors import Dependencies
 from server.store import Network, Store
 from server.store.bans import Bans
@@ -33,6 +34,7 @@ from server.web.origins import ExemptNetworks, hosts_of, origins_of
 from server.web.password import COOKIE_SECONDS, SitePassword
 from server.web.websocket import Hub
 
+KEY_BYTES = 16  # of the names that operators see
 ID_BYTES = 16  # of visitors, calls and resume secrets: nobody guesses 128 bits
 
 
@@ -75,7 +77,9 @@ def build(
     """Build everything but the listeners. `clock` and `wall` are arguments, so that a test can move them."""
     current = IceServers(ice)
     dependencies = Dependencies(lambda user: current.servers(user, wall()), new_id, geo is not None)
-    lobby = Lobby(dependencies, Queue(server.rematch_seconds), Reports(lambda: secrets.choice(CODE_LETTERS)))
+    lobby = Lobby(
+        dependencies, Queue(server.rematch_seconds), Reports(lambda: secrets.choice(LETTERS), new_key)
+    )
     origins, exempt = origins_of(site, server), ExemptNetworks(server.trusted_proxies, trusted)
     context = pages.Context(
         site, BY_NAME if geo else [], privacy_facts(server, ice, geo, encrypted_only, password is not None)
@@ -98,6 +102,10 @@ def build(
     app = build_site(pages.render(context), hub, hosts_of(origins), login)
     operator_app, metrics_app = admin.operator_app(hub), admin.metrics_app(hub)
     return WebService(app, operator_app, metrics_app, hub, store, calls, current, login, exempt)
+
+
+def new_key() -> bytes:
+    return secrets.token_bytes(KEY_BYTES)
 
 
 def new_id() -> str:

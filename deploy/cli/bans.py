@@ -20,6 +20,7 @@ from server.store.sqlite import open_store
 
 UNITS = {"m": 60, "h": 3600, "d": 86400}
 EVER = "ever"
+REASON_WIDTH = 6  # letters of the longest reason that is usual
 
 
 class UsageError(Exception):
@@ -76,12 +77,13 @@ def list_bans(config: Config, _: Namespace) -> int:
 
 
 def list_reports(config: Config, _: Namespace) -> int:
-    """Print code, time and reason of each report; never an address."""
+    """Print each report, with names for the networks of both that hold for a day; never an address."""
     reports = request_json(config.site.state_dir, "GET", "/reports")["reports"]
     if not reports:
         print("No reports in the last 30 minutes.")
     for report in reports:
-        print(f"{report['code']}  {local_time(report['time'])}  {report['reason']}")
+        names = f"of {report['reported']} by {report['reporter']}"
+        print(f"{report['code']}  {local_time(report['time'])}  {report['reason']:<{REASON_WIDTH}}  {names}")
     return 0
 
 

@@ -25,7 +25,8 @@ from server.signalling.messages import (
     Start,
     Stop,
 )
-from server.signalling.reports import IPAddress, Reports
+from server.signalling.pseudonyms import IPAddress
+from server.signalling.reports import Reports
 from server.signalling.rooms import Room
 from server.signalling.server_messages import encode
 from server.signalling.visitors import Dependencies, Visitor

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 
-IPAddress = IPv4Address | IPv6Address
+from server.signalling.pseudonyms import UNKNOWN, IPAddress, Pseudonyms, site_of
+from turn.limits.addresses import SITE_FACTOR
 
 KEPT_SECONDS = 30 * 60.0
-MAX_PER_NETWORK = 20  # from one household: its oldest are removed, not those of others
-MAX_REPORTS = 1_000  # the oldest are removed: a flood of reports must not fill the memory
-CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # no 0 O, 1 I L: codes are read aloud and typed
+MAX_PER_NETWORK = 20  # from one address or /64, twice as many from a /48: its own oldest are removed
+MAX_REPORTS = 1_000  # then the network that filed most loses its oldest: bounds the memory
 
 
 @dataclass(frozen=True, slots=True)
 class FiledReport:
-    """Somebody was reported. `address` is the reported one; it leaves the process only into the ban list."""
+    """Somebody was reported. `address` is the reported one; it leaves the process only into the ban list.
+    `reported` and `reporter` are names for the networks of the two (server.signalling.pseudonyms)."""
 
     code: str
     reason: str
     address: IPAddress | None
     time: float
-    reporter_network: bytes | None
+    reported: str
+    reporter: str
 
 
 class Reports:
-    """`letter` gives one of LETTERS that nobody can guess."""
+    """`letter` gives a letter that nobody can guess, `new_key` a random key."""
 
-    def __init__(self, letter: Callable[[], str]) -> None:
+    def __init__(self, letter: Callable[[], str], new_key: Callable[[], bytes]) -> None:
         self.random_letter = letter
+        self.pseudonyms = Pseudonyms(new_key)
         self.by_code: dict[str, FiledReport] = {}
         self.by_call: dict[tuple[str, str], str] = {}
+        self.filed: Counter[str] = Counter()  # how many reports are kept, by name of /48 and of reporter
 
     def add(
         self,
@@ -44,19 +48,35 @@ class Reports:
     ) -> FiledReport:
         """Add a report. A second one of the same call by the same visitor replaces the first."""
         self.expire(now)
-        home = network_key(reporter_address)
-        code = self.by_call.get((call, reporter)) or self.new_code()
-        self.by_code.pop(code, None)
-        self.by_code[code] = report = FiledReport(code, reason, address, now, home)
+        before = self.by_call.get((call, reporter))
+        code = before or self.new_code()
+        if before is not None:
+            self.remove({before})
+        reported, name = (self.pseudonyms.name(one, now) for one in (address, reporter_address))
+        self.by_code[code] = report = FiledReport(code, reason, address, now, reported, name)
         self.by_call[call, reporter] = code
-        self.make_room(home)
-        self.expire(now)
+        self.count(report, 1)
+        self.make_room(name)
         return report
 
-    def make_room(self, home: bytes | None) -> None:
-        own = [report.code for report in self.by_code.values() if report.reporter_network == home]
-        if home is not None and len(own) > MAX_PER_NETWORK:
-            self.remove({own[0]})
+    def count(self, report: FiledReport, number: int) -> None:
+        for name in {report.reporter, site_of(report.reporter)}:
+            self.filed[name] += number
+            if not self.filed[name]:
+                del self.filed[name]
+
+    def make_room(self, name: str) -> None:
+        """Remove the oldest of a network that filed too many: a flood removes its own reports only."""
+        if name != UNKNOWN:
+            for network, most in ((name, MAX_PER_NETWORK), (site_of(name), MAX_PER_NETWORK * SITE_FACTOR)):
+                if self.filed[network] > most:
+                    self.remove_oldest(network)
+        if len(self.by_code) > MAX_REPORTS:
+            self.remove_oldest(max(self.filed, key=self.filed.__getitem__))
+
+    def remove_oldest(self, network: str) -> None:
+        found = (one for one in self.by_code.values() if network in (one.reporter, site_of(one.reporter)))
+        self.remove({next(found).code})
 
     def new_code(self) -> str:
         """A code that is not in use, such as K7Q2-M9XD."""
@@ -74,20 +94,16 @@ class Reports:
         return iter(self.by_code.values())
 
     def expire(self, now: float) -> None:
-        """Remove old reports, and the oldest if there are too many."""
+        """Remove old reports."""
         gone: set[str] = set()
-        for report in list(self.by_code.values()):
-            if report.time + KEPT_SECONDS > now and len(self.by_code) - len(gone) <= MAX_REPORTS:
+        for report in self.by_code.values():
+            if report.time + KEPT_SECONDS > now:
                 break
             gone.add(report.code)
         if gone:
             self.remove(gone)
 
     def remove(self, codes: set[str]) -> None:
-        self.by_code = {code: report for code, report in self.by_code.items() if code not in codes}
+        for code in codes:
+            self.count(self.by_code.pop(code), -1)
         self.by_call = {key: code for key, code in self.by_call.items() if code not in codes}
-
-
-def network_key(address: IPAddress | None) -> bytes | None:
-    """The addresses of one household: one IPv4 address, or a /64 of IPv6."""
-    return address.packed[:8] if address is not None else None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from server.signalling.reports import IPAddress
+from server.signalling.pseudonyms import IPAddress
 from server.signalling.rooms import Room
 
 

@@ -34,6 +34,11 @@ async def test_a_report_leads_to_a_ban_and_no_address_is_shown(service: Service)
         listed = await client.get("/reports")
         [row] = listed.json()["reports"]
         assert (row["code"], row["reason"]) == (code, "minor")
+        names = service.web.hub.lobby.reports.pseudonyms
+        both = [
+            names.name(ip_address(address), service.web.hub.clock()) for address in ("127.0.0.3", "127.0.0.2")
+        ]
+        assert [row["reported"], row["reporter"]] == both
         assert abs(row["time"] - service.web.hub.wall()) < 10
         banned = await client.post("/bans", json={"code": code.lower(), "seconds": 3600, "reason": "seen"})
         assert banned.status_code == 200

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from argparse import Namespace
 from contextlib import closing
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,20 @@ async def test_a_report_is_as_good_as_an_address(tmp_path: Path, duration: str, 
         source.report = "ABCD-EFGH"
         with pytest.raises(OperatorError, match="there is no report with this code"):
             await asyncio.to_thread(bans.add_ban, config, source)
+
+
+async def test_reports_show_who_reported_whom_and_no_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = parse_config(f"site: {{state_dir: {tmp_path}}}", tmp_path / "config.yaml")
+    async with serving(tmp_path) as service:
+        hub = service.web.hub
+        one, other = ip_address("192.0.2.8"), ip_address("2001:db8::8")
+        for call, reason in (("1", "spam"), ("2", "sexual")):
+            hub.lobby.reports.add(call, "me", reason, one, hub.clock(), other)
+        assert await asyncio.to_thread(bans.list_reports, config, Namespace()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [
+        re.fullmatch(r"\S{9}  [0-9-]{10} [0-9:]{5}  \w+ +of (\S{6}) by (\S{6}-\S{4})", line) for line in lines
+    ]
+    assert len(names) == len({found.groups() for found in names if found}) + 1 == 2

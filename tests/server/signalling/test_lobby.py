@@ -19,7 +19,8 @@ from server.signalling.effects import CallEnded, CloseSocket, CountEvent, DropPi
 from server.signalling.lobby import RESUME_SECONDS, Lobby
 from server.signalling.matching import Queue
 from server.signalling.messages import Hello, MessageError
-from server.signalling.reports import CODE_LETTERS, Reports
+from server.signalling.pseudonyms import LETTERS
+from server.signalling.reports import Reports
 from server.signalling.server_messages import SERVER_MESSAGES
 from server.signalling.visitors import Dependencies, Visitor
 from server.signalling.vocabulary import parse_message
@@ -43,9 +44,9 @@ class Visits:
 
     def __post_init__(self) -> None:
         numbers = itertools.count()
-        letters = itertools.cycle(CODE_LETTERS)
+        letters = itertools.cycle(LETTERS)
         means = Dependencies(lambda user: {"user": user}, lambda: f"name{next(numbers)}", self.countries)
-        self.lobby = Lobby(means, Queue(self.rematch), Reports(lambda: next(letters)))
+        self.lobby = Lobby(means, Queue(self.rematch), Reports(lambda: next(letters), lambda: bytes(16)))
         self.names: dict[str, str] = {}
 
     def enter(self, name: str, country: str | None = None, token: str = "", resume: str = "") -> Visitor:

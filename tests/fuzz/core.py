@@ -7,13 +7,13 @@ from itertools import count
 from typing import Any
 
 from tests.turn.network import LISTENER, LISTENER6, TYPES, USERS, Client, Network, network, settings
-from tests.turn.servers import SECRET, TellingServer
+from tests.turn.servers import SECRET, TellingServer, ban
 from turn.credentials import server_key
 from turn.flows import Address
 from turn.policies import Accounts, Limits, PeerTable, networks
 from turn.wire.attributes import TABLE
 from turn.wire.integrity import ALGORITHMS
-from turn.wire.notices import NetworkBanned, PairVouched, UserEnded
+from turn.wire.notices import PairVouched, UserEnded
 
 PORTS = (50000, 50005)
 SECOND = Address.of("192.0.2.2", 3479)
@@ -34,9 +34,9 @@ NOTICES = (
     (PairVouched(100, ("alice", "bob"), (b"a", b"b")),),
     (UserEnded(100, "alice"),),
     (UserEnded(0, "bob"),),
-    (NetworkBanned(100, Address.of("8.8.8.0", 0).ip, 24), UserEnded(30, "bob")),
-    (NetworkBanned(0, Address.of("8.8.8.0", 0).ip, 24),),
-    (NetworkBanned(100, Address.of("2606:4700::", 0).ip, 48),),
+    (ban("8.8.8.0/24", 100), UserEnded(30, "bob")),
+    (ban("8.8.8.0/24", 0),),
+    (ban("2606:4700::/48", 100),),
 )
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from itertools import count
 from typing import Any
 
 from tests.turn.network import LISTENER, Network, Pairs, compose
 from turn.credentials import server_key
 from turn.flows import Address, Packet
+from turn.limits.bans import BanKey
 from turn.wire.attributes import ERROR_CODE, NONCE
-from turn.wire.notices import NOTICES, NOTIFY_REQUEST, Notice, Notification
+from turn.wire.notices import NOTICES, NOTIFY_REQUEST, NetworkBanned, Notice, Notification
 from turn.wire.stun import StunMessage, parse
 
 SECRET = b"a secret of server and relay"
 SERVER = b"server 1"
+
+
+def ban(network: str, seconds: int = 600, secret: bytes = SECRET) -> NetworkBanned:
+    """The notice about a network, such as 192.0.2.0/24."""
+    banned = ip_network(network)
+    key = BanKey(server_key(secret))
+    return NetworkBanned(seconds, *key.network(banned.network_address.packed, banned.prefixlen))
 
 
 class TellingServer:

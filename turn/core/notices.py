@@ -14,6 +14,7 @@ from turn.core.exchange import Credentials, Exchange
 from turn.core.state import RelayState
 from turn.core.told import MAX_SECONDS
 from turn.errors import BadRequest, InsufficientCapacity, StaleNonce, Unauthenticated
+from turn.limits.bans import BannedNetwork
 from turn.wire.attributes import NONCE
 from turn.wire.integrity import ALGORITHMS
 from turn.wire.notices import (
@@ -122,13 +123,13 @@ def take_ended(state: RelayState, notice: UserEnded, now: float, merge: bool) ->
 
 
 def take_banned(state: RelayState, notice: NetworkBanned, now: float, merge: bool) -> Iterator[Effect]:
-    told, network = state.told, (notice.ip, notice.prefix)
-    if merge and told.bans.was_lifted(*network, now):
+    told, network = state.told, BannedNetwork(*notice[1:])
+    if merge and told.bans.was_lifted(network, now):
         return
     if notice.seconds:
-        told.bans_made += told.bans.ban(*network, end_of(notice, now), now)
+        told.bans_made += told.bans.ban(network, end_of(notice, now), now)
     elif not merge:
-        told.bans.lift(*network, now)
+        told.bans.lift(network, now)
     yield from ()
 
 
@@ -153,5 +154,5 @@ def known_notices(state: RelayState, now: float) -> Known:
         PairVouched(int(end - now), (user, user), ufrags) for user, ufrags, end in vouched if end > now
     ]
     notices += (UserEnded(int(end - now), user) for user, end in told.ended(now))
-    notices += (NetworkBanned(int(end - now), ip, prefix) for ip, prefix, end in told.bans.living(now))
+    notices += (NetworkBanned(int(end - now), *network) for network, end in told.bans.living(now))
     return Known(tuple(notices))

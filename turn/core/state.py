@@ -79,6 +79,7 @@ class RelayState:
             self._quota_buckets("new allocations of an address", limits.allocations_per_address)
         )
         self.lockout.most = limits.wrong_passwords
+        self.told.bans.set_keys(settings.server_keys)
         names = settings.users.names() if settings.sha256 else ()
         self.realms = frozenset(text.encode() for (text,) in forms(settings.realm))
         self.hashed = {

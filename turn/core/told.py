@@ -39,7 +39,6 @@ class Told:
         """Whether this number is above the last one of the server."""
         last, _ = self._servers.get(server, (-1, now))
         self._servers[server] = max(last, number), now
-        self.bans.purge(now)
         return number > last
 
     def servers(self, now: float) -> int:

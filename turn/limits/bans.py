@@ -1,69 +1,103 @@
-"""Networks whose clients are refused for a while. The server of the page says which, and says it again."""
+"""Networks whose clients are refused for a while. The server of the page says which, and says it again.
+
+It names each network by a tag, which is made with a key that server and relay share. So neither the network
+between them nor a file of the relay holds a banned address.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import hmac
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 MAX_BANS = 4096  # bounds memory; then no more are taken, and the oldest stay
 LIFTED_SECONDS = 120.0  # in which what was known before a ban was lifted does not bring it back
+TAG_BYTES = 12
+KEY_NAME_BYTES = 4
+PURGE_SECONDS = 10.0
 
-BanKey = tuple[int, int, int]  # bytes of the family's addresses, bits behind the prefix, the bits before
+BanKind = tuple[bytes, int, int]  # the key's name, the bytes of an address, the bits of the prefix
 
 
-def ban_key(ip: bytes, prefix: int) -> BanKey:
-    shift = 8 * len(ip) - prefix
-    return len(ip), shift, int.from_bytes(ip) >> shift
+class BannedNetwork(NamedTuple):
+    """The name of the key that made the tag; how many bytes the family's addresses have; the prefix in bits."""
+
+    key_name: bytes
+    size: int
+    prefix: int
+    tag: bytes
+
+
+class BanKey:
+    """A key for tags; it comes from the one that signs what a server says."""
+
+    def __init__(self, server_key: bytes) -> None:
+        self._key = hmac.digest(server_key, b"the tags of banned networks", hashlib.sha256)
+        self.name = hashlib.sha256(self._key).digest()[:KEY_NAME_BYTES]
+
+    def network(self, ip: bytes, prefix: int) -> BannedNetwork:
+        """The network of this address with this prefix."""
+        shift = 8 * len(ip) - prefix
+        bits = (int.from_bytes(ip) >> shift).to_bytes(len(ip))
+        tag = hmac.digest(self._key, bytes((len(ip), prefix)) + bits, hashlib.sha256)[:TAG_BYTES]
+        return BannedNetwork(self.name, len(ip), prefix, tag)
 
 
 class BannedNetworks:
     """Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._index: dict[tuple[int, int], dict[int, float]] = {}
-        self._lifted: dict[BanKey, float] = {}
+        self._keys: dict[bytes, BanKey] = {}
+        self._ends: dict[BanKind, dict[bytes, float]] = {}  # by what networks have in common, then by tag
+        self._lifted: dict[BannedNetwork, float] = {}
+        self._purged = 0.0
 
     def __len__(self) -> int:
-        return sum(map(len, self._index.values()))
+        return sum(map(len, self._ends.values()))
 
-    def ban(self, ip: bytes, prefix: int, end: float, now: float) -> bool:
+    def set_keys(self, server_keys: Iterable[bytes]) -> None:
+        self._keys = {key.name: key for key in map(BanKey, server_keys)}
+
+    def ban(self, network: BannedNetwork, end: float, now: float) -> bool:
         """Whether it is new, so that clients of it may be here."""
-        size, shift, bits = key = ban_key(ip, prefix)
-        ends = self._index.setdefault((size, shift), {})
-        known = ends.get(bits, now) > now
+        self._purge(now)
+        ends = self._ends.setdefault(network[:3], {})
+        known = ends.get(network.tag, now) > now
         if not known and len(self) >= MAX_BANS:
             return False
-        ends[bits] = end
-        self._lifted.pop(key, None)
+        ends[network.tag] = end
+        self._lifted.pop(network, None)
         return not known
 
-    def was_lifted(self, ip: bytes, prefix: int, now: float) -> bool:
-        return self._lifted.get(ban_key(ip, prefix), now) > now
+    def was_lifted(self, network: BannedNetwork, now: float) -> bool:
+        return self._lifted.get(network, now) > now
 
-    def lift(self, ip: bytes, prefix: int, now: float) -> None:
-        size, shift, bits = key = ban_key(ip, prefix)
-        if self._index.get((size, shift), {}).pop(bits, None) is not None and len(self._lifted) < MAX_BANS:
-            self._lifted[key] = now + LIFTED_SECONDS
+    def lift(self, network: BannedNetwork, now: float) -> None:
+        known = self._ends.get(network[:3], {}).pop(network.tag, None)
+        if known is not None and len(self._lifted) < MAX_BANS:
+            self._lifted[network] = now + LIFTED_SECONDS
 
     def covers(self, ip: bytes, now: float) -> bool:
-        number = None
-        for (size, shift), ends in self._index.items():
-            if size == len(ip) and ends:
-                number = int.from_bytes(ip) if number is None else number
-                if ends.get(number >> shift, now) > now:
-                    return True
+        """Whether a client at this address is refused."""
+        for (name, size, prefix), ends in self._ends.items():
+            key = self._keys.get(name) if ends and size == len(ip) else None
+            if key is not None and ends.get(key.network(ip, prefix).tag, now) > now:
+                return True
         return False
 
-    def living(self, now: float) -> Iterator[tuple[bytes, int, float]]:
-        """Address, prefix and end of each ban in force."""
-        for (size, shift), ends in self._index.items():
-            for bits, end in ends.items():
-                if end > now:
-                    yield (bits << shift).to_bytes(size), 8 * size - shift, end
+    def living(self, now: float) -> Iterator[tuple[BannedNetwork, float]]:
+        """Each ban in force, and its end."""
+        for kind, ends in self._ends.items():
+            yield from ((BannedNetwork(*kind, tag), end) for tag, end in ends.items() if end > now)
 
-    def purge(self, now: float) -> None:
-        """Forget what is over."""
+    def _purge(self, now: float) -> None:
+        """Forget what is over; now and then only, because it looks at everything."""
+        if now - self._purged < PURGE_SECONDS:
+            return
+        self._purged = now
         kept = {
-            row: {bits: end for bits, end in ends.items() if end > now} for row, ends in self._index.items()
+            kind: {tag: end for tag, end in ends.items() if end > now} for kind, ends in self._ends.items()
         }
-        self._index = {row: ends for row, ends in kept.items() if ends}
-        self._lifted = {key: end for key, end in self._lifted.items() if end > now}
+        self._ends = {kind: ends for kind, ends in kept.items() if ends}
+        self._lifted = {network: end for network, end in self._lifted.items() if end > now}

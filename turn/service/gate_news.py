@@ -1,7 +1,7 @@
 """How the processes of this relay tell each other which sessions are proven to be encrypted, what was offered
 in them, and what a server has told. Each process has a socket, for the others that run now, and a file with
 what is proven and told, also for a process that starts later. Both hold names of users and sessions, and no
-address but those of the ban list.
+address.
 
 The files also repair what a full socket has lost: each process reads the files of the others now and then.
 So a call that moves to another process by a restart of ICE is known there.

@@ -11,7 +11,7 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from turn.errors import BadRequest
-from turn.wire.attributes import Attribute
+from turn.wire.attributes import FAMILIES, Attribute
 
 # A method and an attribute that IANA has given to nobody (RFC 8489 §18). Both are in the ranges for experts.
 NOTIFY_REQUEST = 0x028A
@@ -21,6 +21,7 @@ VERSION = 1
 SERVER_BYTES = 8
 HEAD = Struct(f"!B{SERVER_BYTES}sQ")  # version, the server, the number of its request
 NOTICE = Struct("!BHI")  # kind, bytes of the body, seconds
+BANNED = Struct("!4sBB12s")  # key, bytes of an address, bits of the prefix, tag
 MAX_USER = 64  # bytes of a user's name
 MAX_UFRAG = 126  # bytes: the gate reads two of them and a colon in at most 128
 
@@ -41,11 +42,17 @@ class UserEnded(NamedTuple):
 
 
 class NetworkBanned(NamedTuple):
-    """Clients of this network are to be refused; 0 seconds: no longer. `prefix` counts the bits of `ip`."""
+    """Clients of a network are to be refused; 0 seconds: no longer.
+
+    The network is named by a tag under a key that server and relay share, with that key's name; `size` is the
+    bytes of its addresses, `prefix` the bits that they have in common.
+    """
 
     seconds: int
-    ip: bytes
+    key_name: bytes
+    size: int
     prefix: int
+    tag: bytes
 
 
 Notice = PairVouched | UserEnded | NetworkBanned
@@ -137,20 +144,19 @@ def read_user(name: bytes) -> str:
 
 
 def read_banned(seconds: int, body: bytes) -> NetworkBanned:
-    """A network of everybody is refused, and so are bits behind the prefix."""
-    prefix, ip = body[0] if body else 0, body[1:]
-    bits = 8 * len(ip)
-    if len(ip) not in (4, 16) or not 1 <= prefix <= bits:
+    """A network of everybody is refused."""
+    if len(body) != BANNED.size:
         raise BadRequest("no network")
-    if int.from_bytes(ip) & ((1 << bits - prefix) - 1):
-        raise BadRequest("bits behind the prefix")
-    return NetworkBanned(seconds, ip, prefix)
+    key_name, size, prefix, tag = BANNED.unpack(body)
+    if size not in FAMILIES or not 1 <= prefix <= 8 * size:
+        raise BadRequest("no network")
+    return NetworkBanned(seconds, key_name, size, prefix, tag)
 
 
 KINDS: dict[type, tuple[int, Callable[[Any], bytes], Callable[[int, bytes], Notice]]] = {
     PairVouched: (1, pack_vouched, read_vouched),
     UserEnded: (2, lambda notice: notice.user.encode(), lambda s, body: UserEnded(s, read_user(body))),
-    NetworkBanned: (3, lambda notice: bytes((notice.prefix,)) + notice.ip, read_banned),
+    NetworkBanned: (3, lambda notice: BANNED.pack(*notice[1:]), read_banned),
 }
 READERS = {kind: read for kind, _, read in KINDS.values()}
 

@@ -21,7 +21,7 @@ from tests.turn.network import (
     settings,
     unlimited,
 )
-from tests.turn.servers import SECRET, TellingServer
+from tests.turn.servers import SECRET, TellingServer, ban
 from turn.core.notices import Known
 from turn.core.told import HEARD_SECONDS, MAX_SECONDS
 from turn.credentials import mint, server_key
@@ -43,7 +43,7 @@ from turn.wire.srtp import SAMPLE
 HERE, THERE, OFFICE = "8.8.8.8", "9.9.9.1", "198.51.99.7"
 OTHER_SECRET = b"another secret, quite long"
 VOUCHED = PairVouched(100, ("one", "other"), UFRAGS)
-BAN = NetworkBanned(600, Address.of(HERE, 0).ip, 32)
+BAN = ban(f"{HERE}/32")
 LIFTED = BAN._replace(seconds=0)
 PORTS = count(40000)
 
@@ -169,7 +169,7 @@ def test_a_ban_of_a_network_reaches_ipv6() -> None:
     outside = visitor(net, "two", "2606:4700:1::1", listener=LISTENER6)
     inside.allocate()
     outside.allocate()
-    TellingServer(net).tell(NetworkBanned(600, Address.of("2606:4700::", 0).ip, 48))
+    TellingServer(net).tell(ban("2606:4700::/48"))
     assert net.open == {outside.relay}
 
 

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from turn.limits.bans import LIFTED_SECONDS, MAX_BANS, BannedNetworks
+from turn.limits.bans import LIFTED_SECONDS, MAX_BANS, PURGE_SECONDS, BanKey, BannedNetwork, BannedNetworks
+
+SERVER_KEY = b"k" * 32
+KEY = BanKey(SERVER_KEY)
+
+
+def named(network: str, key: BanKey = KEY) -> BannedNetwork:
+    banned = ip_network(network)
+    return key.network(banned.network_address.packed, banned.prefixlen)
+
+
+def bans(*networks: str) -> BannedNetworks:
+    known = BannedNetworks()
+    known.set_keys((b"another key", SERVER_KEY))
+    for network in networks:
+        assert known.ban(named(network), 60.0, 0.0)
+    return known
 
 
 def ip(text: str) -> bytes:
@@ -29,61 +45,59 @@ def ip(text: str) -> bytes:
     ],
 )
 def test_a_ban_covers_its_network(banned: str, client: str, covered: bool) -> None:
-    network, bans = ip_network(banned), BannedNetworks()
-    assert bans.ban(network.network_address.packed, network.prefixlen, 60.0, 0.0)
-    assert bans.covers(ip(client), 59.0) is covered
-    assert not bans.covers(ip(client), 60.0)
+    assert bans(banned).covers(ip(client), 59.0) is covered
+    assert not bans(banned).covers(ip(client), 60.0)
 
 
-@given(
-    some.lists(some.tuples(some.ip_addresses(v=4), some.integers(1, 32)), max_size=8), some.ip_addresses(v=4)
-)
-def test_it_covers_what_the_standard_library_says(rows: list[tuple[object, int]], client: object) -> None:
-    bans, networks = (
-        BannedNetworks(),
-        [ip_network(f"{address}/{prefix}", strict=False) for address, prefix in rows],
+rows = some.lists(some.tuples(some.ip_addresses(v=4), some.integers(1, 32)), max_size=8)
+
+
+@given(rows, some.ip_addresses(v=4))
+def test_it_covers_what_the_standard_library_says(
+    rows: list[tuple[IPv4Address, int]], client: IPv4Address
+) -> None:
+    networks = {IPv4Network((address, prefix), strict=False) for address, prefix in rows}
+    known = bans(*map(str, networks))
+    assert known.covers(client.packed, 0.0) is any(client in network for network in networks)
+    assert {network for network, _ in known.living(0.0)} == {named(str(network)) for network in networks}
+
+
+def test_without_its_key_a_tag_says_nothing() -> None:
+    known = bans("192.0.2.7/32")
+    assert ip("192.0.2.7") not in b"".join(
+        map(bytes, (field for field in named("192.0.2.7/32") if field != 4))
     )
-    for network in networks:
-        bans.ban(network.network_address.packed, network.prefixlen, 60.0, 0.0)
-    address = ip_address(str(client))
-    assert bans.covers(address.packed, 0.0) is any(address in network for network in networks)
-    assert {(start, prefix) for start, prefix, _ in bans.living(0.0)} == {
-        (network.network_address.packed, network.prefixlen) for network in networks
-    }
+    known.set_keys((b"another key",))
+    assert not known.covers(ip("192.0.2.7"), 0.0)
+    assert named("192.0.2.7/32", BanKey(b"another key")).tag != named("192.0.2.7/32").tag
 
 
 def test_a_ban_is_new_once() -> None:
-    bans = BannedNetworks()
-    assert [
-        bans.ban(ip("192.0.2.7"), 32, end, now) for end, now in ((60.0, 0.0), (90.0, 30.0), (200.0, 99.0))
-    ] == [
-        True,
-        False,
-        True,
-    ]
+    known = BannedNetworks()
+    times = ((60.0, 0.0), (90.0, 30.0), (200.0, 99.0))
+    assert [known.ban(named("192.0.2.7/32"), end, now) for end, now in times] == [True, False, True]
 
 
 def test_what_was_lifted_is_known_for_a_while() -> None:
-    bans, home = BannedNetworks(), ip("192.0.2.7")
-    bans.lift(home, 32, 0.0)
-    assert not bans.was_lifted(home, 32, 0.0)
-    bans.ban(home, 32, 600.0, 0.0)
-    bans.lift(home, 32, 10.0)
-    assert not bans.covers(home, 10.0)
-    assert bans.was_lifted(home, 32, 10.0)
-    assert not bans.was_lifted(home, 32, 10.0 + LIFTED_SECONDS)
-    assert bans.ban(home, 32, 600.0, 20.0)
-    assert not bans.was_lifted(home, 32, 20.0)
+    known, network = BannedNetworks(), named("192.0.2.7/32")
+    known.lift(network, 0.0)
+    assert not known.was_lifted(network, 0.0)
+    known.ban(network, 600.0, 0.0)
+    known.lift(network, 10.0)
+    assert list(known.living(10.0)) == []
+    assert known.was_lifted(network, 10.0)
+    assert not known.was_lifted(network, 10.0 + LIFTED_SECONDS)
+    assert known.ban(network, 600.0, 20.0)
+    assert not known.was_lifted(network, 20.0)
 
 
 def test_memory_is_bounded_and_what_is_over_is_forgotten() -> None:
-    bans = BannedNetworks()
-    for number in range(MAX_BANS + 5):
-        assert bans.ban(number.to_bytes(4), 32, 60.0, 0.0) is (number < MAX_BANS)
-    assert len(bans) == MAX_BANS
-    bans.lift(bytes(4), 32, 0.0)
-    assert bans.ban(b"\xff" * 4, 32, 60.0, 0.0)
-    bans.purge(60.0)
-    assert len(bans) == 0
-    bans.purge(LIFTED_SECONDS)
-    assert not bans._lifted
+    known = BannedNetworks()
+    networks = [KEY.network(number.to_bytes(4), 32) for number in range(MAX_BANS + 5)]
+    assert [known.ban(network, 60.0, 0.0) for network in networks] == [True] * MAX_BANS + [False] * 5
+    assert len(known) == MAX_BANS
+    known.lift(networks[0], 0.0)
+    assert known.ban(networks[-1], 60.0, 0.0)
+    later = LIFTED_SECONDS + PURGE_SECONDS
+    assert known.ban(networks[-2], later + 1, later)
+    assert (len(known), len(known._lifted)) == (1, 0)

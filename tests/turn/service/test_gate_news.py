@@ -20,7 +20,7 @@ PROVEN = [
 NOTICES = (
     PairVouched(100, ("one", "\N{SNOWMAN}"), (b'\xff\0"', b"\n")),
     UserEnded(600, "one"),
-    NetworkBanned(600, bytes((192, 0, 2, 0)), 24),
+    NetworkBanned(600, b"key\xff", 4, 24, b"twelve bytes"),
 )
 NEWS: list[RelayNews] = [
     *PROVEN,

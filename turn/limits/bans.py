@@ -21,7 +21,7 @@ BanKind = tuple[bytes, int, int]  # the key's name, the bytes of an address, the
 
 
 class BannedNetwork(NamedTuple):
-    """The name of the key that made the tag; how many bytes the family's addresses have; the prefix in bits."""
+    """The key that made the tag; the bytes of an address of this family; the bits of the prefix; the tag."""
 
     key_name: bytes
     size: int
@@ -96,8 +96,8 @@ class BannedNetworks:
         if now - self._purged < PURGE_SECONDS:
             return
         self._purged = now
-        kept = {
-            kind: {tag: end for tag, end in ends.items() if end > now} for kind, ends in self._ends.items()
-        }
-        self._ends = {kind: ends for kind, ends in kept.items() if ends}
+        for kind, ends in list(self._ends.items()):
+            self._ends[kind] = {tag: end for tag, end in ends.items() if end > now}
+            if not self._ends[kind]:
+                del self._ends[kind]
         self._lifted = {network: end for network, end in self._lifted.items() if end > now}

@@ -25,7 +25,14 @@ def ice_settings(config: Config, secret: bytes) -> IceSettings:
         tuple(dict.fromkeys((*page_ports(config), *port_numbers(tls)))),
     )
     host, more = relay_host(config), turn.more_hosts
-    return IceSettings(host, port_numbers(udp), secret, seconds, port_numbers(tcp), through_tls, more)
+    ports = port_numbers(udp), secret, seconds, port_numbers(tcp), through_tls
+    return IceSettings(host, *ports, more, served_here(turn))
+
+
+def served_here(turn: Turn) -> frozenset[bytes]:
+    """The addresses at which the relay on this machine is reached, if there is one; zeros mean every one."""
+    public = (pair.public.packed for pair in turn.external_ip if pair.public)
+    return frozenset((*(listener.ip for listener in turn.listen), *public))
 
 
 def page_ports(config: Config) -> tuple[int, ...]:

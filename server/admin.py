@@ -1,7 +1,8 @@
-"""HTTP for the operator only: metrics, readiness, reports, and a ban by the code of a report."""
+"""HTTP for the operator only: metrics, readiness, relays, reports, and a ban by the code of a report."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from starlette.routing import Route
 
 from host.http import error_response, read_body
 from host.settings import IPAddress
+from server.relay_links import RelayState
 from server.signalling.strict_json import Malformed, integer, optional, parse_object, text
 from server.store.bans import household
 from server.web.origins import is_proxy
@@ -32,16 +34,23 @@ FIELDS = {"code": text(1, 32), "seconds": optional(integer(1, MAX_BAN_SECONDS)),
 class OperatorEndpoints:
     """The operator's requests, answered by the running server."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
+    def __init__(self, hub: Hub, relays: Callable[[], list[RelayState]]) -> None:
+        self.hub, self.states = hub, relays
 
     async def metrics(self, request: Request) -> Response:
         return Response(self.hub.metrics.expose(), media_type=CONTENT_TYPE_LATEST)
 
     async def readyz(self, request: Request) -> Response:
-        """200: ready for new visitors; 503 while draining."""
-        draining = self.hub.lobby.draining
-        return PlainTextResponse("draining\n" if draining else "ready\n", 503 if draining else 200)
+        """200: ready for new visitors; 503 while draining. A relay that does not hear us is named; calls are
+        made all the same."""
+        if self.hub.lobby.draining:
+            return PlainTextResponse("draining\n", 503)
+        lines = ["ready", *(f"relay {one.host}: {one.problem}" for one in self.states() if one.problem)]
+        return PlainTextResponse("".join(f"{line}\n" for line in lines))
+
+    async def relays(self, request: Request) -> Response:
+        """Which relays hear us."""
+        return JSONResponse({"relays": [one._asdict() for one in self.states()]})
 
     async def reports(self, request: Request) -> Response:
         """Each report, with names for the networks of both; never an address."""
@@ -93,20 +102,21 @@ async def read_ban(request: Request) -> dict[str, Any]:
     return {name: check(value.get(name, "" if name == "reason" else None)) for name, check in FIELDS.items()}
 
 
-def operator_app(hub: Hub) -> Starlette:
+def operator_app(hub: Hub, relays: Callable[[], list[RelayState]]) -> Starlette:
     """All of it: for the Unix socket, which only the operator's account can open."""
-    admin = OperatorEndpoints(hub)
+    admin = OperatorEndpoints(hub, relays)
     return Starlette(
         routes=[
             Route("/metrics", admin.metrics),
             Route("/readyz", admin.readyz),
+            Route("/relays", admin.relays),
             Route("/reports", admin.reports),
             Route("/bans", admin.ban_reported, methods=["POST"]),
         ]
     )
 
 
-def metrics_app(hub: Hub) -> Starlette:
+def metrics_app(hub: Hub, relays: Callable[[], list[RelayState]]) -> Starlette:
     """Numbers only: for server.metrics_listen."""
-    admin = OperatorEndpoints(hub)
+    admin = OperatorEndpoints(hub, relays)
     return Starlette(routes=[Route("/metrics", admin.metrics), Route("/readyz", admin.readyz)])

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from server import admin
 from server.config.sections import Server, Site
 from server.ice import IceServers, IceSettings
+from server.relay_links import RelayLinks
 from server.signalling.lobby import RESUME_SECONDS, Lobby
 from server.signalling.matching import Queue
 from server.signalling.pseudonyms import LETTERS
@@ -50,6 +51,7 @@ class WebService(NamedTuple):
     ice: IceServers
     login: PasswordLogin | None
     exempt: ExemptNetworks
+    links: RelayLinks
 
     def purge(self) -> None:
         """Delete old calls and ended bans from the file."""
@@ -96,12 +98,25 @@ def build(
         server.new_visitors_per_minute,
         login.is_logged_in if login else allow_all,
     )
-    calls, metrics = CallLog(store, server.call_log_days), ServerMetrics()
-    hub = Hub(lobby, Admission(rules, exempt), Bans(store), calls, metrics, geo, clock, wall)
+    calls, metrics, bans = CallLog(store, server.call_log_days), ServerMetrics(), Bans(store)
+    links = RelayLinks(current, bans, clock, wall)
+    hub = Hub(
+        lobby,
+        Admission(rules, exempt),
+        bans,
+        calls,
+        metrics,
+        geo,
+        clock,
+        wall,
+        links.take_news,
+        links.take_bans,
+    )
     add_gauges(metrics, hub)
+    metrics.registry.register(links)
     app = build_site(pages.render(context), hub, hosts_of(origins), login)
-    operator_app, metrics_app = admin.operator_app(hub), admin.metrics_app(hub)
-    return WebService(app, operator_app, metrics_app, hub, store, calls, current, login, exempt)
+    operator, numbers = admin.operator_app(hub, links.states), admin.metrics_app(hub, links.states)
+    return WebService(app, operator, numbers, hub, store, calls, current, login, exempt, links)
 
 
 def new_key() -> bytes:

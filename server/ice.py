@@ -9,9 +9,9 @@ from zlib import crc32
 from turn.credentials import mint
 
 # A browser allocates at every relay over every transport, so it gets only a few relays. Two are better, in
-# case one is down. But then a call may move to the other one, which has not seen its handshake. That relay
-# refuses the call unless this server has checked the descriptions: the user name tells that it has.
-CHECKED, RELAYS_OF_CHECKED, RELAYS = "c.", 2, 1
+# case one is down. A call may move to the other one, which has not seen its handshake. That relay takes it if
+# we have checked its descriptions: all relays hear from us which calls these are.
+RELAYS = 2
 
 
 class IceSettings(NamedTuple):
@@ -25,6 +25,9 @@ class IceSettings(NamedTuple):
     tcp_ports: tuple[int, ...] = ()
     tls_ports: tuple[int, ...] = ()
     more_hosts: tuple[str, ...] = ()  # more relays, with the same ports and the same secret
+    served_here: frozenset[bytes] = (
+        frozenset()
+    )  # addresses of the relay on this machine; zeros: all there are
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -36,6 +39,9 @@ class IceServers:
 
     def __init__(self, settings: IceSettings) -> None:
         self.settings = settings
+
+    def current(self) -> IceSettings:
+        return self.settings
 
     def servers(self, user: str, wall: float) -> dict[str, Any]:
         return ice_servers(self.settings, user, wall)
@@ -54,8 +60,7 @@ def ice_servers(settings: IceSettings, user: str, wall: float) -> dict[str, Any]
 def chosen_hosts(hosts: Sequence[str], user: str) -> Sequence[str]:
     """Users are spread over the relays by their names: one user always gets the same ones."""
     first = crc32(user.encode()) % len(hosts)
-    count = RELAYS_OF_CHECKED if user.startswith(CHECKED) else RELAYS
-    return (*hosts[first:], *hosts[:first])[:count]
+    return (*hosts[first:], *hosts[:first])[:RELAYS]
 
 
 def relay_urls(settings: IceSettings, hosts: Sequence[str]) -> Iterator[str]:

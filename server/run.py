@@ -25,6 +25,7 @@ from server.app import WebService, build
 from server.config.sections import Geo, Server, Site
 from server.ice import IceSettings
 from server.process import PeriodicTask, ServeOptions
+from server.relay_ways import way_to
 from server.store.call_log import PURGE_SECONDS
 from server.store.geo import open_database
 from server.store.sqlite import open_store
@@ -121,7 +122,11 @@ async def serve_web(
         finish = partial(
             wait_for_calls, service.hub, seconds=server.drain_seconds, turn_clients=turn_proxy.clients
         )
-        await process.serve(parts, periodic_tasks(service), Shutdown(), finish, options)
+        service.links.start(partial(way_to, settings=service.ice.current, unix_socket=site.state_dir / RELAY))
+        try:
+            await process.serve(parts, periodic_tasks(service), Shutdown(), finish, options)
+        finally:
+            await service.links.finish()
     turn_proxy.close()
     log.info("ended")
 
@@ -205,6 +210,7 @@ def reload(
             load_certificate(tls_listener, config.server)
         service.ice.settings = config.ice
         service.exempt.trusted = config.trusted
+        service.links.follow_settings()
         if service.login and config.password:
             service.login.password = config.password
         keys = changed_at_start(started_with, config)

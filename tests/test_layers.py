@@ -29,7 +29,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "server/store": (),
     "server/signalling": ("turn/limits",),
     "server/web": ("host", "server/*", "turn", "turn/limits", "turn/wire"),
-    "server": ("host", "server/*", "turn"),
+    "server": ("host", "server/*", "turn", "turn/limits", "turn/wire"),
     "config": ("host", "server", "server/*", "turn", "turn/*"),
     "deploy/agent": (),
     "deploy/remote": ("config", "host", "server/*", "turn/*", "turn/engines/*"),

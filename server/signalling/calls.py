@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from server.signalling.effects import CallEnded, CountEvent, Effect, SendTo
+from server.signalling.effects import CallEnded, CountEvent, Effect, NamesEnded, SendTo
 from server.signalling.matching import Queue, Seeker
 from server.signalling.messages import InCall, MessageError
 from server.signalling.rooms import ENDINGS, Room
@@ -51,7 +51,8 @@ class Calls:
     def match(self, first: Visitor, second: Visitor, now: float) -> list[Effect]:
         """Start a call. `first` has waited longer and makes the first offer."""
         hidden = first.hides_address or second.hides_address
-        room = Room(self.dependencies.new_id(), (first.id, second.id), hidden=hidden, now=now)
+        call, *users = (self.dependencies.new_id() for _ in range(3))
+        room = Room(call, (first.id, second.id), (users[0], users[1]), hidden=hidden, now=now)
         self.rooms[room.call] = room
         effects: list[Effect] = []
         for visitor, partner in ((first, second), (second, first)):
@@ -68,9 +69,12 @@ class Calls:
         return [*effects, CountEvent("match", "relay" if hidden else "any")]
 
     def ice_for(self, visitor: Visitor) -> Mapping[str, Any]:
-        """ICE servers. The user name begins with `r.` if only relayed paths are allowed, else with `c.`."""
-        hidden = visitor.room.hidden if visitor.room else visitor.hides_address
-        return self.dependencies.ice_servers(f"{'r' if hidden else 'c'}.{visitor.id}")
+        """ICE servers, with a credential for the name that the visitor has in its call.
+
+        Outside of a call it is for a name that no relay hears anything of.
+        """
+        user = visitor.room.sides(visitor.id)[0].user if visitor.room else visitor.user
+        return self.dependencies.ice_servers(user)
 
     def end(self, room: Room, how: str, ender: Visitor, now: float) -> list[Effect]:
         """End a call; `how` is a key of ENDINGS. Both are free afterwards."""
@@ -86,7 +90,7 @@ class Calls:
             for visitor, reason in ((ender, ending.own), (partner, ending.partner))
             if reason is not None
         ]
-        return [*effects, CountEvent("ended", how), CallEnded(now - room.started)]
+        return [*effects, NamesEnded(room.users), CountEvent("ended", how), CallEnded(now - room.started)]
 
 
 def room_of(visitor: Visitor, message: InCall) -> Room:

@@ -41,4 +41,19 @@ class CallEnded(NamedTuple):
     seconds: float
 
 
-Effect = SendTo | DropPicture | CloseSocket | CountEvent | CallEnded
+class CallVouched(NamedTuple):
+    """Offer and answer of a call have passed the checks. Its relays may hear which users (of TURN) and ICE
+    ufrags belong together: of each pair, the first is the first user's."""
+
+    users: tuple[str, str]
+    ufrags: tuple[tuple[str, str], ...]
+
+
+class NamesEnded(NamedTuple):
+    """A call is over, and so is what its users (of TURN) may have at the relays."""
+
+    users: tuple[str, str]
+
+
+CallNews = CallVouched | NamesEnded
+Effect = SendTo | DropPicture | CloseSocket | CountEvent | CallEnded | CallVouched | NamesEnded

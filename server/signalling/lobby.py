@@ -93,7 +93,7 @@ class Lobby:
             known = self.by_resume_secret.pop(hello.resume or "")
             return self.resume(known, hello, address, country, now)
         id, secret = self.dependencies.new_id(), self.dependencies.new_id()
-        visitor = Visitor(id, hello.token, address, country, secret)
+        visitor = Visitor(id, hello.token, address, country, secret, self.dependencies.new_id())
         self.visitors[id] = self.by_resume_secret[secret] = visitor
         self.queue.blocks.arrive(visitor.token)
         self.effects.append(CountEvent("visitor", country or "unknown"))

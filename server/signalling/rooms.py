@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from server.signalling.effects import DropPicture, Effect, SendTo
+from server.signalling.effects import CallVouched, DropPicture, Effect, SendTo
 from server.signalling.messages import (
     Answer,
     Candidate,
@@ -28,6 +28,8 @@ from server.signalling.sdp import (
     check_sdp,
     relay_candidate,
     relay_only,
+    ufrag_pairs,
+    ufrags_of,
 )
 from server.signalling.server_messages import encode, encode_error, encode_for_partner
 
@@ -75,12 +77,22 @@ ENDINGS: Mapping[str, Ending] = {
 
 
 class Participant:
-    """One of the two visitors, and what it has sent so far."""
+    """One of the two visitors, and what it has sent so far. `user` is its name at relays for this call."""
 
-    __slots__ = ("cancelled", "candidates", "connected", "negotiation", "transfer", "visitor")
+    __slots__ = (
+        "cancelled",
+        "candidates",
+        "connected",
+        "negotiation",
+        "offered",
+        "transfer",
+        "user",
+        "visitor",
+    )
 
-    def __init__(self, visitor: str) -> None:
-        self.visitor = visitor
+    def __init__(self, visitor: str, user: str) -> None:
+        self.visitor, self.user = visitor, user
+        self.offered: tuple[str, ...] = ()  # the ufrags of its last offer
         self.negotiation = Negotiation.NEW
         self.candidates = 0
         self.connected = False
@@ -89,11 +101,18 @@ class Participant:
 
 
 class Room:
-    """One call. `hidden`: only relayed paths are used, and neither browser learns the other's address."""
+    """One call. `hidden`: only relayed paths are used, and neither browser learns the other's address.
 
-    def __init__(self, call: str, visitors: tuple[str, str], *, hidden: bool, now: float) -> None:
+    `users` are the names of both at relays. They are new for each call: nothing of one call counts for the
+    next.
+    """
+
+    def __init__(
+        self, call: str, visitors: tuple[str, str], users: tuple[str, str], *, hidden: bool, now: float
+    ) -> None:
         self.call = call
-        self.participants = (Participant(visitors[0]), Participant(visitors[1]))
+        self.users = users
+        self.participants = (Participant(visitors[0], users[0]), Participant(visitors[1], users[1]))
         self.hidden = hidden
         self.started = now
 
@@ -123,7 +142,19 @@ class Room:
         mine.negotiation = Negotiation.OPEN
         theirs.negotiation = Negotiation.REMOTE_OFFER if isinstance(message, Offer) else Negotiation.OPEN
         sdp = relay_only(message.sdp) if self.hidden else message.sdp
-        return [SendTo(theirs.visitor, encode_for_partner(message, sdp=sdp))]
+        return [
+            *self.vouch(mine, theirs, message),
+            SendTo(theirs.visitor, encode_for_partner(message, sdp=sdp)),
+        ]
+
+    def vouch(self, mine: Participant, theirs: Participant, message: Offer | Answer) -> list[Effect]:
+        """Remember the ufrags of an offer; with an answer, both descriptions are checked."""
+        ufrags = ufrags_of(message.sdp)
+        if isinstance(message, Offer):
+            mine.offered = ufrags
+            return []
+        pairs = ufrag_pairs(theirs.offered, ufrags)
+        return [CallVouched((theirs.user, mine.user), pairs)] if pairs else []
 
     def on_candidate(self, mine: Participant, theirs: Participant, message: Candidate) -> list[Effect]:
         if message.candidate is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 MAX_LINES = 1_024  # a call of two has some 150; each is looked at several times
 MAX_CANDIDATES = 64  # each is a connectivity check that the partner's browser makes
@@ -32,6 +32,10 @@ CANDIDATE = re.compile(
 )
 RELATED = re.compile(r" (raddr|rport) [!-~]+", re.IGNORECASE)
 IP_LITERAL = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")  # an address, no host name
+
+
+UFRAG = re.compile(r"a=ice-ufrag:([A-Za-z0-9+/]{4,126})")  # the relay reads no longer ones in ICE checks
+MAX_PAIRS = 4  # of one call: an m-line of its own for audio and for a data channel, and room
 
 
 class SdpError(Exception):
@@ -94,6 +98,26 @@ def fingerprints(section: list[str]) -> set[str] | None:
     """The fingerprints of a section; None if one has a weak or unknown hash."""
     lines = {line.lower() for line in section if line.lower().startswith("a=fingerprint")}
     return lines if all(FINGERPRINT.fullmatch(line) for line in lines) else None
+
+
+def ufrags_of(sdp: str) -> tuple[str, ...]:
+    """The ICE ufrag of each m-line (RFC 8839 §5.4); empty where there is none that a relay would read.
+
+    The description has passed `check_sdp`.
+    """
+    everywhere, *sections = split_sections(list(split_lines(sdp)))
+    return tuple(find_ufrag(section) or find_ufrag(everywhere) for section in sections)
+
+
+def find_ufrag(section: list[str]) -> str:
+    found = (UFRAG.fullmatch(line) for line in section)
+    return next((match[1] for match in found if match), "")
+
+
+def ufrag_pairs(offered: Sequence[str], answered: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The pairs of ufrags that two browsers may use for one call, m-line by m-line."""
+    pairs = dict.fromkeys(zip(offered, answered, strict=False))
+    return tuple(pair for pair in pairs if all(pair))[:MAX_PAIRS]
 
 
 def relay_only(sdp: str) -> str:

@@ -20,13 +20,15 @@ class LastCall(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Visitor:
-    """One open page. `id` is random and stays while the page is open."""
+    """One open page. `id` is random and stays while the page is open. `user` is its name at the relays while
+    it is in no call."""
 
     id: str
     token: str
     address: IPAddress | None
     country: str | None
     resume_secret: str
+    user: str
     wanted_countries: frozenset[str] = frozenset()
     hides_address: bool = False
     room: Room | None = None

@@ -44,11 +44,13 @@ class Bans:
 
     def read_all(self) -> None:
         index: dict[tuple[int, int], dict[int, int | None]] = {}
-        for ban in self.store.bans():
+        bans = self.store.bans()
+        for ban in bans:
             network = ban.network
             shift = network.max_prefixlen - network.prefixlen
             index.setdefault((network.version, shift), {})[int(network.network_address) >> shift] = ban.until
         self.index = index
+        self.ends = {ban.network: ban.until for ban in bans}  # the end of each, the oldest ban first
 
     def __len__(self) -> int:
         return sum(map(len, self.index.values()))

@@ -11,7 +11,17 @@ from starlette.types import Message as Event
 from starlette.types import Receive, Scope, Send
 
 from server.signalling import close_codes
-from server.signalling.effects import CallEnded, CloseSocket, CountEvent, DropPicture, Effect, SendTo
+from server.signalling.effects import (
+    CallEnded,
+    CallNews,
+    CallVouched,
+    CloseSocket,
+    CountEvent,
+    DropPicture,
+    Effect,
+    NamesEnded,
+    SendTo,
+)
 from server.signalling.lobby import Lobby
 from server.signalling.messages import (
     HELLO_SECONDS,
@@ -54,6 +64,7 @@ class Hub:
     """Every open socket. It is the ASGI application behind /ws.
 
     `resumable` holds what waits for visitors whose socket was lost, and the address that each counts for.
+    `on_call_news` and `on_bans` hear what the relays are to know.
     """
 
     lobby: Lobby
@@ -64,6 +75,8 @@ class Hub:
     geo: Database | None = None
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
+    on_call_news: Callable[[CallNews], object] = lambda news: None
+    on_bans: Callable[[], object] = lambda: None
     clients: set[Client] = field(default_factory=set)
     by_visitor: dict[str, Client] = field(default_factory=dict)
     resumable: dict[str, tuple[Outbox, bytes | None]] = field(default_factory=dict)
@@ -226,6 +239,8 @@ class Hub:
                     self.metrics.record(call)
                 case CountEvent() as count:
                     self.metrics.record(count)
+                case CallVouched() | NamesEnded() as news:
+                    self.on_call_news(news)
 
     def log_call(self, seconds: float) -> None:
         """If the disk is full, the row is lost, but no call ends."""
@@ -288,7 +303,8 @@ class Hub:
             self.close_banned()
 
     def close_banned(self) -> None:
-        """Close the sockets whose address is banned."""
+        """Close the sockets whose address is banned, because the ban list has changed."""
+        self.on_bans()
         wall = self.wall()
         for client in list(self.clients):
             if client.visitor is None and client.address and self.bans.covers(client.address, wall):

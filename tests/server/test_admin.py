@@ -128,6 +128,6 @@ async def test_readiness_ends_when_draining_begins(service: Service) -> None:
 )
 async def test_over_tcp_there_are_numbers_only(tmp_path: Path, path: str, status: int) -> None:
     async with serving(tmp_path) as service:
-        app: Any = admin.metrics_app(service.web.hub)
+        app: Any = admin.metrics_app(service.web.hub, service.web.links.states)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
             assert (await client.get(path)).status_code == status

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from server.signalling.calls import Calls, room_of
-from server.signalling.effects import CallEnded, CountEvent, Effect, SendTo
+from server.signalling.effects import CallEnded, CountEvent, Effect, NamesEnded, SendTo
 from server.signalling.matching import Queue
 from server.signalling.messages import MessageError, Text
 from server.signalling.visitors import Dependencies, Visitor
@@ -18,7 +18,7 @@ NAMES = ("one", "other", "third")
 
 
 def three() -> tuple[Calls, list[Visitor]]:
-    visitors = {name: Visitor(name, f"token-{name}", None, None, "") for name in NAMES}
+    visitors = {name: Visitor(name, f"token-{name}", None, None, "", f"user-{name}") for name in NAMES}
     numbers = itertools.count()
     dependencies = Dependencies(lambda user: {"user": user}, lambda: f"call{next(numbers)}")
     return Calls(dependencies, Queue(300.0), visitors), list(visitors.values())
@@ -72,7 +72,22 @@ def test_a_call_is_hidden_if_one_of_the_two_hides(hides: str) -> None:
         calls.wait(visitor, 1.0)
     assert one.room is not None
     assert one.room.hidden
-    assert [calls.ice_for(visitor)["user"] for visitor in (one, other)] == ["r.one", "r.other"]
+
+
+def test_each_call_has_names_of_its_own_at_the_relays() -> None:
+    calls, (one, other, third) = three()
+    calls.wait(one, 1.0)
+    matched = [word["ice"]["user"] for _, word in said(calls.wait(other, 1.0)) if word["type"] == "matched"]
+    assert [calls.ice_for(visitor)["user"] for visitor in (one, other)] == matched
+    assert calls.ice_for(third)["user"] == "user-third"
+    room = one.room
+    assert room is not None
+    assert NamesEnded(room.users) in calls.end(room, "left", other, 2.0)
+    assert room.users == tuple(matched)
+    assert calls.ice_for(one)["user"] == "user-one"
+    calls.wait(third, 3.0)
+    again = [word["ice"]["user"] for _, word in said(calls.wait(one, 3.0)) if word["type"] == "matched"]
+    assert len({*again, *matched, "user-one", "user-other", "user-third"}) == 7
 
 
 def test_a_message_for_another_call_is_refused() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from server.signalling.effects import DropPicture, Effect, SendTo
+from server.signalling.effects import CallVouched, DropPicture, Effect, SendTo
 from server.signalling.messages import (
     Answer,
     Candidate,
@@ -28,6 +28,7 @@ from tests.server.signalling.descriptions import CANDIDATES, HOST, PRINT, RELAY,
 from tests.server.signalling.picture_heads import HEADS
 
 ANNA, BEN = "anna", "ben"
+USERS = ("user of anna", "user of ben")
 OFFER, ANSWER = Offer(call="c", sdp=sdp()), Answer(call="c", sdp=sdp())
 PICTURE = Picture(call="c", picture=7, size=100, mime="image/png")
 
@@ -50,7 +51,7 @@ EXAMPLES: dict[type, InCall | Chunk] = {
 
 
 def room(hidden: bool = False) -> Room:
-    return Room("c", (ANNA, BEN), hidden=hidden, now=0.0)
+    return Room("c", (ANNA, BEN), USERS, hidden=hidden, now=0.0)
 
 
 def words(effects: list[Effect], visitor: str) -> list[Any]:
@@ -65,6 +66,72 @@ def code_of(place: Room, visitor: str, message: InCall | Chunk) -> str:
     with pytest.raises(MessageError) as refused:
         place.receive(visitor, message)
     return refused.value.code
+
+
+def vouched(effects: list[Effect]) -> list[CallVouched]:
+    return [effect for effect in effects if isinstance(effect, CallVouched)]
+
+
+def with_ufrags(*names: str) -> str:
+    """A description with so many m-lines, each with its ufrag; an empty name: with none."""
+    more = (
+        f"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n{f'a=ice-ufrag:{name}' if name else 'a=mid:1'}"
+        for name in names[1:]
+    )
+    return sdp(*more, f"a=fingerprint:{PRINT}", replace=("abcd", names[0]))
+
+
+@pytest.mark.parametrize(
+    ("offered", "answered", "pairs"),
+    [
+        (("AAAA",), ("BBBB",), [("AAAA", "BBBB")]),
+        (("AAAA", "AAAA"), ("BBBB", "BBBB"), [("AAAA", "BBBB")]),
+        (("AAAA", "A222"), ("BBBB", "BBBB"), [("AAAA", "BBBB"), ("A222", "BBBB")]),
+        (("AAAA", ""), ("BBBB", "B222"), [("AAAA", "BBBB")]),
+        (("AAAA", "A222"), ("BBBB",), [("AAAA", "BBBB")]),
+    ],
+)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_an_answer_vouches_for_both_ends(
+    offered: tuple[str, ...], answered: tuple[str, ...], pairs: list[tuple[str, str]], hidden: bool
+) -> None:
+    place = room(hidden)
+    assert not vouched(place.receive(BEN, Offer(call="c", sdp=with_ufrags(*offered))))
+    effects = place.receive(ANNA, Answer(call="c", sdp=with_ufrags(*answered)))
+    assert vouched(effects) == [CallVouched(USERS[::-1], tuple(pairs))]
+
+
+def test_a_restart_of_ice_is_vouched_for_when_it_is_answered() -> None:
+    place = room()
+    for number, (one, other) in enumerate(((ANNA, BEN), (BEN, ANNA), (ANNA, BEN))):
+        place.receive(one, Offer(call="c", sdp=with_ufrags(f"offer{number}")))
+        (effect,) = vouched(place.receive(other, Answer(call="c", sdp=with_ufrags(f"answer{number}"))))
+        assert effect.ufrags == ((f"offer{number}", f"answer{number}"),)
+
+
+def test_where_both_offer_at_once_the_answered_offer_counts() -> None:
+    """The polite side takes its own one back."""
+    place = room()
+    place.receive(BEN, Offer(call="c", sdp=with_ufrags("benn")))
+    place.receive(ANNA, Offer(call="c", sdp=with_ufrags("anna")))
+    (effect,) = vouched(place.receive(BEN, Answer(call="c", sdp=with_ufrags("ben2"))))
+    assert effect == CallVouched(USERS, (("anna", "ben2"),))
+
+
+def test_without_ufrags_there_is_nothing_to_vouch_for() -> None:
+    place = room()
+    place.receive(ANNA, Offer(call="c", sdp=sdp(drop="a=ice-ufrag")))
+    assert not vouched(place.receive(BEN, ANSWER))
+
+
+@pytest.mark.parametrize("bad", ["a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x", "m=audio 9 RTP/AVP 0"])
+def test_what_is_refused_vouches_for_nothing(bad: str) -> None:
+    place = room()
+    place.receive(ANNA, OFFER)
+    assert code_of(place, BEN, Answer(call="c", sdp=sdp(bad))) == "bad_sdp"
+    assert code_of(place, ANNA, Offer(call="c", sdp=with_ufrags("evil") + bad + "\r\n")) == "bad_sdp"
+    (effect,) = vouched(place.receive(BEN, ANSWER))
+    assert effect.ufrags == (("abcd", "abcd"),)
 
 
 def test_sides() -> None:

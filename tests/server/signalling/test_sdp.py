@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from server.signalling.sdp import (
     MAX_CANDIDATES,
     MAX_LINES,
+    MAX_PAIRS,
     SdpError,
     check_candidate,
     check_sdp,
     relay_candidate,
     relay_only,
+    ufrag_pairs,
+    ufrags_of,
 )
 from tests.server.signalling.descriptions import (
     AUDIO,
@@ -173,3 +176,31 @@ def test_any_mixture_is_decided(lines: list[str]) -> None:
 @given(st.text())
 def test_noise_is_no_candidate(noise: str) -> None:
     assert relay_candidate(noise) in (None, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("a=ice-ufrag:abcd", "abcd"),
+        ("a=ice-ufrag:a+/9", "a+/9"),
+        ("a=ice-ufrag:" + "x" * 126, "x" * 126),
+        ("a=ice-ufrag:" + "x" * 127, ""),
+        ("a=ice-ufrag:abc", ""),
+        ("a=ice-ufrag:ab cd", ""),
+        ("a=ICE-ufrag:abcd", ""),
+        ("a=ice-pwd:abcd", ""),
+    ],
+)
+def test_a_ufrag_is_read_as_a_relay_would_read_it(line: str, read: str) -> None:
+    assert ufrags_of(sdp(drop="a=ice-ufrag").replace("a=mid:0", line)) == (read,)
+
+
+def test_a_ufrag_of_the_session_is_that_of_each_m_line_without_one() -> None:
+    m_lines = ("m=video 9 UDP/TLS/RTP/SAVPF 96", "a=ice-ufrag:own1", "m=audio 9 UDP/TLS/RTP/SAVPF 0")
+    text = sdp(*m_lines, drop="a=ice-ufrag", replace=("s=-", "s=-\r\na=ice-ufrag:every"))
+    assert ufrags_of(text) == ("every", "own1", "every")
+
+
+def test_pairs_are_bounded() -> None:
+    offered, answered = [f"offer{number}" for number in range(9)], ["answer"] * 9
+    assert ufrag_pairs(offered, answered) == tuple((name, "answer") for name in offered[:MAX_PAIRS])

@@ -7,9 +7,9 @@ from server.signalling.visitors import Visitor
 
 
 def test_the_three_states() -> None:
-    visitor = Visitor("id", "token", None, None, "secret")
+    visitor = Visitor("id", "token", None, None, "secret", "user")
     assert visitor.state == "idle"
     visitor.ticket = -1
     assert visitor.state == "waiting"
-    visitor.room = Room("c", ("id", "other"), hidden=False, now=0.0)
+    visitor.room = Room("c", ("id", "other"), ("a", "b"), hidden=False, now=0.0)
     assert visitor.state == "calling"

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from host.http import error_response, read_body
 from host.settings import IPAddress
-from server.relay_links import RelayState
+from server.relay_links import LinkState
 from server.signalling.strict_json import Malformed, integer, optional, parse_object, text
 from server.store.bans import household
 from server.web.origins import is_proxy
@@ -34,7 +34,7 @@ FIELDS = {"code": text(1, 32), "seconds": optional(integer(1, MAX_BAN_SECONDS)),
 class OperatorEndpoints:
     """The operator's requests, answered by the running server."""
 
-    def __init__(self, hub: Hub, relays: Callable[[], list[RelayState]]) -> None:
+    def __init__(self, hub: Hub, relays: Callable[[], list[LinkState]]) -> None:
         self.hub, self.states = hub, relays
 
     async def metrics(self, request: Request) -> Response:
@@ -102,7 +102,7 @@ async def read_ban(request: Request) -> dict[str, Any]:
     return {name: check(value.get(name, "" if name == "reason" else None)) for name, check in FIELDS.items()}
 
 
-def operator_app(hub: Hub, relays: Callable[[], list[RelayState]]) -> Starlette:
+def operator_app(hub: Hub, relays: Callable[[], list[LinkState]]) -> Starlette:
     """All of it: for the Unix socket, which only the operator's account can open."""
     admin = OperatorEndpoints(hub, relays)
     return Starlette(
@@ -116,7 +116,7 @@ def operator_app(hub: Hub, relays: Callable[[], list[RelayState]]) -> Starlette:
     )
 
 
-def metrics_app(hub: Hub, relays: Callable[[], list[RelayState]]) -> Starlette:
+def metrics_app(hub: Hub, relays: Callable[[], list[LinkState]]) -> Starlette:
     """Numbers only: for server.metrics_listen."""
     admin = OperatorEndpoints(hub, relays)
     return Starlette(routes=[Route("/metrics", admin.metrics), Route("/readyz", admin.readyz)])

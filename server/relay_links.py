@@ -21,7 +21,7 @@ LAST_SECONDS = 1.0  # at the end: for relays to hear which calls have ended
 POLL_SECONDS = 0.05
 
 
-class RelayState(NamedTuple):
+class LinkState(NamedTuple):
     """A relay's host, what keeps it from hearing us (empty: nothing), and how much it does not know yet."""
 
     host: str
@@ -91,8 +91,8 @@ class RelayLinks(Collector):
             task.cancel()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
 
-    def states(self) -> list[RelayState]:
-        return [RelayState(one.name, one.state, len(one.untold)) for one in self.channels.values()]
+    def states(self) -> list[LinkState]:
+        return [LinkState(one.name, one.state, len(one.untold)) for one in self.channels.values()]
 
     def collect(self) -> Iterator[Metric]:
         """For the metrics: a relay's host is no secret of a visitor."""

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from server.ice import IceServers, IceSettings
-from server.relay_links import RelayLinks, RelayState
+from server.relay_links import LinkState, RelayLinks
 from server.signalling.effects import CallVouched, NamesEnded
 from server.store.bans import Bans
 from server.store.sqlite import open_store
@@ -49,8 +49,8 @@ async def test_all_relays_are_told_and_one_that_is_away_holds_nobody_up(tmp_path
         for relays in (here, there):
             await until(lambda: relays.counts() == {"servers": 1, "vouched": 2, "ended": 0, "bans": 1})  # noqa: B023
         states = {state.host: state for state in links.states()}
-        assert states["here"] == RelayState("here", "", 0)
-        assert states["away"] == RelayState("away", "it cannot be reached", 2)
+        assert states["here"] == LinkState("here", "", 0)
+        assert states["away"] == LinkState("away", "it cannot be reached", 2)
         figures = {
             (sample.name, sample.labels["relay"]): sample.value
             for metric in links.collect()

@@ -23,7 +23,7 @@ from turn.wire.stun import HEADER_BYTES
 
 CONNECT_SECONDS = 5.0
 MAX_ANSWER = 1500  # bytes
-QUEUED = 16  # datagrams that wait to be read: whoever sends more of them loses them
+QUEUED = 16  # datagrams that wait to be read; more are dropped
 LOOPBACK = socket.inet_aton("127.0.0.1")
 PRIVILEGED = 1024  # ports below are no client's
 

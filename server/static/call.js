@@ -4,7 +4,7 @@ import { pathOf } from "./path.js";
 
 const GRACE = 3000; // ms: "disconnected" often recovers by itself
 const AGAIN = 10_000; // ms between two ICE restarts
-const RELAY = 10_000; // ms for the relay to give us an address; a browser alone would try for almost a minute
+const RELAY = 10_000; // ms for the relay to give us an address once it is asked; a browser alone would try for almost a minute
 const GIVE_UP = 40_000; // ms without a connection, at the beginning or later
 
 export class Call {
@@ -28,7 +28,6 @@ export class Call {
     this.#listen();
     if (!this.polite) this.#addVoice(); // the first offer is the impolite side's
     this.#giveUpLater();
-    this.#relayTimer = setTimeout(() => this.#needRelay(), RELAY);
   }
 
   close() {
@@ -124,8 +123,10 @@ export class Call {
     this.send({ type: "candidate", candidate: { candidate: candidate.candidate, sdpMid, sdpMLineIndex, ...about } });
   }
 
+  // The polite side asks the relay only after the first offer, which may take its time on a busy machine.
   #gathered() {
     if (this.pc.iceGatheringState === "complete") this.#needRelay();
+    else if (this.pc.iceGatheringState === "gathering") this.#relayTimer ||= setTimeout(() => this.#needRelay(), RELAY);
   }
 
   #needRelay() {

@@ -25,6 +25,14 @@ HOSTS = ("127.0.0.1", "127.0.0.2")
 WAYS = ("udp", "tcp")
 MOST = len(WAYS) * 2  # allocations at one relay for a user with one address: one per way, and as many anew
 
+# Longer than a page gives the relay for its first answer.
+SLOW = """() => {
+  const plain = RTCPeerConnection.prototype.setLocalDescription;
+  RTCPeerConnection.prototype.setLocalDescription = async function (...description) {
+    await new Promise((done) => setTimeout(done, 11_000));
+    return plain.apply(this, description);
+  };
+}"""
 # As in a network that lets nothing else out.
 RELAY_ONLY = """() => {
   const Plain = RTCPeerConnection;
@@ -84,6 +92,16 @@ async def test_a_call_that_is_relayed_alone_keeps_to_the_relay_that_saw_its_begi
         for end in (one, other):
             assert len(set(await end.page.evaluate(GATHERED))) == 1
             await end.hears()
+
+
+async def test_the_relay_is_missed_only_after_it_was_asked(
+    service: Service, second: Service, visit: Visit
+) -> None:
+    one, other = await visit("?relay=1"), await visit("?relay=1")
+    await one.page.evaluate(SLOW)
+    await talk(one, other)
+    for end in (one, other):
+        await end.hears()
 
 
 async def test_calls_are_made_when_one_relay_is_gone(service: Service, second: Service, visit: Visit) -> None:

@@ -26,7 +26,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "turn/workers": ("host", "turn", "turn/*", "turn/engines/*"),
     "turn/process": ("host", "turn", "turn/*", "turn/engines/*"),
     "server/config": ("host",),
-    "server/store": (),
+    "server/store": ("turn/limits",),
     "server/signalling": ("turn/limits",),
     "server/web": ("host", "server/*", "turn", "turn/limits", "turn/wire"),
     "server": ("host", "server/*", "turn", "turn/limits", "turn/wire"),

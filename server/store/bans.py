@@ -5,8 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from server.store import Ban, IPAddress, Network, Store
+from turn.limits.addresses import HOUSEHOLD_BITS
 
-HOUSEHOLD = 64  # bits of IPv6 that belong to one household; the rest of an address changes daily (RFC 8981)
 MAX_REASON = 200
 
 
@@ -30,7 +30,7 @@ def household(address: IPAddress) -> Network:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:
             return ip_network(address.ipv4_mapped)
-        return ip_network((int(address) >> HOUSEHOLD << HOUSEHOLD, HOUSEHOLD))
+        return ip_network((address, HOUSEHOLD_BITS), strict=False)
     return ip_network(address)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qs
 
@@ -13,11 +14,11 @@ from starlette.types import Scope
 
 from server.signalling.rates import Rate
 from server.store import Network
-from server.store.bans import household
-from server.web.origins import client_of, header, is_own_page
+from server.web.origins import client_of, header, is_own_page, is_proxy
 from server.web.pages import Page
 from server.web.password import COOKIE_SECONDS, SitePassword
-from turn.limits.buckets import Bucket
+from turn.limits.addresses import AddressRates
+from turn.limits.buckets import Bucket, Buckets
 
 COOKIE = "calln_entered"
 FIELD = "password"
@@ -26,13 +27,14 @@ MAX_FORM = 4 << 10  # bytes: the longest password, each character as four escape
 FORM_SECONDS = 10.0  # for the form to arrive: one that never arrives would hold a connection
 # Wrong passwords of one address: an office makes mistakes, and 8,640 a day find no password.
 GUESS_RATE = Rate(0.1, 20)
-MAX_GUESSERS = 10_000  # addresses that are remembered; the one whose last guess is oldest is forgotten
+# Of all together: 172,800 a day, from however many networks. Ten addresses and a /48 cannot use it up.
+ALL_GUESSES_RATE = Rate(2, 300)
 
 WRONG, LATER = 403, 429
 LOGIN_ERRORS = {
     200: "",
     WRONG: "This password is wrong. Capital and small letters matter, and so do spaces inside it.",
-    LATER: "There were too many wrong passwords from your network. Wait a minute, then try again.",
+    LATER: "There were too many wrong passwords. Wait a minute, then try again.",
 }
 
 
@@ -52,7 +54,8 @@ class PasswordLogin:
         self.origins, self.proxies = origins, proxies
         self.clock, self.wall = clock, wall
         self.forms = {status: Page(text, status) for status, text in texts.items()}
-        self.guess_limits: dict[Network | None, Bucket] = {}
+        self.guesses_of_address = AddressRates(Buckets(*GUESS_RATE, secrets.token_bytes(16)))
+        self.guesses = Bucket(*ALL_GUESSES_RATE)
 
     def is_logged_in(self, scope: Scope) -> bool:
         """Whether this browser has entered the password."""
@@ -87,22 +90,24 @@ class PasswordLogin:
 
     def check_guess(self, scope: Scope, guess: str) -> int:
         """200 for the right password, which costs no guess. Without a guess left, it is refused too."""
-        bucket = self.guess_limit_of(scope)
-        if not bucket.spend(self.clock()):
+        ip, now = self.counted_ip(scope), self.clock()
+        if ip is not None and not self.guesses_of_address.can_spend(ip, now):
             return LATER
-        if not self.password.matches(guess):
-            return WRONG
-        bucket.refund()
-        return 200
+        if not self.guesses.spend(now):
+            return LATER
+        if self.password.matches(guess):
+            self.guesses.refund()
+            return 200
+        if ip is not None:
+            self.guesses_of_address.spend(ip, now)
+        return WRONG
 
-    def guess_limit_of(self, scope: Scope) -> Bucket:
+    def counted_ip(self, scope: Scope) -> bytes | None:
+        """The address that guesses are counted for; None for a proxy that does not name its client."""
         address = client_of(scope, self.proxies)
-        home = household(address) if address else None
-        bucket = self.guess_limits.pop(home, None) or Bucket(*GUESS_RATE)
-        self.guess_limits[home] = bucket
-        if len(self.guess_limits) > MAX_GUESSERS:
-            del self.guess_limits[next(iter(self.guess_limits))]
-        return bucket
+        if address is None:
+            return b""
+        return None if is_proxy(address, self.proxies) else address.packed
 
     def set_cookie(self, request: Request) -> Response:
         """The cookie, and the way to the page. Origin says whether the page came over HTTPS: TLS may end at a

@@ -55,27 +55,31 @@ class AddressCounts:
 
 
 class AddressRates:
-    """A token bucket for each network. A /48 is charged for a part of each token, so both widths need only
-    one rate; while it has none left, nothing is taken from its /64s, whose buckets others may share."""
+    """A token bucket for each network, shared with another only where two of each fall together. A /48 is
+    charged for a part of each token, so both widths need only one rate; while it has none left, nothing is
+    taken from its /64s."""
 
     def __init__(self, buckets: Buckets) -> None:
         self.buckets = buckets
 
     def spend(self, ip: bytes, now: float, amount: float = 1.0) -> bool:
         buckets = self.buckets
-        if len(ip) != 16 or not buckets.rate:
-            return buckets.spend(ip, now, amount)
-        wide, part = buckets.slot(ip[:SITE]), amount / SITE_FACTOR
+        if not buckets.rate:
+            return True
+        if len(ip) != 16:
+            return buckets.spend_either(buckets.slots(ip), now, amount)
+        wide, part = buckets.slots(ip[:SITE]), amount / SITE_FACTOR
         return (
-            buckets.can_spend_from(wide, now, part)
-            and buckets.spend(ip[:HOUSEHOLD], now, amount)
-            and buckets.spend_from(wide, now, part)
+            buckets.can_spend_either(wide, now, part)
+            and buckets.spend_either(buckets.slots(ip[:HOUSEHOLD]), now, amount)
+            and buckets.spend_either(wide, now, part)
         )
 
     def can_spend(self, ip: bytes, now: float, amount: float = 1.0) -> bool:
         """Whether so much could be spent."""
-        return not self.buckets.rate or all(
-            self.buckets.can_spend_from(self.buckets.slot(network), now, amount / factor)
+        buckets = self.buckets
+        return not buckets.rate or all(
+            buckets.can_spend_either(buckets.slots(network), now, amount / factor)
             for network, factor in counted_networks(ip)
         )
 

@@ -80,10 +80,35 @@ class Buckets:
 
     def can_spend_from(self, slot: int, now: float, amount: float = 1.0) -> bool:
         """Whether so much could be spent from one bucket."""
-        at = 2 * slot
-        taken = self._memory[at] - (now - self._memory[at + 1]) * self.rate
-        return not self.rate or max(0.0, taken) + amount <= self._burst
+        return not self.rate or self._taken(2 * slot, now) + amount <= self._burst
 
     def slot(self, whose: bytes) -> int:
         """The number of a name's bucket."""
         return int.from_bytes(blake2b(whose, key=self._key, digest_size=2).digest(), "big") % BUCKETS
+
+    def slots(self, whose: bytes) -> tuple[int, int]:
+        """The numbers of two buckets of a name, for `spend_either`."""
+        first, second = divmod(
+            int.from_bytes(blake2b(whose, key=self._key, digest_size=4).digest(), "big"), 1 << 16
+        )
+        return first % BUCKETS, second % BUCKETS
+
+    def spend_either(self, slots: tuple[int, int], now: float, amount: float = 1.0) -> bool:
+        """Spend from both of two buckets, where one has enough: two names seldom share both of theirs."""
+        memory, burst = self._memory, self._burst
+        first, second = 2 * slots[0], 2 * slots[1]
+        taken, other = self._taken(first, now), self._taken(second, now)
+        if amount + (taken if taken < other else other) > burst:
+            return False
+        memory[first], memory[second] = min(burst, taken + amount), min(burst, other + amount)
+        memory[first + 1] = memory[second + 1] = now
+        return True
+
+    def can_spend_either(self, slots: tuple[int, int], now: float, amount: float = 1.0) -> bool:
+        """Whether so much could be spent from one of two buckets."""
+        taken = min(self._taken(2 * slot, now) for slot in slots)
+        return not self.rate or taken + amount <= self._burst
+
+    def _taken(self, at: int, now: float) -> float:
+        """What was spent from a bucket and has not come back."""
+        return max(0.0, self._memory[at] - (now - self._memory[at + 1]) * self.rate)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +15,15 @@ import pytest
 from server import run
 from server.config.sections import Geo, Server, Site
 from server.web import login
-from server.web.login import COOKIE, GUESS_RATE, password_in
+from server.web.login import (
+    ALL_GUESSES_RATE,
+    COOKIE,
+    GUESS_RATE,
+    LATER,
+    LOGIN_ERRORS,
+    PasswordLogin,
+    password_in,
+)
 from server.web.password import COOKIE_SECONDS, MAX_LENGTH, SitePassword
 from tests.server.raw import Raw, raw
 from tests.server.serving import ICE, Service, serving
@@ -125,7 +134,8 @@ async def test_only_our_own_form_is_taken(locked: Service, origin: str) -> None:
         answer = await browser.post("/password", data={"password": PASSWORD}, headers={"Origin": origin})
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
-    assert not locked.web.login or not locked.web.login.guess_limits
+    assert locked.web.login is not None
+    assert not any(locked.web.login.guesses_of_address.buckets._memory)
 
 
 async def test_wrong_ones_are_told_and_soon_too_many(locked: Service) -> None:
@@ -148,17 +158,58 @@ async def test_a_whole_office_may_enter(locked: Service) -> None:
             assert (await enter(browser)).status_code == 303
 
 
-async def test_guessers_are_forgotten_in_time(locked: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "MAX_GUESSERS", 3)
-    for number in range(2, 8):
-        async with client(locked, f"127.0.0.{number}") as browser:
-            assert (await enter(browser, "wrong")).status_code == 403
-    assert locked.web.login is not None
-    assert [str(home) for home in locked.web.login.guess_limits] == [
-        "127.0.0.5/32",
-        "127.0.0.6/32",
-        "127.0.0.7/32",
-    ]
+class Guesses:
+    """The login alone, with a clock that only the test moves."""
+
+    def __init__(self, *proxies: str) -> None:
+        self.now = 0.0
+        password = SitePassword(PASSWORD, b"0123456789abcdef")
+        networks = [ip_network(proxy) for proxy in proxies]
+        texts = dict.fromkeys(LOGIN_ERRORS, "")
+        self.login = PasswordLogin(password, texts, frozenset(), networks, lambda: self.now, lambda: 0.0)
+
+    def judged(self, addresses: Iterable[str], guess: str = "wrong") -> int:
+        """How many guesses of clients at these addresses are looked at."""
+        scopes = ({"type": "http", "client": (address, 1), "headers": []} for address in addresses)
+        return sum(self.login.check_guess(scope, guess) != LATER for scope in scopes)
+
+
+HOUSEHOLDS = [f"2001:db8:bad:{number:x}::1" for number in range(1000)]
+TEN = [f"192.0.2.{number}" for number in range(10)]
+MANY = [f"10.{number >> 8}.{number & 255}.1" for number in range(5000)]
+HONEST = ["203.0.113.5", "2001:db8:900d::1"]
+
+
+def test_all_of_a_48_have_twice_the_guesses_of_an_address() -> None:
+    guesses = Guesses()
+    assert guesses.judged(HOUSEHOLDS[:1] * 100) == GUESS_RATE.burst
+    assert guesses.judged(HOUSEHOLDS) == GUESS_RATE.burst
+    assert guesses.judged(HONEST, PASSWORD) == 2
+    guesses.now += 60
+    assert guesses.judged(HOUSEHOLDS) == 60 * GUESS_RATE.per_second * 2
+
+
+def test_a_48_and_ten_addresses_cannot_keep_others_out() -> None:
+    guesses = Guesses()
+    for _ in range(100):
+        guesses.judged([*HOUSEHOLDS[:50], *TEN * 5])
+        assert guesses.judged(HONEST, PASSWORD) == 2
+        guesses.now += 1
+
+
+def test_from_however_many_networks_there_are_only_so_many_guesses() -> None:
+    guesses = Guesses()
+    assert guesses.judged(MANY) == ALL_GUESSES_RATE.burst
+    assert guesses.judged(HONEST, PASSWORD) == 0
+    guesses.now += 5
+    assert guesses.judged(HONEST * 10, PASSWORD) == 20
+    assert guesses.judged(MANY) == 5 * ALL_GUESSES_RATE.per_second
+
+
+def test_a_proxy_that_names_nobody_is_not_one_guesser() -> None:
+    guesses = Guesses("10.0.0.4/32")
+    assert guesses.judged(["10.0.0.4"] * 100) == 100
+    assert guesses.judged(["10.0.0.5"] * 100) == GUESS_RATE.burst
 
 
 async def sent(service: Service, connection: Raw, request: str) -> None:

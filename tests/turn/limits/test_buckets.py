@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turn.flows import Address
-from turn.limits.buckets import NUMBERS, Bucket, Buckets
+from turn.limits.buckets import BUCKETS, NUMBERS, Bucket, Buckets
 
 IP, OTHER = Address.of("8.8.8.8", 0).ip, Address.of("8.8.4.4", 0).ip
 
@@ -73,3 +73,28 @@ def test_what_was_spent_for_nothing_comes_back_up_to_the_burst() -> None:
     assert [bucket.spend(0.0), bucket.spend(0.0)] == [True, False]
     bucket.refund(100)
     assert [bucket.spend(0.0) for _ in range(3)] == [True, True, False]
+
+
+@given(st.lists(st.floats(0, 2), max_size=200), st.integers(1, 20), st.integers(1, 20))
+def test_two_buckets_of_one_name_give_as_much_as_one(gaps: list[float], rate: int, burst: int) -> None:
+    single, double, now = Buckets(rate, burst, b"key"), Buckets(rate, burst, b"key"), 0.0
+    for gap in gaps:
+        now += gap
+        could = double.can_spend_either((1, 2), now)
+        assert single.spend_from(1, now) == double.spend_either((1, 2), now) == could
+
+
+def test_who_shares_one_of_its_two_buckets_loses_nothing_and_gains_nothing() -> None:
+    buckets = Buckets(10, 40, b"key")
+    assert sum(buckets.spend_either((1, 2), 0.0) for _ in range(1000)) == 40
+    assert sum(buckets.spend_either((2, 3), 0.0) for _ in range(1000)) == 40
+    assert sum(buckets.spend_either((2, 3), 0.01 * step) for step in range(101)) == 10
+    assert sum(buckets.spend_either((1, 2), 1.0) for _ in range(1000)) == 10
+
+
+def test_names_have_two_buckets_each() -> None:
+    buckets = Buckets(10, 40, b"key")
+    pairs = [buckets.slots(number.to_bytes(4, "big")) for number in range(2000)]
+    assert len(set(pairs)) == 2000
+    assert {slot < BUCKETS for pair in pairs for slot in pair} == {True}
+    assert len({slot for pair in pairs for slot in pair}) > BUCKETS / 2

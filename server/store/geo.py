@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import AF_INET6, inet_pton
@@ -19,6 +21,7 @@ from server.store.countries import NAMES
 
 HEADER = re.compile(r"#\s*(Generated|Vendor|License):\s*(.+)")
 LINK = re.compile(r"https?://\S+?/(?=[\s.,]|$)")
+MAX_NAME = 200  # bytes that the name of such a copy may have (memfd_create(2))
 TEXT_FILES = {4: "geoip", 16: "geoip6"}
 
 
@@ -153,7 +156,8 @@ class Mmdb:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.reader = maxminddb.open_database(path, maxminddb.MODE_AUTO)
+            with snapshot(path) as name:
+                self.reader = maxminddb.open_database(name, maxminddb.MODE_AUTO)
         except (maxminddb.InvalidDatabaseError, ValueError, UnicodeDecodeError):
             raise GeoError(f"{path}: this is not an MMDB file, or it is damaged; get it again") from None
         about = self.reader.metadata()
@@ -168,6 +172,16 @@ class Mmdb:
 
     def close(self) -> None:
         self.reader.close()
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[str]:
+    """The name of a copy in memory, within. The reader maps the file that it opens: were that one cut short,
+    by an update in its place or a broken disk, the next look would kill the process. Raises OSError."""
+    with path.open("rb") as file, open(os.memfd_create(path.name[:MAX_NAME]), "wb") as copy:
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        yield f"/proc/self/fd/{copy.fileno()}"
 
 
 def code_in(record: object) -> object:

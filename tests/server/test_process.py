@@ -86,7 +86,9 @@ async def elsewhere(folder: Path, drain: int = 60, files: int = 1024) -> AsyncIt
             stderr=log,
         )
         try:
-            assert await asyncio.to_thread(notified.recv, 100) == b"READY=1", service.log()
+            while (said := await asyncio.to_thread(notified.recv, 100)) == b"WATCHDOG=1":
+                pass
+            assert said == b"READY=1", service.log()
             yield service
         finally:
             if service.process.returncode is None:
@@ -225,6 +227,39 @@ async def test_without_descriptors_the_log_does_not_fill(tmp_path: Path) -> None
         await visitor.hear("pong")
         assert service.log().count("new connections wait") == 1
         assert "OSError" not in service.log()
+
+
+async def test_without_descriptors_visitors_go_on_and_the_watchdog_is_fed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "100000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    async with elsewhere(tmp_path) as service:
+        one, other = await service.couple()
+        pid, manager = service.process.pid, service.notified
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        late = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(3)]
+        async with asyncio.timeout(PATIENCE):
+            while "new connections wait" not in service.log():
+                await asyncio.sleep(0.02)
+        forget_what_was_said(manager)
+        assert await asyncio.to_thread(manager.recv, 100) == b"WATCHDOG=1"
+        await one.tell("text", text="we go on")
+        await other.hear("text")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        for _, writer in late:
+            writer.close()
+        await service.visitor("127.0.0.5")
+        assert service.process.returncode is None
+
+
+def forget_what_was_said(manager: socket.socket) -> None:
+    manager.setblocking(False)
+    with suppress(BlockingIOError):
+        while manager.recv(100):
+            pass
+    manager.settimeout(PATIENCE)
 
 
 async def hold(service: Service, address: str, times: int) -> list[asyncio.StreamWriter]:

@@ -94,8 +94,8 @@ class Turn(Section):
         (),
         description="Public address of the relay if it is behind NAT. With several local addresses: "
         "PUBLIC/LOCAL pairs. auto: the address of the network interface, or, if that is private, the address "
-        "that turn.stun_servers see. It is looked for again when this machine's addresses change; until it is "
-        "found, nobody gets a relayed address.",
+        "that turn.stun_servers see. It is looked for again when this machine's addresses change. Until it "
+        "is found, nobody gets a relayed address.",
         examples=[["203.0.113.5/10.0.0.5"]],
     )
     stun_servers: Servers = Field(

@@ -46,6 +46,7 @@ class Control:
         self.started_with = config.turn
         self.addresses = addresses or AddressWatch(config)
         self.looking = Attempts("the look at this machine's addresses and processes", log)
+        self.ending = Attempts("sending newcomers elsewhere", log)
         self.shutdown = Shutdown()
         self.one_at_a_time = asyncio.Lock()  # of reloads: the last one read is the one in force
         self.reloading: asyncio.Task[None] | None = None
@@ -195,10 +196,12 @@ class Control:
         await self.shutdown.requested.wait()
         systemd.notify("STOPPING=1")
         if self.newer or self.older:
-            await self.leave_listeners()
+            with self.ending.attempt():
+                await self.leave_listeners()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.shutdown.repeated.wait(), LAST_COMERS_SECONDS)
-        await self.workers.drain(self.turn.alternate_server)
+        with self.ending.attempt():
+            await self.workers.drain(self.turn.alternate_server)
         seconds = self.turn.drain_seconds
         count = await self.workers.session_count()
         log.info("ending; %d allocations go on for up to %d seconds", count, seconds)

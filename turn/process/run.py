@@ -111,7 +111,8 @@ async def serve_workers(
                 watchdog = systemd.feed_watchdog(workers.is_healthy)
                 more = (control.until_ended(), control.watch_addresses(), watchdog)
                 tasks += map(asyncio.create_task, more)
-                print(start_line(control), flush=True)
+                with suppress(OSError):  # such as a full disk behind standard output
+                    print(start_line(control), flush=True)
                 systemd.notify("READY=1")
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:

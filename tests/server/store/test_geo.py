@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.store.geo import Database, GeoError, Mmdb, open_database
+from tests.house import ROOT
 from tests.server import mmdb
 
 HEADER = """# This file has been converted from a location database
@@ -147,6 +150,30 @@ def test_an_mmdb_damaged_inside_knows_nothing(tmp_path: Path) -> None:
     assert isinstance(database, Mmdb)
     assert database.country(ip_address("1.0.0.0")) is None
     database.close()
+
+
+LOOKS = """
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from server.store.geo import open_database
+path, *texts = sys.argv[1:]
+database = open_database(Path(path))
+Path(path).write_bytes(b"")
+print(*(database.country(ip_address(text)) for text in texts))
+"""
+
+
+def test_a_file_that_is_cut_short_kills_nobody(tmp_path: Path) -> None:
+    """As `cp` does it, which writes a new file in the place of the old one."""
+    path = tmp_path / "countries.mmdb"
+    path.write_bytes(mmdb.write(NETWORKS))
+    known = open_database(path)
+    addresses = list(IPV4)
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKS, path, *addresses], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(known.country(ip_address(text))) for text in addresses]
 
 
 @pytest.mark.parametrize("name", ["countries.mmdb", "geoip", "geoip6"])

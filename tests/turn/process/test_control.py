@@ -15,6 +15,7 @@ from aioice import stun
 
 from host import systemd
 from tests.turn.engines.world import PATIENCE
+from tests.turn.faults import says
 from tests.turn.process.operator import controlled, raises
 from tests.turn.service.caller import Caller
 from tests.turn.service.running import ALICE, SECRET, Running, turn
@@ -285,3 +286,26 @@ async def test_who_is_ending_leaves_when_a_newer_version_comes() -> None:
         async with control.with_newer():
             assert control.has_left.is_set()
         assert world.service.sharing  # what it has, it keeps to its end
+
+
+async def test_calls_go_on_though_the_listeners_cannot_be_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Running() as world:
+        keeper, caller = controlled(world), Caller(world, *ALICE)
+        await caller.allocate()
+
+        async def fails(*_: object) -> None:
+            raise OSError(errno.ENOBUFS, "canary")
+
+        for name in ("leave_listeners", "drain"):
+            monkeypatch.setattr(keeper.workers, name, fails)
+        monkeypatch.setattr(control, "LAST_COMERS_SECONDS", 0.01)
+        keeper.older = True
+        keeper.drain()
+        ended = asyncio.create_task(keeper.until_ended())
+        await says(caplog, "sending newcomers elsewhere failed: OSError ENOBUFS in control.py:")
+        assert await caller.bind(0x4000, Address.of("127.0.0.1", 9)) is stun.Class.RESPONSE
+        assert not ended.done()
+        await caller.ask(stun.Method.REFRESH, LIFETIME=0)
+        await asyncio.wait_for(ended, PATIENCE)

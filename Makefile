@@ -33,7 +33,7 @@ TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nfta
 # Each process takes whole files, whose tests share machines and browsers.
 IN_PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example house promise update lock release \
+.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example house promise tunnels update lock release \
 	clean $(DEPLOYS)
 
 help: ## show this list
@@ -89,6 +89,9 @@ house: $(BIN)/.set-up-tests ## draw docs/house.svg: the folders and their import
 
 promise: setup ## write the promise of the privacy page into docs/encrypted-only.md
 	$(BIN)/python -m server.web.promise docs/encrypted-only.md
+
+tunnels: $(BIN)/.set-up-tests ## measure what two ends can send unencrypted, and write it into docs/encrypted-only.md
+	$(BIN)/python -m tests.bench.tunnels --table
 
 update: $(BIN)/.set-up-tests ## write the newest versions of all dependencies into deploy/locks, and run the tests
 	.ci/lock --upgrade

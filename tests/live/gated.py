@@ -8,16 +8,24 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 from config.file import load_config
 from deploy.cli.relay import get
 from host.tls import Certificate
+from server.ice import IceServers, IceSettings
+from server.relay_links import RelayLinks
+from server.relay_ways import way_to
+from server.signalling.effects import CallVouched
+from server.signalling.sdp import ufrag_pairs, ufrags_of
+from server.store import Network
+from server.store.bans import Bans
 from tests.interop.certificates import make
-from tests.live.turn_clients import SECRET, Relay, begin_relay
+from tests.live.turn_clients import PATIENCE, SECRET, Relay, begin_relay
 from tests.ports import free_port
-from turn.credentials import MintedCredential, mint
+from turn.credentials import MintedCredential, mint, user_of
 
 SECONDS = 600
 LIMITS = {"allocations": 500}  # more would want more open files than some machines allow
@@ -56,9 +64,45 @@ class Gated(NamedTuple):
         return {why: count for why, count in (await self.figures() - before).items() if why not in PASSED}
 
 
-def account(letter: str = "r") -> MintedCredential:
-    """As the server hands out: `c` for a room whose descriptions it checks, `r` for a relay-only one."""
-    return mint(SECRET.encode(), f"{letter}.{secrets.token_hex(8)}", int(time.time()) + SECONDS)
+def account() -> MintedCredential:
+    """As the server hands out for each call."""
+    return mint(SECRET.encode(), secrets.token_hex(8), int(time.time()) + SECONDS)
+
+
+class NoBans:
+    """A ban list of a server that has banned nobody."""
+
+    ends: ClassVar[dict[Network, int | None]] = {}
+
+
+class Teller:
+    """Tells a relay what our server would tell it of a call whose descriptions it has read."""
+
+    def __init__(self, links: RelayLinks, users: tuple[str, str]) -> None:
+        self.links, self.users = links, users
+        self.offered: tuple[str, ...] = ()
+
+    async def read(self, description: dict[str, str]) -> dict[str, str]:
+        """An answer goes on when the relay knows it."""
+        ufrags = ufrags_of(description["sdp"])
+        if description["type"] == "offer":
+            self.offered = ufrags
+            return description
+        self.links.take_news(CallVouched(self.users, ufrag_pairs(self.offered, ufrags)))
+        async with asyncio.timeout(PATIENCE):
+            while not all(channel.is_quiet and not channel.state for channel in self.links.channels.values()):
+                await asyncio.sleep(0.01)
+        return description
+
+
+@asynccontextmanager
+async def telling(relay: Gated, accounts: tuple[MintedCredential, MintedCredential]) -> AsyncIterator[Teller]:
+    one, other = (user_of(account.username) for account in accounts)
+    ice = IceServers(IceSettings("127.0.0.1", (relay.relay.port,), SECRET.encode(), SECONDS))
+    links = RelayLinks(ice, cast("Bans", NoBans()), time.monotonic, time.time)
+    links.start(partial(way_to, settings=ice.current, unix_socket=relay.folder / "of another machine"))
+    yield Teller(links, (one, other))
+    await links.finish()
 
 
 @asynccontextmanager

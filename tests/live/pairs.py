@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from playwright.async_api import BrowserContext, Page, Route
@@ -12,6 +12,7 @@ from turn.credentials import MintedCredential
 
 PATIENCE = 25.0  # seconds for a condition on a busy machine
 Description = dict[str, str]
+Carry = Callable[[Description], Coroutine[Any, Any, Description]]
 PLACE = "http://localhost/"  # a browser gives a microphone to pages of this machine
 
 OPEN = """async ([urls, { username, password: credential }, policy, words]) => {
@@ -90,11 +91,11 @@ class Pair:
     def __init__(self, one: Page, other: Page) -> None:
         self.one, self.other = one, other
         self.ends = (one, other)
-        self.carry = as_it_is
+        self.carry: Carry = as_it_is
 
     async def open(
         self,
-        url: str,
+        url: str | list[str],
         accounts: tuple[MintedCredential, MintedCredential],
         *,
         policy: str = "relay",

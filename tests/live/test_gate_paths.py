@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from tests.live.gated import account, gated
+from tests.live.gated import account, gated, telling
 from tests.live.impairment import Impairment, Network
-from tests.live.pairs import MORE, Description, Pair, as_it_is, bare, heard
+from tests.live.pairs import MORE, Carry, Description, Pair, as_it_is, bare, heard
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -62,14 +62,19 @@ async def pair(chromium: Browser) -> AsyncIterator[Pair]:
         yield Pair(*[await bare(context) for context in contexts])
 
 
-async def move(pair: Pair) -> None:
-    """A call by a direct path, which is cut; then both look for another one by the relay alone."""
+async def move(pair: Pair, read: Carry = as_it_is) -> None:
+    """A call by a direct path, which is cut; then both look for another one by the relay alone. `read` reads
+    each description on its way."""
     wires = Wires()
-    pair.carry = wires.lay
+
+    async def carry(description: Description) -> Description:
+        return await wires.lay(await read(description))
+
+    pair.carry = carry
     await pair.meet()
     await pair.hears(way="prflx")  # a wire is as a NAT to them
     await wires.cut()
-    pair.carry = as_it_is
+    pair.carry = read
     await pair.restart("relay")
 
 
@@ -100,23 +105,42 @@ async def test_the_allocations_of_a_browser_may_meet_different_workers(pair: Pai
         assert await relay.refused(Counter()) == {}
 
 
-async def test_a_call_that_moves_to_the_relay_in_its_middle_goes_on(pair: Pair, tmp_path: Path) -> None:
-    """Where our own signalling has checked it, and from when both ends have consented to the new path:
-    what one sends before is refused."""
-    async with gated(tmp_path) as relay:
-        await pair.open(relay.url("udp"), (account("c"), account("c")), policy="all")
-        await move(pair)
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_live_call_moves_from_a_direct_path_to_the_relay(
+    pair: Pair, tmp_path: Path, number: int
+) -> None:
+    """Where our own signalling has checked it, and from when both ends have consented to the new path: what
+    one sends before is refused. With two relays, each end may be at either of them."""
+    accounts = (account(), account())
+    async with AsyncExitStack() as stack:
+        relays = [await stack.enter_async_context(gated(folder(tmp_path, name))) for name in range(number)]
+        tellers = [await stack.enter_async_context(telling(relay, accounts)) for relay in relays]
+
+        async def read(description: Description) -> Description:
+            for teller in tellers:
+                await teller.read(description)
+            return description
+
+        await pair.open([relay.url("udp") for relay in relays], accounts, policy="all")
+        await move(pair, read)
         await pair.hears(way="relay udp")
-        before = await relay.figures()
+        before = [await relay.figures() for relay in relays]
         await pair.hears(way="relay udp")
-        assert await relay.refused(before) == {}
-        assert (await relay.figures())["media"] > 50
+        refused = [await relay.refused(known) for relay, known in zip(relays, before, strict=True)]
+        assert refused == [{}] * number
+        assert sum([(await relay.figures())["media"] for relay in relays]) > 50
+
+
+def folder(parent: Path, name: int) -> Path:
+    made = parent / str(name)
+    made.mkdir()
+    return made
 
 
 async def test_a_call_that_nobody_vouches_for_does_not(pair: Pair, tmp_path: Path) -> None:
-    """Relay-only rooms never move, so a handshake that nobody saw is none."""
+    """A handshake that nobody saw is none."""
     async with gated(tmp_path) as relay:
-        await pair.open(relay.url("udp"), (account("r"), account("r")), policy="all")
+        await pair.open(relay.url("udp"), (account(), account()), policy="all")
         await move(pair)
         await pair.hears({}, way="relay udp")
         known = [await heard(page) for page in pair.ends]

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
-import yaml
 
-from config.file import load_config
-from deploy.cli.relay import get
 from tests.live.conftest import Visit
 from tests.live.service import Service
+from tests.live.two_relays import HOSTS, WAYS, figures, held, second_relay, sections
 from tests.live.visitors import talk
+
+__all__ = ["sections"]  # the fixture of the service looks for it
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SECRET = "0123456789abcdef0123456789abcdef"
-HOSTS = ("127.0.0.1", "127.0.0.2")
-WAYS = ("udp", "tcp")
 MOST = len(WAYS) * 2  # allocations at one relay for a user with one address: one per way, and as many anew
 
 # Longer than a page gives the relay for its first answer.
@@ -40,33 +35,22 @@ RELAY_ONLY = """() => {
     constructor(settings) { super({ ...settings, iceTransportPolicy: "relay" }); }
   };
 }"""
+PATIENCE = 20.0
 GATHERED = """() => watched.connections.at(-1).getStats().then((stats) => [...stats.values()]
   .filter((one) => one.type === "local-candidate" && one.candidateType === "relay").map((one) => one.url))"""
 
 
-def sections(folder: Path) -> dict[str, dict[str, Any]]:
-    (folder / "secret").write_text(f"{SECRET}\n")
-    (folder / "secret").chmod(0o600)
-    return {"turn": {"secret_file": str(folder / "secret"), "host": HOSTS[0], "more_hosts": [HOSTS[1]]}}
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def second(service: Service, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    """The relay of another machine, at the same port as the first."""
-    folder = tmp_path_factory.mktemp("second")
-    told = yaml.safe_load(service.file.read_text())["turn"]
-    listen = [f"{way}://{HOSTS[1]}:{service.turn}" for way in WAYS]
-    del told["host"], told["more_hosts"]
-    second = Service(folder, {"turn": {**told, "listen": listen}})
-    await second.begin("relay", lambda: (second.state / "relay.sock").exists())
-    yield second
-    await second.close()
+    async with second_relay(service, tmp_path_factory.mktemp("second")) as second:
+        yield second
 
 
-async def held(service: Service) -> list[str]:
-    """Users by the allocations they hold there."""
-    told = await asyncio.to_thread(get, load_config(service.file), "/sessions")
-    return [session["user"] for session in told["sessions"]]
+async def until(relay: Service, condition: Callable[[Counter[str]], bool]) -> None:
+    """Wait for figures of a relay."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition(await figures(relay)):
+            await asyncio.sleep(0.05)
 
 
 async def test_a_browser_has_paths_by_both_and_holds_few_allocations(
@@ -83,15 +67,43 @@ async def test_a_browser_has_paths_by_both_and_holds_few_allocations(
         await end.hears()
 
 
-async def test_a_call_that_is_relayed_alone_keeps_to_the_relay_that_saw_its_beginning(
+async def test_a_call_that_is_relayed_alone_has_paths_by_both_too(
     service: Service, second: Service, visit: Visit
 ) -> None:
-    for _ in range(2):
-        one, other = await visit("?relay=1"), await visit("?relay=1")
-        await talk(one, other)
-        for end in (one, other):
-            assert len(set(await end.page.evaluate(GATHERED))) == 1
-            await end.hears()
+    one, other = await visit("?relay=1"), await visit("?relay=1")
+    await talk(one, other)
+    await one.until(f"async () => new Set(await ({GATHERED})()).size >= {len(HOSTS)}")
+    for end in (one, other):
+        await end.hears()
+
+
+async def test_both_relays_hear_of_a_call_and_of_its_end(
+    service: Service, second: Service, visit: Visit
+) -> None:
+    """Also of one that takes a direct path: it may come to either of them in its middle."""
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    assert "relay" not in (await one.media())["kinds"]
+    for relay in (service, second):
+        await until(relay, lambda known: known["servers"] == 1 and known["vouched_sessions"] == 2)
+    await one.press("Stop")
+    for relay in (service, second):
+        await until(relay, lambda known: known["vouched_sessions"] == 0 and known["ended_users"] >= 2)
+
+
+async def test_a_call_that_ends_gives_back_what_it_holds_at_both(
+    service: Service, second: Service, visit: Visit
+) -> None:
+    one, other = await visit("?relay=1"), await visit("?relay=1")
+    await talk(one, other)
+    await one.page.evaluate(
+        "watched.connections.at(-1).close = () => {}"
+    )  # as a page that never says Refresh 0
+    await other.press("Stop")
+    async with asyncio.timeout(PATIENCE):
+        while [*await held(service), *await held(second)]:
+            await asyncio.sleep(0.05)
+    assert await one.page.evaluate("watched.connections.at(-1).signalingState") != "closed"
 
 
 async def test_the_relay_is_missed_only_after_it_was_asked(

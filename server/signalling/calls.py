@@ -14,6 +14,8 @@ from server.signalling.visitors import Dependencies, LastCall, Visitor
 
 REPORTABLE_SECONDS = 60.0  # after a call, in which its partner can still be reported
 
+LEAVING = frozenset({"left", "next", "blocked", "vanished"})  # the endings that a visitor chooses
+
 
 class Calls:
     """The queue and the rooms. `visitors` is the lobby's own table, by id."""
@@ -25,11 +27,15 @@ class Calls:
         self.rooms: dict[str, Room] = {}
 
     def wait(
-        self, visitor: Visitor, now: float, *, front: bool = False, id: str | None = None
+        self, visitor: Visitor, now: float, *, ticket: int | None = None, id: str | None = None
     ) -> list[Effect]:
-        """A visitor looks for a partner. One whose socket is lost keeps its place, but meets nobody."""
+        """A visitor looks for a partner, at the given place or as the last.
+
+        One whose socket is lost keeps its place, but meets nobody.
+        """
         if visitor.ticket is None:
-            visitor.ticket, visitor.waiting_since = self.queue.new_ticket(front=front), now
+            visitor.ticket, visitor.waiting_since = ticket or self.queue.new_ticket(), now
+            self.take_seat(visitor, now)
         found = self.find_partner(visitor, now) if visitor.suspended_since is None else []
         return [SendTo(visitor.id, encode("waiting", id=id)), *found]
 
@@ -37,14 +43,38 @@ class Calls:
         """Start a call with somebody in the queue, or join the queue."""
         assert visitor.ticket is not None
         wanted = visitor.wanted_countries if self.dependencies.knows_countries else frozenset()
-        seeker = Seeker(visitor.id, visitor.token, visitor.country, wanted, visitor.ticket)
-        partner = self.queue.match_or_wait(seeker)
+        seeker = Seeker(
+            visitor.id,
+            visitor.token,
+            visitor.country,
+            wanted,
+            visitor.ticket,
+            visitor.networks,
+            visitor.waiting_since,
+        )
+        partner = self.queue.match_or_wait(seeker, now)
         return [] if partner is None else self.match(self.visitors[partner.visitor], visitor, now)
 
-    def rematch(self, now: float) -> list[Effect]:
-        """Start calls of pairs that wait and may meet again."""
+    def stop_waiting(self, visitor: Visitor, now: float) -> None:
+        """A visitor looks for nobody any more."""
+        self.queue.remove(visitor.id, now)
+        visitor.ticket = None
+        self.free_seat(visitor, now)
+
+    def take_seat(self, visitor: Visitor, now: float) -> None:
+        if visitor.seat is None:
+            visitor.seat = visitor.networks
+            self.queue.change_share(visitor.seat, now, seats=1)
+
+    def free_seat(self, visitor: Visitor, now: float) -> None:
+        if visitor.seat is not None:
+            self.queue.change_share(visitor.seat, now, seats=-1)
+            visitor.seat = None
+
+    def retry(self, now: float) -> list[Effect]:
+        """Start calls of pairs that wait and may meet by now."""
         effects: list[Effect] = []
-        for first, second in self.queue.rematch(now):
+        for first, second in self.queue.retry(now):
             effects += self.match(self.visitors[first.visitor], self.visitors[second.visitor], now)
         return effects
 
@@ -56,7 +86,9 @@ class Calls:
         self.rooms[room.call] = room
         effects: list[Effect] = []
         for visitor, partner in ((first, second), (second, first)):
-            visitor.room, visitor.ticket = room, None
+            visitor.room, visitor.ticket, visitor.last_ticket = room, None, visitor.ticket
+            if live_together(first, second):
+                self.free_seat(visitor, now)  # it takes nobody else's time
             word = encode(
                 "matched",
                 call=room.call,
@@ -81,8 +113,11 @@ class Calls:
         ending = ENDINGS[how]
         partner = self.visitors[room.partner_of(ender.id)]
         del self.rooms[room.call]
-        self.queue.remember_pair(ender.token, partner.token, now)
+        self.queue.remember_pair(ender.person, partner.person, now)
+        if how in LEAVING and not live_together(ender, partner):
+            self.queue.change_share(ender.networks, now, left=1.0)
         for visitor, other in ((ender, partner), (partner, ender)):
+            self.free_seat(visitor, now)
             visitor.room = None
             visitor.last_call = LastCall(room.call, other.address, now + REPORTABLE_SECONDS)
         effects: list[Effect] = [
@@ -98,3 +133,8 @@ def room_of(visitor: Visitor, message: InCall) -> Room:
     if visitor.room is None or visitor.room.call != message.call:
         raise MessageError("wrong_call", message.id)
     return visitor.room
+
+
+def live_together(one: Visitor, other: Visitor) -> bool:
+    """Whether both are of one household."""
+    return one.address is not None and one.person.household == other.person.household

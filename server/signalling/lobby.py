@@ -95,7 +95,7 @@ class Lobby:
         id, secret = self.dependencies.new_id(), self.dependencies.new_id()
         visitor = Visitor(id, hello.token, address, country, secret, self.dependencies.new_id())
         self.visitors[id] = self.by_resume_secret[secret] = visitor
-        self.queue.blocks.arrive(visitor.token)
+        self.queue.blocks.arrive(*visitor.names)
         self.effects.append(CountEvent("visitor", country or "unknown"))
         return visitor, self.hello_reply(visitor, hello, resumed=False), self.take_effects()
 
@@ -119,13 +119,21 @@ class Lobby:
         """The same page on a new socket. It gets a new secret: each is good once."""
         visitor.resume_secret = self.dependencies.new_id()
         self.by_resume_secret[visitor.resume_secret] = visitor
-        visitor.address, visitor.country = address, country
+        self.move(visitor, address)
+        visitor.country = country
         reply = self.hello_reply(visitor, hello, resumed=True)
         self.effects.append(CountEvent("resumed"))
         if self.suspended.pop(visitor.id, None) is not None:
             visitor.suspended_since = None
             self.continue_visit(visitor, now)
         return visitor, reply, self.take_effects()
+
+    def move(self, visitor: Visitor, address: IPAddress | None) -> None:
+        """A visitor has come back, maybe from another address."""
+        before = visitor.names
+        visitor.move_to(address)
+        self.queue.blocks.arrive(*visitor.names)
+        self.queue.blocks.depart(*before)
 
     def continue_visit(self, visitor: Visitor, now: float) -> None:
         if visitor.room is not None:
@@ -165,7 +173,7 @@ class Lobby:
         """Leave the call, if there is one, and wait. A visitor who waits already keeps its place."""
         if visitor.room is not None:
             self.end_call(visitor.room, "next", visitor, now)
-        self.queue.remove(visitor.id)
+        self.queue.remove(visitor.id, now)
         self.set_wishes(visitor, message)
         self.enqueue(visitor, now, id=message.id)
 
@@ -177,17 +185,18 @@ class Lobby:
         if message.hide_address is not None or is_start:
             visitor.hides_address = bool(message.hide_address)
 
-    def enqueue(self, visitor: Visitor, now: float, *, front: bool = False, id: str | None = None) -> None:
+    def enqueue(
+        self, visitor: Visitor, now: float, *, ticket: int | None = None, id: str | None = None
+    ) -> None:
         if self.draining:
             self.kick(visitor, RESTART, now)
             return
-        self.effects += self.calls.wait(visitor, now, front=front, id=id)
+        self.effects += self.calls.wait(visitor, now, ticket=ticket, id=id)
 
     def on_stop(self, visitor: Visitor, message: Stop, now: float) -> None:
         if visitor.room is not None:
             self.end_call(visitor.room, "left", visitor, now)
-        self.queue.remove(visitor.id)
-        visitor.ticket = None
+        self.calls.stop_waiting(visitor, now)
         self.effects.append(SendTo(visitor.id, encode("stopped", id=message.id)))
         if self.draining:
             self.kick(visitor, RESTART, now)
@@ -224,7 +233,7 @@ class Lobby:
 
     def on_block(self, visitor: Visitor, message: Block, now: float) -> None:
         room = room_of(visitor, message)
-        self.queue.block(visitor.token, self.visitors[room.partner_of(visitor.id)].token)
+        self.queue.block(visitor.person, self.visitors[room.partner_of(visitor.id)].person)
         self.effects.append(CountEvent("block"))
         self.end_call(room, "blocked", visitor, now)
 
@@ -252,13 +261,13 @@ class Lobby:
         raise MessageError("wrong_state", message.id)
 
     def end_call(self, room: Room, how: str, ender: Visitor, now: float) -> None:
-        """End a call and tell the partner why. If `ender` vanished, the partner waits first in the queue."""
+        """End a call and tell the partner why. If `ender` vanished, the partner waits at its old place."""
         partner = self.visitors[room.partner_of(ender.id)]
         self.effects += self.calls.end(room, how, ender, now)
         if self.draining:
             self.kick(partner, RESTART, now)
         elif how == "vanished":
-            self.enqueue(partner, now, front=True)
+            self.enqueue(partner, now, ticket=partner.last_ticket)
 
     def suspend(self, visitor: Visitor, now: float) -> list[Effect]:
         """The socket was lost without a close. The visitor keeps call and place for RESUME_SECONDS.
@@ -272,7 +281,7 @@ class Lobby:
         """
         visitor.suspended_since = now
         self.suspended[visitor.id] = visitor
-        self.queue.remove(visitor.id)
+        self.queue.remove(visitor.id, now)
         if visitor.room is not None:
             self.notify_partner(visitor.room, visitor, "away")
         return self.take_effects()
@@ -296,12 +305,11 @@ class Lobby:
             return
         if visitor.room is not None:
             self.end_call(visitor.room, how, visitor, now)
-        self.queue.remove(visitor.id)
-        visitor.ticket = None
+        self.calls.stop_waiting(visitor, now)
         self.visitors.pop(visitor.id, None)
         self.suspended.pop(visitor.id, None)
         self.by_resume_secret.pop(visitor.resume_secret, None)
-        self.queue.blocks.depart(visitor.token)
+        self.queue.blocks.depart(*visitor.names)
 
     def kick(self, visitor: Visitor, code: int, now: float, how: str = "vanished") -> None:
         """Remove a visitor and close its socket."""
@@ -309,7 +317,7 @@ class Lobby:
         self.effects.append(CloseSocket(visitor.id, code))
 
     def tick(self, now: float) -> list[Effect]:
-        """Do what is due: give up lost visitors, match pairs that may meet again, forget old reports.
+        """Do what is due: give up lost visitors, match pairs that may meet by now, forget old reports.
 
         Args:
             now: monotonic seconds.
@@ -322,7 +330,7 @@ class Lobby:
             if visitor.suspended_since + RESUME_SECONDS > now:
                 break
             self.kick(visitor, NORMAL, now)
-        self.effects += self.calls.rematch(now)
+        self.effects += self.calls.retry(now)
         self.reports.expire(now)
         return self.take_effects()
 

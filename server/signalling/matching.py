@@ -1,4 +1,8 @@
-"""Who meets: two visitors who accept each other. Who has waited longest is the first."""
+"""Who meets: two visitors who accept each other. Who has waited longest is the first.
+
+A household that takes much of other people's time (`households.py`) is for the others the second choice: they
+look a while for somebody else first. Two from one household, or from two busy ones, meet at once.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,41 @@ import heapq
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from operator import attrgetter
 
-MAX_PAIRS = 100_000  # that are remembered; the oldest are forgotten first
-MAX_BLOCKS_EACH = 1_000  # of one token: nobody meets so many people
+from server.signalling.blocks import Blocks, Person, RecentPairs, pair_of
+from server.signalling.households import LEVELS, Households, Networks
 
 ANYBODY = "*"  # stands for every country, and for a wish that names none
 
-Pair = tuple[str, str]
+# How long a visitor looks for somebody else first, by how many levels its own household is below the other's.
+LOOK_SECONDS = (0.0, 5.0, 15.0)
+AGAIN_SECONDS = LOOK_SECONDS[1]  # the same before somebody else of a household that it has just met
+# On one level, for somebody who is, or looks, above level 0: bounds the work that busy households cause.
+MAX_LOOKED_AT = 64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Seeker:
-    """Somebody who looks for a partner. `token` is the browser's, `ticket` the place in the queue. No wanted
-    countries means any."""
+    """Somebody who looks for a partner. `token` is the browser's, `ticket` the place in the queue.
+
+    No wanted countries means any, and no networks that the address is not known.
+    """
 
     visitor: str
     token: str
     country: str | None
     wanted_countries: frozenset[str]
     ticket: int
+    networks: Networks = ()
+    since: float = 0.0
+    level: int = 0
+    household: bytes | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.household = self.networks[0][0] if self.networks else None
 
     def accepts(self, other: Seeker) -> bool:
         """Whether the other fits what this one wishes."""
@@ -36,172 +54,199 @@ class Seeker:
 by_ticket = attrgetter("ticket")
 
 
-def pair_of(one: str, other: str) -> Pair:
-    return (one, other) if one < other else (other, one)
-
-
-class RecentPairs:
-    """Pairs whose call ended a short while ago."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.until: dict[Pair, float] = {}
-        self.order: deque[tuple[float, Pair]] = deque()
-
-    def __contains__(self, pair: Pair) -> bool:
-        return pair in self.until
-
-    def add(self, pair: Pair, now: float) -> None:
-        if self.seconds:
-            self.until[pair] = now + self.seconds
-            self.order.append((now + self.seconds, pair))
-
-    def expire(self, now: float) -> Iterator[Pair]:
-        """Forget the pairs whose time is over, and the oldest if there are too many."""
-        while self.order and (self.order[0][0] <= now or len(self.order) > MAX_PAIRS):
-            end, pair = self.order.popleft()
-            if self.until.get(pair) == end:  # else the pair has met again since
-                del self.until[pair]
-                yield pair
-
-
-class Blocks:
-    """Pairs that never meet again as long as one of the two is connected."""
-
-    def __init__(self) -> None:
-        self.present: dict[str, int] = {}  # token -> how many of its pages are open
-        self.partners: dict[str, dict[str, None]] = {}
-
-    def __contains__(self, pair: Pair) -> bool:
-        return pair[1] in self.partners.get(pair[0], ())
-
-    def arrive(self, token: str) -> None:
-        self.present[token] = self.present.get(token, 0) + 1
-
-    def depart(self, token: str) -> None:
-        self.present[token] -= 1
-        if self.present[token]:
-            return
-        del self.present[token]
-        for partner in [one for one in self.partners.get(token, ()) if one not in self.present]:
-            self.remove(token, partner)
-
-    def add(self, one: str, other: str) -> None:
-        for token, partner in ((one, other), (other, one)):
-            theirs = self.partners.setdefault(token, {})
-            theirs[partner] = None
-            if len(theirs) > MAX_BLOCKS_EACH:
-                self.remove(token, next(iter(theirs)))
-
-    def remove(self, one: str, other: str) -> None:
-        for token, partner in ((one, other), (other, one)):
-            theirs = self.partners.get(token, {})
-            theirs.pop(partner, None)
-            if not theirs:
-                self.partners.pop(token, None)
-
-
 class Queue:
-    """Everybody who waits, indexed by their country and the countries that they accept.
+    """Everybody who waits, indexed by level, by country and by the countries that they accept.
 
     A newcomer looks only at those that accept it and that it accepts, the longest waiting first. So a queue
     of thousands costs no more than the few that a block, a recent call or the same browser keeps apart.
+
+    A browser stands in the queue once, with the page that began to wait last; its other pages wait behind.
     """
 
     def __init__(self, rematch_seconds: float) -> None:
-        self.recent_pairs = RecentPairs(rematch_seconds)
+        self.recent_pairs = RecentPairs(rematch_seconds)  # of tokens
+        self.recent_households = RecentPairs(rematch_seconds)  # of a token and a household
         self.blocks = Blocks()
+        self.households = Households()
         self.seekers: dict[str, Seeker] = {}
         self.by_token: dict[str, dict[str, Seeker]] = {}
-        self.index: dict[tuple[str, str], list[Seeker]] = {}
-        self.first_ticket = self.last_ticket = 0
+        self.index: dict[tuple[int, str, str], list[Seeker]] = {}
+        self.due: list[tuple[float, int, Seeker]] = []  # who looks again, and when
+        self.last_ticket = self.last_due = 0
 
     def __len__(self) -> int:
         return len(self.seekers)
 
-    def new_ticket(self, *, front: bool = False) -> int:
-        """A place in the queue: the last, or the first."""
-        if front:
-            self.first_ticket -= 1
-            return self.first_ticket
+    def new_ticket(self) -> int:
+        """The last place in the queue."""
         self.last_ticket += 1
         return self.last_ticket
 
-    def match_or_wait(self, seeker: Seeker) -> Seeker | None:
+    def match_or_wait(self, seeker: Seeker, now: float) -> Seeker | None:
         """Return a partner, taken out of the queue; or None, and the seeker waits."""
-        partner = next((one for one in self.candidates(seeker) if self.may_meet(seeker, one)), None)
+        seeker.level = self.households.level(seeker.networks)
+        partner = self.find(seeker, now)
         if partner is None:
-            self.add(seeker)
+            self.add(seeker, now)
         else:
-            self.remove(partner.visitor)
+            self.remove(partner.visitor, now)
         return partner
 
-    def remove(self, visitor: str) -> Seeker | None:
+    def retry(self, now: float) -> list[tuple[Seeker, Seeker]]:
+        """Pairs among those who wait: they have looked long enough for others, or may meet again."""
+        self.move(self.households.relax(now))
+        for token in {token for pair in self.recent_pairs.expire(now) for token in pair}:
+            if (seeker := self.standing(str(token))) is not None:
+                self.look_again(seeker, now)
+        deque(self.recent_households.expire(now), maxlen=0)  # who waits has looked again since then
+        pairs = []
+        while self.due and self.due[0][0] <= now:
+            seeker = heapq.heappop(self.due)[2]
+            if self.standing(seeker.token) is seeker and (partner := self.find(seeker, now)):
+                self.remove(seeker.visitor, now)
+                self.remove(partner.visitor, now)
+                first, second = sorted((seeker, partner), key=by_ticket)
+                pairs.append((first, second))
+        return pairs
+
+    def remove(self, visitor: str, now: float) -> Seeker | None:
         """Take somebody out; None: nobody of this name waited."""
         seeker = self.seekers.pop(visitor, None)
         if seeker is None:
             return None
+        stood = self.standing(seeker.token) is seeker
         theirs = self.by_token[seeker.token]
         del theirs[visitor]
         if not theirs:
             del self.by_token[seeker.token]
+        if stood:
+            self.take_out(seeker)
+            behind = self.standing(seeker.token)
+            if behind is not None:
+                self.stand(behind, now)
+                self.look_again(behind, now)
+        return seeker
+
+    def remember_pair(self, one: Person, other: Person, now: float) -> None:
+        """The call of two has just ended."""
+        self.recent_pairs.add(pair_of(one.token, other.token), now)
+        if one.household != other.household:
+            for mine, theirs in ((one, other), (other, one)):
+                if theirs.household is not None:
+                    self.recent_households.add((mine.token, theirs.household), now)
+
+    def block(self, blocker: Person, blocked: Person) -> None:
+        """The two must not meet again, nor the blocker somebody else of the other's household."""
+        self.blocks.add(blocker.token, blocked.token)
+        if blocked.household not in (None, blocker.household):
+            self.blocks.add(blocker.token, blocked.household)
+
+    def change_share(self, networks: Networks, now: float, *, seats: int = 0, left: float = 0.0) -> None:
+        """So many more visitors of a household look for partners or talk; so many partners were left."""
+        self.move(self.households.change(networks, now, seats=seats, left=left))
+
+    def standing(self, token: str) -> Seeker | None:
+        """The page of a browser that stands in the queue."""
+        return next(reversed(self.by_token.get(token, {}).values()), None)
+
+    def add(self, seeker: Seeker, now: float) -> None:
+        before = self.standing(seeker.token)
+        if before is not None:
+            self.take_out(before)
+        self.seekers[seeker.visitor] = seeker
+        self.by_token.setdefault(seeker.token, {})[seeker.visitor] = seeker
+        self.stand(seeker, now)
+
+    def stand(self, seeker: Seeker, now: float) -> None:
+        """Put somebody into the index, to be found, and to look again when more may suit."""
+        self.households.join(seeker.networks, seeker.visitor, now)
+        seeker.level = self.households.level(seeker.networks)
+        self.index_seeker(seeker)
+        for seconds in LOOK_SECONDS[1:]:
+            if seeker.since + seconds > now:
+                self.look_again(seeker, seeker.since + seconds)
+
+    def look_again(self, seeker: Seeker, at: float) -> None:
+        self.last_due += 1
+        heapq.heappush(self.due, (at, self.last_due, seeker))
+
+    def take_out(self, seeker: Seeker) -> None:
+        self.unindex_seeker(seeker)
+        self.households.leave(seeker.networks, seeker.visitor)
+
+    def move(self, visitors: Iterable[str]) -> None:
+        """The levels of these visitors may have changed."""
+        for visitor in visitors:
+            seeker = self.seekers[visitor]
+            level = self.households.level(seeker.networks)
+            if level != seeker.level:
+                self.unindex_seeker(seeker)
+                seeker.level = level
+                self.index_seeker(seeker)
+
+    def index_seeker(self, seeker: Seeker) -> None:
+        for key in index_keys(seeker):
+            insort(self.index.setdefault(key, []), seeker, key=by_ticket)
+
+    def unindex_seeker(self, seeker: Seeker) -> None:
         for key in index_keys(seeker):
             row = self.index[key]
             del row[bisect_left(row, seeker.ticket, key=by_ticket)]
             if not row:
                 del self.index[key]
-        return seeker
 
-    def remember_pair(self, one: str, other: str, now: float) -> None:
-        """The call of two tokens has just ended."""
-        self.recent_pairs.add(pair_of(one, other), now)
-
-    def block(self, one: str, other: str) -> None:
-        """Two tokens must not meet again."""
-        self.blocks.add(one, other)
-
-    def rematch(self, now: float) -> list[tuple[Seeker, Seeker]]:
-        """Pairs among those who wait: their last call is now long enough ago."""
-        pairs = []
-        for one, other in self.recent_pairs.expire(now):
-            for seeker in list(self.by_token.get(one, {}).values()):
-                partner = next((p for p in self.seekers_of(other) if self.accept_each_other(seeker, p)), None)
+    def find(self, seeker: Seeker, now: float) -> Seeker | None:
+        """A partner for somebody: from the lowest level, the one who has waited longest."""
+        for level in range(len(LEVELS) + 1):
+            above = level - seeker.level
+            if seeker.since + LOOK_SECONDS[max(0, above)] <= now:
+                partner = self.find_on(level, seeker, now - LOOK_SECONDS[max(0, -above)], now)
                 if partner is not None:
-                    self.remove(seeker.visitor)
-                    self.remove(partner.visitor)
-                    pairs.append((seeker, partner))
-        return pairs
+                    return partner
+        return None
 
-    def seekers_of(self, token: str) -> Iterable[Seeker]:
-        return sorted(self.by_token.get(token, {}).values(), key=by_ticket)
+    def find_on(self, level: int, seeker: Seeker, since: float, now: float) -> Seeker | None:
+        """A partner on this level who has been waiting since that time or longer."""
+        found = self.candidates(seeker, level)
+        for other in islice(found, MAX_LOOKED_AT) if level or seeker.level else found:
+            if (
+                other.since <= since
+                and self.may_meet(seeker, other)
+                and self.may_meet_now(seeker, other, now)
+            ):
+                return other
+        return None
 
-    def add(self, seeker: Seeker) -> None:
-        self.seekers[seeker.visitor] = seeker
-        self.by_token.setdefault(seeker.token, {})[seeker.visitor] = seeker
-        for key in index_keys(seeker):
-            insort(self.index.setdefault(key, []), seeker, key=by_ticket)
-
-    def candidates(self, seeker: Seeker) -> Iterator[Seeker]:
+    def candidates(self, seeker: Seeker, level: int) -> Iterator[Seeker]:
         """Those that accept the seeker and that the seeker accepts, the longest waiting first."""
         wishes = [ANYBODY, seeker.country] if seeker.country else [ANYBODY]
         found = [
-            self.index.get((country, wish), [])
+            self.index.get((level, country, wish), [])
             for country in seeker.wanted_countries or (ANYBODY,)
             for wish in wishes
         ]
         return heapq.merge(*found, key=by_ticket)
 
     def may_meet(self, one: Seeker, other: Seeker) -> bool:
-        pair = pair_of(one.token, other.token)
-        return one.token != other.token and pair not in self.recent_pairs and pair not in self.blocks
+        if one.token == other.token or pair_of(one.token, other.token) in self.recent_pairs:
+            return False
+        return not self.blocks.pairs or not (self.has_blocked(one, other) or self.has_blocked(other, one))
 
-    def accept_each_other(self, one: Seeker, other: Seeker) -> bool:
-        return one.accepts(other) and other.accepts(one) and self.may_meet(one, other)
+    def has_blocked(self, one: Seeker, other: Seeker) -> bool:
+        return (one.token, other.token) in self.blocks or (one.token, other.household) in self.blocks
+
+    def may_meet_now(self, one: Seeker, other: Seeker, now: float) -> bool:
+        """False while one of the two looks for somebody else than its last partner's household."""
+        recent, since = self.recent_households, now - AGAIN_SECONDS
+        return not (
+            (one.since > since and (one.token, other.household) in recent)
+            or (other.since > since and (other.token, one.household) in recent)
+        )
 
 
-def index_keys(seeker: Seeker) -> Iterator[tuple[str, str]]:
-    """Where a seeker stands in the index: (its country, a country that it accepts)."""
+def index_keys(seeker: Seeker) -> Iterator[tuple[int, str, str]]:
+    """Where a seeker stands in the index: (its level, its country, a country that it accepts)."""
     for wish in seeker.wanted_countries or (ANYBODY,):
-        yield (ANYBODY, wish)
+        yield (seeker.level, ANYBODY, wish)
         if seeker.country:
-            yield (seeker.country, wish)
+            yield (seeker.level, seeker.country, wish)

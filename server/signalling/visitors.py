@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from server.signalling.blocks import Name, Person
+from server.signalling.households import Networks
 from server.signalling.pseudonyms import IPAddress
 from server.signalling.rooms import Room
+from turn.limits.addresses import counted_networks
 
 
 class LastCall(NamedTuple):
@@ -33,9 +36,28 @@ class Visitor:
     hides_address: bool = False
     room: Room | None = None
     ticket: int | None = None  # the place in the queue, while the visitor waits
+    last_ticket: int | None = None  # the place that it had before its call
+    seat: Networks | None = None  # whose share it counts for, while it looks for a partner or talks
     waiting_since: float = 0.0
     suspended_since: float | None = None  # when its socket was lost
     last_call: LastCall | None = None
+    networks: Networks = field(init=False)  # of its address, the household first
+    person: Person = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.move_to(self.address)
+
+    def move_to(self, address: IPAddress | None) -> None:
+        """The page speaks from this address now."""
+        self.address = address
+        self.networks = counted_networks(address.packed) if address is not None else ()
+        self.person = Person(self.token, self.networks[0][0] if self.networks else None)
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """What a block of this visitor holds for."""
+        token, household = self.person
+        return (token,) if household is None else (token, household)
 
     @property
     def state(self) -> str:

@@ -214,7 +214,48 @@ def test_who_just_parted_meets_again_only_later() -> None:
     assert a.room is b.room is not None
 
 
-def test_the_deserted_is_first_in_the_queue() -> None:
+def test_a_partner_who_vanishes_puts_nobody_before_those_who_came_earlier() -> None:
+    visits = Visits()
+    first = visits.enter("c", "fr")
+    visits.say(first, "start", want=["de"])
+    friend, late = visits.enter("a", "it"), visits.enter("b", "fr")
+    visits.say(late, "start", want=["it"])
+    visits.say(friend, "start", want=["fr"])
+    assert friend.room is late.room is not None
+    visits.settle(visits.lobby.leave(friend, "vanished", visits.now))
+    visits.say(late, "next", want=["de"])
+    wanted = visits.enter("d", "de")
+    visits.say(wanted, "start")
+    assert wanted.room is first.room is not None
+    assert late.state == "waiting"
+
+
+def test_a_blocked_visitor_does_not_come_back_with_a_new_token() -> None:
+    visits = Visits(rematch=0)
+    a, b, call = visits.couple()
+    visits.say(b, "block", call=call)
+    visits.say(b, "start")
+    visits.settle(visits.lobby.leave(a, "left", visits.now))
+    again = visits.enter("a2", "de")
+    visits.say(again, "start")
+    for _ in range(40):
+        visits.tick(0.5)
+    assert (again.state, b.state) == ("waiting", "waiting")
+    visits.settle(visits.lobby.leave(b, "left", visits.now))
+    new = visits.enter("c", "fr")
+    visits.say(new, "start")
+    assert new.room is again.room is not None
+
+
+def test_two_browsers_of_one_machine_meet_at_once() -> None:
+    visits = Visits()
+    one, other = visits.enter("a1"), visits.enter("a2")
+    visits.say(one, "start")
+    visits.say(other, "start")
+    assert one.room is other.room is not None
+
+
+def test_the_deserted_waits_at_its_old_place() -> None:
     visits = Visits()
     a, b, _ = visits.couple()
     c = visits.enter("c", "it")

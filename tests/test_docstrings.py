@@ -30,8 +30,8 @@ INTERFACES: dict[str, tuple[str, ...]] = {
 # What stands in them for their own use, beside what begins with `_`.
 INTERNAL = re.compile(
     r"Service\.(open_relay|close_relay|unlink_flow|pin_while_sharing|expire)"
-    r"|Lobby\.(on_\w+|take_effects|hello_reply|resume|continue_visit|notify_partner|set_wishes|enqueue"
-    r"|find_partner|match|ice_for|room_of|partner_address|end_call|remove|kick)"
+    r"|Lobby\.(on_\w+|take_effects|hello_reply|resume|move|continue_visit|notify_partner|set_wishes|enqueue"
+    r"|partner_address|end_call|remove|kick)"
     r"|parse_countries|parse_candidate|read_id|read_field|FieldRule|MessageType|(\w+\.)?_\w+"
 )
 SECTION = re.compile(r"^(Args|Returns|Raises|See):", re.MULTILINE)

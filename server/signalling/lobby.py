@@ -129,6 +129,7 @@ class Lobby:
         return visitor, reply, self.take_effects()
 
     def move(self, visitor: Visitor, address: IPAddress | None) -> None:
+        """A visitor has come back, maybe from another address."""
         before = visitor.names
         visitor.move_to(address)
         self.queue.blocks.arrive(*visitor.names)

@@ -21,7 +21,7 @@ WORDS_OF_rotate := secrets rotate
 
 # More packages for `make interop`. nodejs from NodeSource contains npm, nodejs from Debian does not.
 INTEROP := .cache/interop
-INTEROP_PACKAGES := golang-go golang-github-pion-turn.v2-dev libnice10 nodejs
+INTEROP_PACKAGES := golang-go golang-github-pion-turn.v2-dev janus libnice10 nodejs
 PION := GO111MODULE=off CGO_ENABLED=0 GOPATH=/usr/share/gocode GOCACHE=$(abspath $(INTEROP))/go go build
 PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 
@@ -77,7 +77,7 @@ soak: $(BIN)/.set-up-tests ## run the relay under load for an hour: memory, loss
 fuzz: $(BIN)/.set-up-tests ## test each parser and the core of the relay with random input (SECONDS=60 for less)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
-interop: $(INTEROP)/.set-up ## test other TURN clients with the relay (TABLE=yes: write the table into docs/clients.md)
+interop: $(INTEROP)/.set-up ## test other TURN clients with the relay (root; TABLE=yes: write the table into docs/clients.md)
 	$(BIN)/python -m tests.interop $(if $(TABLE),--table)
 
 example: setup ## write config.example.yaml from the code
@@ -141,7 +141,7 @@ $(BIN)/.set-up-tests: $(LOCKS)/test.txt .ci/packages $(BIN)/.set-up
 	@$(LOCKED)/test.txt
 	@touch $@
 
-$(INTEROP)/.set-up: $(LOCKS)/interop.txt $(BIN)/.set-up-tests $(wildcard tests/interop/clients/*.*s tests/interop/clients/*.json)
+$(INTEROP)/.set-up: $(LOCKS)/interop.txt $(BIN)/.set-up-tests $(wildcard tests/interop/clients/*.*s tests/interop/clients/*.go tests/interop/clients/*.json)
 	@.ci/packages $(INTEROP_PACKAGES)
 	@command -v npm >/dev/null || .ci/packages npm
 	@echo "Fetching and building the foreign clients ..."
@@ -151,4 +151,5 @@ $(INTEROP)/.set-up: $(LOCKS)/interop.txt $(BIN)/.set-up-tests $(wildcard tests/i
 	@cd $(INTEROP) && npm ci --no-fund --no-audit --loglevel=error
 	@$(PION) -o $(INTEROP)/pion-udp $(PION_CLIENT)/udp
 	@$(PION) -o $(INTEROP)/pion-tcp $(PION_CLIENT)/tcp
+	@$(PION) -o $(INTEROP)/pion-peers tests/interop/clients/pion.go
 	@touch $@

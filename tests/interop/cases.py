@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tests.interop.relay import HOSTS, PASSWORD, SECRET, USER, Relay, time_limited
+from tests.interop.relay import HOSTS, PASSWORD, SECOND, SECRET, USER, Relay, time_limited
 
 COUNT = 20  # messages that each client has to get through
+# Seconds that a long row goes on: through permission (300), nonce, channel and allocation (600 each).
+LONG = 700
+STARTING = 60.0  # seconds that a client gets beside them
 
 
 class Way(NamedTuple):
@@ -39,7 +42,8 @@ class Row:
     """`command` has places like {host} in it; `proof` is what a client prints that got everything through.
 
     `cells` says for each way what has to come of it: FINE, or what the relay refuses it with on purpose, and
-    `reason` why. A `hostile` client only has to leave the relay unharmed.
+    `reason` why. A `hostile` client only has to leave the relay unharmed. A row without cells is there for
+    its reason alone. `seconds`: the client goes on for so long; 0: it gets COUNT messages through at once.
     """
 
     client: str
@@ -51,7 +55,12 @@ class Row:
     kind: str = "as it is"
     hostile: bool = False
     heavy: bool = False
-    patience: float = 60
+    seconds: int = 0
+    patience: float = STARTING
+
+    @property
+    def count(self) -> int:
+        return self.seconds or COUNT
 
 
 class Case(NamedTuple):
@@ -72,6 +81,7 @@ class Case(NamedTuple):
             **PLACES[transport](relay, f"[{host}]" if ":" in host else host),
             **dict(zip(("name", "credential"), time_limited(), strict=True)),
             "host": host,
+            "second": SECOND,
             "transport": transport,
             "TRANSPORT": transport.upper(),
             "peer": peer,
@@ -79,7 +89,9 @@ class Case(NamedTuple):
             "password": PASSWORD,
             "secret": SECRET,
             "trust": relay.trust,
-            "count": COUNT,
+            **({f"{name}_home": home for name, home in relay.homes._asdict().items()} if relay.homes else {}),
+            "count": self.row.count,
+            "pause": 1 if self.row.seconds else 0,
         }
         # Firefox speaks TLS with names only.
         named = f"turns:localhost:{relay.tls}?transport=tcp" if self.name == "TLS" else places["url"]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.interop.cases import ALL, COUNT, WAYS, Row, fine
+from tests.interop.cases import ALL, COUNT, LONG, WAYS, Row, fine
+from tests.interop.relay import BETWEEN_HOMES
 
 CACHE = ".cache/interop"  # what `make interop` built or fetched; see the Makefile
 BIN = Path(sys.executable).parent
@@ -16,16 +17,28 @@ EVERY = "every option"
 GATE = "encrypted only"
 NEW = "SHA-256, RFC 5780, RFC 3489 on"  # at the relay
 IPV4 = fine("UDP", "TCP", "TLS")
-HEARD = rf"heard {COUNT} through relay$"
+HEARD = r"heard {} through relay$"
 NONE_LOST = r"Total lost packets 0 \("
+SIZE = ("{count}", "{pause}")
+CALL = 120  # seconds
+ENCRYPTED = "encrypted packets only"
+FOR_LONG = f"{LONG} seconds"
 ACCOUNT = ("{name}", "{credential}")
 ALICE, REST = ("-u", "{user}", "-w", "{password}"), ("-u", "bob", "-W", "{secret}")
 
 
-def uclient(what: str, *flags: str, account: tuple[str, ...] = ALICE, **more: Any) -> Row:
-    size = ("-n", str(COUNT), "-m", "2", "-l", "170", "-e", "{host}", "-r", "{peer}", "-p", "{port}")
+def uclient(what: str, *flags: str, account: tuple[str, ...] = ALICE, clients: int = 2, **more: Any) -> Row:
+    size = ("-n", "{count}", "-m", str(clients), "-l", "170", "-e", "{host}", "-r", "{peer}", "-p", "{port}")
     command = (UCLIENT, *account, *flags, "FLAGS", *size, "{host}")
     return Row(UCLIENT, what, command, **{"cells": ALL, "proof": NONE_LOST, **more})
+
+
+def between_homes(client: str, what: str, seconds: int, **more: Any) -> Row:
+    """A client that does not use loopback."""
+    inside = ("ip", "netns", "exec", "{relay_home}")
+    words = ("{one_home}", "{other_home}", "{port}", *ACCOUNT, "{count}")
+    command = (*inside, sys.executable, "-m", f"tests.interop.clients.{client.lower()}", *words)
+    return long(client, fine("UDP"), *command, what=what, kind=BETWEEN_HOMES, seconds=seconds, **more)
 
 
 def refused(outcome: str, *ways: str) -> Mapping[str, str]:
@@ -33,13 +46,17 @@ def refused(outcome: str, *ways: str) -> Mapping[str, str]:
 
 
 def python(module: str, *words: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", f"tests.interop.clients.{module}", *words, "{count}")
+    return (sys.executable, "-m", f"tests.interop.clients.{module}", *words, *SIZE)
 
 
 def pair(
     client: str, cells: Mapping[str, str], *command: str, what: str = "relay-only pair", **more: Any
 ) -> Row:
-    return Row(client, what, command, cells, HEARD, **more)
+    return Row(client, what, command, cells, HEARD.format(more.get("seconds", COUNT)), **more)
+
+
+def long(client: str, cells: Mapping[str, str], *command: str, **more: Any) -> Row:
+    return pair(client, cells, *command, **{"what": FOR_LONG, "seconds": LONG, **more})
 
 
 def discovery(what: str, proof: str, *flags: str) -> Row:
@@ -106,9 +123,10 @@ TURNUTILS = (
 RTC = python("rtc", "{url}", *ACCOUNT)
 ICE = python("ice", "{host}", "{port}", "{transport}", *ACCOUNT)
 NICE = python("libnice", "{host}", "{port}", "{transport}", *ACCOUNT)
-JUICE = ("node", f"{CACHE}/libjuice.cjs", "{host}", "{port}", *ACCOUNT, "{count}")
-WERIFT = ("node", f"{CACHE}/werift.mjs", "{url}", *ACCOUNT, "{count}")
+JUICE = ("node", f"{CACHE}/libjuice.cjs", "{host}", "{port}", *ACCOUNT, *SIZE)
+WERIFT = ("node", f"{CACHE}/werift.mjs", "{url}", *ACCOUNT, *SIZE)
 PION = (f"{CACHE}/pion-{{transport}}", "-host", "{host}", "-port", "{port}", "-realm", "call", "-ping")
+PEERS = (f"{CACHE}/pion-peers", "{host}", "{port}", "{transport}", *ACCOUNT, *SIZE)
 PYSTUN = (f"{BIN}/pystun3", "-H", "{host}", "-P", "{port}", "-i", "{host}", "-p", "0")
 MOCHA = f"{CACHE}/node_modules/mocha/bin/mocha.js"
 SUITE = f"{CACHE}/node_modules/turn-js/test/turn_client.unit.js"
@@ -118,7 +136,7 @@ LIBRARIES = (
     pair("aioice", ALL, *ICE),
     pair("aioice", IPV4, *ICE, what=NEW, kind=EVERY),
     pair("aiortc", IPV4, *RTC, what="relay-only call, voice and words", heavy=True),
-    pair("aiortc", IPV4, *RTC, what="the same, encrypted packets only", kind=GATE, heavy=True),
+    pair("aiortc", IPV4, *RTC, what=f"the same, {ENCRYPTED}", kind=GATE, heavy=True),
     Row("pystun3", "classic STUN (RFC 3489)", PYSTUN, fine("UDP"), "NAT Type: Open Internet", kind=EVERY),
     Row(
         "pion",
@@ -127,12 +145,13 @@ LIBRARIES = (
         fine("UDP", "TCP"),
         r"(?s)(bytes from.*){10}",
     ),
+    pair("pion", fine("UDP", "TCP"), *PEERS, what="twenty peers"),
     pair("libnice", fine("UDP", "UDP, v6", "TCP", "TCP, v6"), *NICE),
     pair("libnice", fine("UDP", "TCP"), *NICE, what=NEW, kind=EVERY),
     pair("libjuice", fine("UDP"), *JUICE),
     pair("libjuice", fine("UDP"), *JUICE, what=NEW, kind=EVERY),
     pair("werift", fine("UDP", "UDP, v6", "TCP", "TCP, v6"), *WERIFT),
-    pair("werift", fine("UDP", "TCP"), *WERIFT, what="encrypted packets only", kind=GATE),
+    pair("werift", fine("UDP", "TCP"), *WERIFT, what=ENCRYPTED, kind=GATE),
     Row(
         "turn-js",
         "its own tests",
@@ -148,6 +167,41 @@ BROWSERS = (
     browsers("Firefox", "Firefox", fine("UDP", "UDP, v6", "TCP", "TCP, v6", "TLS")),
     browsers("Firefox", "Firefox", IPV4, what=NEW, kind=EVERY),
     browsers("Chromium", "Firefox", IPV4),
-    browsers("Chromium", "Firefox", IPV4, what="encrypted packets only", kind=GATE),
+    browsers("Chromium", "Firefox", IPV4, what=ENCRYPTED, kind=GATE),
 )
-ROWS = (*TURNUTILS, *LIBRARIES, *BROWSERS)
+EVERY_SECOND = ("-z", "1000")
+LONG_ENCRYPTED: dict[str, Any] = {"kind": GATE, "what": f"{FOR_LONG}, {ENCRYPTED}"}
+KEEPING = (
+    browsers("Chromium", "Chromium", fine("UDP", "TLS"), seconds=LONG, **LONG_ENCRYPTED),
+    browsers("Firefox", "Firefox", fine("UDP"), seconds=LONG, **LONG_ENCRYPTED),
+    uclient(FOR_LONG, *EVERY_SECOND, cells=IPV4, seconds=LONG),
+    uclient(f"{FOR_LONG}, indications", "-s", *EVERY_SECOND, cells=IPV4, seconds=LONG),
+    uclient(f"{FOR_LONG}, to each other", "-y", *EVERY_SECOND, cells=IPV4, seconds=LONG),
+    long("aioice", IPV4, *ICE),
+    long("aiortc", fine("UDP"), *RTC, **LONG_ENCRYPTED),
+    long("pion", fine("UDP", "TCP"), *PEERS, what=f"{FOR_LONG}, twenty peers"),
+    long("libnice", fine("UDP", "TCP"), *NICE),
+    long("libjuice", fine("UDP"), *JUICE, **LONG_ENCRYPTED),
+    long("werift", fine("UDP", "TCP"), *WERIFT, **LONG_ENCRYPTED),
+    between_homes("Janus", f"ICE-lite peer of aiortc, {FOR_LONG}, {ENCRYPTED}", LONG),
+)
+
+
+def left_out(client: str, reason: str, what: str = FOR_LONG) -> Row:
+    return Row(client, what, (), {}, "", reason)
+
+
+NOTHING_KEPT = "it asks once, and has nothing to keep"
+LEFT_OUT = (
+    left_out("turnutils_stunclient", NOTHING_KEPT),
+    left_out("turnutils_natdiscovery", NOTHING_KEPT),
+    left_out("pystun3", NOTHING_KEPT),
+    left_out("turn-js", "it renews nothing by itself"),
+    left_out(
+        "pjsua",
+        "neither Debian 12 nor npm has it, PyPI only builds of strangers",
+        f"a call of {CALL} seconds",
+    ),
+    left_out("libnice", "its TURN knows no TLS", "TLS"),
+)
+ROWS = (*TURNUTILS, *LIBRARIES, *BROWSERS, *KEEPING)

@@ -14,6 +14,7 @@ from tests.interop.cases import FINE, WAYS, Case
 from tests.interop.relay import HOSTS, ROOT, Relay
 
 BINDING = bytes.fromhex("000100002112a442") + b"interop test"  # RFC 8489 §5
+ENDED = 3.0  # seconds that a client gets to end what it has started
 ANSWERED = 1.0  # seconds that the relay gets to answer after a hostile client
 
 
@@ -26,7 +27,7 @@ class Said(NamedTuple):
 
 async def run(case: Case, relay: Relay, peer: int) -> tuple[str, str]:
     """What came of it, and what the client printed."""
-    said = await listen(case.words(relay, peer), relay, case.row.patience)
+    said = await listen(case.words(relay, peer), relay, case.row.patience + case.row.seconds)
     if case.row.hostile:
         host = HOSTS[WAYS[case.name].family]
         return ("unharmed" if await asyncio.to_thread(answers, host, relay.port) else "harmed"), said.text
@@ -44,11 +45,20 @@ async def listen(words: list[str], relay: Relay, patience: float) -> Said:
         start_new_session=True,
     )
     ending = asyncio.create_task(process.communicate())
-    done, _ = await asyncio.wait([ending], timeout=patience)
-    with suppress(ProcessLookupError):  # a browser may outlive its driver
-        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        done, _ = await asyncio.wait([ending], timeout=patience)
+        if not done:  # the driver of a browser ends it then, which is in no group of ours
+            end(process, signal.SIGTERM)
+            await asyncio.wait([ending], timeout=ENDED)
+    finally:
+        end(process, signal.SIGKILL)
     text = (await ending)[0].decode(errors="replace").strip()
     return Said(text, process.returncode if done else None)
+
+
+def end(process: asyncio.subprocess.Process, how: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, how)
 
 
 def outcome(said: Said, proof: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tests.documents import DOCS, rewritten, written
 from tests.interop.cases import FINE, WAYS, Case, Row
-from tests.interop.rows import ROWS
+from tests.interop.rows import LEFT_OUT, ROWS
 
 DOCUMENT = DOCS / "clients.md"
 BY = "make interop"
@@ -26,9 +26,9 @@ def line(row: Row, outcomes: Outcomes) -> tuple[str, ...]:
 
 
 def lines(outcomes: Outcomes) -> list[tuple[str, ...]]:
-    """A line for each row that has an outcome."""
+    """A line for each row that has an outcome, then those that cannot be had."""
     rows = dict.fromkeys(case.row for case in outcomes)
-    return [line(row, outcomes) for row in rows]
+    return [line(row, outcomes) for row in (*rows, *LEFT_OUT)]
 
 
 def plain(outcomes: Outcomes) -> str:

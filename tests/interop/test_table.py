@@ -9,10 +9,11 @@ import pytest
 from tests.documents import BEGIN, END
 from tests.interop import table
 from tests.interop.cases import WAYS, Case, Row, cases
+from tests.interop.homes import Homes
 from tests.interop.relay import Relay
-from tests.interop.rows import ROWS
+from tests.interop.rows import LEFT_OUT, ROWS
 
-RELAY = Relay(1, 2, 3, Path("trust.pem"))
+RELAY = Relay(1, 2, 3, Path("trust.pem"), Homes("relay", "one", "other"))
 SMALL = Row("a client", "words", ("client", "{url}"), {"UDP": "ok", "TLS": "442"}, "heard", "of a reason")
 
 
@@ -21,12 +22,13 @@ def test_the_document_lists_exactly_the_rows() -> None:
 
 
 def test_no_two_rows_have_one_name() -> None:
-    names = [(row.client, row.what) for row in ROWS]
+    names = [(row.client, row.what) for row in (*ROWS, *LEFT_OUT)]
     assert len(set(names)) == len(names)
 
 
 def test_whatever_does_not_go_has_a_reason() -> None:
-    silent = {(row.client, row.what) for row in ROWS if set(row.cells.values()) != {"ok"} and not row.reason}
+    partly = [row for row in (*ROWS, *LEFT_OUT) if set(row.cells.values()) != {"ok"}]
+    silent = {(row.client, row.what) for row in partly if not row.reason}
     assert silent <= {(row.client, row.what) for row in ROWS if row.hostile}
 
 
@@ -41,8 +43,14 @@ def test_every_command_has_what_it_asks_for(case: Case) -> None:
 def test_a_row_is_a_line_and_a_way_that_was_not_tried_is_empty() -> None:
     outcomes = table.wanted((SMALL,))
     line = "| a client | words | ✓ |  |  |  | 442 |  | of a reason |\n"
-    assert table.markdown(outcomes).endswith(line)
+    assert table.markdown(outcomes).splitlines(keepends=True)[2] == line
     assert table.plain(outcomes).splitlines()[1].replace(" ", "") == "aclientwords✓442ofareason"
+
+
+def test_what_cannot_be_had_stands_at_the_end() -> None:
+    lines = table.markdown(table.wanted((SMALL,))).splitlines()[3:]
+    assert [line.split(" | ")[0] for line in lines] == [f"| {row.client}" for row in LEFT_OUT]
+    assert all(row.reason in line for row, line in zip(LEFT_OUT, lines, strict=True))
 
 
 def test_writing_changes_the_place_in_the_document_alone(

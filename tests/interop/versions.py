@@ -14,6 +14,7 @@ DEBIAN = {
     "coturn's turnutils": "coturn",
     "pion/turn": "golang-github-pion-turn.v2-dev",
     "libnice": "libnice10",
+    "Janus": "janus",
     "Chromium": "chromium",
     "Firefox ESR": "firefox-esr",
 }

@@ -1,6 +1,6 @@
 """Chromium and Firefox: two blank pages that may only meet through the relay, and what one of them hears.
 
-python -m tests.interop.clients.browser NAME NAME URL udp|tcp|tls USER PASSWORD TRUST COUNT
+python -m tests.interop.clients.browser NAME NAME URL udp|tcp|tls USER PASSWORD TRUST COUNT PAUSE
 """
 
 from __future__ import annotations
@@ -25,15 +25,21 @@ OPEN = """([urls, username, credential]) => {
     connection.onicecandidate = ({ candidate }) => candidate?.candidate ? setTimeout(done, 2000) : done();
   });
 }"""
-OFFER = """async (count) => {
-  const channel = connection.createDataChannel("words");
+OFFER = """async ([count, pause]) => {
+  const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+  const channel = connection.createDataChannel("words", { ordered: false, maxRetransmits: 0 });
+  const missing = new Set(Array(count).keys());
+  channel.onmessage = ({ data }) => missing.delete(Number(data));
   window.heard = new Promise((done) => {
-    let back = 0;
-    channel.onmessage = () => ++back === count && done(back);
+    channel.onopen = async () => {
+      for (let number = 0; number < count; number++) {
+        channel.send(`${number}`);
+        if (pause) await sleep(pause);
+      }
+      for (let waited = 0; missing.size && waited < 5; waited++) await sleep(1);
+      done([...missing]);
+    };
   });
-  channel.onopen = () => {
-    for (let number = 0; number < count; number++) channel.send(`word ${number}`);
-  };
   await connection.setLocalDescription();
   await gathered;
   return connection.localDescription.sdp;
@@ -48,16 +54,16 @@ ANSWER = """async (sdp) => {
   return connection.localDescription.sdp;
 }"""
 TAKE = """(sdp) => connection.setRemoteDescription({ type: "answer", sdp })"""
-# What was heard, and how this end reaches the relay.
+# What was lost, and how this end reaches the relay.
 END = """async () => {
-  const back = window.heard ? await heard : 0;
+  const lost = window.heard ? await heard : [];
   for (;;) {
     const stats = [...(await connection.getStats()).values()];
     const id = stats.find((one) => one.type === "transport")?.selectedCandidatePairId;
     const chosen = (one) => (id ? one.id === id : one.selected || one.nominated);
     const pair = stats.find((one) => one.type === "candidate-pair" && chosen(one));
     const local = pair && stats.find((one) => one.id === pair.localCandidateId);
-    if (local) return [back, local.candidateType, local.relayProtocol];
+    if (local) return [lost, local.candidateType, local.relayProtocol];
     await new Promise((done) => setTimeout(done, 50));
   }
 }"""
@@ -105,16 +111,19 @@ async def pages(names: list[str], trust: str) -> AsyncIterator[list[Page]]:
 
 
 async def main(words: list[str]) -> None:
-    *names, url, transport, user, password, trust, count = words
+    *names, url, transport, user, password, trust, count, pause = words
     async with pages(names, trust) as (one, other):
         for page in (one, other):
             await page.evaluate(OPEN, [url, user, password])
-        offer = await one.evaluate(OFFER, int(count))
+        offer = await one.evaluate(OFFER, [int(count), float(pause)])
         await one.evaluate(TAKE, await other.evaluate(ANSWER, offer))
-        back, *ways = await one.evaluate(END)
+        lost, *ways = await one.evaluate(END)
         ways += (await other.evaluate(END))[1:]
         told = "relay" if ways == ["relay", transport] * 2 else " ".join(map(str, ways))
-        print(f"heard {back} through {told}")
+        print(
+            *(["lost:", *sorted(lost), "\n"] if lost else []),
+            f"heard {int(count) - len(lost)} through {told}",
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """aioice: two ends that may only meet through the relay.
 
-python -m tests.interop.clients.ice HOST PORT udp|tcp|tls USER PASSWORD COUNT
+python -m tests.interop.clients.ice HOST PORT udp|tcp|tls USER PASSWORD COUNT PAUSE
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import sys
 
 from aioice import Connection, TransportPolicy
 
-PAYLOAD = 160
+from tests.interop.clients.numbered import Returned, numbers
+
+NUMBER = 2  # bytes
+REPEATED = 80  # times in a message
 
 
 def end(words: list[str], *, controlling: bool) -> Connection:
@@ -37,17 +40,31 @@ async def meet(one: Connection, other: Connection) -> None:
     await asyncio.gather(one.connect(), other.connect())
 
 
+async def echo(end: Connection) -> None:
+    while True:
+        await end.send(await end.recv())
+
+
+async def hear(end: Connection, returned: Returned) -> None:
+    while True:
+        message = await end.recv()
+        assert message == message[:NUMBER] * REPEATED
+        returned.add(int.from_bytes(message[:NUMBER]))
+
+
 async def main(words: list[str]) -> None:
-    *place, count = words
+    *place, count, pause = words
     one, other = end(place, controlling=True), end(place, controlling=False)
     await asyncio.gather(one.gather_candidates(), other.gather_candidates())
     await meet(one, other)
-    for number in range(int(count)):
-        await one.send(bytes([number]) * PAYLOAD)
-        await other.send(await other.recv())
-        assert await one.recv() == bytes([number]) * PAYLOAD
-    kinds = {candidate.type for end in (one, other) for candidate in end.local_candidates}
-    print(f"heard {count} through {' '.join(sorted(kinds))}")
+    returned = Returned(int(count))
+    listening = [asyncio.create_task(echo(other)), asyncio.create_task(hear(one, returned))]
+    async for number in numbers(int(count), float(pause)):
+        await one.send(number.to_bytes(NUMBER) * REPEATED)
+    await returned.wait()
+    for task in listening:
+        task.cancel()
+    print(returned.report({candidate.type for end in (one, other) for candidate in end.local_candidates}))
     await asyncio.gather(one.close(), other.close())
 
 

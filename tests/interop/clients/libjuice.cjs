@@ -1,7 +1,8 @@
 // libjuice by way of node-datachannel: two peers that may only meet through the relay, and what one hears.
 const { PeerConnection } = require("node-datachannel");
+const { say } = require("./numbered.cjs");
 
-const [hostname, port, username, password, count] = process.argv.slice(2);
+const [hostname, port, username, password, count, pause] = process.argv.slice(2);
 const server = { hostname, port: Number(port), username, password, relayType: "TurnUdp" };
 // It would find a short cut that spares the relay if it were where the relay is: with an address of its own it has
 // no permission at the other's.
@@ -16,14 +17,11 @@ two.onDataChannel((channel) => {
   far = channel;
   far.onMessage((words) => far.sendMessageBinary(Buffer.from(words)));
 });
-const channel = one.createDataChannel("words");
-let heard = 0;
-channel.onMessage(() => {
-  if (++heard < Number(count)) return;
+const channel = one.createDataChannel("words", { unordered: true, maxRetransmits: 0 });
+const send = (message) => channel.sendMessageBinary(message);
+channel.onOpen(async () => {
+  const heard = await say({ count, pause, send, onMessage: (take) => channel.onMessage(take) });
   const { local, remote } = one.getSelectedCandidatePair();
   console.log(`heard ${heard} through ${[...new Set([local.type, remote.type])]}`);
   process.exit(0);
-});
-channel.onOpen(() => {
-  for (let number = 0; number < count; number++) channel.sendMessageBinary(Buffer.alloc(160, number));
 });

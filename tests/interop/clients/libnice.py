@@ -1,6 +1,6 @@
 """libnice, the ICE stack of GStreamer, through ctypes: two agents that may only meet through the relay.
 
-python -m tests.interop.clients.libnice HOST PORT udp|tcp USER PASSWORD COUNT
+python -m tests.interop.clients.libnice HOST PORT udp|tcp USER PASSWORD COUNT PAUSE
 """
 
 from __future__ import annotations
@@ -88,13 +88,20 @@ def turn_until(condition: Any) -> None:
     while not condition():
         if time.monotonic() > end:
             raise SystemExit("libnice waited in vain")
+        turn_for(STEP)
+
+
+def turn_for(seconds: float) -> None:
+    """Run GLib's loop for so long."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
         while GLib.g_main_context_iteration(None, 0):
             continue
-        time.sleep(STEP)
+        time.sleep(min(left, STEP))
 
 
 def main(words: list[str]) -> None:
-    *place, count = words
+    *place, count, pause = words
     one, other = Agent(place, controlling=True), Agent(place, controlling=False)
     turn_until(lambda: one.gathered and other.gathered)
     one.meet(other)
@@ -102,7 +109,8 @@ def main(words: list[str]) -> None:
     turn_until(lambda: one.ready and other.ready)
     for number in range(int(count)):
         for agent in (one, other):
-            agent.send(bytes([number]) * PAYLOAD)
+            agent.send(number.to_bytes(2) * (PAYLOAD // 2))
+        turn_for(float(pause))
     turn_until(lambda: one.heard >= int(count) <= other.heard)
     kinds = "relay" if one.relayed() and other.relayed() else "another path"
     print(f"heard {min(one.heard, other.heard)} through {kinds}")

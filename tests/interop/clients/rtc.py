@@ -1,6 +1,6 @@
 """aiortc: a call with voice and words between two ends that may only meet through the relay.
 
-python -m tests.interop.clients.rtc URL USER PASSWORD COUNT
+python -m tests.interop.clients.rtc URL USER PASSWORD COUNT PAUSE
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from aiortc import (
     RTCRtpReceiver,
 )
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
+
+from tests.interop.clients.numbered import Returned, numbers
+
+VOICE = 49  # frames a second that have to be heard, of the 50 that are sent
 
 
 def end(words: list[str]) -> RTCPeerConnection:
@@ -41,17 +45,26 @@ async def hear_voice(track: MediaStreamTrack, count: int) -> None:
         await track.recv()
 
 
-async def hear_words(channel: RTCDataChannel, count: int) -> None:
-    """Each comes back before the next goes."""
-    back: asyncio.Queue[str] = asyncio.Queue()
+async def say_words(channel: RTCDataChannel, returned: Returned, pause: float) -> None:
     opened = asyncio.Event()
-    channel.on("message", back.put_nowait)
+    channel.on("message", lambda word: returned.add(int(word)))
     channel.on("open", opened.set)
     if channel.readyState != "open":
         await opened.wait()
-    for number in range(count):
-        channel.send(f"word {number}")
-        assert await back.get() == f"word {number}"
+    async for number in numbers(returned.count, pause):
+        channel.send(str(number))
+    await returned.wait()
+
+
+def kinds(end: RTCPeerConnection) -> set[str]:
+    """Those of its own candidates."""
+    lines = end.localDescription.sdp.splitlines()
+    return {line.split(" typ ")[1].split()[0] for line in lines if " typ " in line}
+
+
+async def lost_voice(receivers: list[RTCRtpReceiver]) -> int:
+    reports = [report for receiver in receivers for report in (await receiver.getStats()).values()]
+    return sum(report.packetsLost for report in reports if report.type == "inbound-rtp")
 
 
 def answer(channel: RTCDataChannel) -> None:
@@ -59,17 +72,18 @@ def answer(channel: RTCDataChannel) -> None:
 
 
 async def main(words: list[str]) -> None:
-    *place, count = words
+    *place, number, pause = words
+    count, frames = int(number), int(float(pause) * int(number) * VOICE)
     one, other = end(place), end(place)
-    channel = one.createDataChannel("words")
+    channel = one.createDataChannel("words", ordered=False, maxRetransmits=0)
     other.on("datachannel", answer)
     await meet(one, other)
     receivers: list[RTCRtpReceiver] = [*one.getReceivers(), *other.getReceivers()]
-    voices = [hear_voice(receiver.track, int(count)) for receiver in receivers]
-    await asyncio.gather(hear_words(channel, int(count)), *voices)
-    lines = f"{one.localDescription.sdp}{other.localDescription.sdp}".splitlines()
-    kinds = {line.split(" typ ")[1].split()[0] for line in lines if " typ " in line}
-    print(f"heard {count} through {' '.join(sorted(kinds))}")
+    voices = [hear_voice(receiver.track, max(count, frames)) for receiver in receivers]
+    returned = Returned(count)
+    await asyncio.gather(say_words(channel, returned, float(pause)), *voices)
+    assert not await lost_voice(receivers)
+    print(returned.report(kinds(one) | kinds(other)))
     await asyncio.gather(one.close(), other.close())
 
 

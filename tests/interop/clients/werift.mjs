@@ -1,23 +1,24 @@
 // werift, WebRTC in TypeScript: two peers that may only meet through the relay, and what one hears of the other.
 import { RTCPeerConnection } from "werift";
+import { say } from "./numbered.cjs";
 
-const [urls, username, credential, count] = process.argv.slice(2);
+const [urls, username, credential, count, pause] = process.argv.slice(2);
 const settings = { iceServers: [{ urls, username, credential }], iceTransportPolicy: "relay" };
 const [one, two] = [new RTCPeerConnection(settings), new RTCPeerConnection(settings)];
-const channel = one.createDataChannel("words");
+const channel = one.createDataChannel("words", { ordered: false, maxRetransmits: 0 });
 two.onDataChannel.subscribe((far) => far.onMessage.subscribe((words) => far.send(words)));
-let heard = 0;
-const all = new Promise((resolve) => {
-  channel.onMessage.subscribe(() => ++heard === Number(count) && resolve());
-});
-channel.stateChanged.subscribe((state) => {
-  for (let number = 0; state === "open" && number < count; number++) channel.send(Buffer.alloc(160, number));
-});
+const opened = new Promise((resolve) => channel.stateChanged.subscribe((state) => state === "open" && resolve()));
 await one.setLocalDescription(await one.createOffer());
 await two.setRemoteDescription(one.localDescription);
 await two.setLocalDescription(await two.createAnswer());
 await one.setRemoteDescription(two.localDescription);
-await all;
+await opened;
+const heard = await say({
+  count,
+  pause,
+  send: (message) => channel.send(message),
+  onMessage: (take) => channel.onMessage.subscribe(take),
+});
 const kinds = [one, two].flatMap((end) => [...end.localDescription.sdp.matchAll(/ typ (\w+)/g)].map((found) => found[1]));
 console.log(`heard ${heard} through ${[...new Set(kinds)]}`);
 process.exit(0);

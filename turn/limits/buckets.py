@@ -88,17 +88,17 @@ class Buckets:
 
     def slots(self, whose: bytes) -> tuple[int, int]:
         """The numbers of two buckets of a name, for `spend_either`."""
-        first, second = divmod(
-            int.from_bytes(blake2b(whose, key=self._key, digest_size=4).digest(), "big"), 1 << 16
-        )
-        return first % BUCKETS, second % BUCKETS
+        number = int.from_bytes(blake2b(whose, key=self._key, digest_size=4).digest(), "big")
+        return number % BUCKETS, (number >> 16) % BUCKETS
 
     def spend_either(self, slots: tuple[int, int], now: float, amount: float = 1.0) -> bool:
         """Spend from both of two buckets, where one has enough: two names seldom share both of theirs."""
-        memory, burst = self._memory, self._burst
+        memory, rate, burst = self._memory, self.rate, self._burst
         first, second = 2 * slots[0], 2 * slots[1]
-        taken, other = self._taken(first, now), self._taken(second, now)
-        if amount + (taken if taken < other else other) > burst:
+        taken = memory[first] - (now - memory[first + 1]) * rate
+        other = memory[second] - (now - memory[second + 1]) * rate
+        taken, other = taken if taken > 0.0 else 0.0, other if other > 0.0 else 0.0
+        if taken + amount > burst and other + amount > burst:
             return False
         memory[first], memory[second] = min(burst, taken + amount), min(burst, other + amount)
         memory[first + 1] = memory[second + 1] = now
@@ -106,8 +106,12 @@ class Buckets:
 
     def can_spend_either(self, slots: tuple[int, int], now: float, amount: float = 1.0) -> bool:
         """Whether so much could be spent from one of two buckets."""
-        taken = min(self._taken(2 * slot, now) for slot in slots)
-        return not self.rate or taken + amount <= self._burst
+        memory, rate, room = self._memory, self.rate, self._burst - amount
+        first, second = 2 * slots[0], 2 * slots[1]
+        return not rate or (
+            0.0 <= room >= memory[first] - (now - memory[first + 1]) * rate
+            or 0.0 <= room >= memory[second] - (now - memory[second + 1]) * rate
+        )
 
     def _taken(self, at: int, now: float) -> float:
         """What was spent from a bucket and has not come back."""

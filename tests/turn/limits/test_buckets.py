@@ -92,6 +92,13 @@ def test_who_shares_one_of_its_two_buckets_loses_nothing_and_gains_nothing() -> 
     assert sum(buckets.spend_either((1, 2), 1.0) for _ in range(1000)) == 10
 
 
+def test_more_than_a_burst_never_fits() -> None:
+    buckets = Buckets(10, 40, b"key")
+    assert not buckets.can_spend_either((1, 2), 1e6, 41)
+    assert not buckets.spend_either((1, 2), 1e6, 41)
+    assert buckets.can_spend_either((1, 2), 1e6, 40)
+
+
 def test_names_have_two_buckets_each() -> None:
     buckets = Buckets(10, 40, b"key")
     pairs = [buckets.slots(number.to_bytes(4, "big")) for number in range(2000)]

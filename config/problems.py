@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args, get_origin
@@ -11,7 +12,8 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-EX_CONFIG = 78  # sysexits.h: something in the configuration is wrong
+EX_CONFIG = 78  # sysexits.h: something in the configuration is wrong; systemd does not try again
+WRONG_NAME = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 Located = tuple[str, ...]
 
@@ -22,6 +24,16 @@ class ConfigError(ValueError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(map(one_line, problems))
         super().__init__("\n".join(self.problems))
+
+
+class Unreadable(ConfigError):
+    """The machine cannot give us a file of the configuration now; the file itself may be right."""
+
+
+def file_problem(path: Path, error: OSError, advice: str = "") -> ConfigError:
+    """What to raise for a file: after a wrong name another start does not help, after a full disk it may."""
+    kind = ConfigError if error.errno in WRONG_NAME else Unreadable
+    return kind([f"{path}: {error.strerror or error}{advice}"])
 
 
 def one_line(text: str) -> str:

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from config.file import Config, load_config
-from config.problems import ConfigError
+from config.problems import ConfigError, file_problem
 from turn.config.values import check_secret
 from turn.service.from_config import RelayConfig
 
@@ -71,7 +71,7 @@ def read_secret_file(path: Path) -> str:
             [f"{path}: the secret is not UTF-8 text; make one with: openssl rand -hex 32"]
         ) from None
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror or error}"]) from None
+        raise file_problem(path, error) from None
 
 
 def validate(secret: str, where: str) -> bytes:
@@ -97,7 +97,5 @@ def generated_secret(path: Path) -> list[bytes]:
             finally:
                 draft.unlink()
     except OSError as error:
-        raise ConfigError(
-            [f"{path}: {error.strerror or error}; choose another folder in site.state_dir"]
-        ) from None
+        raise file_problem(path, error, "; choose another folder in site.state_dir") from None
     return read_secrets(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from config.problems import ConfigError
+from config.problems import ConfigError, file_problem
 
 MAX_BYTES = 1 << 20  # a configuration has a page or two; a larger file is another file
 MAX_DIGITS = 20  # no key has a longer number, and reading thousands of digits is slow
@@ -75,7 +75,7 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror or error}"]) from None
+        raise file_problem(path, error) from None
     if len(data) > MAX_BYTES:
         raise ConfigError([f"{path}: the file is larger than {MAX_BYTES >> 20} MiB; is it the right one?"])
     try:

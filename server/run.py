@@ -27,7 +27,7 @@ from server.ice import IceSettings
 from server.process import PeriodicTask, ServeOptions
 from server.relay_ways import way_to
 from server.store.call_log import PURGE_SECONDS
-from server.store.geo import open_database
+from server.store.geo import Database, GeoError, open_database
 from server.store.sqlite import open_store
 from server.web.connections import WebConnections
 from server.web.middleware import CatchErrors, RequestLimits
@@ -65,11 +65,11 @@ class WebConfig(NamedTuple):
 
 def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
     """Serve until a signal ends it; return the exit code. `read` reads the configuration again on SIGHUP and
-    may raise ValueError. Raises GeoError, StoreError or Unavailable."""
+    may raise ValueError. Raises StoreError or Unavailable."""
     logs.start_logging()
     files = raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
     site, server, geo, ice, password, mode, trusted = config
-    database = open_database(geo.database) if geo.database else None
+    database = open_countries(geo)
     store = open_store(site.state_dir)
     try:
         service = build(
@@ -82,6 +82,16 @@ def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
     finally:
         store.close()
     return 0
+
+
+def open_countries(geo: Geo) -> Database | None:
+    """None, too, if the file cannot be used, for example because an update of it broke off: a site without
+    countries is better than none."""
+    try:
+        return open_database(geo.database) if geo.database else None
+    except GeoError as problem:
+        log.error("visitors have no country until the next start: %s", problem)
+        return None
 
 
 async def serve_web(

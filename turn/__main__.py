@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from config.file import load_config
-from config.problems import EX_CONFIG, ConfigError
+from config.problems import EX_CONFIG, ConfigError, Unreadable
 from config.secrets import relay_config
 from host.startup import Unavailable
 from turn.process import run
@@ -20,6 +20,9 @@ def main() -> int:
     try:
         path: Path | None = parser.parse_args().config
         return run.run(lambda: relay_config(path), load_config(path).site.state_dir)
+    except Unreadable as error:
+        print(error, file=sys.stderr)
+        return os.EX_IOERR
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EX_CONFIG

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from config.deploy import Destination, parse_destination
 from config.file import Config, load_config
 from config.ice import ice_settings
 from config.password import site_password
-from config.problems import EX_CONFIG, ConfigError
+from config.problems import EX_CONFIG, ConfigError, Unreadable
 from config.secrets import relay_config, turn_secret
 from deploy.cli import bans, check
 from deploy.cli import relay as relays
@@ -35,6 +36,7 @@ EX_UNAVAILABLE = 69  # sysexits.h: something that is needed is not available
 # Errors whose text says what to do, and their exit codes.
 ENDS: tuple[tuple[type[Exception], int], ...] = (
     (bans.UsageError, EX_USAGE),
+    (Unreadable, os.EX_IOERR),
     (ConfigError, EX_CONFIG),
     (GeoError, EX_CONFIG),
     (StoreError, EX_UNAVAILABLE),

@@ -13,7 +13,6 @@ from server import run
 from server.config.sections import Geo, Server, Site
 from server.run import WebConfig, changed_at_start
 from server.store import StoreError
-from server.store.geo import GeoError
 from server.store.sqlite import FILE
 from server.web.tls_listener import TlsListener
 from tests.host.authority import issued
@@ -29,9 +28,16 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
             run.run(WebConfig(Site(state_dir=tmp_path), server, Geo(), ICE))
 
 
-def test_a_country_file_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(GeoError, match="No such file"):
-        run.run(WebConfig(Site(state_dir=tmp_path), Server(), Geo(database=tmp_path / "x.mmdb"), ICE))
+@pytest.mark.parametrize("content", [None, b"", b"half of an upda"])
+def test_a_country_file_that_cannot_be_used_is_said_and_does_without(
+    content: bytes | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if content is not None:
+        (tmp_path / "x.mmdb").write_bytes(content)
+    assert run.open_countries(Geo(database=tmp_path / "x.mmdb")) is None
+    [record] = caplog.records
+    assert record.getMessage().startswith("visitors have no country until the next start: ")
+    assert run.open_countries(Geo()) is None
 
 
 def test_a_state_file_that_is_damaged(tmp_path: Path) -> None:

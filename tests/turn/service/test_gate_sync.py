@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -156,21 +156,40 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    with suppress(OSError), (disk / "filling").open("wb", buffering=0) as filling:
+        while filling.write(bytes(4096)):
+            pass
+    yield
+    (disk / "filling").unlink()
+
+
+@contextmanager
+def read_only(disk: Path) -> Iterator[None]:
+    for option in ("ro", "rw"):
+        subprocess.run(["mount", "-o", f"remount,{option}", disk], check=True)
+        if option == "ro":
+            yield
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
-async def test_a_full_disk_ends_no_call_and_what_was_missed_is_saved_later(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("trouble", "name"), [(full, "ENOSPC"), (read_only, "EROFS")])
+async def test_a_disk_in_trouble_ends_no_call_and_what_was_missed_is_saved_later(
+    trouble: Callable[[Path], AbstractContextManager[None]],
+    name: str,
+    small_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(gate_sync, "AGAIN_SECONDS", 0.01)
     async with relaying(small_disk) as (two, world):
-        with suppress(OSError), (small_disk / "filling").open("wb", buffering=0) as filling:
-            while filling.write(bytes(4096)):
-                pass
-        await two.consent()
-        await two.shake_hands()
-        await says(caplog, f"{gate_sync.SAVING} failed: OSError ENOSPC in gate_news.py:")
-        assert await two.passes(0, rtp(VOICE, 2))
-        (small_disk / "filling").unlink()
+        with trouble(small_disk):
+            await two.consent()
+            await two.shake_hands()
+            await says(caplog, f"{gate_sync.SAVING} failed: OSError {name} in gate_news.py:")
+            assert await two.passes(0, rtp(VOICE, 2))
         await says(caplog, f"{gate_sync.SAVING} works again")
         [saved] = small_disk.glob("proved.*")
         assert str(VOICE) in saved.read_text()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from itertools import count
@@ -19,6 +20,7 @@ from tests.turn.engines.world import PATIENCE
 from tests.turn.faults import says
 from tests.turn.service.caller import Caller
 from tests.turn.service.running import Running
+from turn.core.relay import Known
 from turn.flows import Address
 from turn.gate.sessions import Offered, Proven
 from turn.service import gate_sync
@@ -26,6 +28,7 @@ from turn.service.gate_news import GateNews
 from turn.service.gate_sync import GateSync
 from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO
 from turn.wire.hello import parse_client_hello
+from turn.wire.notices import Notification, UserEnded
 from turn.wire.stun import channel_data
 
 CHANNEL = 0x4000
@@ -234,3 +237,25 @@ async def test_the_two_halves_of_a_handshake_may_come_to_two_workers(tmp_path: P
             assert tried[-1], "it was told"
     finally:
         await crowd.stop()
+
+
+async def test_what_a_server_tells_one_process_ends_allocations_of_all(tmp_path: Path) -> None:
+    async with relaying(tmp_path) as (_, one), relaying(tmp_path) as (_, other):
+        told = Notification(b"server 1", 1, (UserEnded(600, "alice"),))
+        one.service.apply(one.relay.learn(told, time.monotonic()))
+        one.service.publish_news()
+        async with asyncio.timeout(PATIENCE):
+            while list(other.relay.clients()):
+                await asyncio.sleep(0.01)
+        assert not list(one.relay.clients())
+        assert one.relay.news() == other.relay.news() == []
+        async with asyncio.timeout(PATIENCE):
+            while len(list(tmp_path.glob("proved.*"))) < 2:
+                await asyncio.sleep(0.01)
+    async with relaying(tmp_path / "elsewhere") as (_, unaware):
+        assert unaware.relay.told_counts(time.monotonic())["ended"] == 0
+    later = GateNews(tmp_path)
+    assert {one.notices[0] for one in later.read_files(time.time()) if isinstance(one, Known)} <= {
+        UserEnded(seconds, "alice") for seconds in range(590, 601)
+    }
+    later.close()

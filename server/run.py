@@ -14,6 +14,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from host import logs, systemd
+from host.attempts import Attempts
 from host.certificates import expiry
 from host.settings import IPNetwork, waiting
 from host.shutdown import Shutdown
@@ -46,6 +47,7 @@ CONNECTIONS = "Open TCP connections of the web server."
 TURN_CONNECTIONS = "TURN clients whose connections are passed on to the relay."
 CERTIFICATE_ENDS = "When the certificate ends, in seconds since 1970; 0: there is none that is valid now."
 BANS_SECONDS = 60  # how long the address of an ended ban may stay in file and memory
+OLD_ROWS = "the deletion of old calls and bans"
 TICK_SECONDS = 0.5  # so that a ban by another process works within a second
 
 Part = tuple[ASGIApp, list[socket.socket]]
@@ -75,7 +77,8 @@ def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
         service = build(
             site, server, ice, store, database, encrypted_only=mode, password=password, trusted=trusted
         )
-        service.purge()
+        with Attempts(OLD_ROWS, log).attempt():  # a full disk, perhaps: the page works without it
+            service.purge()
         gc.freeze()  # what is loaded stays: a collection over all of it would stop everything for 50 ms
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if server.tls_listen else None) as runner:
             runner.run(serve_web(service, config, read, files))
@@ -183,7 +186,7 @@ def log_addresses(server: Server) -> None:
 def periodic_tasks(service: WebService) -> list[PeriodicTask]:
     return [
         PeriodicTask("the look at visitors and bans", TICK_SECONDS, service.hub.tick),
-        PeriodicTask("the deletion of old calls and bans", PURGE_SECONDS, service.purge),
+        PeriodicTask(OLD_ROWS, PURGE_SECONDS, service.purge),
         PeriodicTask("the deletion of ended bans", BANS_SECONDS, service.purge_bans),
     ]
 

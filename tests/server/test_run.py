@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import logging
+import re
 import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from host.attempts import Attempts
 from host.startup import Unavailable
 from server import run
+from server.app import build
 from server.config.sections import Geo, Server, Site
-from server.run import WebConfig, changed_at_start
+from server.run import WebConfig, changed_at_start, periodic_tasks
 from server.store import StoreError
-from server.store.sqlite import FILE
+from server.store.sqlite import FILE, open_store
 from server.web.tls_listener import TlsListener
 from tests.host.authority import issued
 from tests.server.serving import ICE
+from tests.turn.faults import TROUBLES, Fault, says
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
@@ -44,6 +51,43 @@ def test_a_state_file_that_is_damaged(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError, match=FILE):
         run.run(WebConfig(Site(state_dir=tmp_path), Server(), Geo(), ICE))
+
+
+STORED = {  # what each periodic task asks the store for
+    "the look at visitors and bans": "version",
+    "the deletion of old calls and bans": "delete_expired",
+    "the deletion of ended bans": "delete_expired",
+}
+
+
+@pytest.mark.parametrize("number", TROUBLES, ids=errno.errorcode.__getitem__)
+@pytest.mark.parametrize("what", STORED)
+async def test_no_error_of_the_system_ends_a_periodic_task(
+    what: str,
+    number: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    store = open_store(tmp_path)
+    tasks = {
+        task.what: task for task in periodic_tasks(build(Site(state_dir=tmp_path), Server(), ICE, store))
+    }
+    assert set(tasks) == set(STORED)
+    fault = Fault(monkeypatch, store, STORED[what])
+    fault.number = number
+    running = asyncio.create_task(Attempts(what, run.log).repeat(0.005, tasks[what].action))
+    await fault.met(3)
+    fault.number = None
+    await says(caplog, f"{what} works again")
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    store.close()
+    failed, _ = [record.getMessage() for record in caplog.records]
+    name = errno.errorcode[number]
+    assert re.fullmatch(rf"{what} failed: \w+ {name} in \w+\.py:\d+; it is tried again", failed)
 
 
 def test_the_end_of_what_is_shown_is_known(tmp_path: Path) -> None:

@@ -100,10 +100,13 @@ def fetch_backups(config: Config, options: Namespace) -> int:
 
 
 def save_privately(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read. Raises DeployError."""
+    """Write a new file that only its owner can read, in the place of an older one. Raises DeployError."""
+    draft = path.with_name(f".{path.name}.new")
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)
+        draft.replace(path)
     except OSError as error:
         raise DeployError(f"{path}: {error.strerror}") from None
 

@@ -59,16 +59,86 @@ def test_a_backup_brings_back_files_and_bans_but_no_calls(root: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("name", ["etc/passwd", "etc/calln/../../root/x", "/etc/calln/x"])
-def test_nothing_is_written_elsewhere(root: Path, name: str) -> None:
+def archive(*members: tuple[str, bytes | Path]) -> str:
+    """A backup with these members: a file's bytes, or where a link leads."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w:gz") as tar:
-        for one in (backup.BANS, name):
-            about = tarfile.TarInfo(one)
-            about.size = 2
-            tar.addfile(about, io.BytesIO(b"[]"))
+        for name, what in ((backup.BANS, b"[]"), *members):
+            about = tarfile.TarInfo(name)
+            if isinstance(what, Path):
+                about.type, about.linkname = tarfile.SYMTYPE, str(what)
+                tar.addfile(about)
+            else:
+                about.size = len(what)
+                tar.addfile(about, io.BytesIO(what))
+    return base64.b64encode(made.getvalue()).decode()
+
+
+@pytest.mark.parametrize("name", ["etc/passwd", "etc/calln/../../root/x", "/etc/calln/x", "etc/callnx/a"])
+def test_nothing_is_written_elsewhere(root: Path, name: str) -> None:
     with pytest.raises(StepFailed, match="not a backup of Calln"):
-        backup.restore(base64.b64encode(made.getvalue()).decode())
+        backup.restore(archive((name, b"[]")))
+    assert list(root.iterdir()) == []
+
+
+OUTSIDE = ["/root/.ssh", "../../root/.ssh", "..", "../letsencrypt/../../root", "deep/../../../root"]
+
+
+@pytest.mark.parametrize("target", OUTSIDE)
+def test_a_link_that_leads_out_is_refused_before_anything_is_written(root: Path, target: str) -> None:
+    (root / "root/.ssh").mkdir(parents=True)
+    with pytest.raises(StepFailed, match="not a backup of Calln"):
+        backup.restore(archive(("etc/calln/x", Path(target)), ("etc/calln/x/authorized_keys", b"key")))
+    assert list((root / "root/.ssh").iterdir()) == []
+    assert not (root / "etc").exists()
+
+
+@pytest.mark.parametrize("at", ["etc/calln/x", "etc/calln", "etc/letsencrypt"])
+def test_nothing_is_written_through_a_link_that_the_machine_has(root: Path, at: str) -> None:
+    (root / "elsewhere").mkdir()
+    (root / at).parent.mkdir(parents=True, exist_ok=True)
+    (root / at).symlink_to(root / "elsewhere")
+    with pytest.raises(StepFailed, match="is a link"):
+        backup.restore(archive((f"{at}/file", b"data")))
+    assert list((root / "elsewhere").iterdir()) == []
+
+
+def test_a_link_in_the_backup_is_not_followed_even_inside(root: Path) -> None:
+    with pytest.raises(StepFailed, match="is a link"):
+        backup.restore(archive(("etc/calln/x", Path("../letsencrypt")), ("etc/calln/x/file", b"data")))
+    assert not (root / "etc/letsencrypt").exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "readable"])
+def test_a_file_is_replaced_and_never_written_into(root: Path, kind: str) -> None:
+    (root / "etc/calln").mkdir(parents=True)
+    other, place = root / "other", root / "etc/calln/secret"
+    other.write_text("of somebody else")
+    place.symlink_to(other) if kind == "link" else place.hardlink_to(other)
+    backup.restore(archive(("etc/calln/secret", b"data")))
+    assert (place.read_bytes(), place.is_symlink()) == (b"data", False)
+    assert other.read_text() == "of somebody else"
+    assert [path.name for path in place.parent.iterdir()] == ["secret"]
+
+
+@pytest.mark.parametrize("at", ["var/lib/calln", "var/lib/calln/calln.sqlite3"])
+def test_the_ban_list_is_not_read_or_written_through_a_link(root: Path, at: str) -> None:
+    (root / at).parent.mkdir(parents=True)
+    (root / at).symlink_to(root / "elsewhere")
+    with pytest.raises(StepFailed, match="is a link"):
+        backup.make_backup()
+    with pytest.raises(StepFailed, match="is a link"):
+        backup.restore(archive())
+    assert not (root / "elsewhere").exists()
+
+
+def test_a_link_that_leads_out_is_left_out_of_a_backup(root: Path) -> None:
+    filled(root)
+    (root / "etc/calln/out").symlink_to("../../root")
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(backup.make_backup())), mode="r:gz") as tar:
+        names = tar.getnames()
+    assert not {"etc/calln/out", "etc/calln/config.yaml"} & set(names)
+    assert "etc/letsencrypt/live/a.pem" in names
 
 
 def test_nonsense_is_no_backup(root: Path) -> None:

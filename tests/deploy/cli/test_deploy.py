@@ -21,6 +21,16 @@ def test_every_command_of_the_command_line_is_there() -> None:
 def test_what_is_fetched_is_for_its_owner_alone(tmp_path: Path) -> None:
     deploy.save_privately(tmp_path / "backup", b"secret")
     assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o600
+    old, link = tmp_path / "readable", tmp_path / "link"
+    old.write_text("of somebody")
+    old.chmod(0o644)
+    link.symlink_to(old)
+    deploy.save_privately(link, b"secret")
+    assert (old.read_text(), link.is_symlink()) == ("of somebody", False)
+    deploy.save_privately(old, b"secret")
+    for path in (old, link):
+        assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"secret", 0o600)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "link", "readable"]
     with pytest.raises(DeployError, match="No such file"):
         deploy.save_privately(tmp_path / "gone" / "backup", b"")
 

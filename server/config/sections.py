@@ -176,7 +176,7 @@ class Server(Section):
     call_log_days: Annotated[int, Strict(), Field(ge=0, le=7)] = Field(
         7,
         description="How many days the call log keeps its rows: that there was a call, and how long it was. "
-        "0: no call log.",
+        "Calls that were never connected, or shorter than 3 seconds, have no row. 0: no call log.",
         json_schema_extra=AT_START,
     )
     connections_per_address: Count = Field(

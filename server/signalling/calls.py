@@ -125,7 +125,12 @@ class Calls:
             for visitor, reason in ((ender, ending.own), (partner, ending.partner))
             if reason is not None
         ]
-        return [*effects, NamesEnded(room.users), CountEvent("ended", how), CallEnded(now - room.started)]
+        return [
+            *effects,
+            NamesEnded(room.users),
+            CountEvent("ended", how),
+            CallEnded(now - room.started, room.connected),
+        ]
 
 
 def room_of(visitor: Visitor, message: InCall) -> Room:

@@ -36,9 +36,10 @@ class CountEvent(NamedTuple):
 
 
 class CallEnded(NamedTuple):
-    """A call is over, for the call log."""
+    """A call is over, for the call log. `connected`: at least one of the two said that it could hear."""
 
     seconds: float
+    connected: bool = True
 
 
 class CallVouched(NamedTuple):

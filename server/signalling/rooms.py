@@ -116,6 +116,11 @@ class Room:
         self.hidden = hidden
         self.started = now
 
+    @property
+    def connected(self) -> bool:
+        """Whether one of the two has said that the call is connected."""
+        return any(one.connected for one in self.participants)
+
     def sides(self, visitor: str) -> tuple[Participant, Participant]:
         """The visitor itself, then its partner."""
         first, second = self.participants

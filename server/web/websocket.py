@@ -234,8 +234,9 @@ class Hub:
                     self.outbox_of(visitor).drop_picture(picture)
                 case CloseSocket(visitor, code):
                     self.close_visitor(visitor, code)
-                case CallEnded(seconds) as call:
-                    self.log_call(seconds)
+                case CallEnded() as call:
+                    if call.connected:
+                        self.log_call(call.seconds)
                     self.metrics.record(call)
                 case CountEvent() as count:
                     self.metrics.record(count)
@@ -245,7 +246,7 @@ class Hub:
     def log_call(self, seconds: float) -> None:
         """If the disk is full, the row is lost, but no call ends."""
         try:
-            self.call_log.add(self.wall() - seconds, seconds)
+            self.call_log.add(self.wall() - seconds, seconds, self.clock())
         except StoreError as failure:
             self.report_failure(failure)
 

@@ -33,6 +33,7 @@ from server.web.connections import WebConnections
 from server.web.password import SitePassword
 from server.web.websocket import Hub
 from tests.ports import free_port
+from tests.server.signalling.descriptions import sdp
 from turn.limits.ledger import LocalUsage
 
 PATIENCE = 10.0  # seconds for something that should come at once; other tests share the machine
@@ -76,6 +77,14 @@ class Service:
         browser = await self.browser(address)
         await browser.hello(token, resume)
         return browser
+
+    async def connect(self, one: Browser, other: Browser) -> None:
+        """Two who talk hear each other."""
+        await one.tell("offer", sdp=sdp())
+        await other.hear("offer")
+        await one.tell("connected", path="direct")
+        await one.say("ping")
+        await one.hear("pong")
 
     async def couple(
         self, *, addresses: tuple[str, str] = ("127.0.0.2", "127.0.0.3"), **start: Any

@@ -31,10 +31,20 @@ def test_the_facts_are_the_configurations() -> None:
     }
 
 
+async def test_a_call_that_was_never_connected_is_not_logged(tmp_path: Path) -> None:
+    async with serving(tmp_path, call_log_days=7) as service:
+        one, other = await service.couple()
+        service.later += 42
+        await one.say("stop")
+        await other.hear("ended")
+        assert service.web.store.calls() == []
+
+
 @pytest.mark.parametrize("days", [0, 7])
 async def test_a_call_is_logged_and_forgotten(tmp_path: Path, days: int) -> None:
     async with serving(tmp_path, call_log_days=days) as service:
         one, other = await service.couple()
+        await service.connect(one, other)
         service.later += 42
         await one.say("stop")
         await other.hear("ended")

@@ -58,7 +58,7 @@ def test_the_end_frees_both_and_is_told() -> None:
     assert room is not None
     effects = calls.end(room, "blocked", other, 11.0)
     assert [(name, word["reason"]) for name, word in said(effects)] == [("other", "blocked"), ("one", "left")]
-    assert CallEnded(10.0) in effects
+    assert CallEnded(10.0, connected=False) in effects
     assert (one.state, other.state, calls.rooms) == ("idle", "idle", {})
     assert one.last_call is not None
     assert one.last_call.call == room.call

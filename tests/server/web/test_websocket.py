@@ -102,7 +102,7 @@ async def test_two_meet_and_exchange_everything(service: Service) -> None:
     await one.say("stop")
     await one.hear("stopped")
     assert await other.hear("ended") == {"type": "ended", "call": one.call, "reason": "left"}
-    assert [call.seconds for call in service.web.store.calls()] == [0]
+    assert service.web.store.calls() == [], "too short for the call log"
 
 
 async def test_a_picture_of_the_largest_size_arrives_whole(service: Service) -> None:
@@ -516,6 +516,8 @@ async def test_a_disk_that_takes_no_more_costs_the_row_and_not_the_visitors(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, other = await service.couple()
+    await service.connect(one, other)
+    service.later += 42
     service.web.store.close()
     await one.say("stop")
     await one.hear("stopped")
@@ -546,7 +548,6 @@ async def test_nothing_that_anybody_said_is_in_a_log_or_a_file(
         while service.web.hub.lobby.calls.rooms:
             await asyncio.sleep(0.01)
     files = b"".join(path.read_bytes() for path in service.folder.iterdir() if path.is_file())
-    assert len(service.web.store.calls()) == 1
     for secret in secrets_:
         assert secret not in caplog.text
         assert secret.encode() not in files

@@ -16,6 +16,7 @@ from config.file import Config
 from config.ice import relay_host, speaks_tls
 from config.problems import ConfigError
 from config.secrets import turn_secrets
+from deploy.doctor.channel import check_channel
 from deploy.doctor.machine import Finding, LocalMachine, check_buffers, check_clock, check_descriptors
 from deploy.doctor.operator_client import RELAY, OperatorError, request_json
 from deploy.doctor.trial_call import TrialFailed, client_address, make_trial_call
@@ -328,6 +329,7 @@ CHECKS: tuple[Callable[[LocalMachine], Iterator[Finding]], ...] = (
     check_public_address,
     check_nat,
     check_calls,
+    check_channel,
     check_certificate,
     check_buffers,
     check_descriptors,

@@ -210,7 +210,7 @@ def server_unit(config: Config) -> dict[str, Any]:
         "drain": server.drain_seconds + STOP_SECONDS,
         "capabilities": "",
         "denied": LINK if beside else f"{LOOPBACK} {LINK}",
-        "allowed": "",
+        "allowed": STUB if config.turn.more_hosts and not beside else "",  # for the addresses of relays
         "binds": list(dict.fromkeys(f"tcp:{one.port}" for one in (*heard, *proxied))),
         "files": FEWEST_FILES,
     }

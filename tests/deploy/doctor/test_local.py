@@ -34,6 +34,7 @@ async def test_a_healthy_relay(running: Elsewhere, capsys: Capture) -> None:
         f"\u2713 The relay runs at {running.listener}.",
         "\u2713 The relay can only be used on this machine (127.0.0.1).",
         f"\u2713 A trial call through {running.listener} worked.",
+        "\u2713 No server speaks to the relay",
         "\u2713 No limit has been reached since the relay started.",
     ):
         assert words in said

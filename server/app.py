@@ -172,6 +172,7 @@ def privacy_facts(
         "call_log_days": server.call_log_days,
         "report_minutes": int(KEPT_SECONDS // 60),
         "resume_seconds": int(RESUME_SECONDS),
+        "name_minutes": max(4, -(-ice.seconds // 60) + 1),  # until the last credential is over, and forgotten
         "geo_attribution": geo.credit if geo else None,
         "proxied": bool(server.trusted_proxies),
         "cookie_days": COOKIE_SECONDS // 86_400 if locked else 0,

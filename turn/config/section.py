@@ -46,7 +46,8 @@ class Turn(Section):
     more_hosts: Hosts = Field(
         (),
         description="More relays that browsers may use. They run on other machines, with the same ports and "
-        "the same secret. Only the server reads this key.",
+        "the same secret. Only the server reads this key; it tells each of them which calls it has checked, "
+        "and who is banned.",
         examples=[["turn2.example.org"]],
     )
     relay_ports: Annotated[Ports, PlainValidator(parse_ports)] = Field(
@@ -196,9 +197,9 @@ class Turn(Section):
     encrypted_only: Literal["off", "observe", "compat", "enforce"] = Field(
         "enforce",
         description="Whether the relay forwards encrypted calls only. enforce: the relay must see the DTLS "
-        "handshake of each call, except for calls that our own server announces. compat: a call whose "
-        "handshake took another way is forwarded, too, if it looks encrypted. observe: only count what "
-        "enforce would drop. off: do not check.",
+        "handshake of each call, except for calls of which our own server has checked both ends. compat: a "
+        "call whose handshake took another way is forwarded, too, if it looks encrypted. observe: only count "
+        "what enforce would drop. off: do not check.",
     )
     engine: Literal["auto", "portable", "kernel"] = Field(
         "portable",

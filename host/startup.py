@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# The folder of the file may be right, but the disk, or the owner of a file in it, is not.
+TROUBLES = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE),
+    *(errno.EACCES, errno.EPERM),
+)
+
 Option = tuple[int, int, int]  # level, name and value, as for setsockopt(2)
 
 
 class Unavailable(Exception):
     """The process cannot start on this machine as it is; the text says why and what to do."""
+
+
+class StateUnavailable(Unavailable):
+    """The machine does not let us use the state folder now, for example because its disk is full."""
+
+    def __init__(self, text: str, error: OSError) -> None:
+        super().__init__(text)
+        self.error = error
 
 
 def raise_descriptor_limit() -> int | None:
@@ -38,8 +53,12 @@ def bind_tcp(host: str, port: int, key: str, options: Iterable[Option] = ()) -> 
 
 @contextmanager
 def in_state_dir(path: Path) -> Iterator[None]:
-    """Turns an OSError about this path into what an operator can do. Raises Unavailable."""
+    """Turns an OSError about this path into what an operator can do. Raises Unavailable, and StateUnavailable
+    where the path itself may be right."""
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"{path}: {error.strerror or error}; point site.state_dir elsewhere") from None
+        text = f"{path}: {error.strerror or error}; point site.state_dir elsewhere"
+        if error.errno in TROUBLES:
+            raise StateUnavailable(text, error) from None
+        raise Unavailable(text) from None

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from host.startup import Unavailable, bind_tcp, raise_descriptor_limit
+from host.startup import (
+    TROUBLES,
+    StateUnavailable,
+    Unavailable,
+    bind_tcp,
+    in_state_dir,
+    raise_descriptor_limit,
+)
 
 
 @pytest.fixture
@@ -50,3 +59,11 @@ def test_two_processes_share_a_port_if_both_say_so() -> None:
         one.listen()
         with bind_tcp("127.0.0.1", one.getsockname()[1], "a.key", [share]) as other:
             assert other.getsockname() == one.getsockname()
+
+
+@pytest.mark.parametrize("number", [*TROUBLES, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EMFILE])
+def test_a_disk_in_trouble_is_not_a_wrong_path(number: int, tmp_path: Path) -> None:
+    says = r"no; point site\.state_dir elsewhere"
+    with pytest.raises(Unavailable, match=says) as problem, in_state_dir(tmp_path):
+        raise OSError(number, "no")
+    assert isinstance(problem.value, StateUnavailable) is (number in TROUBLES)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from socket import socket
 from typing import Any
 
 from host import logs, systemd
-from host.startup import Unavailable, in_state_dir, raise_descriptor_limit
+from host.startup import StateUnavailable, Unavailable, in_state_dir, raise_descriptor_limit
 from host.unix_socket import GROUP_TOO, RELAY, VersionedSocket
 from turn.config.limits import RelayLimits
 from turn.core.relay import Relay
@@ -47,6 +48,7 @@ log = logging.getLogger("calln.relay")
 
 SOCKETS_PER_ALLOCATION = 3  # the client's, the relayed address, a peer's; without room peers share one
 SPARE_SOCKETS = 100
+MEMORY = Path("/dev/shm")  # noqa: S108  # a file system that no disk is behind
 
 
 def run(read: Callable[[], RelayConfig], state_dir: Path) -> int:
@@ -62,7 +64,21 @@ def run(read: Callable[[], RelayConfig], state_dir: Path) -> int:
 
 
 async def serve(read: Callable[[], RelayConfig], config: RelayConfig, state_dir: Path) -> None:
-    """Beside older versions that still have calls. Raises Unavailable."""
+    """Beside older versions that still have calls. Clients need no state folder: where it cannot be used, the
+    relay has a folder of its own as long as it runs. Raises Unavailable."""
+    try:
+        await serve_in(state_dir, read, config)
+    except StateUnavailable as problem:
+        log.error(
+            "%s: %s; this relay serves without it, so calln relay and port 443 reach it only after a restart",
+            *(problem, logs.describe(problem.error)),
+        )
+        with tempfile.TemporaryDirectory(prefix="calln-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+            await serve_in(Path(folder), read, config)
+
+
+async def serve_in(state_dir: Path, read: Callable[[], RelayConfig], config: RelayConfig) -> None:
+    """With this state folder. Raises Unavailable, and before anybody is served StateUnavailable."""
     addresses = AddressWatch(config)
     try:
         config = await addresses.locate(config)

@@ -10,7 +10,9 @@ import logging
 import os
 import re
 import resource
+import signal
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -252,3 +254,29 @@ async def test_a_folder_that_was_removed_is_made_again(
                 path.unlink()
             folder.rmdir()
     assert not caplog.records
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_relay_starts_with_a_state_folder_that_cannot_be_written_to(
+    tmp_path: Path, workers: int
+) -> None:
+    """As after a boot with a damaged disk. What it needs to read is there."""
+    state = tmp_path / "s"
+    state.mkdir()
+    (state / "turn.secret").write_text("a secret that was made before\n")
+    (state / "turn.secret").chmod(0o600)
+    for options in (["--bind", str(state)], ["-o", "remount,ro,bind"]):
+        subprocess.run(["mount", *options, state], check=True)
+    before = set(Path("/dev/shm").glob("calln-*"))
+    try:
+        async with elsewhere(tmp_path, workers=workers) as relay:
+            await relay.caller().allocate()
+            [error] = [line["text"] for line in relay.log() if line["level"] == "error"]
+            assert re.search(r"OSError EROFS in unix_socket\.py:\d+; this relay serves without it", error)
+            relay.process.send_signal(signal.SIGTERM)
+            relay.process.send_signal(signal.SIGINT)
+            assert await relay.ended() == 0
+    finally:
+        subprocess.run(["umount", state], check=True)
+    assert set(Path("/dev/shm").glob("calln-*")) == before

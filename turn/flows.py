@@ -61,7 +61,8 @@ class Rule(NamedTuple):
     """What a linked flow may carry, and how fast.
 
     `media` is None if the flow may carry anything. Else it holds the streams that the gate has found to be
-    encrypted, by SSRC and direction as in turn.wire.srtp; everything else is punted to the core.
+    encrypted, by SSRC and direction as in turn.wire.srtp; everything else is punted to the core. Of each
+    stream, the engine shows the core one packet of some that it has carried.
     `packets` and `bits` are per second. All flows of one allocation, known by (client, listener), share
     them. 0 means no limit.
     """
@@ -69,6 +70,10 @@ class Rule(NamedTuple):
     media: frozenset[int] | None = None
     packets: int = 0
     bits: int = 0
+
+
+# A packet that a flow has carried, and its stream as in Rule.media. A bare tuple, because many are made.
+Sample = tuple[Flow, int, bytes]
 
 
 class Traffic(NamedTuple):

@@ -7,11 +7,13 @@ full one is in the system's own table of drops, so that the counting costs the m
 from __future__ import annotations
 
 import ctypes
+import math
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -43,19 +45,20 @@ class MsgHdr(ctypes.Structure):
 
 
 class Cartridge:
-    """A packet, so many times, as sendmmsg wants it."""
+    """Packets by turns, so many at a time, as sendmmsg wants them."""
 
-    def __init__(self, data: bytes, batch: int) -> None:
+    def __init__(self, packets: Sequence[bytes], batch: int) -> None:
         self.batch = batch
-        self.data = ctypes.create_string_buffer(data, len(data))
-        self.vector = IoVec(ctypes.cast(self.data, ctypes.c_void_p), len(data))
-        self.headers = (MsgHdr * batch)()
-        for header in self.headers:
-            header.vectors, header.vector_count = ctypes.pointer(self.vector), 1
+        self.data = [ctypes.create_string_buffer(packet, len(packet)) for packet in packets]
+        self.vectors = [IoVec(ctypes.cast(data, ctypes.c_void_p), len(data)) for data in self.data]
+        self.headers = (MsgHdr * math.lcm(len(packets), batch))()
+        for header, vector in zip(self.headers, cycle(self.vectors), strict=False):
+            header.vectors, header.vector_count = ctypes.pointer(vector), 1
+        self.batches = [ctypes.byref(self.headers[at]) for at in range(0, len(self.headers), batch)]
 
     def shot(self, sock: socket.socket) -> Shot:
-        send, descriptor, headers, batch = LIBC.sendmmsg, sock.fileno(), self.headers, self.batch
-        return lambda: max(send(descriptor, headers, batch, DONT_WAIT), 0)
+        send, descriptor, batches, batch = LIBC.sendmmsg, sock.fileno(), cycle(self.batches), self.batch
+        return lambda: max(send(descriptor, next(batches), batch, DONT_WAIT), 0)
 
 
 class Pipe:

@@ -22,7 +22,7 @@ from tests.bench.steady import Session as Probe
 from tests.bench.steady import Timed
 from tests.bench.talk import INWARD, OUTWARD, PACKET, open_all
 
-VOICE = bytes(PACKET)
+VOICE = [bytes(PACKET)]
 FILL = 4  # packets for each socket: more than a tiny buffer holds
 FILL_RATE = 20_000  # packets a second, which any relay carries
 
@@ -37,7 +37,7 @@ class Load:
         self.pipes: list[Pipe] = []
         self.peers: list[socket.socket] = []
         self.strangers: list[socket.socket] = []
-        self.voices = VOICE, VOICE  # what clients say, and what peers do
+        self.voices = VOICE, VOICE  # what clients say, and what peers do, by turns
         self.timed = Timed()
         self.probes: list[Probe] = []
         self.turn = 0
@@ -64,7 +64,7 @@ class Load:
         if order["transport"] == "udp":
             shrink(client.line.sock)
         else:
-            self.pipes.append(Pipe(client.line.sock, framed(VOICE)))
+            self.pipes.append(Pipe(client.line.sock, framed(VOICE[0])))
 
     def call(self, _: Order) -> Order:
         """All sessions are calls from now on, of encrypted voice."""
@@ -96,7 +96,7 @@ class Load:
 
     def shots(self, batch: int) -> list[Shot]:
         said, heard = self.voices
-        channel, plain = Cartridge(framed(said), batch), Cartridge(heard, batch)
+        channel, plain = Cartridge([framed(voice) for voice in said], batch), Cartridge(heard, batch)
         outward: list[Shot] = [partial(pipe.shoot, batch) for pipe in self.pipes] or [
             channel.shot(client.line.sock) for client in self.clients
         ]
@@ -143,7 +143,7 @@ class Load:
     def flood(self, order: Order) -> Order:
         """Binding requests from strangers; an answer to each is expected."""
         batch = order["batch"]
-        asked = Cartridge(bytes(request(stun.Method.BINDING, {})), batch)
+        asked = Cartridge([bytes(request(stun.Method.BINDING, {}))], batch)
         shots = [asked.shot(sock) for sock in self.strangers]
         before, busy = dropped(self.strangers), time.process_time()
         sent, seconds = fire(shots, batch / order["rate"], order["seconds"], lambda: None)

@@ -26,7 +26,9 @@ def voice(ssrc: int, number: int) -> bytes:
     return rtp(ssrc, number, noise(f"{ssrc} {number}", PACKET - RTP_HEADER))
 
 
-OUTWARD, INWARD = voice(VOICE, 0), voice(VIDEO, 0)
+# What is said by turns: the same packet again and again would not look encrypted.
+TURNS = 256
+OUTWARD, INWARD = ([voice(stream, number) for number in range(TURNS)] for stream in (VOICE, VIDEO))
 
 
 def transaction(outward: bool, session: int) -> bytes:

@@ -23,14 +23,22 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def test_a_shot_is_a_batch_of_packets(ends: tuple[socket.socket, socket.socket]) -> None:
     here, there = ends
-    assert Cartridge(b"voice", 4).shot(here)() == 4
+    assert Cartridge([b"voice"], 4).shot(here)() == 4
     assert [there.recv(99) for _ in range(4)] == [b"voice"] * 4
+
+
+def test_packets_go_by_turns(ends: tuple[socket.socket, socket.socket]) -> None:
+    here, there = ends
+    shot = Cartridge([b"one", b"two", b"three"], 2).shot(here)
+    assert [shot() for _ in range(4)] == [2] * 4
+    heard = [there.recv(99) for _ in range(8)]
+    assert heard == [b"one", b"two", b"three", b"one", b"two", b"three", b"one", b"two"]
 
 
 def test_what_arrives_at_a_full_socket_is_counted(ends: tuple[socket.socket, socket.socket]) -> None:
     here, there = ends
     shrink(there)
-    shot = Cartridge(bytes(160), 1).shot(here)
+    shot = Cartridge([bytes(160)], 1).shot(here)
     for _ in range(8):  # more than the tiny buffer holds
         shot()
     before = dropped([there])

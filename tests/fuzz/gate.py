@@ -8,13 +8,15 @@ from contextlib import suppress
 from tests.fuzz.core import Script
 from tests.turn import call
 from tests.turn.captures import load
+from turn.flows import Flow
 from turn.gate.gate import Gate
-from turn.gate.pairs import MAX_PAIRS, MAX_STREAMS, TESTED
+from turn.gate.pairs import MAX_PAIRS, MAX_STREAMS
+from turn.gate.randomness import Randomness
 from turn.gate.sessions import SPARE
 from turn.wire.dtls import CLIENT_HELLO, HANDSHAKE, SERVER_HELLO, parse_fragments, parse_records
 from turn.wire.hello import parse_client_hello, parse_server_hello
 from turn.wire.ice import LONGEST, MAX_UNKNOWN_BYTES, parse_ice
-from turn.wire.srtp import INWARD, NOTHING, RTCP, looks_plain, sealed_at, stream_of
+from turn.wire.srtp import INWARD, NOTHING, RTCP, sealed_part, stream_of
 from turn.wire.stun import WireError, parse
 
 LONGEST_SCRIPT = 64  # steps of one call: more of them find nothing that fewer do not
@@ -55,10 +57,13 @@ def media(data: bytes) -> None:
     stream = stream_of(data, 0, len(data))
     assert stream == stream_of(memoryview(b"in front" + data + b"behind"), 8, len(data))
     assert stream == NOTHING or 0 <= stream <= RTCP
-    if stream != NOTHING:
-        at = sealed_at(data, stream)
-        assert at is None or 8 <= at < len(data)
-    assert not looks_plain(data) or len(data) in (8, 16, 32, 64)
+    sealed = None if stream == NOTHING else sealed_part(data, stream)
+    if sealed is not None:
+        assert stream == RTCP or (data.endswith(sealed) and 4 <= len(sealed) <= len(data) - 12)
+        randomness = Randomness()
+        for _ in range(2):
+            randomness.add(sealed)
+            assert min(randomness.heads, randomness.bits, randomness.bytes, randomness.frames) >= 0
 
 
 class Play:
@@ -86,6 +91,9 @@ class Play:
         extra = [(0xC070, self.hello())] if self.script.number(4) == 3 else []
         sender, receiver = self.script.choose(UFRAGS)
         self.judge(call.request(self.id(), sender, receiver, extra))
+
+    def keep_alive(self) -> None:
+        self.judge(call.keepalive(self.id()))
 
     def answer(self) -> None:
         self.judge(call.success(self.id()))
@@ -128,6 +136,17 @@ class Play:
         for number in range(count):
             self.gate.judge(relay, peer, outward, call.rtp(ssrc, number, payload), self.now)
 
+    def inspect(self) -> None:
+        """As if an engine had carried it."""
+        ssrc, count = self.script.number(64), self.script.number(20)
+        payload = self.script.choose((None, b"plain text"))
+        relay, peer, outward = (self.script.choose(things) for things in (RELAYS, PEERS, (True, False)))
+        flow = Flow(call.PEER, call.RELAY, None, relay, peer)
+        stream = ssrc if outward else ssrc | INWARD
+        samples = [(flow, stream, call.rtp(ssrc, number, payload)) for number in range(count)]
+        for key in self.gate.inspect(samples, self.now):
+            assert stream not in (self.gate.media(*key) or frozenset())
+
     def report(self) -> None:
         self.judge(self.script.choose((call.srtcp(self.script.number(256)), call.rtcp())))
 
@@ -161,8 +180,10 @@ STEPS: tuple[Callable[[Play], None], ...] = (
     Play.consent,
     Play.shake,
     Play.talk,
+    Play.inspect,
     Play.ask,
     Play.answer,
+    Play.keep_alive,
     Play.ping,
     Play.fragment,
     Play.sealed,
@@ -197,7 +218,7 @@ def check_books(gate: Gate, now: float) -> None:
         assert room.streams == sum(len(pair.streams) for pair in room.pairs.values()) <= MAX_STREAMS
         for peer, pair in room.pairs.items():
             carried = gate.media(relay, peer) or frozenset()
-            assert all(pair.streams[stream] == TESTED for stream in carried)
+            assert all(pair.streams[stream].is_tested for stream in carried)
             assert all(0 <= stream < 2 * INWARD for stream in carried)
             assert not carried or pair.has_consent(now)
             session = pair.session

@@ -11,7 +11,7 @@ from typing import Any
 from turn.flows import Address
 from turn.gate.gate import Gate, Verdict
 from turn.wire.dtls import CLIENT_HELLO, FRAGMENT, HANDSHAKE, RECORD, SERVER_HELLO
-from turn.wire.ice import BINDING_SUCCESS, PING_REQUEST, PING_SUCCESS, SHORT_INTEGRITY
+from turn.wire.ice import BINDING_INDICATION, BINDING_SUCCESS, PING_REQUEST, PING_SUCCESS, SHORT_INTEGRITY
 from turn.wire.integrity import add_fingerprint
 from turn.wire.stun import BINDING_REQUEST, COOKIE_BYTES, HEADER, tlv
 
@@ -42,6 +42,10 @@ def request(
 
 def success(transaction: bytes, extra: Attributes = ()) -> bytes:
     return stun(BINDING_SUCCESS, [MAPPED, *extra, INTEGRITY], transaction)
+
+
+def keepalive(transaction: bytes) -> bytes:
+    return stun(BINDING_INDICATION, [], transaction)
 
 
 def ping(transaction: bytes, kind: int = PING_REQUEST) -> bytes:

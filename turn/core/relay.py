@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from turn.core.allocations import Allocation
@@ -15,7 +15,7 @@ from turn.core.requests import METHODS, answer_request
 from turn.core.settings import Settings
 from turn.core.state import RelayState
 from turn.errors import InsufficientCapacity, UnknownAttribute
-from turn.flows import Address, Flow, Packet, Traffic
+from turn.flows import Address, Flow, Packet, Sample, Traffic
 from turn.gate.sessions import News, Proven
 from turn.wire.attributes import NONCE, REALM, USERNAME
 from turn.wire.integrity import add_fingerprint
@@ -186,6 +186,23 @@ class Relay:
         except Dropped as reason:
             state.counts[f"drops.{reason}"] += 1
             return []
+
+    def inspect(self, samples: Sequence[Sample], now: float) -> list[Effect]:
+        """Look at some of the packets that flows have carried: do their streams still look encrypted?
+
+        Args:
+            samples: the packets, each with its flow and stream.
+            now: monotonic seconds.
+
+        Returns:
+            What to do: a stream that looks otherwise is no longer carried, until it has been tested anew.
+        """
+        allocations = self._state.allocations
+        return [
+            effect
+            for relay, peer in allocations.gate.inspect(samples, now)
+            for effect in allocations.update_link(allocations.by_relay[relay], peer, now)
+        ]
 
     def _from_client(self, packet: Packet, now: float, wall: float) -> list[Effect]:
         data = packet.data

@@ -7,7 +7,7 @@ from socket import socket
 from typing import NamedTuple, Protocol
 
 from host.tls import Certificate
-from turn.flows import Address, Flow, Packet, Rule, Traffic
+from turn.flows import Address, Flow, Packet, Rule, Sample, Traffic
 from turn.limits.ledger import Ledger
 
 Bind = Callable[[Address], socket]  # opens a listening socket at an address; raises OSError
@@ -67,6 +67,8 @@ class Above(NamedTuple):
         failed: told of a packet to a peer that could not be delivered, perhaps long after it was sent.
         unexpected: told of an error that no code expected. It costs the packet, or the connection, that met
             it, and ends nothing else.
+        inspect: takes copies of packets that flows have carried, soon after they were sent: one of each 16 to
+            23 packets of each stream that a rule names.
     """
 
     punt: Callable[[Packet], None]
@@ -74,6 +76,7 @@ class Above(NamedTuple):
     holds: Callable[[Address, Address], bool] = lambda client, listener: False
     failed: Callable[[Failure], None] = lambda failure: None
     unexpected: Callable[[Exception], None] = raise_again
+    inspect: Callable[[Sequence[Sample]], None] = lambda samples: None
 
 
 NOT_RUNNING = Above(lambda packet: None)
@@ -146,7 +149,7 @@ class Engine(Protocol):
         Another flow with the same relayed address and peer, or with the same client and channel, is unlinked.
         Where the peer is itself a relayed address of this engine, packets go from client to client in one hop
         as soon as both directions are linked, and never through the kernel. Then both rules must allow a
-        packet, or the sender's frame is punted.
+        packet, or the sender's frame is punted; and it is the sender's flow whose packets are shown.
 
         Args:
             flow: what to carry. Its packets are still punted where its relayed address is not open, or the

@@ -18,16 +18,17 @@ from turn.engines.framing import (
     PAIR,
     ChannelFrame,
     DataFrame,
-    is_channel,
     largest_frame,
     peer_key,
     read_send,
 )
-from turn.engines.transmit import Transmit, discard, push
-from turn.flows import Address, Flow, Rule, Traffic
-from turn.wire.srtp import stream_of, streams
+from turn.engines.transmit import Transmit, discard, push, push_again
+from turn.flows import Address, Flow, Rule, Sample, Traffic
+from turn.wire.srtp import INWARD, SHORTEST_RTP, SSRC, between, stream_of, streams
 
 ClientKey = tuple[Address, Address]  # a client, and the address of ours that it sends to
+unpack_ssrc = SSRC.unpack_from
+Unseen = dict[int, int]  # by stream, how many packets are carried before the core sees one again
 
 
 class Budget:
@@ -96,7 +97,7 @@ class LinkedClient:
 
     def carry(self, view: memoryview, start: int, size: int) -> bool:
         """Carry the client's datagram at `start`. False: no linked flow carries it, so it is punted."""
-        if is_channel(view[start]):
+        if view[start] & 0xC0 == 0x40:  # as `is_channel`, but each packet passes here
             channel, length = PAIR.unpack_from(view, start)
             lane = self.channels.get(channel)
             if lane is None or not 0 <= size - 4 - length <= 3:  # UDP needs no padding, but may have it
@@ -126,13 +127,15 @@ class Lane:
         "packets_out",
         "reverse",
         "rule",
+        "samples",
         "send",
     )
 
-    def __init__(self, flow: Flow, rule: Rule, client: LinkedClient) -> None:
+    def __init__(self, flow: Flow, rule: Rule, client: LinkedClient, samples: list[Sample]) -> None:
         self.flow = flow
         self.rule = rule
         self.client = client
+        self.samples = samples
         self.frame = (
             DataFrame(flow.peer, secrets.token_bytes(12))
             if flow.channel is None
@@ -140,8 +143,8 @@ class Lane:
         )
         self.largest = self.frame.largest(largest_frame(flow.client))
         self.reverse: Lane | None = None  # the other direction, where the peer is a client of ours
-        self.media_out: frozenset[int] | None = None  # what may go to the peer; None: anything
-        self.media_in: frozenset[int] | None = None  # what may go to the client
+        self.media_out: Unseen | None = None  # the streams that may go to the peer; None: anything
+        self.media_in: Unseen | None = None  # and to the client
         self.send: Transmit = discard
         self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = self.dropped = 0
 
@@ -187,10 +190,10 @@ class Lane:
     def choose_class(self) -> None:
         """Find which streams may pass (where two flows meet, both rules count), and be what that needs."""
         reverse, media = self.reverse, self.rule.media
-        self.media_out = allowed_streams(media, inward=False)
-        self.media_in = allowed_streams(media, inward=True)
+        outward, inward = allowed_streams(media, inward=False), allowed_streams(media, inward=True)
         if reverse is not None:
-            self.media_out = intersection(self.media_out, allowed_streams(reverse.rule.media, inward=True))
+            outward = intersection(outward, allowed_streams(reverse.rule.media, inward=True))
+        self.media_out, self.media_in = unseen(outward, self.media_out), unseen(inward, self.media_in)
         anything = self.media_out is None and self.media_in is None
         self.__class__ = Lane if anything else FilteredLane
 
@@ -200,21 +203,83 @@ class Lane:
 
 class FilteredLane(Lane):
     """A lane that carries the streams of its rule and punts all else. A rule decides the class of its lane:
-    so a lane that may carry anything checks nothing per packet."""
+    so a lane that may carry anything checks nothing per packet.
+
+    Each packet of media passes here. So what `stream_of` and `Lane` do in the usual case, of SRTP within the
+    limits, is written out.
+    """
 
     __slots__ = ()
 
     def carry_out(self, view: memoryview, start: int, length: int) -> bool:
         media = self.media_out
-        if media is not None and stream_of(view, start, length) not in media:
-            return False
-        return Lane.carry_out(self, view, start, length)
+        if media is not None:
+            if length < SHORTEST_RTP or view[start] & 0xC0 != 0x80:
+                return False
+            stream = unpack_ssrc(view, start)[0]
+            if view[start + 1] & 0xE0 == 0xC0:
+                stream = stream_of(view, start, length)
+            left = media.get(stream)
+            if left:
+                media[stream] = left - 1
+            elif left is None:
+                return False
+            else:
+                media[stream] = self.sample(stream, view, start, length)
+        budget = self.client.budget
+        if self.reverse is not None or budget.packets < 1 or budget.octets < length:
+            return Lane.carry_out(self, view, start, length)
+        budget.packets -= 1
+        budget.octets -= length
+        self.packets_out += 1
+        self.bytes_out += length
+        data = view[start : start + length]
+        try:
+            self.send(data)
+        except OSError as error:
+            push_again(self.send, data, error)
+        return True
 
     def carry_in(self, view: memoryview, start: int, length: int) -> bool:
         media = self.media_in
-        if media is not None and stream_of(view, start, length) not in media:
-            return False
-        return Lane.carry_in(self, view, start, length)
+        if media is not None:
+            if length < SHORTEST_RTP or view[start] & 0xC0 != 0x80:
+                return False
+            stream = unpack_ssrc(view, start)[0]
+            if view[start + 1] & 0xE0 == 0xC0:
+                stream = stream_of(view, start, length)
+            left = media.get(stream)
+            if left:
+                media[stream] = left - 1
+            elif left is None:
+                return False
+            else:
+                media[stream] = self.sample(stream | INWARD, view, start, length)
+        client = self.client
+        budget = client.budget
+        if length > self.largest or budget.packets < 1 or budget.octets < length:
+            return Lane.carry_in(self, view, start, length)
+        budget.packets -= 1
+        budget.octets -= length
+        self.packets_in += 1
+        self.bytes_in += length
+        frame = self.frame.wrap(view, start, length)
+        try:
+            client.send(frame)
+        except OSError as error:
+            push_again(client.send, frame, error)
+        return True
+
+    def sample(self, stream: int, view: memoryview, start: int, length: int) -> int:
+        """Copy this packet for the core. How many packets of its stream will not be copied after it."""
+        packet = bytes(view[start : start + length])
+        self.samples.append((self.flow, stream, packet))
+        return between(packet)
+
+
+def unseen(allowed: frozenset[int] | None, before: Unseen | None) -> Unseen | None:
+    """These streams, each as far as it was; of a new one, the first packet is shown."""
+    return None if allowed is None else {stream: (before or {}).get(stream, 0) for stream in allowed}
 
 
 def allowed_streams(media: frozenset[int] | None, *, inward: bool) -> frozenset[int] | None:
@@ -230,9 +295,11 @@ def intersection(one: frozenset[int] | None, other: frozenset[int] | None) -> fr
 
 
 class Table(Mapping[Flow, Traffic]):
-    """All linked flows; read as a mapping, what each has carried until now."""
+    """All linked flows; read as a mapping, what each has carried until now. The engine shows `samples` to the
+    core."""
 
-    def __init__(self) -> None:
+    def __init__(self, samples: list[Sample] | None = None) -> None:
+        self.samples = [] if samples is None else samples
         self.lanes: dict[Flow, Lane] = {}
         self.clients: dict[tuple[Address, Address], LinkedClient] = {}
         self.by_relay: dict[Address, dict[Address, Lane]] = {}  # then by peer
@@ -264,7 +331,7 @@ class Table(Mapping[Flow, Traffic]):
         client = self.clients.get(key)
         if client is None:
             client = self.clients[key] = LinkedClient(flow.client, flow.listener, rule)
-        lane = self.lanes[flow] = Lane(flow, rule, client)
+        lane = self.lanes[flow] = Lane(flow, rule, client, self.samples)
         self.by_relay.setdefault(flow.relay, {})[flow.peer] = lane
         if flow.channel is None:
             client.peers[peer_key(flow.peer)] = lane

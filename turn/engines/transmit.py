@@ -12,9 +12,13 @@ def push(send: Transmit, data: memoryview) -> None:
     """Send. An error may be about an earlier packet (RFC 1122 §4.1.3): try once more, then drop the data."""
     try:
         send(data)
-    except BlockingIOError:
-        return
-    except OSError:
+    except OSError as error:
+        push_again(send, data, error)
+
+
+def push_again(send: Transmit, data: memoryview, error: OSError) -> None:
+    """Send once more, unless there was no room for it."""
+    if not isinstance(error, BlockingIOError):
         with suppress(OSError):
             send(data)
 

@@ -1,20 +1,20 @@
 """The gate of "encrypted only": it judges each packet between a client and its peers that no flow carries.
 
 Before a peer has answered an ICE check, only ICE checks and their answers pass. DTLS passes if it encrypts.
-Media passes if the session's handshake was seen and the first bytes of the payloads look encrypted. A session
-that our server vouches for may have started elsewhere, and in mode `compat` any session: then its media may
-pass without a handshake. A stream that looks unencrypted is dropped for a while, and nothing else happens:
-packets can be forged, so they never end a call.
+Media passes if the session's handshake was seen and the payloads look encrypted. A session that our server
+vouches for may have started elsewhere, and in mode `compat` any session: then its media may pass without a
+handshake. A stream that looks unencrypted is dropped for a while, and nothing else happens: packets can be
+forged, so they never end a call.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from turn.deadlines import Deadlines
-from turn.flows import Address
+from turn.flows import Address, Sample
 from turn.gate.allowances import Allowances
 from turn.gate.handshake import Rejected
 from turn.gate.pairs import Evidence, Pair
@@ -132,6 +132,16 @@ class Gate:
         self.counts["compat" if lenient else "enforce", reason] += 1
         changed = pair is not None and pair.stale and self._update_media((relay, peer), pair, now)
         return Verdict(passes or self.mode == "observe", reason, changed)
+
+    def inspect(self, samples: Sequence[Sample], now: float) -> list[PairKey]:
+        """Look at packets of tested streams that an engine has carried. Which pairs' `media` has changed."""
+        changed: list[PairKey] = []
+        for flow, stream, packet in samples:
+            key = flow.relay, flow.peer
+            pair = self._pair(key)
+            if pair is not None and pair.inspect(stream, packet) and self._update_media(key, pair, now):
+                changed.append(key)
+        return changed
 
     def media(self, relay: Address, peer: Address) -> frozenset[int] | None:
         """The streams of this pair that an engine may carry; None means everything.

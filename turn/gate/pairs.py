@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from array import array
-
 from turn.flows import Address
 from turn.gate.allowances import Allowances
 from turn.gate.sessions import Session
+from turn.gate.streams import BLOCKED, ID, Stream, short
 from turn.limits.buckets import Bucket
-from turn.wire.srtp import INWARD, RTCP, SAMPLE, looks_plain
+from turn.wire.srtp import INWARD, RTCP, sealed_part
 
 CONSENT = 30.0  # seconds that an answered check counts (RFC 7675 §5.1)
+KEEPALIVE = 75.0  # seconds that a Binding indication counts: libnice sends one each 25, and two may be lost
 TRANSACTION = 40.0  # seconds that an answer may take: a request is repeated for so long (RFC 8489 §6.2.1)
 MAX_TRANSACTIONS = 32  # of a pair and direction: what Chromium sends in 1.5 seconds without answers
 CHECKS_PER_SECOND, CHECKS_BURST = 50.0, 100.0  # of a pair and direction: nobody shall carry data in STUN
@@ -18,34 +18,30 @@ ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST = 200.0, 400.0  # of an allocation and d
 MAX_PAIRS = 16  # of an allocation: bounds memory; the oldest without consent is dropped first
 MAX_STREAMS = 24  # of an allocation, in test, tested or blocked: bounds memory; a call has about ten
 EVICTIONS_PER_SECOND, EVICTIONS_BURST = 1.0, 8.0  # of tested streams: each changes the rule of a flow
-BLOCKED = 60.0  # seconds until a stream that looked unencrypted is tested again
 CIPHERTEXT = RTCP + 1  # stands for the records of DTLS if those are tested
 
-HASHED = 0xFFFFFFFF  # the bits of a hash that we keep
-TESTED: float = 0.0  # the state of a stream that looks encrypted
-LATEST = 8  # packets of a stream in test that we recognise if they come again
-REPEATS = 3  # so many repeated packets per new one are not tested; with more, nothing would ever be tested
-ID = 4  # bytes of a hash of a transaction id, with a key of this process
-ENTRY = ID + 2  # the hash, and the time in tenths of a second
+ENTRY = ID + 2  # the hash of a transaction id, and the time in tenths of a second
 WRAP = 1 << 16
+NEVER = float("-inf")  # when something happened that has not
 
 
 class Transactions:
-    """The transaction ids of the latest requests, in one bytearray, because the gate remembers so many."""
+    """The transaction ids of the latest requests, in one string of bytes, because there are so many."""
 
     __slots__ = ("_at", "_ring", "last_request")
 
     def __init__(self) -> None:
-        self._ring = bytearray()
+        self._ring = b""
         self._at = 0
-        self.last_request = float("-inf")  # when it came
+        self.last_request = NEVER  # when it came
 
     def add(self, transaction: bytes, now: float) -> None:
         """Remember a request; a repeated one takes no more room."""
         self.last_request = now
         known = self._find(transaction)
         at = self._at if known < 0 else known
-        self._ring[at : at + ENTRY] = short(transaction) + tenths(now).to_bytes(2, "big")
+        entry = short(transaction) + tenths(now).to_bytes(2, "big")
+        self._ring = self._ring[:at] + entry + self._ring[at + ENTRY :]
         if known < 0:
             self._at = (at + ENTRY) % (ENTRY * MAX_TRANSACTIONS)
 
@@ -64,10 +60,6 @@ class Transactions:
         return (tenths(now) - then) % WRAP <= TRANSACTION * 10
 
 
-def short(transaction: bytes) -> bytes:
-    return (hash(transaction) & HASHED).to_bytes(ID, "big")
-
-
 def tenths(now: float) -> int:
     return int(now * 10) % WRAP
 
@@ -75,39 +67,14 @@ def tenths(now: float) -> int:
 class Direction(Transactions):
     """One direction of a pair: from the client (0) or from the peer (1)."""
 
-    __slots__ = ("last_answer", "limit", "ufrags")
+    __slots__ = ("last_answer", "last_keepalive", "limit", "ufrags")
 
     def __init__(self) -> None:
         super().__init__()
-        self.last_answer = float("-inf")  # when the other side last answered with a success response
+        self.last_answer = NEVER  # when the other side last answered with a success response
+        self.last_keepalive = NEVER  # when this side last sent a Binding indication, with consent
         self.limit = Bucket(CHECKS_PER_SECOND, CHECKS_BURST)
         self.ufrags: int | None = None  # a hash of those that the last request named
-
-
-class Trial:
-    """A stream in test: the first bytes of its payloads.
-
-    A repeated packet, as over bonded links, is not tested again. The whole packet must be equal: if the
-    sequence number were enough, a sender that never changes it would never be tested.
-    """
-
-    __slots__ = ("_latest", "_repeats", "firsts")
-
-    def __init__(self) -> None:
-        self.firsts = bytearray()
-        self._latest = array("I")
-        self._repeats = 0
-
-    def add(self, packet: bytes, at: int) -> bool:
-        """Add a packet whose payload begins at `at`. Whether it is new."""
-        mark = hash(packet) & HASHED
-        if mark in self._latest and self._repeats < REPEATS * len(self.firsts):
-            self._repeats += 1
-            return False
-        slot = len(self.firsts) % LATEST
-        self._latest[slot : slot + 1] = array("I", (mark,))
-        self.firsts.append(packet[at])
-        return True
 
 
 class Pair:
@@ -123,7 +90,7 @@ class Pair:
         self.session: Session | None = None
         self.client = 0
         self.directions = (Direction(), Direction())
-        self.streams: dict[int, Trial | float] = {}  # in test, TESTED, or the time until which it is blocked
+        self.streams: dict[int, Stream] = {}
         self.media: frozenset[int] = frozenset()
         self.stale = False
 
@@ -131,22 +98,48 @@ class Pair:
         self.session, self.client, self.stale = session, client, True
 
     def has_consent(self, now: float) -> bool:
-        """Whether a check was answered in either direction: a server may send no checks (RFC 8445 §2.5)."""
+        """Whether a check was answered in either direction: a server may send no checks (RFC 8445 §2.5).
+
+        Agents without RFC 7675 send none later either, only keepalives (RFC 8445 §11); those of both ends
+        prolong a consent.
+        """
         outward, inward = self.directions
-        return now - outward.last_answer < CONSENT or now - inward.last_answer < CONSENT
+        return (
+            now - outward.last_answer < CONSENT
+            or now - inward.last_answer < CONSENT
+            or (now - outward.last_keepalive < KEEPALIVE and now - inward.last_keepalive < KEEPALIVE)
+        )
 
     def has_both_consents(self, now: float) -> bool:
+        """Whether each side has answered the other's checks, and still answers or keeps alive."""
         outward, inward = self.directions
-        return now - outward.last_answer < CONSENT and now - inward.last_answer < CONSENT
+        client_lives = now - inward.last_answer < CONSENT or now - outward.last_keepalive < KEEPALIVE
+        peer_lives = now - outward.last_answer < CONSENT or now - inward.last_keepalive < KEEPALIVE
+        return client_lives and peer_lives and inward.last_answer + outward.last_answer > NEVER
 
     def next_end(self, now: float) -> float | None:
-        """When the next of the two consents ends, or None."""
-        return min((end for way in self.directions if (end := way.last_answer + CONSENT) > now), default=None)
+        """When the next consent or keepalive is over, or None."""
+        ends = (
+            end
+            for way in self.directions
+            for end in (way.last_answer + CONSENT, way.last_keepalive + KEEPALIVE)
+        )
+        return min((end for end in ends if end > now), default=None)
+
+    def inspect(self, number: int, packet: bytes) -> bool:
+        """Look at a packet of a tested stream. Whether the stream is to be tested anew."""
+        stream = self.streams.get(number)
+        if stream is None or not stream.is_tested:
+            return False
+        sealed = sealed_part(packet, number & ~INWARD)
+        if sealed is not None:
+            stream.inspect(packet, sealed)
+        return not stream.is_tested
 
     def tested(self) -> frozenset[int]:
         """The tested streams of media; those from the peer are marked with INWARD."""
-        passed = (stream for stream, state in self.streams.items() if state == TESTED)
-        return frozenset(stream for stream in passed if stream & ~INWARD != CIPHERTEXT)
+        passed = (number for number, stream in self.streams.items() if stream.is_tested)
+        return frozenset(number for number in passed if number & ~INWARD != CIPHERTEXT)
 
 
 class Evidence:
@@ -211,29 +204,19 @@ class Evidence:
         )
         return next(unasked, dead[0] if dead and outward else None)
 
-    def sample(self, pair: Pair, stream: int, packet: bytes, at: int, now: float) -> bool | None:
-        """Whether a stream passes with one more packet; None if there is no room to test it.
-
-        The packet's payload begins at `at`.
-        """
-        state = pair.streams.get(stream)
-        if state is None:
+    def sample(self, pair: Pair, number: int, packet: bytes, sealed: bytes, now: float) -> bool | None:
+        """Whether a stream passes with one more packet, of which `sealed` is encrypted; None if there is no
+        room to test it."""
+        stream = pair.streams.get(number)
+        if stream is None:
             if not self._make_room(pair, now):
                 return None
             self.streams += 1
-        elif isinstance(state, float) and (state == TESTED or now < state):
-            return state == TESTED
-        if not isinstance(state, Trial):
-            state = pair.streams[stream] = Trial()
-        if not state.add(packet, at):
-            return True
-        if looks_plain(state.firsts):
-            pair.streams[stream] = now + BLOCKED
-            return False
-        if len(state.firsts) >= SAMPLE:
-            pair.streams[stream] = TESTED
-            pair.stale = True
-        return True
+            stream = pair.streams[number] = Stream()
+        before = stream.is_tested
+        passes = stream.judge(packet, sealed, now)
+        pair.stale |= stream.is_tested != before
+        return passes
 
     def _make_room(self, pair: Pair, now: float) -> bool:
         """Whether one more stream may be tested; if need be, the pair's first tested stream is forgotten.
@@ -243,7 +226,7 @@ class Evidence:
         self._restart_trials(now)
         if self.streams < MAX_STREAMS:
             return True
-        first = next((stream for stream, state in pair.streams.items() if state == TESTED), None)
+        first = next((number for number, stream in pair.streams.items() if stream.is_tested), None)
         if first is None or not self._evictions.spend(now):
             return False
         del pair.streams[first]
@@ -258,10 +241,6 @@ class Evidence:
             return
         self._swept = now
         for pair in self.pairs.values():
-            kept: dict[int, Trial | float] = {
-                stream: state
-                for stream, state in pair.streams.items()
-                if isinstance(state, float) and (state == TESTED or now < state)
-            }
+            kept = {number: stream for number, stream in pair.streams.items() if not stream.is_over(now)}
             self.streams -= len(pair.streams) - len(kept)
             pair.streams = kept

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from turn.flows import Address
 from turn.gate.handshake import HELLOS, Rejected
-from turn.gate.pairs import CIPHERTEXT, HASHED, Evidence, Pair
+from turn.gate.pairs import CIPHERTEXT, Evidence, Pair
 from turn.gate.sessions import Session, Sessions
+from turn.gate.streams import HASHED
 from turn.gate.vouched import Ufrags
 from turn.wire.dtls import (
     ACK,
@@ -23,8 +24,8 @@ from turn.wire.dtls import (
     parse_fragments,
     parse_records,
 )
-from turn.wire.ice import ANSWERS, PINGS, REQUESTS, SUCCESSES, IceMessage, parse_ice
-from turn.wire.srtp import INWARD, NOTHING, RTCP, sealed_at, stream_of
+from turn.wire.ice import ANSWERS, BINDING_INDICATION, PINGS, REQUESTS, SUCCESSES, IceMessage, parse_ice
+from turn.wire.srtp import INWARD, NOTHING, RTCP, sealed_part, stream_of
 
 EXPLICIT_NONCE = 8  # bytes before the ciphertext of AES-GCM in DTLS 1.2: not random perhaps (RFC 5288 §3)
 OUT, IN = 0, 1  # from the client, from the peer
@@ -84,6 +85,17 @@ def check_ice(case: Case) -> None:
         receive_request(case, message)
     elif not pair.has_consent(now):
         raise Rejected("no consent")
+    elif message.kind == BINDING_INDICATION:
+        receive_keepalive(case)
+
+
+def receive_keepalive(case: Case) -> None:
+    """A Binding indication (RFC 8445 §11)."""
+    case.pair.directions[case.direction].last_keepalive = case.now
+    session = case.pair.session
+    if session is not None and (session.local or case.direction == OUT):
+        renew_session(case, session)
+    case.pair.stale = True  # the deadline of what an engine may carry moves
 
 
 def receive_request(case: Case, message: IceMessage) -> None:
@@ -208,7 +220,7 @@ def check_ciphertext(case: Case, record: Record) -> None:
     if not session.refused and case.sessions.inherit_any(session, unified=record.unified):
         return
     if handshake_unseen(case.pair, session, case.lenient, case.now):
-        sample(case, CIPHERTEXT, record.content, EXPLICIT_NONCE)
+        sample(case, CIPHERTEXT, record.content, record.content[EXPLICIT_NONCE:])
     elif not is_early(case, record):
         raise Rejected("no handshake")
 
@@ -231,15 +243,14 @@ def is_early(case: Case, record: Record) -> bool:
 def check_media(case: Case) -> None:
     payload, pair, session = case.payload, case.pair, case.session
     stream = stream_of(payload, 0, len(payload))
-    at = sealed_at(payload, stream) if stream != NOTHING else None
-    if stream == NOTHING or (at is None and stream != RTCP):
+    sealed = sealed_part(payload, stream) if stream != NOTHING else None
+    if sealed is None:
         raise Rejected("media in clear")
     if not session.srtp and stream != RTCP:
         pair.stale |= case.sessions.inherit_by_stream(session, stream)
     if not may_pass_media(pair, case.lenient, case.now) and not (stream == RTCP and may_report(case)):
         raise Rejected(reason_against(case))
-    if at is not None:
-        sample(case, stream, payload, at)
+    sample(case, stream, payload, sealed)
     if session.srtp and stream != RTCP:
         case.sessions.note_stream(session, stream)
 
@@ -261,10 +272,10 @@ def reason_against(case: Case) -> str:
     return "no handshake" if case.session.srtp is None else "no srtp"
 
 
-def sample(case: Case, stream: int, packet: bytes, at: int) -> None:
+def sample(case: Case, stream: int, packet: bytes, sealed: bytes) -> None:
     """Test a packet of a stream. If there is no room to test it, it passes only if a handshake was seen."""
     both = stream | INWARD if case.direction == IN else stream
-    passes = case.evidence.sample(case.pair, both, packet, at, case.now)
+    passes = case.evidence.sample(case.pair, both, packet, sealed, case.now)
     if passes is None and not case.session.srtp:
         raise Rejected("too many streams")
     if passes is False:

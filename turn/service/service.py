@@ -16,7 +16,7 @@ from turn.config.section import Turn
 from turn.core.effects import Close, Effect, Link, Open, Pin, Send, Unlink, Unpin
 from turn.core.relay import Relay, RelayNews
 from turn.engines import Above, Engine, Failure
-from turn.flows import Address, Flow, Packet
+from turn.flows import Address, Flow, Packet, Sample
 from turn.service.from_config import stream_settings
 from turn.service.metrics import TrafficTotals
 from turn.service.relayed_ports import ALONE, NoRelayedPorts, RelayedPorts
@@ -64,7 +64,14 @@ class Service:
     async def run(self) -> None:
         """Move packets until cancelled; then every socket is closed."""
         await self.engine.run(
-            Above(self.on_packet, self.on_lost, self.relay.has_allocation, self.on_failure, self.count_mishap)
+            Above(
+                self.on_packet,
+                self.on_lost,
+                self.relay.has_allocation,
+                self.on_failure,
+                self.count_mishap,
+                self.on_samples,
+            )
         )
 
     def on_packet(self, packet: Packet) -> None:
@@ -81,6 +88,19 @@ class Service:
         except Exception as error:
             self.count_mishap(error)
         self.schedule_expiry()
+
+    def on_samples(self, samples: Sequence[Sample]) -> None:
+        """Look at packets that flows have carried.
+
+        Args:
+            samples: as `Above.inspect` gets them.
+        """
+        try:
+            effects = self.relay.inspect(samples, time.monotonic())
+            if effects:
+                self.apply(effects)
+        except Exception as error:
+            self.count_mishap(error)
 
     def publish_news(self) -> None:
         """Send to other processes what is new of sessions, or was told by a server, before the effects."""

@@ -100,7 +100,7 @@ def test_of_a_plain_call_no_media_passes(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "most"), [("chrplain", 40), ("turn_plain", 60)])
-def test_where_calls_may_come_late_the_first_bytes_stop_a_plain_one(name: str, most: int) -> None:
+def test_where_calls_may_come_late_the_payloads_stop_a_plain_one(name: str, most: int) -> None:
     replay = Replay("compat").play(recorded(name))
     assert 0 < replay.media_passed <= most
     assert not any(replay.rules.values())

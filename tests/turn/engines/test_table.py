@@ -10,7 +10,7 @@ from turn.engines.framing import HEADROOM, LARGEST, LARGEST_DATAGRAM, LARGEST_FR
 from turn.engines.table import Budget, Lane, Table
 from turn.engines.transmit import Transmit
 from turn.flows import Address, Flow, Rule, Transport
-from turn.wire.srtp import INWARD, RTCP
+from turn.wire.srtp import INWARD, LEAST_BETWEEN, RTCP, SPREAD
 
 CLIENT, OTHER = Address.of("192.0.2.1", 1), Address.of("192.0.2.2", 2)
 LISTENER, RELAY, SECOND = (Address.of("198.51.100.1", port) for port in (3478, 50000, 50001))
@@ -111,6 +111,21 @@ def test_of_named_streams_all_else_comes_up(
     assert legs.from_peer(lane, packet)
     legs.table.set_rule(lane, Rule(frozenset()))
     assert legs.from_client(lane, framed(flow, packet)) is legs.from_peer(lane, packet) is False
+
+
+def test_a_packet_of_some_is_shown_and_a_new_rule_changes_nothing_of_that() -> None:
+    legs = Legs()
+    lane = legs.add(FLOW, Rule(frozenset({VOICE})))
+    shown = 0
+    for number in range(200):
+        if number % 3 == 0:
+            legs.table.set_rule(lane, Rule(frozenset({VOICE, VIDEO | INWARD} if number % 2 else {VOICE})))
+        packet = rtp(VOICE, number)
+        assert legs.from_client(lane, framed(FLOW, packet))
+        if len(legs.table.samples) > shown:
+            shown += 1
+            assert legs.table.samples[-1] == (FLOW, VOICE, packet)
+    assert 200 // (LEAST_BETWEEN + SPREAD) <= shown <= 200 // (LEAST_BETWEEN + 1) + 1
 
 
 MEETING = [  # what the sender's rule lets out, what the other's lets in, whether it passes

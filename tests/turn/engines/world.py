@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from tests.turn.engines.certificates import certificate
 from turn.engines import Above, Engine, Failure, Streams
-from turn.flows import Address, Flow, Packet, Rule, Transport
+from turn.flows import Address, Flow, Packet, Rule, Sample, Transport
 from turn.service.engines import EngineMaker
 
 PATIENCE = 5  # seconds before a test that waits has failed
@@ -154,6 +154,8 @@ class World:
         self.holding: set[tuple[Address, Address]] = set()  # clients with an allocation, at a listener
         self.failed: asyncio.Queue[Failure] = asyncio.Queue()
         self.mishaps: list[Exception] = []
+        self.samples: list[Sample] = []
+        self.look: Callable[[Sample], object] = lambda sample: None  # what the answer to one does
         self.ends: list[End] = []
         self.streams: list[StreamEnd] = []
         self.react: Callable[[Packet], object] = lambda packet: None
@@ -171,10 +173,22 @@ class World:
     def note(self, error: Exception) -> None:
         self.mishaps.append(error)
 
+    def inspect(self, samples: Sequence[Sample]) -> None:
+        self.samples += samples
+        for sample in samples:
+            self.look(sample)
+
     async def __aenter__(self) -> Self:
         self.task = asyncio.ensure_future(
             self.engine.run(
-                Above(self.receive, self.lose, lambda *owner: owner in self.holding, self.fail, self.note)
+                Above(
+                    self.receive,
+                    self.lose,
+                    lambda *owner: owner in self.holding,
+                    self.fail,
+                    self.note,
+                    self.inspect,
+                )
             )
         )
         await asyncio.sleep(0)

@@ -32,6 +32,7 @@ from tests.turn.call import (
 from turn.flows import Address
 from turn.gate.gate import Gate
 from turn.gate.pairs import CONSENT, MAX_PAIRS
+from turn.gate.randomness import EXAMINED
 from turn.gate.sessions import LEARNED_LIFETIME, SESSION_LIFETIME, Proven
 from turn.wire.dtls import CLIENT_HELLO, DATA, HANDSHAKE, SERVER_HELLO
 from turn.wire.srtp import INWARD, RTCP, SAMPLE
@@ -389,7 +390,7 @@ def flood(one: Call) -> None:
     one.shake_hands()
     for number in range(63):
         for stream in range(40):
-            one.say(rtp(stream, number))
+            one.say(rtp(stream, number, b"evidence" + noise(f"{stream} {number}", EXAMINED)))
 
 
 def test_memory_is_bounded() -> None:

@@ -81,8 +81,11 @@ def build_rtp(step: int, how: dict[str, Any]) -> bytes:
 
 
 def build_srtcp(step: int, how: dict[str, Any]) -> bytes:
-    whole = call.srtcp(step, 12)
-    return whole[:8] + octets(how["body"]) + whole[20:] if "body" in how else whole
+    """Index and tag as with AES-CM, where a tag is given: what else comes in ten bytes."""
+    body = octets(how["body"]) if "body" in how else None
+    whole = call.srtcp(step, 12 if body is None else len(body))
+    sealed = whole if body is None else whole[:8] + body + whole[8 + len(body) :]
+    return sealed[:-10] + octets(how["tag"]) if "tag" in how else sealed
 
 
 BUILDERS: dict[str, Callable[[int, Any], bytes]] = {
@@ -91,6 +94,7 @@ BUILDERS: dict[str, Callable[[int, Any], bytes]] = {
     "request": build_request,
     "other_ufrag": lambda step, how: build_request(step, {"ufrag": f"other{step}"}),
     "success": build_success,
+    "keepalive": lambda step, how: call.keepalive(transaction(step, how)),
     "ping": lambda step, how: call.ping(transaction(step, how)),
     "pong": lambda step, how: call.pong(transaction(step, how)),
     "client": build_hello(CLIENT_HELLO, call.client_hello),

@@ -12,7 +12,7 @@ from time import monotonic
 from turn.engines import NOT_RUNNING, Above, Failure
 from turn.engines.framing import HEADROOM, LARGEST, TAILROOM
 from turn.engines.loop.batching import Batch
-from turn.flows import Address, Packet
+from turn.flows import Address, Packet, Sample
 
 MAX_READY = 64  # sockets served per round, so that a flood cannot keep the loop from everything else
 LAST_START = HEADROOM + LARGEST  # where in the buffer the last of several packets may begin
@@ -51,6 +51,7 @@ class Epoll:
         self.shared_readers: dict[int, Reader] = {}  # of sockets that many clients share
         self.epoll = select.epoll()
         self.next_turn: list[Callable[[], object]] = []
+        self.samples: list[Sample] = []  # of packets that were carried, for the core
         self.ticks: list[Callable[[float], None]] = []
         self.above = NOT_RUNNING
 
@@ -118,6 +119,8 @@ class Epoll:
                 if now - self.last_wake_up < MAX_GAP:
                     self.linger(now + MAX_LINGER)
                 break
+        if self.samples:
+            self.show_samples()
         self.last_wake_up = monotonic()
 
     def linger(self, until: float) -> None:
@@ -140,6 +143,13 @@ class Epoll:
             for reader in list(self.shared_readers.values()):
                 self.attempt(partial(reader, SHARED_FACTOR * most))
         return bool(ready)
+
+    def show_samples(self) -> None:
+        """Samples go to the core together, and when no packet waits in the buffer: its answer may close
+        sockets."""
+        samples = self.samples[:]
+        self.samples.clear()
+        self.attempt(partial(self.above.inspect, samples))
 
     def attempt(self, work: Callable[[], object]) -> None:
         """Do this; an error is reported and ends nothing else."""

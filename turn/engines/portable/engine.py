@@ -59,7 +59,7 @@ class Portable:
         self.has_stopped = False
         self.epoll = Epoll()
         self.epoll.ticks.append(self.epoll.start_sampling)
-        self.table = Table()
+        self.table = Table(self.epoll.samples)
         self.limits = ConnectionLimits(streams)
         self.handshakes = HandshakeQueue(self.epoll)
         self.proxies = TrustedProxies(streams.is_proxy) if streams.is_proxy else None

@@ -1,0 +1,91 @@
+"""One stream of media in one direction: in test, tested, or blocked because it looked unencrypted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from turn.gate.randomness import Randomness
+from turn.wire.srtp import SAMPLE, between
+
+BLOCKED: Final = 60.0  # seconds until a stream that looked unencrypted is tested again
+
+ID, HASHED = 4, 0xFFFFFFFF  # bytes of a hash that we keep, and their bits
+LATEST = 8  # packets of a stream that we recognise if they come again
+REPEATS = 3  # so many repeated packets per new one are not tested; with more, nothing would ever be tested
+
+
+class Stream(Randomness):  # one object, because there are many
+    """A stream passes while it is tested for the first time. After a block, it has to pass a test first.
+
+    A tested stream is looked at now and then. If that makes it suspicious, it is tested once more, and passes
+    meanwhile; so a false alarm does no harm. A repeated packet, as over bonded links, is no evidence. The
+    whole packet must be equal: if the sequence number were enough, a sender that never changes it would never
+    be tested.
+    """
+
+    __slots__ = ("_last", "_latest", "_repeats", "_tested", "_unseen", "blocked_until", "is_tested")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_tested = False
+        self.blocked_until = 0.0  # 0: it has not looked unencrypted since it was tested
+        self._latest = b""  # hashes of packets in test
+        self._last = 0  # hash of the packet that was looked at before
+        self._tested = self._repeats = 0
+        self._unseen = 0  # packets that pass before the next one is looked at, where no engine carries them
+
+    def is_over(self, now: float) -> bool:
+        """Whether it can be forgotten: a test that is not through, or a block that ended long ago."""
+        return not (self.is_tested or (self.blocked_until and now < self.blocked_until + BLOCKED))
+
+    def judge(self, packet: bytes, sealed: bytes, now: float) -> bool:
+        """Whether the next packet passes. `sealed` is what is encrypted of it."""
+        if self.is_tested:
+            self._unseen -= 1
+            if self._unseen < 0:
+                self._unseen = between(packet)
+                self.inspect(packet, sealed)
+            return True
+        if now < self.blocked_until:
+            return False
+        if self._is_new(packet):
+            self._test(packet, sealed, now)
+        return self.is_tested or not self.blocked_until
+
+    def inspect(self, packet: bytes, sealed: bytes) -> None:
+        """Look at a packet of a tested stream; more than the last one is not worth remembering here."""
+        mark = hash(packet)
+        if mark != self._last:
+            self._last = mark
+            self.add(sealed)
+            if self.is_suspicious():
+                self._begin(is_tested=False)
+
+    def _test(self, packet: bytes, sealed: bytes, now: float) -> None:
+        self._tested += 1
+        self.add(sealed)
+        if self.is_plain():
+            self.blocked_until = now + BLOCKED
+            self._begin(is_tested=False)
+        elif self._tested >= SAMPLE:
+            self.blocked_until = 0.0
+            self._begin(is_tested=True)
+            self._latest, self._last = b"", hash(packet)
+
+    def _begin(self, *, is_tested: bool) -> None:
+        self.is_tested = is_tested
+        self.forget()
+        self._tested = self._repeats = 0
+
+    def _is_new(self, packet: bytes) -> bool:
+        mark = short(packet)
+        if mark in self._latest and self._repeats < REPEATS * (self._tested + 1):
+            self._repeats += 1
+            return False
+        self._latest = self._latest[ID - ID * LATEST :] + mark
+        return True
+
+
+def short(data: bytes) -> bytes:
+    """A hash with a key of this process."""
+    return (hash(data) & HASHED).to_bytes(ID, "big")

@@ -8,11 +8,12 @@ import pytest
 
 from tests.turn.call import VIDEO, VOICE, noise, rtp, srtcp
 from tests.turn.engines.tcp.streams import CHANNEL
-from tests.turn.engines.test_contract import frames, transports
 from tests.turn.engines.world import Client, End, Maker, World, framed, unframed
 from turn.flows import Flow, Rule, Transport
 from turn.wire.srtp import INWARD, LEAST_BETWEEN, RTCP, SPREAD
 
+frames = pytest.mark.parametrize("channel", [CHANNEL, None], ids=["channel", "indication"])
+transports = pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 MEDIA = Rule(frozenset({VOICE, RTCP, VIDEO | INWARD}))
 PACKETS = 120  # of each stream
 FEWEST, MOST = PACKETS // (LEAST_BETWEEN + SPREAD), PACKETS // (LEAST_BETWEEN + 1) + 1

@@ -95,14 +95,12 @@ def way_to(host: str, settings: Callable[[], IceSettings], unix_socket: Path) ->
     async def open_way() -> AsyncIterator[RelayWay]:
         """Raises OSError."""
         now = settings()
-        ips = await resolve(host)
-        if len(now.hosts) == 1 or any(is_here(ip, now.served_here) for ip in ips):
-            stream = await connect_unix(unix_socket)
-            if stream is not None:
-                with_header(stream)
-                async with closing(stream):
-                    yield stream
-                return
+        stream = await connect_unix(unix_socket) if await may_be_here(host, now) else None
+        if stream is not None:
+            with_header(stream)
+            async with closing(stream):
+                yield stream
+            return
         if now.ports:
             async with datagram_way(host, now.ports[0]) as way:
                 yield way
@@ -111,6 +109,14 @@ def way_to(host: str, settings: Callable[[], IceSettings], unix_socket: Path) ->
             yield stream
 
     return open_way
+
+
+async def may_be_here(host: str, settings: IceSettings) -> bool:
+    """Whether the relay of this machine, if there is one, is the one of this name. Raises OSError.
+
+    The only one that there is may be behind a NAT that we do not know of, and no name has to be resolved.
+    """
+    return len(settings.hosts) == 1 or any(is_here(ip, settings.served_here) for ip in await resolve(host))
 
 
 async def resolve(host: str) -> list[bytes]:

@@ -37,7 +37,7 @@ FEWEST_FILES = 65_536
 MOST_FILES = 1_048_576
 CONFIG_DIGITS = 6
 LOOPBACK, LINK = "127.0.0.0/8 ::1/128", "169.254.0.0/16 fe80::/10"
-STUB = "127.0.0.53/32 127.0.0.54/32"  # systemd-resolved, which resolves the names of STUN servers
+STUB = "127.0.0.53/32 127.0.0.54/32"  # systemd-resolved, which resolves the names of STUN servers and relays
 
 
 class Traits(NamedTuple):
@@ -210,7 +210,7 @@ def server_unit(config: Config) -> dict[str, Any]:
         "drain": server.drain_seconds + STOP_SECONDS,
         "capabilities": "",
         "denied": LINK if beside else f"{LOOPBACK} {LINK}",
-        "allowed": STUB if config.turn.more_hosts and not beside else "",  # for the addresses of relays
+        "allowed": "" if beside else STUB,  # for the addresses of relays on other machines
         "binds": list(dict.fromkeys(f"tcp:{one.port}" for one in (*heard, *proxied))),
         "files": FEWEST_FILES,
     }

@@ -8,9 +8,18 @@ from pathlib import Path
 from config.file import parse_config
 from config.problems import ConfigError
 from server.signalling.messages import ERRORS, ClientMessage, MessageError
-from server.signalling.sdp import SdpError, check_sdp, relay_candidate, relay_only
+from server.signalling.sdp import (
+    MAX_PAIRS,
+    SdpError,
+    check_sdp,
+    relay_candidate,
+    relay_only,
+    ufrag_pairs,
+    ufrags_of,
+)
 from server.signalling.server_messages import encode_error
 from server.signalling.vocabulary import parse_chunk, parse_message
+from turn.wire.notices import MAX_UFRAG
 
 PLACE = Path("/etc/calln/config.yaml")
 
@@ -39,6 +48,10 @@ def descriptions(data: bytes) -> None:
         assert relay_only(hidden) == hidden
         lines = [line for line in hidden.splitlines() if line.lower().startswith("a=candidate")]
         assert all(" typ relay" in line for line in lines)
+        vouched = ufrags_of(sdp)
+        assert ufrags_of(hidden) == vouched
+        assert all(not ufrag or 4 <= len(ufrag.encode()) <= MAX_UFRAG for ufrag in vouched)
+        assert len(ufrag_pairs(vouched, vouched)) <= MAX_PAIRS
 
 
 def configuration(data: bytes) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import httpx
 import pytest
 
 from server import admin
+from server.announcements import Ended
 from server.config.sections import Site
-from tests.server.serving import Service, serving
+from tests.server.relays import Relays
+from tests.server.serving import PATIENCE, Service, serving
+from tests.server.signalling.descriptions import sdp
 
 
 def operator(service: Service) -> httpx.AsyncClient:
@@ -123,8 +127,46 @@ async def test_readiness_ends_when_draining_begins(service: Service) -> None:
         assert "calln_draining 1.0" in (await client.get("/metrics")).text
 
 
+async def test_a_relay_that_does_not_hear_us_is_named(service: Service) -> None:
+    """Calls are made all the same: most need no relay, or another one is there."""
+    links = service.web.links
+    away = Relays(None)
+    links.start(lambda host: away.open_way)
+    async with operator(service) as client:
+        async with asyncio.timeout(PATIENCE):
+            while "cannot be reached" not in links.states()[0].problem:
+                await asyncio.sleep(0.01)
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.text) == (
+            200,
+            "ready\nrelay turn.example.org: it cannot be reached\n",
+        )
+        [row] = (await client.get("/relays")).json()["relays"]
+        assert row == {"host": "turn.example.org", "problem": "it cannot be reached", "untold": 0}
+        assert 'calln_relay_told{relay="turn.example.org"} 0.0' in (await client.get("/metrics")).text
+    await links.finish()
+
+
+async def test_what_happens_at_the_page_is_to_be_told(service: Service) -> None:
+    known = service.web.links.announcements
+    one, other = await service.couple()
+    await one.tell("offer", sdp=sdp())
+    await other.hear("offer")
+    await other.tell("answer", sdp=sdp())
+    await one.hear("answer")
+    [pair] = known.vouched()
+    assert pair.ufrags == ("abcd", "abcd")
+    await one.say("stop")
+    await other.hear("ended")
+    assert list(known.everything()) == [Ended(user) for user in pair.users]
+    service.web.hub.bans.add(ip_network("192.0.2.7"), service.web.hub.wall(), 60, "")
+    service.web.hub.close_banned()
+    assert list(known.bans()) == [ip_network("192.0.2.7")]
+
+
 @pytest.mark.parametrize(
-    ("path", "status"), [("/metrics", 200), ("/readyz", 200), ("/reports", 404), ("/bans", 404)]
+    ("path", "status"),
+    [("/metrics", 200), ("/readyz", 200), ("/reports", 404), ("/bans", 404), ("/relays", 404)],
 )
 async def test_over_tcp_there_are_numbers_only(tmp_path: Path, path: str, status: int) -> None:
     async with serving(tmp_path) as service:

@@ -121,6 +121,12 @@ async def test_without_a_relay_on_this_machine_the_network_leads_there(tmp_path:
         assert await ask("localhost", settings("localhost", udp=port), tmp_path) == (ANSWER, False)
 
 
+async def test_the_only_relay_is_found_without_a_resolver(tmp_path: Path) -> None:
+    headers: list[bytes] = []
+    async with unix_relay(tmp_path, headers):
+        assert await ask("nobody.invalid", settings("nobody.invalid"), tmp_path) == (ANSWER, True)
+
+
 async def test_an_older_relay_is_told_while_the_newest_is_gone(tmp_path: Path) -> None:
     headers: list[bytes] = []
     async with unix_relay(tmp_path, headers) as older:

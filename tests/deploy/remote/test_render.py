@@ -283,3 +283,11 @@ def test_pages_are_told_of_every_relay(roles: str, told: list[str]) -> None:
     for name, relay in zip(told[-2:], own[1:], strict=True):
         assert (relay.turn.host, relay.turn.more_hosts) == (name, ())
         assert {at.port for at in relay.turn.listen} == {3478, 5349, 443}
+
+
+@pytest.mark.parametrize(("name", "target"), EACH, ids=[named(*one) for one in EACH])
+def test_a_server_may_ask_for_the_addresses_of_relays(name: str, target: Target) -> None:
+    """A service of the machine resolves their names, at an address of the machine itself."""
+    units = (file.text for path, file in files(name, target).items() if "calln-server@" in path)
+    for text in units:
+        assert ("IPAddressAllow=127.0.0.53/32" in text) is ("IPAddressDeny=127.0.0.0/8" in text)

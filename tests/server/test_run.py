@@ -8,6 +8,7 @@ import logging
 import re
 import socket
 import time
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from server.store import StoreError
 from server.store.sqlite import FILE, open_store
 from server.web.tls_listener import TlsListener
 from tests.host.authority import issued
-from tests.server.serving import ICE
+from tests.server.serving import ICE, serving
 from tests.turn.faults import TROUBLES, Fault, says
 
 
@@ -106,3 +107,16 @@ def test_changes_that_wait_for_a_start_are_named_in_every_section(tmp_path: Path
     now = WebConfig(Site(name="Two"), Server(visitors=7), Geo(database=tmp_path), ICE)
     assert changed_at_start(before, before) == []
     assert set(changed_at_start(before, now)) == {"site.name", "server.visitors", "geo.database"}
+
+
+async def test_a_reload_takes_other_trusted_networks(tmp_path: Path) -> None:
+    async with serving(tmp_path, visitors_per_address=2) as service:
+        config = WebConfig(Site(), Server(), Geo(), ICE)
+        trusted = config._replace(trusted=(ip_network("127.0.0.0/8"),))
+        run.reload(service.web, None, lambda: trusted, config)
+        for _ in range(3):
+            await service.visitor()
+        run.reload(service.web, None, lambda: config, config)
+        await service.visitor()
+        await service.visitor()
+        assert await (await service.browser()).closed() == 4429

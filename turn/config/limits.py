@@ -77,6 +77,7 @@ class RelayLimits(Section):
     )
     trusted: Networks = Field(
         (),
-        description="Networks that have no limits per address, but for wrong passwords.",
+        description="Networks that have no limits per address, neither here nor in server, but for wrong "
+        "passwords and reports.",
         examples=[["10.1.0.0/16"]],
     )

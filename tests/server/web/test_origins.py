@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from server.config.sections import Server, Site
-from server.web.origins import MAX_HOPS, client_of, header, hosts_of, is_own_page, origins_of, parse_address
+from server.web.origins import (
+    MAX_HOPS,
+    ExemptNetworks,
+    client_of,
+    header,
+    hosts_of,
+    is_own_page,
+    origins_of,
+    parse_address,
+)
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -108,3 +117,11 @@ def test_nobody_is_trusted_by_default() -> None:
 @pytest.mark.parametrize("text", ["", "x", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.4 ", "1.2.3.4/32"])
 def test_what_is_no_address(text: str) -> None:
     assert parse_address(text) is None
+
+
+def test_networks_without_limits_by_address() -> None:
+    exempt = ExemptNetworks(PROXIES, [ip_network("198.51.100.0/24")])
+    texts = ("10.0.0.1", "198.51.100.7", "203.0.113.1")
+    assert [exempt.includes(ip_address(text)) for text in texts] == [True, True, False]
+    exempt.trusted = [ip_network("203.0.113.0/24")]
+    assert [exempt.includes(ip_address(text)) for text in texts] == [True, False, True]

@@ -35,8 +35,8 @@ TRANSACTION_BYTES = 12
 WAITS = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds for an answer to each try over UDP: RFC 8489 §6.2.1, but sooner
 ROUNDS = 3  # requests until one has a valid nonce: without one, with an old one, with a new one
 SPEAK_SECONDS = 20.0  # without news: the relay hears that we are there, and we that it is
-AGAIN_SECONDS = 2.0  # until a relay that did not answer is tried again; doubled up to the next
-LONGEST_AGAIN = 15.0
+AGAIN_SECONDS = 1.0  # until a relay that did not answer is tried again; doubled up to the next
+LONGEST_AGAIN = 5.0
 CHALLENGES = (401, 438)  # answers that nobody signs; all others must be signed
 ANSWERS = (NOTIFY_REQUEST | SUCCESS, NOTIFY_REQUEST | ERROR)
 

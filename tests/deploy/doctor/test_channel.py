@@ -2,48 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.doctor import channel
-from deploy.doctor.machine import Finding
+from deploy.doctor.machine import Finding, LocalMachine
+from deploy.doctor.operator_client import OperatorError
 from tests.deploy.doctor.local_machine import local_machine
 
+HEARD = Finding(True, "The relay hears from a server which calls were checked and who is banned.")
+Rows = list[dict[str, Any]]
 
-def figures(servers: float) -> list[dict[str, Any]]:
+
+def figures(servers: float) -> Rows:
     return [{"name": "calln_relay_servers", "labels": {}, "value": servers}]
 
 
-@pytest.mark.parametrize(
-    ("servers", "users", "well", "words"),
-    [
-        (1.0, {}, True, "hears from a server"),
-        (0.0, {}, False, "No server speaks to the relay"),
-        (0.0, {"alice": "a long password"}, True, "No server speaks to the relay"),
-    ],
-)
+def link(host: str, problem: str = "") -> dict[str, Any]:
+    return {"host": host, "problem": problem, "untold": 0}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "LOOK_SECONDS", 0.0)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, relays: Callable[[], Rows], stats: Rows) -> None:
+    def answer(_: Path, __: str, path: str, **___: object) -> dict[str, Rows]:
+        return {"relays": relays()} if path == "/relays" else {"figures": stats}
+
+    monkeypatch.setattr(channel, "request_json", answer)
+
+
+def nobody() -> Rows:
+    raise OperatorError
+
+
+def found(machine: LocalMachine) -> list[tuple[bool, str]]:
+    return [(finding.well, finding.text) for finding in channel.check_channel(machine)]
+
+
+@pytest.mark.parametrize(("users", "well"), [({}, False), ({"alice": "a long password"}, True)])
 def test_a_relay_that_hears_no_server_is_told(
-    tmp_path: Path, servers: float, users: dict[str, str], well: bool, words: str
+    monkeypatch: pytest.MonkeyPatch, users: dict[str, str], well: bool
 ) -> None:
-    """One that has users of its own may be meant for them."""
-    machine = local_machine(figures(servers), users=users)
-    site = machine.config.site.model_copy(update={"state_dir": tmp_path})
-    machine = machine._replace(config=machine.config.model_copy(update={"site": site}))
-    [finding] = channel.check_channel(machine)
-    assert finding.well is well
-    assert words in finding.text
+    answering(monkeypatch, nobody, figures(0.0))
+    [(is_well, text)] = found(local_machine(figures(0.0), users=users))
+    assert is_well is well
+    assert "No server speaks to the relay" in text
+
+
+@pytest.mark.parametrize("now", [0.0, 1.0])
+def test_a_relay_that_has_just_started_may_hear_it_soon(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
+    answering(monkeypatch, nobody, figures(1.0))
+    assert list(channel.check_channel(local_machine(figures(now)))) == [HEARD]
 
 
 def test_a_relay_that_does_not_hear_the_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    links = [
-        {"host": "turn1.example", "problem": "", "untold": 0},
-        {"host": "turn2.example", "problem": "it has another secret", "untold": 3},
+    rows = [link("turn1.example"), link("turn2.example", "it has another secret")]
+    answering(monkeypatch, lambda: rows, figures(1.0))
+    assert found(local_machine(figures(1.0))) == [
+        (True, HEARD.text),
+        (True, "The relay at turn1.example hears the server."),
+        (False, "The relay at turn2.example does not hear the server: it has another secret."),
     ]
-    monkeypatch.setattr(channel, "request_json", lambda *_, **__: {"relays": links})
-    _, one, other = channel.check_channel(local_machine(figures(1.0)))
-    assert one == Finding(True, "The relay at turn1.example hears the server.")
-    assert not other.well
-    assert "turn2.example" in other.text
-    assert "another secret" in other.text
+
+
+def test_a_server_that_has_just_started_may_be_heard_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([[link("turn.example", "it was not asked yet")], [link("turn.example")]])
+    answering(monkeypatch, lambda: next(answers), [])
+    assert found(local_machine(None)) == [(True, "The relay at turn.example hears the server.")]

@@ -77,6 +77,7 @@ async def test_the_plan_changes_nothing(admin: Admin, target: Target, before: Sn
 async def test_a_fresh_machine_serves(admin: Admin, target: Target) -> None:
     await admin.deploy("apply", named="first deploy")
     assert target.ask("systemctl is-system-running") == "running"
+    assert f"The relay at {NAME} hears the server." in target.ssh("calln doctor").stdout
 
 
 async def test_a_second_apply_changes_nothing(admin: Admin, target: Target) -> None:

@@ -17,6 +17,7 @@ from tests.deploy.end_to_end.outside import Call, open_outside, shut_in
 from tests.deploy.end_to_end.pebble import DIRECTORY, Pebble
 from tests.deploy.end_to_end.target import Target, booted
 
+HEARS = "The relay hears from a server"
 CONFIG: dict[str, Any] = {
     "site": {"url": f"https://{NAME}"},
     "deploy": {
@@ -53,6 +54,12 @@ async def test_each_machine_gets_its_part(admin: Admin, target: Target, relay: T
     await admin.deploy("apply", named="first deploy of two machines")
     assert (units(target), units(relay)) == ({"calln-server"}, {"calln-relay"})
     assert "othing" in await admin.deploy("apply", named="apply that changes nothing on two machines")
+
+
+async def test_the_relay_hears_the_server(target: Target, relay: Target) -> None:
+    """Over UDP, at the port where it listens anyway; the units leave it through."""
+    for machine, words in ((target, f"The relay at {TURN_NAME} hears the server."), (relay, HEARS)):
+        assert words in machine.ssh("calln doctor").stdout
 
 
 async def test_strangers_talk_by_port_443_of_the_relay(

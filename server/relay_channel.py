@@ -7,6 +7,7 @@ waits for it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Iterable
 from itertools import count
@@ -31,12 +32,15 @@ from turn.wire.notices import (
 )
 from turn.wire.stun import ERROR, SUCCESS, StunMessage, WireError, build, parse
 
+log = logging.getLogger("calln.server")
+
 TRANSACTION_BYTES = 12
 WAITS = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds for an answer to each try over UDP: RFC 8489 §6.2.1, but sooner
 ROUNDS = 3  # requests until one has a valid nonce: without one, with an old one, with a new one
 SPEAK_SECONDS = 20.0  # without news: the relay hears that we are there, and we that it is
 AGAIN_SECONDS = 1.0  # until a relay that did not answer is tried again; doubled up to the next
 LONGEST_AGAIN = 5.0
+REPORTED_FAILURES = 3  # in a row: a relay that starts beside us is there sooner
 CHALLENGES = (401, 438)  # answers that nobody signs; all others must be signed
 ANSWERS = (NOTIFY_REQUEST | SUCCESS, NOTIFY_REQUEST | ERROR)
 
@@ -76,13 +80,15 @@ class RelayChannel:
 
     async def run(self) -> None:
         """Until cancelled."""
-        pause = AGAIN_SECONDS
+        failures = 0
         while True:
             try:
                 async with self.open_way() as way:
                     while True:
                         await self.speak(way)
-                        pause = AGAIN_SECONDS
+                        if failures >= REPORTED_FAILURES:
+                            log.info("a relay hears us again")
+                        failures = 0
                         await self.wait_for_news()
             except NotHeard as problem:
                 self.state = str(problem)
@@ -91,8 +97,10 @@ class RelayChannel:
             except Exception as failure:  # calls go on
                 self.state = "a mistake of this server"
                 log_failure(failure)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_AGAIN)
+            failures += 1
+            if failures == REPORTED_FAILURES:
+                log.warning("a relay does not hear us: %s; calln doctor names it", self.state)
+            await asyncio.sleep(min(AGAIN_SECONDS * 2 ** min(failures - 1, 9), LONGEST_AGAIN))
 
     async def wait_for_news(self) -> None:
         """Until there is something to say, or it is time to say so."""

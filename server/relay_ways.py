@@ -12,6 +12,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from ipaddress import ip_address
+from itertools import count
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -89,7 +91,8 @@ class StreamWay:
 
 
 def way_to(host: str, settings: Callable[[], IceSettings], unix_socket: Path) -> WayOpener:
-    """Opens the best way to the relay of this name, each time anew."""
+    """Opens the best way to the relay of this name, each time anew: by its next address if it has several."""
+    tries = count()
 
     @asynccontextmanager
     async def open_way() -> AsyncIterator[RelayWay]:
@@ -101,11 +104,13 @@ def way_to(host: str, settings: Callable[[], IceSettings], unix_socket: Path) ->
             async with closing(stream):
                 yield stream
             return
+        ips = await resolve(host)
+        ip = text_of(ips[next(tries) % len(ips)])
         if now.ports:
-            async with datagram_way(host, now.ports[0]) as way:
+            async with datagram_way(ip, now.ports[0]) as way:
                 yield way
             return
-        async with closing(await connect_stream(host, now)) as stream:
+        async with closing(await connect_stream(ip, host, now)) as stream:
             yield stream
 
     return open_way
@@ -120,10 +125,15 @@ async def may_be_here(host: str, settings: IceSettings) -> bool:
 
 
 async def resolve(host: str) -> list[bytes]:
-    """Raises OSError."""
+    """All its addresses. Raises OSError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-    return [socket.inet_pton(family, str(place[0]).partition("%")[0]) for family, _, _, _, place in found]
+    places = ((family, str(place[0]).partition("%")[0]) for family, _, _, _, place in found)
+    return list(dict.fromkeys(socket.inet_pton(family, ip) for family, ip in places))
+
+
+def text_of(ip: bytes) -> str:
+    return str(ip_address(ip))
 
 
 def is_here(ip: bytes, served: Iterable[bytes]) -> bool:
@@ -142,7 +152,7 @@ def is_own(ip: bytes) -> bool:
     family = socket.AF_INET if len(ip) == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:
-            sock.connect((socket.inet_ntop(family, ip), 9))
+            sock.connect((text_of(ip), 9))
         except OSError:
             return False
         return socket.inet_pton(family, sock.getsockname()[0]) == ip
@@ -165,19 +175,20 @@ def with_header(stream: StreamWay) -> None:
     stream.send(build_header(Address(LOOPBACK, port, "tls"), Address(LOOPBACK, port, "tls")))
 
 
-async def connect_stream(host: str, settings: IceSettings) -> StreamWay:
+async def connect_stream(ip: str, host: str, settings: IceSettings) -> StreamWay:
     """Over TCP, or TLS if the relay has nothing else. Raises OSError."""
-    context = None if settings.tcp_ports else ssl.create_default_context()
+    secure = None if settings.tcp_ports else ssl.create_default_context()
     port = (settings.tcp_ports or settings.tls_ports)[0]
     async with asyncio.timeout(CONNECT_SECONDS):
-        return StreamWay(*await asyncio.open_connection(host, port, ssl=context))
+        name = host if secure else None
+        return StreamWay(*await asyncio.open_connection(ip, port, ssl=secure, server_hostname=name))
 
 
 @asynccontextmanager
-async def datagram_way(host: str, port: int) -> AsyncIterator[DatagramWay]:
+async def datagram_way(ip: str, port: int) -> AsyncIterator[DatagramWay]:
     """Raises OSError."""
     loop = asyncio.get_running_loop()
-    transport, way = await loop.create_datagram_endpoint(DatagramWay, remote_addr=(host, port))
+    transport, way = await loop.create_datagram_endpoint(DatagramWay, remote_addr=(ip, port))
     try:
         yield way
     finally:

@@ -53,9 +53,11 @@ class Relays:
         self.relay, self.is_reliable = relay, is_reliable
         self.lose: Callable[[bytes], bool] = lambda data: False
         self.ways: list[FakeWay] = []
+        self.opened = 0  # or tried to be
 
     @asynccontextmanager
     async def open_way(self) -> AsyncIterator[RelayWay]:
+        self.opened += 1
         if self.relay is None:
             raise ConnectionRefusedError
         way = FakeWay(self.relay, self.lose, is_reliable=self.is_reliable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
@@ -12,7 +13,7 @@ import pytest
 
 from server import relay_channel
 from server.announcements import BANNED_AGAIN, VOUCHED_AGAIN, Announcements
-from server.relay_channel import RelayChannel, read_answer
+from server.relay_channel import REPORTED_FAILURES, RelayChannel, read_answer
 from server.signalling.effects import CallVouched, NamesEnded
 from tests.server.relays import SECRET, Relays, told_relay
 from turn.credentials import server_key
@@ -146,6 +147,21 @@ async def test_over_a_reliable_way_nothing_is_sent_twice() -> None:
     async with telling(relays) as server:
         await server.until(lambda: len(relays.ways) > 1)
         assert len(relays.ways[0].sent) == 1
+
+
+async def test_a_relay_that_stays_away_is_logged_once_and_when_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "calln.server")
+    relays = Relays(None)
+    async with telling(relays) as server:
+        await server.until(lambda: relays.opened > 3 * REPORTED_FAILURES)
+        relays.relay = told_relay()
+        await server.until(lambda: server.channel.state == "")
+    assert [record.getMessage() for record in caplog.records] == [
+        "a relay does not hear us: it cannot be reached; calln doctor names it",
+        "a relay hears us again",
+    ]
 
 
 async def test_a_relay_with_another_secret_is_reported() -> None:

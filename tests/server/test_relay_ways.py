@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from host.unix_socket import VersionedSocket
+from server import relay_ways
 from server.ice import IceSettings
 from server.relay_ways import MAX_ANSWER, QUEUED, is_here, is_own, way_to
 from turn.wire.proxy_protocol import client_of, header_size
@@ -133,6 +134,25 @@ async def test_an_older_relay_is_told_while_the_newest_is_gone(tmp_path: Path) -
         (tmp_path / "turn.sock").unlink()
         assert older.own_path.exists()
         assert await ask("127.0.0.1", settings("127.0.0.1"), tmp_path) == (ANSWER, True)
+
+
+async def test_each_address_of_a_relay_has_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may listen at one of them only."""
+
+    async def both(_host: str) -> list[bytes]:
+        return [OTHER, LOCAL]
+
+    monkeypatch.setattr(relay_ways, "resolve", both)
+    async with udp_relay() as port:
+        open_way = way_to("turn.example", lambda: settings("turn.example", udp=port), tmp_path / "turn.sock")
+        answers = []
+        for _ in range(3):
+            async with open_way() as way:
+                way.send(REQUEST)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        answers.append(await way.receive())
+        assert answers == [ANSWER]
 
 
 async def test_without_udp_it_is_told_over_tcp(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from server.web import pages
 from server.web.admission import Admission, AdmissionRules, allow_all
 from server.web.login import LOGIN_ERRORS, LOGIN_PATH, MAX_FORM, PasswordLogin
 from server.web.metrics import ServerMetrics
-from server.web.middleware import AllowedHosts, CatchErrors, RequestLimits, SecurityHeaders
+from server.web.middleware import AllowedHosts, CatchErrors, RequestLimits, RequestRate, SecurityHeaders
 from server.web.origins import ExemptNetworks, hosts_of, origins_of
 from server.web.password import COOKIE_SECONDS, SitePassword
 from server.web.websocket import Hub
@@ -136,6 +136,7 @@ def build_site(
     middleware = [
         Middleware(SecurityHeaders, hosts=hosts, forms="'self'" if login else "'none'"),
         Middleware(CatchErrors),
+        Middleware(RequestRate, may_ask=hub.may_request),
         Middleware(RequestLimits, bodies={LOGIN_PATH: MAX_FORM} if login else {}),
         Middleware(AllowedHosts, hosts=hosts),
     ]

@@ -31,7 +31,7 @@ from server.store.call_log import PURGE_SECONDS
 from server.store.geo import Database, GeoError, open_database
 from server.store.sqlite import open_store
 from server.web.connections import WebConnections
-from server.web.middleware import CatchErrors, RequestLimits
+from server.web.middleware import CatchErrors, RequestLimits, RequestRate
 from server.web.origins import local_origins
 from server.web.password import SitePassword
 from server.web.redirect import Redirect
@@ -167,7 +167,8 @@ def listeners_of(
         default = site.url or local_origins(server.tls_listen, "https")[0]
         ready = partial(has_certificate, tls_listener)
         redirect = Redirect(service.hub.admission.rules.origins, default, server.acme_dir, ready)
-        parts = [(service.site, []), (CatchErrors(RequestLimits(redirect)), plain)]
+        limited = RequestRate(RequestLimits(redirect), service.hub.may_request)
+        parts = [(service.site, []), (CatchErrors(limited), plain)]
     if server.metrics_listen is not None:
         parts.append((service.metrics_app, [process.listen(server.metrics_listen, "server.metrics_listen")]))
     return parts

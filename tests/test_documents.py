@@ -9,6 +9,7 @@ import pytest
 
 from config.file import parse_config
 from deploy.remote.hosts import targets
+from server.signalling.rates import REQUEST_RATE
 from server.signalling.reports import MAX_PER_NETWORK
 from server.web.login import ALL_GUESSES_RATE, GUESS_RATE
 from tests.documents import DOCS, ROOT, rewritten, written
@@ -56,6 +57,8 @@ def test_the_limits_of_an_address_are_those_in_force() -> None:
         section, _, name = key.rpartition(".")
         assert getattr(named[section], name) == int(default), key
     assert f"{HANDSHAKES_PER_SECOND} TLS handshakes a second ({HANDSHAKE_BURST} at once)" in told
+    flat = " ".join(told.split())
+    assert f"{REQUEST_RATE.per_second} HTTP requests a second ({REQUEST_RATE.burst:,} at once)" in flat
     assert f"{MAX_PER_NETWORK} kept reports" in told
     assert SITE_FACTOR == 2  # "twice as much"
 

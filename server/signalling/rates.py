@@ -19,6 +19,7 @@ TEXT_RATE = Rate(5, 10)  # faster than anybody types
 SIZE_RATE = Rate(16 << 10, 192 << 10)
 LARGE_MESSAGE = 1 << 10  # characters: longer ones count for the address, too
 LARGE_RATE = Rate(64 << 10, 512 << 10)  # their characters: an office whose calls are all repaired at once
+REQUEST_RATE = Rate(50, 1_500)  # of an address: 64 pages may open at once, with some twenty files each
 CHUNK_RATE = Rate(32, 64)  # 1.5 MB/s: a picture of 2 MiB in a second and a half
 MAX_REFUSALS, REFUSAL_SECONDS = 100, 10.0  # so many refusals within so many seconds are no accident
 

@@ -11,9 +11,9 @@ from starlette.types import Scope
 
 from host.settings import IPAddress
 from server.signalling import close_codes
-from server.signalling.rates import LARGE_MESSAGE, LARGE_RATE
+from server.signalling.rates import LARGE_MESSAGE, LARGE_RATE, REQUEST_RATE
 from server.store import Network
-from server.web.origins import ExemptNetworks
+from server.web.origins import ExemptNetworks, client_of
 from turn.limits.addresses import AddressCounts, AddressRates
 from turn.limits.buckets import Buckets
 from turn.limits.ledger import LocalUsage
@@ -57,12 +57,18 @@ class Admission:
         rate, key = rules.new_per_minute, secrets.token_bytes(16)
         self.new_visitors = AddressRates(Buckets(rate / 60, rate * NEW_VISITORS_BURST, key))
         self.large_messages = AddressRates(Buckets(*LARGE_RATE, key))
+        self.requests = AddressRates(Buckets(*REQUEST_RATE, key))
 
     def counted_ip(self, address: IPAddress | None) -> bytes | None:
         """What a page is counted by. A proxy that does not name its clients stands for many people."""
         if address is None:
             return UNKNOWN
         return None if self.exempt.includes(address) else address.packed
+
+    def may_request(self, scope: Scope, now: float) -> bool:
+        """Whether one more HTTP request of this client is answered."""
+        ip = self.counted_ip(client_of(scope, self.rules.proxies))
+        return ip is None or self.requests.spend(ip, now)
 
     def refusal_code(self, ip: bytes | None, sockets: int) -> int | None:
         """The close code where there are too many sockets already; None: one more may be opened."""

@@ -24,7 +24,7 @@ COUNTERS = {
     "closed": ("calln_closed_total", "Sockets that the server closed, by code.", "code"),
     "connection": (
         "calln_connections_total",
-        "Connections to the TLS listener, by what became of them; and those that a limit refused anywhere.",
+        "TLS connections, by what became of them; and any connections and requests that a limit refused.",
         "kind",
     ),
     "failure": ("calln_failures_total", "Errors of the server itself.", ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -124,10 +124,25 @@ class AllowedHosts:
             await send_refusal(421, scope, receive, send)
 
 
+class RequestRate:
+    """Refuse the requests of an address that asks too often."""
+
+    def __init__(self, app: ASGIApp, may_ask: Callable[[Scope], bool]) -> None:
+        self.app = app
+        self.may_ask = may_ask
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.may_ask(scope):
+            await self.app(scope, receive, send)
+        else:
+            await send_refusal(429, scope, receive, send)
+
+
 REFUSALS = {
     400: "this request is ambiguous: it has both Content-Length and Transfer-Encoding",
     413: "this address accepts no such body",
     421: "this is not a name of this server; if it should be one, set site.url or site.more_urls",
+    429: "there were too many requests from your network; wait a moment",
     431: "the headers are too many or too large",
 }
 

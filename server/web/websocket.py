@@ -101,6 +101,13 @@ class Hub:
             return
         await self.run_client(client, receive)
 
+    def may_request(self, scope: Scope) -> bool:
+        """Whether a request of any kind is answered: its address may not ask too often."""
+        may = self.admission.may_request(scope, self.clock())
+        if not may:
+            self.metrics.increment("connection", "too many requests")
+        return may
+
     def refusal_code(self, client: Client) -> int | None:
         """The close code for a browser that may not connect; None: it may."""
         if client.address is not None and self.bans.covers(client.address, self.wall()):

@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from server.signalling.rates import LARGE_MESSAGE, LARGE_RATE
+from server.signalling.rates import LARGE_MESSAGE, LARGE_RATE, REQUEST_RATE
 from server.web.admission import Admission, AdmissionRules
 from server.web.origins import ExemptNetworks
 
@@ -67,6 +67,24 @@ def test_large_messages_of_an_address_have_a_rate_and_small_ones_have_none() -> 
     assert sum(made.may_send(IP.packed, size, 1.0) for _ in range(1000)) == LARGE_RATE.per_second // size
     assert all(made.may_send(IP.packed, LARGE_MESSAGE, 1.0) for _ in range(1000))
     assert made.may_send(HOUSEHOLDS[0].packed, size, 1.0)
+
+
+def test_requests_of_an_address_have_a_rate_and_behind_a_proxy_those_of_its_clients() -> None:
+    made = Admission(
+        AdmissionRules(frozenset(), proxies=[ip_network("10.0.0.4/32")]),
+        ExemptNetworks([ip_network("10.0.0.4/32")]),
+    )
+
+    def answered(address: str, forwarded: str | None = None) -> int:
+        headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
+        scope = {"client": (address, 1), "headers": headers}
+        return sum(made.may_request(scope, 0.0) for _ in range(2_000))
+
+    assert answered("192.0.2.1") == REQUEST_RATE.burst
+    assert answered("10.0.0.4", "192.0.2.2") == REQUEST_RATE.burst
+    assert answered("10.0.0.4", "192.0.2.3") == REQUEST_RATE.burst
+    assert answered("10.0.0.4") == 2_000
+    assert sum(answered(str(address)) for address in HOUSEHOLDS[:4]) == 2 * REQUEST_RATE.burst
 
 
 def test_who_is_not_counted() -> None:

@@ -11,10 +11,13 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from websockets.exceptions import InvalidStatus
 
 from server.web.middleware import HEADERS, CatchErrors
 from tests.server.raw import ask
 from tests.server.serving import Service
+from turn.limits.addresses import AddressRates
+from turn.limits.buckets import Buckets
 
 POLICY = {
     "default-src": "'none'",
@@ -122,3 +125,15 @@ async def test_a_mistake_is_500_and_its_words_stay_here(caplog: pytest.LogCaptur
     assert "canary" not in "".join(
         record.getMessage() for record in caplog.records if record.name == "calln.server"
     )
+
+
+async def test_an_address_that_asks_too_often_is_told_so_and_others_are_served(service: Service) -> None:
+    rates = AddressRates(Buckets(1 / 1000, 3, b"key"))
+    service.web.hub.admission.requests = rates
+    asked = GET.format(path="/healthz", more="").encode()
+    assert [await ask(service, asked) for _ in range(5)] == [200, 200, 200, 429, 429]
+    await service.visitor("127.0.0.2")
+    with pytest.raises(InvalidStatus) as refused:
+        await service.browser()
+    assert refused.value.response.status_code == 429
+    assert service.web.hub.metrics.children["connection", "too many requests"]._value.get() == 3

@@ -25,6 +25,7 @@ def test_the_facts_are_the_configurations() -> None:
         "call_log_days": 3,
         "report_minutes": 30,
         "resume_seconds": int(RESUME_SECONDS),
+        "name_minutes": 11,  # ICE.seconds and one minute
         "geo_attribution": None,
         "proxied": True,
         "cookie_days": 0,

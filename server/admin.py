@@ -16,7 +16,8 @@ from host.http import error_response, read_body
 from host.settings import IPAddress
 from server.relay_links import LinkState
 from server.signalling.strict_json import Malformed, integer, optional, parse_object, text
-from server.store.bans import household
+from server.store import Network
+from server.store.bans import household, network_of
 from server.web.origins import is_proxy
 from server.web.websocket import Hub
 
@@ -28,7 +29,12 @@ BEHIND_A_PROXY = (
     "everybody; let the proxy send X-Forwarded-For, and add the proxy to server.trusted_proxies"
 )
 
-FIELDS = {"code": text(1, 32), "seconds": optional(integer(1, MAX_BAN_SECONDS)), "reason": text(0, 1_000)}
+FIELDS = {
+    "code": text(0, 32),
+    "network": optional(text(1, 64)),
+    "seconds": optional(integer(1, MAX_BAN_SECONDS)),
+    "reason": text(0, 1_000),
+}
 
 
 class OperatorEndpoints:
@@ -46,7 +52,13 @@ class OperatorEndpoints:
         if self.hub.lobby.draining:
             return PlainTextResponse("draining\n", 503)
         lines = ["ready", *(f"relay {one.host}: {one.problem}" for one in self.states() if one.problem)]
+        if self.hub.bans.store.problem:
+            lines.append("bans and calls are kept in memory only")
         return PlainTextResponse("".join(f"{line}\n" for line in lines))
+
+    async def store(self, request: Request) -> Response:
+        """Why the ban list and the call log cannot be written; null if they can."""
+        return JSONResponse({"problem": self.hub.bans.store.problem})
 
     async def relays(self, request: Request) -> Response:
         """Which relays hear us."""
@@ -68,12 +80,21 @@ class OperatorEndpoints:
         ]
         return JSONResponse({"reports": rows})
 
-    async def ban_reported(self, request: Request) -> Response:
-        """Ban the address that was reported, and close its sockets."""
+    async def ban(self, request: Request) -> Response:
+        """Ban the network that is named, or the address that was reported, and close its sockets."""
         try:
             order = await read_ban(request)
         except Malformed:
             return error_response(400, "the body must be a JSON object with code, seconds and reason")
+        if order["network"] is None:
+            return self.ban_reported(order)
+        try:
+            network = network_of(order["network"])
+        except ValueError as wrong:
+            return error_response(400, str(wrong))
+        return self.answer_ban(network, order)
+
+    def ban_reported(self, order: dict[str, Any]) -> Response:
         report = self.hub.lobby.reports.lookup(order["code"], self.hub.clock())
         if report is None or report.address is None:
             return error_response(
@@ -81,8 +102,7 @@ class OperatorEndpoints:
             )
         if self.is_shared(report.address):
             return error_response(409, BEHIND_A_PROXY)
-        until = self.ban_address(report.address, order)
-        return JSONResponse({"banned": True, "until": until})
+        return self.answer_ban(household(report.address), order)
 
     def is_shared(self, address: IPAddress) -> bool:
         """Whether this is a reverse proxy's address: a ban of it would ban everybody behind it."""
@@ -90,15 +110,18 @@ class OperatorEndpoints:
         is_public = any(urlsplit(origin).hostname not in LOCAL_NAMES for origin in rules.origins)
         return is_proxy(address, rules.proxies) or (address.is_loopback and is_public)
 
-    def ban_address(self, address: IPAddress, order: dict[str, Any]) -> int | None:
+    def answer_ban(self, network: Network, order: dict[str, Any]) -> Response:
+        """`problem` says why the ban is in force, but not in the file."""
         bans = self.hub.bans
-        ban = bans.add(household(address), self.hub.wall(), order["seconds"], order["reason"])
+        ban = bans.add(network, self.hub.wall(), order["seconds"], order["reason"])
         self.hub.close_banned()
-        return ban.until
+        return JSONResponse({"banned": True, "until": ban.until, "problem": bans.store.problem})
 
 
 async def read_ban(request: Request) -> dict[str, Any]:
     value = parse_object(await read_body(request) or b"")
+    if "network" in value:
+        value = {"code": "", **value}
     return {name: check(value.get(name, "" if name == "reason" else None)) for name, check in FIELDS.items()}
 
 
@@ -110,8 +133,9 @@ def operator_app(hub: Hub, relays: Callable[[], list[LinkState]]) -> Starlette:
             Route("/metrics", admin.metrics),
             Route("/readyz", admin.readyz),
             Route("/relays", admin.relays),
+            Route("/store", admin.store),
             Route("/reports", admin.reports),
-            Route("/bans", admin.ban_reported, methods=["POST"]),
+            Route("/bans", admin.ban, methods=["POST"]),
         ]
     )
 

@@ -154,6 +154,11 @@ def add_gauges(metrics: ServerMetrics, hub: Hub) -> None:
         ("calln_present", "Visitors, with those that may come back.", lambda: len(lobby.visitors)),
         ("calln_waiting", "Visitors who wait.", lambda: len(lobby.queue)),
         ("calln_rooms", "Calls in progress.", lambda: len(lobby.calls.rooms)),
+        (
+            "calln_store_problem",
+            "1 while bans and calls are in memory only.",
+            lambda: int(bool(hub.bans.store.problem)),
+        ),
         ("calln_bans", "Banned networks.", lambda: len(hub.bans)),
         ("calln_draining", "1 while no new visitors are admitted.", lambda: int(lobby.draining)),
     ):

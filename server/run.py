@@ -29,7 +29,7 @@ from server.process import PeriodicTask, ServeOptions
 from server.relay_ways import way_to
 from server.store.call_log import PURGE_SECONDS
 from server.store.geo import Database, GeoError, open_database
-from server.store.sqlite import open_store
+from server.store.lasting import LastingStore
 from server.web.connections import WebConnections
 from server.web.middleware import CatchErrors, RequestLimits, RequestRate
 from server.web.origins import local_origins
@@ -67,12 +67,12 @@ class WebConfig(NamedTuple):
 
 def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
     """Serve until a signal ends it; return the exit code. `read` reads the configuration again on SIGHUP and
-    may raise ValueError. Raises StoreError or Unavailable."""
+    may raise ValueError. Raises Unavailable."""
     logs.start_logging()
     files = raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
     site, server, geo, ice, password, mode, trusted = config
     database = open_countries(geo)
-    store = open_store(site.state_dir)
+    store = LastingStore(site.state_dir)
     try:
         service = build(
             site, server, ice, store, database, encrypted_only=mode, password=password, trusted=trusted

@@ -33,7 +33,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "config": ("host", "server", "server/*", "turn", "turn/*"),
     "deploy/agent": (),
     "deploy/remote": ("config", "host", "server/*", "turn/*", "turn/engines/*"),
-    "deploy/doctor": ("config", "deploy/remote", "host", "turn", "turn/*", "turn/engines/*"),
+    "deploy/doctor": ("config", "deploy/remote", "host", "server/store", "turn", "turn/*", "turn/engines/*"),
     "deploy/cli": ("config", "deploy/*", "host", "server", "server/*", "turn", "turn/*"),
 }
 

@@ -13,13 +13,17 @@ from pathlib import Path
 
 from config.file import Config
 from config.problems import one_line
-from deploy.doctor.operator_client import request_json
-from server.store import Network
+from deploy.doctor.operator_client import OperatorError, request_json
+from server.store import Network, StoreError
 from server.store.bans import MAX_REASON, Bans, network_of
 from server.store.sqlite import open_store
 
 UNITS = {"m": 60, "h": 3600, "d": 86400}
 EVER = "ever"
+UNWRITTEN = (
+    "the ban is in force, but only in the memory of the running server, which writes it when the file can be "
+    "used again; a restart before that forgets it"
+)
 REASON_WIDTH = 6  # letters of the longest reason that is usual
 
 
@@ -41,17 +45,40 @@ def add_ban(config: Config, options: Namespace) -> int:
         raise UsageError("write either an address or --report CODE")
     if options.report:
         return ban_reported(config.site.state_dir, options, seconds)
-    with ban_list(config) as bans:
-        ban = bans.add(parse_network(options.address), time.time(), seconds, clean_reason(options.reason))
-    print(f"Banned {ban.network} {until_text(ban.until)}.")
+    network, reason = parse_network(options.address), clean_reason(options.reason)
+    try:
+        with ban_list(config) as bans:
+            until, problem = bans.add(network, time.time(), seconds, reason).until, None
+    except StoreError as failure:
+        until, problem = ban_in_memory(config.site.state_dir, network, seconds, reason, failure), failure
+    print(f"Banned {network} {until_text(until)}.")
+    warn_of(problem)
     return 0
+
+
+def ban_in_memory(
+    state_dir: Path, network: Network, seconds: int | None, reason: str, failure: StoreError
+) -> int | None:
+    """Let the running server keep the ban; returns its end. Raises the StoreError if there is no server."""
+    body = {"network": str(network), "seconds": seconds, "reason": reason}
+    try:
+        until: int | None = request_json(state_dir, "POST", "/bans", body)["until"]
+    except OperatorError:
+        raise failure from None
+    return until
 
 
 def ban_reported(state_dir: Path, options: Namespace, seconds: int | None) -> int:
     body = {"code": options.report.upper(), "seconds": seconds, "reason": clean_reason(options.reason)}
     ban = request_json(state_dir, "POST", "/bans", body)
     print(f"Banned the visitor of report {body['code']} {until_text(ban['until'])}.")
+    warn_of(ban.get("problem"))
     return 0
+
+
+def warn_of(problem: object) -> None:
+    if problem is not None:
+        print(f"calln: {problem}; {UNWRITTEN}", file=sys.stderr)
 
 
 def remove_ban(config: Config, options: Namespace) -> int:

@@ -17,7 +17,14 @@ from config.ice import relay_host, speaks_tls
 from config.problems import ConfigError
 from config.secrets import turn_secrets
 from deploy.doctor.channel import check_channel
-from deploy.doctor.machine import Finding, LocalMachine, check_buffers, check_clock, check_descriptors
+from deploy.doctor.machine import (
+    Finding,
+    LocalMachine,
+    check_buffers,
+    check_clock,
+    check_descriptors,
+    check_store,
+)
 from deploy.doctor.operator_client import RELAY, OperatorError, request_json
 from deploy.doctor.trial_call import TrialFailed, client_address, make_trial_call
 from host.certificates import validity_problem
@@ -330,6 +337,7 @@ CHECKS: tuple[Callable[[LocalMachine], Iterator[Finding]], ...] = (
     check_nat,
     check_calls,
     check_channel,
+    check_store,
     check_certificate,
     check_buffers,
     check_descriptors,

@@ -1,4 +1,4 @@
-"""Checks of this machine: buffers, open files and the clock."""
+"""Checks of this machine: buffers, open files, the clock, and the files of the server."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config.file import Config
+from deploy.doctor.operator_client import OperatorError, request_json
+from server.store.damaged import set_aside_files
+from server.store.sqlite import FILE
 from turn.engines.loop.sockets import LISTENER_BUFFER
 from turn.process.run import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
 
@@ -88,3 +91,20 @@ def check_clock(machine: LocalMachine) -> Iterator[Finding]:
         f"The clock says {now} UTC and is {kept}.",
         f"calls fail if the clock is wrong by {seconds} seconds; install systemd-timesyncd or chrony",
     )
+
+
+def check_store(machine: LocalMachine) -> Iterator[Finding]:
+    """Whether the running server can write ban list and call log."""
+    state_dir = machine.config.site.state_dir
+    try:
+        problem = request_json(state_dir, "GET", "/store")["problem"]
+    except OperatorError:
+        return  # no server runs here
+    if problem is not None:
+        advice = "bans and calls are in memory only, and a restart forgets them; mend the file or the disk"
+        yield Finding(False, f"{problem}.", advice)
+        return
+    yield Finding(True, "The ban list and the call log can be written.")
+    for path in set_aside_files(state_dir / FILE):
+        advice = f"look at calln ban list for bans that are missing, then: rm {path}*"
+        yield Finding(False, f"{path} was damaged and set aside; it is deleted after a day.", advice)

@@ -10,7 +10,11 @@ Network = IPv4Network | IPv6Network
 
 
 class StoreError(Exception):
-    """The store cannot be read or written. The text says where and why."""
+    """The store cannot be used. The text says where and why, `damaged` that what is stored is wrong."""
+
+    def __init__(self, text: str, *, damaged: bool = False) -> None:
+        super().__init__(text)
+        self.damaged = damaged
 
 
 class Ban(NamedTuple):
@@ -32,8 +36,11 @@ class Call(NamedTuple):
 class Store(Protocol):
     """The ban list and the call log of one service, which several processes may use at once.
 
-    Open one with `server.store.sqlite.open_store`. Every method may raise StoreError.
+    Open one with `server.store.sqlite.open_store`. Every method may raise StoreError. The store of a running
+    server (`server.store.lasting`) raises none; `problem` says why its file is not in use.
     """
+
+    problem: str | None
 
     def add_ban(self, ban: Ban) -> None:
         """Store a ban. It replaces an older ban of the same network.

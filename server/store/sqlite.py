@@ -17,6 +17,7 @@ BUSY_SECONDS = 2.0  # to wait while another process writes
 
 # Without secure_delete a deleted row stays readable in the file; without truncate(), in the write-ahead log.
 PRAGMAS = ("journal_mode = WAL", "secure_delete = ON", "synchronous = NORMAL", "trusted_schema = OFF")
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 TABLES = (
     "CREATE TABLE IF NOT EXISTS bans"
     " (network TEXT PRIMARY KEY, since INTEGER NOT NULL, until INTEGER, reason TEXT NOT NULL) STRICT",
@@ -48,12 +49,14 @@ def open_store(folder: Path, *, create: bool = True) -> Store:
 class SqliteStore:
     """A Store: one connection to the file, which only its owner may read."""
 
-    def __init__(self, folder: Path) -> None:
+    problem: str | None = None
+
+    def __init__(self, folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = folder / FILE
         with self.store_errors():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            self.database = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            self.database = sqlite3.connect(self.path, timeout=busy_seconds, isolation_level=None)
         try:
             with self.store_errors():
                 for pragma in PRAGMAS:
@@ -70,7 +73,8 @@ class SqliteStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self.path}: {error}") from None
+            damaged = (getattr(error, "sqlite_errorcode", 0) & 0xFF) in DAMAGE
+            raise StoreError(f"{self.path}: {error}", damaged=damaged) from None
 
     def query(self, statement: str, *values: Any) -> list[Any]:
         with self.store_errors():
@@ -96,7 +100,10 @@ class SqliteStore:
 
     def bans(self) -> list[Ban]:
         rows = self.query("SELECT network, since, until, reason FROM bans ORDER BY since, network")
-        return [Ban(ip_network(network), since, until, reason) for network, since, until, reason in rows]
+        try:
+            return [Ban(ip_network(network), since, until, reason) for network, since, until, reason in rows]
+        except ValueError:
+            raise StoreError(f"{self.path}: a ban in it is no network", damaged=True) from None
 
     def add_call(self, call: Call) -> None:
         self.execute("INSERT INTO calls VALUES (?, ?)", call.start, call.seconds)
@@ -112,6 +119,13 @@ class SqliteStore:
         gone += self.execute("DELETE FROM bans WHERE until <= ?", bans_until)
         self.truncate()
         return gone
+
+    def check(self) -> None:
+        """Raise StoreError if the file is damaged, or cannot be written to."""
+        if self.query("PRAGMA quick_check(1)") != [("ok",)]:
+            raise StoreError(f"{self.path}: the database is damaged", damaged=True)
+        self.execute("PRAGMA user_version = 1")
+        self.truncate()
 
     def truncate(self) -> None:
         """Empty the write-ahead log: it still holds the deleted rows."""

@@ -28,7 +28,7 @@ from server.run import SOCKET, wait_for_calls
 from server.signalling.messages import PROTOCOL
 from server.signalling.vocabulary import CHUNK_TAG
 from server.store.geo import Database
-from server.store.sqlite import open_store
+from server.store.lasting import LastingStore
 from server.web.connections import WebConnections
 from server.web.password import SitePassword
 from server.web.websocket import Hub
@@ -172,12 +172,12 @@ async def serving(
     """A service until the block ends; who is still connected then is cut off."""
     port = free_port()
     settings = Server(listen=(f"127.0.0.1:{port}",), **server)
-    store = open_store(folder)
 
     def later() -> float:
         return service.later if service else 0.0
 
     service: Service | None = None
+    store = LastingStore(folder, lambda: time.monotonic() + later(), lambda: time.time() + later())
     web = build(
         site or Site(state_dir=folder),
         settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import stat
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from server import admin
 from server.announcements import Ended
 from server.config.sections import Site
+from server.store.lasting import RETRY_SECONDS
+from server.store.sqlite import FILE
 from tests.server.relays import Relays
 from tests.server.serving import PATIENCE, Service, serving
 from tests.server.signalling.descriptions import sdp
@@ -105,6 +108,9 @@ async def test_a_report_is_gone_after_half_an_hour(service: Service) -> None:
         (b'{"code":"K7Q2-M9XD","seconds":8639913601}', 400),
         (b'{"code":"K7Q2-M9XD","seconds":1e9}', 400),
         (b'{"code":"K7Q2-M9XD","reason":null}', 400),
+        (b'{"code":""}', 404),
+        (b'{"network":"0.0.0.0/0"}', 400),
+        (b'{"network":7}', 400),
         (b'{"code":"' + b"x" * 5000 + b'"}', 400),
     ],
 )
@@ -173,3 +179,27 @@ async def test_over_tcp_there_are_numbers_only(tmp_path: Path, path: str, status
         app: Any = admin.metrics_app(service.web.hub, service.web.links.states)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
             assert (await client.get(path)).status_code == status
+
+
+async def test_a_network_is_banned_and_a_file_that_cannot_be_written_is_told(service: Service) -> None:
+    visitor = await service.visitor("127.0.0.9")
+    async with operator(service) as client:
+        assert (await client.get("/store")).json() == {"problem": None}
+        answer = await client.post("/bans", json={"network": "198.51.100.0/24", "seconds": 60})
+        assert answer.json()["problem"] is None
+        lock = sqlite3.connect(service.folder / FILE, isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+        answer = await client.post("/bans", json={"network": "127.0.0.9"})
+        problem = answer.json()["problem"]
+        assert problem.endswith("database is locked")
+        assert await visitor.closed() == 4403
+        assert (await client.get("/store")).json() == {"problem": problem}
+        ready = await client.get("/readyz")
+        assert ready.status_code == 200
+        assert "bans and calls are kept in memory only\n" in ready.text
+        assert "calln_store_problem 1.0" in (await client.get("/metrics")).text
+        lock.close()
+        service.later += RETRY_SECONDS
+        while service.web.store.problem is not None:
+            await asyncio.sleep(0.01)
+        assert "calln_store_problem 0.0" in (await client.get("/metrics")).text

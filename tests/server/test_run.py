@@ -16,10 +16,10 @@ import pytest
 from host.attempts import Attempts
 from host.startup import Unavailable
 from server import run
-from server.app import build
+from server.app import WebService, build
 from server.config.sections import Geo, Server, Site
 from server.run import WebConfig, changed_at_start, periodic_tasks
-from server.store import StoreError
+from server.store.damaged import set_aside_files
 from server.store.sqlite import FILE, open_store
 from server.web.tls_listener import TlsListener
 from tests.host.authority import issued
@@ -48,10 +48,20 @@ def test_a_country_file_that_cannot_be_used_is_said_and_does_without(
     assert run.open_countries(Geo()) is None
 
 
-def test_a_state_file_that_is_damaged(tmp_path: Path) -> None:
+def test_a_damaged_state_file_does_not_keep_the_page_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / FILE).write_bytes(b"no database" * 1000)
-    with pytest.raises(StoreError, match=FILE):
-        run.run(WebConfig(Site(state_dir=tmp_path), Server(), Geo(), ICE))
+    served: list[object] = []
+
+    async def serve_web(service: WebService, *_: object) -> None:
+        served.append(service.store.problem)
+
+    monkeypatch.setattr(run, "serve_web", serve_web)
+    assert run.run(WebConfig(Site(state_dir=tmp_path), Server(), Geo(), ICE)) == 0
+    assert served == [None]
+    assert (tmp_path / FILE).read_bytes().startswith(b"SQLite format 3")
+    assert len(set_aside_files(tmp_path / FILE)) == 1
 
 
 STORED = {  # what each periodic task asks the store for

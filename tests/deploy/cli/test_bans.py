@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 import time
 from argparse import Namespace
 from contextlib import closing
@@ -17,7 +18,7 @@ from deploy.cli import bans
 from deploy.doctor.operator_client import OperatorError
 from server.store import StoreError
 from server.store.bans import MAX_REASON, Bans
-from server.store.sqlite import open_store
+from server.store.sqlite import FILE, open_store
 from tests.server.serving import serving
 
 
@@ -129,3 +130,31 @@ async def test_reports_show_who_reported_whom_and_no_address(
         re.fullmatch(r"\S{9}  [0-9-]{10} [0-9:]{5}  \w+ +of (\S{6}) by (\S{6}-\S{4})", line) for line in lines
     ]
     assert len(names) == len({found.groups() for found in names if found}) + 1 == 2
+
+
+async def test_a_ban_is_in_force_although_the_file_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = parse_config(f"site: {{state_dir: {tmp_path}}}", tmp_path / "config.yaml")
+    async with serving(tmp_path) as service:
+        visitor = await service.visitor("127.0.0.9")
+        lock = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+        source = Namespace(address="127.0.0.9", report=None, reason="", duration="7d")
+        assert await asyncio.to_thread(bans.add_ban, config, source) == 0
+        assert await visitor.closed() == 4403
+        said = capsys.readouterr()
+        assert said.out.startswith("Banned 127.0.0.9/32 until ")
+        assert "database is locked; the ban is in force, but only in the memory" in said.err
+        lock.close()
+    with closing(open_store(tmp_path)) as store:
+        assert [str(ban.network) for ban in store.bans()] == ["127.0.0.9/32"], (
+            "written at the latest at its end"
+        )
+
+
+def test_without_a_server_a_ban_needs_the_file(config: Config) -> None:
+    with closing(sqlite3.connect(config.site.state_dir / FILE, isolation_level=None)) as lock:
+        lock.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="database is locked"):
+            add(config, "192.0.2.7")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import errno
 import resource
@@ -9,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from config.file import parse_config
 from deploy.doctor import machine
+from deploy.doctor.machine import Finding, LocalMachine, check_store
+from server.store.sqlite import FILE
 from tests.deploy.doctor.local_machine import local_machine
+from tests.server.serving import serving
 from turn.engines.loop.sockets import LISTENER_BUFFER
 
 BUFFERS = [(LISTENER_BUFFER, True), (LISTENER_BUFFER - 1, False)]
@@ -77,3 +82,22 @@ def test_a_clock_that_nobody_sets(
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Clock(state, error))
     [finding] = machine.check_clock(local_machine())
     assert (finding.well, words in finding.text) == (well, True)
+
+
+async def test_the_ban_list_of_the_running_server(tmp_path: Path) -> None:
+    config = parse_config(f"site: {{state_dir: {tmp_path}}}", tmp_path / "config.yaml")
+    told = LocalMachine(config, None)
+    assert list(check_store(told)) == [], "no server runs here"
+    (tmp_path / FILE).write_bytes(b"no database" * 1000)
+    async with serving(tmp_path):
+        well, aside = await asyncio.to_thread(lambda: list(check_store(told)))
+        assert well == Finding(True, "The ban list and the call log can be written.")
+        assert f"{FILE}.damaged-" in aside.text
+        assert not aside.well
+        for path in tmp_path.glob(f"{FILE}*"):
+            path.unlink()
+        (tmp_path / FILE).mkdir()
+        await asyncio.sleep(0.1)  # some ticks
+        [ill] = await asyncio.to_thread(lambda: list(check_store(told)))
+        assert str(tmp_path / FILE) in ill.text
+        assert "memory only" in ill.advice

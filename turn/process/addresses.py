@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from turn.service.from_config import RelayConfig
 from turn.service.own_addresses import own_addresses
-from turn.service.public_address import NoServer, PublicAddresses, default_sources
+from turn.service.public_address import RETRY_SECONDS, NoServer, PublicAddresses, default_sources
 
 log = logging.getLogger("calln.relay")
 
@@ -42,7 +42,8 @@ class AddressWatch:
             async with asyncio.timeout(PATIENCE):
                 turn, unknown = await asyncio.to_thread(self.public.resolve, written.turn)
         except TimeoutError:  # such as a name server that does not answer
-            turn, unknown = self.public.unresolved(written.turn)
+            self.public.ask_again_in(RETRY_SECONDS)
+            turn, unknown = self.public.as_known(written.turn)
         return written._replace(turn=turn, unknown=unknown)
 
     async def locate_again(self) -> RelayConfig:
@@ -50,7 +51,7 @@ class AddressWatch:
         try:
             return await self.locate(self.written)
         except NoServer:
-            turn, unknown = self.public.unresolved(self.written.turn)
+            turn, unknown = self.public.as_known(self.written.turn)
             return self.written._replace(turn=turn, unknown=unknown)
 
     def is_due(self, machine: MachineAddresses) -> bool:

@@ -57,7 +57,29 @@ class PublicAddresses:
         self.due = math.inf
         if all(external.public for external in turn.external_ip):
             return turn, frozenset()
-        found = {size: self.find(turn, size) for size in sorted({len(at.ip) for at in turn.listen})}
+        for size in families(turn):
+            self.ask(turn, size)
+        return self.as_known(turn)
+
+    def ask(self, turn: Turn, size: int) -> None:
+        """Ask servers for the public address of one family, if it has to be asked for. Raises NoServer."""
+        local = local_address(turn, size)
+        if local is None or is_reachable(local):
+            return
+        if size == 4 and not turn.stun_servers:
+            raise NoServer(
+                "turn.external_ip: auto found a private address only, and turn.stun_servers names no server: "
+                "name one, or write the public address"
+            )
+        answer = ask_servers(turn.stun_servers, size)
+        self.ask_again_in(ASK_SECONDS if answer else RETRY_SECONDS)
+        if answer:
+            self.seen[local] = answer
+
+    def as_known(self, turn: Turn) -> tuple[Turn, frozenset[int]]:
+        """The same as `resolve`, from what servers have said before: one that does not answer now, or not in
+        time, may have answered then."""
+        found = {size: self.known(turn, size) for size in families(turn)}
         pairs = [
             External(ip_address(public), ip_address(local))
             for local, public in filter(None, found.values())
@@ -67,32 +89,13 @@ class PublicAddresses:
         unknown = frozenset(size for size, pair in found.items() if pair is None)
         return turn.model_copy(update={"external_ip": (*written, *pairs)}), unknown
 
-    def find(self, turn: Turn, size: int) -> tuple[bytes, bytes] | None:
-        """Local and public address in one family, or None. Raises NoServer."""
+    def known(self, turn: Turn, size: int) -> tuple[bytes, bytes] | None:
+        """Local and public address in one family; None: there is none yet."""
         local = local_address(turn, size)
         if local is None:
             return None
-        if ip_address(local).is_loopback or ip_address(local).is_global:
-            return local, local
-        if size == 4 and not turn.stun_servers:
-            raise NoServer(
-                "turn.external_ip: auto found a private address only, and turn.stun_servers names no server: "
-                "name one, or write the public address"
-            )
-        answer = ask_servers(turn.stun_servers, size)
-        self.ask_again_in(ASK_SECONDS if answer else RETRY_SECONDS)
-        public = answer or self.seen.get(local)  # a server that does not answer now may have answered before
-        if public is None:
-            return None
-        self.seen[local] = public
-        return local, public
-
-    def unresolved(self, turn: Turn) -> tuple[Turn, frozenset[int]]:
-        """The section without `auto`, where it could not be resolved in time; see `resolve`."""
-        self.ask_again_in(RETRY_SECONDS)
-        written = tuple(external for external in turn.external_ip if external.public)
-        families = frozenset(len(address.ip) for address in turn.listen)
-        return turn.model_copy(update={"external_ip": written}), families
+        public = local if is_reachable(local) else self.seen.get(local)
+        return (local, public) if public else None
 
     def is_due(self) -> bool:
         """Whether a server has to be asked again."""
@@ -100,6 +103,16 @@ class PublicAddresses:
 
     def ask_again_in(self, seconds: float) -> None:
         self.due = min(self.due, self.clock() + seconds)
+
+
+def families(turn: Turn) -> list[int]:
+    """Of the addresses to listen at, by their bytes."""
+    return sorted({len(address.ip) for address in turn.listen})
+
+
+def is_reachable(local: bytes) -> bool:
+    """Whether clients that reach it know it by this very address."""
+    return ip_address(local).is_loopback or ip_address(local).is_global
 
 
 def default_sources() -> frozenset[bytes]:

@@ -26,6 +26,7 @@ from turn.config.values import External
 from turn.flows import Address
 from turn.process import addresses
 from turn.process.addresses import AddressWatch, MachineAddresses, report, unreachable
+from turn.service import public_address
 from turn.service.from_config import RelayConfig
 from turn.service.public_address import NoServer, PublicAddresses
 
@@ -33,6 +34,13 @@ EVERYWHERE = ["udp://0.0.0.0:3478", "udp://[::]:3478"]
 WRITTEN = RelayConfig(turn(external_ip="auto", allow_loopback_peers=False, listen=EVERYWHERE), [SECRET])
 
 
+@pytest.fixture
+def private(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with private addresses only, wherever this runs."""
+    monkeypatch.setattr(public_address, "source_towards", {"192.0.2.1": b"\x0a\0\0\5"}.get)
+
+
+@pytest.mark.usefixtures("private")
 async def test_what_takes_too_long_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     watch, over = AddressWatch(WRITTEN), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -48,6 +56,7 @@ async def test_what_takes_too_long_is_looked_for_again(monkeypatch: pytest.Monke
     over.set()
 
 
+@pytest.mark.usefixtures("private")
 async def test_where_no_server_may_be_asked_a_start_fails_and_a_look_finds_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -163,13 +163,17 @@ def test_an_address_that_comes_later_is_found_then(leaving: Leaving) -> None:
         assert addresses.due == math.inf
 
 
-def test_what_takes_too_long_is_not_known(leaving: Leaving) -> None:
-    addresses = PublicAddresses()
-    written = turn(external_ip=["203.0.113.5/10.0.0.5", "auto"])
-    found, unknown = addresses.unresolved(written)
-    assert list(found.external_ip) == [written.external_ip[0]]
-    assert unknown == {4, 16}
-    assert addresses.due < math.inf
+@pytest.mark.usefixtures("leaving")
+def test_what_takes_too_long_is_as_it_was() -> None:
+    with server(xored) as place:
+        configured, addresses = turn(place, external_ip=["203.0.113.9/10.0.0.9", "auto"]), PublicAddresses()
+        found, unknown = addresses.as_known(configured)
+        assert list(found.external_ip) == [configured.external_ip[0]]
+        assert unknown == {4, 16}
+        addresses.resolve(configured)
+        found, unknown = addresses.as_known(configured)
+        assert list(found.external_ip) == [configured.external_ip[0], FOUND]
+        assert unknown == {16}
 
 
 # In a namespace of its own: a network behind a router, and Docker's, each with both families.

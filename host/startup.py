@@ -6,7 +6,7 @@ import errno
 import resource
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # The folder of the file may be right, but the disk, or the owner of a file in it, is not.
@@ -14,6 +14,8 @@ TROUBLES = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE),
     *(errno.EACCES, errno.EPERM),
 )
+
+CORE_CONTENT = Path("/proc/self/coredump_filter")
 
 Option = tuple[int, int, int]  # level, name and value, as for setsockopt(2)
 
@@ -35,6 +37,18 @@ def raise_descriptor_limit() -> int | None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return None if hard == resource.RLIM_INFINITY else hard
+
+
+def forbid_core_dumps() -> None:
+    """The memory holds texts, session descriptions and secrets: no crash may write it to a disk.
+
+    The limit ends core files, and systemd's and Ubuntu's handlers keep to it. A handler that does not keep to
+    it gets no memory (core(5), coredump_filter). Processes that this one starts inherit both.
+    """
+    with suppress(OSError, ValueError):  # where a service manager forbids the call, it has set the limit
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        CORE_CONTENT.write_text("0")
 
 
 def bind_tcp(host: str, port: int, key: str, options: Iterable[Option] = ()) -> socket.socket:

@@ -18,7 +18,7 @@ from host.attempts import Attempts
 from host.certificates import expiry
 from host.settings import IPNetwork, waiting
 from host.shutdown import Shutdown
-from host.startup import Unavailable, raise_descriptor_limit
+from host.startup import Unavailable, forbid_core_dumps, raise_descriptor_limit
 from host.tls import BadCertificate, Certificate
 from host.unix_socket import RELAY, VersionedSocket
 from server import process
@@ -69,6 +69,7 @@ def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
     """Serve until a signal ends it; return the exit code. `read` reads the configuration again on SIGHUP and
     may raise ValueError. Raises Unavailable."""
     logs.start_logging()
+    forbid_core_dumps()
     files = raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
     site, server, geo, ice, password, mode, trusted = config
     database = open_countries(geo)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import resource
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from host.startup import (
     in_state_dir,
     raise_descriptor_limit,
 )
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -33,6 +38,41 @@ def test_all_files_that_the_machine_grants(own_limit: int) -> None:
     allowed = raise_descriptor_limit()
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (own_limit, own_limit)
     assert allowed == (None if own_limit == resource.RLIM_INFINITY else own_limit)
+
+
+CRASH = """
+import os, resource
+from host.startup import forbid_core_dumps
+resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+if FORBIDDEN:
+    forbid_core_dumps()
+content = open("/proc/self/coredump_filter").read().strip()
+print(*resource.getrlimit(resource.RLIMIT_CORE), content, flush=True)
+os.abort()
+"""
+
+
+def crashed(folder: Path, *, forbidden: bool) -> tuple[list[str], bool]:
+    """What a process says of its limits, and whether its crash wrote its memory."""
+    program = CRASH.replace("FORBIDDEN", str(forbidden))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+    )
+    assert done.returncode == -signal.SIGABRT
+    return done.stdout.decode().split(), any(folder.iterdir())
+
+
+def test_a_crash_writes_no_memory_to_a_disk(tmp_path: Path) -> None:
+    assert crashed(tmp_path, forbidden=True) == (["0", "0", "00000000"], False)
+
+
+def test_without_that_it_would(tmp_path: Path) -> None:
+    """The crash of the test above is one that dumps, where the machine dumps into the working folder."""
+    limits, dumped = crashed(tmp_path, forbidden=False)
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+    assert limits[2] != "00000000"
+    if limits[0] != "0" and not pattern.startswith(("|", "/")):
+        assert dumped
 
 
 def test_a_machine_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,13 @@ from socket import socket
 from typing import Any
 
 from host import logs, systemd
-from host.startup import StateUnavailable, Unavailable, in_state_dir, raise_descriptor_limit
+from host.startup import (
+    StateUnavailable,
+    Unavailable,
+    forbid_core_dumps,
+    in_state_dir,
+    raise_descriptor_limit,
+)
 from host.unix_socket import GROUP_TOO, RELAY, VersionedSocket
 from turn.config.limits import RelayLimits
 from turn.core.relay import Relay
@@ -57,6 +63,7 @@ def run(read: Callable[[], RelayConfig], state_dir: Path) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it would end us before we can handle it
     config = read()
     logs.start_logging()
+    forbid_core_dumps()
     warn_of_few_descriptors(raise_descriptor_limit(), config.turn.limits)
     gc.freeze()  # what is loaded stays: to look through it for garbage would stop all for 50 ms
     asyncio.run(serve(read, config, state_dir))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -98,6 +99,13 @@ class Client:
 
     def end(self) -> End:
         return self.own
+
+
+def test_neither_process_dumps_its_memory(run: Run) -> None:
+    for pid in run.children():
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
+        assert int(Path(f"/proc/{pid}/coredump_filter").read_text(), 16) == 0
 
 
 async def test_an_allocation_that_lives_holds_nothing_up(run: Run) -> None:

@@ -204,6 +204,14 @@ def test_drain_limit_and_open_files_follow_the_configuration() -> None:
     assert "LimitNOFILE=1048576\n" in unit
 
 
+@pytest.mark.parametrize(("name", "target"), EACH, ids=str)
+def test_memory_is_never_written_to_a_disk(name: str, target: Target) -> None:
+    programs = [one.text for one in files(name, target).values() if "ExecStart=/usr/bin/python3" in one.text]
+    assert programs
+    for text in programs:
+        assert {"LimitCORE=0", "MemorySwapMax=0"} <= set(text.splitlines())
+
+
 def test_who_is_scraped_on_loopback_may_be_reached_there() -> None:
     (behind,) = machines("behind a proxy")
     rendered = files("behind a proxy", behind)

@@ -80,9 +80,11 @@ def check_both_families(exchange: Exchange) -> None:
 
 
 def check_family(exchange: Exchange) -> None:
+    """A machine without IPv6 never has an address of it; one whose public address is not known yet, later."""
     if any(choose_ips(exchange).values()):
         return
-    if exchange.state.settings.unknown_families:
+    unknown = exchange.state.settings.unknown_families
+    if SIZES[IPV4] in unknown or len(exchange.packet.local.ip) in unknown:
         raise InsufficientCapacity("public address")
     raise FamilyNotSupported
 

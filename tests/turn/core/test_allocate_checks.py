@@ -80,7 +80,7 @@ def test_where_there_is_only_ipv6_nobody_need_ask_for_it() -> None:
 
 @pytest.mark.parametrize(
     ("unknown", "family", "code"),
-    [((4,), 1, 508), ((4,), 2, 0), ((4, 16), 2, 508), ((16,), 1, 0), ((4,), 3, 508)],
+    [((4,), 1, 508), ((4,), 2, 0), ((4, 16), 2, 508), ((16,), 1, 0), ((16,), 2, 440), ((4,), 3, 508)],
 )
 def test_a_family_whose_public_address_is_not_known_yet_may_be_asked_for_again_later(
     unknown: tuple[int, ...], family: int, code: int

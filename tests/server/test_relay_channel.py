@@ -141,6 +141,18 @@ async def test_silence_is_reported_and_the_way_is_tried_anew() -> None:
         await server.until_told(vouched=2)
 
 
+async def test_what_was_not_acknowledged_is_still_to_be_told() -> None:
+    relays = Relays(told_relay())
+    async with telling(relays) as server:
+        await server.until(lambda: server.channel.state == "")
+        relays.ways[-1].lose = relays.lose = lambda data: True
+        server.vouch("one")
+        await server.until(lambda: server.channel.state)
+        relays.lose = lambda data: False
+        relays.ways[-1].lose = relays.lose
+        await server.until_told(vouched=2)
+
+
 async def test_over_a_reliable_way_nothing_is_sent_twice() -> None:
     relays = Relays(told_relay(), is_reliable=True)
     relays.lose = lambda data: True

@@ -358,6 +358,14 @@ def test_vouching_that_comes_late_or_runs_out_changes_what_may_be_carried() -> N
     assert one.gate.media(RELAY, PEER) == frozenset()
 
 
+def test_a_session_that_a_peer_has_named_first_may_be_vouched_for_before_the_client_names_it() -> None:
+    one = Call()
+    assert one.hear(request(b"first of its", *UFRAGS[::-1])).passes
+    one.gate.vouch("alice", UFRAGS, 60.0, 0.0)
+    one.consent()
+    assert one.say(rtp(VOICE, 1)).passes
+
+
 def test_a_session_that_was_proven_needs_nobody_to_vouch_for_it() -> None:
     one = Call(vouched=True)
     one.open()

@@ -47,7 +47,8 @@ def test_of_one_user_the_latest_are_kept() -> None:
     pairs = VouchedPairs()
     changed = [pairs.add("alice", ufrags(number), 60.0) for number in range(MAX_OF_USER + 1)]
     assert changed[-1] == [ufrags(0), ufrags(MAX_OF_USER)]
-    assert len(pairs) == MAX_OF_USER
+    assert len(pairs) == len(list(pairs)) == MAX_OF_USER
+    assert ("alice", ufrags(0)) not in pairs
 
 
 def test_memory_is_bounded() -> None:

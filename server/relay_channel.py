@@ -73,8 +73,8 @@ class RelayChannel:
         self.vouched_at = self.banned_at = 0.0
 
     def tell(self, subjects: Iterable[Subject]) -> None:
-        """These are new."""
-        self.untold.update(dict.fromkeys(subjects))
+        """These are new, and go before what is only said again."""
+        self.untold = {**dict.fromkeys(subjects), **self.untold}
         if self.untold:
             self.news.set()
 

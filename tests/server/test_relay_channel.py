@@ -219,6 +219,16 @@ async def test_each_request_is_small_and_all_is_told() -> None:
         assert max(len(data) for way in relays.ways for data in way.sent) <= LONGEST
 
 
+async def test_news_goes_before_what_is_said_again() -> None:
+    server = Telling(Relays(told_relay()))
+    server.vouch("one", "two")
+    server.now += VOUCHED_AGAIN
+    server.channel.renew()
+    server.ban("192.0.2.7")
+    subjects, _ = server.channel.next_notices()
+    assert (subjects[0], len(subjects)) == (HOME, 3)
+
+
 async def test_what_changes_while_it_is_told_is_told_again() -> None:
     relays = Relays(told_relay())
     async with telling(relays) as server:

@@ -6,8 +6,10 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import uvloop
@@ -18,7 +20,7 @@ from host.attempts import Attempts
 from host.certificates import expiry
 from host.settings import IPNetwork, waiting
 from host.shutdown import Shutdown
-from host.startup import Unavailable, forbid_core_dumps, raise_descriptor_limit
+from host.startup import StateUnavailable, Unavailable, forbid_core_dumps, raise_descriptor_limit
 from host.tls import BadCertificate, Certificate
 from host.unix_socket import RELAY, VersionedSocket
 from server import process
@@ -128,11 +130,11 @@ async def serve_web(
             "calln_certificate_ends_seconds", CERTIFICATE_ENDS, lambda: tls_listener.certificate_ends
         )
     parts = listeners_of(service, site, server, tls_listener, plain)
-    with VersionedSocket(site.state_dir / SOCKET) as operator_socket:
-        parts.append((service.operator_app, [operator_socket.sock]))
+    with operator_socket(site.state_dir) as (sockets, publish):
+        parts.append((service.operator_app, sockets))
         log_addresses(server)
         on_reload = partial(reload, service, tls_listener, read, config) if read else lambda: None
-        options = ServeOptions(tls_listener, connections, operator_socket.publish, on_reload, bool(given))
+        options = ServeOptions(tls_listener, connections, publish, on_reload, bool(given))
         finish = partial(
             wait_for_calls, service.hub, seconds=server.drain_seconds, turn_clients=turn_proxy.clients
         )
@@ -143,6 +145,23 @@ async def serve_web(
             await service.links.finish()
     turn_proxy.close()
     log.info("ended")
+
+
+@contextmanager
+def operator_socket(state_dir: Path) -> Iterator[tuple[list[socket.socket], Callable[[], None]]]:
+    """Where commands reach this server, and what makes it known. Visitors need no state folder: where it
+    cannot be used, there is no such socket. Raises Unavailable if the folder itself is wrong."""
+    try:
+        versioned = VersionedSocket(state_dir / SOCKET)
+    except StateUnavailable as problem:
+        log.error(
+            "%s: %s; this server serves without it, so calln reports reaches it only after a restart",
+            *(problem, logs.describe(problem.error)),
+        )
+        yield [], lambda: None
+        return
+    with versioned:
+        yield [versioned.sock], versioned.publish
 
 
 def make_tls_listener(

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import re
+import signal
 import socket
+import subprocess
 import time
+from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -20,10 +24,12 @@ from server.app import WebService, build
 from server.config.sections import Geo, Server, Site
 from server.run import WebConfig, changed_at_start, periodic_tasks
 from server.store.damaged import set_aside_files
+from server.store.lasting import LastingStore
 from server.store.sqlite import FILE, open_store
 from server.web.tls_listener import TlsListener
 from tests.host.authority import issued
-from tests.server.serving import ICE, serving
+from tests.ports import free_port
+from tests.server.serving import ICE, answering, serving
 from tests.turn.faults import TROUBLES, Fault, says
 
 
@@ -62,6 +68,33 @@ def test_a_damaged_state_file_does_not_keep_the_page_from_starting(
     assert served == [None]
     assert (tmp_path / FILE).read_bytes().startswith(b"SQLite format 3")
     assert len(set_aside_files(tmp_path / FILE)) == 1
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+async def test_a_page_is_served_from_a_disk_that_cannot_be_written(
+    read_only_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(listen=(f"127.0.0.1:{free_port()}",))
+    config = WebConfig(Site(state_dir=read_only_disk), server, Geo(), ICE)
+    store = LastingStore(read_only_disk)
+    service = build(config.site, server, ICE, store)
+    task = asyncio.create_task(run.serve_web(service, config))
+    await answering(server.listen[0].port, task)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
+    reasons = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert ["calln.sqlite3" in reasons[0], "server.sock" in reasons[1]] == [True, True]
+    assert len(reasons) == 2
 
 
 STORED = {  # what each periodic task asks the store for

@@ -78,11 +78,13 @@ def build(
 ) -> WebService:
     """Build everything but the listeners. `clock` and `wall` are arguments, so that a test can move them."""
     current = IceServers(ice)
-    dependencies = Dependencies(lambda user: current.servers(user, wall()), new_id, geo is not None)
+    origins, exempt = origins_of(site, server), ExemptNetworks(server.trusted_proxies, trusted)
+    dependencies = Dependencies(
+        lambda user: current.servers(user, wall()), new_id, geo is not None, exempt.includes
+    )
     lobby = Lobby(
         dependencies, Queue(server.rematch_seconds), Reports(lambda: secrets.choice(LETTERS), new_key)
     )
-    origins, exempt = origins_of(site, server), ExemptNetworks(server.trusted_proxies, trusted)
     context = pages.Context(
         site, BY_NAME if geo else [], privacy_facts(server, ice, geo, encrypted_only, password is not None)
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from server.signalling.blocks import Person
 from server.signalling.effects import CallEnded, CountEvent, Effect, NamesEnded, SendTo
+from server.signalling.households import Networks
 from server.signalling.matching import Queue, Seeker
 from server.signalling.messages import InCall, MessageError
 from server.signalling.rooms import ENDINGS, Room
@@ -63,8 +65,19 @@ class Calls:
 
     def take_seat(self, visitor: Visitor, now: float) -> None:
         if visitor.seat is None:
-            visitor.seat = visitor.networks
+            visitor.seat = self.limited_networks(visitor)
             self.queue.change_share(visitor.seat, now, seats=1)
+
+    def limited_networks(self, visitor: Visitor) -> Networks:
+        """The networks whose share a visitor takes of; none for an address without limits."""
+        return () if self.is_exempt(visitor) else visitor.networks
+
+    def person_of(self, visitor: Visitor) -> Person:
+        """A visitor, without its household where many others share the address."""
+        return Person(visitor.token, None) if self.is_exempt(visitor) else visitor.person
+
+    def is_exempt(self, visitor: Visitor) -> bool:
+        return visitor.address is not None and self.dependencies.is_exempt(visitor.address)
 
     def free_seat(self, visitor: Visitor, now: float) -> None:
         if visitor.seat is not None:
@@ -113,9 +126,9 @@ class Calls:
         ending = ENDINGS[how]
         partner = self.visitors[room.partner_of(ender.id)]
         del self.rooms[room.call]
-        self.queue.remember_pair(ender.person, partner.person, now)
+        self.queue.remember_pair(self.person_of(ender), self.person_of(partner), now)
         if how in LEAVING and not live_together(ender, partner):
-            self.queue.change_share(ender.networks, now, left=1.0)
+            self.queue.change_share(self.limited_networks(ender), now, left=1.0)
         for visitor, other in ((ender, partner), (partner, ender)):
             self.free_seat(visitor, now)
             visitor.room = None

@@ -233,7 +233,8 @@ class Lobby:
 
     def on_block(self, visitor: Visitor, message: Block, now: float) -> None:
         room = room_of(visitor, message)
-        self.queue.block(visitor.person, self.visitors[room.partner_of(visitor.id)].person)
+        partner = self.visitors[room.partner_of(visitor.id)]
+        self.queue.block(visitor.person, self.calls.person_of(partner))
         self.effects.append(CountEvent("block"))
         self.end_call(room, "blocked", visitor, now)
 

@@ -66,10 +66,16 @@ class Visitor:
         return "idle" if self.ticket is None else "waiting"
 
 
+def nobody_is_exempt(address: IPAddress) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the lobby is given: ICE servers for a user name, new random ids, whether countries are known."""
+    """What the lobby is given: ICE servers for a user name, new random ids, whether countries are known, and
+    whether an address has no limits of its own."""
 
     ice_servers: Callable[[str], Mapping[str, Any]]
     new_id: Callable[[], str]
     knows_countries: bool = False
+    is_exempt: Callable[[IPAddress], bool] = nobody_is_exempt

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -62,6 +64,27 @@ def test_the_end_frees_both_and_is_told() -> None:
     assert (one.state, other.state, calls.rooms) == ("idle", "idle", {})
     assert one.last_call is not None
     assert one.last_call.call == room.call
+
+
+OFFICE = ip_address("198.51.100.7")
+
+
+@pytest.mark.parametrize("exempt", [True, False])
+def test_an_address_without_limits_is_no_busy_household(exempt: bool) -> None:
+    calls, _ = three()
+    calls.dependencies = replace(calls.dependencies, is_exempt=lambda address: exempt and address == OFFICE)
+    visitors = {f"v{n}": Visitor(f"v{n}", f"token{n}", OFFICE, None, "", "") for n in range(20)}
+    home = Visitor("home", "token", ip_address("192.0.2.1"), None, "", "")
+    calls.visitors = {**visitors, "home": home}
+    for visitor in visitors.values():
+        visitor.wanted_countries = frozenset({"xx"})
+    calls.dependencies = replace(calls.dependencies, knows_countries=True)
+    for visitor in visitors.values():
+        calls.wait(visitor, 1.0)
+    home.country = "xx"
+    calls.wait(home, 1.0)
+    assert home.state == ("calling" if exempt else "waiting")
+    assert calls.person_of(visitors["v0"]).household == (None if exempt else OFFICE.packed)
 
 
 @pytest.mark.parametrize("hides", ["one", "other"])

@@ -30,10 +30,13 @@ PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
 	apache2 caddy curl debootstrap nginx-light openssh-client pebble shellcheck systemd-container yamllint
 
+# For `make codecs`: encoders, speech and music.
+CODEC_PACKAGES := alsa-utils espeak-ng ffmpeg frozen-bubble-data
+
 # Each process takes whole files, whose tests share machines and browsers.
 IN_PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example house promise tunnels update lock release \
+.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example house promise codecs tunnels update lock release \
 	clean $(DEPLOYS)
 
 help: ## show this list
@@ -89,6 +92,10 @@ house: $(BIN)/.set-up-tests ## draw docs/house.svg: the folders and their import
 
 promise: setup ## write the promise of the privacy page into docs/encrypted-only.md
 	$(BIN)/python -m server.web.promise docs/encrypted-only.md
+
+codecs: $(BIN)/.set-up-tests ## measure how soon media without encryption are stopped, and write it into docs/encrypted-only.md
+	@.ci/packages $(CODEC_PACKAGES)
+	$(BIN)/python -m tests.bench.plain_media --table
 
 tunnels: $(BIN)/.set-up-tests ## measure what two ends can send unencrypted, and write it into docs/encrypted-only.md
 	$(BIN)/python -m tests.bench.tunnels --table

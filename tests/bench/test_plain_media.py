@@ -54,4 +54,4 @@ def test_a_row_of_the_table() -> None:
     block = table({"a codec": Figures([1, 2, 9], [10, 20, 201])}, 0, 100)
     assert "| a codec | 3 | 2, 9 | 20, 201 | 1 |" in block
     assert "Of 1,000,000 packets" in block
-    assert "0 were refused; one of 10,000 led to another test." in block
+    assert "0 were\nrefused; one of 10,000 led to another test." in block

@@ -21,7 +21,8 @@ WORDS_OF_rotate := secrets rotate
 
 # More packages for `make interop`. nodejs from NodeSource contains npm, nodejs from Debian does not.
 INTEROP := .cache/interop
-INTEROP_PACKAGES := golang-go golang-github-pion-turn.v2-dev janus libnice10 nodejs
+INTEROP_PACKAGES := baresip-core gir1.2-gst-plugins-bad-1.0 golang-go golang-github-pion-turn.v2-dev gstreamer1.0-nice \
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-good janus libnice10 linphone-cli nodejs python3-gst-1.0
 PION := GO111MODULE=off CGO_ENABLED=0 GOPATH=/usr/share/gocode GOCACHE=$(abspath $(INTEROP))/go go build
 PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 

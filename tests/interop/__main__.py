@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from pathlib import Path
 
 from tests.interop.cases import Case, Row, cases
-from tests.interop.relay import BETWEEN_HOMES, HOSTS, KINDS, Relay, between_homes, running
+from tests.interop.relay import BETWEEN_HOMES, HOSTS, Relay, between_homes, running
 from tests.interop.rows import ROWS
 from tests.interop.run import run
 from tests.interop.table import plain, write
@@ -67,7 +67,7 @@ def title(case: Case) -> str:
 async def floor(chosen: Sequence[Case]) -> AsyncIterator[Floor]:
     async with AsyncExitStack() as stack:
         relays = {}
-        for kind in (*KINDS, BETWEEN_HOMES):
+        for kind in dict.fromkeys(case.row.kind for case in chosen):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="calln-interop-")))
             kept = between_homes(folder) if kind == BETWEEN_HOMES else running(kind, folder)
             relays[kind] = await stack.enter_async_context(kept)

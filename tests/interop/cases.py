@@ -11,7 +11,7 @@ from tests.interop.relay import HOSTS, PASSWORD, SECOND, SECRET, USER, Relay, ti
 COUNT = 20  # messages that each client has to get through
 # Seconds that a long row goes on: through permission (300), nonce, channel and allocation (600 each).
 LONG = 700
-STARTING = 60.0  # seconds that a client gets beside them
+STARTING = 120.0  # seconds that a client gets beside them, on a busy machine, too
 
 
 class Way(NamedTuple):

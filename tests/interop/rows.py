@@ -20,15 +20,15 @@ IPV4 = fine("UDP", "TCP", "TLS")
 HEARD = r"heard {} through relay$"
 NONE_LOST = r"Total lost packets 0 \("
 SIZE = ("{count}", "{pause}")
-CALL = 120  # seconds
+CALL = 120  # seconds of a call between telephones
 ENCRYPTED = "encrypted packets only"
 FOR_LONG = f"{LONG} seconds"
 ACCOUNT = ("{name}", "{credential}")
 ALICE, REST = ("-u", "{user}", "-w", "{password}"), ("-u", "bob", "-W", "{secret}")
 
 
-def uclient(what: str, *flags: str, account: tuple[str, ...] = ALICE, clients: int = 2, **more: Any) -> Row:
-    size = ("-n", "{count}", "-m", str(clients), "-l", "170", "-e", "{host}", "-r", "{peer}", "-p", "{port}")
+def uclient(what: str, *flags: str, account: tuple[str, ...] = ALICE, **more: Any) -> Row:
+    size = ("-n", "{count}", "-m", "2", "-l", "170", "-e", "{host}", "-r", "{peer}", "-p", "{port}")
     command = (UCLIENT, *account, *flags, "FLAGS", *size, "{host}")
     return Row(UCLIENT, what, command, **{"cells": ALL, "proof": NONE_LOST, **more})
 
@@ -126,6 +126,10 @@ NICE = python("libnice", "{host}", "{port}", "{transport}", *ACCOUNT)
 JUICE = ("node", f"{CACHE}/libjuice.cjs", "{host}", "{port}", *ACCOUNT, *SIZE)
 WERIFT = ("node", f"{CACHE}/werift.mjs", "{url}", *ACCOUNT, *SIZE)
 PION = (f"{CACHE}/pion-{{transport}}", "-host", "{host}", "-port", "{port}", "-realm", "call", "-ping")
+WEBRTCBIN = (
+    *("/usr/bin/python3", "-m", "tests.interop.clients.webrtcbin"),
+    *("{host}", "{port}", "{transport}", *ACCOUNT, "{count}"),
+)
 PEERS = (f"{CACHE}/pion-peers", "{host}", "{port}", "{transport}", *ACCOUNT, *SIZE)
 PYSTUN = (f"{BIN}/pystun3", "-H", "{host}", "-P", "{port}", "-i", "{host}", "-p", "0")
 MOCHA = f"{CACHE}/node_modules/mocha/bin/mocha.js"
@@ -181,8 +185,11 @@ KEEPING = (
     long("aiortc", fine("UDP"), *RTC, **LONG_ENCRYPTED),
     long("pion", fine("UDP", "TCP"), *PEERS, what=f"{FOR_LONG}, twenty peers"),
     long("libnice", fine("UDP", "TCP"), *NICE),
+    long("webrtcbin", fine("UDP"), *WEBRTCBIN, **LONG_ENCRYPTED),
     long("libjuice", fine("UDP"), *JUICE, **LONG_ENCRYPTED),
     long("werift", fine("UDP", "TCP"), *WERIFT, **LONG_ENCRYPTED),
+    between_homes("baresip", f"a call of {CALL} seconds, {ENCRYPTED}", CALL),
+    between_homes("Linphone", f"a call of {CALL} seconds, {ENCRYPTED}", CALL),
     between_homes("Janus", f"ICE-lite peer of aiortc, {FOR_LONG}, {ENCRYPTED}", LONG),
 )
 
@@ -202,6 +209,6 @@ LEFT_OUT = (
         "neither Debian 12 nor npm has it, PyPI only builds of strangers",
         f"a call of {CALL} seconds",
     ),
-    left_out("libnice", "its TURN knows no TLS", "TLS"),
+    left_out("libnice and webrtcbin", "their TURN knows no TLS", "TLS"),
 )
 ROWS = (*TURNUTILS, *LIBRARIES, *BROWSERS, *KEEPING)

@@ -45,12 +45,13 @@ async def listen(words: list[str], relay: Relay, patience: float) -> Said:
         start_new_session=True,
     )
     ending = asyncio.create_task(process.communicate())
+    done: set[asyncio.Task[tuple[bytes, bytes]]] = set()
     try:
         done, _ = await asyncio.wait([ending], timeout=patience)
+    finally:
         if not done:  # the driver of a browser ends it then, which is in no group of ours
             end(process, signal.SIGTERM)
             await asyncio.wait([ending], timeout=ENDED)
-    finally:
         end(process, signal.SIGKILL)
     text = (await ending)[0].decode(errors="replace").strip()
     return Said(text, process.returncode if done else None)

@@ -36,7 +36,7 @@ OFFER = """async ([count, pause]) => {
         channel.send(`${number}`);
         if (pause) await sleep(pause);
       }
-      for (let waited = 0; missing.size && waited < 5; waited++) await sleep(1);
+      for (let waited = 0; missing.size && waited < 30; waited++) await sleep(1);
       done([...missing]);
     };
   });

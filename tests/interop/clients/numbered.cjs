@@ -1,5 +1,5 @@
 // Numbered messages, one each `pause` seconds, and how many of them came back.
-const LATE = 5; // seconds that the last ones get to come back
+const LATE = 30; // seconds that the last ones get to come back, on a busy machine, too
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
 exports.say = async ({ count, pause, send, onMessage }) => {

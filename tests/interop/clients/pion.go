@@ -17,7 +17,7 @@ import (
 
 const (
 	peers = 20 // all are in each CreatePermission with which pion renews its permissions
-	late  = 5 * time.Second
+	late  = 30 // seconds that the last messages get to come back, on a busy machine, too
 	// Over TCP pion waits for more where a message has less than five bytes.
 	numbered = "%0160d"
 )
@@ -107,7 +107,12 @@ func main() {
 		}
 		time.Sleep(time.Duration(pause * float64(time.Second)))
 	}
-	time.Sleep(late)
+	for waited, left := 0, 1; left > 0 && waited < late; waited++ {
+		time.Sleep(time.Second)
+		lock.Lock()
+		left = len(missing)
+		lock.Unlock()
+	}
 
 	lock.Lock()
 	defer lock.Unlock()

@@ -81,10 +81,14 @@ async def main(words: list[str]) -> None:
     receivers: list[RTCRtpReceiver] = [*one.getReceivers(), *other.getReceivers()]
     voices = [hear_voice(receiver.track, max(count, frames)) for receiver in receivers]
     returned = Returned(count)
-    await asyncio.gather(say_words(channel, returned, float(pause)), *voices)
-    assert not await lost_voice(receivers)
+    try:
+        await asyncio.gather(say_words(channel, returned, float(pause)), *voices)
+        lost = await lost_voice(receivers)
+    finally:
+        await asyncio.gather(one.close(), other.close())
+    if lost:
+        raise SystemExit(f"lost: {lost} packets of voice")
     print(returned.report(kinds(one) | kinds(other)))
-    await asyncio.gather(one.close(), other.close())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 PACKETS = 50  # a second
-UNHEARD = PACKETS  # at most: one is ready before the other, and one hangs up before the other
+UNHEARD = 5 * PACKETS  # at most: one is ready before the other, and one hangs up before the other
 
 
 class Counted(NamedTuple):

@@ -29,10 +29,13 @@ class NetworkShare:
         self.level = 0
         self.waiting: dict[str, None] = {}  # its visitors in the queue
 
-    def settle(self, now: float) -> bool:
-        """Forget what is long enough ago; return whether the level is another one now."""
-        self.left = max(0.0, self.left - (now - self.since) / FORGET_SECONDS)
+    def settle(self, now: float, seats: int = 0, left: float = 0.0) -> bool:
+        """Forget what is long enough ago and add so much; return whether the level is another one now."""
+        if self.left:
+            self.left = max(0.0, self.left - (now - self.since) / FORGET_SECONDS)
         self.since = now
+        self.seats += seats
+        self.left = min(MOST_LEFT * self.factor, self.left + left)
         before, self.level = self.level, bisect_left(LEVELS, (self.seats + self.left) / self.factor)
         return before != self.level
 
@@ -61,12 +64,8 @@ class Households:
         changed: list[str] = []
         for name, factor in networks:
             share = self.share(name, factor, now)
-            share.settle(now)
-            before = share.level
-            share.seats += seats
-            share.left = min(MOST_LEFT * factor, share.left + left)
-            share.settle(now)
-            changed += self.note(name, share, before)
+            if share.settle(now, seats, left):
+                changed += self.note(name, share)
         return changed
 
     def share(self, name: bytes, factor: int, now: float) -> NetworkShare:
@@ -75,20 +74,20 @@ class Households:
             found = self.shares[name] = NetworkShare(factor, now)
         return found
 
-    def note(self, name: bytes, share: NetworkShare, before: int) -> Iterable[str]:
+    def note(self, name: bytes, share: NetworkShare) -> Iterable[str]:
+        """The level has changed; gives those who wait on it."""
         if share.level:
             self.raised[name] = share
         else:
             self.raised.pop(name, None)
-        return share.waiting if share.level != before else ()
+        return share.waiting
 
     def relax(self, now: float) -> list[str]:
         """Lower the levels of households that have waited."""
         changed: list[str] = []
         for name, share in list(self.raised.items()):
-            before = share.level
             if share.settle(now):
-                changed += self.note(name, share, before)
+                changed += self.note(name, share)
         if now - self.swept >= FORGET_SECONDS:
             self.sweep(now)
         return changed

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from math import inf
 from operator import attrgetter
 
 from server.signalling.blocks import Blocks, Person, RecentPairs, pair_of
@@ -41,6 +42,7 @@ class Seeker:
     networks: Networks = ()
     since: float = 0.0
     level: int = 0
+    again: float = inf  # when to look again
     household: bytes | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,6 +72,7 @@ class Queue:
         self.households = Households()
         self.seekers: dict[str, Seeker] = {}
         self.by_token: dict[str, dict[str, Seeker]] = {}
+        self.on_level = [0] * (len(LEVELS) + 1)  # how many stand there
         self.index: dict[tuple[int, str, str], list[Seeker]] = {}
         self.due: list[tuple[float, int, Seeker]] = []  # who looks again, and when
         self.last_ticket = self.last_due = 0
@@ -102,7 +105,13 @@ class Queue:
         pairs = []
         while self.due and self.due[0][0] <= now:
             seeker = heapq.heappop(self.due)[2]
-            if self.standing(seeker.token) is seeker and (partner := self.find(seeker, now)):
+            if self.standing(seeker.token) is not seeker:
+                continue
+            partner = self.find(seeker, now)
+            if partner is None:
+                if seeker.again < inf:
+                    self.look_again(seeker, seeker.again)
+            else:
                 self.remove(seeker.visitor, now)
                 self.remove(partner.visitor, now)
                 first, second = sorted((seeker, partner), key=by_ticket)
@@ -162,9 +171,8 @@ class Queue:
         self.households.join(seeker.networks, seeker.visitor, now)
         seeker.level = self.households.level(seeker.networks)
         self.index_seeker(seeker)
-        for seconds in LOOK_SECONDS[1:]:
-            if seeker.since + seconds > now:
-                self.look_again(seeker, seeker.since + seconds)
+        if seeker.again < inf:
+            self.look_again(seeker, seeker.again)
 
     def look_again(self, seeker: Seeker, at: float) -> None:
         self.last_due += 1
@@ -185,10 +193,12 @@ class Queue:
                 self.index_seeker(seeker)
 
     def index_seeker(self, seeker: Seeker) -> None:
+        self.on_level[seeker.level] += 1
         for key in index_keys(seeker):
             insort(self.index.setdefault(key, []), seeker, key=by_ticket)
 
     def unindex_seeker(self, seeker: Seeker) -> None:
+        self.on_level[seeker.level] -= 1
         for key in index_keys(seeker):
             row = self.index[key]
             del row[bisect_left(row, seeker.ticket, key=by_ticket)]
@@ -196,26 +206,43 @@ class Queue:
                 del self.index[key]
 
     def find(self, seeker: Seeker, now: float) -> Seeker | None:
-        """A partner for somebody: from the lowest level, the one who has waited longest."""
-        for level in range(len(LEVELS) + 1):
-            above = level - seeker.level
-            if seeker.since + LOOK_SECONDS[max(0, above)] <= now:
-                partner = self.find_on(level, seeker, now - LOOK_SECONDS[max(0, -above)], now)
-                if partner is not None:
-                    return partner
+        """A partner for somebody: from the lowest level, the one who has waited longest.
+
+        Where there is none, `again` says when one of those who wait may be one.
+        """
+        seeker.again = inf
+        for level, number in enumerate(self.on_level):
+            partner = self.find_on(level, seeker, now) if number else None
+            if partner is not None:
+                return partner
         return None
 
-    def find_on(self, level: int, seeker: Seeker, since: float, now: float) -> Seeker | None:
-        """A partner on this level who has been waiting since that time or longer."""
+    def find_on(self, level: int, seeker: Seeker, now: float) -> Seeker | None:
+        """A partner on this level."""
+        mine, theirs = LOOK_SECONDS[max(0, level - seeker.level)], LOOK_SECONDS[max(0, seeker.level - level)]
         found = self.candidates(seeker, level)
+        looked_at = 0
         for other in islice(found, MAX_LOOKED_AT) if level or seeker.level else found:
-            if (
-                other.since <= since
-                and self.may_meet(seeker, other)
-                and self.may_meet_now(seeker, other, now)
-            ):
-                return other
+            looked_at += 1
+            if self.may_meet(seeker, other):
+                ready = self.ready_at(seeker, mine, other, theirs)
+                if ready <= now:
+                    return other
+                seeker.again = min(seeker.again, ready)
+                if seeker.since + mine > now:
+                    break  # it can meet nobody of this level yet
+        if looked_at == MAX_LOOKED_AT:
+            seeker.again = min(seeker.again, now + AGAIN_SECONDS)
         return None
+
+    def ready_at(self, one: Seeker, mine: float, other: Seeker, theirs: float) -> float:
+        """When both have looked for others for so long, and longer after a call of their households."""
+        recent = self.recent_households
+        if (one.token, other.household) in recent:
+            mine = max(mine, AGAIN_SECONDS)
+        if (other.token, one.household) in recent:
+            theirs = max(theirs, AGAIN_SECONDS)
+        return max(one.since + mine, other.since + theirs)
 
     def candidates(self, seeker: Seeker, level: int) -> Iterator[Seeker]:
         """Those that accept the seeker and that the seeker accepts, the longest waiting first."""
@@ -234,14 +261,6 @@ class Queue:
 
     def has_blocked(self, one: Seeker, other: Seeker) -> bool:
         return (one.token, other.token) in self.blocks or (one.token, other.household) in self.blocks
-
-    def may_meet_now(self, one: Seeker, other: Seeker, now: float) -> bool:
-        """False while one of the two looks for somebody else than its last partner's household."""
-        recent, since = self.recent_households, now - AGAIN_SECONDS
-        return not (
-            (one.since > since and (one.token, other.household) in recent)
-            or (other.since > since and (other.token, one.household) in recent)
-        )
 
 
 def index_keys(seeker: Seeker) -> Iterator[tuple[int, str, str]]:

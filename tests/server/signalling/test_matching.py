@@ -242,6 +242,16 @@ def test_a_thousand_come_and_go_and_nothing_stays() -> None:
     assert not queue.households.shares
 
 
+def test_who_waits_looks_again_only_where_time_may_help() -> None:
+    queue = Queue(REMATCH)
+    for number in range(100):
+        queue.match_or_wait(seeker(queue, f"v{number}", "de", "fr", networks=home(number)), 0.0)
+    assert queue.due == []
+    queue.change_share(home(200), 0.0, seats=64)
+    queue.match_or_wait(seeker(queue, "busy", "fr", networks=home(200)), 1.0)
+    assert [(at, one.visitor) for at, _, one in queue.due] == [(15.0, "busy")]
+
+
 def looked_at(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> list[Seeker]:
     """The work is counted, not timed: who of those who wait is looked at."""
     seen: list[Seeker] = []

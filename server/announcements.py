@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from server.signalling.effects import CallNews, CallVouched
+from server.signalling.effects import CallLost, CallNews, CallVouched
 from server.store import Network
 from turn.limits.bans import MAX_BANS, BanKey
 from turn.wire.notices import NetworkBanned, Notice, PairVouched, UserEnded
@@ -18,6 +18,8 @@ from turn.wire.notices import NetworkBanned, Notice, PairVouched, UserEnded
 # forget its calls soon, and its bans a little later.
 VOUCHED_SECONDS, VOUCHED_AGAIN = 120, 40.0
 BANNED_SECONDS, BANNED_AGAIN = 600, 200.0
+LOST_SECONDS = 3600.0  # in which a call is vouched for whose pages the server has lost: voices may go on
+MAX_LOST = 512  # such calls: bounds what those who leave without a word take of a relay's room
 MAX_ENDED = 4096  # users: bounds memory; the credentials of those that ended first are over first, too
 
 
@@ -42,6 +44,7 @@ class Announcements:
 
     def __init__(self) -> None:
         self._vouched: dict[tuple[str, str], tuple[Vouched, ...]] = {}  # by the users of a call
+        self._lost: dict[tuple[str, str], float] = {}  # when calls without a page are given up, too
         self._ended: dict[str, float] = {}
         self._bans: dict[Network, int | None] = {}
 
@@ -50,18 +53,33 @@ class Announcements:
 
         A user has ended for as long as its last credential would be valid.
         """
+        self._forget_lost(now)
         if isinstance(news, CallVouched):
-            pairs = tuple(Vouched(news.users, ufrags) for ufrags in news.ufrags)
-            before = self._vouched.get(news.users, ())
-            self._vouched.pop(news.users[::-1], None)
-            self._vouched[news.users] = pairs
-            return [pair for pair in pairs if pair not in before]
-        for users in (news.users, news.users[::-1]):
-            self._vouched.pop(users, None)
+            return self._vouch(news)
+        known = [users for users in (news.users, news.users[::-1]) if users in self._vouched]
+        if isinstance(news, CallLost):
+            self._lost.update(dict.fromkeys(known, now + LOST_SECONDS))
+            return []
+        for users in known:
+            del self._vouched[users]
         for user in news.users:
             self._ended[user] = now + credential_seconds
         self._forget_ended(now)
         return [Ended(user) for user in news.users]
+
+    def _vouch(self, news: CallVouched) -> list[Subject]:
+        pairs = tuple(Vouched(news.users, ufrags) for ufrags in news.ufrags)
+        before = self._vouched.get(news.users, ())
+        self._vouched.pop(news.users[::-1], None)
+        self._vouched[news.users] = pairs
+        return [pair for pair in pairs if pair not in before]
+
+    def _forget_lost(self, now: float) -> None:
+        for users in list(self._lost):
+            if self._lost[users] > now and len(self._lost) < MAX_LOST:
+                break
+            del self._lost[users]
+            self._vouched.pop(users, None)
 
     def _forget_ended(self, now: float) -> None:
         for user in list(self._ended):
@@ -92,7 +110,7 @@ class Announcements:
         """What to say of it now; None: nothing, because it is over."""
         if isinstance(subject, Vouched):
             users, (one, other) = subject.users, subject.ufrags
-            if subject not in self._vouched.get(users, ()):
+            if subject not in self._vouched.get(users, ()) or self._lost.get(users, now + 1) <= now:
                 return None
             return PairVouched(VOUCHED_SECONDS, users, (one.encode(), other.encode()))
         if isinstance(subject, Ended):

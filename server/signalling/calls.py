@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.signalling.blocks import Person
-from server.signalling.effects import CallEnded, CountEvent, Effect, NamesEnded, SendTo
+from server.signalling.effects import CallEnded, CallLost, CountEvent, Effect, NamesEnded, SendTo
 from server.signalling.households import Networks
 from server.signalling.matching import Queue, Seeker
 from server.signalling.messages import InCall, MessageError
@@ -138,9 +138,11 @@ class Calls:
             for visitor, reason in ((ender, ending.own), (partner, ending.partner))
             if reason is not None
         ]
+        unheard = ender.suspended_since is not None and partner.suspended_since is not None
+        over = CallLost(room.users) if unheard and how != "banned" else NamesEnded(room.users)
         return [
             *effects,
-            NamesEnded(room.users),
+            over,
             CountEvent("ended", how),
             CallEnded(now - room.started, room.connected),
         ]

@@ -56,5 +56,12 @@ class NamesEnded(NamedTuple):
     users: tuple[str, str]
 
 
-CallNews = CallVouched | NamesEnded
-Effect = SendTo | DropPicture | CloseSocket | CountEvent | CallEnded | CallVouched | NamesEnded
+class CallLost(NamedTuple):
+    """The sockets of both are lost, and the server gives the call up. Nobody has told the pages, so their
+    voices may go on, and nothing of them may end at the relays."""
+
+    users: tuple[str, str]
+
+
+CallNews = CallVouched | NamesEnded | CallLost
+Effect = SendTo | DropPicture | CloseSocket | CountEvent | CallEnded | CallNews

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from server.signalling import close_codes
 from server.signalling.effects import (
     CallEnded,
+    CallLost,
     CallNews,
     CallVouched,
     CloseSocket,
@@ -247,7 +248,7 @@ class Hub:
                     self.metrics.record(call)
                 case CountEvent() as count:
                     self.metrics.record(count)
-                case CallVouched() | NamesEnded() as news:
+                case CallVouched() | NamesEnded() | CallLost() as news:
                     self.on_call_news(news)
 
     def log_call(self, seconds: float) -> None:

@@ -9,14 +9,16 @@ import pytest
 from server.announcements import (
     BANNED_AGAIN,
     BANNED_SECONDS,
+    LOST_SECONDS,
     MAX_ENDED,
+    MAX_LOST,
     VOUCHED_AGAIN,
     VOUCHED_SECONDS,
     Announcements,
     Ended,
     Vouched,
 )
-from server.signalling.effects import CallVouched, NamesEnded
+from server.signalling.effects import CallLost, CallVouched, NamesEnded
 from turn.core.told import MAX_SECONDS
 from turn.limits.bans import MAX_BANS, BanKey
 from turn.wire.notices import NetworkBanned, PairVouched, UserEnded
@@ -54,6 +56,30 @@ def test_the_end_of_a_call_ends_its_users_and_vouches_for_nothing(users: tuple[s
     assert known.notice(Ended("one"), KEY, 20.0, 0.0) == UserEnded(VALID - 10, "one")
     assert known.notice(Ended("one"), KEY, 10.0 + VALID, 0.0) is None
     assert known.notice(Ended("third"), KEY, 20.0, 0.0) is None
+
+
+@pytest.mark.parametrize("users", [USERS, USERS[::-1]])
+def test_a_lost_call_is_vouched_for_a_while_and_nobody_has_ended(users: tuple[str, str]) -> None:
+    known = Announcements()
+    known.take(told(FIRST), 0.0, VALID)
+    assert known.take(CallLost(users), 10.0, VALID) == []
+    pair = Vouched(USERS, FIRST)
+    assert list(known.everything()) == [pair]
+    assert known.notice(pair, KEY, 9.0 + LOST_SECONDS, 0.0) is not None
+    assert known.notice(pair, KEY, 10.0 + LOST_SECONDS, 0.0) is None
+    known.take(NamesEnded(("third", "fourth")), 10.0 + LOST_SECONDS, VALID)
+    assert list(known.vouched()) == []
+
+
+def test_lost_calls_are_bounded() -> None:
+    known = Announcements()
+    for number in range(2 * MAX_LOST):
+        users = f"{number} a", f"{number} b"
+        known.take(told(FIRST, users=users), float(number), VALID)
+        known.take(CallLost(users), float(number), VALID)
+    assert len(list(known.everything())) == MAX_LOST
+    known.take(CallLost(("never", "vouched")), 0.0, VALID)
+    assert len(list(known.everything())) == MAX_LOST - 1
 
 
 def test_ended_users_are_bounded() -> None:

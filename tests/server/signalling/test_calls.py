@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from server.signalling.calls import Calls, room_of
-from server.signalling.effects import CallEnded, CountEvent, Effect, NamesEnded, SendTo
+from server.signalling.effects import CallEnded, CallLost, CountEvent, Effect, NamesEnded, SendTo
 from server.signalling.matching import Queue
 from server.signalling.messages import MessageError, Text
 from server.signalling.visitors import Dependencies, Visitor
@@ -111,6 +111,31 @@ def test_each_call_has_names_of_its_own_at_the_relays() -> None:
     calls.wait(third, 3.0)
     again = [word["ice"]["user"] for _, word in said(calls.wait(one, 3.0)) if word["type"] == "matched"]
     assert len({*again, *matched, "user-one", "user-other", "user-third"}) == 7
+
+
+@pytest.mark.parametrize(
+    ("away", "how", "lost"),
+    [
+        ({"one", "other"}, "vanished", True),
+        ({"one", "other"}, "drained", True),
+        ({"one", "other"}, "banned", False),
+        ({"one"}, "vanished", False),
+        ({"other"}, "left", False),
+    ],
+)
+def test_only_a_call_that_nobody_hears_of_the_end_of_goes_on_at_the_relays(
+    away: set[str], how: str, lost: bool
+) -> None:
+    calls, (one, other, _) = three()
+    for visitor in (one, other):
+        calls.wait(visitor, 1.0)
+    room = one.room
+    assert room is not None
+    for visitor in (one, other):
+        visitor.suspended_since = 2.0 if visitor.id in away else None
+    effects = calls.end(room, how, one, 20.0)
+    over = [(type(one), one) for one in effects if isinstance(one, CallLost | NamesEnded)]
+    assert over == [(CallLost if lost else NamesEnded, (room.users,))]
 
 
 def test_a_message_for_another_call_is_refused() -> None:

@@ -63,6 +63,7 @@ class RelayChannel:
     ) -> None:
         self.name, self.open_way, self.announcements = name, open_way, announcements
         self.secret, self.clock, self.wall = secret, clock, wall
+        self.key = server_key(secret())
         self.server = secrets.token_bytes(SERVER_BYTES)
         self.numbers = count(1)
         self.nonce = b""
@@ -77,6 +78,13 @@ class RelayChannel:
         self.untold = {**dict.fromkeys(subjects), **self.untold}
         if self.untold:
             self.news.set()
+
+    def follow_secret(self) -> None:
+        """A reload may have changed the secret: the tags of bans come from it, so all is told under it."""
+        key = server_key(self.secret())
+        if key != self.key:
+            self.key = key
+            self.tell(self.announcements.everything())
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -147,7 +155,7 @@ class RelayChannel:
 
         It leaves the list, so that what changes meanwhile comes again; and so does what is over.
         """
-        key, now, wall = BanKey(server_key(self.secret())), self.clock(), self.wall()
+        key, now, wall = BanKey(self.key), self.clock(), self.wall()
         subjects: list[Subject] = []
         notices: list[Notice] = []
         room = MAX_VALUE - HEAD.size
@@ -184,7 +192,7 @@ class RelayChannel:
 
     async def ask(self, way: RelayWay, notification: Notification) -> StunMessage:
         """The answer to one request: a challenge, or one that is signed. Raises NotHeard and OSError."""
-        transaction, key = secrets.token_bytes(TRANSACTION_BYTES), server_key(self.secret())
+        transaction, key = secrets.token_bytes(TRANSACTION_BYTES), self.key
         nonce: list[tuple[Attribute[Any], Any]] = [(NONCE, self.nonce)] if self.nonce else []
         rows = [*nonce, (NOTICES, notification)]
         request = build(NOTIFY_REQUEST, transaction, rows, key, sha256=True)

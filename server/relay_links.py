@@ -65,13 +65,15 @@ class RelayLinks(Collector):
         self.follow_settings()
 
     def follow_settings(self) -> None:
-        """A reload may have changed which relays there are."""
+        """A reload may have changed the secret, and which relays there are."""
         if self.open_way is None:
             return
         hosts = self.ice.settings.hosts
         for host in [host for host in self.channels if host not in hosts]:
             self.tasks.pop(host).cancel()
             del self.channels[host]
+        for channel in self.channels.values():
+            channel.follow_secret()
         for host in [host for host in hosts if host not in self.channels]:
             channel = self.channels[host] = RelayChannel(
                 host, self.open_way(host), self.announcements, self.secret, self.clock, self.wall

@@ -16,11 +16,12 @@ SECRET = b"0123456789abcdef"
 HERE = Address.of("198.51.99.1", 45000)
 
 
-def told_relay(secret: bytes = SECRET) -> Network:
+def told_relay(*secrets: bytes) -> Network:
     """Each start has a nonce key of its own."""
-    keys = {"nonce_key": bytes([len(STARTED)]) * 32, "server_keys": (server_key(secret),)}
-    STARTED.append(secret)
-    return network(unlimited(encrypted_only="enforce", users=Accounts({}, (secret,)), **keys))
+    secrets = secrets or (SECRET,)
+    keys = {"nonce_key": bytes([len(STARTED)]) * 32, "server_keys": tuple(map(server_key, secrets))}
+    STARTED.append(secrets[0])
+    return network(unlimited(encrypted_only="enforce", users=Accounts({}, secrets), **keys))
 
 
 STARTED: list[bytes] = []

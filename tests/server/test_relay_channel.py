@@ -23,15 +23,16 @@ from turn.wire.stun import ERROR, SUCCESS, build, parse
 
 PATIENCE = 10.0
 HOME = ip_network("192.0.2.7")
+OTHER_SECRET = b"another secret, as long"
 
 
 class Telling:
     """A channel at work, and what it speaks of."""
 
     def __init__(self, relays: Relays) -> None:
-        self.relays, self.known, self.now = relays, Announcements(), 0.0
+        self.relays, self.known, self.now, self.secret = relays, Announcements(), 0.0, SECRET
         self.channel = RelayChannel(
-            "relay.example", relays.open_way, self.known, lambda: SECRET, lambda: self.now, lambda: 1e9
+            "relay.example", relays.open_way, self.known, lambda: self.secret, lambda: self.now, lambda: 1e9
         )
 
     def vouch(self, *names: str) -> None:
@@ -181,6 +182,21 @@ async def test_a_relay_with_another_secret_is_reported() -> None:
         server.vouch("one")
         await server.until(lambda: server.channel.state == "it has another secret")
         assert server.relays.counts() == {"servers": 0, "vouched": 0, "ended": 0, "bans": 0}
+
+
+async def test_under_a_new_secret_everything_is_told_at_once() -> None:
+    """Bans are named by tags that come from it, and a relay may know both secrets."""
+    relays = Relays(told_relay(OTHER_SECRET, SECRET))
+    async with telling(relays) as server:
+        server.ban("192.0.2.7")
+        server.vouch("one")
+        await server.until_told(bans=1, vouched=2)
+        await server.until(lambda: server.channel.is_quiet)
+        server.channel.follow_secret()
+        assert server.channel.is_quiet
+        server.secret = OTHER_SECRET
+        server.channel.follow_secret()
+        await server.until_told(bans=2, vouched=2)
 
 
 async def test_what_runs_out_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def take_banned(state: RelayState, notice: NetworkBanned, now: float, merge: boo
     if merge and told.bans.was_lifted(network, now):
         return
     if notice.seconds:
-        told.bans_made += told.bans.ban(network, end_of(notice, now), now)
+        told.bans_made += told.bans.ban(network, end_of(notice, now), now, merge=merge)
     elif not merge:
         told.bans.lift(network, now)
     yield from ()

@@ -11,7 +11,8 @@ import hmac
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-MAX_BANS = 4096  # bounds memory; then no more are taken, and the oldest stay
+MAX_BANS = 4096  # of one key: bounds memory; then no more are taken, and the oldest stay
+MAX_KEYS = 4  # with so many bans: a secret and those before it
 LIFTED_SECONDS = 120.0  # in which what was known before a ban was lifted does not bring it back
 TAG_BYTES = 12
 KEY_NAME_BYTES = 4
@@ -57,18 +58,27 @@ class BannedNetworks:
         return sum(map(len, self._ends.values()))
 
     def set_keys(self, server_keys: Iterable[bytes]) -> None:
-        self._keys = {key.name: key for key in map(BanKey, server_keys)}
+        """Take bans under these keys. A key that is used no more stays for the bans in force under it: they
+        hold until they are told under the new one."""
+        used = {name for name, _, _ in self._ends}
+        kept = {name: key for name, key in self._keys.items() if name in used}
+        self._keys = kept | {key.name: key for key in map(BanKey, server_keys)}
 
-    def ban(self, network: BannedNetwork, end: float, now: float) -> bool:
-        """Whether it is new, so that clients of it may be here."""
+    def ban(self, network: BannedNetwork, end: float, now: float, *, merge: bool = False) -> bool:
+        """Ban until `end`, or with `merge` at least so long. Whether it is new, so that clients of it may be
+        here."""
         self._purge(now)
-        ends = self._ends.setdefault(network[:3], {})
+        ends = self._ends.get(network[:3], {})
         known = ends.get(network.tag, now) > now
-        if not known and len(self) >= MAX_BANS:
+        if not known and (self._number(network.key_name) >= MAX_BANS or len(self) >= MAX_KEYS * MAX_BANS):
             return False
-        ends[network.tag] = end
+        ends[network.tag] = max(end, ends.get(network.tag, end)) if merge else end
+        self._ends[network[:3]] = ends
         self._lifted.pop(network, None)
         return not known
+
+    def _number(self, key_name: bytes) -> int:
+        return sum(len(ends) for (name, _, _), ends in self._ends.items() if name == key_name)
 
     def was_lifted(self, network: BannedNetwork, now: float) -> bool:
         return self._lifted.get(network, now) > now

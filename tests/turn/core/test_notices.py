@@ -220,6 +220,21 @@ def test_while_a_secret_changes_both_are_believed_and_then_one() -> None:
     assert (old.tell(BAN), new.tell(BAN)) == (401, 0)
 
 
+def test_a_ban_holds_while_a_secret_changes() -> None:
+    """It is told again under the new one, a little later."""
+    net = relaying()
+    TellingServer(net).tell(BAN)
+    accounts = Accounts({}, (SECRET, OTHER_SECRET))
+    later = unlimited(encrypted_only="enforce", users=accounts, server_keys=(server_key(OTHER_SECRET),))
+    net.run(net.relay.reload(later, net.now))
+    assert visitor(net).code(TYPES["allocate"], (0x0019, 17)) == 403
+    TellingServer(net, secret=OTHER_SECRET, name=b"server 2").tell(ban(f"{HERE}/32", 600, OTHER_SECRET))
+    net.pass_time(599.0)
+    assert visitor(net).code(TYPES["allocate"], (0x0019, 17)) == 403
+    net.pass_time(2.0)
+    assert visitor(net).code(TYPES["allocate"], (0x0019, 17)) == 0
+
+
 def test_the_key_makes_no_credentials_and_those_no_key() -> None:
     net = relaying()
     server = TellingServer(net)

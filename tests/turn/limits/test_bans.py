@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from turn.limits.bans import LIFTED_SECONDS, MAX_BANS, PURGE_SECONDS, BanKey, BannedNetwork, BannedNetworks
+from turn.limits.bans import (
+    LIFTED_SECONDS,
+    MAX_BANS,
+    MAX_KEYS,
+    PURGE_SECONDS,
+    BanKey,
+    BannedNetwork,
+    BannedNetworks,
+)
 
 SERVER_KEY = b"k" * 32
 KEY = BanKey(SERVER_KEY)
@@ -63,8 +71,9 @@ def test_it_covers_what_the_standard_library_says(
 
 
 def test_without_its_key_a_tag_says_nothing() -> None:
-    known = bans("192.0.2.7/32")
+    known = BannedNetworks()
     known.set_keys((b"another key",))
+    known.ban(named("192.0.2.7/32"), 60.0, 0.0)
     assert not known.covers(ip("192.0.2.7"), 0.0)
     assert named("192.0.2.7/32", BanKey(b"another key")).tag != named("192.0.2.7/32").tag
 
@@ -98,3 +107,36 @@ def test_memory_is_bounded_and_what_is_over_is_forgotten() -> None:
     later = LIFTED_SECONDS + PURGE_SECONDS
     assert known.ban(networks[-2], later + 1, later)
     assert (len(known), len(known._lifted)) == (1, 0)
+
+
+def test_bans_under_a_key_that_is_used_no_more_hold_and_take_no_place_from_those_under_the_new_one() -> None:
+    known = BannedNetworks()
+    known.set_keys((SERVER_KEY,))
+    for number in range(MAX_BANS):
+        known.ban(KEY.network(number.to_bytes(4), 32), 60.0, 0.0)
+    new = BanKey(b"new key")
+    known.set_keys((b"new key",))
+    known.set_keys((b"new key",))
+    assert known.covers((7).to_bytes(4), 59.0)
+    assert known.ban(new.network((7).to_bytes(4), 32), 600.0, 1.0)
+    assert known.covers((7).to_bytes(4), 599.0)
+    assert not known.covers((8).to_bytes(4), 60.0)
+
+
+def test_all_keys_together_are_bounded() -> None:
+    known = BannedNetworks()
+    for number in range(MAX_KEYS + 1):
+        key = BanKey(bytes((number,)))
+        taken = [known.ban(key.network(one.to_bytes(4), 32), 60.0, 0.0) for one in range(MAX_BANS)]
+        assert all(taken) is (number < MAX_KEYS)
+    assert len(known) == MAX_KEYS * MAX_BANS
+
+
+def test_what_an_older_process_knows_shortens_no_ban() -> None:
+    known = bans("192.0.2.7/32")
+    assert not known.ban(named("192.0.2.7/32"), 5.0, 1.0, merge=True)
+    assert known.covers(ip("192.0.2.7"), 59.0)
+    assert not known.ban(named("192.0.2.7/32"), 90.0, 1.0, merge=True)
+    assert known.covers(ip("192.0.2.7"), 89.0)
+    known.ban(named("192.0.2.7/32"), 5.0, 1.0)
+    assert not known.covers(ip("192.0.2.7"), 5.0)

@@ -43,6 +43,7 @@ class RelayWay(Protocol):
 
 
 WayOpener = Callable[[], AbstractAsyncContextManager[RelayWay]]
+NetworkWay = Callable[[str, str, IceSettings], AbstractAsyncContextManager[RelayWay]]
 
 
 class DatagramWay(asyncio.DatagramProtocol):
@@ -91,7 +92,11 @@ class StreamWay:
 
 
 def way_to(host: str, settings: Callable[[], IceSettings], unix_socket: Path) -> WayOpener:
-    """Opens the best way to the relay of this name, each time anew: by its next address if it has several."""
+    """Opens the best way to the relay of this name, each time anew.
+
+    Over the network, its addresses take turns, and UDP and a connection: a flood under our address, or a
+    firewall between us, may leave no answer to one of them.
+    """
     tries = count()
 
     @asynccontextmanager
@@ -105,15 +110,18 @@ def way_to(host: str, settings: Callable[[], IceSettings], unix_socket: Path) ->
                 yield stream
             return
         ips = await resolve(host)
-        ip = text_of(ips[next(tries) % len(ips)])
-        if now.ports:
-            async with datagram_way(ip, now.ports[0]) as way:
-                yield way
-            return
-        async with closing(await connect_stream(ip, host, now)) as stream:
-            yield stream
+        ways = [(opener, text_of(ip)) for opener in network_ways(now) for ip in ips]
+        opener, ip = ways[next(tries) % len(ways)]
+        async with opener(ip, host, now) as way:
+            yield way
 
     return open_way
+
+
+def network_ways(settings: IceSettings) -> list[NetworkWay]:
+    """What the relay has; UDP first."""
+    datagrams: list[NetworkWay] = [datagram_way] if settings.ports else []
+    return [*datagrams, stream_way] if settings.tcp_ports or settings.tls_ports else datagrams
 
 
 async def may_be_here(host: str, settings: IceSettings) -> bool:
@@ -185,10 +193,18 @@ async def connect_stream(ip: str, host: str, settings: IceSettings) -> StreamWay
 
 
 @asynccontextmanager
-async def datagram_way(ip: str, port: int) -> AsyncIterator[DatagramWay]:
+async def stream_way(ip: str, host: str, settings: IceSettings) -> AsyncIterator[RelayWay]:
+    """Raises OSError."""
+    async with closing(await connect_stream(ip, host, settings)) as stream:
+        yield stream
+
+
+@asynccontextmanager
+async def datagram_way(ip: str, host: str, settings: IceSettings) -> AsyncIterator[RelayWay]:
     """Raises OSError."""
     loop = asyncio.get_running_loop()
-    transport, way = await loop.create_datagram_endpoint(DatagramWay, remote_addr=(ip, port))
+    place = ip, settings.ports[0]
+    transport, way = await loop.create_datagram_endpoint(DatagramWay, remote_addr=place)
     try:
         yield way
     finally:

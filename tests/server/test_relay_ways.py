@@ -162,6 +162,24 @@ async def test_without_udp_it_is_told_over_tcp(tmp_path: Path) -> None:
     server.close()
 
 
+async def test_udp_and_a_connection_take_turns(tmp_path: Path) -> None:
+    """Somebody who floods a relay over UDP under our address may leave us no answer there."""
+    server = await asyncio.start_server(answer_stream, "127.0.0.1", 0)
+    async with udp_relay() as port, asyncio.timeout(PATIENCE):
+        now = settings("127.0.0.1", udp=port, tcp=server.sockets[0].getsockname()[1])
+        opener = way_to("127.0.0.1", lambda: now, tmp_path / "turn.sock")
+        reliable: list[bool] = []
+        for _ in range(3):
+            async with opener() as way:
+                way.send(REQUEST)
+                assert await way.receive() == ANSWER
+                reliable.append(way.is_reliable)
+        assert reliable == [False, True, False]
+    await asyncio.gather(*(task for task in SERVING if task))
+    SERVING.clear()
+    server.close()
+
+
 async def test_where_nobody_listens_it_is_an_error_or_silence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

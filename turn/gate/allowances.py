@@ -18,7 +18,7 @@ from turn.policies import Limits
 
 # Of each allocation that a user or a network may have, a second, and at once.
 HANDSHAKE_PER_SECOND, HANDSHAKE_BURST = 64.0, 4096.0  # bytes: a handshake has 1,000 to 6,000, and may be lost
-CHECKS_PER_SECOND, CHECKS_BURST = 2.0, 40.0  # a browser makes 50 a second at first, then one or two
+CHECKS_PER_SECOND, CHECKS_BURST = 1.0, 40.0  # for new paths; turn.gate.pairs has one more for paths in use
 UFRAGS_PER_SECOND, UFRAGS_BURST = 0.0625, 4.0  # new names of a session: a call has one, and one each restart
 # To one socket of a peer, of all clients together: nobody shall be shot at through this relay.
 UNANSWERED_PER_SECOND, UNANSWERED_BURST = 200.0, 1000.0
@@ -29,9 +29,10 @@ UNANSWERED = "unanswered checks"
 
 
 class Share(NamedTuple):
-    """A bucket, and how much of it one unit takes: the bucket holds what one allocation may use."""
+    """Two buckets, either of which may pay, and how much of each one unit takes: a bucket holds what one
+    allocation may use."""
 
-    slot: int
+    slots: tuple[int, int]
     weight: float
 
 
@@ -50,10 +51,10 @@ class Allowance:
     def spend(self, owner: Owner, now: float, amount: float = 1.0) -> bool:
         """Whether so much more may pass; if one share is used up, nothing is taken from the others."""
         buckets = self._buckets
-        if not all(buckets.can_spend_from(slot, now, amount * weight) for slot, weight in owner):
+        if not all(buckets.can_spend_either(slots, now, amount * weight) for slots, weight in owner):
             return False
-        for slot, weight in owner:
-            buckets.spend_from(slot, now, amount * weight)
+        for slots, weight in owner:
+            buckets.spend_either(slots, now, amount * weight)
         return True
 
 
@@ -84,14 +85,14 @@ class Allowances:
 
     def owner(self, user: str, ip: bytes | None) -> Owner:
         """The shares that a client's packets are charged to; none where the operator sets no limit."""
-        limits, slot = self.limits, self._unanswered.slot
+        limits, slots = self.limits, self._unanswered.slots
         shares: list[Share] = []
         if limits.allocations_per_user:
-            shares.append(Share(slot(b"user " + user.encode()), 1 / limits.allocations_per_user))
+            shares.append(Share(slots(b"user " + user.encode()), 1 / limits.allocations_per_user))
         if ip is not None and limits.allocations_per_address and not limits.is_trusted(ip):
             for network, factor in counted_networks(ip):
                 share = 1 / (limits.allocations_per_address * factor)
-                shares.append(Share(slot(b"network " + network), share))
+                shares.append(Share(slots(b"network " + network), share))
         return tuple(shares)
 
     def may_ask(self, peer: Address, now: float) -> bool:

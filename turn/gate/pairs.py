@@ -14,6 +14,9 @@ KEEPALIVE = 75.0  # seconds that a Binding indication counts: libnice sends one 
 TRANSACTION = 40.0  # seconds that an answer may take: a request is repeated for so long (RFC 8489 §6.2.1)
 MAX_TRANSACTIONS = 32  # of a pair and direction: what Chromium sends in 1.5 seconds without answers
 CHECKS_PER_SECOND, CHECKS_BURST = 50.0, 100.0  # of a pair and direction: nobody shall carry data in STUN
+# Of an allocation and direction, for pairs that have consent: nothing that others send can take from it. A
+# browser makes 0.3 to 0.8 checks and answers a second on the path that it uses.
+CONSENTS_PER_SECOND, CONSENTS_BURST = 1.0, 4.0
 ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST = 200.0, 400.0  # of an allocation and direction: 30 candidates
 MAX_PAIRS = 16  # of an allocation: bounds memory; the oldest without consent is dropped first
 MAX_STREAMS = 24  # of an allocation, in test, tested or blocked: bounds memory; a call has about ten
@@ -146,7 +149,17 @@ class Evidence:
     """What the gate knows of one allocation: its pairs. What is not encrypted takes from the allowances of
     its user and of the network of its client's address."""
 
-    __slots__ = ("_allowances", "_evictions", "_limits", "_owner", "_swept", "pairs", "streams", "user")
+    __slots__ = (
+        "_allowances",
+        "_consents",
+        "_evictions",
+        "_limits",
+        "_owner",
+        "_swept",
+        "pairs",
+        "streams",
+        "user",
+    )
 
     def __init__(self, user: str, allowances: Allowances, ip: bytes | None = None) -> None:
         self.user = user
@@ -157,17 +170,23 @@ class Evidence:
             Bucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST),
             Bucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_BURST),
         )
+        self._consents = (
+            Bucket(CONSENTS_PER_SECOND, CONSENTS_BURST),
+            Bucket(CONSENTS_PER_SECOND, CONSENTS_BURST),
+        )
         self._evictions = Bucket(EVICTIONS_PER_SECOND, EVICTIONS_BURST)
         self._swept: float | None = None
 
     def may_check(self, pair: Pair, way: int, now: float) -> bool:
-        """Whether one more ICE message may pass: by the limits of this pair, of all pairs together, because
-        each port of a peer is another pair, and of all allocations of the user and of its network."""
-        return (
-            pair.directions[way].limit.spend(now)
-            and self._limits[way].spend(now)
-            and self._allowances.checks[way].spend(self._owner, now)
-        )
+        """Whether one more ICE message may pass: by the limit of this pair, and what the allocation has for
+        pairs with consent, so that no packets on others cut a call. Else by the limits of all its pairs
+        together, because each port of a peer is another pair, and of all allocations of the user and of its
+        network."""
+        if not pair.directions[way].limit.spend(now):
+            return False
+        if pair.has_consent(now) and self._consents[way].spend(now):
+            return True
+        return self._limits[way].spend(now) and self._allowances.checks[way].spend(self._owner, now)
 
     def may_ask(self, pair: Pair, peer: Address, now: float) -> bool:
         """Whether one more check may go to this peer. One that answers is asked as often as it wants."""

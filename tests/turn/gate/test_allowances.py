@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from itertools import count
 
@@ -17,8 +18,9 @@ from turn.gate.allowances import (
     UNANSWERED_PER_SECOND,
     Allowances,
 )
-from turn.gate.gate import Gate
+from turn.gate.gate import Gate, Verdict
 from turn.gate.handshake import CLEAR_BURST
+from turn.gate.pairs import CONSENTS_BURST, CONSENTS_PER_SECOND
 from turn.limits.addresses import SITE_FACTOR
 from turn.policies import Limits, Network
 from turn.wire.dtls import CLIENT_HELLO
@@ -145,3 +147,75 @@ def test_one_socket_of_a_peer_is_asked_seldom_until_it_answers() -> None:
     while second.say(request(second.transaction(), *second.ufrags)).passes:
         second.now += 0.001
     assert first.say(request(first.transaction(), *first.ufrags)).passes
+
+
+def keeps_its_path(one: Call, disturb: Callable[[float], None], seconds: int = 60) -> bool:
+    """Whether every check of a call in its middle passes, both ways, one each way in two seconds and a half,
+    while something else goes on."""
+    passed: list[Verdict] = []
+    for tick in range(4 * seconds):
+        one.now = tick / 4
+        disturb(one.now)
+        if tick % 10 == 0:
+            passed += one.check()
+            passed += one.check(outward=False)
+    return all(verdict.passes for verdict in passed)
+
+
+def test_forged_packets_take_nothing_from_a_path_that_has_answered() -> None:
+    """They come from other ports of the peer, perhaps from a neighbour of it behind the same address."""
+    one = Allocating(gate(user=8, address=200)).call("alice", "192.0.2.1")
+    one.consent()
+    number = count(1)
+
+    def forge(now: float) -> None:
+        for port in range(60):
+            check = request(next(number).to_bytes(12, "big"), b"forged", one.ufrags[0])
+            one.gate.judge(one.relay, Address(one.peer.ip, 1000 + port % 15), False, check, now)
+
+    assert keeps_its_path(one, forge)
+    assert one.gate.counts["enforce", "too many checks"] > 1000
+
+
+def test_neighbours_of_one_address_cannot_cut_a_call() -> None:
+    """Whatever they send, and if two ends agree."""
+    many = Allocating(gate(user=2, address=4))
+    one, others = many.call("alice", "192.0.2.1"), [many.call(f"user{n}", "192.0.2.1") for n in range(4)]
+    for call in (one, *others):
+        call.consent()
+
+    def flood(now: float) -> None:
+        for other in others:
+            other.now = now
+            for _ in range(3):
+                other.check()
+                other.check(outward=False)
+
+    assert keeps_its_path(one, flood)
+
+
+def test_what_an_allocation_has_for_itself_is_bounded_too() -> None:
+    """One check a second for all of its paths."""
+    many = Allocating(gate(user=1, address=1))
+    one = many.call("alice", "192.0.2.1")
+    peers = [Address(PEER.ip, port) for port in range(2000, 2008)]
+    passed = 0
+    for tick in range(10 * 200):
+        one.now = tick / 10
+        one.peer = peers[tick % len(peers)]
+        asked, _ = one.check()
+        passed += asked.passes and one.now >= 100
+    assert 100 < passed <= 100 * (CHECKS_PER_SECOND + CONSENTS_PER_SECOND) + CONSENTS_BURST
+
+
+def test_two_users_whose_names_fall_together_do_not_share_an_allowance() -> None:
+    """Somebody with hundreds of names would meet a part of all others."""
+    allowances = gate(user=1, address=0).allowances
+    mine = allowances.owner("alice", None)[0].slots
+    names = (f"user{number}" for number in count())
+    other = next(name for name in names if allowances.owner(name, None)[0].slots[0] in mine)
+    checks, now = allowances.checks[0], 0.0
+    for _ in range(1000):
+        checks.spend(allowances.owner(other, None), now)
+    assert not checks.spend(allowances.owner(other, None), now)
+    assert checks.spend(allowances.owner("alice", None), now)

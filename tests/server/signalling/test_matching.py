@@ -244,7 +244,7 @@ def test_a_thousand_come_and_go_and_nothing_stays() -> None:
 
 def test_who_waits_looks_again_only_where_time_may_help() -> None:
     queue = Queue(REMATCH)
-    for number in range(100):
+    for number in range(50):
         queue.match_or_wait(seeker(queue, f"v{number}", "de", "fr", networks=home(number)), 0.0)
     assert queue.due == []
     queue.change_share(home(200), 0.0, seats=64)

@@ -95,7 +95,6 @@ def receive_keepalive(case: Case) -> None:
     session = case.pair.session
     if session is not None and (session.local or case.direction == OUT):
         renew_session(case, session)
-    case.pair.stale = True  # the deadline of what an engine may carry moves
 
 
 def receive_request(case: Case, message: IceMessage) -> None:

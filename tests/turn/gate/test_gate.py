@@ -20,6 +20,7 @@ from tests.turn.call import (
     Call,
     client_hello,
     hello,
+    keepalive,
     noise,
     record,
     request,
@@ -31,7 +32,7 @@ from tests.turn.call import (
 )
 from turn.flows import Address
 from turn.gate.gate import Gate
-from turn.gate.pairs import CONSENT, MAX_PAIRS
+from turn.gate.pairs import CONSENT, KEEPALIVE, MAX_PAIRS
 from turn.gate.randomness import EXAMINED
 from turn.gate.sessions import LEARNED_LIFETIME, SESSION_LIFETIME, Proven
 from turn.wire.dtls import CLIENT_HELLO, DATA, HANDSHAKE, SERVER_HELLO
@@ -216,6 +217,46 @@ def test_a_stream_may_be_carried_once_it_is_tested_and_until_consent_ends() -> N
     one.now = CONSENT
     assert [verdict.changed for verdict in one.check()] == [False, True]
     assert one.gate.media(RELAY, PEER) == media
+
+
+def keep_alive(one: Call, seconds: float) -> None:
+    """Both ends say every 25 seconds that they are there, and nobody checks any more."""
+    until = one.now + seconds
+    while one.now < until:
+        one.now += 25
+        for act in (one.say, one.hear):
+            list(one.gate.expire(one.now))
+            assert act(keepalive(one.transaction())).passes
+
+
+def test_keepalives_keep_session_and_streams_for_long() -> None:
+    one = Call()
+    one.open()
+    one.talk(64)
+    media = one.gate.media(RELAY, PEER)
+    keep_alive(one, 5 * SESSION_LIFETIME)
+    assert one.gate.media(RELAY, PEER) == media == frozenset({VOICE})
+    assert len(one.gate.sessions) == 1
+    again = Call(one.gate, relay=OTHER_RELAY, peer=OTHER_PEER, ufrags=(b"new", b"newer"))
+    again.now = one.now
+    again.consent()
+    assert again.say(rtp(VOICE, 65)).passes
+    one.now += KEEPALIVE - 1
+    assert list(one.gate.expire(one.now)) == []
+    one.now += 2
+    assert list(one.gate.expire(one.now)) == [(RELAY, PEER)]
+    assert one.gate.media(RELAY, PEER) == frozenset()
+
+
+def test_a_keepalive_moves_the_time_at_which_a_stream_ends() -> None:
+    one = Call()
+    one.open()
+    one.talk(64)
+    one.now = CONSENT - 1
+    for act in (one.say, one.hear):
+        act(keepalive(one.transaction()))
+    assert list(one.gate.expire(CONSENT)) == []
+    assert one.gate.next_expiry() == CONSENT - 1 + KEEPALIVE
 
 
 def test_what_came_late_may_be_carried_while_both_ends_answer() -> None:

@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from server.signalling.calls import REPORTABLE_SECONDS
-from server.signalling.effects import CallEnded, CloseSocket, CountEvent, DropPicture, Effect, SendTo
+from server.signalling.effects import (
+    CallEnded,
+    CallLost,
+    CloseSocket,
+    CountEvent,
+    DropPicture,
+    Effect,
+    NamesEnded,
+    SendTo,
+)
 from server.signalling.lobby import RESUME_SECONDS, Lobby
 from server.signalling.matching import Queue
 from server.signalling.messages import Hello, MessageError
@@ -93,6 +102,13 @@ class Visits:
     def tick(self, seconds: float) -> None:
         self.now += seconds
         self.settle(self.lobby.tick(self.now))
+
+    def room_ends(self, seconds: float) -> list[type]:
+        """What relays hear of calls that are given up by then."""
+        self.now += seconds
+        effects = self.lobby.tick(self.now)
+        self.settle(effects)
+        return [type(effect) for effect in effects if isinstance(effect, CallLost | NamesEnded)]
 
     def couple(self, **start: Any) -> tuple[Visitor, Visitor, str]:
         a, b = self.enter("a", "de"), self.enter("b", "fr")
@@ -290,7 +306,7 @@ def test_a_lost_socket_that_stays_away_is_given_up() -> None:
     visits = Visits()
     a, b, _ = visits.couple()
     visits.settle(visits.lobby.suspend(a, visits.now))
-    visits.tick(RESUME_SECONDS)
+    assert visits.room_ends(RESUME_SECONDS) == [NamesEnded]
     assert visits.last("b", "ended")["reason"] == "vanished"
     assert visits.heard("b") == ["waiting"]
     assert (b.state, visits.shut["a"]) == ("waiting", 1000)
@@ -304,7 +320,7 @@ def test_both_lost_and_one_returns_to_the_front_of_the_queue() -> None:
     visits.settle(visits.lobby.suspend(a, visits.now))
     visits.now += 5
     visits.settle(visits.lobby.suspend(b, visits.now))
-    visits.tick(RESUME_SECONDS - 5)
+    assert visits.room_ends(RESUME_SECONDS - 5) == [CallLost]
     assert (b.state, len(visits.lobby.queue)) == ("waiting", 0)
     c = visits.enter("c")
     visits.say(c, "start")

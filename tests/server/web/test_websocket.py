@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import secrets
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from server.signalling.rates import (
 )
 from server.store.bans import Bans, network_of
 from server.store.geo import Mmdb, open_database
-from server.store.sqlite import open_store
+from server.store.lasting import RETRY_SECONDS
+from server.store.sqlite import FILE, open_store
 from server.web.uvicorn_protocols import CLOSE_SECONDS
 from server.web.websocket import SILENCE_SECONDS
 from tests.server.mmdb import write as write_mmdb
@@ -512,19 +515,27 @@ async def test_a_mistake_of_ours_is_1011_and_says_nothing_of_the_message(
     assert "canary" not in "".join(record.getMessage() for record in caplog.records if record.levelno > 10)
 
 
-async def test_a_disk_that_takes_no_more_costs_the_row_and_not_the_visitors(
+async def test_a_disk_that_takes_no_more_delays_the_row_and_not_the_visitors(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, other = await service.couple()
     await service.connect(one, other)
+    lock = sqlite3.connect(service.folder / FILE, isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
     service.later += 42
-    service.web.store.close()
     await one.say("stop")
     await one.hear("stopped")
     assert (await other.hear("ended"))["reason"] == "left"
     await other.say("ping")
     await other.hear("pong")
-    assert any("StoreError" in record.getMessage() for record in caplog.records)
+    [said] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "database is locked" in said.getMessage()
+    lock.close()
+    service.later += RETRY_SECONDS
+    while service.web.store.problem is not None:
+        await asyncio.sleep(0.01)
+    with closing(open_store(service.folder)) as written:
+        assert len(written.calls()) == 1
 
 
 async def test_nothing_that_anybody_said_is_in_a_log_or_a_file(

@@ -216,6 +216,30 @@ def test_one_bucket_for_an_allocation_and_a_new_one_for_new_limits() -> None:
     assert lane.dropped + other.dropped == 7
 
 
+NAMED = Rule(frozenset({VOICE, VIDEO | INWARD}))
+
+
+@pytest.mark.parametrize("rule", [NAMED._replace(packets=10), NAMED._replace(bits=8 * LARGEST)])
+@pytest.mark.parametrize("inward", [False, True])
+def test_limits_hold_where_streams_are_named(rule: Rule, inward: bool) -> None:
+    legs = Legs()
+    lane = legs.add(FLOW, rule)
+    packet = rtp(VIDEO if inward else VOICE, 1, bytes(8000))
+    for _ in range(100):
+        assert legs.from_peer(lane, packet) if inward else legs.from_client(lane, framed(FLOW, packet))
+    carried = legs.table[FLOW].packets_in + legs.table[FLOW].packets_out
+    assert carried >= 7
+    assert 0 < lane.dropped == 100 - carried
+    assert len(legs.sent[CLIENT if inward else PEER]) == carried
+
+
+def test_what_no_frame_holds_is_dropped_where_streams_are_named() -> None:
+    legs = Legs()
+    lane = legs.add(FLOW, NAMED)
+    assert legs.from_peer(lane, rtp(VIDEO, 1, bytes(LARGEST - 12)))
+    assert (lane.dropped, legs.sent[CLIENT]) == (1, [])
+
+
 @pytest.mark.parametrize("channel", [0x4000, None])
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 @pytest.mark.parametrize(

@@ -115,6 +115,19 @@ def test_a_packet_that_does_not_pass_may_end_the_flow() -> None:
     assert call.media() == []
 
 
+def test_a_stream_that_turns_plain_is_carried_no_longer() -> None:
+    call = calling()
+    call.open()
+    call.talk(SAMPLE)
+    (flow,) = call.net.links
+    samples = [(flow, VOICE, rtp(VOICE, number)) for number in range(9)]
+    assert call.net.relay.inspect(samples, call.net.now) == []
+    plain = [(flow, VOICE, rtp(VOICE, number, PLAIN * 3)) for number in range(9)]
+    call.net.run(call.net.relay.inspect(plain, call.net.now))
+    assert call.media() == []
+    assert sum(call.say(rtp(VOICE, number, PLAIN * 3)).passes for number in range(9)) < 9
+
+
 def test_new_limits_are_linked_with_the_streams_as_they_are() -> None:
     call = calling()
     call.open()

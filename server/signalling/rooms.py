@@ -144,8 +144,12 @@ class Room:
     def on_description(self, mine: Participant, theirs: Participant, message: Offer | Answer) -> list[Effect]:
         check_sdp(message.sdp)
         mine.candidates = 0
-        mine.negotiation = Negotiation.OPEN
-        theirs.negotiation = Negotiation.REMOTE_OFFER if isinstance(message, Offer) else Negotiation.OPEN
+        is_offer = isinstance(message, Offer)
+        crossed = (
+            is_offer and mine.negotiation is Negotiation.REMOTE_OFFER
+        )  # I may still answer the partner's
+        mine.negotiation = Negotiation.REMOTE_OFFER if crossed else Negotiation.OPEN
+        theirs.negotiation = Negotiation.REMOTE_OFFER if is_offer else Negotiation.OPEN
         sdp = relay_only(message.sdp) if self.hidden else message.sdp
         return [
             *self.vouch(mine, theirs, message),

@@ -165,14 +165,18 @@ def test_an_offer_asks_for_one_answer() -> None:
     assert code_of(place, BEN, ANSWER) == "wrong_state"
 
 
-def test_offers_may_cross_and_either_may_offer_again() -> None:
+@pytest.mark.parametrize("polite", [ANNA, BEN])
+@pytest.mark.parametrize("first", [ANNA, BEN])
+def test_offers_may_cross_and_either_may_offer_again(polite: str, first: str) -> None:
+    """In either order: the polite side takes its own back, and answers the partner's."""
     place = room()
-    place.receive(ANNA, OFFER)
-    place.receive(BEN, OFFER)
-    place.participants[1].negotiation = Negotiation.REMOTE_OFFER  # the polite side rolls its own back
-    place.receive(BEN, ANSWER)
-    place.receive(BEN, OFFER)
-    assert words(place.receive(ANNA, ANSWER), BEN)[0]["type"] == "answer"
+    other = BEN if polite == ANNA else ANNA
+    for visitor in (first, BEN if first == ANNA else ANNA):
+        place.receive(visitor, OFFER)
+    assert words(place.receive(polite, ANSWER), other)[0]["type"] == "answer"
+    assert code_of(place, other, ANSWER) == "wrong_state"
+    place.receive(polite, OFFER)
+    assert words(place.receive(other, ANSWER), polite)[0]["type"] == "answer"
 
 
 def test_the_polite_side_answers_after_its_own_offer_crossed() -> None:

@@ -244,16 +244,10 @@ async def attack(world: World) -> None:
         assert len(more_clients) == ALLOCATIONS
         clients += more_clients
     second = await honest_visit(world)
-    flood = set()
-    for _ in range(10):
-        for one, other in zip(of_site[:8], [pages[0] for pages in of_ten], strict=False):
-            await meet(one, other)
-            flood |= {await report(one), await report(other)}
-            await part(one, other)
-    kept = world.codes()
-    assert {first, second} <= kept
-    assert len(flood) == 160
-    assert len(kept & flood) == 40 + 8 * 10
+    one, other = of_site[0], of_ten[0][0]
+    await meet(one, other)
+    flood = {await report(one), await report(other)}  # floods of them: test_reports.py
+    assert {first, second} | flood <= world.codes()
     third = await honest_visit(world)
     assert {first, second, third} <= world.codes()
     for page in [*of_site, *(page for pages in of_ten for page in pages)]:

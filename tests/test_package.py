@@ -221,10 +221,10 @@ async def test_call_in_small(site: Site) -> None:
     one, other = [await visitor(site, address) for address in ("127.0.0.2", "127.0.0.3")]
     told: list[dict[str, Any]] = [await browser.hear("matched") for browser in (one, other)]
     assert told[0]["call"] == told[1]["call"]
-    for browser in (one, other):
-        await browser.close()
     relay = told[0]["ice"]["iceServers"][-1]
     credential = MintedCredential(relay["username"], relay["credential"])
     for transport in ("udp", "tcp"):
         listener = Address.of("127.0.0.1", site.relay, transport)
         await asyncio.to_thread(make_trial_call, listener, credential)
+    for browser in (one, other):  # a credential is good while its call lasts
+        await browser.close()

@@ -172,15 +172,16 @@ class Forgetful(Relay):
     """A relay in which something ends soon, three times."""
 
     left = 3
-    due = 0.0
+    due: float | None = None  # stays until `expire`, whoever asks
 
     def next_expiry(self) -> float | None:
-        self.due = time.monotonic() + 0.01
+        self.due = self.due or time.monotonic() + 0.01
         return self.due if self.left else None
 
     def expire(self, now: float) -> list[Effect]:
+        assert self.due is not None
         assert now >= self.due
-        self.left -= 1
+        self.left, self.due = self.left - 1, None
         if self.left == 1:
             raise RuntimeError
         return []

@@ -14,8 +14,8 @@ from tests.interop.cases import FINE, WAYS, Case
 from tests.interop.relay import HOSTS, ROOT, Relay
 
 BINDING = bytes.fromhex("000100002112a442") + b"interop test"  # RFC 8489 §5
-# The kernel gave the client a port of an earlier one, whose allocation goes on: it takes another one then (RFC
-# 8656 §8.3).
+# The kernel gave the client a port of an earlier one, whose allocation goes on. It takes another one then
+# (RFC 8656 §8.3).
 MISMATCH = "437"
 ENDED = 3.0  # seconds that a client gets to end what it has started
 ANSWERED = 1.0  # seconds that the relay gets to answer after a hostile client

@@ -172,7 +172,7 @@ class Forgetful(Relay):
     """A relay in which something ends soon, three times."""
 
     left = 3
-    due: float | None = None  # stays until `expire`, whoever asks
+    due: float | None = None  # stays until `expire`
 
     def next_expiry(self) -> float | None:
         self.due = self.due or time.monotonic() + 0.01

@@ -20,7 +20,7 @@ from turn.policies import Limits
 HANDSHAKE_PER_SECOND, HANDSHAKE_BURST = 64.0, 4096.0  # bytes: a handshake has 1,000 to 6,000, and may be lost
 CHECKS_PER_SECOND, CHECKS_BURST = 1.0, 40.0  # for new paths; turn.gate.pairs has one more for paths in use
 UFRAGS_PER_SECOND, UFRAGS_BURST = 0.0625, 4.0  # new names of a session: a call has one, and one each restart
-# To one socket of a peer, of all clients together: nobody shall be shot at through this relay.
+# To one socket of a peer, of all clients together: nobody can flood somebody else through this relay.
 UNANSWERED_PER_SECOND, UNANSWERED_BURST = 200.0, 1000.0
 
 DIRECTIONS = ("out", "in")
@@ -37,7 +37,6 @@ class Share(NamedTuple):
 
 
 Owner = tuple[Share, ...]  # the user's share, and one of each network of its address
-NOBODY: Owner = ()
 
 
 class Allowance:

@@ -24,10 +24,9 @@ from turn.engines.framing import (
 )
 from turn.engines.transmit import Transmit, discard, push, push_again
 from turn.flows import Address, Flow, Rule, Sample, Traffic
-from turn.wire.srtp import INWARD, SHORTEST_RTP, SSRC, between, stream_of, streams
+from turn.wire.srtp import INWARD, NOTHING, RTCP, SHORTEST_RTP, between, is_sealed, streams, unpack_rtp
 
 ClientKey = tuple[Address, Address]  # a client, and the address of ours that it sends to
-unpack_ssrc = SSRC.unpack_from
 Unseen = dict[int, int]  # by stream, how many packets are carried before the core sees one again
 
 
@@ -214,11 +213,13 @@ class FilteredLane(Lane):
     def carry_out(self, view: memoryview, start: int, length: int) -> bool:
         media = self.media_out
         if media is not None:
-            if length < SHORTEST_RTP or view[start] & 0xC0 != 0x80:
+            if length < SHORTEST_RTP:
                 return False
-            stream = unpack_ssrc(view, start)[0]
-            if view[start + 1] & 0xE0 == 0xC0:
-                stream = stream_of(view, start, length)
+            first, second, stream = unpack_rtp(view, start)
+            if first & 0xC0 != 0x80:
+                return False
+            if second & 0xE0 == 0xC0:
+                stream = RTCP if is_sealed(view, start, length) else NOTHING
             left = media.get(stream)
             if left:
                 media[stream] = left - 1
@@ -243,11 +244,13 @@ class FilteredLane(Lane):
     def carry_in(self, view: memoryview, start: int, length: int) -> bool:
         media = self.media_in
         if media is not None:
-            if length < SHORTEST_RTP or view[start] & 0xC0 != 0x80:
+            if length < SHORTEST_RTP:
                 return False
-            stream = unpack_ssrc(view, start)[0]
-            if view[start + 1] & 0xE0 == 0xC0:
-                stream = stream_of(view, start, length)
+            first, second, stream = unpack_rtp(view, start)
+            if first & 0xC0 != 0x80:
+                return False
+            if second & 0xE0 == 0xC0:
+                stream = RTCP if is_sealed(view, start, length) else NOTHING
             left = media.get(stream)
             if left:
                 media[stream] = left - 1

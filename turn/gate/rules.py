@@ -55,6 +55,10 @@ class Case(NamedTuple):
         """The side of the session that sent this packet, 0 or 1."""
         return self.pair.client if self.direction == OUT else 1 - self.pair.client
 
+    def mark(self, stream: int) -> int:
+        """The number of a stream of this direction: one from the peer is marked with INWARD."""
+        return stream | INWARD if self.direction == IN else stream
+
 
 def may_pass_media(pair: Pair, lenient: bool, now: float) -> bool:
     """Whether media may pass: one side has answered the other's checks, and the session encrypts."""
@@ -219,7 +223,7 @@ def check_ciphertext(case: Case, record: Record) -> None:
     if not session.refused and case.sessions.inherit_any(session, unified=record.unified):
         return
     if handshake_unseen(case.pair, session, case.lenient, case.now):
-        sample(case, CIPHERTEXT, record.content, record.content[EXPLICIT_NONCE:])
+        sample(case, case.mark(CIPHERTEXT), record.content, record.content[EXPLICIT_NONCE:])
     elif not is_early(case, record):
         raise Rejected("no handshake")
 
@@ -242,14 +246,20 @@ def is_early(case: Case, record: Record) -> bool:
 def check_media(case: Case) -> None:
     payload, pair, session = case.payload, case.pair, case.session
     stream = stream_of(payload, 0, len(payload))
-    sealed = sealed_part(payload, stream) if stream != NOTHING else None
+    if stream == NOTHING:
+        raise Rejected("media in clear")
+    marked = case.mark(stream)
+    tested = pair.streams.get(marked)
+    is_unseen = tested is not None and tested.passes_unseen()
+    sealed = b"" if is_unseen else sealed_part(payload, stream)
     if sealed is None:
         raise Rejected("media in clear")
     if not session.srtp and stream != RTCP:
         pair.stale |= case.sessions.inherit_by_stream(session, stream)
     if not may_pass_media(pair, case.lenient, case.now) and not (stream == RTCP and may_report(case)):
         raise Rejected(reason_against(case))
-    sample(case, stream, payload, sealed)
+    if not is_unseen:
+        sample(case, marked, payload, sealed)
     if session.srtp and stream != RTCP:
         case.sessions.note_stream(session, stream)
 
@@ -273,8 +283,7 @@ def reason_against(case: Case) -> str:
 
 def sample(case: Case, stream: int, packet: bytes, sealed: bytes) -> None:
     """Test a packet of a stream. If there is no room to test it, it passes only if a handshake was seen."""
-    both = stream | INWARD if case.direction == IN else stream
-    passes = case.evidence.sample(case.pair, both, packet, sealed, case.now)
+    passes = case.evidence.sample(case.pair, stream, packet, sealed, case.now)
     if passes is None and not case.session.srtp:
         raise Rejected("too many streams")
     if passes is False:

@@ -38,11 +38,17 @@ class Stream(Randomness):  # one object, because there are many
         """Whether it can be forgotten: a test that is not through, or a block that ended long ago."""
         return not (self.is_tested or (self.blocked_until and now < self.blocked_until + BLOCKED))
 
+    def passes_unseen(self) -> bool:
+        """Whether the next packet passes without being looked at, as most of a tested stream do."""
+        if self._unseen > 0:
+            self._unseen -= 1
+            return True
+        return False
+
     def judge(self, packet: bytes, sealed: bytes, now: float) -> bool:
         """Whether the next packet passes. `sealed` is what is encrypted of it."""
         if self.is_tested:
-            self._unseen -= 1
-            if self._unseen < 0:
+            if not self.passes_unseen():
                 self._unseen = between(packet)
                 self.inspect(packet, sealed)
             return True
@@ -75,7 +81,7 @@ class Stream(Randomness):  # one object, because there are many
     def _begin(self, *, is_tested: bool) -> None:
         self.is_tested = is_tested
         self.forget()
-        self._tested = self._repeats = 0
+        self._tested = self._repeats = self._unseen = 0
 
     def _is_new(self, packet: bytes) -> bool:
         mark = short(packet)

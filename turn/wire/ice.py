@@ -110,12 +110,11 @@ def parse_ice(data: bytes) -> IceMessage:
     values = read_values(data, kind)
     if not needed <= values.keys() or (kind in NEEDS_FINGERPRINT and FINGERPRINT.type not in values):
         raise WireError("an attribute is missing")
-    name = values.get(USERNAME.type) if is_known(USERNAME.type, kind) else None
-    ufrags = read_ufrags(name) if name is not None else None
     dtls = values.get(DTLS, b"") if is_known(DTLS, kind) else b""
-    if kind in NAMED_ANSWERS:
-        return IceMessage(kind, transaction, None, dtls, ufrags)
-    return IceMessage(kind, transaction, ufrags, dtls)
+    if kind == BINDING_REQUEST:
+        return IceMessage(kind, transaction, read_ufrags(values[USERNAME.type]), dtls)
+    name = values.get(USERNAME.type) if kind in NAMED_ANSWERS else None
+    return IceMessage(kind, transaction, None, dtls, read_ufrags(name) if name is not None else None)
 
 
 def read_values(data: bytes, kind: int) -> dict[int, bytes]:

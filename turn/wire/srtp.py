@@ -5,8 +5,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-SSRC = Struct("!8xI")
+RTP_HEAD = Struct("!BB6xI")  # the first two bytes, and the SSRC (RFC 3550 §5.1)
 RTCP_HEAD = Struct("!BBH")
+unpack_rtp, unpack_rtcp = RTP_HEAD.unpack_from, RTCP_HEAD.unpack_from
 
 NOTHING: Final = -1  # not a packet of media that may pass
 RTCP: Final = 1 << 32  # stands for all SRTCP of a direction; other streams are SSRCs, which are smaller
@@ -36,10 +37,13 @@ def between(packet: bytes) -> int:
 
 def stream_of(packet: bytes | memoryview, start: int, size: int) -> int:
     """The SSRC if this may be SRTP, RTCP if it may be SRTCP, else NOTHING. Runs for each packet of media."""
-    if size < SHORTEST_RTP or packet[start] & 0xC0 != 0x80:
+    if size < SHORTEST_RTP:
         return NOTHING
-    if packet[start + 1] & 0xE0 != 0xC0:  # payload types 64 to 95 with a marker are RTCP's (RFC 5761 §4)
-        ssrc: int = SSRC.unpack_from(packet, start)[0]
+    ssrc: int
+    first, second, ssrc = unpack_rtp(packet, start)
+    if first & 0xC0 != 0x80:
+        return NOTHING
+    if second & 0xE0 != 0xC0:  # payload types 64 to 95 with a marker are RTCP's (RFC 5761 §4)
         return ssrc
     return RTCP if is_sealed(packet, start, size) else NOTHING
 
@@ -59,16 +63,18 @@ def is_sealed(packet: bytes | memoryview, start: int, size: int) -> bool:
     end = start + size
     if size < RTCP_IN_CLEAR + RTCP_TRAILER or not (packet[end - 14] | packet[end - 4]) & 0x80:
         return False
-    at = start + 4 + 4 * RTCP_HEAD.unpack_from(packet, start)[2]
+    at = start + 4 + 4 * unpack_rtcp(packet, start)[2]
     if at + RTCP_TRAILER > end:
         return False
-    for _ in range(MOST_IN_COMPOUND):
+    left = MOST_IN_COMPOUND
+    while left:
         if at + 4 > end:
             return bool(at != end)
-        first, kind, words = RTCP_HEAD.unpack_from(packet, at)
+        first, kind, words = unpack_rtcp(packet, at)
         if first & 0xC0 != 0x80 or kind & 0xE0 != 0xC0:
             return True
         at += 4 + 4 * words
+        left -= 1
     return False
 
 

@@ -47,7 +47,8 @@ class Flow(NamedTuple):
     """One path through the relay, in both directions: from a client to a peer and back.
 
     `channel` is the channel number in front of the data between client and relay (RFC 8656 §12.4). It is
-    None if that part of the path uses Send and Data indications.
+    None if that part of the path uses Send and Data indications. These name the peer as `shown`, where the
+    client knows it by another address than we do: behind 1:1 NAT, another relayed address of ours.
     """
 
     client: Address
@@ -55,6 +56,12 @@ class Flow(NamedTuple):
     channel: int | None
     relay: Address
     peer: Address
+    shown: Address | None = None
+
+    @property
+    def named(self) -> Address:
+        """The peer as the client's indications name it."""
+        return self.shown or self.peer
 
 
 class Rule(NamedTuple):

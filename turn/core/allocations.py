@@ -245,10 +245,15 @@ class Allocations:
     def _flow_to(self, allocation: Allocation, peer: Address, now: float) -> Flow | None:
         if not allocation.permits(peer.ip, now) or not self.destinations.may_send_to(peer):
             return None
-        number = allocation.numbers.get(peer)
-        if number is None and not (peer in allocation.sent_to and self.destinations.is_untranslated(peer)):
+        flow = Flow(
+            allocation.client, allocation.listener, allocation.numbers.get(peer), allocation.relay, peer
+        )
+        if flow.channel is not None:
+            return flow
+        named = self.destinations.to_public(peer)
+        if peer not in allocation.sent_to or self.destinations.to_local(named) != peer:
             return None
-        return Flow(allocation.client, allocation.listener, number, allocation.relay, peer)
+        return flow if named == peer else flow._replace(shown=named)
 
     def recheck(self, now: float) -> Iterator[Effect]:
         """Unlink flows to relayed addresses of other processes that are closed; nothing reports their end."""

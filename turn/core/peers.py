@@ -59,10 +59,6 @@ class Destinations:
         """Whether this is a relayed address in use, of this process or another one of ours."""
         return address in self._relayed or address in self._settings.relayed_elsewhere
 
-    def is_untranslated(self, peer: Address) -> bool:
-        """Whether client and engine know the peer by the same address."""
-        return peer.ip not in self._settings.externals
-
     def _may_permit(self, peer: Address) -> bool:
         if peer.ip not in self._settings.own_addresses:
             return self._settings.peers.allows(peer.ip)

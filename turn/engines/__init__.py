@@ -96,7 +96,8 @@ class Engine(Protocol):
 
     All methods but `run` are synchronous, and are called in the event loop that runs `run`, also from within
     `Above.punt`. What an engine carries for a linked flow is ChannelData of the flow's number, or a Send
-    indication to its peer that holds nothing but XOR-PEER-ADDRESS, DATA and perhaps FINGERPRINT. Everything
+    indication to the peer as the flow names it, which holds nothing but XOR-PEER-ADDRESS, DATA and perhaps
+    FINGERPRINT. Everything
     else from the client is punted, malformed frames too. A client that uses TCP or TLS is one connection, and
     is lost with it. Its frames are cut from the stream, and padded in it.
 
@@ -146,7 +147,8 @@ class Engine(Protocol):
     def link(self, flow: Flow, rule: Rule) -> None:
         """Carry a flow both ways without asking. Of a linked flow: only the rule changes.
 
-        Another flow with the same relayed address and peer, or with the same client and channel, is unlinked.
+        Another flow with the same relayed address and peer, or whose frames would be the same (by client and
+        channel, or client and name of the peer), is unlinked.
         Where the peer is itself a relayed address of this engine, packets go from client to client in one hop
         as soon as both directions are linked, and never through the kernel. Then both rules must allow a
         packet, or the sender's frame is punted; and it is the sender's flow whose packets are shown.
@@ -158,11 +160,15 @@ class Engine(Protocol):
                 rule does not name are punted.
         """
 
-    def unlink(self, flow: Flow) -> None:
+    def unlink(self, flow: Flow) -> Traffic:
         """Punt a flow's packets again.
 
         Args:
             flow: a linked flow. Of another one: nothing happens.
+
+        Returns:
+            What the flow has carried in all, zeros for a flow that is not linked. No packet is carried after
+            it was counted.
         """
 
     def pin(self, client: Address, listener: Address) -> None:

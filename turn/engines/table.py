@@ -94,6 +94,12 @@ class LinkedClient:
     def lanes(self) -> Iterator[Lane]:
         return chain(self.channels.values(), self.peers.values())
 
+    def lane_of(self, flow: Flow) -> Lane | None:
+        """The lane whose frames look like this flow's."""
+        return (
+            self.peers.get(peer_key(flow.named)) if flow.channel is None else self.channels.get(flow.channel)
+        )
+
     def carry(self, view: memoryview, start: int, size: int) -> bool:
         """Carry the client's datagram at `start`. False: no linked flow carries it, so it is punted."""
         if view[start] & 0xC0 == 0x40:  # as `is_channel`, but each packet passes here
@@ -136,7 +142,7 @@ class Lane:
         self.client = client
         self.samples = samples
         self.frame = (
-            DataFrame(flow.peer, secrets.token_bytes(12))
+            DataFrame(flow.named, secrets.token_bytes(12))
             if flow.channel is None
             else ChannelFrame(flow.channel)
         )
@@ -324,9 +330,9 @@ class Table(Mapping[Flow, Traffic]):
     def conflicting(self, flow: Flow) -> list[Flow]:
         """The linked flows that claim the same packets as this one, which is not linked."""
         client = self.clients.get((flow.client, flow.listener))
-        same_channel = client.channels.get(flow.channel) if client and flow.channel is not None else None
+        same_frames = client.lane_of(flow) if client else None
         same_pair = self.between(flow.relay, flow.peer)
-        return list({lane.flow: None for lane in (same_channel, same_pair) if lane})
+        return list({lane.flow: None for lane in (same_frames, same_pair) if lane})
 
     def add(self, flow: Flow, rule: Rule) -> Lane:
         """A new lane, and its client if that is new too."""
@@ -337,7 +343,7 @@ class Table(Mapping[Flow, Traffic]):
         lane = self.lanes[flow] = Lane(flow, rule, client, self.samples)
         self.by_relay.setdefault(flow.relay, {})[flow.peer] = lane
         if flow.channel is None:
-            client.peers[peer_key(flow.peer)] = lane
+            client.peers[peer_key(flow.named)] = lane
         else:
             client.channels[flow.channel] = lane
         lane.reverse = self.between(flow.peer, flow.relay)
@@ -374,7 +380,7 @@ class Table(Mapping[Flow, Traffic]):
             lane.client.internal_lanes -= 1
         client = lane.client
         if flow.channel is None:
-            del client.peers[peer_key(flow.peer)]
+            del client.peers[peer_key(flow.named)]
         else:
             del client.channels[flow.channel]
         if not client.channels and not client.peers:

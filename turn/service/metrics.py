@@ -71,10 +71,10 @@ class TrafficTotals:
         self._live = live
         self._past: dict[Kind, Traffic] = {}
 
-    def add_ended(self, flow: Flow) -> None:
-        """Call it before the engine forgets a flow."""
+    def add_ended(self, flow: Flow, traffic: Traffic) -> None:
+        """A flow has ended, and this is all that it carried."""
         kind = kind_of(flow.client, flow.relay)
-        self._past[kind] = summed([self._past.get(kind, NOTHING), self._live.get(flow, NOTHING)])
+        self._past[kind] = summed([self._past.get(kind, NOTHING), traffic])
 
     def totals(self) -> dict[Kind, Traffic]:
         rows = {kind: [traffic] for kind, traffic in self._past.items()}

@@ -169,8 +169,7 @@ class Service:
         self.engine.close(relay)
 
     def unlink_flow(self, flow: Flow) -> None:
-        self.totals.add_ended(flow)
-        self.engine.unlink(flow)
+        self.totals.add_ended(flow, self.engine.unlink(flow))
 
     def reload_streams(self, turn: Turn) -> None:
         """Use the certificate and the limits of connections as they are now; existing connections go on.

@@ -11,7 +11,7 @@ from turn.core.allocations import MAX_SENT_TO
 from turn.core.effects import Close, Unlink, Unpin
 from turn.core.relay import Relay
 from turn.flows import Address, Rule
-from turn.policies import Limits
+from turn.policies import Limits, PeerTable, networks
 
 
 def prepared(**limits: Any) -> tuple[Network, Client]:
@@ -49,6 +49,34 @@ def test_the_first_indication_links_and_a_channel_takes_over() -> None:
     assert channels(net) == [0x4000]
     client.send(PEER, b"hi")
     assert channels(net) == [0x4000]
+
+
+def test_indications_to_a_relayed_address_behind_nat_are_linked_by_its_public_name() -> None:
+    net = network(unlimited(externals={LISTENER.ip: Address.of("6.6.6.6", 0).ip}))
+    one, two = Client(net), Client(net, port=40001)
+    outer = one.allocate(), two.allocate()
+    here, there = (address._replace(ip=LISTENER.ip) for address in outer)
+    assert one.permit(outer[1]) == two.permit(outer[0]) == 0
+    one.send(outer[1], b"hi")
+    two.send(outer[0], b"hi")
+    assert [(flow.relay, flow.peer, flow.shown) for flow in net.links] == [
+        (here, there, outer[1]),
+        (there, here, outer[0]),
+    ]
+    one.bind(0x4000, outer[1])
+    assert {(flow.channel, flow.shown) for flow in net.links} == {(0x4000, None), (None, outer[0])}
+
+
+def test_of_two_addresses_with_one_public_name_only_that_which_the_name_means_is_linked() -> None:
+    public, other, meant = (Address.of(ip, 5000) for ip in ("6.6.6.6", "10.0.0.1", "10.0.0.2"))
+    externals = {other.ip: public.ip, meant.ip: public.ip}
+    net = network(unlimited(externals=externals, peers=PeerTable(allow=networks("10.0.0.0/8"))))
+    client = Client(net)
+    client.allocate()
+    for named in (other, public):
+        assert client.permit(named) == 0
+        assert len(client.send(named, b"hi")) == 1
+    assert [(flow.peer, flow.shown) for flow in net.links] == [(meant, public)]
 
 
 def test_a_permission_ends_after_five_minutes_and_takes_its_flows_along() -> None:

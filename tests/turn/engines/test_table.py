@@ -74,6 +74,20 @@ def test_mirrored_flows_meet(channel: int | None, back_channel: int | None) -> N
     assert legs.sent[SECOND] == [b"alone"]
 
 
+@pytest.mark.parametrize("ends", [(SECOND, Address.of("6.6.6.6", 50001)), (SIX, SIX._replace(port=2))])
+def test_indications_may_name_the_peer_otherwise(ends: tuple[Address, Address]) -> None:
+    legs, (peer, shown) = Legs(), ends
+    flow = FLOW._replace(channel=None, peer=peer, shown=shown)
+    lane = legs.add(flow)
+    assert legs.from_client(lane, framed(flow, b"out"))
+    assert not legs.from_client(lane, framed(flow._replace(shown=None), b"by its own name"))
+    assert legs.from_peer(lane, b"in")
+    assert legs.sent[peer] == [b"out"]
+    assert [unframed(flow, frame) for frame in legs.sent[CLIENT]] == [b"in"]
+    assert legs.table.conflicting(FLOW._replace(channel=None, peer=PEER, shown=shown)) == [flow]
+    assert legs.table.remove(flow) is lane
+
+
 def test_a_flow_may_lead_back_to_its_own_relayed_address() -> None:
     legs, flow = Legs(), FLOW._replace(peer=RELAY)
     lane = legs.add(flow)

@@ -246,7 +246,7 @@ class World:
 def framed(flow: Flow, data: bytes, *, fingerprint: bool = False) -> bytes:
     """The client's frame around data to the flow's peer."""
     if flow.channel is None:
-        return send_indication(flow.peer, data, fingerprint=fingerprint)
+        return send_indication(flow.named, data, fingerprint=fingerprint)
     return struct.pack("!HH", flow.channel, len(data)) + data
 
 
@@ -259,7 +259,7 @@ def unframed(flow: Flow, frame: bytes) -> bytes:
     kind, length, cookie = struct.unpack_from("!HHI", frame)
     assert (kind, length, cookie) == (0x0017, len(frame) - 20, COOKIE)
     values = dict(attributes(frame))
-    assert values[0x0012] == xored(flow.peer, frame[8:20])
+    assert values[0x0012] == xored(flow.named, frame[8:20])
     return values[0x0013]
 
 

@@ -31,8 +31,7 @@ def test_what_is_over_stays_in_the_totals() -> None:
     both = {UDP4: carried(7), UDP6: carried(5)}
     assert tally.totals() == both
     for over in (flow(None), six, flow(0x4000), flow(0x4001)):  # the last one the engine never took up
-        tally.add_ended(over)
-        live.pop(over, None)
+        tally.add_ended(over, live.pop(over, Traffic()))
         assert tally.totals() == both
     live[flow(0x4000)] = carried(1)
     assert tally.totals() == {**both, UDP4: carried(8)}

@@ -36,6 +36,8 @@ from turn.flows import Address, Flow, Packet, Rule, Traffic
 
 log = logging.getLogger("calln.relay")
 
+NOTHING = Traffic()
+
 # Connected sockets of one client's flows. The rest use the socket of the relayed address, so that there are
 # descriptors for all clients.
 MAX_LEGS = 8
@@ -165,10 +167,10 @@ class Portable:
         self.legs[lane.flow] = leg
         return Sender(leg.sock, self.epoll.batch)
 
-    def unlink(self, flow: Flow) -> None:
+    def unlink(self, flow: Flow) -> Traffic:
         lane = self.table.remove(flow)
         if lane is None:
-            return
+            return NOTHING
         leg = self.legs.pop(flow, None)
         if leg is not None:
             leg.close()
@@ -176,6 +178,7 @@ class Portable:
             listener = self.listener_of(flow.listener)
             assert listener is not None, "the flow was linked through it"
             listener.unlink_client(lane.client)
+        return lane.traffic()
 
     def pin(self, client: Address, listener: Address) -> None:
         found = self.listener_of(listener)

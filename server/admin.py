@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from starlette.routing import Route
 
 from host.http import error_response, read_body
 from host.settings import IPAddress
-from server.relay_links import LinkState
+from server.relay_links import RelayLinks
 from server.signalling.strict_json import Malformed, integer, optional, parse_object, text
 from server.store import Network
 from server.store.bans import household, network_of
@@ -40,8 +39,8 @@ FIELDS = {
 class OperatorEndpoints:
     """The operator's requests, answered by the running server."""
 
-    def __init__(self, hub: Hub, relays: Callable[[], list[LinkState]]) -> None:
-        self.hub, self.states = hub, relays
+    def __init__(self, hub: Hub, links: RelayLinks) -> None:
+        self.hub, self.links = hub, links
 
     async def metrics(self, request: Request) -> Response:
         return Response(self.hub.metrics.expose(), media_type=CONTENT_TYPE_LATEST)
@@ -51,7 +50,7 @@ class OperatorEndpoints:
         made all the same."""
         if self.hub.lobby.draining:
             return PlainTextResponse("draining\n", 503)
-        lines = ["ready", *(f"relay {one.host}: {one.problem}" for one in self.states() if one.problem)]
+        lines = ["ready", *(f"relay {one.host}: {one.problem}" for one in self.links.states() if one.problem)]
         if self.hub.bans.store.problem:
             lines.append("bans and calls are kept in memory only")
         return PlainTextResponse("".join(f"{line}\n" for line in lines))
@@ -61,8 +60,9 @@ class OperatorEndpoints:
         return JSONResponse({"problem": self.hub.bans.store.problem})
 
     async def relays(self, request: Request) -> Response:
-        """Which relays hear us."""
-        return JSONResponse({"relays": [one._asdict() for one in self.states()]})
+        """Which relays hear us, and how many bans they do not hear of because there are too many."""
+        relays = [one._asdict() for one in self.links.states()]
+        return JSONResponse({"relays": relays, "bans_left_out": self.links.announcements.bans_left_out})
 
     async def reports(self, request: Request) -> Response:
         """Each report, with names for the networks of both; never an address."""
@@ -125,9 +125,9 @@ async def read_ban(request: Request) -> dict[str, Any]:
     return {name: check(value.get(name, "" if name == "reason" else None)) for name, check in FIELDS.items()}
 
 
-def operator_app(hub: Hub, relays: Callable[[], list[LinkState]]) -> Starlette:
+def operator_app(hub: Hub, links: RelayLinks) -> Starlette:
     """All of it: for the Unix socket, which only the operator's account can open."""
-    admin = OperatorEndpoints(hub, relays)
+    admin = OperatorEndpoints(hub, links)
     return Starlette(
         routes=[
             Route("/metrics", admin.metrics),
@@ -140,7 +140,7 @@ def operator_app(hub: Hub, relays: Callable[[], list[LinkState]]) -> Starlette:
     )
 
 
-def metrics_app(hub: Hub, relays: Callable[[], list[LinkState]]) -> Starlette:
+def metrics_app(hub: Hub, links: RelayLinks) -> Starlette:
     """Numbers only: for server.metrics_listen."""
-    admin = OperatorEndpoints(hub, relays)
+    admin = OperatorEndpoints(hub, links)
     return Starlette(routes=[Route("/metrics", admin.metrics), Route("/readyz", admin.readyz)])

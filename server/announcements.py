@@ -47,6 +47,7 @@ class Announcements:
         self._lost: dict[tuple[str, str], float] = {}  # when calls without a page are given up, too
         self._ended: dict[str, float] = {}
         self._bans: dict[Network, int | None] = {}
+        self.bans_left_out = 0  # older ones, if there are more than a relay takes
 
     def take(self, news: CallNews, now: float, credential_seconds: float) -> list[Subject]:
         """Something has happened in a call: what relays do not know yet.
@@ -91,6 +92,7 @@ class Announcements:
         """The ban list, each network with its end or None: what relays do not know, also of lifted bans."""
         newest = dict(list(bans.items())[-MAX_BANS:])
         before, self._bans = self._bans, newest
+        self.bans_left_out = len(bans) - len(newest)
         both = {**before, **newest}
         return [network for network in both if before.get(network, 0) != newest.get(network, 0)]
 

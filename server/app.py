@@ -117,7 +117,7 @@ def build(
     add_gauges(metrics, hub)
     metrics.registry.register(links)
     app = build_site(pages.render(context), hub, hosts_of(origins), login)
-    operator, numbers = admin.operator_app(hub, links.states), admin.metrics_app(hub, links.states)
+    operator, numbers = admin.operator_app(hub, links), admin.metrics_app(hub, links)
     return WebService(app, operator, numbers, hub, store, calls, current, login, exempt, links)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from server.relay_channel import RelayChannel
 from server.relay_ways import WayOpener
 from server.signalling.effects import CallNews
 from server.store.bans import Bans
+from turn.limits.bans import MAX_BANS
+
+log = logging.getLogger("calln.server")
 
 LAST_SECONDS = 1.0  # at the end: for relays to hear which calls have ended
 POLL_SECONDS = 0.05
@@ -52,7 +56,10 @@ class RelayLinks(Collector):
 
     def take_bans(self) -> None:
         """The ban list may have changed."""
+        before = self.announcements.bans_left_out
         self.tell(self.announcements.set_bans(self.bans.ends))
+        if self.announcements.bans_left_out and not before:
+            log.warning("more than %d networks are banned: relays are told the newest only", MAX_BANS)
 
     def tell(self, subjects: Iterable[Subject]) -> None:
         subjects = list(subjects)
@@ -103,4 +110,8 @@ class RelayLinks(Collector):
         for host, problem, waiting in self.states():
             hears.add_metric((host,), float(not problem))
             untold.add_metric((host,), waiting)
-        yield from (hears, untold)
+        left_out = GaugeMetricFamily(
+            "calln_relay_bans_left_out", "Banned networks that relays do not hear of: there are too many."
+        )
+        left_out.add_metric((), self.announcements.bans_left_out)
+        yield from (hears, untold, left_out)

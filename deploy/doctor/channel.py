@@ -11,32 +11,37 @@ from deploy.doctor.operator_client import RELAY, SERVER, OperatorError, request_
 
 LOOKS, LOOK_SECONDS = 10, 1.0  # where both have just started, they find each other within some seconds
 DEAF = "does it run, has it the same secret, and does a firewall drop packets from here to its first port?"
+FEWER = "lift old bans with calln ban remove, or ban a wider network in place of many addresses"
 ALONE = "start calln serve with the same secret; there, name this relay in turn.host or turn.more_hosts"
 
 
 def check_channel(machine: LocalMachine) -> Iterator[Finding]:
     if machine.figures is not None:
         yield hearing(machine)
-    for link in links(machine):
+    answer = ask_server(machine)
+    for link in answer.get("relays", ()):
         host, problem = link["host"], link["problem"]
         if problem:
             yield Finding(False, f"The relay at {host} does not hear the server: {problem}.", DEAF)
         else:
             yield Finding(True, f"The relay at {host} hears the server.")
+    if answer.get("bans_left_out"):
+        count = answer["bans_left_out"]
+        yield Finding(False, f"The relays do not hear of the {count} oldest bans: there are too many.", FEWER)
 
 
-def links(machine: LocalMachine) -> list[dict[str, Any]]:
-    """What the server says of each relay; nothing if there is no server here."""
-    rows: list[dict[str, Any]] = []
+def ask_server(machine: LocalMachine) -> dict[str, Any]:
+    """What the server says of its relays; nothing if there is no server here."""
+    answer: dict[str, Any] = {}
     for look in range(LOOKS):
         time.sleep(LOOK_SECONDS * bool(look))
         try:
-            rows = request_json(machine.config.site.state_dir, "GET", "/relays", at=SERVER)["relays"]
+            answer = request_json(machine.config.site.state_dir, "GET", "/relays", at=SERVER)
         except OperatorError:
-            return []
-        if not any(row["problem"] for row in rows):
+            return {}
+        if not any(row["problem"] for row in answer["relays"]):
             break
-    return rows
+    return answer
 
 
 def hearing(machine: LocalMachine) -> Finding:

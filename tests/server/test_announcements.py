@@ -125,6 +125,9 @@ def test_the_newest_bans_are_told_if_there_are_too_many() -> None:
     networks = {ip_network((number << 8, 32)): None for number in range(1, MAX_BANS + 3)}
     assert len(known.set_bans(networks)) == MAX_BANS
     assert list(known.bans()) == list(networks)[2:]
+    assert known.bans_left_out == 2
+    known.set_bans({HOME: None})
+    assert known.bans_left_out == 0
 
 
 def test_everything_is_told_in_the_order_of_urgency() -> None:

@@ -9,12 +9,15 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
 
+import pytest
+
 from server.ice import IceServers, IceSettings
 from server.relay_links import LinkState, RelayLinks
 from server.signalling.effects import CallVouched, NamesEnded
 from server.store.bans import Bans
 from server.store.sqlite import open_store
 from tests.server.relays import SECRET, Relays, told_relay
+from turn.limits.bans import MAX_BANS
 
 PATIENCE = 10.0
 USERS = ("one", "other")
@@ -52,7 +55,7 @@ async def test_all_relays_are_told_and_one_that_is_away_holds_nobody_up(tmp_path
         assert states["here"] == LinkState("here", "", 0)
         assert states["away"] == LinkState("away", "it cannot be reached", 2)
         figures = {
-            (sample.name, sample.labels["relay"]): sample.value
+            (sample.name, sample.labels.get("relay", "")): sample.value
             for metric in links.collect()
             for sample in metric.samples
         }
@@ -71,6 +74,18 @@ async def test_what_is_known_before_the_start_is_told(tmp_path: Path) -> None:
     relays = Relays(told_relay())
     async with linked(tmp_path, here=relays):
         await until(lambda: relays.counts()["bans"])
+
+
+async def test_bans_beyond_what_relays_take_are_counted_and_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with linked(tmp_path, here=Relays(told_relay())) as links:
+        for count, left_out in ((MAX_BANS, 0), (MAX_BANS + 1, 1), (MAX_BANS + 2, 2)):
+            links.bans.ends = {ip_network((number << 8, 32)): None for number in range(count)}
+            links.take_bans()
+            samples = {one.name: one.value for metric in links.collect() for one in metric.samples}
+            assert samples["calln_relay_bans_left_out"] == left_out
+    assert caplog.text.count("networks are banned: relays are told the newest only") == 1
 
 
 async def test_a_reload_may_name_other_relays(tmp_path: Path) -> None:

@@ -30,9 +30,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel, "LOOK_SECONDS", 0.0)
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, relays: Callable[[], Rows], stats: Rows) -> None:
-    def answer(_: Path, __: str, path: str, **___: object) -> dict[str, Rows]:
-        return {"relays": relays()} if path == "/relays" else {"figures": stats}
+def answering(
+    monkeypatch: pytest.MonkeyPatch, relays: Callable[[], Rows], stats: Rows, left_out: int = 0
+) -> None:
+    def answer(_: Path, __: str, path: str, **___: object) -> dict[str, Any]:
+        told = {"relays": relays(), "bans_left_out": left_out} if path == "/relays" else {}
+        return told or {"figures": stats}
 
     monkeypatch.setattr(channel, "request_json", answer)
 
@@ -68,6 +71,15 @@ def test_a_relay_that_does_not_hear_the_server_is_named(monkeypatch: pytest.Monk
         (True, HEARD.text),
         (True, "The relay at turn1.example hears the server."),
         (False, "The relay at turn2.example does not hear the server: it has another secret."),
+    ]
+
+
+def test_bans_that_relays_do_not_hear_of_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, lambda: [link("turn.example")], figures(1.0), left_out=7)
+    assert found(local_machine(figures(1.0))) == [
+        (True, HEARD.text),
+        (True, "The relay at turn.example hears the server."),
+        (False, "The relays do not hear of the 7 oldest bans: there are too many."),
     ]
 
 

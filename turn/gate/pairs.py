@@ -84,16 +84,18 @@ class Pair:
     """What is known of a client and one peer.
 
     `client` is the side of the session that the client is, 0 or 1. `media` is what an engine may carry, as
-    the core last heard; `stale`: it may have changed since.
+    the core last heard; `stale`: it may have changed since. `rest`: what has no room for a test of its own
+    is tested as one stream in each direction, because encrypted packets are random together, too.
     """
 
-    __slots__ = ("client", "directions", "media", "session", "stale", "streams")
+    __slots__ = ("client", "directions", "media", "rest", "session", "stale", "streams")
 
     def __init__(self) -> None:
         self.session: Session | None = None
         self.client = 0
         self.directions = (Direction(), Direction())
         self.streams: dict[int, Stream] = {}
+        self.rest: dict[int, Stream] = {}  # by direction
         self.media: frozenset[int] = frozenset()
         self.stale = False
 

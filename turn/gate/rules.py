@@ -12,7 +12,7 @@ from turn.flows import Address
 from turn.gate.handshake import HELLOS, Rejected
 from turn.gate.pairs import CIPHERTEXT, Evidence, Pair
 from turn.gate.sessions import Session, Sessions
-from turn.gate.streams import HASHED
+from turn.gate.streams import HASHED, Stream
 from turn.gate.vouched import Ufrags
 from turn.wire.dtls import (
     ACK,
@@ -282,11 +282,14 @@ def reason_against(case: Case) -> str:
 
 
 def sample(case: Case, stream: int, packet: bytes, sealed: bytes) -> None:
-    """Test a packet of a stream. If there is no room to test it, it passes only if a handshake was seen."""
+    """Test a packet of a stream. If there is no room for that, it passes only if a handshake was seen, and
+    as one of the rest."""
     passes = case.evidence.sample(case.pair, stream, packet, sealed, case.now)
-    if passes is None and not case.session.srtp:
-        raise Rejected("too many streams")
-    if passes is False:
+    if passes is None:
+        if not case.session.srtp:
+            raise Rejected("too many streams")
+        passes = case.pair.rest.setdefault(case.direction, Stream()).judge(packet, sealed, case.now)
+    if not passes:
         raise Rejected("looks plain")
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.turn.call import VOICE, Call, noise, rtp
 from turn.gate.gate import Gate
+from turn.gate.pairs import MAX_STREAMS
+from turn.gate.randomness import EXAMINED
 from turn.gate.streams import Stream
 from turn.wire.srtp import LEAST_BETWEEN, SAMPLE, between
 
@@ -81,3 +83,24 @@ def test_it_is_stopped_at_first_and_later(law: str, rms: int) -> None:
             left, seen = between(packet), seen + 1
     assert number < WITHIN
     assert seen <= WITHIN / (LEAST_BETWEEN + 1)
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_names_that_change_all_the_time_hide_nothing(turns: int) -> None:
+    """A sender takes another SSRC for every few packets, after a handshake that agreed on SRTP."""
+    payloads = spoken("µ-law", 100)
+    one = Call()
+    one.open()
+    passed = sum(
+        one.say(rtp(number // turns, number % turns, payload)).passes
+        for number, payload in enumerate(payloads)
+    )
+    assert passed < MAX_STREAMS * turns + SAMPLE
+
+
+def test_more_encrypted_streams_than_there_is_room_for_pass() -> None:
+    one = Call()
+    one.open()
+    for number in range(10 * SAMPLE):
+        for stream in range(2 * MAX_STREAMS):
+            assert one.say(rtp(stream, number, noise(f"{stream} {number}", EXAMINED))).passes

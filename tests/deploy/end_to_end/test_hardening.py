@@ -48,10 +48,13 @@ TRIES: dict[str, tuple[str, str]] = {
     "memory to write and run": ("mmap.mmap(-1, 4096, prot=7)", "PermissionError"),
     "another priority": ("os.setpriority(os.PRIO_PROCESS, 0, 5)", "PermissionError"),
     "a kernel setting": ("open('/sys/kernel/mm/ksm/run', 'w')", "OSError"),
+    "no swap": ("expect(read_group('memory.swap.max'), '0')", DONE),
+    "no core dump": ("expect(resource.getrlimit(resource.RLIMIT_CORE), (0, 0))", DONE),
+    "a core dump": ("resource.setrlimit(resource.RLIMIT_CORE, (1, 1))", "ValueError"),
     "a setuid file": ("os.chmod('/var/lib/calln/try', 0o4755)", "PermissionError"),
 }
 PROGRAM = """
-import ctypes, json, mmap, os, socket, stat
+import ctypes, json, mmap, os, resource, socket, stat
 
 def send(address):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -63,12 +66,22 @@ def call(name, *words):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
+def read_group(name):
+    with open("/proc/self/cgroup") as groups:
+        own = groups.read().strip().rpartition(":")[2]
+    with open(f"/sys/fs/cgroup{own}/{name}") as value:
+        return value.read().strip()
+
+def expect(value, wanted):
+    if value != wanted:
+        raise OSError(0, f"{value} instead of {wanted}")
+
 said = {}
 for name, (expression, _) in TRIES.items():
     try:
         eval(expression)
         said[name] = "done"
-    except OSError as error:
+    except (OSError, ValueError) as error:
         said[name] = type(error).__name__
 print(json.dumps(said))
 """

@@ -9,14 +9,14 @@ from server.signalling.blocks import Person
 from server.signalling.effects import CallEnded, CallLost, CountEvent, Effect, NamesEnded, SendTo
 from server.signalling.households import Networks
 from server.signalling.matching import Queue, Seeker
-from server.signalling.messages import InCall, MessageError
+from server.signalling.messages import FAILURES, InCall, MessageError
 from server.signalling.rooms import ENDINGS, Room
 from server.signalling.server_messages import encode
 from server.signalling.visitors import Dependencies, LastCall, Visitor
 
 REPORTABLE_SECONDS = 60.0  # after a call, in which its partner can still be reported
 
-LEAVING = frozenset({"left", "next", "blocked", "vanished"})  # the endings that a visitor chooses
+LEAVING = frozenset({"left", "next", "blocked", "vanished", *FAILURES})  # the endings that a visitor chooses
 
 
 class Calls:
@@ -146,6 +146,18 @@ class Calls:
             CountEvent("ended", how),
             CallEnded(now - room.started, room.connected),
         ]
+
+    def renew(self, room: Room, visitor: Visitor, now: float) -> list[Effect]:
+        """The same two, with a new call: the page of one was loaded again, and its connection is gone."""
+        partner = self.visitors[room.partner_of(visitor.id)]
+        effects = self.end(room, "renewed", visitor, now)
+        for one in (visitor, partner):
+            one.ticket, one.waiting_since = one.last_ticket or self.queue.new_ticket(), now
+            self.take_seat(one, now)
+        effects += self.match(partner, visitor, now)
+        assert visitor.room is not None
+        visitor.room.renewals = room.renewals + 1
+        return effects
 
 
 def room_of(visitor: Visitor, message: InCall) -> Room:

@@ -18,4 +18,5 @@ BANNED = 4403
 WRONG_SUBPROTOCOL = 4406
 SILENT = 4408
 REPLACED = 4409  # the same page has connected again
+LOADING = 4410  # the page is being closed or loaded again in a call, and nobody can know which
 TOO_MANY = 4429

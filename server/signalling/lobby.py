@@ -11,6 +11,7 @@ from server.signalling.close_codes import BANNED, NORMAL, RESTART
 from server.signalling.effects import CloseSocket, CountEvent, Effect, SendTo
 from server.signalling.matching import Queue
 from server.signalling.messages import (
+    Again,
     Block,
     Chunk,
     ClientMessage,
@@ -31,7 +32,9 @@ from server.signalling.rooms import Room
 from server.signalling.server_messages import encode
 from server.signalling.visitors import Dependencies, Visitor
 
-RESUME_SECONDS = 15.0  # in which a lost socket may come back: a phone changes its network in less
+RESUME_SECONDS = 60.0  # in which a lost socket may come back: a phone in a tunnel, a laptop that was shut
+RELOAD_SECONDS = 15.0  # in which a page that is loaded again may; a closed one makes its partner wait as long
+MAX_RENEWALS = 8  # of one call: a page that is loaded again and again must not keep its partner busy
 
 
 @dataclass(eq=False)
@@ -52,7 +55,7 @@ class Lobby:
     reports: Reports
     visitors: dict[str, Visitor] = field(default_factory=dict)
     by_resume_secret: dict[str, Visitor] = field(default_factory=dict)
-    suspended: dict[str, Visitor] = field(default_factory=dict)  # whose socket is lost; the longest first
+    suspended: dict[str, Visitor] = field(default_factory=dict)  # whose socket is lost
     draining: bool = False
     effects: list[Effect] = field(default_factory=list)
 
@@ -90,7 +93,7 @@ class Lobby:
             The visitor, the reply to send first, and the effects.
         """
         if self.knows(hello):
-            known = self.by_resume_secret.pop(hello.resume or "")
+            known = self.by_resume_secret[hello.resume or ""]
             return self.resume(known, hello, address, country, now)
         id, secret = self.dependencies.new_id(), self.dependencies.new_id()
         visitor = Visitor(id, hello.token, address, country, secret, self.dependencies.new_id())
@@ -101,7 +104,9 @@ class Lobby:
 
     def hello_reply(self, visitor: Visitor, hello: Hello, *, resumed: bool) -> str:
         standing: dict[str, Any] = (
-            {"state": visitor.state, "call": visitor.room and visitor.room.call} if resumed else {}
+            {"state": visitor.state, "call": visitor.room and visitor.room.call, "heard": visitor.heard}
+            if resumed
+            else {}
         )
         return encode(
             "hello",
@@ -116,9 +121,8 @@ class Lobby:
     def resume(
         self, visitor: Visitor, hello: Hello, address: IPAddress | None, country: str | None, now: float
     ) -> tuple[Visitor, str, list[Effect]]:
-        """The same page on a new socket. It gets a new secret: each is good once."""
-        visitor.resume_secret = self.dependencies.new_id()
-        self.by_resume_secret[visitor.resume_secret] = visitor
+        """The same page on a new socket, with a new secret."""
+        self.renew_secret(visitor, hello.resume or "")
         self.move(visitor, address)
         visitor.country = country
         reply = self.hello_reply(visitor, hello, resumed=True)
@@ -127,6 +131,18 @@ class Lobby:
             visitor.suspended_since = None
             self.continue_visit(visitor, now)
         return visitor, reply, self.take_effects()
+
+    def renew_secret(self, visitor: Visitor, used: str) -> None:
+        """The used one stays good until the page speaks again: the reply with the new one may get lost."""
+        for secret in {visitor.resume_secret, visitor.former_secret} - {used, None}:
+            del self.by_resume_secret[str(secret)]
+        visitor.former_secret, visitor.resume_secret = used, self.dependencies.new_id()
+        self.by_resume_secret[visitor.resume_secret] = visitor
+
+    def forget_former_secret(self, visitor: Visitor) -> None:
+        if visitor.former_secret is not None:
+            del self.by_resume_secret[visitor.former_secret]
+            visitor.former_secret = None
 
     def move(self, visitor: Visitor, address: IPAddress | None) -> None:
         """A visitor has come back, maybe from another address."""
@@ -159,6 +175,7 @@ class Lobby:
         Raises:
             MessageError: the message is not allowed now. Nothing has changed.
         """
+        self.forget_former_secret(visitor)
         handler = HANDLERS.get(type(message), Lobby.on_in_call)
         handler(self, visitor, message, now)
         return self.take_effects()
@@ -195,7 +212,7 @@ class Lobby:
 
     def on_stop(self, visitor: Visitor, message: Stop, now: float) -> None:
         if visitor.room is not None:
-            self.end_call(visitor.room, "left", visitor, now)
+            self.end_call(visitor.room, message.reason or "left", visitor, now)
         self.calls.stop_waiting(visitor, now)
         self.effects.append(SendTo(visitor.id, encode("stopped", id=message.id)))
         if self.draining:
@@ -256,7 +273,14 @@ class Lobby:
         self.effects.append(SendTo(visitor.id, encode("ice", id=message.id, ice=self.calls.ice_for(visitor))))
 
     def on_ping(self, visitor: Visitor, message: Ping, now: float) -> None:
-        self.effects.append(SendTo(visitor.id, encode("pong", id=message.id)))
+        self.effects.append(SendTo(visitor.id, encode("pong", id=message.id, heard=visitor.heard)))
+
+    def on_again(self, visitor: Visitor, message: Again, now: float) -> None:
+        room = room_of(visitor, message)
+        if not visitor.may_renew or room.renewals >= MAX_RENEWALS:
+            raise MessageError("wrong_state", message.id)
+        visitor.may_renew = False
+        self.effects += self.calls.renew(room, visitor, now)
 
     def on_second_hello(self, visitor: Visitor, message: Hello, now: float) -> None:
         raise MessageError("wrong_state", message.id)
@@ -270,21 +294,26 @@ class Lobby:
         elif how == "vanished":
             self.enqueue(partner, now, ticket=partner.last_ticket)
 
-    def suspend(self, visitor: Visitor, now: float) -> list[Effect]:
+    def suspend(self, visitor: Visitor, now: float, *, loading: bool = False) -> list[Effect]:
         """The socket was lost without a close. The visitor keeps call and place for RESUME_SECONDS.
 
         Args:
             visitor: whose socket it was.
             now: monotonic seconds.
+            loading: its page is being closed or loaded again. Then it has RELOAD_SECONDS, and has left after
+                them.
 
         Returns:
             The effects.
         """
         visitor.suspended_since = now
+        visitor.back_by = now + (RELOAD_SECONDS if loading else RESUME_SECONDS)
+        visitor.missing = "left" if loading else "vanished"
+        visitor.may_renew = loading
         self.suspended[visitor.id] = visitor
         self.queue.remove(visitor.id, now)
         if visitor.room is not None:
-            self.notify_partner(visitor.room, visitor, "away")
+            self.notify_partner(visitor.room, visitor, "loading" if loading else "away")
         return self.take_effects()
 
     def leave(self, visitor: Visitor, how: str, now: float) -> list[Effect]:
@@ -309,7 +338,8 @@ class Lobby:
         self.calls.stop_waiting(visitor, now)
         self.visitors.pop(visitor.id, None)
         self.suspended.pop(visitor.id, None)
-        self.by_resume_secret.pop(visitor.resume_secret, None)
+        self.forget_former_secret(visitor)
+        del self.by_resume_secret[visitor.resume_secret]
         self.queue.blocks.depart(*visitor.names)
 
     def kick(self, visitor: Visitor, code: int, now: float, how: str = "vanished") -> None:
@@ -327,10 +357,8 @@ class Lobby:
             The effects.
         """
         for visitor in list(self.suspended.values()):
-            assert visitor.suspended_since is not None
-            if visitor.suspended_since + RESUME_SECONDS > now:
-                break
-            self.kick(visitor, NORMAL, now)
+            if visitor.back_by <= now:
+                self.kick(visitor, NORMAL, now, visitor.missing)
         self.effects += self.calls.retry(now)
         self.reports.expire(now)
         return self.take_effects()
@@ -387,6 +415,7 @@ HANDLERS: Mapping[type, Callable[..., None]] = {
     Start: Lobby.on_start,
     Next: Lobby.on_next,
     Stop: Lobby.on_stop,
+    Again: Lobby.on_again,
     Ice: Lobby.on_ice,
     Ping: Lobby.on_ping,
     Connected: Lobby.on_connected,

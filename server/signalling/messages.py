@@ -33,6 +33,10 @@ ERRORS = {
 MALFORMED = frozenset({"bad_json", "bad_message", "unknown_type"})  # our page never sends these
 
 
+# Why a page gives a call up that nobody wanted to end: its partner is told.
+FAILURES = ("unreachable", "relay", "broken", "changed", "unable")
+
+
 class MessageError(Exception):
     """A message that is refused.
 
@@ -65,10 +69,13 @@ class Hello(ClientMessage):
     Args:
         token: 16 to 64 characters that the browser keeps. Two pages with the same token never meet.
         resume: the secret of the last `hello` reply, to go on after a lost connection.
+        heard: how many of the server's messages the page has heard in its visit. What was sent and not heard
+            is sent again. None: the page does not count.
     """
 
     token: str
     resume: str | None = None
+    heard: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +97,16 @@ class Next(Start):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stop(ClientMessage):
-    """Leave the call or the queue."""
+    """Leave the call or the queue.
 
-    __slots__ = ()
+    Args:
+        reason: one of FAILURES where the call did not come to be or broke, for the partner; None: it was
+            wanted.
+    """
+
+    reason: str | None = None
 
 
 class Ice(ClientMessage):
@@ -102,10 +115,15 @@ class Ice(ClientMessage):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ping(ClientMessage):
-    """Say that the page is alive."""
+    """Say that the page is alive.
 
-    __slots__ = ()
+    Args:
+        heard: how many of the server's messages the page has heard in its visit; None: it does not count.
+    """
+
+    heard: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +241,12 @@ class Report(InCall):
     """
 
     reason: str
+
+
+class Again(InCall):
+    """The page was loaded again in the middle of a call, and has no connection any more."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from server.signalling.effects import CallVouched, DropPicture, Effect, SendTo
 from server.signalling.messages import (
+    FAILURES,
     Answer,
     Candidate,
     Chunk,
@@ -73,6 +74,8 @@ ENDINGS: Mapping[str, Ending] = {
     "vanished": Ending("vanished"),
     "banned": Ending("banned"),
     "drained": Ending("drained", "drained"),
+    "renewed": Ending("renewed"),
+    **{reason: Ending(reason) for reason in FAILURES},
 }
 
 
@@ -115,6 +118,7 @@ class Room:
         self.participants = (Participant(visitors[0], users[0]), Participant(visitors[1], users[1]))
         self.hidden = hidden
         self.started = now
+        self.renewals = 0  # how often one of the two loaded its page again
 
     @property
     def connected(self) -> bool:

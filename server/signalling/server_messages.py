@@ -24,7 +24,7 @@ FEATURES = ("text", "pictures", "block", "report", "hide-address", "resume")
 # What the server sends: type -> its fields beside `type`. A field with `?` is not always there.
 SERVER_MESSAGES: Mapping[str, tuple[str, ...]] = {
     "welcome": ("protocol", "features", "hello_within", "ping_every", "limits"),
-    "hello": ("resume", "resumed", "country", "countries", "state?", "call?", "id?"),
+    "hello": ("resume", "resumed", "country", "countries", "state?", "call?", "heard?", "id?"),
     "waiting": ("id?",),
     "stopped": ("id?",),
     "matched": ("call", "polite", "relay", "country", "ice"),
@@ -38,7 +38,7 @@ SERVER_MESSAGES: Mapping[str, tuple[str, ...]] = {
     "sent": ("id?",),
     "reported": ("code", "id?"),
     "ice": ("ice", "id?"),
-    "pong": ("id?",),
+    "pong": ("heard", "id?"),
     "partner": ("call", "state"),
     "ended": ("call", "reason"),
     "error": ("code", "message", "id?"),

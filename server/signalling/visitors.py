@@ -39,7 +39,12 @@ class Visitor:
     last_ticket: int | None = None  # the place that it had before its call
     seat: Networks | None = None  # whose share it counts for, while it looks for a partner or talks
     waiting_since: float = 0.0
+    heard: int = 0  # how many of its messages have arrived
+    former_secret: str | None = None  # good until the page shows that it knows the new one
     suspended_since: float | None = None  # when its socket was lost
+    back_by: float = 0.0  # then it is given up
+    missing: str = "vanished"  # how its call ends then
+    may_renew: bool = False  # whether its page was loaded again, so that the call needs a new connection
     last_call: LastCall | None = None
     networks: Networks = field(init=False)  # of its address, the household first
     person: Person = field(init=False)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from server.signalling.messages import (
+    FAILURES,
     MAX_CHUNK,
     MAX_MESSAGE,
     MAX_PICTURE,
     MAX_TEXT,
+    Again,
     Answer,
     Block,
     Candidate,
@@ -43,6 +45,8 @@ from server.signalling.strict_json import (
 
 MAX_COUNTRIES = 250  # in one wish: more than there are
 MAX_CALL_ID = 64  # characters of a call's name
+
+MAX_COUNT = 2**53 - 1  # the largest number that a page counts to without an error
 
 CHUNK_TAG = 0x01
 CHUNK_HEAD = 5  # bytes of the tag and of the picture's number
@@ -91,6 +95,7 @@ def parse_candidate(value: Any) -> Mapping[str, Any] | None:
     return {name: check(value[name]) for name, check in CANDIDATE_FIELDS.items() if name in value}
 
 
+HEARD = FieldRule(optional(integer(0, MAX_COUNT)), default=None)
 CALL = FieldRule(text(1, MAX_CALL_ID))
 WISH_FIELDS = {
     "want": FieldRule(optional(parse_countries), default=None),
@@ -105,11 +110,12 @@ VOCABULARY: Mapping[str, MessageType] = {
         {
             "token": FieldRule(text(16, 64, r"[A-Za-z0-9_-]+")),
             "resume": FieldRule(optional(text(0, 128)), default=None),
+            "heard": HEARD,
         },
     ),
     "start": MessageType(Start, WISH_FIELDS),
     "next": MessageType(Next, WISH_FIELDS),
-    "stop": MessageType(Stop),
+    "stop": MessageType(Stop, {"reason": FieldRule(optional(one_of(*FAILURES)), default=None)}),
     "offer": MessageType(Offer, SDP_FIELDS),
     "answer": MessageType(Answer, SDP_FIELDS),
     "candidate": MessageType(
@@ -135,9 +141,10 @@ VOCABULARY: Mapping[str, MessageType] = {
         Report,
         {"call": CALL, "reason": FieldRule(one_of("abuse", "sexual", "minor", "spam", "other"))},
     ),
+    "again": MessageType(Again, {"call": CALL}),
     "ice": MessageType(Ice),
     "connected": MessageType(Connected, {"call": CALL, "path": FieldRule(one_of("direct", "relay"))}),
-    "ping": MessageType(Ping),
+    "ping": MessageType(Ping, {"heard": HEARD}),
 }
 
 TYPES = {row.message_class: name for name, row in VOCABULARY.items()}

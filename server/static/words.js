@@ -5,6 +5,11 @@ export const ENDED = {
   next: "Your partner left to meet somebody else. Press Next to do the same.",
   vanished: "Your partner’s connection is lost. You are the first who gets a new partner.",
   blocked: "Blocked. You will not meet this person again as long as one of you stays on this page. Press Next to meet somebody else.",
+  unreachable: "No connection between you and your partner was possible. Press Next to meet somebody else.",
+  relay: "Your partner could not reach the relay of this site. Press Next to meet somebody else.",
+  broken: "The connection to your partner was lost and did not come back. Press Next to meet somebody else.",
+  changed: "The call was ended because its encryption key changed on the way. Press Next to meet somebody else.",
+  unable: "The other browser could not make the call. Press Next to meet somebody else.",
   banned: "The operator of this site ended the call. Press Next to meet somebody else.",
   drained: "The server restarts, so the call has ended. Press Start again in a minute.",
 };

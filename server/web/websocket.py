@@ -31,6 +31,7 @@ from server.signalling.messages import (
     PROTOCOL,
     Hello,
     MessageError,
+    Ping,
     Text,
 )
 from server.signalling.outbox import Outbox
@@ -54,6 +55,7 @@ MAX_MALFORMED = 3  # a client that sends more is not our page
 OUTCOMES = {
     close_codes.LOST: "lost",
     close_codes.SILENT: "lost",
+    close_codes.LOADING: "loading",
     close_codes.INTERNAL_ERROR: "vanished",
     close_codes.RESTART: "vanished",
     close_codes.TOO_SLOW: "vanished",
@@ -151,9 +153,14 @@ class Hub:
             if frame is not None:
                 self.on_chunk(client, frame, now)
             else:
+                self.count_message(client)
                 self.on_message(client, event["text"], now)
         except MessageError as refused:
             self.send_error(client, refused, now)
+
+    def count_message(self, client: Client) -> None:
+        if client.visitor is not None:
+            client.visitor.heard += 1  # before it is looked at: what was refused has arrived, too
 
     def on_chunk(self, client: Client, frame: bytes, now: float) -> None:
         in_time = client.chunk_limit.spend(now)
@@ -173,6 +180,8 @@ class Hub:
         self.metrics.increment("message", TYPES[type(message)])
         if isinstance(message, Text) and not client.text_limit.spend(now):
             raise MessageError("too_fast", message.id)
+        if isinstance(message, Ping) and message.heard is not None:
+            client.outbox.confirm(message.heard)
         if client.visitor is not None:
             self.apply(self.lobby.receive(client.visitor, message, now))
         elif isinstance(message, Hello):
@@ -199,7 +208,8 @@ class Hub:
             client.outbox = self.take_resumable(visitor.id)
         client.visitor, client.last_heard = visitor, now
         self.by_visitor[visitor.id] = client
-        client.outbox.push_front(reply)
+        client.outbox.resume(hello.heard)
+        client.outbox.greet(reply)
         client.flush()
         self.apply(effects)
 
@@ -293,12 +303,13 @@ class Hub:
             return
         del self.by_visitor[visitor.id]
         how = OUTCOMES.get(code, "left")
-        if how == "lost" and visitor.state != "idle":
+        comes_back = {"lost": visitor.state != "idle", "loading": visitor.room is not None}
+        if comes_back.get(how):
             self.resumable[visitor.id] = client.outbox, client.ip
-            self.apply(self.lobby.suspend(visitor, now))
+            self.apply(self.lobby.suspend(visitor, now, loading=how == "loading"))
             return
         self.admission.count_page(client.ip, -1)
-        self.apply(self.lobby.leave(visitor, "left" if how == "lost" else how, now))
+        self.apply(self.lobby.leave(visitor, "left" if how in comes_back else how, now))
 
     def tick(self) -> None:
         """Do what is due. Call it a few times a second."""

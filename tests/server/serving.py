@@ -110,10 +110,10 @@ class Browser:
         self.token = ""
         self.heard: list[Any] = []
 
-    async def hello(self, token: str = "", resume: str = "") -> Any:
+    async def hello(self, token: str = "", resume: str = "", **fields: Any) -> Any:
         self.token = token or os.urandom(12).hex()
         await self.hear("welcome")
-        await self.say("hello", token=self.token, **({"resume": resume} if resume else {}))
+        await self.say("hello", token=self.token, **({"resume": resume} if resume else {}), **fields)
         reply = await self.hear("hello")
         self.secret = reply["resume"]
         return reply

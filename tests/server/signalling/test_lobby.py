@@ -25,9 +25,9 @@ from server.signalling.effects import (
     NamesEnded,
     SendTo,
 )
-from server.signalling.lobby import RESUME_SECONDS, Lobby
+from server.signalling.lobby import MAX_RENEWALS, RELOAD_SECONDS, RESUME_SECONDS, Lobby
 from server.signalling.matching import Queue
-from server.signalling.messages import Hello, MessageError
+from server.signalling.messages import FAILURES, Hello, MessageError
 from server.signalling.pseudonyms import LETTERS
 from server.signalling.reports import Reports
 from server.signalling.server_messages import SERVER_MESSAGES
@@ -299,7 +299,78 @@ def test_a_lost_socket_may_come_back_in_time() -> None:
     assert visits.last("b", "partner")["state"] == "back"
     visits.tick(RESUME_SECONDS)
     assert a.room is b.room is not None
+    visits.say(a, "ping")
     assert visits.enter("a", "de", resume=secret) is not a
+
+
+def test_a_greeting_that_gets_lost_costs_nobody_the_seat() -> None:
+    visits = Visits()
+    a, _, call = visits.couple()
+    first = visits.last("a", "hello")["resume"]
+    for _ in range(3):
+        assert visits.enter("a", resume=first) is a
+    newest = visits.last("a", "hello")["resume"]
+    assert visits.enter("a", resume=newest) is a
+    assert visits.enter("a", resume=first) is not a
+    assert visits.enter("a", resume=newest) is a
+    visits.say(a, "ping")
+    assert visits.enter("a", resume=newest) is not a
+    assert a.room is not None
+    assert a.room.call == call
+
+
+def test_a_page_that_is_loaded_again_goes_on_with_the_same_partner() -> None:
+    visits = Visits()
+    a, b, call = visits.couple()
+    visits.settle(visits.lobby.suspend(a, visits.now, loading=True))
+    assert visits.last("b", "partner") == {"type": "partner", "call": call, "state": "loading"}
+    visits.tick(RELOAD_SECONDS - 1)
+    visits.enter("a", "de", resume=a.resume_secret)
+    visits.say(a, "again", call=call)
+    assert visits.last("b", "ended") == {"type": "ended", "call": call, "reason": "renewed"}
+    assert a.room is b.room is not None
+    first, second = visits.last("a", "matched"), visits.last("b", "matched")
+    assert first["call"] == second["call"] != call
+    assert (first["polite"], second["polite"]) == (True, False)
+    assert visits.refused(a, "again", call=first["call"]) == "wrong_state"
+    visits.tick(RESUME_SECONDS)
+    assert a.room is b.room is not None
+
+
+def test_a_page_that_is_loaded_for_ever_is_given_up() -> None:
+    visits = Visits()
+    a, _, _ = visits.couple()
+    for _ in range(MAX_RENEWALS):
+        visits.settle(visits.lobby.suspend(a, visits.now, loading=True))
+        visits.enter("a", "de", resume=a.resume_secret)
+        assert a.room is not None
+        visits.say(a, "again", call=a.room.call)
+    visits.settle(visits.lobby.suspend(a, visits.now, loading=True))
+    visits.enter("a", "de", resume=a.resume_secret)
+    assert a.room is not None
+    assert visits.refused(a, "again", call=a.room.call) == "wrong_state"
+
+
+def test_a_page_that_was_closed_has_left_after_a_while() -> None:
+    visits = Visits()
+    a, b, _ = visits.couple()
+    c = visits.enter("c")
+    visits.say(c, "start")
+    visits.settle(visits.lobby.suspend(c, visits.now))
+    visits.settle(visits.lobby.suspend(a, visits.now, loading=True))
+    visits.tick(RELOAD_SECONDS)
+    assert visits.last("b", "ended")["reason"] == "left"
+    assert b.state == "idle"
+    assert c.id in visits.lobby.visitors
+
+
+@pytest.mark.parametrize("reason", FAILURES)
+def test_a_call_that_failed_is_not_told_as_desertion(reason: str) -> None:
+    visits = Visits()
+    a, b, _ = visits.couple()
+    visits.say(a, "stop", reason=reason)
+    assert visits.last("b", "ended")["reason"] == reason
+    assert (a.state, b.state) == ("idle", "idle")
 
 
 def test_a_lost_socket_that_stays_away_is_given_up() -> None:
@@ -634,7 +705,9 @@ class Machine(RuleBasedStateMachine):
             if one.state == "waiting" and one.suspended_since is None
         }
         assert set(lobby.queue.seekers) == waiting
-        assert set(lobby.by_resume_secret) == {one.resume_secret for one in lobby.visitors.values()}
+        secrets = {one.resume_secret for one in lobby.visitors.values()}
+        former = {one.former_secret for one in lobby.visitors.values()} - {None}
+        assert set(lobby.by_resume_secret) == secrets | former
 
 
 TestModel = Machine.TestCase

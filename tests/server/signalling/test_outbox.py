@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.signalling.outbox import MAX_BYTES, MAX_MESSAGES, Outbox, size_of
+from server.signalling.outbox import MAX_BYTES, MAX_KEPT, MAX_KEPT_BYTES, MAX_MESSAGES, Outbox, size_of
 
 
 def drain(outbox: Outbox) -> list[str | bytes]:
@@ -19,7 +19,7 @@ def test_words_overtake_chunks_and_each_kind_keeps_its_order() -> None:
     outbox = Outbox()
     for data in (b"1", "a", b"2", "b"):
         assert outbox.push(data, 7)
-    outbox.push_front("hello")
+    outbox.greet("hello")
     assert len(outbox) == 5
     assert drain(outbox) == ["hello", "a", "b", b"1", b"2"]
     assert outbox.bytes == 0
@@ -38,6 +38,62 @@ def test_a_cancelled_picture_frees_its_room() -> None:
 def test_so_many_messages() -> None:
     outbox = Outbox()
     assert [outbox.push("x") for _ in range(MAX_MESSAGES + 1)].count(True) == MAX_MESSAGES
+
+
+def test_what_was_not_heard_is_sent_again_and_once() -> None:
+    outbox = Outbox()
+    outbox.resume(0)
+    outbox.greet("hello")
+    for word in ("a", "b", "c", "d"):
+        outbox.push(word)
+    assert drain(outbox) == ["hello", "a", "b", "c", "d"]
+    outbox.confirm(1)
+    outbox.push("e")
+    outbox.resume(2)
+    outbox.greet("hello again")
+    assert drain(outbox) == ["hello again", "c", "d", "e"]
+    outbox.resume(5)
+    assert drain(outbox) == []
+    assert (outbox.bytes, outbox.kept_bytes) == (0, 0)
+
+
+def test_who_does_not_count_leaves_nothing_behind() -> None:
+    outbox = Outbox()
+    outbox.resume(None)
+    outbox.push("a")
+    assert drain(outbox) == ["a"]
+    assert not outbox.kept
+    outbox.resume(None)
+    assert drain(outbox) == []
+
+
+def test_what_is_kept_is_bounded_and_the_count_stays_right() -> None:
+    outbox = Outbox()
+    outbox.resume(0)
+    for number in range(3 * MAX_KEPT):
+        outbox.push(str(number))
+        outbox.pop()
+    assert len(outbox.kept) == MAX_KEPT
+    outbox.resume(3 * MAX_KEPT - 1)
+    assert drain(outbox) == [str(3 * MAX_KEPT - 1)]
+    outbox.resume(3 * MAX_KEPT)
+    for _ in range(10):
+        outbox.push("x" * (MAX_KEPT_BYTES // 4))
+        outbox.pop()
+    assert outbox.kept_bytes <= MAX_KEPT_BYTES
+
+
+def test_a_count_that_cannot_be_does_no_harm() -> None:
+    outbox = Outbox()
+    outbox.resume(0)
+    outbox.push("a")
+    drain(outbox)
+    outbox.confirm(2**53)
+    outbox.resume(2**53)
+    outbox.push("b")
+    assert drain(outbox) == ["b"]
+    outbox.resume(0)
+    assert drain(outbox) == ["b"]
 
 
 @given(st.lists(st.binary(max_size=50_000) | st.text(max_size=9_000), max_size=60))

@@ -99,7 +99,7 @@ async def test_two_meet_and_exchange_everything(service: Service) -> None:
     assert (await one.hear("text"))["text"] == "grüß dich 😀\n<b>"
     await one.tell("connected", path="direct")
     await one.say("ping", id="p1")
-    assert await one.hear("pong") == {"type": "pong", "id": "p1"}
+    assert await one.hear("pong") == {"type": "pong", "id": "p1", "heard": 6}
     await one.say("ice")
     assert (await one.hear("ice"))["ice"]["iceServers"][0] == {"urls": ["stun:turn.example.org:3478"]}
     await one.say("stop")
@@ -194,6 +194,47 @@ async def test_a_cut_socket_comes_back_and_hears_what_was_said(service: Service)
     assert (await other.hear("text"))["text"] == "hello again"
 
 
+async def test_what_went_into_a_dead_socket_arrives_once(service: Service) -> None:
+    """What was written to a page is there, or it is said again, and once."""
+    one, other = await service.couple()
+    call, token = one.call, one.token
+    first = await service.browser()
+    await first.hello(token, one.secret, heard=0)
+    assert await one.closed() == 4409
+    for number in range(3):
+        await other.tell("text", text=f"line {number}")
+        await other.hear("sent")
+    assert (await first.hear("text"))["text"] == "line 0"
+    first.call = call
+    await first.say("ping", heard=1)
+    await asyncio.sleep(0.2)  # the others are written to its socket, which is read no more
+    second = await service.browser()
+    reply = await second.hello(token, first.secret, heard=1)
+    assert (reply["resumed"], reply["heard"]) == (True, 2)
+    assert [(await second.hear("text"))["text"] for _ in range(2)] == ["line 1", "line 2"]
+    await second.hear("pong")
+
+
+async def test_a_page_that_is_being_loaded_may_come_back(service: Service) -> None:
+    one, other = await service.couple()
+    await one.close(4410)
+    assert (await other.hear("partner"))["state"] == "loading"
+    again = await service.browser()
+    assert (await again.hello(one.token, one.secret))["state"] == "calling"
+    assert (await other.hear("partner"))["state"] == "back"
+    await again.say("again", call=one.call)
+    assert (await other.hear("ended"))["reason"] == "renewed"
+    assert (await other.hear("matched"))["call"] == (await again.hear("matched"))["call"]
+    waiting = await service.visitor("127.0.0.7")
+    await waiting.say("start")
+    await waiting.hear("waiting")
+    await waiting.close(4410)
+    async with asyncio.timeout(5):
+        while service.web.hub.lobby.queue.seekers:
+            await asyncio.sleep(0.02)
+    assert not service.web.hub.resumable
+
+
 async def test_a_cut_socket_that_stays_away_leaves_the_other_in_front(service: Service) -> None:
     one, other = await service.couple()
     third = await service.visitor("127.0.0.4", token=one.token)
@@ -201,7 +242,10 @@ async def test_a_cut_socket_that_stays_away_leaves_the_other_in_front(service: S
     await third.hear("waiting")
     one.cut()
     await other.hear("partner")
-    service.later += RESUME_SECONDS
+    service.later += RESUME_SECONDS - 20
+    await other.say("ping")
+    await other.hear("pong")
+    service.later += 20
     assert (await other.hear("ended"))["reason"] == "vanished"
     await other.hear("waiting")
     newcomer = await service.visitor("127.0.0.5")

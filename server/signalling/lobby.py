@@ -133,13 +133,24 @@ class Lobby:
         return visitor, reply, self.take_effects()
 
     def renew_secret(self, visitor: Visitor, used: str) -> None:
-        """The used one stays good until the page speaks again: the reply with the new one may get lost."""
+        """Give a visitor a new secret. The used one stays good until the page speaks again: the reply with the
+        new one may get lost.
+
+        Args:
+            visitor: whose secret it is.
+            used: the secret that it has come back with.
+        """
         for secret in {visitor.resume_secret, visitor.former_secret} - {used, None}:
             del self.by_resume_secret[str(secret)]
         visitor.former_secret, visitor.resume_secret = used, self.dependencies.new_id()
         self.by_resume_secret[visitor.resume_secret] = visitor
 
     def forget_former_secret(self, visitor: Visitor) -> None:
+        """The page has spoken, so it knows the new secret.
+
+        Args:
+            visitor: whose secret it is.
+        """
         if visitor.former_secret is not None:
             del self.by_resume_secret[visitor.former_secret]
             visitor.former_secret = None

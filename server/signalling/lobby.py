@@ -133,8 +133,9 @@ class Lobby:
         return visitor, reply, self.take_effects()
 
     def renew_secret(self, visitor: Visitor, used: str) -> None:
-        """Give a visitor a new secret. The used one stays good until the page speaks again: the reply with the
-        new one may get lost.
+        """Give a visitor a new secret. The used one stays good until the page speaks again.
+
+        The reply with the new one may get lost.
 
         Args:
             visitor: whose secret it is.

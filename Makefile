@@ -37,7 +37,7 @@ CODEC_PACKAGES := alsa-utils espeak-ng ffmpeg frozen-bubble-data
 # Each process takes whole files, whose tests share machines and browsers.
 IN_PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example house promise codecs tunnels update lock release \
+.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example house promise words codecs tunnels update lock release \
 	clean $(DEPLOYS)
 
 help: ## show this list
@@ -90,6 +90,10 @@ example: setup ## write config.example.yaml from the code
 house: $(BIN)/.set-up-tests ## draw docs/house.svg: the folders and their imports
 	@.ci/packages graphviz
 	$(BIN)/python -m tests.house
+
+words: LANGUAGES =
+words: setup ## bring server/languages/*.po up to date with the texts of the code (LANGUAGES=nl begins another)
+	$(BIN)/python -m server.languages.extraction $(LANGUAGES)
 
 promise: setup ## write the promise of the privacy page into docs/encrypted-only.md
 	$(BIN)/python -m server.web.promise docs/encrypted-only.md

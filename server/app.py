@@ -24,9 +24,9 @@ from server.signalling.visitors import Dependencies
 from server.store import Network, Store
 from server.store.bans import Bans
 from server.store.call_log import CallLog, purge
-from server.store.countries import BY_NAME
+from server.store.countries import CODES
 from server.store.geo import Database
-from server.web import pages
+from server.web import localized, pages
 from server.web.admission import Admission, AdmissionRules, allow_all
 from server.web.login import LOGIN_ERRORS, LOGIN_PATH, MAX_FORM, PasswordLogin
 from server.web.metrics import ServerMetrics
@@ -86,12 +86,12 @@ def build(
         dependencies, Queue(server.rematch_seconds), Reports(lambda: secrets.choice(LETTERS), new_key)
     )
     context = pages.Context(
-        site, BY_NAME if geo else [], privacy_facts(server, ice, geo, encrypted_only, password is not None)
+        site, CODES if geo else (), privacy_facts(server, ice, geo, encrypted_only, password is not None)
     )
     login = None
     if password is not None:
-        texts = pages.render_login(context, LOGIN_ERRORS)
-        login = PasswordLogin(password, texts, origins, server.trusted_proxies, clock, wall)
+        forms = localized.login_forms(context, LOGIN_ERRORS)
+        login = PasswordLogin(password, forms, origins, server.trusted_proxies, clock, wall)
     rules = AdmissionRules(
         origins,
         server.trusted_proxies,
@@ -116,7 +116,7 @@ def build(
     )
     add_gauges(metrics, hub)
     metrics.registry.register(links)
-    app = build_site(pages.render(context), hub, hosts_of(origins), login)
+    app = build_site(context, hub, hosts_of(origins), login)
     operator, numbers = admin.operator_app(hub, links), admin.metrics_app(hub, links)
     return WebService(app, operator, numbers, hub, store, calls, current, login, exempt, links)
 
@@ -130,11 +130,11 @@ def new_id() -> str:
 
 
 def build_site(
-    texts: Mapping[str, str], hub: Hub, hosts: Mapping[str, str], login: PasswordLogin | None
+    context: pages.Context, hub: Hub, hosts: Mapping[str, str], login: PasswordLogin | None
 ) -> Starlette:
     """Routes, and the middleware before them, outermost first."""
-    login_routes = login.routes(pages.Page(texts["index.html"])) if login else []
-    routes = [*login_routes, *pages.routes(texts), WebSocketRoute("/ws", hub)]
+    login_routes = login.routes(localized.pages_of(context, "index.html")) if login else []
+    routes = [*login_routes, *localized.routes(context), WebSocketRoute("/ws", hub)]
     middleware = [
         Middleware(SecurityHeaders, hosts=hosts, forms="'self'" if login else "'none'"),
         Middleware(CatchErrors),
@@ -145,7 +145,7 @@ def build_site(
     return Starlette(
         routes=routes,
         middleware=middleware,
-        exception_handlers={404: pages.not_found(texts["not_found.html"])},
+        exception_handlers={404: localized.not_found(context)},
     )
 
 

@@ -21,6 +21,7 @@ from host.settings import (
     check_different,
     parse_address,
 )
+from server.languages.known import known
 
 AN_ORIGIN = "write an address such as https://call.example.org, with nothing after the host name"
 # The last label is no number: browsers read 1.2 as an address.
@@ -98,6 +99,13 @@ class Site(Section):
         examples=[{"Imprint": "https://example.org/imprint"}],
         json_schema_extra=AT_START,
     )
+    languages: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
+        (),
+        description="Languages of the page. A browser that asks for none of them gets the first one. Empty: "
+        "all that there are, English first.",
+        examples=[["en"]],
+        json_schema_extra=AT_START,
+    )
     password_file: Path | None = Field(
         None,
         description="File with a password of one line. Visitors must enter it before they see the page and "
@@ -110,6 +118,13 @@ class Site(Section):
         description="Folder for the ban list, the call log and generated secrets.",
         json_schema_extra=AT_START,
     )
+
+    @field_validator("languages")
+    @classmethod
+    def check_languages(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [code for code in codes if code not in known()]:
+            raise ValueError(f"there is no {unknown[0]}; there are {', '.join(known())}")
+        return tuple(dict.fromkeys(codes))
 
 
 class Server(Section):

@@ -1,10 +1,10 @@
 // The conversation: lines and pictures, bounded, and deleted after the call.
 
 import { at } from "./view.js";
+import { SHOWN, WHO } from "./words.js";
 
 const MOST = 200; // entries; a partner who types without end must not fill the memory
 const MOST_PICTURES = 12; // of up to 2 MiB each
-const WHO = { you: "You", partner: "Partner" };
 
 const log = () => at("log");
 
@@ -42,7 +42,7 @@ export function addText(from, text) {
 // Resolves to false if the browser cannot show it.
 export async function addPicture(from, blob) {
   const image = document.createElement("img");
-  image.alt = from === "you" ? "The picture that you sent" : "A picture from your partner";
+  image.alt = SHOWN[from];
   image.src = URL.createObjectURL(blob);
   const line = entry(from, image);
   const shown = await image.decode().then(() => true, () => false);

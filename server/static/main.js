@@ -148,7 +148,7 @@ async function look() {
 function lost(why) {
   signalling.send({ type: "stop" });
   leave();
-  end("The call has ended.");
+  end(words.STOPPED);
   trouble(words.LOST[why]);
 }
 

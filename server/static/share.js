@@ -4,7 +4,7 @@ import { addPicture, addText, clearLog, note } from "./log.js";
 import { Incoming, numberOf, Outgoing } from "./picture.js";
 import { redraw } from "./redraw.js";
 import { showSending, trouble } from "./view.js";
-import { PICTURE } from "./words.js";
+import { NOT_SENT, PICTURE } from "./words.js";
 
 const MAX_PICTURE = 2 * 1024 * 1024;
 
@@ -47,7 +47,7 @@ export class Share {
   // Returns true if the error is about a line of text, which then shows it.
   refused(id) {
     const line = this.#lines.get(id);
-    if (line) note(line, "not sent");
+    if (line) note(line, NOT_SENT);
     return this.#lines.delete(id);
   }
 

@@ -1,6 +1,6 @@
 // The page's elements: what each state enables, shows and says. A partner's text is only set as textContent.
 
-import { clock, country, PATH } from "./words.js";
+import { clock, country, NO_PATH, PATH, TITLES } from "./words.js";
 
 export const at = (id) => document.getElementById(id);
 
@@ -13,7 +13,6 @@ const WORKS = {
   ended: ["start", "next"],
 };
 const CONTROLS = ["start", "next", "stop", "mute", "message", "send", "picture"];
-const TITLES = { waiting: "Waiting", connecting: "Connecting", talking: "Talking", ended: "Call ended" };
 
 export function showState(state) {
   const focused = document.activeElement;
@@ -61,7 +60,7 @@ export function showLevel(name, level) {
 
 export function showFacts({ seconds, path, from }) {
   if (seconds !== undefined) at("duration").textContent = clock(seconds);
-  if (path !== undefined) at("path").textContent = PATH[path] ?? "not known yet";
+  if (path !== undefined) at("path").textContent = PATH[path] ?? NO_PATH;
   if (from !== undefined) {
     at("country-fact").hidden = !from;
     at("country").textContent = from ? country(from) : "";

@@ -2,6 +2,7 @@
 
 import { hide, relayForced, wish } from "./settings.js";
 import { at } from "./view.js";
+import { ANY_COUNTRY } from "./words.js";
 
 const boxes = () => [...document.querySelectorAll("#countries input[type=checkbox]")];
 
@@ -40,7 +41,7 @@ function choose(changed) {
 
 function showChosen() {
   const names = boxes().filter((box) => box.checked).map((box) => box.parentElement.textContent.trim());
-  at("chosen").textContent = names.length ? names.join(", ") : "any country";
+  at("chosen").textContent = names.length ? names.join(", ") : ANY_COUNTRY;
 }
 
 function filter() {

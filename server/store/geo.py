@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 import maxminddb
 
 from server.store import IPAddress
-from server.store.countries import NAMES
+from server.store.countries import CODES
 
 HEADER = re.compile(r"#\s*(Generated|Vendor|License):\s*(.+)")
 LINK = re.compile(r"https?://\S+?/(?=[\s.,]|$)")
@@ -62,7 +62,7 @@ def check_file(path: Path) -> None:
 
 def country_code(code: object) -> str | None:
     """The code of a country, or None: the files also have codes such as ??, EU and AP."""
-    return code.lower() if isinstance(code, str) and code.lower() in NAMES else None
+    return code.lower() if isinstance(code, str) and code.lower() in CODES else None
 
 
 class CountryRanges(NamedTuple):

@@ -12,10 +12,11 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
+from server.languages.known import N_
 from server.signalling.rates import Rate
 from server.store import Network
-from server.web.origins import client_of, header, is_own_page, is_proxy
-from server.web.pages import Page
+from server.web.localized import LocalizedPage
+from server.web.origins import client_of, cookie_values, header, is_own_page, is_proxy
 from server.web.password import COOKIE_SECONDS, SitePassword
 from turn.limits.addresses import AddressRates
 from turn.limits.buckets import Bucket, Buckets
@@ -33,8 +34,8 @@ ALL_GUESSES_RATE = Rate(2, 300)
 WRONG, LATER = 403, 429
 LOGIN_ERRORS = {
     200: "",
-    WRONG: "This password is wrong. Capital and small letters matter, and so do spaces inside it.",
-    LATER: "There were too many wrong passwords. Wait a minute, then try again.",
+    WRONG: N_("This password is wrong. Capital and small letters matter, and so do spaces inside it."),
+    LATER: N_("There were too many wrong passwords. Wait a minute, then try again."),
 }
 
 
@@ -44,7 +45,7 @@ class PasswordLogin:
     def __init__(
         self,
         password: SitePassword,
-        texts: Mapping[int, str],
+        forms: Mapping[int, LocalizedPage],
         origins: frozenset[str],
         proxies: Sequence[Network],
         clock: Callable[[], float],
@@ -53,16 +54,16 @@ class PasswordLogin:
         self.password = password
         self.origins, self.proxies = origins, proxies
         self.clock, self.wall = clock, wall
-        self.forms = {status: Page(text, status) for status, text in texts.items()}
+        self.forms = forms
         self.guesses_of_address = AddressRates(Buckets(*GUESS_RATE, secrets.token_bytes(16)))
         self.guesses = Bucket(*ALL_GUESSES_RATE)
 
     def is_logged_in(self, scope: Scope) -> bool:
         """Whether this browser has entered the password."""
         wall = self.wall()
-        return any(self.password.accepts_cookie(cookie, wall) for cookie in cookie_values(scope))
+        return any(self.password.accepts_cookie(cookie, wall) for cookie in cookie_values(scope, COOKIE))
 
-    def routes(self, page: Page) -> list[BaseRoute]:
+    def routes(self, page: LocalizedPage) -> list[BaseRoute]:
         """The page for browsers that are logged in, and the form for others."""
 
         async def page_or_form(request: Request) -> Response:
@@ -127,13 +128,6 @@ class PasswordLogin:
 async def redirect_to_page(request: Request) -> Response:
     """For somebody who loads the address of the form again."""
     return RedirectResponse("/", 303)
-
-
-def cookie_values(scope: Scope) -> list[str]:
-    """Every cookie of our name (RFC 6265 §4.2.1): a site of the same domain may have set another."""
-    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
-    pairs = [pair.strip().partition("=") for value in values for pair in value.split(";")]
-    return [value for name, _, value in pairs if name == COOKIE]
 
 
 def password_in(body: bytes) -> str:

@@ -44,6 +44,13 @@ def header(scope: Scope, name: bytes) -> str | None:
     return values[0].decode("latin-1") if len(values) == 1 else None
 
 
+def cookie_values(scope: Scope, name: str) -> list[str]:
+    """Every cookie of a name (RFC 6265 §4.2.1): a site of the same domain may have set another."""
+    values = [value.decode("latin-1") for key, value in scope["headers"] if key == b"cookie"]
+    pairs = [pair.strip().partition("=") for value in values for pair in value.split(";")]
+    return [value for key, _, value in pairs if key == name]
+
+
 def is_own_page(scope: Scope, origins: frozenset[str]) -> bool:
     """Whether the page that asks is ours, by its Origin header (RFC 6454 §6.2)."""
     return header(scope, b"origin") in origins

@@ -1,21 +1,24 @@
-"""The pages and their static files. The pages are rendered once, when the server is built."""
+"""The pages and their static files. The pages are rendered once for each language."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from babel.units import format_unit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from server.config.sections import Site
+from server.languages.catalogs import Language, language
+from server.languages.countries import country_names
+from server.languages.known import ENGLISH, known
 from server.web.password import COOKIE_SECONDS, MAX_LENGTH
 from server.web.promise import promises
 
@@ -25,13 +28,23 @@ STATIC = Path(str(files("server") / "static"))
 REVALIDATE = "no-cache"  # keep it, but ask whether it has changed
 IMMUTABLE = "public, max-age=31536000, immutable"
 
+LOGIN = "password.html"
+# Template -> the address at which a visitor changes its language; empty: where the visitor is.
+PATHS = {"index.html": "/", "privacy.html": "/privacy", "not_found.html": "", LOGIN: "/"}
+LANGUAGE_SECONDS = 365 * 86_400  # a chosen language is kept for a year
+
 
 class Context(NamedTuple):
-    """What the templates get: the site, the countries to choose from, and what this server really does."""
+    """What the templates get: the site, the codes of countries to choose from, what this server does."""
 
     site: Site
-    countries: Sequence[tuple[str, str]]
+    countries: Collection[str]
     facts: Mapping[str, Any]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The codes of the languages to choose from; the first is for those who ask for none."""
+        return self.site.languages or known()
 
 
 class VersionedFiles(StaticFiles):
@@ -53,14 +66,19 @@ def version(path: str) -> str:
         return ""
 
 
-def environment(folder: Path) -> Environment:
+def environment(folder: Path, spoken: Language) -> Environment:
     made = Environment(
+        extensions=["jinja2.ext.i18n"],
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.policies["ext.i18n.trimmed"] = True  # a text may go over several lines of the template
+    made.policies["json.dumps_kwargs"] = {"sort_keys": True, "ensure_ascii": False}
+    made.install_gettext_translations(spoken.translations, newstyle=True)  # type: ignore[attr-defined]
+    made.filters["unit"] = lambda count, unit: format_unit(count, f"duration-{unit}", locale=spoken.locale)
     made.globals["static"] = lambda path: f"/static/{path}?v={version(path)}"
     return made
 
@@ -80,43 +98,40 @@ class Page:
         return Response(self.body, self.status, headers, "text/html; charset=utf-8")
 
 
-def not_found(text: str) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """The response to an address that does not exist."""
-    page = Page(text, 404)
-
-    async def respond(request: Request, error: Exception) -> Response:
-        return await page(request)
-
-    return respond
-
-
 async def healthz(request: Request) -> Response:
     """The process is alive."""
     return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
 
 
-def render(context: Context, folder: Path = TEMPLATES) -> dict[str, str]:
-    """Template name -> the rendered page."""
-    templates = environment(folder)
-    names = ("index.html", "privacy.html", "not_found.html")
-    values = {**context._asdict(), "promise": promises()[context.facts["encrypted_only"]]}
-    return {name: templates.get_template(name).render(values) for name in names}
+def render_page(
+    context: Context, name: str, code: str = ENGLISH, folder: Path = TEMPLATES, **more: Any
+) -> str:
+    """A template, rendered in a language."""
+    spoken = language(code)
+    return (
+        environment(folder, spoken)
+        .get_template(name)
+        .render(
+            site=context.site,
+            facts=context.facts,
+            countries=country_names(code, context.countries),
+            language=spoken,
+            languages=[language(one) for one in context.languages],
+            language_days=LANGUAGE_SECONDS // 86_400,
+            path=PATHS[name],
+            promise=promises()[context.facts["encrypted_only"]],
+            **more,
+        )
+    )
 
 
-def render_login(context: Context, troubles: Mapping[int, str], folder: Path = TEMPLATES) -> dict[int, str]:
-    """HTTP status -> the login form that is shown with it."""
-    template = environment(folder).get_template("password.html")
-    more = {"days": COOKIE_SECONDS // 86_400, "longest": MAX_LENGTH}
-    return {
-        status: template.render(context._asdict(), trouble=trouble, **more)
-        for status, trouble in troubles.items()
-    }
+def render(context: Context, code: str = ENGLISH, folder: Path = TEMPLATES) -> dict[str, str]:
+    """Template name -> the rendered page, of all that are the same at each load."""
+    return {name: render_page(context, name, code, folder) for name in PATHS if name != LOGIN}
 
 
-def routes(texts: Mapping[str, str]) -> list[BaseRoute]:
-    return [
-        Route("/", Page(texts["index.html"]).__call__),
-        Route("/privacy", Page(texts["privacy.html"]).__call__),
-        Route("/healthz", healthz),
-        Mount("/static", VersionedFiles(directory=STATIC)),
-    ]
+def render_login(context: Context, trouble: str, code: str = ENGLISH) -> str:
+    """The login form. `trouble`: what was wrong with the last try, in English; or nothing."""
+    return render_page(
+        context, LOGIN, code, trouble=trouble, days=COOKIE_SECONDS // 86_400, longest=MAX_LENGTH
+    )

@@ -1,0 +1,24 @@
+// The words of the page in its language. As in gettext, the English text in the script is the key.
+
+export const language = document.documentElement.lang;
+
+// English text -> the text in the language of the page, or, where numbers are said, category of the number -> text.
+const catalog = JSON.parse(document.getElementById("catalog")?.textContent ?? "{}");
+const plurals = new Intl.PluralRules(language);
+const digits = new Intl.NumberFormat(language, { numberingSystem: "latn", maximumFractionDigits: 0 });
+
+// `{name}` in a text stands for the value of that name.
+function fill(text, values) {
+  return text.replace(/\{(\w+)\}/g, (whole, name) => (typeof values[name] === "number" ? digits.format(values[name]) : values[name] ?? whole));
+}
+
+export function _(text, values = {}) {
+  return fill(catalog[text] ?? text, values);
+}
+
+// `{number}` stands for the number.
+export function ngettext(one, many, number, values = {}) {
+  const forms = catalog[one];
+  const english = number === 1 ? one : many;
+  return fill(forms ? forms[plurals.select(number)] ?? forms.other : english, { number, ...values });
+}

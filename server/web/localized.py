@@ -1,0 +1,83 @@
+"""Pages in several languages: which one a request gets, and the cookie that keeps a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from server.languages.negotiation import choose
+from server.web.origins import cookie_values, header
+from server.web.pages import (
+    LANGUAGE_SECONDS,
+    STATIC,
+    Context,
+    Page,
+    VersionedFiles,
+    healthz,
+    render_login,
+    render_page,
+)
+
+COOKIE = "calln_language"
+FIELD = "lang"  # of an address: a link to the page in this language
+
+
+class LocalizedPage:
+    """A page that is the same for every visitor with the same language."""
+
+    def __init__(self, languages: Sequence[str], make: Callable[[str], Page]) -> None:
+        self.languages = languages
+        self.make = make
+        self.pages = {languages[0]: make(languages[0])}  # an error in a template shows at the start
+
+    def page(self, code: str) -> Page:
+        """Rendered when the first visitor needs it: a server with fifteen languages starts as fast."""
+        if code not in self.pages:
+            self.pages[code] = self.make(code)
+        return self.pages[code]
+
+    async def __call__(self, request: Request) -> Response:
+        asked = request.query_params.get(FIELD)
+        kept = next(iter(cookie_values(request.scope, COOKIE)), None)
+        code = choose(self.languages, asked, kept, accepted=header(request.scope, b"accept-language"))
+        response = await self.page(code)(request)
+        response.headers["content-language"] = code
+        response.headers["vary"] = "Accept-Language, Cookie"
+        if asked == code:
+            response.set_cookie(COOKIE, code, max_age=LANGUAGE_SECONDS, httponly=True, samesite="lax")
+        return response
+
+
+def routes(context: Context) -> list[BaseRoute]:
+    return [
+        Route("/", pages_of(context, "index.html").__call__),
+        Route("/privacy", pages_of(context, "privacy.html").__call__),
+        Route("/healthz", healthz),
+        Mount("/static", VersionedFiles(directory=STATIC)),
+    ]
+
+
+def pages_of(context: Context, name: str, status: int = 200) -> LocalizedPage:
+    return LocalizedPage(context.languages, lambda code: Page(render_page(context, name, code), status))
+
+
+def login_forms(context: Context, troubles: Mapping[int, str]) -> dict[int, LocalizedPage]:
+    """HTTP status -> the login form that is shown with it."""
+    return {status: login_form(context, status, trouble) for status, trouble in troubles.items()}
+
+
+def login_form(context: Context, status: int, trouble: str) -> LocalizedPage:
+    return LocalizedPage(context.languages, lambda code: Page(render_login(context, trouble, code), status))
+
+
+def not_found(context: Context) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """The response to an address that does not exist."""
+    page = pages_of(context, "not_found.html", 404)
+
+    async def respond(request: Request, error: Exception) -> Response:
+        return await page(request)
+
+    return respond

@@ -1,0 +1,44 @@
+"""A catalog gives templates their texts, and scripts only their own, in the plural forms of browsers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import PoFileError
+
+from server.languages.catalogs import language
+from tests.server.languages.catalog_files import POLISH, write_polish
+
+
+def test_english_needs_no_catalog() -> None:
+    english = language("en")
+    assert (english.name, english.direction, english.script_texts) == ("English", "ltr", {})
+    assert english.translations.gettext("Start") == "Start"
+
+
+def test_a_catalog(tmp_path: Path) -> None:
+    write_polish(tmp_path)
+    polish = language("pl", tmp_path)
+    assert (polish.name, polish.direction) == ("Polski", "ltr")
+    assert polish.translations.gettext("Your wishes") == "Twoje życzenia"
+    assert polish.translations.gettext("not there yet") == "not there yet"
+
+
+def test_scripts_get_what_they_say_and_nothing_else(tmp_path: Path) -> None:
+    write_polish(tmp_path)
+    texts = language("pl", tmp_path).script_texts
+    plural = {"one": "{number} osoba", "few": "{number} osoby", "many": "{number} osób"}
+    assert texts == {"Start": "Zacznij", "not there yet": "not there yet", "{number} person": plural}
+
+
+def test_a_language_that_is_read_from_the_right(tmp_path: Path) -> None:
+    (tmp_path / "he.po").touch()
+    hebrew = language("he", tmp_path)
+    assert (hebrew.name, hebrew.direction, hebrew.script_texts) == ("עברית", "rtl", {})
+
+
+def test_a_damaged_catalog_is_an_error(tmp_path: Path) -> None:
+    write_polish(tmp_path, POLISH + "msgid no quotes\n")
+    with pytest.raises(PoFileError):
+        language("pl", tmp_path)

@@ -1,0 +1,18 @@
+"""Every catalog is a language."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from server.languages.known import N_, known
+
+
+def test_english_comes_first_and_needs_no_catalog(tmp_path: Path) -> None:
+    assert known(tmp_path) == ("en",)
+    for name in ("fr.po", "de.po", "notes.txt"):
+        (tmp_path / name).touch()
+    assert known(tmp_path) == ("en", "de", "fr")
+
+
+def test_a_mark_changes_nothing() -> None:
+    assert N_("a text") == "a text"

@@ -165,8 +165,7 @@ class Guesses:
         self.now = 0.0
         password = SitePassword(PASSWORD, b"0123456789abcdef")
         networks = [ip_network(proxy) for proxy in proxies]
-        texts = dict.fromkeys(LOGIN_ERRORS, "")
-        self.login = PasswordLogin(password, texts, frozenset(), networks, lambda: self.now, lambda: 0.0)
+        self.login = PasswordLogin(password, {}, frozenset(), networks, lambda: self.now, lambda: 0.0)
 
     def judged(self, addresses: Iterable[str], guess: str = "wrong") -> int:
         """How many guesses of clients at these addresses are looked at."""

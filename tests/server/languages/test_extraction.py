@@ -41,7 +41,9 @@ COMMENT = re.compile(r"^(//|import ).*", re.MULTILINE)
 def test_every_text_of_the_words_of_scripts_can_be_translated() -> None:
     code = COMMENT.sub("", (SERVER / "static" / "words.js").read_text(encoding="utf-8"))
     assert CALL.search(code)
-    assert [text for text in LITERAL.findall(CALL.sub("", code)) if READABLE.search(VALUE.sub("", text))] == []
+    assert [
+        text for text in LITERAL.findall(CALL.sub("", code)) if READABLE.search(VALUE.sub("", text))
+    ] == []
 
 
 def test_an_update_keeps_what_is_used_and_drops_the_rest(tmp_path: Path) -> None:

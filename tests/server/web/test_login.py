@@ -20,7 +20,6 @@ from server.web.login import (
     COOKIE,
     GUESS_RATE,
     LATER,
-    LOGIN_ERRORS,
     PasswordLogin,
     password_in,
 )

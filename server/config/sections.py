@@ -103,7 +103,7 @@ class Site(Section):
         (),
         description="Languages of the page. A browser that asks for none of them gets the first one. Empty: "
         "all that there are, English first.",
-        examples=[["en"]],
+        examples=[["de", "en"]],
         json_schema_extra=AT_START,
     )
     password_file: Path | None = Field(

@@ -14,7 +14,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-from server.languages.known import ENGLISH, FOLDER
+from server.languages.known import ENGLISH, FOLDER, own_name
 
 COUNTS = (*range(200), 1_000_000)  # among them is one of each category of CLDR's plural rules
 
@@ -36,8 +36,7 @@ class Language(NamedTuple):
 def language(code: str, folder: Path = FOLDER) -> Language:
     """Read a language when it is first needed. A damaged catalog is an error of ours, so it is raised."""
     locale = Locale.parse(code, sep="-")
-    name = locale.get_language_name() or code
-    describe = partial(Language, code, name[0].upper() + name[1:], locale.text_direction, locale)
+    describe = partial(Language, code, own_name(code, folder), locale.text_direction, locale)
     if code == ENGLISH:
         return describe(NullTranslations(), {})
     catalog = read_catalog(folder / f"{code}.po")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from babel import Locale
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract
 from babel.messages.pofile import write_po
@@ -27,6 +28,7 @@ HEADER = """\
 msgid ""
 msgstr ""
 "Language: {code}\\n"
+"X-Language-Name: {name}\\n"
 "Content-Type: text/plain; charset=utf-8\\n"
 "Plural-Forms: {plurals}\\n"
 
@@ -81,14 +83,14 @@ def updated(path: Path) -> Catalog:
     return catalog
 
 
-def write(path: Path) -> None:
-    catalog = updated(path)
+def write(path: Path, catalog: Catalog) -> None:
     texts = BytesIO()
     write_po(texts, catalog, width=WIDTH, omit_header=True, sort_by_file=True, include_lineno=False)
-    header = HEADER.format(code=path.stem, plurals=catalog.plural_forms)
+    name = Locale.parse(path.stem, sep="-").get_language_name() or path.stem
+    header = HEADER.format(code=path.stem, name=name[0].upper() + name[1:], plurals=catalog.plural_forms)
     path.write_text(header + texts.getvalue().decode(), encoding="utf-8")
 
 
 if __name__ == "__main__":
     for code in sys.argv[1:] or [path.stem for path in FOLDER.glob("*.po")]:
-        write(FOLDER / f"{code}.po")
+        write(FOLDER / f"{code}.po", updated(FOLDER / f"{code}.po"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from importlib.resources import files
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from starlette.types import Scope
 from server.config.sections import Site
 from server.languages.catalogs import Language, language
 from server.languages.countries import country_names
-from server.languages.known import ENGLISH, known
+from server.languages.known import ENGLISH, known, own_name
 from server.web.password import COOKIE_SECONDS, MAX_LENGTH
 from server.web.promise import promises
 
@@ -116,7 +117,7 @@ def render_page(
             facts=context.facts,
             countries=country_names(code, context.countries),
             language=spoken,
-            languages=[language(one) for one in context.languages],
+            languages=sorted(((one, own_name(one)) for one in context.languages), key=itemgetter(1)),
             language_days=LANGUAGE_SECONDS // 86_400,
             path=PATHS[name],
             promise=promises()[context.facts["encrypted_only"]],

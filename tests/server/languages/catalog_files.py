@@ -8,6 +8,7 @@ POLISH = r"""
 msgid ""
 msgstr ""
 "Language: pl\n"
+"X-Language-Name: Polski\n"
 "Content-Type: text/plain; charset=utf-8\n"
 "Plural-Forms: nplurals=3; plural=(n==1 ? 0 : n%10>=2 && n%10<=4 && (n%100<12 || n%100>14) ? 1 : 2);\n"
 

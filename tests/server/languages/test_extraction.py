@@ -8,7 +8,7 @@ from pathlib import Path
 from babel.messages.catalog import Catalog
 
 from server.languages.catalogs import read_catalog
-from server.languages.extraction import SERVER, texts, write
+from server.languages.extraction import SERVER, texts, updated, write
 from tests.server.languages.catalog_files import POLISH, write_polish
 
 
@@ -48,7 +48,7 @@ def test_every_text_of_the_words_of_scripts_can_be_translated() -> None:
 
 def test_an_update_keeps_what_is_used_and_drops_the_rest(tmp_path: Path) -> None:
     path = write_polish(tmp_path, POLISH.replace('msgid "Your wishes"', '# review\nmsgid "Your wishes"'))
-    write(path)
+    write(path, updated(path))
     catalog = read_catalog(path)
     start, wishes = catalog.get("Start"), catalog.get("Your wishes")
     assert start is not None
@@ -57,12 +57,12 @@ def test_an_update_keeps_what_is_used_and_drops_the_rest(tmp_path: Path) -> None
     assert catalog.get("not there yet") is None
     assert {message.id for message in catalog} == {message.id for message in texts()}
     first = path.read_bytes()
-    write(path)
+    write(path, updated(path))
     assert path.read_bytes() == first
 
 
 def test_a_new_language_begins_with_nothing(tmp_path: Path) -> None:
-    write(tmp_path / "ru.po")
+    write(tmp_path / "ru.po", updated(tmp_path / "ru.po"))
     catalog = read_catalog(tmp_path / "ru.po")
     assert catalog.num_plurals == 3
     assert not [message for message in catalog if message.id and any(message.string or ())]

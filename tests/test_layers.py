@@ -63,6 +63,7 @@ OF_THE_WHOLE = {
     "tests/deploy/end_to_end/": "whole deployments, on booted machines",
     "tests/deploy/test_locks.py": "deploy/locks",
     "tests/live/": "the whole service, with browsers and other people's clients",
+    "tests/server/languages/test_translations.py": "the catalogs",
     "tests/server/test_protocol_document.py": "docs/protocol.md",
     "tests/test_docstrings.py": "what is said of public interfaces",
     "tests/test_habits.py": "what a stranger's tools read",

@@ -1,40 +1,41 @@
-// One call: an RTCPeerConnection with perfect negotiation (W3C webrtc §10.7), repaired by ICE restarts, or given up.
+// One call: an RTCPeerConnection with perfect negotiation (W3C webrtc §10.7), repaired or given up.
 
 import { pathOf } from "./path.js";
+import { Pulse } from "./pulse.js";
+import { Repair } from "./repair.js";
 
-const GRACE = 3000; // ms: "disconnected" often recovers by itself
-const AGAIN = 10_000; // ms between two ICE restarts
 const RELAY = 10_000; // ms for the relay to give us an address once it is asked; a browser alone would try for almost a minute
-const GIVE_UP = 40_000; // ms without a connection, at the beginning or later
+const GIVE_UP = 40_000; // ms without a connection, at the beginning
 
 export class Call {
   #chain = Promise.resolve();
   #making = false;
   #ignoring = false;
   #relayed = 0;
-  #restartTimer = 0;
   #giveUpTimer = 0;
   #relayTimer = 0;
   #key = null;
   #withFirefox = false;
 
   // `matched` is the server's message, `fresh` asks for new ICE servers,
-  // `on` has remote(stream), connected(), shaky(), lost(why).
+  // `on` has remote(stream), connected(), voice(state) as often as the pulse is felt, lost(why).
   constructor(matched, stream, { relay, send, fresh, on }) {
     Object.assign(this, { id: matched.call, polite: matched.polite, relay, stream, fresh, on });
     this.send = (message) => send({ ...message, call: matched.call });
     this.wasConnected = false;
     this.pc = new RTCPeerConnection({ iceServers: matched.ice.iceServers, iceTransportPolicy: relay ? "relay" : "all" });
+    this.pulse = new Pulse(this.pc, (stats) => this.#felt(stats));
+    this.repair = new Repair(this);
     this.#listen();
     if (!this.polite) this.#addVoice(); // the first offer is the impolite side's
-    this.#giveUpLater();
+    this.#giveUpTimer = setTimeout(() => this.on.lost(this.#relayMissing ? "relay" : "unreachable"), GIVE_UP);
   }
 
   close() {
     clearTimeout(this.#relayTimer);
-    clearTimeout(this.#restartTimer);
     clearTimeout(this.#giveUpTimer);
-    this.on = { remote() {}, connected() {}, shaky() {}, lost() {} };
+    this.pulse.stop();
+    this.on = { remote() {}, connected() {}, voice() {}, lost() {} };
     this.pc.onnegotiationneeded = this.pc.onicecandidate = this.pc.ontrack = null;
     this.pc.onconnectionstatechange = this.pc.oniceconnectionstatechange = this.pc.onicegatheringstatechange = null;
     this.pc.close();
@@ -49,13 +50,13 @@ export class Call {
     return this.pc.connectionState === "connected";
   }
 
-  path() {
-    return pathOf(this.pc);
+  // Another microphone, or a track without sound.
+  replaceVoice(track) {
+    for (const sender of this.pc.getSenders()) sender.replaceTrack(track);
   }
 
-  // After the signalling has come back: until then, a restart could not be negotiated.
-  recover() {
-    if (this.wasConnected && !this.connected) this.#restart();
+  path() {
+    return pathOf(this.pc);
   }
 
   #listen() {
@@ -105,10 +106,13 @@ export class Call {
     this.#addVoice();
     await this.pc.setLocalDescription();
     this.send({ type: "answer", sdp: this.pc.localDescription.sdp });
+    this.repair.negotiated();
   }
 
   async #takeAnswer({ sdp }) {
-    if (this.pc.signalingState === "have-local-offer") await this.pc.setRemoteDescription({ type: "answer", sdp });
+    if (this.pc.signalingState !== "have-local-offer") return;
+    await this.pc.setRemoteDescription({ type: "answer", sdp });
+    this.repair.negotiated();
   }
 
   async #takeCandidate({ candidate }) {
@@ -129,47 +133,31 @@ export class Call {
     else if (this.pc.iceGatheringState === "gathering") this.#relayTimer ||= setTimeout(() => this.#needRelay(), RELAY);
   }
 
+  get #relayMissing() {
+    return this.relay && !this.#relayed;
+  }
+
   #needRelay() {
-    if (this.relay && !this.#relayed) this.on.lost("relay");
+    if (this.#relayMissing) this.on.lost("relay");
   }
 
   #changed() {
-    if (this.connected) return this.#mended();
-    if (this.pc.connectionState === "closed" || !this.wasConnected) return this.#maybeFailed();
-    this.on.shaky();
-    this.#giveUpLater();
-    if (!this.#restartTimer) this.#restartTimer = setTimeout(() => this.#restart(), this.#failed ? 0 : GRACE);
-  }
-
-  get #failed() {
-    return this.pc.connectionState === "failed" || this.pc.iceConnectionState === "failed";
-  }
-
-  #mended() {
-    clearTimeout(this.#restartTimer);
+    if (!this.connected || this.wasConnected) return;
     clearTimeout(this.#giveUpTimer);
-    this.#restartTimer = this.#giveUpTimer = 0;
     this.wasConnected = true;
     this.on.connected();
   }
 
-  #maybeFailed() {
-    if (this.#failed && !this.#restartTimer) this.#restartTimer = setTimeout(() => this.#restart(), 0);
+  #felt(stats) {
+    if (this.repair.look()) this.on.lost("broken");
+    else if (this.wasConnected) this.on.voice(this.pulse.state, stats);
   }
 
-  // Only one side restarts, so that both never do it at once: the impolite side, or Firefox if only one side is
+  // Who restarts ICE first, so that both never do it at once: the impolite side, or Firefox if only one side is
   // Firefox. It receives nothing after a restart that Chromium offers while the old path still works.
-  get #restarts() {
+  get isFirst() {
     const ours = isFirefox(this.pc.localDescription?.sdp ?? "");
     return ours === this.#withFirefox ? !this.polite : ours;
-  }
-
-  async #restart() {
-    clearTimeout(this.#restartTimer);
-    this.#restartTimer = setTimeout(() => this.#restart(), AGAIN);
-    if (this.connected || !this.#restarts) return;
-    await this.#refresh();
-    if (this.pc.connectionState !== "closed") this.pc.restartIce();
   }
 
   async #refresh() {
@@ -177,16 +165,6 @@ export class Call {
     if (ice && this.pc.signalingState !== "closed") {
       this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: ice.iceServers });
     }
-  }
-
-  #giveUpLater() {
-    if (this.#giveUpTimer) return;
-    this.#giveUpTimer = setTimeout(() => this.on.lost(this.#why()), GIVE_UP);
-  }
-
-  #why() {
-    if (this.wasConnected) return "broken";
-    return this.relay && !this.#relayed ? "relay" : "unreachable";
   }
 }
 

@@ -4,24 +4,28 @@ import { keepAwake } from "./awake.js";
 import { Call } from "./call.js";
 import { closeComposer, setUpComposer } from "./composer.js";
 import { setUpGuard, showGuard } from "./guard.js";
+import { setUpLeaving } from "./leaving.js";
 import { Meters } from "./meter.js";
-import { closeMicrophone, mute, openMicrophone } from "./microphone.js";
+import { mediaKey } from "./mute.js";
+import { keepSeat, takeSeat } from "./seat.js";
 import { relayForced, token } from "./settings.js";
 import { Share } from "./share.js";
 import { Signalling } from "./signalling.js";
-import { at, play, say, showFacts, showLevel, showMute, showState, trouble } from "./view.js";
+import { Talk } from "./talk.js";
+import { at, play, say, showFacts, showState, trouble } from "./view.js";
+import { Voice } from "./voice.js";
 import { setUpWishes, wishes } from "./wishes.js";
 import * as words from "./words.js";
 
 const LINGER = 60_000; // ms after a call in which it can be reported; then the page forgets it
-const ICE_PATIENCE = 3000; // ms to wait for new credentials; then the old ones are used
+const TWICE = 500; // ms after Start in which Stop is the same press of the Enter key
 
-const page = { state: "idle", call: null, last: null, stream: null, muted: false, since: 0, path: null, orphan: false };
+const page = { state: "idle", call: null, talk: null, last: null, started: 0, seat: null, orphan: false };
 const signalling = new Signalling(token(), { message: receive, chunk: (bytes) => share.chunk(bytes), ready, away, refused });
 const share = new Share((message) => signalling.send(message), (bytes) => signalling.sendChunk(bytes));
-const meters = new Meters(showLevel);
+const meters = new Meters((name, level) => voice.show(name, level));
+const voice = new Voice(meters, { replaced: (track) => page.call?.replaceVoice(track), heard: () => {} });
 let lingering = 0;
-let clock = 0;
 let takeIce = () => {};
 
 function become(state, text) {
@@ -41,16 +45,35 @@ async function start() {
   page.last = null;
   share.forget();
   trouble();
+  if (!window.RTCPeerConnection) return trouble(words.NO_WEBRTC);
+  page.started = performance.now();
   become("waiting", words.ASKING);
+  if (await listen()) queue("start");
+}
+
+// Whether there is a microphone.
+async function listen() {
   try {
-    page.stream = await openMicrophone();
+    await voice.open();
   } catch (error) {
-    return noMicrophone(error.name);
+    noMicrophone(error.name);
+    return false;
   }
-  meters.listen("you", page.stream);
-  page.stream.getAudioTracks()[0].onended = () => trouble(words.MICROPHONE.NotFoundError);
-  mute(page.muted);
-  queue("start");
+  return true;
+}
+
+// The page was loaded again in the middle of a call.
+async function comeBack(seat) {
+  if (!seat) return;
+  become("waiting", words.COMING_BACK);
+  page.seat = seat;
+  if (await listen()) signalling.open(seat);
+}
+
+function tooLate() {
+  letGo();
+  become("idle", words.IDLE);
+  trouble(words.TOO_LATE);
 }
 
 function noMicrophone(name) {
@@ -80,6 +103,7 @@ function next() {
 }
 
 function stop() {
+  if (performance.now() - page.started < TWICE) return;
   trouble();
   if (page.state === "waiting") {
     letGo();
@@ -88,14 +112,7 @@ function stop() {
   signalling.send({ type: "stop" });
   leave();
   share.forget();
-  hush();
   end(words.STOPPED);
-}
-
-function toggleMute() {
-  page.muted = !page.muted;
-  mute(page.muted);
-  showMute(page.muted);
 }
 
 function report(reason) {
@@ -114,13 +131,17 @@ function wishesChanged() {
 
 function begin(matched) {
   share.begin(matched.call);
+  voice.mute.reset();
   page.orphan = false;
-  page.path = null;
   showFacts({ seconds: 0, path: null, from: matched.country });
-  const on = { remote: hear, connected, shaky: () => say(words.SHAKY), lost };
+  const on = { remote: hear, connected, voice: (state, stats) => page.talk.voice(state, stats), lost };
   const relay = matched.relay || relayForced;
-  page.call = new Call(matched, page.stream, { relay, send: (message) => signalling.send(message), fresh: freshIce, on });
   become("connecting", words.CONNECTING);
+  try {
+    page.call = new Call(matched, voice.stream, { relay, send: (message) => signalling.send(message), fresh: freshIce, on });
+  } catch {
+    lost("unable");
+  }
 }
 
 async function hear(stream) {
@@ -129,24 +150,16 @@ async function hear(stream) {
 }
 
 function connected() {
-  if (page.state === "talking") return say(words.TALKING);
-  page.since = Date.now();
-  clock = setInterval(look, 1000);
-  become("talking", words.TALKING);
-  look();
-}
-
-async function look() {
   const call = page.call;
-  const path = await call.path();
-  if (call !== page.call) return;
-  if (path && !page.path) signalling.send({ type: "connected", call: call.id, path });
-  page.path = path ?? page.path;
-  showFacts({ seconds: (Date.now() - page.since) / 1000, path: page.path });
+  become("talking", words.SOON);
+  page.talk = new Talk(call, {
+    path: (path) => signalling.send({ type: "connected", call: call.id, path }),
+    silent: (yes) => (signalling.hasty = yes),
+  });
 }
 
 function lost(why) {
-  signalling.send({ type: "stop" });
+  signalling.send({ type: "stop", reason: why });
   leave();
   end(words.STOPPED);
   trouble(words.LOST[why]);
@@ -154,11 +167,13 @@ function lost(why) {
 
 function leave() {
   if (!page.call) return;
+  page.talk?.end();
+  page.talk = null;
+  signalling.hasty = false;
   page.call.close();
   page.last = page.orphan ? null : page.call.id;
   page.call = null;
   page.orphan = false;
-  clearInterval(clock);
   meters.silence("partner");
   play(null);
   at("hear").hidden = true;
@@ -166,6 +181,7 @@ function leave() {
 }
 
 function end(text) {
+  voice.close();
   become("ended", text);
   clearTimeout(lingering);
   lingering = setTimeout(() => {
@@ -174,26 +190,19 @@ function end(text) {
   }, LINGER);
 }
 
-function hush() {
-  closeMicrophone();
-  meters.close();
-  page.stream = null;
-  page.muted = false;
-  showMute(false);
-}
-
 function letGo() {
   clearTimeout(lingering);
-  hush();
+  voice.close();
   signalling.close();
-  page.last = null;
+  page.last = page.seat = null;
 }
 
+// Null while the server is away: then a call goes on with what it has, and repairs nothing.
 function freshIce() {
   return new Promise((done) => {
+    takeIce(null);
     takeIce = done;
-    setTimeout(() => done(null), ICE_PATIENCE);
-    signalling.send({ type: "ice" });
+    if (!signalling.ask({ type: "ice" })) done(null);
   });
 }
 
@@ -205,7 +214,7 @@ const shared = ours((message) => share.receive(message));
 
 const TAKE = {
   waiting: requeued,
-  matched: (message) => page.state === "waiting" && page.stream && begin(message),
+  matched: (message) => page.state === "waiting" && voice.stream && begin(message),
   offer: media,
   answer: media,
   candidate: media,
@@ -234,21 +243,20 @@ function requeued() {
   } else if (at("status").textContent !== words.ENDED.vanished) say(words.WAITING);
 }
 
-// This is about the partner's connection to the server; the voice may go on.
 function partner({ state }) {
-  if (page.state !== "talking") return;
-  if (state === "away") say(words.PARTNER_AWAY);
-  else say(page.call.connected ? words.TALKING : words.SHAKY);
+  page.talk?.partner(state);
 }
 
 function ended({ reason }) {
   leave();
   trouble();
-  if (reason === "vanished") become("waiting", words.ENDED.vanished);
+  if (reason === "renewed") become("waiting", words.PARTNER_LOADING);
+  else if (reason === "vanished") become("waiting", words.ENDED.vanished);
   else end(words.ENDED[reason] ?? words.STOPPED);
 }
 
 function failed({ code, id }) {
+  if (id === "again") return tooLate();
   const text = share.refused(id) || code in words.ERRORS ? (words.ERRORS[code] ?? words.ERRORS.internal) : "";
   if (code === "bad_picture") share.pictureRefused();
   if (code === "bad_sdp" && page.call) lost("unreachable");
@@ -256,15 +264,23 @@ function failed({ code, id }) {
 }
 
 function ready(hello) {
+  if (page.seat) return sitDown(hello);
   if (page.state === "waiting" && hello.state === "waiting") say(words.WAITING);
   else if (page.state === "waiting" && hello.state !== "calling") queue("start");
   if (!page.call) return;
   trouble();
-  if (hello.resumed) return page.call.recover();
+  if (hello.resumed) return page.call.repair.hurry();
   if (page.call.connected) return adrift();
   leave();
   become("waiting", words.REACHING);
   queue("start");
+}
+
+function sitDown(hello) {
+  const { call } = page.seat;
+  page.seat = null;
+  if (hello.resumed && hello.call === call) signalling.send({ type: "again", id: "again", call });
+  else tooLate();
 }
 
 // The server has forgotten the call (it was restarted), but voices need no server.
@@ -277,6 +293,7 @@ function adrift() {
 }
 
 function away(code, seconds) {
+  takeIce(null);
   const text = `${words.AWAY[code] ?? words.GONE} ${words.retry(seconds)}`;
   if (page.state === "waiting") say(text);
   else if (page.call && !page.orphan) trouble(text);
@@ -290,11 +307,19 @@ function refused(code) {
   trouble(words.REFUSED[code]);
 }
 
-const CLICKS = { start, next, stop, mute: toggleMute };
+const CLICKS = { start, next, stop };
 for (const [id, act] of Object.entries(CLICKS)) at(id).addEventListener("click", act);
 at("hear").addEventListener("click", async () => (at("hear").hidden = await play(at("sound").srcObject)));
-addEventListener("pagehide", () => signalling.close());
+addEventListener("pagehide", () => {
+  const seat = page.call && !page.orphan ? signalling.seat : null;
+  if (seat && keepSeat({ ...seat, call: page.call.id })) signalling.leave();
+  else signalling.close();
+});
 addEventListener("pageshow", (event) => event.persisted && location.reload()); // its call is gone
+mediaKey("hangup", () => page.call && stop());
+mediaKey("nexttrack", () => page.call && next());
 setUpWishes(wishesChanged);
 setUpGuard({ report, block });
+setUpLeaving(() => page.state === "talking" || page.state === "connecting");
 setUpComposer(share, () => page.state === "talking" && !page.orphan);
+comeBack(takeSeat());

@@ -1,33 +1,116 @@
-// The microphone: opened with Start, muted with Mute, closed at the end.
+// The microphone: opened with Start, followed when it is unplugged or taken away, closed at the end.
 
-const WANTED = { audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true } };
+import { sound } from "./settings.js";
 
-let stream = null;
-let asked = 0; // counts: a microphone that is closed while the browser still asks is not opened
+const ALWAYS = { echoCancellation: true, autoGainControl: true };
+const GONE = new Set(["NotFoundError", "OverconstrainedError"]); // the chosen device is not there
 
-// Throws an error whose `name` is one of words.js, or "stale" where it was closed meanwhile.
-export async function openMicrophone() {
-  if (stream?.active) return stream; // a microphone that was unplugged is not active
-  if (!isSecureContext || !navigator.mediaDevices) throw named("insecure");
-  const mine = ++asked;
-  const opened = await navigator.mediaDevices.getUserMedia(WANTED);
-  if (mine === asked) return (stream = opened);
-  halt(opened);
-  throw named("stale");
+export class Microphone {
+  #asked = 0; // counts: a microphone that is closed while the browser still asks is not opened
+  #on = true;
+  #ear = null;
+  #silence = null;
+
+  // `on` has changed(track): another one took over, or null: there is none; and hushed(yes): the system mutes it.
+  constructor(on) {
+    this.on = on;
+    this.stream = null;
+    this.missing = false;
+    navigator.mediaDevices?.addEventListener("devicechange", () => this.missing && this.replace());
+  }
+
+  // Throws an error whose `name` is one of words.js, or "stale" where it was closed meanwhile.
+  async open() {
+    if (this.stream && !this.missing) return;
+    if (!isSecureContext || !navigator.mediaDevices) throw named("insecure");
+    const mine = ++this.#asked;
+    const opened = await capture();
+    if (mine !== this.#asked) {
+      halt(opened);
+      throw named("stale");
+    }
+    this.close();
+    this.stream = opened;
+    this.#watch(opened.getAudioTracks()[0]);
+  }
+
+  // The device is gone, or another one was chosen: a call goes on with what there is.
+  async replace() {
+    if (!this.stream) return;
+    const mine = ++this.#asked;
+    const found = await capture().then((opened) => opened.getAudioTracks()[0], () => null);
+    if (mine !== this.#asked) return found?.stop();
+    if (this.missing && !found) return;
+    this.missing = !found;
+    this.#take(found ?? this.#nothing());
+    this.on.changed(found);
+  }
+
+  // Whether it is heard.
+  set heard(yes) {
+    this.#on = yes;
+    for (const track of this.stream?.getAudioTracks() ?? []) track.enabled = yes;
+  }
+
+  // What it hears even while it is muted, for the page alone: somebody may speak without knowing.
+  get ear() {
+    halt(this.#ear);
+    this.#ear = this.stream.clone();
+    for (const track of this.#ear.getAudioTracks()) track.enabled = true;
+    return this.#ear;
+  }
+
+  close() {
+    this.#asked += 1;
+    for (const track of this.stream?.getAudioTracks() ?? []) forget(track);
+    halt(this.#ear);
+    this.#silence?.close();
+    this.stream = this.#ear = this.#silence = null;
+    this.missing = false;
+  }
+
+  #take(track) {
+    for (const old of this.stream.getAudioTracks()) {
+      forget(old);
+      this.stream.removeTrack(old);
+    }
+    this.stream.addTrack(track);
+    this.#watch(track);
+  }
+
+  #watch(track) {
+    track.enabled = this.#on;
+    track.onended = () => this.replace();
+    track.onmute = () => this.on.hushed(true);
+    track.onunmute = () => this.on.hushed(false);
+  }
+
+  // A track without sound: packets go on, so the partner's page knows that only the voice is missing.
+  #nothing() {
+    this.#silence ??= new AudioContext();
+    return this.#silence.createMediaStreamDestination().stream.getAudioTracks()[0];
+  }
 }
 
-export function mute(on) {
-  for (const track of stream?.getAudioTracks() ?? []) track.enabled = !on;
+// The chosen device, or any where that one is gone.
+async function capture() {
+  const wanted = { ...ALWAYS, noiseSuppression: sound.noise.read() };
+  const device = sound.microphone.read();
+  const ask = (more) => navigator.mediaDevices.getUserMedia({ audio: { ...wanted, ...more } });
+  if (!device) return ask({});
+  return ask({ deviceId: { exact: device } }).catch((error) => {
+    if (!GONE.has(error.name)) throw error;
+    return ask({});
+  });
 }
 
-export function closeMicrophone() {
-  asked += 1;
-  halt(stream);
-  stream = null;
+function forget(track) {
+  track.onended = track.onmute = track.onunmute = null;
+  track.stop();
 }
 
-function halt(which) {
-  for (const track of which?.getTracks() ?? []) track.stop();
+function halt(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
 function named(name) {

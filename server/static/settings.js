@@ -1,4 +1,4 @@
-// What the browser remembers between visits: a random token, the country wish, the address switch. Nothing else.
+// What the browser remembers between visits: a random token, the wishes, and the choices about sound. Nothing else.
 
 const PREFIX = "calln.";
 const memory = new Map(); // if storage is blocked, the wishes last as long as the page
@@ -36,6 +36,15 @@ export const wish = {
 export const hide = {
   read: () => read("hide") === "yes",
   write: (on) => write("hide", on ? "yes" : ""),
+};
+
+const text = (key) => ({ read: () => read(key), write: (value) => write(key, value) });
+
+export const sound = {
+  microphone: text("microphone"), // ids that the browser made up for this site alone; empty: the usual device
+  speaker: text("speaker"),
+  noise: { read: () => read("noise") !== "no", write: (on) => write("noise", on ? "" : "no") },
+  push: { read: () => read("push") === "yes", write: (on) => write("push", on ? "yes" : "") },
 };
 
 // The address of the page can ask for relayed paths: for tests, and for a link with which nobody can forget it.

@@ -1,142 +1,202 @@
-// The WebSocket: greeting, ping, resume after a drop, and when to connect again after which close code.
+// The WebSocket: greeting, liveness, and resume after a drop.
+
+import { Counts } from "./counts.js";
+import { Pauses } from "./pauses.js";
 
 const FINAL = new Set([1000, 1001, 1007, 1009, 4400, 4401, 4403, 4406, 4409]); // do not connect again
-const FIRST_TRY = { 1011: 2, 1013: 2 }; // the server is in trouble: begin with a longer wait
-const LONG = { 4429: 30 };
-const LADDER = [0, 0.3, 1.2, 2.7, 4.8, 7]; // seconds; the last one repeats
-const JITTER = 1; // after a restart, all pages connect within a second, not at once
-const STABLE = 10_000; // ms that a connection must last before the waits begin at 0 again
-const BACKLOG = 200; // messages that wait for a new socket: an offer, its candidates, a few lines of text
+const GREETING = { calm: 8000, hasty: 2500 }; // ms from the beginning of a connection to its greeting
+const ANSWER = { calm: 4000, hasty: 750 }; // ms for the answer to a question; or three times what the last one took
+const SLOW = 2000; // ms: an answer that took longer says nothing about the next one
+const OLD = 1000; // ms after which an attempt from before a change of network is not waited for
 const DEAD_LINK = 4408; // "silent": the server keeps the session of a link that died, so that it can be resumed
+const LOADING = 4410; // the server keeps the session for a page that is loaded again
 
 export class Signalling {
   #socket = null;
   #resume = null;
-  #backlog = [];
-  #tries = 0;
+  #counts = new Counts();
+  #pauses = new Pauses();
   #timer = 0;
-  #pingEvery = 20;
-  #openedAt = 0;
-  #sentAt = 0;
-  #heardAt = 0;
+  #judge = 0;
+  #askedAt = 0;
+  #waiting = 0; // bytes that were not sent yet when the question was asked
+  #roundTrip = 0;
+  #beganAt = 0;
+  #tick = null;
+  #pace = "calm";
 
   constructor(token, on) {
     this.token = token;
     this.on = on; // message(m), chunk(bytes), ready(hello), away(code, seconds), refused(code)
     this.wanted = false;
     this.ready = false;
-    new Worker("/static/tick.js").onmessage = () => this.#tick();
-    addEventListener("online", () => this.#hurry());
+    addEventListener("online", () => this.hurry());
+    navigator.connection?.addEventListener("change", () => this.hurry());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.hurry());
   }
 
-  open() {
+  // `seat` is that of the page before it was loaded again.
+  open(seat = null) {
     if (this.wanted) return;
     this.wanted = true;
-    this.#tries = 0;
+    this.#pauses.begin();
+    if (seat) [this.#resume, this.#counts.heard] = [seat.resume, seat.heard];
+    this.#tick = new Worker("/static/tick.js");
+    this.#tick.onmessage = () => this.probe();
     this.#connect();
   }
 
   close() {
-    this.wanted = false;
-    this.#forget();
+    this.#end();
     this.#drop(1000);
+  }
+
+  // What the next page needs to go on with the visit.
+  get seat() {
+    return this.#resume && { resume: this.#resume, heard: this.#counts.heard };
+  }
+
+  // The page goes away in a call, and perhaps it is loaded again.
+  leave() {
+    this.#end();
+    this.#drop(LOADING);
   }
 
   // Messages of a call may wait for a resumed socket; in a new session they make no sense.
   send(message) {
-    if (this.ready) this.#write(JSON.stringify(message));
-    else if (this.wanted && this.#resume && this.#backlog.length < BACKLOG) this.#backlog.push(message);
+    if (!this.wanted || !this.#resume) return;
+    const text = this.#counts.say(message);
+    if (!text || !this.ready) return;
+    this.#socket.send(text);
+    if (this.#counts.enough) this.probe();
   }
 
   sendChunk(bytes) {
-    if (this.ready) this.#write(bytes);
+    if (this.ready) this.#socket.send(bytes);
   }
 
-  #write(data) {
-    this.#sentAt = Date.now();
-    this.#socket.send(data);
+  // Asks something that the server answers at once. False: there is nobody to ask. Without an answer the socket is dead.
+  ask(message) {
+    if (!this.ready) return false;
+    if (!this.#judge) this.#wait(Math.max(ANSWER[this.#pace], 3 * this.#roundTrip));
+    this.send(message);
+    return true;
+  }
+
+  probe() {
+    if (!this.#judge) this.ask({ type: "ping", heard: this.#counts.heard });
+  }
+
+  // While nobody hears anything, a dead socket must be found and replaced quickly.
+  set hasty(on) {
+    const before = this.#pace;
+    this.#pace = on ? "hasty" : "calm";
+    if (on && before === "calm") this.hurry();
+  }
+
+  // The network may be another one now.
+  hurry() {
+    if (!this.wanted) return;
+    if (this.ready) {
+      if (this.#pace === "hasty") this.#rest(); // the question that waits was asked with more patience
+      return this.probe();
+    }
+    if (this.#socket && performance.now() - this.#beganAt < OLD) return;
+    this.#drop(DEAD_LINK);
+    this.#connect();
+  }
+
+  #wait(patience) {
+    this.#askedAt = performance.now();
+    this.#waiting = this.#socket.bufferedAmount;
+    this.#judge = setTimeout(() => this.#unanswered(patience), patience);
+  }
+
+  #rest() {
+    clearTimeout(this.#judge);
+    this.#judge = 0;
+  }
+
+  // A slow line that is still busy with a picture is not dead.
+  #unanswered(patience) {
+    this.#judge = 0;
+    if (this.#socket.bufferedAmount < this.#waiting) return this.#wait(patience);
+    this.#drop(DEAD_LINK);
+    this.#closed(DEAD_LINK);
   }
 
   #connect() {
     clearTimeout(this.#timer);
-    this.#timer = 0;
+    this.#beganAt = performance.now();
     const socket = new WebSocket(new URL("/ws", location.href.replace(/^http/, "ws")), "calln.v1");
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => (this.#openedAt = this.#heardAt = Date.now());
+    socket.onopen = () => this.#pauses.opened();
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#closed(event.code);
     this.#socket = socket;
+    this.#judge = setTimeout(() => this.#unanswered(0), GREETING[this.#pace]);
   }
 
   #receive(data) {
-    this.#heardAt = Date.now();
     if (typeof data !== "string") return this.on.chunk(data);
     const message = JSON.parse(data);
-    if (message.type === "welcome") return this.#greet(message);
+    if (message.type === "welcome") return this.#greet();
     if (message.type === "hello") return this.#greeted(message);
+    this.#counts.heard += 1;
+    if (message.type === "pong" || message.type === "ice") this.#answered(message);
     if (message.type !== "pong") this.on.message(message);
   }
 
-  #greet(welcome) {
-    this.#pingEvery = welcome.ping_every;
-    const hello = { type: "hello", token: this.token };
-    this.#write(JSON.stringify(this.#resume ? { ...hello, resume: this.#resume } : hello));
+  #greet() {
+    const resume = this.#resume ? { resume: this.#resume } : {};
+    this.#socket.send(JSON.stringify({ type: "hello", token: this.token, heard: this.#counts.heard, ...resume }));
   }
 
   #greeted(hello) {
+    this.#rest();
     this.#resume = hello.resume;
     this.ready = true;
-    const backlog = hello.resumed ? this.#backlog : [];
-    this.#backlog = [];
-    for (const message of backlog) this.send(message);
+    if (hello.resumed) this.#counts.confirm(hello.heard);
+    else this.#counts.begin();
+    for (const text of this.#counts.unheard) this.#socket.send(text);
     this.on.ready(hello);
   }
 
-  #tick() {
-    if (!this.ready) return;
-    const now = Date.now();
-    if (now - this.#heardAt > 2000 * this.#pingEvery) this.#lost(DEAD_LINK);
-    else if (now - this.#sentAt > 900 * this.#pingEvery - 5000) this.send({ type: "ping" });
-  }
-
-  #lost(code) {
-    this.#drop(code);
-    this.#closed(code);
+  #answered(message) {
+    this.#rest();
+    if (message.type !== "pong") return;
+    this.#roundTrip = Math.min(SLOW, performance.now() - this.#askedAt);
+    this.#counts.confirm(message.heard);
   }
 
   // A dead link would report its end only after minutes: remove its handlers and go on.
   #drop(code) {
     clearTimeout(this.#timer);
+    this.#rest();
+    this.ready = false;
     if (!this.#socket) return;
     this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
     this.#socket.close(code);
     this.#socket = null;
-    this.ready = false;
   }
 
   #closed(code) {
+    this.#rest();
     this.ready = false;
     this.#socket = null;
     if (FINAL.has(code)) {
-      this.wanted = false;
-      this.#forget();
+      this.#end();
       return this.on.refused(code);
     }
-    if (this.#openedAt && Date.now() - this.#openedAt > STABLE) this.#tries = 0;
-    this.#openedAt = 0;
-    const step = Math.max(this.#tries, FIRST_TRY[code] ?? 0);
-    this.#tries = step + 1;
-    const seconds = LONG[code] ?? LADDER[Math.min(step, LADDER.length - 1)] + (step ? Math.random() * JITTER : 0);
+    const seconds = this.#pauses.next(code, this.#pace === "hasty");
     this.#timer = setTimeout(() => this.#connect(), 1000 * seconds);
     this.on.away(code, seconds);
   }
 
-  #hurry() {
-    if (this.wanted && !this.#socket) this.#connect();
-  }
-
-  #forget() {
+  #end() {
+    this.wanted = false;
+    this.#tick?.terminate();
     this.#resume = null;
-    this.#backlog = [];
+    this.#counts.begin();
   }
 }

@@ -1,18 +1,18 @@
 // The page's elements: what each state enables, shows and says. A partner's text is only set as textContent.
 
-import { clock, country, NO_PATH, PATH, TITLES } from "./words.js";
+import { clock, country, NO_PATH, NO_QUALITY, PATH, QUALITY, QUALITY_WHY, TITLES } from "./words.js";
 
 export const at = (id) => document.getElementById(id);
 
 // The controls that work in each state; the others are disabled.
 const WORKS = {
   idle: ["start"],
-  waiting: ["stop", "mute"],
-  connecting: ["next", "stop", "mute"],
-  talking: ["next", "stop", "mute", "message", "send", "picture"],
+  waiting: ["stop", "mute", "hold"],
+  connecting: ["next", "stop", "mute", "hold"],
+  talking: ["next", "stop", "mute", "hold", "message", "send", "picture"],
   ended: ["start", "next"],
 };
-const CONTROLS = ["start", "next", "stop", "mute", "message", "send", "picture"];
+const CONTROLS = ["start", "next", "stop", "mute", "hold", "message", "send", "picture"];
 
 export function showState(state) {
   const focused = document.activeElement;
@@ -35,7 +35,7 @@ function keepNext(state) {
 // A button that becomes disabled must not send the keyboard focus to the top of the page.
 function keepFocus(focused) {
   if (!focused || focused === document.body) return;
-  if (!focused.disabled && focused.checkVisibility()) return;
+  if (!focused.disabled && focused.getClientRects().length) return;
   const order = focused.id === "start" ? ["stop"] : ["next", "stop", "start"];
   const next = focused.id === "stop" ? ["start"] : order;
   at(next.find((id) => !at(id).disabled) ?? "main").focus();
@@ -47,10 +47,6 @@ export function say(text) {
 
 export function trouble(text = "") {
   at("trouble").textContent = text;
-}
-
-export function showMute(muted) {
-  at("mute").setAttribute("aria-pressed", String(muted));
 }
 
 export function showLevel(name, level) {
@@ -65,6 +61,14 @@ export function showFacts({ seconds, path, from }) {
     at("country-fact").hidden = !from;
     at("country").textContent = from ? country(from) : "";
   }
+}
+
+// Without a word it is not known.
+export function showQuality(word = "", reasons = []) {
+  at("quality").textContent = QUALITY[word] ?? NO_QUALITY;
+  at("quality").dataset.rank = word;
+  at("quality-why").textContent = word ? (reasons.length ? reasons : ["none"]).map((one) => QUALITY_WHY[one]).join(" ") : "";
+  if (!word) at("quality-part").open = false;
 }
 
 export function showSending(part) {

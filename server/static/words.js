@@ -56,6 +56,7 @@ export const LOST = {
   relay: _("The relay cannot be reached from your network. Try another network, then press Start."),
   unreachable: _("No connection to your partner was possible. Press Next to meet somebody else. If it happens again, turn on “Hide my address”."),
   changed: _("Your partner’s encryption key changed during the call. To be safe, the call was ended. Press Next to meet somebody else."),
+  unable: _("This browser could not begin the call. Load the page again, or take another browser."),
   broken: _("The connection to your partner broke and did not come back. Press Next to meet somebody else."),
 };
 
@@ -81,7 +82,28 @@ export const WAITING = _("Looking for somebody to talk to…");
 export const ASKING = _("Please allow the microphone when your browser asks.");
 export const CONNECTING = _("Somebody is there. Connecting…");
 export const TALKING = _("You are talking.");
+export const QUALITY = { good: _("good"), weak: _("weak"), bad: _("bad") };
+export const NO_QUALITY = _("not known yet");
+export const QUALITY_WHY = {
+  none: _("The voices come through well."),
+  loss: _("Parts of your partner’s voice get lost on the way."),
+  theirs: _("Parts of your voice get lost on the way to your partner: go closer to the Wi-Fi, or let nothing else use the line."),
+  jitter: _("Your partner’s voice arrives unevenly: perhaps something else uses the line."),
+  delay: _("The voices take long: wait a moment before you answer."),
+};
+export const MUTED = _("You are muted: your partner does not hear you.");
+export const FORGOTTEN = _("You are speaking, but you are muted.");
+export const HOLD = _("You are heard while you hold the button “Hold to talk” or the key T.");
+export const HUSHED = _("Your system has muted the microphone: your partner does not hear you. Look for a switch at the device or in the settings.");
+export const NO_MICROPHONE = _("The microphone is gone, and no other one was found: your partner does not hear you. Connect one; it is used at once.");
+export const DEFAULT_DEVICE = _("The usual one");
 export const SHAKY = _("The voice connection is interrupted. Trying to get it back…");
+export const SOON = _("You are connected. The voice of your partner comes in a moment…");
+export const QUIET = _("You are connected, but no sound comes from your partner: perhaps a phone call or a lock of the screen holds it back.");
+export const NO_WEBRTC = _("This browser makes no calls (WebRTC is switched off or missing). Switch it on (in Firefox: about:config, media.peerconnection.enabled), or take another browser.");
+export const COMING_BACK = _("Going back to your call…");
+export const TOO_LATE = _("The call has ended while the page was loaded. Press Start to meet somebody.");
+export const PARTNER_LOADING = _("Your partner’s page was closed or is loaded again. Waiting a few seconds for it to come back…");
 export const PARTNER_AWAY = _("Your partner’s connection is interrupted. Waiting for it to come back…");
 export const ALONE = _("The server has lost this call: the voice goes on, but text and pictures do not.");
 export const IDLE = _("Ready when you are.");

@@ -208,7 +208,7 @@ class Hub:
             client.outbox = self.take_resumable(visitor.id)
         client.visitor, client.last_heard = visitor, now
         self.by_visitor[visitor.id] = client
-        client.outbox.resume(hello.heard)
+        client.outbox.resume(0 if is_new and hello.heard is not None else hello.heard)
         client.outbox.greet(reply)
         client.flush()
         self.apply(effects)

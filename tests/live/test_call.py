@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import Playwright
 
 from tests.live.conftest import Visit
+from tests.live.raw_visitors import visiting
 from tests.live.service import Service
 from tests.live.visitors import Visitor, open_doomed, open_firefox, start, talk
 
@@ -223,7 +224,7 @@ async def test_a_key_that_changes_in_the_middle_ends_the_call(visit: Visit) -> N
           };
           const matched = { call: "x", polite: true, ice: { iceServers: [] } };
           const heard = [];
-          const on = { remote() {}, connected() {}, shaky() {}, lost: (why) => heard.push(why) };
+          const on = { remote() {}, connected() {}, voice() {}, lost: (why) => heard.push(why) };
           const [first, other] = [await offer(), await offer()];
           const around = { relay: false, send: ({ type }) => heard.push(type), fresh: async () => null, on };
           const call = new Call(matched, new MediaStream(), around);
@@ -236,12 +237,26 @@ async def test_a_key_that_changes_in_the_middle_ends_the_call(visit: Visit) -> N
     assert heard == ["answer", "answer", "changed"]
 
 
-async def test_who_loses_a_partner_waits_again_by_itself(playwright: Playwright, visit: Visit) -> None:
+async def test_who_loses_a_partner_is_told_and_the_seat_is_kept(playwright: Playwright, visit: Visit) -> None:
     browser, group = await open_doomed(playwright)
     one, other = await visit(), await visit(browser=browser)
     await talk(one, other)
+    await one.hears()
     os.killpg(group, signal.SIGKILL)  # as a power cut would: nothing says good-bye
     await one.until_says("Waiting for it to come back")
+    assert await one.states() == ["idle", "waiting", "connecting", "talking"]
+    await one.press("Next")
+    await one.until_says("Looking for somebody")
+
+
+async def test_whose_partner_is_given_up_waits_again_by_itself(service: Service, visit: Visit) -> None:
+    one = await visit()
+    await start([one])
+    await one.until_says("Looking for somebody")
+    async with visiting(service, 1) as [other]:
+        await other.say("start")
+        await one.until_state("connecting")
+        await other.close(1013)  # as for one who reads too slowly: the server gives it up at once
     await one.until_says("first who gets a new partner")
     await one.until_state("waiting")
     third = await visit()

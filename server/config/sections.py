@@ -185,7 +185,8 @@ class Server(Section):
     )
     rematch_seconds: Count = Field(
         300,
-        description="How long two visitors are not matched again after their call, in seconds.",
+        description="How long two visitors look for somebody else before they meet again after their call, "
+        "in seconds. Where nobody else is there, they may meet earlier.",
         json_schema_extra=AT_START,
     )
     call_log_days: Annotated[int, Strict(), Field(ge=0, le=7)] = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from enum import Enum
 from typing import NamedTuple
 
 MAX_PAIRS = 100_000  # that are remembered; the oldest are forgotten first
@@ -25,21 +26,41 @@ def pair_of(one: str, other: str) -> Pair:
     return (one, other) if one < other else (other, one)
 
 
+class Terms(Enum):
+    """How two parted, and so what it takes that they meet again before their time is over."""
+
+    FRIENDLY = "one stopped, or the connection broke: they meet if nobody else suits them"
+    PASSED = "one looked for somebody else: both must agree"
+    FINAL = "one reported the other: they do not meet"
+
+
 class RecentPairs:
     """Pairs whose call ended a short while ago."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.until: dict[Pair, float] = {}
+        self.terms: dict[Pair, Terms] = {}  # of those that are not PASSED
         self.order: deque[tuple[float, Pair]] = deque()
 
     def __contains__(self, pair: Pair) -> bool:
         return pair in self.until
 
-    def add(self, pair: Pair, now: float) -> None:
+    def add(self, pair: Pair, now: float, terms: Terms = Terms.PASSED) -> None:
         if self.seconds:
             self.until[pair] = now + self.seconds
             self.order.append((now + self.seconds, pair))
+            self.set_terms(pair, terms)
+
+    def set_terms(self, pair: Pair, terms: Terms) -> None:
+        """Change how a pair parted; nothing if it may meet anyway."""
+        self.terms.pop(pair, None)
+        if terms is not Terms.PASSED and pair in self.until:
+            self.terms[pair] = terms
+
+    def terms_of(self, pair: Pair) -> Terms | None:
+        """How the two parted; None if that is long enough ago."""
+        return self.terms.get(pair, Terms.PASSED) if pair in self.until else None
 
     def expire(self, now: float) -> Iterator[Pair]:
         """Forget the pairs whose time is over, and the oldest if there are too many."""
@@ -47,6 +68,7 @@ class RecentPairs:
             end, pair = self.order.popleft()
             if self.until.get(pair) == end:  # else the pair has met again since
                 del self.until[pair]
+                self.terms.pop(pair, None)
                 yield pair
 
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from server.signalling.blocks import Person
+from server.signalling.blocks import Person, Terms, pair_of
 from server.signalling.effects import CallEnded, CallLost, CountEvent, Effect, NamesEnded, SendTo
 from server.signalling.households import Networks
-from server.signalling.matching import Queue, Seeker
-from server.signalling.messages import FAILURES, InCall, MessageError
+from server.signalling.matching import Queue
+from server.signalling.messages import FAILURES, CallBack, InCall, MessageError
+from server.signalling.news import News
+from server.signalling.partings import CALL_BACK_AFTER, Parting, Partings, gone
 from server.signalling.rooms import ENDINGS, Room
+from server.signalling.seekers import Seeker
 from server.signalling.server_messages import encode
 from server.signalling.visitors import Dependencies, LastCall, Visitor
 
 REPORTABLE_SECONDS = 60.0  # after a call, in which its partner can still be reported
 
+# How a call ended -> on what terms the two part. After other ends both must agree to meet again.
+PARTED = dict.fromkeys({"left", "vanished", *FAILURES} - {"changed"}, Terms.FRIENDLY)
 LEAVING = frozenset({"left", "next", "blocked", "vanished", *FAILURES})  # the endings that a visitor chooses
 
 
@@ -26,6 +31,8 @@ class Calls:
         self.dependencies = dependencies
         self.queue = queue
         self.visitors = visitors
+        self.news = News(queue, visitors)
+        self.partings = Partings()
         self.rooms: dict[str, Room] = {}
 
     def wait(
@@ -35,6 +42,7 @@ class Calls:
 
         One whose socket is lost keeps its place, but meets nobody.
         """
+        self.ask_no_more(visitor)
         if visitor.ticket is None:
             visitor.ticket, visitor.waiting_since = ticket or self.queue.new_ticket(), now
             self.take_seat(visitor, now)
@@ -53,13 +61,19 @@ class Calls:
             visitor.ticket,
             visitor.networks,
             visitor.waiting_since,
+            visitor.may_reunite,
         )
         partner = self.queue.match_or_wait(seeker, now)
-        return [] if partner is None else self.match(self.visitors[partner.visitor], visitor, now)
+        if partner is None:
+            self.news.add(visitor.id)
+            return []
+        return self.match(self.visitors[partner.visitor], visitor, now)
 
     def stop_waiting(self, visitor: Visitor, now: float) -> None:
         """A visitor looks for nobody any more."""
+        self.ask_no_more(visitor)
         self.queue.remove(visitor.id, now)
+        self.news.discard(visitor.id)
         visitor.ticket = None
         self.free_seat(visitor, now)
 
@@ -99,7 +113,10 @@ class Calls:
         self.rooms[room.call] = room
         effects: list[Effect] = []
         for visitor, partner in ((first, second), (second, first)):
+            effects += self.part_for_good(visitor)
             visitor.room, visitor.ticket, visitor.last_ticket = room, None, visitor.ticket
+            visitor.may_reunite = None
+            self.news.discard(visitor.id)
             if live_together(first, second):
                 self.free_seat(visitor, now)  # it takes nobody else's time
             word = encode(
@@ -126,13 +143,18 @@ class Calls:
         ending = ENDINGS[how]
         partner = self.visitors[room.partner_of(ender.id)]
         del self.rooms[room.call]
-        self.queue.remember_pair(self.person_of(ender), self.person_of(partner), now)
+        terms = Terms.FINAL if room.reported else PARTED.get(how, Terms.PASSED)
+        self.queue.remember_pair(self.person_of(ender), self.person_of(partner), now, terms)
         if how in LEAVING and not live_together(ender, partner):
             self.queue.change_share(self.limited_networks(ender), now, left=1.0)
         for visitor, other in ((ender, partner), (partner, ender)):
             self.free_seat(visitor, now)
             visitor.room = None
-            visitor.last_call = LastCall(room.call, other.address, now + REPORTABLE_SECONDS)
+            visitor.last_call = LastCall(
+                room.call, other.address, now + REPORTABLE_SECONDS, pair_of(visitor.token, other.token)
+            )
+        if how in CALL_BACK_AFTER and not room.reported:
+            self.partings.open(room.call, {one.token: one.id for one in (ender, partner)}, now)
         effects: list[Effect] = [
             SendTo(visitor.id, encode("ended", call=room.call, reason=reason))
             for visitor, reason in ((ender, ending.own), (partner, ending.partner))
@@ -146,6 +168,43 @@ class Calls:
             CountEvent("ended", how),
             CallEnded(now - room.started, room.connected),
         ]
+
+    def call_back(self, visitor: Visitor, message: CallBack, now: float) -> list[Effect]:
+        """A visitor asks for its last partner. If both have asked, they are in a call again."""
+        parting = self.partings.find(message.call, visitor.token)
+        if parting is None or self.queue.are_apart(visitor.token, parting.other(visitor.token)):
+            return [gone(visitor.id, message.call, message.id)]
+        self.stop_waiting(visitor, now)
+        parting.asked[visitor.token], visitor.asking = visitor.id, message.call
+        visitor.waiting_since = now
+        word = encode("call-back", id=message.id, call=message.call, state="asked")
+        partner = self.visitors.get(parting.asked.get(parting.other(visitor.token), ""))
+        if partner is None:
+            return [SendTo(visitor.id, word), *self.tell_wish(parting, visitor)]
+        for one in (partner, visitor):
+            self.ask_no_more(one)
+            self.take_seat(one, now)
+        self.partings.close(message.call)
+        return [SendTo(visitor.id, word), *self.match(partner, visitor, now)]
+
+    def tell_wish(self, parting: Parting, visitor: Visitor) -> list[Effect]:
+        """The other one hears that it is asked for; once, if its page is still open."""
+        partner = parting.pages[parting.other(visitor.token)]
+        if visitor.token in parting.told or partner not in self.visitors:
+            return []
+        parting.told.add(visitor.token)
+        return [SendTo(partner, encode("call-back", call=visitor.asking, state="wanted"))]
+
+    def ask_no_more(self, visitor: Visitor) -> None:
+        """A visitor does not wait for its last partner any more."""
+        if visitor.asking is not None:
+            self.partings.withdraw(visitor.asking, visitor.token)
+            visitor.asking = None
+
+    def part_for_good(self, visitor: Visitor) -> list[SendTo]:
+        """Nobody can call this visitor back, and it calls nobody back."""
+        self.ask_no_more(visitor)
+        return self.partings.close(visitor.last_call.call) if visitor.last_call else []
 
     def renew(self, room: Room, visitor: Visitor, now: float) -> list[Effect]:
         """The same two, with a new call: the page of one was loaded again, and its connection is gone."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.signalling.blocks import Terms
 from server.signalling.calls import Calls, room_of
 from server.signalling.close_codes import BANNED, NORMAL, RESTART
 from server.signalling.effects import CloseSocket, CountEvent, Effect, SendTo
@@ -13,6 +14,7 @@ from server.signalling.matching import Queue
 from server.signalling.messages import (
     Again,
     Block,
+    CallBack,
     Chunk,
     ClientMessage,
     Connected,
@@ -23,6 +25,7 @@ from server.signalling.messages import (
     Next,
     Ping,
     Report,
+    Reunite,
     Start,
     Stop,
 )
@@ -130,6 +133,8 @@ class Lobby:
         if self.suspended.pop(visitor.id, None) is not None:
             visitor.suspended_since = None
             self.continue_visit(visitor, now)
+        elif visitor.ticket is not None:
+            self.calls.news.add(visitor.id)
         return visitor, reply, self.take_effects()
 
     def renew_secret(self, visitor: Visitor, used: str) -> None:
@@ -196,10 +201,13 @@ class Lobby:
         if visitor.state != "idle":
             raise MessageError("wrong_state", message.id)
         self.set_wishes(visitor, message)
+        visitor.may_reunite = None
         self.enqueue(visitor, now, id=message.id)
 
     def on_next(self, visitor: Visitor, message: Next, now: float) -> None:
         """Leave the call, if there is one, and wait. A visitor who waits already keeps its place."""
+        if visitor.ticket is None:
+            visitor.may_reunite = False  # somebody else is wished for
         if visitor.room is not None:
             self.end_call(visitor.room, "next", visitor, now)
         self.queue.remove(visitor.id, now)
@@ -221,6 +229,20 @@ class Lobby:
             self.kick(visitor, RESTART, now)
             return
         self.effects += self.calls.wait(visitor, now, ticket=ticket, id=id)
+
+    def on_reunite(self, visitor: Visitor, message: Reunite, now: float) -> None:
+        if visitor.ticket is None:
+            raise MessageError("wrong_state", message.id)
+        visitor.may_reunite = message.agree
+        self.queue.reunite(visitor.id, message.agree, now)
+
+    def on_call_back(self, visitor: Visitor, message: CallBack, now: float) -> None:
+        if visitor.room is not None:
+            raise MessageError("wrong_state", message.id)
+        if self.draining:
+            self.kick(visitor, RESTART, now)
+            return
+        self.effects += self.calls.call_back(visitor, message, now)
 
     def on_stop(self, visitor: Visitor, message: Stop, now: float) -> None:
         if visitor.room is not None:
@@ -269,9 +291,18 @@ class Lobby:
 
     def on_report(self, visitor: Visitor, message: Report, now: float) -> None:
         address = self.partner_address(visitor, message, now)
+        self.keep_apart(visitor, message)
         report = self.reports.add(message.call, visitor.id, message.reason, address, now, visitor.address)
         self.effects.append(CountEvent("report", message.reason))
         self.effects.append(SendTo(visitor.id, encode("reported", id=message.id, code=report.code)))
+
+    def keep_apart(self, visitor: Visitor, message: Report) -> None:
+        # Of this call, or of the one that has just ended: its two do not meet again.
+        if visitor.room is not None and visitor.room.call == message.call:
+            visitor.room.reported = True
+        elif visitor.last_call is not None:
+            self.queue.recent_pairs.set_terms(visitor.last_call.pair, Terms.FINAL)
+            self.effects += self.calls.partings.close(message.call)
 
     def partner_address(self, visitor: Visitor, message: Report, now: float) -> IPAddress | None:
         """The address of the partner in this call, or in the call that has just ended."""
@@ -348,6 +379,8 @@ class Lobby:
         if visitor.room is not None:
             self.end_call(visitor.room, how, visitor, now)
         self.calls.stop_waiting(visitor, now)
+        if how != "vanished":
+            self.effects += self.calls.part_for_good(visitor)
         self.visitors.pop(visitor.id, None)
         self.suspended.pop(visitor.id, None)
         self.forget_former_secret(visitor)
@@ -360,7 +393,7 @@ class Lobby:
         self.effects.append(CloseSocket(visitor.id, code))
 
     def tick(self, now: float) -> list[Effect]:
-        """Do what is due: give up lost visitors, match pairs that may meet by now, forget old reports.
+        """Do what is due: give up lost visitors, match pairs that may meet by now, tell others why they wait.
 
         Args:
             now: monotonic seconds.
@@ -372,6 +405,8 @@ class Lobby:
             if visitor.back_by <= now:
                 self.kick(visitor, NORMAL, now, visitor.missing)
         self.effects += self.calls.retry(now)
+        self.effects += self.calls.news.look(now)
+        self.effects += self.calls.partings.expire(now)
         self.reports.expire(now)
         return self.take_effects()
 
@@ -426,11 +461,13 @@ HANDLERS: Mapping[type, Callable[..., None]] = {
     Hello: Lobby.on_second_hello,
     Start: Lobby.on_start,
     Next: Lobby.on_next,
+    Reunite: Lobby.on_reunite,
     Stop: Lobby.on_stop,
     Again: Lobby.on_again,
     Ice: Lobby.on_ice,
     Ping: Lobby.on_ping,
     Connected: Lobby.on_connected,
+    CallBack: Lobby.on_call_back,
     Block: Lobby.on_block,
     Report: Lobby.on_report,
 }

@@ -10,50 +10,30 @@ import heapq
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from enum import Enum
 from itertools import islice
 from math import inf
-from operator import attrgetter
 
-from server.signalling.blocks import Blocks, Person, RecentPairs, pair_of
+from server.signalling.blocks import Blocks, Person, RecentPairs, Terms, pair_of
 from server.signalling.households import LEVELS, Households, Networks
-
-ANYBODY = "*"  # stands for every country, and for a wish that names none
+from server.signalling.seekers import ANYBODY, Seeker, by_ticket, index_keys
 
 # How long a visitor looks for somebody else first, by how many levels its own household is below the other's.
 LOOK_SECONDS = (0.0, 5.0, 15.0)
 AGAIN_SECONDS = LOOK_SECONDS[1]  # the same before somebody else of a household that it has just met
+REUNION_SECONDS = (
+    8.0  # the same before the very person that it has just met: time to read that, and to say no
+)
 # On one level, for somebody who is, or looks, above level 0: bounds the work that busy households cause.
 MAX_LOOKED_AT = 64
 
 
-@dataclass(slots=True, eq=False)
-class Seeker:
-    """Somebody who looks for a partner. `token` is the browser's, `ticket` the place in the queue.
+class Obstacle(Enum):
+    """What keeps two apart who wait and whose wishes fit."""
 
-    No wanted countries means any, and no networks that the address is not known.
-    """
-
-    visitor: str
-    token: str
-    country: str | None
-    wanted_countries: frozenset[str]
-    ticket: int
-    networks: Networks = ()
-    since: float = 0.0
-    level: int = 0
-    again: float = inf  # when to look again
-    household: bytes | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.household = self.networks[0][0] if self.networks else None
-
-    def accepts(self, other: Seeker) -> bool:
-        """Whether the other fits what this one wishes."""
-        return not self.wanted_countries or other.country in self.wanted_countries
-
-
-by_ticket = attrgetter("ticket")
+    SAME_BROWSER = "they are pages of one browser"
+    JUST_PARTED = "they have just talked, and have not both agreed to meet again"
+    APART = "one has blocked or reported the other"
 
 
 class Queue:
@@ -136,9 +116,9 @@ class Queue:
                 self.look_again(behind, now)
         return seeker
 
-    def remember_pair(self, one: Person, other: Person, now: float) -> None:
+    def remember_pair(self, one: Person, other: Person, now: float, terms: Terms = Terms.PASSED) -> None:
         """The call of two has just ended."""
-        self.recent_pairs.add(pair_of(one.token, other.token), now)
+        self.recent_pairs.add(pair_of(one.token, other.token), now, terms)
         if one.household != other.household:
             for mine, theirs in ((one, other), (other, one)):
                 if theirs.household is not None:
@@ -219,53 +199,79 @@ class Queue:
 
     def find_on(self, level: int, seeker: Seeker, now: float) -> Seeker | None:
         """A partner on this level."""
-        mine, theirs = LOOK_SECONDS[max(0, level - seeker.level)], LOOK_SECONDS[max(0, seeker.level - level)]
-        found = self.candidates(seeker, level)
+        found = self.candidates(seeker, level, seeker.wanted_countries)
+        too_early = seeker.since + look_seconds(seeker, level) > now
         looked_at = 0
         for other in islice(found, MAX_LOOKED_AT) if level or seeker.level else found:
             looked_at += 1
-            if self.may_meet(seeker, other):
-                ready = self.ready_at(seeker, mine, other, theirs)
+            if self.obstacle(seeker, other) is None:
+                ready = self.ready_at(seeker, other)
                 if ready <= now:
                     return other
                 seeker.again = min(seeker.again, ready)
-                if seeker.since + mine > now:
+                if too_early:
                     break  # it can meet nobody of this level yet
         if looked_at == MAX_LOOKED_AT:
             seeker.again = min(seeker.again, now + AGAIN_SECONDS)
         return None
 
-    def ready_at(self, one: Seeker, mine: float, other: Seeker, theirs: float) -> float:
-        """When both have looked for others for so long, and longer after a call of their households."""
-        recent = self.recent_households
-        if (one.token, other.household) in recent:
-            mine = max(mine, AGAIN_SECONDS)
-        if (other.token, one.household) in recent:
-            theirs = max(theirs, AGAIN_SECONDS)
+    def ready_at(self, one: Seeker, other: Seeker) -> float:
+        """When both have looked for others long enough: longer where they or their households just met."""
+        mine, theirs = look_seconds(one, other.level), look_seconds(other, one.level)
+        if self.have_just_met(one, other):
+            more = 0.0 if one.may_reunite and other.may_reunite else REUNION_SECONDS
+            mine, theirs = max(mine, more), max(theirs, more)
+        else:
+            mine = max(mine, self.again_seconds(one, other))
+            theirs = max(theirs, self.again_seconds(other, one))
         return max(one.since + mine, other.since + theirs)
 
-    def candidates(self, seeker: Seeker, level: int) -> Iterator[Seeker]:
-        """Those that accept the seeker and that the seeker accepts, the longest waiting first."""
+    def are_apart(self, token: str, other: str) -> bool:
+        """Whether one of two browsers has blocked or reported the other."""
+        is_final = self.recent_pairs.terms_of(pair_of(token, other)) is Terms.FINAL
+        return is_final or (token, other) in self.blocks or (other, token) in self.blocks
+
+    def have_just_met(self, one: Seeker, other: Seeker) -> bool:
+        return pair_of(one.token, other.token) in self.recent_pairs
+
+    def again_seconds(self, one: Seeker, other: Seeker) -> float:
+        """How long one looks for others where it has just met somebody of the other's household."""
+        return AGAIN_SECONDS if (one.token, other.household) in self.recent_households else 0.0
+
+    def candidates(self, seeker: Seeker, level: int, wanted_countries: frozenset[str]) -> Iterator[Seeker]:
+        """Those that accept the seeker and come from these countries, the longest waiting first."""
         wishes = [ANYBODY, seeker.country] if seeker.country else [ANYBODY]
         found = [
             self.index.get((level, country, wish), [])
-            for country in seeker.wanted_countries or (ANYBODY,)
+            for country in wanted_countries or (ANYBODY,)
             for wish in wishes
         ]
         return heapq.merge(*found, key=by_ticket)
 
-    def may_meet(self, one: Seeker, other: Seeker) -> bool:
-        if one.token == other.token or pair_of(one.token, other.token) in self.recent_pairs:
-            return False
-        return not self.blocks.pairs or not (self.has_blocked(one, other) or self.has_blocked(other, one))
+    def obstacle(self, one: Seeker, other: Seeker) -> Obstacle | None:
+        """What keeps two apart whose wishes fit; None: they may meet at `ready_at`."""
+        if one.token == other.token:
+            return Obstacle.SAME_BROWSER
+        if self.blocks.pairs and (self.has_blocked(one, other) or self.has_blocked(other, one)):
+            return Obstacle.APART
+        terms = self.recent_pairs.terms_of(pair_of(one.token, other.token))
+        if terms is None or (one.may_reunite and other.may_reunite and terms is not Terms.FINAL):
+            return None
+        if terms is Terms.FRIENDLY and False not in (one.may_reunite, other.may_reunite):
+            return None
+        return Obstacle.APART if terms is Terms.FINAL else Obstacle.JUST_PARTED
+
+    def reunite(self, visitor: str, yes: bool, now: float) -> None:
+        """Somebody who waits says whether it would meet again a recent partner."""
+        seeker = self.seekers.get(visitor)
+        if seeker is not None and seeker.may_reunite is not yes:
+            seeker.may_reunite = yes
+            self.look_again(seeker, now)
 
     def has_blocked(self, one: Seeker, other: Seeker) -> bool:
         return (one.token, other.token) in self.blocks or (one.token, other.household) in self.blocks
 
 
-def index_keys(seeker: Seeker) -> Iterator[tuple[int, str, str]]:
-    """Where a seeker stands in the index: (its level, its country, a country that it accepts)."""
-    for wish in seeker.wanted_countries or (ANYBODY,):
-        yield (seeker.level, ANYBODY, wish)
-        if seeker.country:
-            yield (seeker.level, seeker.country, wish)
+def look_seconds(seeker: Seeker, level: int) -> float:
+    """How long a seeker looks for others before it meets somebody of this level."""
+    return LOOK_SECONDS[max(0, level - seeker.level)]

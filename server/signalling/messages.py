@@ -98,6 +98,17 @@ class Next(Start):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reunite(ClientMessage):
+    """While waiting: whether one would meet a recent partner again.
+
+    Args:
+        agree: yes or no.
+    """
+
+    agree: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stop(ClientMessage):
     """Leave the call or the queue.
 
@@ -135,6 +146,12 @@ class InCall(ClientMessage):
     """
 
     call: str
+
+
+class CallBack(InCall):
+    """After a call: ask for its other visitor. When both have asked, they are in a call again."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,8 @@ SERVER_MESSAGES: Mapping[str, tuple[str, ...]] = {
     "welcome": ("protocol", "features", "hello_within", "ping_every", "limits"),
     "hello": ("resume", "resumed", "country", "countries", "state?", "call?", "heard?", "id?"),
     "waiting": ("id?",),
+    "queue": ("here", "waiting", "why", "seconds", "asked?"),
+    "call-back": ("call", "state", "id?"),
     "stopped": ("id?",),
     "matched": ("call", "polite", "relay", "country", "ice"),
     "offer": ("from", "call", "sdp"),

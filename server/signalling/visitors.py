@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from server.signalling.blocks import Name, Person
+from server.signalling.blocks import Name, Pair, Person
 from server.signalling.households import Networks
 from server.signalling.pseudonyms import IPAddress
 from server.signalling.rooms import Room
@@ -19,6 +19,7 @@ class LastCall(NamedTuple):
     call: str
     partner_address: IPAddress | None
     until: float
+    pair: Pair
 
 
 @dataclass(eq=False, slots=True)
@@ -41,11 +42,13 @@ class Visitor:
     waiting_since: float = 0.0
     heard: int = 0  # how many of its messages have arrived
     former_secret: str | None = None  # good until the page shows that it knows the new one
+    may_reunite: bool | None = None  # meet a recent partner again: yes, no, or not asked
     suspended_since: float | None = None  # when its socket was lost
     back_by: float = 0.0  # then it is given up
     missing: str = "vanished"  # how its call ends then
     may_renew: bool = False  # whether its page was loaded again, so that the call needs a new connection
     last_call: LastCall | None = None
+    asking: str | None = None  # the call whose partner it would like to have back
     networks: Networks = field(init=False)  # of its address, the household first
     person: Person = field(init=False)
 

@@ -2,6 +2,7 @@
 
 import { keepAwake } from "./awake.js";
 import { Call } from "./call.js";
+import { forgetCallBack, lastCall, offerCallBack, setUpCallBack, showCallBack, wantedBack } from "./callback.js";
 import { closeComposer, setUpComposer } from "./composer.js";
 import { setUpGuard, showGuard } from "./guard.js";
 import { setUpLeaving } from "./leaving.js";
@@ -14,13 +15,19 @@ import { Signalling } from "./signalling.js";
 import { Talk } from "./talk.js";
 import { at, play, say, showFacts, showState, trouble } from "./view.js";
 import { Voice } from "./voice.js";
-import { setUpWishes, wishes } from "./wishes.js";
+import { setUpWaiting, showWaiting, takeNews } from "./waiting.js";
+import { chooseAny, setUpWishes, wishes } from "./wishes.js";
 import * as words from "./words.js";
 
 const LINGER = 60_000; // ms after a call in which it can be reported; then the page forgets it
 const TWICE = 500; // ms after Start in which Stop is the same press of the Enter key
+const CALL_BACK_AFTER = new Set(["left", "next", "vanished", "unreachable", "relay", "broken", "unable"]);
 
-const page = { state: "idle", call: null, talk: null, last: null, started: 0, seat: null, orphan: false };
+const page = {
+  state: "idle", call: null, talk: null, last: null, started: 0, seat: null, orphan: false,
+  wanted: "start", // how the server is asked for a partner: with "next" it is not the last one again
+  reported: null, // the call whose partner was reported
+};
 const signalling = new Signalling(token(), { message: receive, chunk: (bytes) => share.chunk(bytes), ready, away, refused });
 const share = new Share((message) => signalling.send(message), (bytes) => signalling.sendChunk(bytes));
 const meters = new Meters((name, level) => voice.show(name, level));
@@ -33,13 +40,15 @@ function become(state, text) {
   const talking = state === "talking";
   showGuard({ block: talking, report: talking || page.last !== null });
   showState(state);
+  showWaiting(state === "waiting");
+  showCallBack(state === "ended" || state === "waiting");
   say(text);
   keepAwake(state === "connecting" || state === "talking");
 }
 
 // What a person does
 
-async function start() {
+async function start(how = "start") {
   if (page.state !== "idle" && page.state !== "ended") return;
   clearTimeout(lingering);
   page.last = null;
@@ -48,7 +57,7 @@ async function start() {
   if (!window.RTCPeerConnection) return trouble(words.NO_WEBRTC);
   page.started = performance.now();
   become("waiting", words.ASKING);
-  if (await listen()) queue("start");
+  if (await listen()) queue(how);
 }
 
 // Whether there is a microphone.
@@ -84,22 +93,32 @@ function noMicrophone(name) {
 }
 
 // The server's `waiting` says when we are in the queue.
-function queue(type) {
+function queue(how = page.wanted) {
+  page.wanted = how;
   say(words.REACHING);
-  if (signalling.wanted) signalling.send({ type, ...wishes() });
+  if (signalling.wanted) signalling.send(request());
   else signalling.open(); // ready() goes on
 }
 
+function request() {
+  if (page.wanted !== "call-back") return { type: page.wanted, ...wishes() };
+  return lastCall() ? { type: "call-back", call: lastCall() } : { type: "start", ...wishes() };
+}
+
+function callBack() {
+  if (page.state !== "waiting") return start("call-back");
+  queue("call-back");
+}
+
 function next() {
-  if (page.state === "ended") return start();
+  if (page.state === "ended") return start("next");
   if (page.state === "waiting") return;
-  const type = page.orphan ? "start" : "next";
   leave();
   page.last = null;
   share.forget();
   trouble();
   become("waiting", words.REACHING);
-  queue(type);
+  queue("next");
 }
 
 function stop() {
@@ -116,7 +135,9 @@ function stop() {
 }
 
 function report(reason) {
-  signalling.send({ type: "report", call: page.call?.id ?? page.last, reason });
+  page.reported = page.call?.id ?? page.last;
+  signalling.send({ type: "report", call: page.reported, reason });
+  forgetCallBack();
 }
 
 function block() {
@@ -130,6 +151,7 @@ function wishesChanged() {
 // How a call begins and ends
 
 function begin(matched) {
+  forgetCallBack();
   share.begin(matched.call);
   voice.mute.reset();
   page.orphan = false;
@@ -161,6 +183,7 @@ function connected() {
 function lost(why) {
   signalling.send({ type: "stop", reason: why });
   leave();
+  if (!CALL_BACK_AFTER.has(why)) forgetCallBack();
   end(words.STOPPED);
   trouble(words.LOST[why]);
 }
@@ -172,6 +195,7 @@ function leave() {
   signalling.hasty = false;
   page.call.close();
   page.last = page.orphan ? null : page.call.id;
+  offerCallBack(page.last === page.reported ? null : page.last);
   page.call = null;
   page.orphan = false;
   meters.silence("partner");
@@ -195,6 +219,7 @@ function letGo() {
   voice.close();
   signalling.close();
   page.last = page.seat = null;
+  forgetCallBack();
 }
 
 // Null while the server is away: then a call goes on with what it has, and repairs nothing.
@@ -214,6 +239,8 @@ const shared = ours((message) => share.receive(message));
 
 const TAKE = {
   waiting: requeued,
+  "call-back": calledBack,
+  queue: (message) => page.state === "waiting" && takeNews(message),
   matched: (message) => page.state === "waiting" && voice.stream && begin(message),
   offer: media,
   answer: media,
@@ -243,12 +270,26 @@ function requeued() {
   } else if (at("status").textContent !== words.ENDED.vanished) say(words.WAITING);
 }
 
+// What has become of the wish to call back, of this side or the other.
+function calledBack(message) {
+  if (message.state === "wanted") return wantedBack(message) && page.state === "ended" && say(words.CALL_BACK.wanted);
+  if (page.state !== "waiting" || page.wanted !== "call-back") return undefined;
+  if (message.state === "asked") {
+    takeNews(null);
+    showCallBack(false);
+    return say(words.CALL_BACK.asked);
+  }
+  forgetCallBack();
+  return end(words.CALL_BACK.gone);
+}
+
 function partner({ state }) {
   page.talk?.partner(state);
 }
 
 function ended({ reason }) {
   leave();
+  if (!CALL_BACK_AFTER.has(reason)) forgetCallBack();
   trouble();
   if (reason === "renewed") become("waiting", words.PARTNER_LOADING);
   else if (reason === "vanished") become("waiting", words.ENDED.vanished);
@@ -266,7 +307,7 @@ function failed({ code, id }) {
 function ready(hello) {
   if (page.seat) return sitDown(hello);
   if (page.state === "waiting" && hello.state === "waiting") say(words.WAITING);
-  else if (page.state === "waiting" && hello.state !== "calling") queue("start");
+  else if (page.state === "waiting" && hello.state !== "calling") queue();
   if (!page.call) return;
   trouble();
   if (hello.resumed) return page.call.repair.hurry();
@@ -307,7 +348,7 @@ function refused(code) {
   trouble(words.REFUSED[code]);
 }
 
-const CLICKS = { start, next, stop };
+const CLICKS = { start: () => start(), next, stop };
 for (const [id, act] of Object.entries(CLICKS)) at(id).addEventListener("click", act);
 at("hear").addEventListener("click", async () => (at("hear").hidden = await play(at("sound").srcObject)));
 addEventListener("pagehide", () => {
@@ -319,6 +360,11 @@ addEventListener("pageshow", (event) => event.persisted && location.reload()); /
 mediaKey("hangup", () => page.call && stop());
 mediaKey("nexttrack", () => page.call && next());
 setUpWishes(wishesChanged);
+setUpWaiting({
+  widen: () => chooseAny(wishesChanged),
+  reunite: (agree) => signalling.send({ type: "reunite", agree }),
+});
+setUpCallBack(callBack);
 setUpGuard({ report, block });
 setUpLeaving(() => page.state === "talking" || page.state === "connecting");
 setUpComposer(share, () => page.state === "talking" && !page.orphan);

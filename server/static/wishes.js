@@ -27,10 +27,12 @@ function setUpCountries(changed) {
   showChosen();
   at("countries").addEventListener("change", (event) => event.target.type === "checkbox" && choose(changed));
   at("find").addEventListener("input", filter);
-  at("any").addEventListener("click", () => {
-    for (const box of boxes()) box.checked = false;
-    choose(changed);
-  });
+  at("any").addEventListener("click", () => chooseAny(changed));
+}
+
+export function chooseAny(changed) {
+  for (const box of boxes()) box.checked = false;
+  choose(changed);
 }
 
 function choose(changed) {

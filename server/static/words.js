@@ -129,3 +129,27 @@ export function country(code) {
 export function clock(seconds) {
   return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 }
+
+// Why nobody fits yet: what the server's `queue` says, as a sentence.
+export const WHY = {
+  nobody: _("Nobody else waits right now. Keep this page open: you meet the next person who comes."),
+  tab: _("Another tab or window of this browser waits, too. Two of one browser never meet. To try this site alone, use a second browser or your phone."),
+  wish: _("Somebody waits, but not from the countries that you chose."),
+  busy: _("Somebody waits whose network looks for many partners. Others come first for some seconds."),
+  reunion: _("Only the person you just met is here. You meet again in a moment."),
+  unsuited: _("Nobody who waits right now fits. Keep this page open: you meet the next person who does."),
+  parted: _("The person you just met is here, too. Looking for somebody else first."),
+  again: _("Only the person you just met is here. Meet again?"),
+  asked: _("The person you just met would like to meet again."),
+  agreed: _("You would meet the person you just met again. Waiting for the answer."),
+};
+
+export const CALL_BACK = {
+  asked: _("Your last partner is asked. You talk again as soon as both of you want it."),
+  wanted: _("Your last partner would like to talk again."),
+  gone: _("Your last partner is not there any more. Press Next to meet somebody else."),
+};
+
+export function about(number) {
+  return number > 5 ? _("about {number}", { number }) : String(number);
+}

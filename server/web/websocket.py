@@ -309,7 +309,8 @@ class Hub:
             self.apply(self.lobby.suspend(visitor, now, loading=how == "loading"))
             return
         self.admission.count_page(client.ip, -1)
-        self.apply(self.lobby.leave(visitor, "left" if how in comes_back else how, now))
+        gone = {"lost": "vanished", "loading": "left"}  # one that has nothing to come back to
+        self.apply(self.lobby.leave(visitor, gone.get(how, how), now))
 
     def tick(self) -> None:
         """Do what is due. Call it a few times a second."""

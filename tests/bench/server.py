@@ -1,4 +1,4 @@
-"""What the service costs: messages and picture chunks between pairs, in CPU time of the server's process.
+"""What the service costs: messages and chunks of pictures between pairs, and meetings, in CPU time.
 
     .venv/bin/python -m tests.bench.server [--pairs 50] [--seconds 5]
 
@@ -36,6 +36,7 @@ from tests.server.signalling.picture_heads import HEADS
 
 TICKS = os.sysconf("SC_CLK_TCK")
 ICE = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
+CROWDS = (0, 1000)  # who wait meanwhile
 LIFTED = rates.Rate(1e9, 1e9)
 
 
@@ -54,7 +55,10 @@ def serve(port: int, folder: str) -> int:
         "visitors": 0,
         "new_visitors_per_minute": 0,
     }
-    return run(WebConfig(Site(state_dir=Path(folder)), Server(listen=listen, **limits), Geo(), ICE))
+    (Path(folder) / "geoip").write_text("2130706432,2147483647,DE\n")  # 127.0.0.0/8
+    (Path(folder) / "geoip6").write_text("::1,::1,DE\n")
+    server = Server(listen=listen, rematch_seconds=0, **limits)
+    return run(WebConfig(Site(state_dir=Path(folder)), server, Geo(database=Path(folder)), ICE))
 
 
 class Pair(NamedTuple):
@@ -76,9 +80,10 @@ async def couple(port: int) -> Pair:
     return Pair(one, other, call[0])
 
 
-async def visitor(port: int) -> ClientConnection:
+async def visitor(port: int, address: str = "127.0.0.1") -> ClientConnection:
     browser = await connect(
         f"ws://127.0.0.1:{port}/ws",
+        local_addr=(address, 0),
         origin=Origin(f"http://127.0.0.1:{port}"),
         subprotocols=[Subprotocol("calln.v1")],
         compression=None,
@@ -139,6 +144,59 @@ async def chunks(pair: Pair, until: float) -> int:
     return count
 
 
+async def hear(browser: ClientConnection, kind: str) -> None:
+    """Read until a message of this type."""
+    while json.loads(await browser.recv())["type"] != kind:
+        pass
+
+
+async def joins(one: ClientConnection, other: ClientConnection, until: float) -> int:
+    """Into the queue and out of it."""
+    count = 0
+    while time.monotonic() < until:
+        await one.send('{"type":"start"}')
+        await hear(one, "waiting")
+        await one.send('{"type":"stop"}')
+        await hear(one, "stopped")
+        count += 1
+    return count
+
+
+async def matches(one: ClientConnection, other: ClientConnection, until: float) -> int:
+    """Two start, meet and part."""
+    count = 0
+    while time.monotonic() < until:
+        for browser in (one, other):
+            await browser.send('{"type":"start"}')
+            await hear(browser, "waiting")
+        for browser in (one, other):
+            await hear(browser, "matched")
+        await one.send('{"type":"stop"}')
+        await hear(one, "stopped")
+        await hear(other, "ended")
+        count += 2
+    return count
+
+
+async def meet(pid: int, port: int, seconds: float, others: int) -> None:
+    """Joins and matches while so many others wait, each at an address of its own, for a country of nobody."""
+    crowd = [await visitor(port, f"127.1.{number // 250}.{number % 250 + 1}") for number in range(others)]
+    for browser in crowd:
+        await browser.send('{"type":"start","want":["fr"]}')
+        await hear(browser, "waiting")
+    one, other = await visitor(port, "127.0.0.2"), await visitor(port, "127.0.0.3")
+    for name, work in (("join", joins), ("match", matches)):
+        before, start = cpu_seconds(pid), time.monotonic()
+        count = await work(one, other, start + seconds)
+        took, used = time.monotonic() - start, cpu_seconds(pid) - before
+        print(
+            f"{name:<10} {count / took:8.0f} a second, {1e6 * used / count:6.1f} µs of CPU for each start, "
+            f"{others} others wait"
+        )
+    for browser in (one, other, *crowd):
+        await browser.close()
+
+
 WORK: dict[str, Callable[[Pair, float], Awaitable[int]]] = {
     "candidate": candidates,
     "text": texts,
@@ -192,6 +250,8 @@ async def bench(pairs: int, seconds: float) -> None:
         try:
             await answering(port)
             await measure(process.pid, port, pairs, seconds)
+            for others in CROWDS:
+                await meet(process.pid, port, seconds, others)
         finally:
             process.terminate()
             await process.wait()

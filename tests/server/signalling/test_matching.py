@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from server.signalling.blocks import Person
+from server.signalling.blocks import Person, Terms
 from server.signalling.households import Networks
-from server.signalling.matching import LOOK_SECONDS, MAX_LOOKED_AT, Queue, Seeker
+from server.signalling.matching import (
+    LOOK_SECONDS,
+    MAX_LOOKED_AT,
+    REUNION_SECONDS,
+    Obstacle,
+    Queue,
+)
+from server.signalling.reasons import Reason, why
+from server.signalling.seekers import Seeker
 from turn.limits.addresses import counted_networks
 
 REMATCH = 300.0
@@ -204,6 +214,47 @@ def test_the_pair_that_just_parted_meets_when_the_time_is_over() -> None:
     assert not queue.recent_pairs.until
 
 
+@pytest.mark.parametrize(
+    ("terms", "answers", "seconds"),
+    [
+        (Terms.FRIENDLY, (None, None), REUNION_SECONDS),
+        (Terms.FRIENDLY, (True, None), REUNION_SECONDS),
+        (Terms.FRIENDLY, (True, True), 0.0),
+        (Terms.FRIENDLY, (False, True), REMATCH),
+        (Terms.PASSED, (None, None), REMATCH),
+        (Terms.PASSED, (True, None), REMATCH),
+        (Terms.PASSED, (True, True), 0.0),
+        (Terms.FINAL, (True, True), REMATCH),
+    ],
+)
+def test_how_two_parted_says_what_they_need_to_meet_again(
+    terms: Terms, answers: tuple[bool | None, bool | None], seconds: float
+) -> None:
+    queue = Queue(REMATCH)
+    queue.remember_pair(person("a"), person("b"), 0.0, terms)
+    for name, may in zip("ab", answers, strict=True):
+        one = seeker(queue, name)
+        one.may_reunite = may
+        met = queue.match_or_wait(one, 0.0)
+    if not seconds:
+        assert met is not None
+        return
+    assert queue.retry(seconds - 0.1) == []
+    assert len(queue.retry(seconds)) == 1
+    assert not queue.recent_pairs.terms or seconds < REMATCH
+
+
+def test_two_who_wait_and_both_agree_meet_at_the_next_look() -> None:
+    queue = Queue(REMATCH)
+    queue.remember_pair(person("a"), person("b"), 0.0)
+    for name in "ab":
+        queue.match_or_wait(seeker(queue, name), 0.0)
+    queue.reunite("a", True, 1.0)
+    assert queue.retry(20.0) == []
+    queue.reunite("b", True, 21.0)
+    assert len(queue.retry(21.0)) == 1
+
+
 def test_without_an_interval_they_may_meet_at_once() -> None:
     queue = Queue(0)
     queue.remember_pair(person("a"), person("b"), 1.0)
@@ -255,13 +306,13 @@ def test_who_waits_looks_again_only_where_time_may_help() -> None:
 def looked_at(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> list[Seeker]:
     """The work is counted, not timed: who of those who wait is looked at."""
     seen: list[Seeker] = []
-    real = queue.may_meet
+    real = queue.obstacle
 
-    def counted(one: Seeker, other: Seeker) -> bool:
+    def counted(one: Seeker, other: Seeker) -> Obstacle | None:
         seen.append(other)
         return real(one, other)
 
-    monkeypatch.setattr(queue, "may_meet", counted)
+    monkeypatch.setattr(queue, "obstacle", counted)
     return seen
 
 
@@ -291,6 +342,7 @@ def test_the_pages_of_a_busy_household_do_not_make_others_search(monkeypatch: py
 COUNTRIES = st.sampled_from([None, "de", "fr", "it"])
 WISHES = st.sets(st.sampled_from(["de", "fr", "it"]), max_size=2)
 PEOPLE = st.integers(0, 7)
+ANSWERS = st.sampled_from([None, True, False])
 HOMES = st.integers(0, 3)
 
 
@@ -301,7 +353,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.queue = Queue(10.0)
         self.waiting: list[Seeker] = []  # the page of each browser that began last is the one that stands
-        self.recent: dict[frozenset[str], float] = {}
+        self.recent: dict[frozenset[str], tuple[float, Terms]] = {}
         self.again: dict[tuple[str, bytes], float] = {}
         self.blocked: set[tuple[str, str | bytes]] = set()
         self.now = 0.0
@@ -318,24 +370,37 @@ class Machine(RuleBasedStateMachine):
         names = [(mine.token, theirs.token) for mine, theirs in ((one, other), (other, one))]
         homes = [(mine.token, theirs.household) for mine, theirs in ((one, other), (other, one))]
         pair = frozenset((one.token, other.token))
-        return fits and len(pair) == 2 and pair not in self.recent and not self.blocked & {*names, *homes}
+        kept = self.is_kept_apart(one, other)
+        return fits and len(pair) == 2 and not kept and not self.blocked & {*names, *homes}
+
+    def is_kept_apart(self, one: Seeker, other: Seeker) -> bool:
+        _, terms = self.recent.get(frozenset((one.token, other.token)), (0.0, None))
+        wishes = {one.may_reunite, other.may_reunite}
+        if terms is None or terms is Terms.FINAL:
+            return terms is not None
+        return wishes != {True} and (terms is Terms.PASSED or False in wishes)
 
     def may_meet_now(self, one: Seeker, other: Seeker) -> bool:
         level = self.queue.households.level
+        agreed = one.may_reunite is other.may_reunite is True
         for mine, theirs in ((one, other), (other, one)):
             seconds = LOOK_SECONDS[max(0, level(theirs.networks) - level(mine.networks))]
+            just_met = frozenset((one.token, other.token)) in self.recent
+            if just_met and not agreed:
+                seconds = max(seconds, REUNION_SECONDS)
             assert theirs.household is not None
-            if (mine.token, theirs.household) in self.again:
+            if not just_met and (mine.token, theirs.household) in self.again:
                 seconds = max(seconds, LOOK_SECONDS[1])
             if mine.since + seconds > self.now:
                 return False
         return self.may_meet(one, other)
 
-    @rule(person=PEOPLE, country=COUNTRIES, want=WISHES)
-    def join(self, person: int, country: str | None, want: set[str]) -> None:
+    @rule(person=PEOPLE, country=COUNTRIES, want=WISHES, may=ANSWERS)
+    def join(self, person: int, country: str | None, want: set[str], may: bool | None) -> None:
         self.count += 1
         ticket, networks = self.queue.new_ticket(), home(person % 3)
-        one = Seeker(f"v{self.count}", f"t{person}", country, frozenset(want), ticket, networks, self.now)
+        wanted = frozenset(want)
+        one = Seeker(f"v{self.count}", f"t{person}", country, wanted, ticket, networks, self.now, may)
         fitting = [other for other in self.standing() if self.may_meet_now(one, other)]
         level = self.queue.households.level
         expected = min(fitting, key=lambda other: (level(other.networks), other.ticket), default=None)
@@ -352,13 +417,19 @@ class Machine(RuleBasedStateMachine):
             assert self.queue.remove(gone.visitor, self.now) is gone
         assert self.queue.remove("nobody", self.now) is None
 
-    @rule(one=PEOPLE, other=PEOPLE)
-    def part(self, one: int, other: int) -> None:
+    @rule(index=st.integers(0, 30), agree=st.booleans())
+    def reunite(self, index: int, agree: bool) -> None:
+        if self.waiting:
+            self.queue.reunite(self.waiting[index % len(self.waiting)].visitor, agree, self.now)
+        self.queue.reunite("nobody", agree, self.now)
+
+    @rule(one=PEOPLE, other=PEOPLE, terms=st.sampled_from(Terms))
+    def part(self, one: int, other: int, terms: Terms) -> None:
         if one != other:
             homes = {name: home(name % 3)[0][0] for name in (one, other)}
             people = [Person(f"t{name}", homes[name]) for name in (one, other)]
-            self.queue.remember_pair(people[0], people[1], self.now)
-            self.recent[frozenset((f"t{one}", f"t{other}"))] = self.now + 10.0
+            self.queue.remember_pair(people[0], people[1], self.now, terms)
+            self.recent[frozenset((f"t{one}", f"t{other}"))] = self.now + 10.0, terms
             if homes[one] != homes[other]:
                 self.again[f"t{one}", homes[other]] = self.again[f"t{other}", homes[one]] = self.now + 10.0
 
@@ -383,7 +454,7 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.floats(0, 12))
     def settle(self, seconds: float) -> None:
         self.now += seconds
-        self.recent = {pair: end for pair, end in self.recent.items() if end > self.now}
+        self.recent = {pair: end for pair, end in self.recent.items() if end[0] > self.now}
         self.again = {pair: end for pair, end in self.again.items() if end > self.now}
         for one, other in self.queue.retry(self.now):
             assert self.may_meet_now(one, other)
@@ -396,6 +467,26 @@ class Machine(RuleBasedStateMachine):
         self.settle(LOOK_SECONDS[-1])
         for one in self.standing():
             assert not any(self.may_meet(one, other) for other in self.standing() if other is not one)
+
+    @rule()
+    def everybody_hears_the_true_reason(self) -> None:
+        standing = self.standing()
+        for one in self.waiting:
+            reason, until, _ = why(self.queue, one)
+            others = [other for other in standing if other.token != one.token]
+            assert (reason is Reason.NOBODY) <= (not others)
+            if reason is Reason.TAB:
+                assert one not in standing or not others
+            elif reason in (Reason.REUNION, Reason.BUSY):
+                assert until is not None
+                assert any(self.may_meet(one, other) for other in others)
+            elif reason is Reason.WISH:
+                wider = replace(one, wanted_countries=frozenset())
+                assert any(self.may_meet(wider, other) for other in others)
+            else:
+                assert not any(self.may_meet(one, other) for other in others)
+                kept = any(self.is_kept_apart(one, other) for other in others)
+                assert (reason is Reason.PARTED) <= kept
 
     @invariant()
     def nobody_is_lost(self) -> None:

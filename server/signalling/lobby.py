@@ -297,7 +297,12 @@ class Lobby:
         self.effects.append(SendTo(visitor.id, encode("reported", id=message.id, code=report.code)))
 
     def keep_apart(self, visitor: Visitor, message: Report) -> None:
-        # Of this call, or of the one that has just ended: its two do not meet again.
+        """See to it that two do not meet again after a report.
+
+        Args:
+            visitor: who reports.
+            message: names their call, or the one that has just ended.
+        """
         if visitor.room is not None and visitor.room.call == message.call:
             visitor.room.reported = True
         elif visitor.last_call is not None:

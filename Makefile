@@ -26,6 +26,9 @@ INTEROP_PACKAGES := baresip-core gir1.2-gst-plugins-bad-1.0 golang-go golang-git
 PION := GO111MODULE=off CGO_ENABLED=0 GOPATH=/usr/share/gocode GOCACHE=$(abspath $(INTEROP))/go go build
 PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 
+# The bundler of the page's scripts.
+PAGE := .cache/page
+
 # Programs that the tests use: browsers and their certificate store, the clients and server of coturn, a load
 # balancer, machines to deploy to, and a certificate authority.
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
@@ -37,8 +40,8 @@ CODEC_PACKAGES := alsa-utils espeak-ng ffmpeg frozen-bubble-data
 # Each process takes whole files, whose tests share machines and browsers.
 IN_PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example house promise words codecs tunnels update lock release \
-	clean $(DEPLOYS)
+.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example page icons house promise words codecs tunnels \
+	update lock release clean $(DEPLOYS)
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -86,6 +89,12 @@ interop: $(INTEROP)/.set-up ## test other TURN clients with the relay (root; TAB
 
 example: setup ## write config.example.yaml from the code
 	$(BIN)/python -m config.example > config.example.yaml
+
+page: $(PAGE)/.set-up ## bundle scripts and style of the page into server/static/built
+	@.ci/page/build
+
+icons: $(BIN)/.set-up-tests ## draw the icons for phones from server/static/icon.svg
+	@$(BIN)/python -m tests.live.icons
 
 house: $(BIN)/.set-up-tests ## draw docs/house.svg: the folders and their imports
 	@.ci/packages graphviz
@@ -147,10 +156,17 @@ $(BIN)/.set-up-deploy: $(LOCKS)/deploy.txt $(BIN)/.set-up
 	@$(LOCKED)/deploy.txt
 	@touch $@
 
-$(BIN)/.set-up-tests: $(LOCKS)/test.txt .ci/packages $(BIN)/.set-up
+$(BIN)/.set-up-tests: $(LOCKS)/test.txt .ci/packages $(BIN)/.set-up $(PAGE)/.set-up
 	@.ci/packages $(TEST_PACKAGES)
 	@echo "Adding what the tests need to $(VENV) ..."
 	@$(LOCKED)/test.txt
+	@touch $@
+
+$(PAGE)/.set-up: $(wildcard .ci/page/*.json)
+	@command -v npm >/dev/null || .ci/packages npm
+	@mkdir -p $(PAGE)
+	@cp $^ $(PAGE)
+	@cd $(PAGE) && npm ci --prefer-offline --ignore-scripts --no-fund --no-audit --loglevel=error
 	@touch $@
 
 $(INTEROP)/.set-up: $(LOCKS)/interop.txt $(BIN)/.set-up-tests $(wildcard tests/interop/clients/*.*s tests/interop/clients/*.go tests/interop/clients/*.json)

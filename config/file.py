@@ -10,6 +10,7 @@ from config.deploy import Deploy
 from config.problems import ConfigError, explain, is_consequence
 from config.yaml_text import compose, read_text
 from server.config.sections import Geo, Server, Site
+from server.web.look import DATA
 from turn.config.section import Turn
 
 LOCAL = "turn: {listen: ['127.0.0.1:3478', '[::1]:3478']}"  # without a file, everything stays on this machine
@@ -60,6 +61,10 @@ def anchor_paths(config: Config, folder: Path) -> Config:
     site = config.site.model_copy(update={"state_dir": folder / config.site.state_dir})
     if site.password_file:
         site = site.model_copy(update={"password_file": folder / site.password_file})
+    if site.rules_file:
+        site = site.model_copy(update={"rules_file": folder / site.rules_file})
+    if site.logo and not site.logo.startswith(DATA):
+        site = site.model_copy(update={"logo": str(folder / site.logo)})
     files = {name: getattr(turn, name) for name in ("secret_file", "certificate", "key")}
     turn = turn.model_copy(update={name: folder / path for name, path in files.items() if path})
     files = {name: getattr(server, name) for name in ("certificate", "key", "acme_dir")}

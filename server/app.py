@@ -29,6 +29,7 @@ from server.store.geo import Database
 from server.web import localized, pages
 from server.web.admission import Admission, AdmissionRules, allow_all
 from server.web.login import LOGIN_ERRORS, LOGIN_PATH, MAX_FORM, PasswordLogin
+from server.web.look import NO_LOOK, Look
 from server.web.metrics import ServerMetrics
 from server.web.middleware import AllowedHosts, CatchErrors, RequestLimits, RequestRate, SecurityHeaders
 from server.web.origins import ExemptNetworks, hosts_of, origins_of
@@ -72,6 +73,7 @@ def build(
     *,
     encrypted_only: str = "off",
     password: SitePassword | None = None,
+    look: Look = NO_LOOK,
     trusted: Sequence[Network] = (),
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
@@ -85,9 +87,8 @@ def build(
     lobby = Lobby(
         dependencies, Queue(server.rematch_seconds), Reports(lambda: secrets.choice(LETTERS), new_key)
     )
-    context = pages.Context(
-        site, CODES if geo else (), privacy_facts(server, ice, geo, encrypted_only, password is not None)
-    )
+    facts = privacy_facts(server, ice, geo, encrypted_only, password is not None)
+    context = pages.Context(site, CODES if geo else (), facts, look)
     login = None
     if password is not None:
         forms = localized.login_forms(context, LOGIN_ERRORS)

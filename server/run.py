@@ -33,6 +33,7 @@ from server.store.call_log import PURGE_SECONDS
 from server.store.geo import Database, GeoError, open_database
 from server.store.lasting import LastingStore
 from server.web.connections import WebConnections
+from server.web.look import NO_LOOK, Look
 from server.web.middleware import CatchErrors, RequestLimits, RequestRate
 from server.web.origins import local_origins
 from server.web.password import SitePassword
@@ -65,6 +66,7 @@ class WebConfig(NamedTuple):
     password: SitePassword | None = None
     encrypted_only: str = "off"
     trusted: tuple[IPNetwork, ...] = ()  # networks that have no limits by address
+    look: Look = NO_LOOK
 
 
 def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
@@ -73,12 +75,20 @@ def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
     logs.start_logging()
     forbid_core_dumps()
     files = raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
-    site, server, geo, ice, password, mode, trusted = config
+    site, server, geo, ice, password, mode, trusted, look = config
     database = open_countries(geo)
     store = LastingStore(site.state_dir)
     try:
         service = build(
-            site, server, ice, store, database, encrypted_only=mode, password=password, trusted=trusted
+            site,
+            server,
+            ice,
+            store,
+            database,
+            encrypted_only=mode,
+            password=password,
+            look=look,
+            trusted=trusted,
         )
         with Attempts(OLD_ROWS, log).attempt():  # a full disk, perhaps: the page works without it
             service.purge()

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from config.file import Config
 from config.ice import relay_host
+from config.look import read_look
 from config.password import read_site_password
 from config.secrets import lacks_secret, turn_secret
 from host.settings import HostPort
@@ -22,6 +23,7 @@ def run(config: Config) -> int:
     if not lacks_secret(config):
         turn_secret(config)
     read_site_password(config)
+    read_look(config)
     for name, value in summary(config):
         print(f"  {name:<10} {value}")
     for warning in warnings(config):

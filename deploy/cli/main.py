@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from config.deploy import Destination, parse_destination
 from config.file import Config, load_config
 from config.ice import ice_settings
+from config.look import read_look
 from config.password import site_password
 from config.problems import EX_CONFIG, ConfigError, Unreadable
 from config.secrets import relay_config, turn_secret
@@ -77,7 +78,8 @@ def web_config(config: Config) -> web_process.WebConfig:
     """The configuration of the server, for its start and each reload. Raises ConfigError."""
     ice, password = ice_settings(config, turn_secret(config)), site_password(config)
     mode, trusted = config.turn.encrypted_only, config.turn.limits.trusted
-    return web_process.WebConfig(config.site, config.server, config.geo, ice, password, mode, trusted)
+    look = read_look(config)
+    return web_process.WebConfig(config.site, config.server, config.geo, ice, password, mode, trusted, look)
 
 
 def run_relay(config: Config, options: Namespace) -> int:

@@ -17,6 +17,7 @@ import yaml
 
 from config.example import Dumper
 from config.file import Config
+from config.look import carried
 from deploy.remote.hosts import ConfigFile, Target, targets
 from deploy.remote.steps import File
 from host.settings import HostPort
@@ -257,6 +258,10 @@ def machine_values(source: ConfigFile, target: Target) -> dict[str, dict[str, An
     site["state_dir"] = STATE
     if site.pop("password_file", None) and target.serves:
         site["password_file"] = PASSWORD
+    for name in ("rules_file", "logo"):
+        site.pop(name, None)
+    if target.serves:
+        site |= carried(source.config)
     turn.pop("secret", None)
     others = [one for one in targets(source.config) if one.relays and one.name != target.name]
     relay, *more = [target, *others] if target.relays else others

@@ -17,6 +17,7 @@ from host.settings import (
     IPNetwork,
     Networks,
     Section,
+    Switch,
     as_list,
     check_different,
     parse_address,
@@ -71,6 +72,13 @@ def parse_link(value: object) -> str:
     return str(value)
 
 
+def parse_colour(value: object) -> str:
+    """In small letters. YAML takes an unquoted # for the beginning of a comment, which leaves nothing."""
+    if not re.fullmatch("#[0-9a-fA-F]{6}", str(value)):
+        raise ValueError('write a colour such as "#2c6e63", in quotes')
+    return str(value).lower()
+
+
 Origin = Annotated[str, PlainValidator(parse_origin)]
 
 
@@ -106,6 +114,41 @@ class Site(Section):
         examples=[["de", "en"]],
         json_schema_extra=AT_START,
     )
+    heading: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
+        None,
+        description="The heading above Start, in place of ours, which is in the language of the visitor.",
+        examples=["Talk with somebody from the club"],
+        json_schema_extra=AT_START,
+    )
+    colour: Annotated[str, PlainValidator(parse_colour)] = Field(
+        "#2c6e63",
+        description="The colour of buttons and links. Where it could not be read, it is made darker, or on "
+        "dark pages lighter.",
+        json_schema_extra=AT_START,
+    )
+    logo: str | None = Field(
+        None,
+        description="An SVG or PNG file of up to 32 KiB, beside the name and as the icon of the page.",
+        examples=["/etc/calln/logo.svg"],
+        json_schema_extra=AT_START,
+    )
+    rules_file: Path | None = Field(
+        None,
+        description="File with rules, which everybody accepts once before the first call, and again when "
+        "they change. Lines that begin with # are headings, with - rows of a list.",
+        examples=["/etc/calln/rules.txt"],
+        json_schema_extra=AT_START,
+    )
+    rules: str = Field(
+        "",
+        description="The same rules in this file, in place of rules_file.",
+        json_schema_extra=AT_START,
+    )
+    adult: Switch = Field(
+        False,
+        description="Ask visitors to say, once before the first call, that they are of age.",
+        json_schema_extra=AT_START,
+    )
     password_file: Path | None = Field(
         None,
         description="File with a password of one line. Visitors must enter it before they see the page and "
@@ -125,6 +168,13 @@ class Site(Section):
         if unknown := [code for code in codes if code not in known()]:
             raise ValueError(f"there is no {unknown[0]}; there are {', '.join(known())}")
         return tuple(dict.fromkeys(codes))
+
+    @field_validator("rules")
+    @classmethod
+    def refuse_rules_twice(cls, rules: str, info: ValidationInfo) -> str:
+        if rules and info.data.get("rules_file"):
+            raise ValueError("keep either site.rules or site.rules_file")
+        return rules
 
 
 class Server(Section):

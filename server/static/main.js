@@ -5,10 +5,12 @@ import { Call } from "./call.js";
 import { forgetCallBack, lastCall, offerCallBack, setUpCallBack, showCallBack, wantedBack } from "./callback.js";
 import { closeComposer, setUpComposer } from "./composer.js";
 import { setUpGuard, showGuard } from "./guard.js";
+import { keepOfflinePage } from "./installed.js";
 import { setUpLeaving } from "./leaving.js";
 import { Meters } from "./meter.js";
 import { mediaKey } from "./mute.js";
 import { keepSeat, takeSeat } from "./seat.js";
+import { rulesAccepted } from "./rules.js";
 import { relayForced, token } from "./settings.js";
 import { Share } from "./share.js";
 import { Signalling } from "./signalling.js";
@@ -50,6 +52,7 @@ function become(state, text) {
 
 async function start(how = "start") {
   if (page.state !== "idle" && page.state !== "ended") return;
+  if (!rulesAccepted(start)) return;
   clearTimeout(lingering);
   page.last = null;
   share.forget();
@@ -174,6 +177,7 @@ async function hear(stream) {
 function connected() {
   const call = page.call;
   become("talking", words.SOON);
+  keepOfflinePage();
   page.talk = new Talk(call, {
     path: (path) => signalling.send({ type: "connected", call: call.id, path }),
     silent: (yes) => (signalling.hasty = yes),
@@ -368,4 +372,5 @@ setUpCallBack(callBack);
 setUpGuard({ report, block });
 setUpLeaving(() => page.state === "talking" || page.state === "connecting");
 setUpComposer(share, () => page.state === "talking" && !page.orphan);
+become("idle", words.IDLE); // until here, the buttons of the page are disabled
 comeBack(takeSeat());

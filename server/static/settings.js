@@ -1,4 +1,4 @@
-// What the browser remembers between visits: a random token, the wishes, and the choices about sound. Nothing else.
+// What the browser remembers between visits: a random token, the wishes, the choices about sound, and accepted rules. Nothing else.
 
 const PREFIX = "calln.";
 const memory = new Map(); // if storage is blocked, the wishes last as long as the page
@@ -46,6 +46,8 @@ export const sound = {
   noise: { read: () => read("noise") !== "no", write: (on) => write("noise", on ? "" : "no") },
   push: { read: () => read("push") === "yes", write: (on) => write("push", on ? "yes" : "") },
 };
+
+export const accepted = text("rules"); // which version of the site's rules
 
 // The address of the page can ask for relayed paths: for tests, and for a link with which nobody can forget it.
 export const relayForced = new URLSearchParams(location.search).get("relay") === "1";

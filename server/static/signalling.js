@@ -41,7 +41,7 @@ export class Signalling {
     this.wanted = true;
     this.#pauses.begin();
     if (seat) [this.#resume, this.#counts.heard] = [seat.resume, seat.heard];
-    this.#tick = new Worker("/static/tick.js");
+    this.#tick = new Worker(new URL("tick.js", import.meta.url));
     this.#tick.onmessage = () => this.probe();
     this.#connect();
   }

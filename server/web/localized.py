@@ -6,17 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 
 from server.languages.negotiation import choose
+from server.web.content import Content
+from server.web.manifest import manifest
 from server.web.origins import cookie_values, header
+from server.web.page_files import TYPES
 from server.web.pages import (
     LANGUAGE_SECONDS,
-    STATIC,
+    WORKER,
     Context,
-    Page,
-    VersionedFiles,
     healthz,
+    page,
     render_login,
     render_page,
 )
@@ -28,12 +30,12 @@ FIELD = "lang"  # of an address: a link to the page in this language
 class LocalizedPage:
     """A page that is the same for every visitor with the same language."""
 
-    def __init__(self, languages: Sequence[str], make: Callable[[str], Page]) -> None:
+    def __init__(self, languages: Sequence[str], make: Callable[[str], Content]) -> None:
         self.languages = languages
         self.make = make
         self.pages = {languages[0]: make(languages[0])}  # an error in a template shows at the start
 
-    def page(self, code: str) -> Page:
+    def content(self, code: str) -> Content:
         """Rendered when the first visitor needs it: a server with fifteen languages starts as fast."""
         if code not in self.pages:
             self.pages[code] = self.make(code)
@@ -43,25 +45,29 @@ class LocalizedPage:
         asked = request.query_params.get(FIELD)
         kept = next(iter(cookie_values(request.scope, COOKIE)), None)
         code = choose(self.languages, asked, kept, accepted=header(request.scope, b"accept-language"))
-        response = await self.page(code)(request)
+        response = self.content(code).respond(request.headers)
         response.headers["content-language"] = code
-        response.headers["vary"] = "Accept-Language, Cookie"
+        response.headers["vary"] = "Accept-Encoding, Accept-Language, Cookie"
         if asked == code:
             response.set_cookie(COOKIE, code, max_age=LANGUAGE_SECONDS, httponly=True, samesite="lax")
         return response
 
 
 def routes(context: Context) -> list[BaseRoute]:
+    worker = Content(render_page(context, WORKER).encode(), TYPES[".js"])
     return [
         Route("/", pages_of(context, "index.html").__call__),
         Route("/privacy", pages_of(context, "privacy.html").__call__),
+        Route("/offline", pages_of(context, "offline.html").__call__),
+        Route(f"/{WORKER}", worker.__call__),
+        Route("/manifest.webmanifest", manifest(context.site, context.files, context.look).__call__),
         Route("/healthz", healthz),
-        Mount("/static", VersionedFiles(directory=STATIC)),
+        Route("/static/{path:path}", context.files.__call__),
     ]
 
 
 def pages_of(context: Context, name: str, status: int = 200) -> LocalizedPage:
-    return LocalizedPage(context.languages, lambda code: Page(render_page(context, name, code), status))
+    return LocalizedPage(context.languages, lambda code: page(render_page(context, name, code), status))
 
 
 def login_forms(context: Context, troubles: Mapping[int, str]) -> dict[int, LocalizedPage]:
@@ -70,14 +76,14 @@ def login_forms(context: Context, troubles: Mapping[int, str]) -> dict[int, Loca
 
 
 def login_form(context: Context, status: int, trouble: str) -> LocalizedPage:
-    return LocalizedPage(context.languages, lambda code: Page(render_login(context, trouble, code), status))
+    return LocalizedPage(context.languages, lambda code: page(render_login(context, trouble, code), status))
 
 
 def not_found(context: Context) -> Callable[[Request, Exception], Awaitable[Response]]:
     """The response to an address that does not exist."""
-    page = pages_of(context, "not_found.html", 404)
+    missing = pages_of(context, "not_found.html", 404)
 
     async def respond(request: Request, error: Exception) -> Response:
-        return await page(request)
+        return await missing(request)
 
     return respond

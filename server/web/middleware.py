@@ -18,7 +18,8 @@ HEALTH_PATH = "/healthz"  # monitoring may know only the address
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
-    "connect-src 'self'{sockets}; base-uri 'none'; form-action {forms}; frame-ancestors 'none'"
+    "connect-src 'self'{sockets}; manifest-src 'self'; base-uri 'none'; form-action {forms}; "
+    "frame-ancestors 'none'"
 )
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -48,7 +49,7 @@ class SecurityHeaders:
                 headers.update(HEADERS)
                 if scope["scheme"] in ("https", "wss"):
                     headers["strict-transport-security"] = HSTS
-                headers["content-security-policy"] = self.policies.get(host, self.policy)
+                headers.setdefault("content-security-policy", self.policies.get(host, self.policy))
             await send(message)
 
         host = header(scope, b"host") or ""

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Playwright, async_playwright
 
+from tests.built import is_newest
 from tests.live.service import Service
 from tests.live.visitors import Visitor, open_chromium
 
@@ -33,6 +34,7 @@ async def service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Service]:
     """Configured by the module's function `sections`, if it has one."""
+    assert is_newest(), "these browsers would run old scripts: run `make page`"
     folder = tmp_path_factory.mktemp("service")
     sections = getattr(request.module, "sections", None)
     service = Service(folder, sections(folder) if sections else {})

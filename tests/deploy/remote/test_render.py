@@ -11,6 +11,7 @@ import yaml
 
 from config.file import parse_config
 from config.ice import ice_settings
+from config.look import read_look
 from deploy.remote.hosts import Target, parse_config_file, targets
 from deploy.remote.render import (
     CERTIFICATE,
@@ -25,6 +26,7 @@ from deploy.remote.render import (
     render_proxy,
 )
 from deploy.remote.steps import File
+from server.web.look import NO_LOOK, Look
 from tests.deploy.example_configs import CONFIGS, CONTENTS, SECRET, machines, written
 from tests.deploy.remote.web_servers import AROUND, MODULES
 
@@ -151,6 +153,18 @@ def test_the_sites_password_lies_where_pages_are_served() -> None:
         parse_config(config_file(source, one, "x").text, Path("/c.yaml")) for one in (server, relay)
     )
     assert (own.site.password_file, other.site.password_file) == (Path(PASSWORD), None)
+
+
+def test_rules_and_logo_go_along_in_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "rules.txt").write_text("# Be kind\n")
+    (tmp_path / "logo.svg").write_text("<svg/>")
+    text = CONFIGS["two machines"].replace("site: {", "site: {rules_file: rules.txt, logo: logo.svg, ")
+    source = parse_config_file(text, tmp_path / "calln.yaml")
+    own, other = (
+        parse_config(config_file(source, one, "x").text, Path("/c.yaml")) for one in targets(source.config)
+    )
+    assert read_look(own) == Look("# Be kind\n", b"<svg/>")
+    assert read_look(other) == NO_LOOK
 
 
 def test_ports_80_and_443_belong_to_the_server_or_to_a_proxy() -> None:

@@ -20,7 +20,7 @@ def used_in(catalog: Catalog, text: str) -> list[str]:
 
 def test_texts_of_templates_scripts_python_and_the_promise_are_found() -> None:
     found = texts()
-    assert used_in(found, "Ready when you are.") == ["server/static/words.js", "templates/pages/index.html"]
+    assert used_in(found, "not known yet") == ["server/static/words.js", "templates/pages/index.html"]
     assert used_in(found, "Trying again in {number} second.") == ["server/static/words.js"]
     assert used_in(found, "There were too many wrong passwords. Wait a minute, then try again.") == [
         "server/web/login.py"

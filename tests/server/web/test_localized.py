@@ -10,15 +10,16 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from server.web.content import Content
 from server.web.localized import COOKIE, LocalizedPage
-from server.web.pages import Page
+from server.web.pages import page
 
 MADE: list[str] = []
 
 
-def make(code: str) -> Page:
+def make(code: str) -> Content:
     MADE.append(code)
-    return Page(f"the page in {code}")
+    return page(f"the page in {code}")
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ async def browser() -> AsyncIterator[httpx.AsyncClient]:
 async def test_the_language_that_the_browser_prefers(browser: httpx.AsyncClient) -> None:
     answer = await browser.get("/")
     assert (answer.text, answer.headers["content-language"]) == ("the page in fr", "fr")
-    assert answer.headers["vary"] == "Accept-Language, Cookie"
+    assert answer.headers["vary"] == "Accept-Encoding, Accept-Language, Cookie"
     assert "set-cookie" not in answer.headers
 
 
@@ -65,7 +66,7 @@ async def test_each_language_has_a_tag_of_its_own(browser: httpx.AsyncClient) ->
     same = await browser.get("/", headers={"Accept-Language": "de", "If-None-Match": tags["de"]})
     other = await browser.get("/", headers={"Accept-Language": "de", "If-None-Match": tags["fr"]})
     assert (same.status_code, other.status_code) == (304, 200)
-    assert same.headers["vary"] == "Accept-Language, Cookie"
+    assert same.headers["vary"] == "Accept-Encoding, Accept-Language, Cookie"
 
 
 async def test_each_language_is_rendered_once_when_it_is_needed(browser: httpx.AsyncClient) -> None:

@@ -12,10 +12,10 @@ from jinja2 import UndefinedError
 
 from server.app import privacy_facts
 from server.config.sections import Server, Site
-from server.languages.catalogs import language
 from server.store.countries import CODES
 from server.store.geo import Mmdb, open_database
 from server.web import pages
+from server.web.look import Look
 from server.web.promise import promises
 from tests.server.mmdb import write as write_mmdb
 from tests.server.serving import ICE, Service
@@ -30,7 +30,7 @@ def texts(**server: object) -> dict[str, str]:
 
 
 def test_names_are_escaped_and_links_are_there() -> None:
-    for text in texts().values():
+    for text in (text for name, text in texts().items() if name.endswith(".html")):
         assert "&lt;Calls&gt;" in text
         assert "<Calls>" not in text
         assert 'href="https://example.org/imprint"' in text
@@ -49,6 +49,17 @@ def test_no_inline_script_and_nothing_from_elsewhere() -> None:
         assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", text) in ([], [DATA])
         assert re.findall(r"\s(?:on[a-z]+|style)=", text) == []
         assert re.findall(r"\ssrc=\"(?!/static/)", text) == []
+
+
+def test_rules_and_age_are_asked_where_the_site_wants_it() -> None:
+    facts = privacy_facts(Server(), ICE, None, "off")
+    for rules, adult in (("", False), ("# Be <kind>", False), ("", True), ("# Be <kind>", True)):
+        site = Site(adult=adult, heading="Talk & laugh")
+        page = pages.render(pages.Context(site, [], facts, Look(rules)))["index.html"]
+        assert ('<dialog id="rules"' in page) is bool(rules or adult)
+        assert ("<h3>Be &lt;kind&gt;</h3>" in page) is bool(rules)
+        assert ("I am of age" in page) is adult
+        assert "<h1>Talk &amp; laugh</h1>" in page
 
 
 @pytest.mark.parametrize(("days", "said"), [(0, "not stored"), (1, "1 day"), (7, "7 days")])
@@ -106,23 +117,3 @@ async def test_pages_over_http(service: Service) -> None:
         missing = await client.get("/nothing", headers={"If-None-Match": page.headers["etag"]})
         assert missing.status_code == 404
         assert "This page does not exist" in missing.text
-
-
-async def test_a_versioned_file_is_kept_for_ever_and_others_are_asked_for(service: Service) -> None:
-    async with httpx.AsyncClient(base_url=service.origin) as client:
-        for query, kept in (("", False), ("?v=", False), ("?v=000000000000", False), ("?x=1", False)):
-            answer = await client.get(f"/static/main.js{query}")
-            assert ("immutable" in answer.headers["cache-control"]) is kept
-        made = (
-            pages.environment(pages.TEMPLATES, language("en")).from_string("{{ static('main.js') }}").render()
-        )
-        answer = await client.get(made)
-        assert answer.headers["cache-control"] == pages.IMMUTABLE
-        assert answer.headers["content-type"].startswith("text/javascript")
-        again = await client.get("/static/main.js", headers={"If-None-Match": answer.headers["etag"]})
-        assert again.status_code == 304
-
-
-def test_versions() -> None:
-    assert re.fullmatch("[0-9a-f]{12}", pages.version("main.js"))
-    assert [pages.version(path) for path in ("nothing.js", "", "\0")] == ["", "", ""]

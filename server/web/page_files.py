@@ -1,0 +1,60 @@
+"""Scripts, style and pictures of the page, read once. Browsers keep them: their address has a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from server.web.content import IMMUTABLE, REVALIDATE, Content
+
+STATIC = Path(str(files("server") / "static"))
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
+VERSION = re.compile("[0-9a-f]{12}/")
+# Opened by itself, a drawing is a page: it could hold scripts, and load what it likes.
+DRAWING = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+NONE: Mapping[str, bytes] = {}
+
+
+class PageFiles:
+    """One version for all files: then a script finds another one beside it, by its name."""
+
+    def __init__(self, folder: Path, own: Mapping[str, bytes] = NONE) -> None:
+        found = sorted(path for path in folder.rglob("*") if path.suffix in TYPES)
+        bodies = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+        self.contents = {
+            name: Content(body, TYPES[Path(name).suffix]) for name, body in {**bodies, **own}.items()
+        }
+        names = "".join(f"{name} {content.hash}\n" for name, content in self.contents.items())
+        self.version = hashlib.sha256(names.encode()).hexdigest()[:12]
+        self.is_our_own = not own
+
+    def address(self, name: str) -> str:
+        """Where the newest version is, for ever. Raises KeyError if there is no such file."""
+        if name not in self.contents:
+            raise KeyError(name)
+        return f"/static/{self.version}/{name}"
+
+    async def __call__(self, request: Request) -> Response:
+        """A page from before an update gets today's files at its old addresses, but does not keep them."""
+        path: str = request.path_params["path"]
+        name = VERSION.sub("", path, count=1)
+        content = self.contents.get(name)
+        if content is None:
+            raise HTTPException(404)
+        newest = path.startswith(f"{self.version}/")
+        response = content.respond(request.headers, IMMUTABLE if newest else REVALIDATE)
+        if name.endswith(".svg"):
+            response.headers.update(DRAWING)
+        return response

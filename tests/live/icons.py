@@ -29,7 +29,8 @@ def drawings() -> Iterator[tuple[str, int, int, str]]:
     for size in (192, 512):
         yield f"icon-{size}.png", size, size, ICON
         yield f"maskable-{size}.png", size, size, svg("-3 -3 38 38", everywhere(COLOUR) + WAVES)
-    yield "preview.png", 1200, 630, svg("-36.4 -9 104.8 50", everywhere(GROUND) + ICON)
+    drawn = re.findall("<svg[^>]*>(.*)</svg>", ICON)[0]
+    yield "preview.png", 1200, 630, svg("-32 -9 96 50.4", everywhere(GROUND) + drawn)
 
 
 async def draw() -> None:

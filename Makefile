@@ -37,11 +37,17 @@ TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nfta
 # For `make codecs`: encoders, speech and music.
 CODEC_PACKAGES := alsa-utils espeak-ng ffmpeg frozen-bubble-data
 
+# For `make program`: Debian 12's. Debug information stays outside, types (BTF) inside.
+PROGRAM_PACKAGES := clang-14 libbpf-dev llvm-14
+PROGRAM_SOURCE := turn/engines/kernel
+PROGRAM := $(abspath $(PROGRAM_SOURCE))/relay.bpf.o
+PROGRAM_FLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare
+
 # Each process takes whole files, whose tests share machines and browsers.
 IN_PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example page icons house promise words codecs tunnels \
-	update lock release clean $(DEPLOYS)
+.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example page icons program house promise words codecs \
+	tunnels update lock release clean $(DEPLOYS)
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -95,6 +101,11 @@ page: $(PAGE)/.set-up ## bundle scripts and style of the page into server/static
 
 icons: $(BIN)/.set-up-tests ## draw the icons for phones from server/static/icon.svg
 	@$(BIN)/python -m tests.live.icons
+
+program: ## build the program that runs in the kernel, with the one compiler that makes the same bytes everywhere
+	@.ci/packages $(PROGRAM_PACKAGES)
+	@cd $(PROGRAM_SOURCE) && clang-14 $(PROGRAM_FLAGS) -I/usr/include/$$(uname -m)-linux-gnu -c relay.bpf.c -o $(PROGRAM)
+	@llvm-strip-14 --strip-debug $(PROGRAM)
 
 house: $(BIN)/.set-up-tests ## draw docs/house.svg: the folders and their imports
 	@.ci/packages graphviz

@@ -11,10 +11,11 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Playwright
 
 from tests.interop.clients.browser import BROWSERS
-from tests.live.gated import Gated, account, gated
+from tests.live.gated import NETWORK, PASSED, Gated, account, gated
 from tests.live.impairment import Impairment
 from tests.live.pairs import Pair, bare, heard
 from tests.live.visitors import CHROMIUM
+from turn.wire.srtp import SAMPLE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,6 +26,7 @@ CALLS = [
 ]
 BAD_NETWORK = [pair for pair, over in CALLS if over == "udp"]
 MOST_IN_CLEAR = {"enforce": 0, "compat": 100}  # packets that a call in clear may get through
+PUBLIC = "203.0.113.7"  # the relay's address in candidates
 Open = dict[str, BrowserContext]
 
 
@@ -73,6 +75,25 @@ async def test_a_call_goes_through_whole(
     await pair.hears(way=f"relay {over}")
     assert await relay.refused(before) == {}
     assert (await relay.figures() - before)["media"] > 50
+
+
+@pytest.mark.parametrize("names", [pair for pair in BAD_NETWORK if "firefox" in pair])
+async def test_behind_nat_proved_streams_of_firefox_ask_nobody_any_more(
+    browsers: Open, stack: AsyncExitStack, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    """Firefox names its peer in each packet: by the public address, which the relay itself has not."""
+    relay = await stack.enter_async_context(
+        gated(tmp_path, external_ip=f"{PUBLIC}/127.0.0.1", allow_loopback_peers=False)
+    )
+    pair = await pair_of(browsers, names, stack)
+    await pair.open(relay.url("udp"), (account(), account()))
+    await pair.meet()
+    await pair.hears({"audio": 2 * SAMPLE}, way="relay udp")
+    before = await relay.figures()
+    await pair.hears({"audio": 4 * SAMPLE})
+    after = await relay.figures()
+    assert {why for why in after if why not in PASSED} <= NETWORK
+    assert (after - before)["media"] < 4 * SAMPLE  # reports mostly: of voice, each packet would count twice
 
 
 @pytest.mark.parametrize("names", BAD_NETWORK)

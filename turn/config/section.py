@@ -203,7 +203,10 @@ class Turn(Section):
     )
     engine: Literal["auto", "portable", "kernel"] = Field(
         "portable",
-        description="The part that moves the packets. So far only portable exists.",
+        description="The part that moves the packets. portable: this process, with sockets, on any machine. "
+        "kernel: a program of ours in the kernel carries calls by UDP, and portable the rest; such packets "
+        "pass no firewall rules of this machine. It needs Linux 6.6, libbpf and the capabilities CAP_BPF, "
+        "CAP_NET_ADMIN and CAP_PERFMON. auto: kernel where that works, else portable.",
         json_schema_extra=AT_START,
     )
     workers: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(
@@ -318,10 +321,3 @@ class Turn(Section):
     def refuse_odd_realm(cls, realm: str) -> str:
         check_characters(realm, "the realm")
         return realm
-
-    @field_validator("engine")
-    @classmethod
-    def only_portable(cls, engine: str) -> str:
-        if engine != "portable":
-            raise ValueError(f"{engine} is not available yet; write portable")
-        return engine

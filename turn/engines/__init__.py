@@ -10,6 +10,8 @@ from host.tls import Certificate
 from turn.flows import Address, Flow, Packet, Rule, Sample, Traffic
 from turn.limits.ledger import Ledger
 
+IN_ORDER = 1176  # bytes: with all headers and a fingerprint they fill an IPv6 packet that any path carries
+
 Bind = Callable[[Address], socket]  # opens a listening socket at an address; raises OSError
 
 
@@ -97,9 +99,9 @@ class Engine(Protocol):
     All methods but `run` are synchronous, and are called in the event loop that runs `run`, also from within
     `Above.punt`. What an engine carries for a linked flow is ChannelData of the flow's number, or a Send
     indication to the peer as the flow names it, which holds nothing but XOR-PEER-ADDRESS, DATA and perhaps
-    FINGERPRINT. Everything
-    else from the client is punted, malformed frames too. A client that uses TCP or TLS is one connection, and
-    is lost with it. Its frames are cut from the stream, and padded in it.
+    FINGERPRINT. Everything else from the client is punted, malformed frames too. What a flow carries keeps
+    its order, except that packets with more than IN_ORDER bytes of data may be overtaken. A client that uses
+    TCP or TLS is one connection, and is lost with it. Its frames are cut from the stream, and padded in it.
 
     The constructor's arguments are: the addresses to listen at, a Streams, a Bind, and whether the engine is
     `exclusive`; it is not where other processes listen at the same addresses for good. The constructor raises

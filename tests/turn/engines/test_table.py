@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.turn.call import VIDEO, VOICE, rtcp, rtp, srtcp
+from tests.turn.engines.legs import Legs
 from tests.turn.engines.world import framed, unframed
-from turn.engines.framing import HEADROOM, LARGEST, LARGEST_DATAGRAM, LARGEST_FRAME, TAILROOM
-from turn.engines.table import Budget, Lane, Table
-from turn.engines.transmit import Transmit
+from turn.engines.framing import LARGEST, LARGEST_DATAGRAM, LARGEST_FRAME
+from turn.engines.table import Budget
 from turn.flows import Address, Flow, Rule, Transport
 from turn.wire.srtp import INWARD, LEAST_BETWEEN, RTCP, SPREAD
 
@@ -17,33 +17,6 @@ LISTENER, RELAY, SECOND = (Address.of("198.51.100.1", port) for port in (3478, 5
 PEER = Address.of("203.0.113.1", 3)
 SIX = Address.of("2001:db8::1", 1)
 FLOW = Flow(CLIENT, LISTENER, 0x4000, RELAY, PEER)
-
-
-class Legs:
-    """A table whose lanes send into lists."""
-
-    def __init__(self) -> None:
-        self.table = Table()
-        self.sent: dict[Address, list[bytes]] = {}
-        self.view = memoryview(bytearray(HEADROOM + LARGEST + TAILROOM))
-
-    def add(self, flow: Flow, rule: Rule = Rule()) -> Lane:  # noqa: B008
-        lane = self.table.add(flow, rule)
-        lane.send = self.leg(flow.peer)
-        lane.client.send = self.leg(flow.client)
-        return lane
-
-    def leg(self, there: Address) -> Transmit:
-        sent = self.sent.setdefault(there, [])
-        return lambda data: sent.append(bytes(data))
-
-    def from_client(self, lane: Lane, frame: bytes) -> bool:
-        self.view[HEADROOM : HEADROOM + len(frame)] = frame
-        return lane.client.carry(self.view, HEADROOM, len(frame))
-
-    def from_peer(self, lane: Lane, data: bytes) -> bool:
-        self.view[HEADROOM : HEADROOM + len(data)] = data
-        return lane.carry_in(self.view, HEADROOM, len(data))
 
 
 @pytest.mark.parametrize("channel", [0x4000, None])

@@ -1,26 +1,37 @@
-"""The file takes the engines that there are, and no other."""
+"""The file takes the engines that there are, and the fastest is what this machine allows."""
 
 from __future__ import annotations
 
 from typing import get_args
 
 import pytest
-from pydantic import ValidationError
 
+from tests.turn.engines.world import World
 from turn.config.section import Turn
+from turn.engines.kernel.program import CannotRide, Program
 from turn.service.engines import ENGINES
 
-NAMES = get_args(Turn.model_fields["engine"].annotation)
+
+def test_every_name_in_the_file_is_an_engine() -> None:
+    assert set(get_args(Turn.model_fields["engine"].annotation)) == set(ENGINES)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_taken_if_there_is_such_an_engine(name: str) -> None:
-    if name in ENGINES:
-        assert Turn.model_validate({"engine": name}).engine == name
-    else:
-        with pytest.raises(ValidationError, match="not available yet; write portable"):
-            Turn.model_validate({"engine": name})
+async def test_where_calls_cannot_ride_the_process_carries_them_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_program: Program, _slots: int) -> None:
+        raise CannotRide("this is another system")
+
+    monkeypatch.setattr(Program, "__init__", refuse)
+    async with World(ENGINES["auto"]) as world:
+        assert world.engine.name == "portable"
+    assert caplog.messages == [
+        "turn.engine: calls cannot ride in the kernel: this is another system; this process carries them"
+    ]
+    with pytest.raises(CannotRide):
+        ENGINES["kernel"]([world.listener])
 
 
-def test_every_engine_has_a_name_in_the_file() -> None:
-    assert set(ENGINES) < set(NAMES)
+async def test_where_they_can_they_do(place: object) -> None:
+    async with World(ENGINES["auto"]) as world:
+        assert world.engine.name == "kernel"

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
+from typing import Protocol
 
 from turn.engines import NOT_RUNNING, Above, Failure
 from turn.engines.framing import HEADROOM, LARGEST, TAILROOM
@@ -34,6 +35,12 @@ MAX_LINGER = 0.004  # seconds
 TICK = 1.0  # seconds between two calls of each tick: they look for what takes too long
 
 Reader = Callable[[int], None]  # called when its socket is ready; takes at most so many packets
+
+
+class Readable(Protocol):
+    """A socket, or anything else that epoll can watch."""
+
+    def fileno(self) -> int: ...
 
 
 class Epoll:
@@ -73,7 +80,7 @@ class Epoll:
     def close(self) -> None:
         self.epoll.close()
 
-    def register(self, sock: socket.socket, reader: Reader) -> None:
+    def register(self, sock: Readable, reader: Reader) -> None:
         """Raises OSError: the system watches no more sockets."""
         self.epoll.register(sock, select.EPOLLIN)
         self.readers[sock.fileno()] = reader
@@ -94,7 +101,7 @@ class Epoll:
     def start_sampling(self, _now: float) -> None:
         self.readers.update(self.samplers)
 
-    def modify(self, sock: socket.socket, events: int) -> None:
+    def modify(self, sock: Readable, events: int) -> None:
         """Wake up for these events from now on."""
         self.epoll.modify(sock, events)
 

@@ -6,27 +6,26 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 import pytest
 
 from tests.turn.engines.listening import listener_of
-from tests.turn.engines.world import LOOPBACK, PATIENCE, End, World, framed, unframed
+from tests.turn.engines.loop.marked import (
+    ASSURED,
+    BEST_EFFORT,
+    CONGESTED,
+    EXPEDITED,
+    OWN_TTL,
+    ROUTING,
+    Marked,
+)
+from tests.turn.engines.world import PATIENCE, World, framed, unframed
 from turn.engines.loop import dscp
-from turn.engines.loop.sockets import LEVEL
 from turn.engines.portable.engine import Portable
 from turn.flows import Packet, Rule, Transport
 
 CHANNEL = 0x4001
-BEST_EFFORT, ASSURED, EXPEDITED, ROUTING = 0, 34 << 2, 46 << 2, 48 << 2  # RFC 8837 §5, RFC 4594 §3.1
-CONGESTED = 0b11
-OWN_TTL = 5  # of who sends; far from the system's default
-IP_RECVTTL = 12  # from Linux's headers
-TTL = {  # how to set it, to ask for it, and how it is said
-    4: (socket.IP_TTL, IP_RECVTTL, socket.IP_TTL),
-    6: (socket.IPV6_UNICAST_HOPS, socket.IPV6_RECVHOPLIMIT, socket.IPV6_HOPLIMIT),
-}
 versions = pytest.mark.parametrize("version", [4, 6])
 frames = pytest.mark.parametrize("channel", [CHANNEL, None], ids=["channel", "indication"])
 
@@ -50,31 +49,6 @@ def test_congestion_and_network_control_are_not_copied(level: int, kind: int, da
 
 def test_what_says_nothing_is_best_effort() -> None:
     assert dscp.mark_of([]) == 0
-
-
-class Marked(End):
-    """An end that sees how packets come, and sends marked ones."""
-
-    def __init__(self, version: int) -> None:
-        super().__init__(LOOPBACK[version])
-        self.level = LEVEL[self.sock.family]
-        set_ttl, ask_for_ttl, self.ttl = TTL[version]
-        self.sock.setsockopt(self.level, set_ttl, OWN_TTL)
-        self.sock.setsockopt(self.level, ask_for_ttl, 1)
-        dscp.enable(self.sock)
-
-    def mark(self, value: int) -> None:
-        self.sock.setsockopt(self.level, dscp.FIELD[self.sock.family], value)
-
-    def seen(self) -> set[tuple[int, int]]:
-        """Marks, with all their bits, and TTLs of what has come."""
-        found = set()
-        with suppress(BlockingIOError):
-            while True:
-                control = self.sock.recvmsg(65536, 256)[1]
-                said = {kind: data[0] for level, kind, data in control if level == self.level}
-                found.add((said[dscp.FIELD[self.sock.family]], said[self.ttl]))
-        return found
 
 
 class Road(World):

@@ -22,3 +22,12 @@ export function ngettext(one, many, number, values = {}) {
   const english = number === 1 ? one : many;
   return fill(forms ? forms[plurals.select(number)] ?? forms.other : english, { number, ...values });
 }
+
+// The links that change the language keep the rest of the address: a link to a call, or relay=1.
+for (const link of document.querySelectorAll(".languages a")) {
+  link.addEventListener("click", () => {
+    const wanted = new URL(location.href);
+    wanted.searchParams.set("lang", link.lang);
+    link.href = wanted.href;
+  });
+}

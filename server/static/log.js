@@ -35,6 +35,7 @@ function remove(line) {
 export function addText(from, text) {
   const said = document.createElement("span");
   said.className = "said";
+  said.dir = "auto";
   said.textContent = text;
   return entry(from, said);
 }

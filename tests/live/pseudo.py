@@ -13,13 +13,19 @@ from server.languages.extraction import texts
 BEGIN, END = "⟦", "⟧"
 GROWTH = 0.4  # of the English text: German and French need a third more
 VALUES = re.compile(r"(%\(\w+\)s|\{\w+\}|<[^>]+>)")
-ACCENTS = str.maketrans("aeiouycnsz", "àéîöûýçñšž")
+ACCENTS = "àéîöûýçñšž"
+ACCENTED = str.maketrans("aeiouycnsz", ACCENTS)
 
 
 def pseudo(text: str) -> str:
     parts = VALUES.split(text)
-    accented = "".join(part if VALUES.fullmatch(part) else part.translate(ACCENTS) for part in parts)
+    accented = "".join(part if VALUES.fullmatch(part) else part.translate(ACCENTED) for part in parts)
     return f"{BEGIN}{accented} {'óné twö ' * (int(len(text) * GROWTH) // 8)}{END}"
+
+
+def is_translated(text: str) -> bool:
+    """A link in a sentence has neither the beginning nor the end of the text."""
+    return not {BEGIN, END, *ACCENTS}.isdisjoint(text)
 
 
 class PseudoTranslations(NullTranslations):

@@ -168,6 +168,11 @@ export class Call {
   }
 }
 
+// The first connection of a page takes the browser longer: its threads are started while one still waits.
+export function warmUp() {
+  new RTCPeerConnection().close();
+}
+
 // The browser that wrote a description names itself in its second line (RFC 8866 §5.2).
 function isFirefox(sdp) {
   return /^o=mozilla/m.test(sdp);

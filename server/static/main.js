@@ -1,7 +1,7 @@
 // The states of the page (idle, waiting, connecting, talking, ended), and what the person and the server change in them.
 
 import { keepAwake } from "./awake.js";
-import { Call } from "./call.js";
+import { Call, warmUp } from "./call.js";
 import { forgetCallBack, lastCall, offerCallBack, setUpCallBack, showCallBack, wantedBack } from "./callback.js";
 import { closeComposer, setUpComposer } from "./composer.js";
 import { setUpGuard, showGuard } from "./guard.js";
@@ -15,7 +15,7 @@ import { relayForced, token } from "./settings.js";
 import { Share } from "./share.js";
 import { Signalling } from "./signalling.js";
 import { Talk } from "./talk.js";
-import { at, play, say, showFacts, showState, trouble } from "./view.js";
+import { at, offerCheck, play, say, showFacts, showState, trouble } from "./view.js";
 import { Voice } from "./voice.js";
 import { setUpWaiting, showWaiting, takeNews } from "./waiting.js";
 import { chooseAny, setUpWishes, wishes } from "./wishes.js";
@@ -43,6 +43,7 @@ function become(state, text) {
   showGuard({ block: talking, report: talking || page.last !== null });
   showState(state);
   showWaiting(state === "waiting");
+  if (state !== "ended") offerCheck();
   showCallBack(state === "ended" || state === "waiting");
   say(text);
   keepAwake(state === "connecting" || state === "talking");
@@ -60,6 +61,9 @@ async function start(how = "start") {
   if (!window.RTCPeerConnection) return trouble(words.NO_WEBRTC);
   page.started = performance.now();
   become("waiting", words.ASKING);
+  warmUp();
+  page.wanted = how;
+  signalling.open(); // it takes its time, as the microphone does
   if (await listen()) queue(how);
 }
 
@@ -99,8 +103,8 @@ function noMicrophone(name) {
 function queue(how = page.wanted) {
   page.wanted = how;
   say(words.REACHING);
-  if (signalling.wanted) signalling.send(request());
-  else signalling.open(); // ready() goes on
+  if (signalling.wanted) signalling.send(request()); // or ready() goes on
+  else signalling.open();
 }
 
 function request() {
@@ -190,6 +194,7 @@ function lost(why) {
   if (!CALL_BACK_AFTER.has(why)) forgetCallBack();
   end(words.STOPPED);
   trouble(words.LOST[why]);
+  offerCheck(why);
 }
 
 function leave() {
@@ -298,6 +303,7 @@ function ended({ reason }) {
   if (reason === "renewed") become("waiting", words.PARTNER_LOADING);
   else if (reason === "vanished") become("waiting", words.ENDED.vanished);
   else end(words.ENDED[reason] ?? words.STOPPED);
+  if (page.state === "ended") offerCheck(reason);
 }
 
 function failed({ code, id }) {
@@ -311,7 +317,7 @@ function failed({ code, id }) {
 function ready(hello) {
   if (page.seat) return sitDown(hello);
   if (page.state === "waiting" && hello.state === "waiting") say(words.WAITING);
-  else if (page.state === "waiting" && hello.state !== "calling") queue();
+  else if (page.state === "waiting" && hello.state !== "calling" && voice.stream) queue();
   if (!page.call) return;
   trouble();
   if (hello.resumed) return page.call.repair.hurry();

@@ -1,6 +1,6 @@
 // The page's elements: what each state enables, shows and says. A partner's text is only set as textContent.
 
-import { clock, country, NO_PATH, NO_QUALITY, PATH, QUALITY, QUALITY_WHY, TITLES } from "./words.js";
+import { clock, country, LOST, NO_PATH, NO_QUALITY, PATH, QUALITY, QUALITY_WHY, TITLES } from "./words.js";
 
 export const at = (id) => document.getElementById(id);
 
@@ -61,6 +61,11 @@ export function showFacts({ seconds, path, from }) {
     at("country-fact").hidden = !from;
     at("country").textContent = from ? country(from) : "";
   }
+}
+
+// After a call that failed, the page that checks the connection may help.
+export function offerCheck(why = "") {
+  at("try-check").hidden = !(why in LOST);
 }
 
 // Without a word it is not known.

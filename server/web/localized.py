@@ -61,6 +61,7 @@ def routes(context: Context) -> list[BaseRoute]:
         Route("/offline", pages_of(context, "offline.html").__call__),
         Route(f"/{WORKER}", worker.__call__),
         Route("/manifest.webmanifest", manifest(context.site, context.files, context.look).__call__),
+        Route("/check", pages_of(context, "check.html").__call__),
         Route("/healthz", healthz),
         Route("/static/{path:path}", context.files.__call__),
     ]

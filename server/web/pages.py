@@ -28,7 +28,14 @@ from server.web.rules import as_html, version_of
 TEMPLATES = Path(str(files("templates") / "pages"))
 LOGIN, WORKER = "password.html", "worker.js"
 # Template -> the address at which a visitor changes its language; empty: where the visitor is.
-PATHS = {"index.html": "/", "privacy.html": "/privacy", "not_found.html": "", "offline.html": "/", LOGIN: "/"}
+PATHS = {
+    "index.html": "/",
+    "privacy.html": "/privacy",
+    "check.html": "/check",
+    "not_found.html": "",
+    "offline.html": "/",
+    LOGIN: "/",
+}
 LANGUAGE_SECONDS = 365 * 86_400  # a chosen language is kept for a year
 
 

@@ -140,8 +140,8 @@ class Visitor:
         await self.until("(state) => document.body.dataset.state === state", state)
 
     async def until_says(self, text: str) -> None:
-        """Wait until status or trouble contains a text."""
-        where = "document.querySelectorAll('#status, #trouble')"
+        """Wait until status, trouble or the line about the microphone contains a text."""
+        where = "document.querySelectorAll('#status, #trouble, #unheard')"
         await self.until(f"(text) => [...{where}].some((place) => place.textContent.includes(text))", text)
 
     async def write(self, text: str) -> None:

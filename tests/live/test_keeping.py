@@ -1,0 +1,195 @@
+"""What must not end or silence a call: a page loaded again, a link, a microphone that is unplugged."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Dialog, Playwright
+
+from tests.live.conftest import Visit
+from tests.live.visitors import Visitor, open_firefox, talk
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+# The device is pulled out. With `none`, there is no other one.
+UNPLUG = """(none) => {
+  const devices = navigator.mediaDevices;
+  watched.ask ??= devices.getUserMedia;
+  devices.getUserMedia = none ? async () => { throw new DOMException("", "NotFoundError"); } : watched.ask;
+  for (const track of watched.microphone.getTracks()) {
+    track.stop();
+    track.dispatchEvent(new Event("ended"));
+  }
+}"""
+PLUG_IN = """() => {
+  navigator.mediaDevices.getUserMedia = watched.ask;
+  navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
+}"""
+SPEAK_WHILE_MUTED = """async () => {
+  const { Mute } = await import("/static/mute.js");
+  let told = 0;
+  const mute = new Mute({ heard() {}, forgotten: () => told++ });
+  mute.toggle();
+  const shown = Array.from({ length: 30 }, () => mute.level(0.9));
+  mute.toggle();
+  return [told, Math.max(...shown), mute.level(0.9)];
+}"""
+
+# Thirty looks at a call with each of these figures: what is told of it, one after the other.
+JUDGE = """async () => {
+  const { Quality } = await import("/static/quality.js");
+  const told = [];
+  const quality = new Quality((word, reasons) => told.push([word, ...reasons].join(" ")));
+  let [received, lost, sent, theirs] = [0, 0, 0, 0];
+  const look = (gone, missed, jitter, roundTripTime) => {
+    received += 20 - gone;
+    lost += gone;
+    sent += 20;
+    theirs += missed;
+    const reports = [
+      { type: "inbound-rtp", packetsReceived: received, packetsLost: lost, jitter },
+      { type: "outbound-rtp", packetsSent: sent },
+      { type: "remote-inbound-rtp", packetsLost: theirs, roundTripTime },
+    ];
+    quality.take(new Map(reports.map((one) => [one.type, { ...one, kind: "audio" }])));
+  };
+  const fine = [0, 0, 0.01, 0.05];
+  for (const figures of [fine, [1, 0, 0.01, 0.05], [0, 4, 0.01, 0.6], [0, 0, 0.05, 2], fine]) {
+    for (let number = 0; number < 30; number++) look(...figures);
+  }
+  return told;
+}"""
+
+
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+async def test_a_page_that_is_loaded_again_goes_on_with_its_call(
+    playwright: Playwright, visit: Visit, kind: str
+) -> None:
+    browsers = {"browser": await open_firefox(playwright)} if kind == "firefox" else {}
+    one, other = await visit(**browsers), await visit()
+    await talk(one, other)
+    await one.hears()
+    async with one.context.expect_page() as opened:
+        await one.page.get_by_role("link", name="Privacy").first.click()
+    await (await opened.value).close()
+    await one.page.bring_to_front()
+    asked: list[str] = []
+
+    async def leave(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        await dialog.accept()
+
+    one.page.on("dialog", leave)
+    await one.page.reload()
+    for visitor in (one, other):
+        await visitor.until_state("talking")
+        await visitor.until_says("You are talking.")
+        await visitor.hears()
+    assert asked == ["beforeunload"]
+    assert await other.states() == ["idle", *["waiting", "connecting", "talking"] * 2]
+    assert await one.page.evaluate("sessionStorage.length") == 0
+    await other.press("Stop")
+    await one.until_says("hung up")
+    for browser in browsers.values():
+        await browser.close()
+
+
+async def test_a_microphone_that_is_unplugged(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    await other.hears()
+    await one.page.evaluate(UNPLUG, False)
+    await other.hears()
+    await one.page.evaluate(UNPLUG, True)
+    await one.until_says("no other one was found")
+    await other.until("() => document.getElementById('level-partner').value === 0")
+    await other.until_says("You are talking.")
+    await one.page.evaluate(PLUG_IN)
+    await other.hears()
+    assert await one.page.locator("#unheard").is_hidden()
+    for visitor in (one, other):
+        assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
+
+
+async def test_who_is_muted_or_must_hold_a_key_is_told_so(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    await one.press("Mute")
+    await one.until_says("You are muted")
+    await one.press("Mute")
+    await one.page.get_by_text("Microphone and speaker").click()
+    await one.page.get_by_label("Push to talk").check()
+    await one.until_says("while you hold")
+    await silent(other)
+    await one.page.keyboard.down("t")
+    await other.hears()
+    await one.page.keyboard.up("t")
+    await silent(other)
+    await one.page.get_by_role("button", name="Hold to talk").hover()
+    await one.page.mouse.down()
+    await other.hears()
+    await one.page.mouse.up()
+    await one.until_says("while you hold")
+    await one.page.get_by_label("Push to talk").uncheck()
+    await other.hears()
+    assert await one.page.evaluate(SPEAK_WHILE_MUTED) == [1, 0, 0.9]
+
+
+async def silent(visitor: Visitor) -> None:
+    """Wait until nothing but silence arrives: packets without energy."""
+    await visitor.until(
+        """async () => {
+          const energy = async () => {
+            const stats = [...(await watched.connections.at(-1).getStats()).values()];
+            return stats.find((report) => report.type === "inbound-rtp").totalAudioEnergy;
+          };
+          const before = await energy();
+          await new Promise((done) => setTimeout(done, 1500));  // longer than the fake device's pause
+          return (await energy()) - before < 1e-6;
+        }"""
+    )
+
+
+async def test_a_microphone_is_tried_and_chosen_before_start(visit: Visit) -> None:
+    one = await visit()
+    await one.page.get_by_text("Microphone and speaker").click()
+    await one.press("Try the microphone")
+    await one.until("() => document.getElementById('trial-level').value > 0.2")
+    await one.until("() => document.getElementById('microphone').options.length > 1")
+    chosen = await one.page.evaluate(
+        """() => {
+          const select = document.getElementById("microphone");
+          select.selectedIndex = select.options.length - 1;
+          select.dispatchEvent(new Event("change"));
+          return select.value;
+        }"""
+    )
+    await one.page.get_by_label("Filter the noise").uncheck()
+    await one.press("Play a sound")
+    await one.press("Start")
+    await one.until_says("Looking for somebody")
+    settings = await one.page.evaluate("watched.microphone.getAudioTracks()[0].getSettings()")
+    assert settings["deviceId"] == chosen
+    assert settings["noiseSuppression"] is False
+    assert await one.page.locator("#trial").get_attribute("aria-pressed") == "false"
+
+
+async def test_the_quality_is_told_in_a_word_with_the_reason(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    told = await one.page.evaluate(JUDGE)
+    for step in ("good", "weak loss", "bad theirs", "bad delay", "good"):
+        assert step in told
+        told = told[told.index(step) + 1 :]
+    assert told == []
+    await talk(one, other)
+    await one.until("() => Boolean(document.getElementById('quality').dataset.rank)")
+    await one.page.locator("#quality").click()
+    assert await one.page.locator("#quality-why").inner_text() != ""
+
+
+async def test_without_webrtc_nobody_is_kept_busy(visit: Visit) -> None:
+    one = await visit()
+    await one.page.evaluate("delete window.RTCPeerConnection; window.RTCPeerConnection = undefined")
+    await one.press("Start")
+    await one.until_says("WebRTC")
+    assert await one.states() == ["idle"]
+    assert [url for url in one.requests if url.startswith("ws")] == []

@@ -5,6 +5,7 @@ import { Pulse } from "./pulse.js";
 import { Repair } from "./repair.js";
 
 const RELAY = 10_000; // ms for the relay to give us an address once it is asked; a browser alone would try for almost a minute
+const OFTEN = 1000; // ms
 const GIVE_UP = 40_000; // ms without a connection, at the beginning
 
 export class Call {
@@ -16,6 +17,7 @@ export class Call {
   #relayTimer = 0;
   #key = null;
   #withFirefox = false;
+  #freshAt = 0;
 
   // `matched` is the server's message, `fresh` asks for new ICE servers,
   // `on` has remote(stream), connected(), voice(state) as often as the pulse is felt, lost(why).
@@ -160,7 +162,10 @@ export class Call {
     return ours === this.#withFirefox ? !this.polite : ours;
   }
 
+  // Not more than once a second, however many offers a partner sends.
   async #refresh() {
+    if (performance.now() - this.#freshAt < OFTEN) return;
+    this.#freshAt = performance.now();
     const ice = await this.fresh();
     if (ice && this.pc.signalingState !== "closed") {
       this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: ice.iceServers });

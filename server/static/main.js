@@ -22,6 +22,7 @@ import { chooseAny, setUpWishes, wishes } from "./wishes.js";
 import * as words from "./words.js";
 
 const LINGER = 60_000; // ms after a call in which it can be reported; then the page forgets it
+const BRIEFLY = 1500; // ms without the server, of which a call need not know
 const TWICE = 500; // ms after Start in which Stop is the same press of the Enter key
 const CALL_BACK_AFTER = new Set(["left", "next", "vanished", "unreachable", "relay", "broken", "unable"]);
 
@@ -346,8 +347,8 @@ function adrift() {
 function away(code, seconds) {
   takeIce(null);
   const text = `${words.AWAY[code] ?? words.GONE} ${words.retry(seconds)}`;
-  if (page.state === "waiting") say(text);
-  else if (page.call && !page.orphan) trouble(text);
+  if (page.state === "waiting") return say(text);
+  setTimeout(() => page.call && !page.orphan && !signalling.ready && trouble(text), BRIEFLY);
 }
 
 function refused(code) {

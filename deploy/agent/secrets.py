@@ -1,6 +1,7 @@
 """Changes the secret of server and relay.
 
-The old secret stays as a second line, because running calls still use it. A timer on the machine removes it.
+The old secret stays as a second line, because running calls still use it. A timer on the machine removes it
+(by calln-withdraw.service).
 """
 
 from __future__ import annotations
@@ -17,11 +18,19 @@ from deploy.agent.systemd import UNITS, StepFailed, running_releases, systemctl,
 
 FILE = Path("/etc/calln/secrets/turn.secret")
 GROUP = "calln"
-TIMER = "calln-withdraw"
-WITHDRAW = (  # keep only the first line; owner and mode stay, and the file changes in one rename
-    "set -e; cp -p {file} {file}.new; head -n 1 {file} > {file}.new; mv {file}.new {file}; "
-    "systemctl reload 'calln-relay@*.service'"
-)
+TIMER = "calln-withdraw.timer"
+TIMER_FILE = Path("/etc/systemd/system") / TIMER
+TIMER_TEXT = """# Written when the secret changed. If the machine is off then, this happens at its next start.
+[Unit]
+Description=Withdraw the old secret of Calln
+
+[Timer]
+OnCalendar={then}
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
 
 
 def change_secret(order: dict[str, Any]) -> None:
@@ -69,10 +78,16 @@ def current_lines() -> list[str]:
 
 
 def withdraw_later(seconds: int) -> None:
-    """Start a timer of systemd that removes the old secret."""
-    systemctl("stop", f"{TIMER}.timer")
-    command = ["systemd-run", "--quiet", "--collect", f"--unit={TIMER}", f"--on-active={seconds}"]
-    steps.run_command([*command, "sh", "-c", WITHDRAW.format(file=FILE)])
+    """Start the timer that removes the old secret; it outlives a reboot. Raises StepFailed."""
+    then = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time.time() + seconds))
+    file = {"text": TIMER_TEXT.format(then=then), "mode": 0o644, "owner": "root", "group": "root"}
+    steps.write_file(file, TIMER_FILE)
+    systemctl("stop", TIMER)
+    systemctl("daemon-reload")
+    if systemctl("enable", "--quiet", "--now", TIMER).returncode:
+        raise StepFailed(
+            f"{TIMER} did not start, so the old secret stays; run calln deploy apply, then rotate again"
+        )
 
 
 def trial_credential(order: dict[str, Any]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from deploy.doctor.machine import (
     check_buffers,
     check_clock,
     check_descriptors,
+    check_secrets,
     check_store,
 )
 from deploy.doctor.operator_client import RELAY, OperatorError, request_json
@@ -332,6 +333,7 @@ def check_refusals(machine: LocalMachine) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[LocalMachine], Iterator[Finding]], ...] = (
     check_configuration,
+    check_secrets,
     check_ports,
     check_public_address,
     check_nat,

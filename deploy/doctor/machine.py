@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import math
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config.file import Config
+from config.problems import ConfigError
+from config.secrets import turn_secrets
 from deploy.doctor.operator_client import OperatorError, request_json
 from server.store.damaged import set_aside_files
 from server.store.sqlite import FILE
@@ -20,6 +23,7 @@ from turn.process.run import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
 
 UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
 TIMEX_BYTES = 512  # room for its structure, whose size differs between machines
+WITHDRAWAL = Path("/etc/systemd/system/calln-withdraw.timer")  # by deploy.agent.secrets
 RECEIVE_LIMIT = Path("/proc/sys/net/core/rmem_max")
 
 
@@ -36,6 +40,21 @@ class LocalMachine(NamedTuple):
 
     config: Config
     figures: list[dict[str, Any]] | None
+
+
+def check_secrets(machine: LocalMachine) -> Iterator[Finding]:
+    """Old secrets: everybody who has one can still make credentials for the relay."""
+    with contextlib.suppress(ConfigError):  # said by the check of the configuration
+        old = len(turn_secrets(machine.config)) - 1
+        if old and WITHDRAWAL.exists():
+            yield Finding(True, "An old secret is valid until systemd withdraws it (calln-withdraw.timer).")
+        elif old:
+            yield Finding(
+                False,
+                f"{old} old secret{'s are' * (old > 1) or ' is'} still valid, and nothing withdraws "
+                f"{'them' if old > 1 else 'it'}.",
+                "run calln deploy secrets rotate; in a file of your own, remove all lines but the first",
+            )
 
 
 def check_buffers(machine: LocalMachine) -> Iterator[Finding]:

@@ -42,7 +42,9 @@ from deploy.remote.steps import (
 
 UNITS = {"turn": "calln-relay@{}.service", "server": "calln-server@{}.service"}
 SOCKETS = ("calln-http.socket", "calln-https.socket", "calln.service")
-PORTS = "calln-ports.service"
+PORTS, SHUTDOWN = "calln-ports.service", "calln-shutdown.service"
+RELOAD = "/usr/local/sbin/calln-reload"
+WITHDRAWAL = "/etc/systemd/system/calln-withdraw.timer"  # written by deploy.agent.secrets
 TIMER = "certbot.timer"
 STAMP = "/opt/calln/applied"
 COUNTRIES = "/usr/share/tor"  # where the package tor-geoipdb has them
@@ -115,7 +117,7 @@ def make_plan(source: ConfigFile, target: Target, secrets: SecretFiles, facts: F
 
 def paths() -> list[str]:
     """The files that a machine is asked about: all that Calln may have written."""
-    return [*(f"/{row.path}" for row in ROWS), SECRET, PASSWORD, CERTIFICATE, KEY, STAMP]
+    return [*(f"/{row.path}" for row in ROWS), SECRET, PASSWORD, CERTIFICATE, KEY, STAMP, WITHDRAWAL]
 
 
 def packages(source: ConfigFile) -> tuple[str, ...]:
@@ -188,6 +190,11 @@ def port_steps(plan: Plan, facts: Facts) -> Iterator[Run]:
             ("systemctl", "enable", "--quiet", PORTS), "Open the ports of Calln in the firewall at each boot."
         )
         yield Run(("systemctl", "restart", PORTS), "Open the ports of Calln in the firewall.")
+    if not facts.is_active(SHUTDOWN):
+        yield Run(
+            ("systemctl", "enable", "--quiet", "--now", SHUTDOWN),
+            "Let running calls end when the machine does.",
+        )
     if plan.is_acme and not facts.is_active(TIMER):
         yield Run(
             ("systemctl", "enable", "--quiet", "--now", TIMER), "Start the timer that renews the certificate."
@@ -236,8 +243,7 @@ def reload_steps(puts: dict[str, Put], facts: Facts) -> Iterator[Run]:
     """Let the services read new secrets and certificates; calls go on."""
     runs = any(name.startswith(("calln-relay@", "calln-server@")) for name in facts.units)
     if runs and any(path.startswith(CHANGED_AT_RELOAD) for path in puts):
-        argv = ("systemctl", "reload", "calln-relay@*.service", "calln-server@*.service")
-        yield Run(argv, "Let the services read secrets and certificates again.")
+        yield Run((RELOAD,), "Let the services read secrets and certificates again.")
 
 
 def prune_steps(plan: Plan, facts: Facts) -> Iterator[Prune]:

@@ -83,6 +83,10 @@ ROWS = (
     Template("etc/systemd/journald@calln.conf", lambda config, target, traits: True),
     Template("etc/systemd/system/calln-relay@.service", lambda config, target, traits: target.relays),
     Template("etc/systemd/system/calln-server@.service", lambda config, target, traits: target.serves),
+    Template("etc/systemd/system/calln-shutdown.service", lambda config, target, traits: True),
+    Template("etc/systemd/system/calln-withdraw.service", lambda config, target, traits: True),
+    Template("usr/local/sbin/calln-reload", lambda config, target, traits: True, 0o755),
+    Template("usr/local/sbin/calln-withdraw", lambda config, target, traits: True, 0o755),
     Template(
         "etc/systemd/system/calln.service", lambda config, target, traits: owns_http_ports(config, target)
     ),

@@ -51,6 +51,14 @@ table inet blocked {
 }
 """
 RULES = "nft -s list ruleset"
+RENEW = "systemctl start $(systemctl show -p Unit --value certbot.timer)"
+SECRETS = "grep -c . /etc/calln/secrets/turn.secret"
+SOON = """
+soon=$(date -u -d '+6 seconds' '+%F %T UTC')
+sed -i "s/OnCalendar=.*/OnCalendar=$soon/" /etc/systemd/system/calln-withdraw.timer
+systemctl daemon-reload
+systemctl restart calln-withdraw.timer
+"""
 BANNED = "198.51.100.77"
 PORTS = (80, 443, 3478, 5349)
 OF_TESTS = f"{ADDRESS} is a private address"  # RFC 5737's networks are for documents, and the doctor says so
@@ -83,6 +91,12 @@ async def browser(target: Target, pebble: Pebble, folder: Path) -> AsyncIterator
         browser = await open_outside(playwright, target.network, folder / "browser", pebble.root)
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def call(browser: Browser) -> Call:
+    """One that goes on while the machine is looked after; relayed, so that a release has to wait for it."""
+    return await Call.open(browser, URL)
 
 
 def serial(network: Network, port: int) -> str:
@@ -193,17 +207,41 @@ async def test_status_and_logs(admin: Admin, target: Target) -> None:
     assert BANNED not in logs
 
 
+async def test_what_drains_is_not_asked_to_read_anything(admin: Admin, target: Target, call: Call) -> None:
+    """An older release waits for a call while a secret changes and a certificate is renewed."""
+    older = Path(target.run("readlink /opt/calln/current")).name
+    admin.file.write_text(yaml.safe_dump({**CONFIG, "site": {**CONFIG["site"], "name": "Another name"}}))
+    await admin.deploy("apply", named="apply with another name, under a call")
+    assert target.ask(f"systemctl is-active calln-relay@{older}") == "deactivating"
+    await admin.deploy("secrets", "rotate", named="rotate while an older release drains")
+    target.run(RENEW)
+    (target.root / "etc/calln/secrets/turn.secret").chmod(0o600)
+    assert "turn.secret" in await admin.deploy("apply", named="apply with a changed secret, under a call")
+    await call.goes_on()
+
+
 async def test_all_is_up_again_when_the_machine_has_started_anew(
-    admin: Admin, target: Target, browser: Browser
+    admin: Admin, target: Target, browser: Browser, call: Call
 ) -> None:
+    """It goes down at once, though an older release still waits for the last call; and the time at which the
+    old secret is to be withdrawn passes meanwhile."""
     rules = target.run(RULES)
+    assert target.run(SECRETS) == "2"
+    target.run(SOON)
+    assert "deactivating" in target.run("systemctl list-units --plain --no-legend 'calln-relay@*'")
     await asyncio.to_thread(target.reboot)
+    await call.close()
     assert target.ask("systemctl is-system-running") == "running"
     assert not crosses(await admin.fails("doctor", named="doctor after a restart of the machine"))
     assert "othing" in await admin.deploy("apply", named="apply after a restart of the machine")
     assert target.run(RULES) == rules
     call = await Call.open(browser, URL)
     await call.close()
+
+
+async def test_an_old_secret_is_withdrawn_though_the_machine_has_started_anew(target: Target) -> None:
+    target.run(f"timeout 60 sh -c 'until test $({SECRETS}) = 1; do sleep 0.5; done'")
+    assert target.ask("systemctl is-enabled calln-withdraw.timer") == "disabled"
 
 
 async def test_destroy_closes_the_ports_again(admin: Admin, target: Target) -> None:

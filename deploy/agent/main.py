@@ -6,7 +6,8 @@ import errno
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from deploy.agent import backup, facts, lock, releases, secrets, systemd
@@ -14,6 +15,8 @@ from deploy.agent.steps import ACTIONS
 from deploy.agent.systemd import UNITS, StepFailed
 
 Order = dict[str, Any]
+
+APPLIED = Path("/opt/calln/applied")  # written last: all steps of a deployment were done
 
 
 def main(order: Order) -> int:
@@ -68,8 +71,9 @@ def roll_back(order: Order) -> None:
     print_line(f"{wanted} runs now instead of {before}; running calls go on to their end.")
 
 
-def print_status(_: Order) -> None:
-    """Print which releases run and which wait for their last calls."""
+def print_status(order: Order) -> None:
+    """Print which releases run and which wait for their last calls. Raises StepFailed with what does not work
+    of the parts that the order names."""
     now = releases.current_release()
     print_line(f"current release: {now or 'none'}")
     for role, name in UNITS.items():
@@ -80,6 +84,24 @@ def print_status(_: Order) -> None:
             print_line(f"{name} {release}: {words}{ready}")
     others = [name for name in releases.stored_releases() if name != now]
     print_line(f"earlier releases: {', '.join(others) or 'none'}")
+    wrong = list(troubles(order["roles"], now))
+    if wrong:
+        raise StepFailed("\n".join(f"not well: {sentence}" for sentence in wrong))
+
+
+def troubles(roles: Sequence[str], release: str | None) -> Iterator[str]:
+    """What does not work on this machine, and what to do."""
+    if release is None:
+        yield "Calln is not installed here; run calln deploy apply"
+        return
+    if not APPLIED.exists():
+        yield "the last deployment did not reach its end; run calln deploy apply again"
+    for role in roles:
+        condition = systemd.unit_state(systemd.unit_name(role, release))
+        if condition != "active":
+            yield f"{UNITS[role]} does not run ({condition}); calln deploy logs may say why"
+        elif not systemd.is_ready(role):
+            yield f"{UNITS[role]} runs, but is not ready; calln doctor on that machine says what is wrong"
 
 
 CONDITIONS = {"active": "running", "deactivating": "ending after its last call"}

@@ -34,15 +34,16 @@ INSIDE = "calln doctor"
 
 
 def show_status(config: Config, options: Namespace) -> int:
+    """Of all machines; the exit code is 1 if anything does not work."""
+    all_well = True
     with connect_all(config, options) as machines:
         for machine in machines:
             if len(machines) > 1:
                 print(f"{machine}:")
-            well, said, wrong = machine.order({"do": "status"})
+            well, said, wrong = machine.order({"do": "status", "roles": machine.host.roles})
             print("\n".join(said + wrong), flush=True)
-            if not well:
-                return 1
-    return 0
+            all_well &= well
+    return 0 if all_well else 1
 
 
 def show_logs(config: Config, options: Namespace) -> int:

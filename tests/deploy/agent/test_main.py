@@ -16,6 +16,7 @@ from tests.deploy.agent.conftest import Machine
 from tests.deploy.agent.files import a_file
 
 Capture = pytest.CaptureFixture[str]
+BOTH = ["turn", "server"]
 
 
 @pytest.fixture(autouse=True)
@@ -65,11 +66,17 @@ def test_rollback_says_what_serves(ready: Machine, capsys: Capture) -> None:
     assert ready.states == {"relay@2": "deactivating", "relay@1": "active"}
 
 
+@pytest.fixture(autouse=True)
+def applied(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "APPLIED", machine.folder / "applied")
+    main.APPLIED.touch()
+
+
 def test_status_in_plain_words(ready: Machine, capsys: Capture) -> None:
     ready.keeps("1", "2")
     ready.has(relay__1="deactivating", relay__2="active", server__2="active")
     releases.set_current("2")
-    assert main.main({"do": "status"}) == 0
+    assert main.main({"do": "status", "roles": BOTH}) == 0
     assert capsys.readouterr().out.splitlines() == [
         "current release: 2",
         "calln-relay 1: ending after its last call",
@@ -80,8 +87,33 @@ def test_status_in_plain_words(ready: Machine, capsys: Capture) -> None:
 
 
 def test_a_bare_machine_has_no_status(machine: Machine, capsys: Capture) -> None:
-    assert main.main({"do": "status"}) == 0
-    assert capsys.readouterr().out.splitlines() == ["current release: none", "earlier releases: none"]
+    assert main.main({"do": "status", "roles": BOTH}) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "current release: none",
+        "earlier releases: none",
+        "not well: Calln is not installed here; run calln deploy apply",
+    ]
+
+
+def test_status_says_what_does_not_work(machine: Machine, capsys: Capture) -> None:
+    """A deployment broke off before the relay started, and the server cannot be asked."""
+    machine.keeps("2")
+    machine.has(server__2="active")
+    releases.set_current("2")
+    main.APPLIED.unlink()
+    assert main.main({"do": "status", "roles": BOTH}) == 1
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "not well: the last deployment did not reach its end; run calln deploy apply again",
+        "not well: calln-relay does not run (inactive); calln deploy logs may say why",
+        "not well: calln-server runs, but is not ready; calln doctor on that machine says what is wrong",
+    ]
+
+
+def test_a_part_that_is_not_wanted_here_is_not_missed(ready: Machine, capsys: Capture) -> None:
+    ready.keeps("2")
+    ready.has(relay__2="active")
+    releases.set_current("2")
+    assert main.main({"do": "status", "roles": ["turn"]}) == 0
 
 
 @pytest.mark.parametrize(

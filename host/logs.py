@@ -1,4 +1,6 @@
-"""Log lines: one JSON object each, with the time, and never the text of an exception.
+"""Log lines: one JSON object each, with the time; in systemd's journal, which knows the time, a plain line.
+
+Never the text of an exception.
 
 What our code logs holds no address. The text of an exception may hold one, so only its kind and its place
 are logged.
@@ -22,6 +24,7 @@ from typing import Any
 
 PLACES = 4  # the innermost frames
 REPEAT_SECONDS = 60  # between two lines of one kind: without free descriptors, accept fails again and again
+PRIORITIES = {"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7}  # syslog(3)
 ROOT = Path(__file__).parents[1]
 OURS = tuple(str(ROOT / name) + os.sep for name in ("config", "deploy", "host", "server", "turn"))
 
@@ -29,9 +32,30 @@ OURS = tuple(str(ROOT / name) + os.sep for name in ("config", "deploy", "host", 
 def start_logging() -> None:
     """From now on all log lines of this process go to standard error, also one about its crash."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JournalLines() if is_read_by_journal(sys.stderr.fileno()) else JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO)
     sys.excepthook = log_crash
+
+
+def is_read_by_journal(descriptor: int) -> bool:
+    """Whether what is written there goes to systemd's journal (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        about = os.fstat(descriptor)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
+
+
+class JournalLines(logging.Formatter):
+    """The text behind its priority (sd-daemon(3)); the journal keeps time and program of each line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            about = named(record.exc_info[1])
+            text = f"{text}: {about['error']} in {about['places']}"
+        safe = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+        return f"<{PRIORITIES[record.levelname]}>{safe}"
 
 
 class JsonLines(logging.Formatter):

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import logging
+import os
 import socket
 import ssl
 import subprocess
@@ -55,6 +56,28 @@ def test_a_mistake_is_told_by_kind_and_place_alone() -> None:
     assert (last["level"], last["error"]) == ("critical", "OSError")
     assert last["places"] == "<string>:11 < <string>:12 < <string>:12 < <string>:12"
     assert "192.0.2.66" not in done.stderr
+
+
+def test_in_the_journal_a_line_is_its_priority_and_its_text() -> None:
+    reader, writer = os.pipe()
+    about = os.fstat(writer)
+    journal = {**os.environ, "JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino}"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=journal, stderr=writer)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as lines:
+        caught, last = lines.read().splitlines()
+    assert done.returncode == 1
+    assert caught == "<3>a mistake: KeyError in <string>:6"
+    assert last.startswith("<2>ended by a mistake: OSError in <string>:11 < <string>:12")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_line_of_the_journal_is_one_line_whatever_it_says(text: str) -> None:
+    record = logging.LogRecord("calln.relay", logging.WARNING, __file__, 1, "%s", (text,), None)
+    line = logs.JournalLines().format(record)
+    assert line.startswith("<4>")
+    assert line[3:].isprintable()
+    assert ("\n" in text) or ("\x1b" in text) or ("\u2028" in text) or line[3:] == text
 
 
 def test_an_interrupt_from_the_keyboard_is_no_mistake(caplog: pytest.LogCaptureFixture) -> None:

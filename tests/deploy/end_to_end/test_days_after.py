@@ -6,6 +6,7 @@ The tests are stages of one story, in order; a live call goes through the renewa
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -203,7 +204,10 @@ async def test_status_and_logs(admin: Admin, target: Target) -> None:
     assert f"server {release}: running, ready" in said
     assert f"relay {release}: running, ready" in said
     logs = await admin.deploy("logs")
-    assert "calln" in logs
+    assert {"calln-relay", "calln-server"} <= {line.split()[2].partition("[")[0] for line in logs.splitlines()}
+    entries = map(json.loads, target.run("journalctl --namespace=calln --quiet --output=json").splitlines())
+    said = [(entry["SYSLOG_IDENTIFIER"], entry["PRIORITY"]) for entry in entries if "_PID" in entry]
+    assert {("calln-relay", "6"), ("calln-server", "6")} <= set(said)
     assert BANNED not in logs
 
 

@@ -208,8 +208,8 @@ async def test_status_and_logs(admin: Admin, target: Target) -> None:
         line.split()[2].partition("[")[0] for line in logs.splitlines()
     }
     entries = map(json.loads, target.run("journalctl --namespace=calln --quiet --output=json").splitlines())
-    said = [(entry["SYSLOG_IDENTIFIER"], entry["PRIORITY"]) for entry in entries if "_PID" in entry]
-    assert {("calln-relay", "6"), ("calln-server", "6")} <= set(said)
+    lines = [(entry["SYSLOG_IDENTIFIER"], entry["PRIORITY"]) for entry in entries if "_PID" in entry]
+    assert {("calln-relay", "6"), ("calln-server", "6")} <= set(lines)
     assert BANNED not in logs
 
 

@@ -54,7 +54,7 @@ function become(state, text) {
 
 async function start(how = "start") {
   if (page.state !== "idle" && page.state !== "ended") return;
-  if (!rulesAccepted(start)) return;
+  if (!rulesAccepted(() => start(how))) return;
   clearTimeout(lingering);
   page.last = null;
   share.forget();

@@ -14,7 +14,7 @@ from server.web.colours import accents
 from server.web.page_files import STATIC, PageFiles
 
 COLOUR = str(Site.model_fields["colour"].default)  # what style.css and icon.svg are drawn with
-STYLE, ICON = "built/style.css", "icon.svg"
+STYLE, ICON = "built/page.css", "icon.svg"
 MAX_LOGO = 32 << 10  # bytes: everybody loads it
 PNG = b"\x89PNG\r\n\x1a\n"
 SVG = re.compile(rb"\s*(<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<svg[\s/>]", re.DOTALL)

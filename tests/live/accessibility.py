@@ -26,3 +26,17 @@ async def fits(visitor: Visitor) -> bool:
 
 async def focused(visitor: Visitor) -> str:
     return str(await visitor.page.evaluate("document.activeElement.id"))
+
+
+async def in_sight(visitor: Visitor, name: str) -> bool:
+    """Whether all of an element is on the screen without scrolling."""
+    return bool(
+        await visitor.page.evaluate(
+            """(name) => {
+              const box = document.getElementById(name).getBoundingClientRect();
+              const { top, bottom, left, right, width } = box;
+              return width > 0 && top >= 0 && left >= 0 && bottom <= innerHeight && right <= innerWidth;
+            }""",
+            name,
+        )
+    )

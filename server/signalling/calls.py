@@ -125,6 +125,7 @@ class Calls:
                 polite=visitor is second,
                 relay=hidden,
                 country=partner.country,
+                features=sorted(first.features & second.features),
                 ice=self.ice_for(visitor),
             )
             effects += (CountEvent("wait", value=now - visitor.waiting_since), SendTo(visitor.id, word))

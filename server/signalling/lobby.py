@@ -100,6 +100,7 @@ class Lobby:
             return self.resume(known, hello, address, country, now)
         id, secret = self.dependencies.new_id(), self.dependencies.new_id()
         visitor = Visitor(id, hello.token, address, country, secret, self.dependencies.new_id())
+        visitor.features = hello.features
         self.visitors[id] = self.by_resume_secret[secret] = visitor
         self.queue.blocks.arrive(*visitor.names)
         self.effects.append(CountEvent("visitor", country or "unknown"))
@@ -127,7 +128,7 @@ class Lobby:
         """The same page on a new socket, with a new secret."""
         self.renew_secret(visitor, hello.resume or "")
         self.move(visitor, address)
-        visitor.country = country
+        visitor.country, visitor.features = country, hello.features
         reply = self.hello_reply(visitor, hello, resumed=True)
         self.effects.append(CountEvent("resumed"))
         if self.suspended.pop(visitor.id, None) is not None:

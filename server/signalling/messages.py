@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 PROTOCOL = "calln.v1"
+CHANNEL = "calln-channel.v1"  # what two pages say to each other over their data channel
+PAGE_FEATURES = frozenset({CHANNEL})  # what a client can say in `hello` that it can do
 
 MAX_MESSAGE = 64 << 10  # a two-party SDP stays below 10 KiB; larger frames only cost memory
 MAX_TEXT = 4000  # characters of one chat line
@@ -71,11 +73,13 @@ class Hello(ClientMessage):
         resume: the secret of the last `hello` reply, to go on after a lost connection.
         heard: how many of the server's messages the page has heard in its visit. What was sent and not heard
             is sent again. None: the page does not count.
+        features: what the client can do, of PAGE_FEATURES. Its partner is told what both can.
     """
 
     token: str
     resume: str | None = None
     heard: int | None = None
+    features: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

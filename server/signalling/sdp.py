@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 MAX_LINES = 1_024  # a call of two has some 150; each is looked at several times
 MAX_CANDIDATES = 64  # each is a connectivity check that the partner's browser makes
-PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"})  # encrypted with DTLS; nothing else is WebRTC
 HIDDEN_ADDRESS = "0.0.0.0"  # noqa: S104  # stands for a hidden address (RFC 8839 §5.1); nothing binds it
 HIDDEN_PORT = 9
 
@@ -19,7 +18,11 @@ STRICT_LINES = {  # browsers accept more forms of these lines; only one passes, 
 }
 ATTRIBUTES_WITH_ADDRESSES = frozenset({"remote-candidates", "source-filter", "alt"})
 CONTACT_LINES = ("i=", "u=", "e=", "p=")  # free text, e-mail, telephone: no browser writes them
-MEDIA = re.compile(r"m=[a-z]+ ([0-9]{1,5})(?:/[0-9]+)? (\S+) [^\x00-\x1f]+")
+MEDIA = re.compile(  # encrypted with DTLS; nothing else is WebRTC (RFC 8834 §5, RFC 8841 §5.1)
+    r"m=(?:(?:audio|video) [0-9]{1,5} UDP/TLS/RTP/SAVPF(?: [0-9]{1,3})+"
+    r"|application [0-9]{1,5} UDP/DTLS/SCTP webrtc-datachannel)"
+)
+SCTP = re.compile(r"a=(?:sctp-port:[0-9]{1,5}|max-message-size:[0-9]{1,10})")  # RFC 8841 §5.1, §6.1
 FINGERPRINT = re.compile(
     r"a=fingerprint:(?:sha-256 (?:[0-9a-f]{2}:){31}|sha-384 (?:[0-9a-f]{2}:){47}"
     r"|sha-512 (?:[0-9a-f]{2}:){63})[0-9a-f]{2}"
@@ -55,6 +58,8 @@ def check_sdp(sdp: str) -> None:
         raise SdpError("bad_sdp")
     if any(line.lower().startswith("a=crypto") for line in lines):  # RFC 8827 §6.5: no SDES
         raise SdpError("bad_sdp")
+    if not has_plain_channels(lines):
+        raise SdpError("bad_sdp")
     candidates = [line for line in lines if line.lower().startswith("a=candidate")]
     if len(candidates) > MAX_CANDIDATES or not all(CANDIDATE.fullmatch(line) for line in candidates):
         raise SdpError("bad_sdp")
@@ -76,15 +81,23 @@ def is_encrypted(lines: list[str]) -> bool:
     everywhere = fingerprints(sections[0])
     seen: set[str] = everywhere or set()
     for section in sections[1:]:
-        media = MEDIA.fullmatch(section[0])
-        if media is None or media[2] not in PROTOCOLS:
+        if not MEDIA.fullmatch(section[0]):
             return False
         own = fingerprints(section)
-        refused = media[1] == "0" and "a=bundle-only" not in section  # carries nothing, so needs nothing
+        refused = (
+            section[0].split(" ")[1] == "0" and "a=bundle-only" not in section
+        )  # carries nothing, so needs nothing
         if own is None or everywhere is None or not (own or everywhere or refused):
             return False
         seen |= own
     return len(seen) == 1
+
+
+def has_plain_channels(lines: list[str]) -> bool:
+    """Whether data channels, if there are any, are described as browsers do it, in one section."""
+    sections = [section for section in split_sections(lines) if section[0].startswith("m=application")]
+    about = [line for line in lines if line.lower().startswith(("a=sctp", "a=max-message-size"))]
+    return len(sections) <= 1 and all(SCTP.fullmatch(line) for line in about)
 
 
 def split_sections(lines: list[str]) -> Iterator[list[str]]:

@@ -35,6 +35,7 @@ class Visitor:
     user: str
     wanted_countries: frozenset[str] = frozenset()
     hides_address: bool = False
+    features: frozenset[str] = frozenset()  # what its page can do
     room: Room | None = None
     ticket: int | None = None  # the place in the queue, while the visitor waits
     last_ticket: int | None = None  # the place that it had before its call

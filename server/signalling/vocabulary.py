@@ -11,6 +11,7 @@ from server.signalling.messages import (
     MAX_MESSAGE,
     MAX_PICTURE,
     MAX_TEXT,
+    PAGE_FEATURES,
     Again,
     Answer,
     Block,
@@ -47,6 +48,7 @@ from server.signalling.strict_json import (
 
 MAX_COUNTRIES = 250  # in one wish: more than there are
 MAX_CALL_ID = 64  # characters of a call's name
+MAX_FEATURES = 16  # that a client names
 
 MAX_COUNT = 2**53 - 1  # the largest number that a page counts to without an error
 
@@ -78,6 +80,16 @@ def parse_countries(value: Any) -> frozenset[str]:
     if not isinstance(value, list) or len(value) > MAX_COUNTRIES:
         raise Malformed
     return frozenset(COUNTRY(item) for item in value)
+
+
+FEATURE = text(1, 32, "[a-z0-9.-]+")
+
+
+def parse_features(value: Any) -> frozenset[str]:
+    """Those that are known: a newer client may name others."""
+    if not isinstance(value, list) or len(value) > MAX_FEATURES:
+        raise Malformed
+    return PAGE_FEATURES.intersection(FEATURE(item) for item in value)
 
 
 CANDIDATE_FIELDS: Mapping[str, Check] = {
@@ -113,6 +125,7 @@ VOCABULARY: Mapping[str, MessageType] = {
             "token": FieldRule(text(16, 64, r"[A-Za-z0-9_-]+")),
             "resume": FieldRule(optional(text(0, 128)), default=None),
             "heard": HEARD,
+            "features": FieldRule(parse_features, default=frozenset()),
         },
     ),
     "start": MessageType(Start, WISH_FIELDS),

@@ -3,10 +3,12 @@
 import { pathOf } from "./path.js";
 import { Pulse } from "./pulse.js";
 import { Repair } from "./repair.js";
+import { fingerprintsIn } from "./safety_code.js";
 
 const RELAY = 10_000; // ms for the relay to give us an address once it is asked; a browser alone would try for almost a minute
 const OFTEN = 1000; // ms
 const GIVE_UP = 40_000; // ms without a connection, at the beginning
+const FAREWELL = 300; // ms in which the last words to the partner leave
 
 export class Call {
   #chain = Promise.resolve();
@@ -20,16 +22,17 @@ export class Call {
   #freshAt = 0;
 
   // `matched` is the server's message, `fresh` asks for new ICE servers,
-  // `on` has remote(stream), connected(), voice(state) as often as the pulse is felt, lost(why).
-  constructor(matched, stream, { relay, send, fresh, on }) {
-    Object.assign(this, { id: matched.call, polite: matched.polite, relay, stream, fresh, on });
+  // `on` has remote(stream), connected(), voice(state) as often as the pulse is felt, lost(why); `channel` is added to
+  // the connection, if there is one.
+  constructor(matched, stream, { relay, send, fresh, on, channel }) {
+    Object.assign(this, { id: matched.call, polite: matched.polite, relay, stream, fresh, on, channel });
     this.send = (message) => send({ ...message, call: matched.call });
     this.wasConnected = false;
     this.pc = new RTCPeerConnection({ iceServers: matched.ice.iceServers, iceTransportPolicy: relay ? "relay" : "all" });
     this.pulse = new Pulse(this.pc, (stats) => this.#felt(stats));
     this.repair = new Repair(this);
     this.#listen();
-    if (!this.polite) this.#addVoice(); // the first offer is the impolite side's
+    if (!this.polite) this.#addMedia(); // the first offer is the impolite side's
     this.#giveUpTimer = setTimeout(() => this.on.lost(this.#relayMissing ? "relay" : "unreachable"), GIVE_UP);
   }
 
@@ -40,7 +43,10 @@ export class Call {
     this.on = { remote() {}, connected() {}, voice() {}, lost() {} };
     this.pc.onnegotiationneeded = this.pc.onicecandidate = this.pc.ontrack = null;
     this.pc.onconnectionstatechange = this.pc.oniceconnectionstatechange = this.pc.onicegatheringstatechange = null;
-    this.pc.close();
+    this.pc.ondatachannel = null;
+    if (!this.channel?.open) return this.pc.close();
+    for (const sender of this.pc.getSenders()) sender.replaceTrack(null).catch(() => {}); // silent at once
+    setTimeout(() => this.pc.close(), FAREWELL);
   }
 
   // Descriptions and candidates are handled one after the other, in the order of their arrival.
@@ -50,6 +56,11 @@ export class Call {
 
   get connected() {
     return this.pc.connectionState === "connected";
+  }
+
+  // The fingerprints in both descriptions; the browser accepts no other key than the partner's.
+  get keys() {
+    return { own: fingerprintsIn(this.pc.localDescription.sdp), partner: this.#key };
   }
 
   // Another microphone, or a track without sound.
@@ -66,12 +77,14 @@ export class Call {
     pc.onnegotiationneeded = () => this.#offer();
     pc.onicecandidate = ({ candidate }) => this.#found(candidate);
     pc.onicegatheringstatechange = () => this.#gathered();
+    pc.ondatachannel = () => this.on.lost("odd"); // no page of ours opens one: a partner could open thousands
     pc.ontrack = ({ track, streams }) => this.on.remote(streams[0] ?? new MediaStream([track]));
     pc.onconnectionstatechange = () => this.#changed();
     pc.oniceconnectionstatechange = () => this.#changed();
   }
 
-  #addVoice() {
+  #addMedia() {
+    this.channel?.join(this.pc);
     if (this.pc.getSenders().some((sender) => sender.track)) return;
     for (const track of this.stream.getAudioTracks()) this.pc.addTrack(track, this.stream);
   }
@@ -94,9 +107,9 @@ export class Call {
 
   // A key that changes during a call means that somebody has come between the two.
   #sameKey(sdp) {
-    const key = [...new Set(sdp.match(/^a=fingerprint:.*$/gm))].sort().join();
+    const key = fingerprintsIn(sdp);
     this.#key ??= key;
-    return key === this.#key;
+    return key !== null && key === this.#key;
   }
 
   async #takeOffer({ sdp }) {
@@ -105,7 +118,7 @@ export class Call {
     if (this.#ignoring) return;
     if (this.pc.remoteDescription) await this.#refresh(); // a restart gathers candidates again, perhaps after the first credentials have expired
     await this.pc.setRemoteDescription({ type: "offer", sdp });
-    this.#addVoice();
+    this.#addMedia();
     await this.pc.setLocalDescription();
     this.send({ type: "answer", sdp: this.pc.localDescription.sdp });
     this.repair.negotiated();

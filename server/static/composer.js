@@ -2,8 +2,9 @@
 
 import { at } from "./view.js";
 
-// `open`: whether there is a partner to read it.
-export function setUpComposer(share, open) {
+// `open`: whether there is a partner to read it; `typing` is called while one writes.
+export function setUpComposer(share, open, typing) {
+  at("message").addEventListener("input", () => open() && typing());
   at("composer").addEventListener("submit", (event) => {
     event.preventDefault();
     const text = at("message").value;

@@ -2,15 +2,16 @@
 
 import { at } from "./view.js";
 
-// Block works during a call, Report a while longer.
-export function showGuard({ block, report }) {
+// Block and the safety code work during a call, Report a while longer.
+export function showGuard({ block, report, safety }) {
   at("block").hidden = !block;
   at("report").hidden = !report;
+  at("safety").hidden = !safety;
 }
 
 // Calls report(reason) and block().
 export function setUpGuard({ report, block }) {
-  showGuard({ block: false, report: false });
+  showGuard({ block: false, report: false, safety: false });
   at("block").addEventListener("click", block);
   at("report").addEventListener("click", ask);
   at("reporting").addEventListener("close", () => answered(report));

@@ -1,20 +1,22 @@
 // The conversation: lines and pictures, bounded, and deleted after the call.
 
 import { at } from "./view.js";
-import { SHOWN, WHO } from "./words.js";
+import { SEND_AGAIN, SHOWN, STATES, THROUGH_SERVER, WHO } from "./words.js";
 
 const MOST = 200; // entries; a partner who types without end must not fill the memory
 const MOST_PICTURES = 12; // of up to 2 MiB each
 
 const log = () => at("log");
 
-function entry(from, content) {
+// `via`: which way it went. What the server could read says so.
+function entry(from, content, via) {
   const line = document.createElement("div");
   line.className = `entry ${from}`;
   const who = document.createElement("span");
   who.className = "who";
   who.textContent = WHO[from];
   line.append(who, content);
+  if (via === "server") line.append(note(THROUGH_SERVER));
   return append(line);
 }
 
@@ -32,31 +34,55 @@ function remove(line) {
   line.remove();
 }
 
-export function addText(from, text) {
+export function addText(from, text, via) {
   const said = document.createElement("span");
   said.className = "said";
   said.dir = "auto";
   said.textContent = text;
-  return entry(from, said);
+  return entry(from, said, via);
 }
 
-// Resolves to false if the browser cannot show it.
-export async function addPicture(from, blob) {
+// Resolves to its entry, or to null if the browser cannot show it.
+export async function addPicture(from, blob, via) {
   const image = document.createElement("img");
   image.alt = SHOWN[from];
   image.src = URL.createObjectURL(blob);
-  const line = entry(from, image);
+  const line = entry(from, image, via);
   const shown = await image.decode().then(() => true, () => false);
   if (!shown) remove(line);
   log().scrollTop = log().scrollHeight;
-  return shown;
+  return shown ? line : null;
 }
 
-export function note(line, text) {
-  const mark = document.createElement("span");
-  mark.className = "note";
-  mark.textContent = text;
-  line.append(mark);
+function note(text) {
+  const words = document.createElement("span");
+  words.className = "note";
+  words.textContent = text;
+  return words;
+}
+
+// Says beside an entry what became of it: sending, sent, delivered or lost; `again` is called to send it once more.
+// A screen reader finds it there, but does not speak up at each change.
+export function mark(line, state, again = null) {
+  line.dataset.sent = state;
+  line.querySelector(".fate")?.remove();
+  const fate = note(STATES[state]);
+  fate.classList.add("fate");
+  fate.setAttribute("aria-live", "off");
+  if (again) fate.append(" ", button(SEND_AGAIN, () => sendAgain(line, again)));
+  line.append(fate);
+}
+
+function sendAgain(line, again) {
+  at("message").focus(); // the button, which has the focus, goes
+  remove(line);
+  again();
+}
+
+function button(name, act) {
+  const made = Object.assign(document.createElement("button"), { type: "button", className: "quiet", textContent: name });
+  made.addEventListener("click", act);
+  return made;
 }
 
 export function clearLog() {

@@ -3,15 +3,18 @@
 import { keepAwake } from "./awake.js";
 import { Call, warmUp } from "./call.js";
 import { forgetCallBack, lastCall, offerCallBack, setUpCallBack, showCallBack, wantedBack } from "./callback.js";
+import { CHANNEL } from "./channel_messages.js";
 import { closeComposer, setUpComposer } from "./composer.js";
 import { setUpGuard, showGuard } from "./guard.js";
 import { keepOfflinePage } from "./installed.js";
 import { setUpLeaving } from "./leaving.js";
 import { Meters } from "./meter.js";
 import { mediaKey } from "./mute.js";
+import { Partner } from "./partner.js";
 import { keepSeat, takeSeat } from "./seat.js";
 import { rulesAccepted } from "./rules.js";
 import { relayForced, token } from "./settings.js";
+import { setUpSafety, showSafety } from "./safety_view.js";
 import { Share } from "./share.js";
 import { Signalling } from "./signalling.js";
 import { Talk } from "./talk.js";
@@ -23,25 +26,26 @@ import * as words from "./words.js";
 
 const LINGER = 60_000; // ms after a call in which it can be reported; then the page forgets it
 const BRIEFLY = 1500; // ms without the server, of which a call need not know
+const ECHO = 2000; // ms in which the server says, too, that the partner has left
 const TWICE = 500; // ms after Start in which Stop is the same press of the Enter key
 const CALL_BACK_AFTER = new Set(["left", "next", "vanished", "unreachable", "relay", "broken", "unable"]);
 
 const page = {
-  state: "idle", call: null, talk: null, last: null, started: 0, seat: null, orphan: false,
+  state: "idle", call: null, talk: null, partner: null, last: null, started: 0, seat: null, orphan: false,
   wanted: "start", // how the server is asked for a partner: with "next" it is not the last one again
   reported: null, // the call whose partner was reported
 };
 const signalling = new Signalling(token(), { message: receive, chunk: (bytes) => share.chunk(bytes), ready, away, refused });
 const share = new Share((message) => signalling.send(message), (bytes) => signalling.sendChunk(bytes));
 const meters = new Meters((name, level) => voice.show(name, level));
-const voice = new Voice(meters, { replaced: (track) => page.call?.replaceVoice(track), heard: () => {} });
+const voice = new Voice(meters, { replaced: (track) => page.call?.replaceVoice(track), heard: (yes) => page.partner?.mute(!yes) });
 let lingering = 0;
 let takeIce = () => {};
 
 function become(state, text) {
   page.state = state;
   const talking = state === "talking";
-  showGuard({ block: talking, report: talking || page.last !== null });
+  showGuard({ block: talking, report: talking || page.last !== null, safety: talking });
   showState(state);
   showWaiting(state === "waiting");
   if (state !== "ended") offerCheck();
@@ -121,6 +125,7 @@ function callBack() {
 function next() {
   if (page.state === "ended") return start("next");
   if (page.state === "waiting") return;
+  page.partner?.bye("next");
   leave();
   page.last = null;
   share.forget();
@@ -136,6 +141,7 @@ function stop() {
     letGo();
     return become("idle", words.IDLE);
   }
+  page.partner?.bye("left");
   signalling.send({ type: "stop" });
   leave();
   share.forget();
@@ -159,8 +165,11 @@ function wishesChanged() {
 // How a call begins and ends
 
 function begin(matched) {
+  const both = matched.features?.includes(CHANNEL);
+  page.partner = both ? new Partner(share, { left: parted, first: !matched.polite, keys: () => page.call.keys }) : null;
+  if (!both) showSafety(null);
   forgetCallBack();
-  share.begin(matched.call);
+  share.begin(matched.call, page.partner?.channel);
   voice.mute.reset();
   page.orphan = false;
   showFacts({ seconds: 0, path: null, from: matched.country });
@@ -168,7 +177,8 @@ function begin(matched) {
   const relay = matched.relay || relayForced;
   become("connecting", words.CONNECTING);
   try {
-    page.call = new Call(matched, voice.stream, { relay, send: (message) => signalling.send(message), fresh: freshIce, on });
+    const about = { relay, send: (message) => signalling.send(message), fresh: freshIce, on, channel: page.partner?.channel };
+    page.call = new Call(matched, voice.stream, about);
   } catch {
     lost("unable");
   }
@@ -189,8 +199,21 @@ function connected() {
   });
 }
 
+// The partner's page says good-bye. The server says so, too, if it can; then its word is waited for.
+function parted(reason) {
+  const call = page.call;
+  const go = () => {
+    if (call !== page.call) return;
+    signalling.send({ type: "stop" });
+    ended({ reason });
+  };
+  if (page.orphan || !signalling.ready) go();
+  else setTimeout(go, ECHO);
+}
+
 function lost(why) {
-  signalling.send({ type: "stop", reason: why });
+  page.partner?.bye(why);
+  signalling.send({ type: "stop", reason: why === "odd" ? undefined : why }); // that word is for this page alone
   leave();
   if (!CALL_BACK_AFTER.has(why)) forgetCallBack();
   end(words.STOPPED);
@@ -204,6 +227,8 @@ function leave() {
   page.talk = null;
   signalling.hasty = false;
   page.call.close();
+  page.partner?.end();
+  page.partner = null;
   page.last = page.orphan ? null : page.call.id;
   offerCallBack(page.last === page.reported ? null : page.last);
   page.call = null;
@@ -298,18 +323,20 @@ function partner({ state }) {
 }
 
 function ended({ reason }) {
+  const why = reason === "left" ? (page.partner?.farewell ?? reason) : reason;
   leave();
   if (!CALL_BACK_AFTER.has(reason)) forgetCallBack();
   trouble();
   if (reason === "renewed") become("waiting", words.PARTNER_LOADING);
   else if (reason === "vanished") become("waiting", words.ENDED.vanished);
-  else end(words.ENDED[reason] ?? words.STOPPED);
+  else end(words.ENDED[why] ?? words.STOPPED);
   if (page.state === "ended") offerCheck(reason);
 }
 
 function failed({ code, id }) {
   if (id === "again") return tooLate();
-  const text = share.refused(id) || code in words.ERRORS ? (words.ERRORS[code] ?? words.ERRORS.internal) : "";
+  const known = words.ERRORS[code] ?? words.ERRORS.internal;
+  const text = share.refused(id, known) || code in words.ERRORS ? known : "";
   if (code === "bad_picture") share.pictureRefused();
   if (code === "bad_sdp" && page.call) lost("unreachable");
   if (text) trouble(text);
@@ -321,7 +348,10 @@ function ready(hello) {
   else if (page.state === "waiting" && hello.state !== "calling" && voice.stream) queue();
   if (!page.call) return;
   trouble();
-  if (hello.resumed) return page.call.repair.hurry();
+  if (hello.resumed) {
+    share.resumed();
+    return page.call.repair.hurry();
+  }
   if (page.call.connected) return adrift();
   leave();
   become("waiting", words.REACHING);
@@ -338,10 +368,11 @@ function sitDown(hello) {
 // The server has forgotten the call (it was restarted), but voices need no server.
 function adrift() {
   page.orphan = true;
+  showGuard({ block: false, report: false, safety: true });
+  trouble(share.private ? words.ALONE : words.ALONE_WITHOUT_CHANNEL);
+  if (share.private) return;
   share.end();
   closeComposer();
-  showGuard({ block: false, report: false });
-  trouble(words.ALONE);
 }
 
 function away(code, seconds) {
@@ -363,6 +394,7 @@ const CLICKS = { start: () => start(), next, stop };
 for (const [id, act] of Object.entries(CLICKS)) at(id).addEventListener("click", act);
 at("hear").addEventListener("click", async () => (at("hear").hidden = await play(at("sound").srcObject)));
 addEventListener("pagehide", () => {
+  if (page.orphan) page.partner?.bye("left"); // the server would not say it
   const seat = page.call && !page.orphan ? signalling.seat : null;
   if (seat && keepSeat({ ...seat, call: page.call.id })) signalling.leave();
   else signalling.close();
@@ -378,6 +410,7 @@ setUpWaiting({
 setUpCallBack(callBack);
 setUpGuard({ report, block });
 setUpLeaving(() => page.state === "talking" || page.state === "connecting");
-setUpComposer(share, () => page.state === "talking" && !page.orphan);
+setUpSafety();
+setUpComposer(share, () => page.state === "talking" && share.open, () => page.partner?.typing());
 become("idle", words.IDLE); // until here, the buttons of the page are disabled
 comeBack(takeSeat());

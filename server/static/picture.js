@@ -1,12 +1,10 @@
-// Pictures in small pieces, of which at most two are unacknowledged: so text and signalling never wait long.
+// Pictures in small pieces, of which few are unacknowledged: so text and signalling never wait long.
 
+import { MAX_PICTURE } from "./channel_messages.js";
 import { headerOf } from "./header.js";
 
 const KIND = 1; // first byte of a binary frame that carries a picture's piece
 const HEAD = 5; // that byte and the picture's number
-const IN_FLIGHT = 2; // pieces; a third is refused by the server
-const MAX_BYTES = 2 * 1024 * 1024;
-const MAX_CHUNK = 48 * 1024;
 const MAX_PIXELS = 16_000_000; // a small file may decode to gigabytes
 
 function frame(number, piece) {
@@ -22,13 +20,9 @@ export class Outgoing {
   static #numbers = crypto.getRandomValues(new Uint32Array(1))[0] >>> 2;
   #sent = 0;
 
-  // `link` sends: message(m) and chunk(bytes).
+  // `link` sends: message(m) and chunk(bytes); a piece of at most `piece` bytes, and `window` of them on their way.
   constructor(blob, bytes, link) {
     Object.assign(this, { blob, bytes, link, number: Outgoing.#numbers++, acknowledged: 0 });
-  }
-
-  static async of(blob, link) {
-    return new Outgoing(blob, new Uint8Array(await blob.arrayBuffer()), link);
   }
 
   begin() {
@@ -48,8 +42,9 @@ export class Outgoing {
   }
 
   #push() {
-    while (this.#sent < this.bytes.length && this.#sent - this.acknowledged <= (IN_FLIGHT - 1) * MAX_CHUNK) {
-      const piece = this.bytes.subarray(this.#sent, this.#sent + MAX_CHUNK);
+    const { piece: most, window } = this.link;
+    while (this.#sent < this.bytes.length && this.#sent + most - this.acknowledged <= window) {
+      const piece = this.bytes.subarray(this.#sent, this.#sent + most);
       this.#sent += piece.length;
       this.link.chunk(frame(this.number, piece));
     }
@@ -61,7 +56,7 @@ export class Incoming {
   #received = 0;
 
   constructor({ picture, size, mime }, link) {
-    if (!(size > 0 && size <= MAX_BYTES)) throw new Error("odd");
+    if (!(size > 0 && size <= MAX_PICTURE)) throw new Error("odd");
     Object.assign(this, { number: picture, mime, link });
     this.#bytes = new Uint8Array(size);
   }
@@ -72,8 +67,12 @@ export class Incoming {
     if (this.#received + piece.length > this.#bytes.length) throw new Error("odd");
     this.#bytes.set(piece, this.#received);
     this.#received += piece.length;
-    this.link.message({ type: "picture-ack", picture: this.number, bytes: this.#received });
+    this.acknowledge();
     return this.#received === this.#bytes.length ? this.#whole() : null;
+  }
+
+  acknowledge() {
+    this.link.message({ type: "picture-ack", picture: this.number, bytes: this.#received });
   }
 
   // The declared type counts only if the bytes say the same.

@@ -1,35 +1,49 @@
-// Text and pictures of one call.
+// Text and pictures of one call: over the channel between the browsers, or through the server for a page without one.
 
-import { addPicture, addText, clearLog, note } from "./log.js";
+import { addPicture, addText, clearLog, mark } from "./log.js";
+import { MAX_PICTURE } from "./channel_messages.js";
+import { numberIn, overChannel, throughServer } from "./links.js";
 import { Incoming, numberOf, Outgoing } from "./picture.js";
 import { redraw } from "./redraw.js";
+import { Texts } from "./texts.js";
 import { showSending, trouble } from "./view.js";
-import { NOT_SENT, PICTURE } from "./words.js";
-
-const MAX_PICTURE = 2 * 1024 * 1024;
+import { PICTURE } from "./words.js";
 
 export class Share {
-  #lines = new Map(); // id -> line that the server has not confirmed yet
-  #count = 0;
-  #call = null;
+  #links = {};
+  #mine = null; // the link that one's own words and pictures take
+  #texts = null;
   #outgoing = null;
   #incoming = null;
 
   // `send` and `sendChunk` are those of the signalling.
   constructor(send, sendChunk) {
-    this.link = { message: (message) => send({ ...message, call: this.#call }), chunk: sendChunk };
+    Object.assign(this, { send, sendChunk });
   }
 
-  begin(call) {
+  // `channel`: the channel to the partner's page; without one everything goes through the server.
+  begin(call, channel) {
     this.forget();
-    this.#call = call;
+    const server = throughServer(call, this.send, this.sendChunk);
+    this.#links = channel ? { server, channel: overChannel(channel) } : { server };
+    this.#mine = this.#links.channel ?? server;
+    this.#texts = new Texts(this.#mine);
+  }
+
+  // Whether one can write to the partner now.
+  get open() {
+    return this.#mine !== null;
+  }
+
+  get private() {
+    return this.#mine?.via === "channel";
   }
 
   // After a call the conversation stays readable; what was being sent stops.
   end() {
-    this.#call = this.#outgoing = this.#incoming = null;
-    this.#lines.clear();
-    showSending(null);
+    this.#stop();
+    this.#texts = this.#incoming = null;
+    this.#links = {};
   }
 
   forget() {
@@ -38,29 +52,16 @@ export class Share {
   }
 
   say(written) {
-    const text = written.toWellFormed?.() ?? written; // the server refuses half a character
-    const id = `t${++this.#count}`;
-    this.#lines.set(id, addText("you", text));
-    this.link.message({ type: "text", text, id });
-  }
-
-  // Returns true if the error is about a line of text, which then shows it.
-  refused(id) {
-    const line = this.#lines.get(id);
-    if (line) note(line, NOT_SENT);
-    return this.#lines.delete(id);
+    this.#texts?.say(written.toWellFormed?.() ?? written); // the server refuses half a character
   }
 
   async show(file) {
-    const call = this.#call;
+    const mine = this.#mine;
     trouble();
     try {
       const blob = await redraw(file, MAX_PICTURE);
-      const outgoing = await Outgoing.of(blob, this.link);
-      if (call !== this.#call || this.#outgoing) return; // the call ended while the picture was drawn
-      this.#outgoing = outgoing;
-      showSending(0);
-      outgoing.begin();
+      const bytes = new Uint8Array(await blob.arrayBuffer());
+      if (mine === this.#mine && !this.#outgoing) this.#send(blob, bytes); // else the call ended while it was drawn
     } catch (error) {
       trouble(PICTURE[error.message] ?? PICTURE.unreadable);
     }
@@ -68,72 +69,124 @@ export class Share {
 
   cancel() {
     this.#outgoing?.cancel();
-    this.#outgoing = null;
-    showSending(null);
+    this.#done();
+  }
+
+  // The channel is there.
+  opened() {
+    this.#texts?.pump();
+  }
+
+  // The channel is gone for the rest of the call.
+  closed() {
+    if (this.private) this.#stop();
+  }
+
+  // The same seat at the server on a new socket: pieces and answers that the old one had may be lost.
+  resumed() {
+    if (this.#incoming?.link.via === "server") this.#incoming.acknowledge();
+    if (this.#outgoing?.link.via !== "server") return;
+    const { blob, bytes } = this.#outgoing;
+    this.cancel();
+    this.#send(blob, bytes);
+  }
+
+  // Returns true if the server's error is about a line of text, which then shows it.
+  refused(id, why) {
+    return this.#texts?.refused(numberIn(id), why) ?? false;
   }
 
   // The server refused the picture that was being sent.
   pictureRefused() {
-    this.#outgoing = null;
-    showSending(null);
+    this.#failed(PICTURE.refused);
   }
 
-  // One message of the call's: sent, text, picture, picture-ack or picture-cancel.
-  receive(message) {
+  // One message of the call's, by the server or by the channel.
+  receive(message, via = "server") {
+    const link = this.#links[via];
     const take = {
-      sent: () => this.#lines.delete(message.id),
-      text: () => addText("partner", message.text),
-      picture: () => this.#begin(message),
-      "picture-ack": () => this.#acknowledged(message),
-      "picture-cancel": () => this.#cancelled(message),
+      sent: () => this.#texts?.delivered(numberIn(message.id)),
+      received: () => this.#texts?.delivered(message.id),
+      text: () => this.#hear(message, link),
+      picture: () => this.#begin(message, link),
+      "picture-ack": () => this.#acknowledged(message, link),
+      "picture-cancel": () => this.#cancelled(message, link),
     };
-    take[message.type]();
+    if (link) take[message.type]?.();
   }
 
-  chunk(buffer) {
-    if (!this.#incoming || this.#incoming.number !== numberOf(buffer)) return;
+  chunk(buffer, via = "server") {
+    const incoming = this.#incoming;
+    if (!incoming || incoming.link !== this.#links[via] || incoming.number !== numberOf(buffer)) return;
     this.#guarded(() => {
-      const blob = this.#incoming.take(buffer);
-      if (blob) this.#arrived(blob);
+      const blob = incoming.take(buffer);
+      if (blob) this.#arrived(blob, via);
     });
   }
 
-  #begin(message) {
-    this.#guarded(() => (this.#incoming = new Incoming(message, this.link)));
+  #hear({ id, text }, link) {
+    addText("partner", text, link.via);
+    if (link.via === "channel") link.message({ type: "received", id });
   }
 
-  async #arrived(blob) {
+  #send(blob, bytes) {
+    this.#outgoing = new Outgoing(blob, bytes, this.#mine);
+    showSending(0);
+    this.#outgoing.begin();
+  }
+
+  #begin(message, link) {
+    this.#guarded(() => (this.#incoming = new Incoming(message, link)));
+  }
+
+  async #arrived(blob, via) {
     this.#incoming = null;
-    if (!(await addPicture("partner", blob))) trouble(PICTURE.odd);
+    if (!(await addPicture("partner", blob, via))) trouble(PICTURE.odd);
   }
 
   #guarded(work) {
     try {
       work();
     } catch {
-      if (this.#incoming) this.link.message({ type: "picture-cancel", picture: this.#incoming.number });
+      this.#incoming?.link.message({ type: "picture-cancel", picture: this.#incoming.number });
       this.#incoming = null;
       trouble(PICTURE.odd);
     }
   }
 
-  #acknowledged({ picture, bytes }) {
-    if (this.#outgoing?.number !== picture) return;
+  #acknowledged({ picture, bytes }, link) {
+    if (this.#outgoing?.number !== picture || this.#outgoing.link !== link) return;
     const part = this.#outgoing.acknowledge(bytes);
     showSending(part);
     if (part < 1) return;
-    addPicture("you", this.#outgoing.blob);
-    this.#outgoing = null;
-    showSending(null);
+    addPicture("you", this.#outgoing.blob, link.via);
+    this.#done();
   }
 
-  #cancelled({ picture }) {
-    if (this.#outgoing?.number === picture) {
-      this.#outgoing = null;
-      showSending(null);
-      trouble(PICTURE.refused);
-    } else if (this.#incoming?.number === picture) {
-      this.#incoming = null;
-    }
+  #cancelled({ picture }, link) {
+    if (this.#outgoing?.number === picture && this.#outgoing.link === link) this.#failed(PICTURE.refused);
+    else if (this.#incoming?.number === picture && this.#incoming.link === link) this.#incoming = null;
+  }
+
+  #stop() {
+    this.#mine = null;
+    this.#texts?.end();
+    this.#failed(PICTURE.refused);
+  }
+
+  // A picture that did not arrive stays to be seen, and can be sent again while the call goes on.
+  async #failed(why) {
+    const { blob, bytes, link } = this.#outgoing ?? {};
+    this.#done();
+    if (!blob) return;
+    trouble(why);
+    const entry = await addPicture("you", blob, link.via);
+    const again = () => !this.#outgoing && this.open && this.#send(blob, bytes);
+    if (entry) mark(entry, "lost", this.open ? again : null);
+  }
+
+  #done() {
+    this.#outgoing = null;
+    showSending(null);
   }
 }

@@ -1,8 +1,10 @@
 // The WebSocket: greeting, liveness, and resume after a drop.
 
+import { CHANNEL } from "./channel_messages.js";
 import { Counts } from "./counts.js";
 import { Pauses } from "./pauses.js";
 
+const CAN = window.RTCPeerConnection && "createDataChannel" in RTCPeerConnection.prototype ? [CHANNEL] : [];
 const FINAL = new Set([1000, 1001, 1007, 1009, 4400, 4401, 4403, 4406, 4409]); // do not connect again
 const GREETING = { calm: 8000, hasty: 2500 }; // ms from the beginning of a connection to its greeting
 const ANSWER = { calm: 4000, hasty: 750 }; // ms for the answer to a question; or three times what the last one took
@@ -149,7 +151,8 @@ export class Signalling {
 
   #greet() {
     const resume = this.#resume ? { resume: this.#resume } : {};
-    this.#socket.send(JSON.stringify({ type: "hello", token: this.token, heard: this.#counts.heard, ...resume }));
+    const hello = { type: "hello", token: this.token, heard: this.#counts.heard, features: CAN };
+    this.#socket.send(JSON.stringify({ ...hello, ...resume }));
   }
 
   #greeted(hello) {

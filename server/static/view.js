@@ -1,6 +1,6 @@
 // The page's elements: what each state enables, shows and says. A partner's text is only set as textContent.
 
-import { clock, country, LOST, NO_PATH, NO_QUALITY, PATH, QUALITY, QUALITY_WHY, TITLES } from "./words.js";
+import { clock, country, LOST, NO_PATH, NO_QUALITY, PARTNER_MUTED, PARTNER_TYPES, PATH, QUALITY, QUALITY_WHY, TITLES } from "./words.js";
 
 export const at = (id) => document.getElementById(id);
 
@@ -80,6 +80,12 @@ export function showSending(part) {
   at("sending").hidden = part === null;
   at("progress").value = part ?? 0;
   at("picture").disabled = part !== null;
+}
+
+// What the partner's page tells of itself.
+export function showPartner({ muted, typing }) {
+  if (muted !== undefined) at("partner-muted").textContent = muted ? PARTNER_MUTED : "";
+  if (typing !== undefined) at("typing").textContent = typing ? PARTNER_TYPES : "";
 }
 
 // Resolves to true if the browser plays, false if it needs a tap first.

@@ -58,6 +58,7 @@ export const LOST = {
   changed: _("Your partner’s encryption key changed during the call. To be safe, the call was ended. Press Next to meet somebody else."),
   unable: _("This browser could not begin the call. Load the page again, or take another browser."),
   broken: _("The connection to your partner broke and did not come back. Press Next to meet somebody else."),
+  odd: _("Your partner’s page behaved in a way that no page of this site does, so the call was ended. Press Next to meet somebody else."),
 };
 
 export const PICTURE = {
@@ -69,7 +70,7 @@ export const PICTURE = {
 };
 
 export const ERRORS = {
-  too_fast: _("That was too fast for the server. Wait a moment."),
+  too_fast: _("That was too fast. Wait a moment."),
   too_many: _("The server is full right now. Press Start again in a minute."),
   bad_text: _("The server did not accept that text."),
   bad_picture: PICTURE.refused,
@@ -105,7 +106,20 @@ export const COMING_BACK = _("Going back to your call…");
 export const TOO_LATE = _("The call has ended while the page was loaded. Press Start to meet somebody.");
 export const PARTNER_LOADING = _("Your partner’s page was closed or is loaded again. Waiting a few seconds for it to come back…");
 export const PARTNER_AWAY = _("Your partner’s connection is interrupted. Waiting for it to come back…");
-export const ALONE = _("The server has lost this call: the voice goes on, but text and pictures do not.");
+export const ALONE = _("The server has lost this call. Voice, text and pictures go on between the two of you; Block and Report do not work in this call.");
+export const ALONE_WITHOUT_CHANNEL = _("The server has lost this call: the voice goes on, but text and pictures do not.");
+export const PARTNER_MUTED = _("Your partner has muted the microphone.");
+export const PARTNER_TYPES = _("Your partner is writing…");
+export const THROUGH_SERVER = _("through the server, which could read it");
+export const STATES = { sending: _("sending…"), sent: _("passed on by the server"), delivered: _("delivered"), lost: _("not sent") };
+export const SAFETY = {
+  coming: _("The code is being made…"),
+  none: _("There is no code: do not trust that nobody listens. Your partner may use another program, or somebody sits between you."),
+  code: _("Read it to each other. If both of you have the same code, nobody listens in, not even this server. If not, somebody does: end the call."),
+};
+export const CHANNEL_GONE = _("Text and pictures stop in this call. The voice goes on.");
+export const LINE_NOT_SENT = _("A message was not sent.");
+export const SEND_AGAIN = _("Send again");
 export const IDLE = _("Ready when you are.");
 export const STOPPED = _("The call has ended.");
 export const PATH = { direct: _("direct"), relay: _("through the relay") };
@@ -114,7 +128,6 @@ export const ANY_COUNTRY = _("any country");
 export const TITLES = { waiting: _("Waiting"), connecting: _("Connecting"), talking: _("Talking"), ended: _("Call ended") };
 export const WHO = { you: _("You"), partner: _("Partner") };
 export const SHOWN = { you: _("The picture that you sent"), partner: _("A picture from your partner") };
-export const NOT_SENT = _("not sent");
 
 export function reported(code) {
   return _("Reported under the code {code}. You can block your partner or press Next.", { code });

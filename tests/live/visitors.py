@@ -34,9 +34,14 @@ PATIENCE = 25_000  # ms for a condition on a busy machine
 
 # Notes what the page does with the browser, for tests to look at; it changes nothing of it.
 WATCH = """
-window.watched = { connections: [], blobs: [], states: [], violations: [] };
+window.watched = { connections: [], channels: [], blobs: [], states: [], violations: [] };
 window.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(...settings) { super(...settings); watched.connections.push(this); }
+  createDataChannel(...settings) {
+    const channel = super.createDataChannel(...settings);
+    watched.channels.push(channel);
+    return channel;
+  }
 };
 const create = URL.createObjectURL;
 URL.createObjectURL = (blob) => { watched.blobs.push(blob); return create.call(URL, blob); };
@@ -150,6 +155,12 @@ class Visitor:
 
     async def reads(self, text: str) -> None:
         await self.page.get_by_role("log").get_by_text(text, exact=True).wait_for(timeout=PATIENCE)
+
+    async def until_fate(self, text: str, fate: str) -> None:
+        """Wait until a line of one's own is `sending`, `sent`, `delivered` or `lost`."""
+        find = """([text, fate]) => [...document.querySelectorAll(`.entry.you[data-sent=${fate}] .said`)]
+          .some((said) => said.textContent === text)"""
+        await self.until(find, [text, fate])
 
     async def states(self) -> list[str]:
         return [str(state) for state in await self.page.evaluate("watched.states")]

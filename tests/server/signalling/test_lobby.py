@@ -17,7 +17,7 @@ from server.signalling.effects import (
     NamesEnded,
 )
 from server.signalling.lobby import MAX_RENEWALS, RELOAD_SECONDS, RESUME_SECONDS
-from server.signalling.messages import FAILURES
+from server.signalling.messages import CHANNEL, FAILURES
 from server.signalling.server_messages import SERVER_MESSAGES
 from server.signalling.visitors import Visitor
 from tests.server.signalling.descriptions import HOST, RELAY, sdp
@@ -35,11 +35,27 @@ def test_two_meet_and_are_told_their_parts() -> None:
         "polite": False,
         "relay": False,
         "country": "fr",
+        "features": [],
         "ice": {"user": a.room.users[0]},
     }
     matched = visits.said["b"][2]
     assert (matched["polite"], matched["country"], matched["ice"]["user"]) == (True, "de", a.room.users[1])
     assert {name for name, _ in visits.counts} == {"visitor", "wait", "match"}
+
+
+def test_two_are_told_what_both_can_do() -> None:
+    for one, other, both in (([CHANNEL], [CHANNEL], [CHANNEL]), ([CHANNEL], [], []), ([], [], [])):
+        visits = Visits()
+        for name, features in (("a", one), ("b", other)):
+            visits.say(visits.enter(name, features=features), "start")
+        assert [visits.last(name, "matched")["features"] for name in "ab"] == [both, both]
+
+
+def test_a_page_that_comes_back_says_anew_what_it_can_do() -> None:
+    visits = Visits()
+    a = visits.enter("a", features=[CHANNEL])
+    visits.enter("a", resume=a.resume_secret)
+    assert a.features == frozenset()
 
 
 def test_every_word_is_in_the_table() -> None:

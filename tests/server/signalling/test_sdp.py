@@ -39,12 +39,16 @@ def with_session(print_: str, replace: tuple[str, str] = ("", "")) -> str:
 
 
 DATA = ("m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "c=IN IP4 0.0.0.0", "a=mid:1")
+OF_CHROMIUM = ("a=sctp-port:5000", "a=max-message-size:262144")
+OF_FIREFOX = ("a=sendrecv", "a=sctp-port:5000", "a=max-message-size:1073741823")
 
 PASSES = {
     "audio": sdp(),
     "newlines alone": sdp().replace("\r\n", "\n"),
     "no last newline": sdp().removesuffix("\r\n"),
     "a data channel with the same fingerprint": sdp(*DATA, f"a=fingerprint:{PRINT}"),
+    "Chromium's data channel": sdp(*DATA, f"a=fingerprint:{PRINT}", *OF_CHROMIUM),
+    "Firefox's data channel": sdp(*DATA, f"a=fingerprint:{PRINT}", *OF_FIREFOX),
     "small letters in one of two fingerprints": sdp(*DATA, f"a=fingerprint:{PRINT.lower()}"),
     "the fingerprint for the whole session": sdp(drop="a=fingerprint").replace(
         "t=0 0\r\n", f"t=0 0\r\na=fingerprint:{PRINT}\r\n"
@@ -83,6 +87,18 @@ REFUSED = {
     "SRTP by other keys": sdp(replace=("UDP/TLS/RTP/SAVPF", "RTP/SAVPF")),
     "TCP": sdp("m=audio 9 TCP/DTLS/RTP/SAVPF 111", f"a=fingerprint:{PRINT}"),
     "plain RTP in the second": sdp("m=video 9 RTP/AVPF 120", f"a=fingerprint:{PRINT}"),
+    "audio as a data channel": sdp("m=audio 9 UDP/DTLS/SCTP webrtc-datachannel", f"a=fingerprint:{PRINT}"),
+    "a data channel as media": sdp("m=application 9 UDP/TLS/RTP/SAVPF 111", f"a=fingerprint:{PRINT}"),
+    "a data channel for something else": sdp("m=application 9 UDP/DTLS/SCTP t140", f"a=fingerprint:{PRINT}"),
+    "a data channel over TCP": sdp(
+        "m=application 9 TCP/DTLS/SCTP webrtc-datachannel", f"a=fingerprint:{PRINT}"
+    ),
+    "a data channel of an old draft": sdp(
+        "m=application 9 DTLS/SCTP 5000", "a=sctpmap:5000 webrtc-datachannel 1024", f"a=fingerprint:{PRINT}"
+    ),
+    "two data channels' sections": sdp(*DATA, f"a=fingerprint:{PRINT}", *DATA, f"a=fingerprint:{PRINT}"),
+    "more than a number for its port": sdp(*DATA, f"a=fingerprint:{PRINT}", "a=sctp-port:5000 203.0.113.9"),
+    "text and other media": sdp("m=text 9 UDP/TLS/RTP/SAVPF 98", f"a=fingerprint:{PRINT}"),
     "an m-line without formats": sdp("m=audio 9 UDP/TLS/RTP/SAVPF"),
     "65 candidates": sdp(*[f"a={HOST}"] * (MAX_CANDIDATES + 1)),
     "10,000 candidates": sdp(*[f"a={HOST}"] * 10_000),

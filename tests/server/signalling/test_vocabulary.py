@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.signalling.messages import (
+    CHANNEL,
     ERRORS,
     MAX_CHUNK,
     MAX_MESSAGE,
@@ -60,6 +61,11 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("hello", "token", ["x" * 16], "bad_message"),
     ("hello", "resume", "x" * 129, "bad_message"),
     ("hello", "resume", 5, "bad_message"),
+    ("hello", "features", "calln-channel.v1", "bad_message"),
+    ("hello", "features", ["x"] * 17, "bad_message"),
+    ("hello", "features", ["x" * 33], "bad_message"),
+    ("hello", "features", ["A word"], "bad_message"),
+    ("hello", "features", [7], "bad_message"),
     ("hello", "heard", -1, "bad_message"),
     ("hello", "heard", 2**53, "bad_message"),
     ("ping", "heard", "1", "bad_message"),
@@ -150,6 +156,12 @@ def test_leaves_out_what_was_not_said() -> None:
     assert parse_message('{"type":"next"}') == Next(want=None, hide_address=None)
     assert parse_message('{"type":"start","want":[]}') == Start(want=frozenset(), hide_address=None)
     assert parse_message(f'{{"type":"hello","token":"{TOKEN}"}}') == Hello(token=TOKEN)
+
+
+def test_features_that_are_not_known_are_left_out() -> None:
+    message = parse_message(frame("hello", features=["of-tomorrow.v9", CHANNEL]))
+    assert isinstance(message, Hello)
+    assert message.features == {CHANNEL}
 
 
 def test_a_candidate_keeps_only_its_own_fields() -> None:

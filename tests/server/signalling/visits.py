@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
@@ -51,8 +52,15 @@ class Visits:
         self.lobby = Lobby(means, Queue(self.rematch), Reports(lambda: next(letters), lambda: bytes(16)))
         self.names: dict[str, str] = {}
 
-    def enter(self, name: str, country: str | None = None, token: str = "", resume: str = "") -> Visitor:
-        hello = Hello(token=token or f"{name:x<16}", resume=resume or None)
+    def enter(
+        self,
+        name: str,
+        country: str | None = None,
+        token: str = "",
+        resume: str = "",
+        features: Iterable[str] = (),
+    ) -> Visitor:
+        hello = Hello(token=token or f"{name:x<16}", resume=resume or None, features=frozenset(features))
         visitor, reply, effects = self.lobby.join(hello, ADDRESSES[name[0]], country, self.now)
         self.names[visitor.id] = name
         self.said.setdefault(name, []).append(json.loads(reply))

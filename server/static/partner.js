@@ -1,0 +1,103 @@
+// The partner's page, as one hears of it over the channel: its words and pictures, mute, typing, and its good-bye.
+
+import { Channel } from "./channel.js";
+import { closeComposer } from "./composer.js";
+import { FAREWELLS } from "./channel_messages.js";
+import { Pace } from "./pace.js";
+import { Safety } from "./safety.js";
+import { closeSafety, showSafety } from "./safety_view.js";
+import { showPartner, trouble } from "./view.js";
+import { CHANNEL_GONE } from "./words.js";
+
+const TYPING = 2000; // ms between two signs that one writes
+const SHOWN = 5000; // ms that such a sign counts
+const DOUBT = 3000; // ms after which a channel that closed does not only mean that the call is ending
+
+export class Partner {
+  farewell = null; // why the partner has left
+  #muted = false;
+  #typing = new Pace(1000 / TYPING, 1);
+  #timer = 0;
+  #doubt = 0;
+
+  // `left` is called with the reason of the partner's good-bye; `first` and `keys` as in safety.js.
+  constructor(share, { left, first, keys }) {
+    this.channel = new Channel({
+      opened: () => this.#opened(),
+      closed: () => this.#closed(),
+      message: (message) => this.#take(message),
+      chunk: (buffer) => share.chunk(buffer, "channel"),
+    });
+    Object.assign(this, { share, left });
+    this.safety = new Safety({ first, keys, send: (message) => this.channel.send(message), show: showSafety });
+    showSafety();
+    showPartner({ muted: false, typing: false });
+  }
+
+  mute(on) {
+    this.#muted = on;
+    this.channel.send({ type: "muted", muted: on });
+  }
+
+  typing() {
+    if (this.#typing.take()) this.channel.send({ type: "typing" });
+  }
+
+  bye(reason) {
+    this.channel.send({ type: "bye", reason });
+  }
+
+  // The call is over.
+  end() {
+    this.safety.end();
+    closeSafety();
+    this.channel.close();
+    clearTimeout(this.#timer);
+    clearTimeout(this.#doubt);
+    showPartner({ muted: false, typing: false });
+  }
+
+  #opened() {
+    this.safety.begin();
+    if (this.#muted) this.mute(true);
+    this.share.opened();
+  }
+
+  #closed() {
+    this.safety.interrupt();
+    this.share.closed();
+    this.#doubt = setTimeout(() => {
+      closeComposer();
+      trouble(CHANNEL_GONE);
+    }, DOUBT);
+  }
+
+  #take(message) {
+    const take = {
+      muted: () => showPartner({ muted: message.muted }),
+      typing: () => this.#types(),
+      bye: () => this.#leaves(message.reason),
+      "safety-commit": () => this.safety.receive(message),
+      "safety-reveal": () => this.safety.receive(message),
+    };
+    if (message.type === "text") this.#rests();
+    if (take[message.type]) take[message.type]();
+    else this.share.receive(message, "channel");
+  }
+
+  #leaves(reason) {
+    this.farewell ??= FAREWELLS.includes(reason) ? reason : "left";
+    this.left(this.farewell);
+  }
+
+  #types() {
+    clearTimeout(this.#timer);
+    showPartner({ typing: true });
+    this.#timer = setTimeout(() => this.#rests(), SHOWN);
+  }
+
+  #rests() {
+    clearTimeout(this.#timer);
+    showPartner({ typing: false });
+  }
+}

@@ -86,9 +86,9 @@ FEATURE = text(1, 32, "[a-z0-9.-]+")
 
 
 def parse_features(value: Any) -> frozenset[str]:
-    """Those that are known: a newer client may name others."""
     if not isinstance(value, list) or len(value) > MAX_FEATURES:
         raise Malformed
+    # a newer client may name others
     return PAGE_FEATURES.intersection(FEATURE(item) for item in value)
 
 

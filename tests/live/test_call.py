@@ -6,40 +6,24 @@ import asyncio
 import json
 import os
 import signal
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Playwright
 
 from tests.live.conftest import Visit
 from tests.live.raw_visitors import visiting
+from tests.live.said import CHOOSE_NOISE, HOLIDAY, TYPED, kind_of
 from tests.live.service import Service
 from tests.live.visitors import Visitor, open_doomed, open_firefox, start, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-HOLIDAY = Path(__file__).parent / "holiday.jpg"  # a JPEG with place, time, camera and a comment in it
 TRACES = (b"Exif", b"CanaryCamera", b"2026:05:04", b"canary-comment")
-TYPED = "canary-typed-4d1b <b>ü</b> 🙂"
 ANSWERED = "canary-answered-93e0"
 
 # The page's address, and what the path is called there.
 PATHS = {"direct": ("", "direct"), "relayed": ("?relay=1", "through the relay")}
 
-# A picture of noise, which no encoder makes small.
-CHOOSE_NOISE = """async () => {
-  const canvas = Object.assign(document.createElement("canvas"), { width: 1600, height: 1200 });
-  const context = canvas.getContext("2d");
-  const noise = context.createImageData(1600, 1200);
-  const { data } = noise;
-  for (let at = 0; at < data.length; at += 65536) crypto.getRandomValues(data.subarray(at, at + 65536));
-  context.putImageData(noise, 0, 0);
-  const file = new File([await new Promise((done) => canvas.toBlob(done))], "noise.png");
-  const chosen = new DataTransfer();
-  chosen.items.add(file);
-  document.getElementById("file").files = chosen.files;
-  document.getElementById("file").dispatchEvent(new Event("change"));
-}"""
 WEIGH_PIECES = """() => {
   watched.pieces = [];
   const weigh = ({ data }) => data.byteLength && watched.pieces.push(data.byteLength);
@@ -77,10 +61,6 @@ async def test_two_people_talk_type_and_share_a_picture(visit: Visit, path: str)
     for visitor in (one, other):
         assert visitor.complaints == []
         assert not {"text", "picture"} & {*map(kind_of, [*visitor.sent, *visitor.received])}
-
-
-def kind_of(frame: str | bytes) -> str:
-    return str(json.loads(frame)["type"]) if isinstance(frame, str) else "picture"
 
 
 async def share(one: Visitor, other: Visitor) -> None:

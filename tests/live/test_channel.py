@@ -12,8 +12,8 @@ import pytest
 
 from tests.documents import DOCS
 from tests.live.conftest import Visit
+from tests.live.said import CHOOSE_NOISE, HOLIDAY, TYPED, kind_of
 from tests.live.service import Service
-from tests.live.test_call import CHOOSE_NOISE, HOLIDAY, TYPED, kind_of
 from tests.live.visitors import talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -86,9 +86,19 @@ FEATURE = text(1, 32, "[a-z0-9.-]+")
 
 
 def parse_features(value: Any) -> frozenset[str]:
+    """What a client can do.
+
+    Args:
+        value: a list of at most MAX_FEATURES short words.
+
+    Returns:
+        Those of PAGE_FEATURES: a newer client may name others.
+
+    Raises:
+        Malformed: it is something else.
+    """
     if not isinstance(value, list) or len(value) > MAX_FEATURES:
         raise Malformed
-    # a newer client may name others
     return PAGE_FEATURES.intersection(FEATURE(item) for item in value)
 
 

@@ -5,7 +5,7 @@ import { Counts } from "./counts.js";
 import { Pauses } from "./pauses.js";
 
 const CAN = window.RTCPeerConnection && "createDataChannel" in RTCPeerConnection.prototype ? [CHANNEL] : [];
-const FINAL = new Set([1000, 1001, 1007, 1009, 4400, 4401, 4403, 4406, 4409]); // do not connect again
+const FINAL = new Set([1000, 1007, 1009, 4400, 4401, 4403, 4406, 4409]); // do not connect again
 const GREETING = { calm: 8000, hasty: 2500 }; // ms from the beginning of a connection to its greeting
 const ANSWER = { calm: 4000, hasty: 750 }; // ms for the answer to a question; or three times what the last one took
 const SLOW = 2000; // ms: an answer that took longer says nothing about the next one

@@ -19,7 +19,6 @@ export const ENDED = {
 // Close codes after which the page does not connect again by itself.
 export const REFUSED = {
   1000: _("The server ended the connection. Press Start to begin again."),
-  1001: _("The server ended the connection. Press Start to begin again."),
   1007: _("The server did not understand this page. Load the page again."),
   1009: _("That was too large for the server. Press Start to begin again."),
   4400: _("The server did not understand this page. Load the page again to get the newest one."),

@@ -56,6 +56,7 @@ OUTCOMES = {
     close_codes.LOST: "lost",
     close_codes.SILENT: "lost",
     close_codes.LOADING: "loading",
+    close_codes.GOING_AWAY: "loading",
     close_codes.INTERNAL_ERROR: "vanished",
     close_codes.RESTART: "vanished",
     close_codes.TOO_SLOW: "vanished",

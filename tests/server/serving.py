@@ -96,7 +96,7 @@ class Service:
         await other.say("start")
         await other.hear("waiting")
         for browser in (one, other):
-            browser.call = (await browser.hear("matched"))["call"]
+            browser.call = (await browser.until_heard("matched"))["call"]
         return one, other
 
 
@@ -139,6 +139,12 @@ class Browser:
         word = await self.next()
         assert isinstance(word, dict), word
         assert word["type"] == kind, word
+        return word
+
+    async def until_heard(self, kind: str) -> Any:
+        """The next message of this type, whatever is said before it."""
+        while (word := await self.next())["type"] != kind:
+            pass
         return word
 
     async def hear_error(self) -> str:

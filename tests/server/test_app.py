@@ -87,7 +87,7 @@ async def test_a_hundred_visits_leave_nothing(tmp_path: Path) -> None:
                 await one.close()
             else:
                 one.cut()
-            await other.close(1001)
+            await other.close()
             service.browsers.clear()
         service.later += RESUME_SECONDS + 1
         hub = service.web.hub

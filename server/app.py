@@ -82,7 +82,7 @@ def build(
     current = IceServers(ice)
     origins, exempt = origins_of(site, server), ExemptNetworks(server.trusted_proxies, trusted)
     dependencies = Dependencies(
-        lambda user: current.servers(user, wall()), new_id, geo is not None, exempt.includes
+        lambda user: current.servers(user, wall()), new_id, geo is not None, exempt.includes, site.matching
     )
     lobby = Lobby(
         dependencies, Queue(server.rematch_seconds), Reports(lambda: secrets.choice(LETTERS), new_key)

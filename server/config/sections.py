@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationInfo, field_validator
@@ -99,6 +99,12 @@ class Site(Section):
         (),
         description="More addresses that visitors may open.",
         examples=[["https://www.example.org"]],
+        json_schema_extra=AT_START,
+    )
+    matching: Literal["random", "link", "both"] = Field(
+        "both",
+        description="How visitors meet: random: anybody who waits; link: only by a link that one sends to "
+        "the other; both.",
         json_schema_extra=AT_START,
     )
     links: dict[str, Annotated[str, PlainValidator(parse_link)]] = Field(

@@ -8,10 +8,12 @@ from typing import Any
 from server.signalling.blocks import Person, Terms, pair_of
 from server.signalling.effects import CallEnded, CallLost, CountEvent, Effect, NamesEnded, SendTo
 from server.signalling.households import Networks
+from server.signalling.invitations import MAX_PAGES, Invitations
 from server.signalling.matching import Queue
 from server.signalling.messages import FAILURES, CallBack, InCall, MessageError
 from server.signalling.news import News
 from server.signalling.partings import CALL_BACK_AFTER, Parting, Partings, gone
+from server.signalling.reasons import Reason
 from server.signalling.rooms import ENDINGS, Room
 from server.signalling.seekers import Seeker
 from server.signalling.server_messages import encode
@@ -33,6 +35,7 @@ class Calls:
         self.visitors = visitors
         self.news = News(queue, visitors)
         self.partings = Partings()
+        self.invitations = Invitations()
         self.rooms: dict[str, Room] = {}
 
     def wait(
@@ -45,12 +48,17 @@ class Calls:
         self.ask_no_more(visitor)
         if visitor.ticket is None:
             visitor.ticket, visitor.waiting_since = ticket or self.queue.new_ticket(), now
+        if visitor.link is None:
             self.take_seat(visitor, now)
+        else:
+            self.free_seat(visitor, now)  # it takes nobody else's time
         found = self.find_partner(visitor, now) if visitor.suspended_since is None else []
         return [SendTo(visitor.id, encode("waiting", id=id)), *found]
 
     def find_partner(self, visitor: Visitor, now: float) -> list[Effect]:
-        """Start a call with somebody in the queue, or join the queue."""
+        """Start a call with somebody in the queue, or join the queue; by a link, with the one who has it."""
+        if visitor.link is not None:
+            return self.find_invited(visitor, visitor.link, now)
         assert visitor.ticket is not None
         wanted = visitor.wanted_countries if self.dependencies.knows_countries else frozenset()
         seeker = Seeker(
@@ -69,9 +77,45 @@ class Calls:
             return []
         return self.match(self.visitors[partner.visitor], visitor, now)
 
+    def find_invited(self, visitor: Visitor, link: str, now: float) -> list[Effect]:
+        """Start a call with the one who waits by the same link, or wait for it."""
+        second = any(token == visitor.token for token in self.invitations.find(link).waiting.values())
+        partner = self.invitations.wait(link, visitor.person, visitor.id)
+        if partner is None:
+            return [self.news.of_link(visitor.id, Reason.TAB if second else Reason.LINK)]
+        effects = self.match(self.visitors[partner], visitor, now)
+        assert visitor.room is not None
+        visitor.room.by_link = True
+        return effects
+
+    def check_link(self, visitor: Visitor, link: str | None) -> str | None:
+        """The code of the error if a visitor may not look for somebody in this way; None: it may."""
+        refused = {"link": "link_only" if link is None else None, "random": "no_links" if link else None}
+        if link is None or refused.get(self.dependencies.matching):
+            return refused.get(self.dependencies.matching)
+        found = self.invitations.find(link)
+        person = self.person_of(visitor)
+        if not found.has_room(visitor.token) or any(
+            self.queue.are_apart(person, other) for other in found.others(visitor.token)
+        ):
+            return "link_taken"
+        return "too_many" if len(found.waiting) >= MAX_PAGES else None
+
+    def leave_link(self, visitor: Visitor, now: float) -> None:
+        """A visitor does not use its link any more."""
+        if visitor.link is not None:
+            self.invitations.leave(visitor.link, visitor.id, now)
+
+    def pause(self, visitor: Visitor, now: float) -> None:
+        """A visitor who waits meets nobody until it is back."""
+        self.queue.remove(visitor.id, now)
+        if visitor.link is not None:
+            self.invitations.wait_no_more(visitor.link, visitor.id)
+
     def stop_waiting(self, visitor: Visitor, now: float) -> None:
         """A visitor looks for nobody any more."""
         self.ask_no_more(visitor)
+        self.leave_link(visitor, now)
         self.queue.remove(visitor.id, now)
         self.news.discard(visitor.id)
         visitor.ticket = None
@@ -116,6 +160,8 @@ class Calls:
             effects += self.part_for_good(visitor)
             visitor.room, visitor.ticket, visitor.last_ticket = room, None, visitor.ticket
             visitor.may_reunite = None
+            if visitor.link is not None:
+                self.invitations.wait_no_more(visitor.link, visitor.id)
             self.news.discard(visitor.id)
             if live_together(first, second):
                 self.free_seat(visitor, now)  # it takes nobody else's time
@@ -146,7 +192,7 @@ class Calls:
         del self.rooms[room.call]
         terms = Terms.FINAL if room.reported else PARTED.get(how, Terms.PASSED)
         self.queue.remember_pair(self.person_of(ender), self.person_of(partner), now, terms)
-        if how in LEAVING and not live_together(ender, partner):
+        if how in LEAVING and not room.by_link and not live_together(ender, partner):
             self.queue.change_share(self.limited_networks(ender), now, left=1.0)
         for visitor, other in ((ender, partner), (partner, ender)):
             self.free_seat(visitor, now)
@@ -173,7 +219,9 @@ class Calls:
     def call_back(self, visitor: Visitor, message: CallBack, now: float) -> list[Effect]:
         """A visitor asks for its last partner. If both have asked, they are in a call again."""
         parting = self.partings.find(message.call, visitor.token)
-        if parting is None or self.queue.are_apart(visitor.token, parting.other(visitor.token)):
+        if parting is None or self.queue.are_apart(
+            self.person_of(visitor), Person(parting.other(visitor.token), None)
+        ):
             return [gone(visitor.id, message.call, message.id)]
         self.stop_waiting(visitor, now)
         parting.asked[visitor.token], visitor.asking = visitor.id, message.call
@@ -213,10 +261,11 @@ class Calls:
         effects = self.end(room, "renewed", visitor, now)
         for one in (visitor, partner):
             one.ticket, one.waiting_since = one.last_ticket or self.queue.new_ticket(), now
-            self.take_seat(one, now)
+            if not room.by_link:
+                self.take_seat(one, now)
         effects += self.match(partner, visitor, now)
         assert visitor.room is not None
-        visitor.room.renewals = room.renewals + 1
+        visitor.room.renewals, visitor.room.by_link = room.renewals + 1, room.by_link
         return effects
 
 

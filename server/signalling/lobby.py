@@ -119,6 +119,7 @@ class Lobby:
             resumed=resumed,
             country=visitor.country,
             countries=self.dependencies.knows_countries,
+            matching=self.dependencies.matching,
             **standing,
         )
 
@@ -201,22 +202,29 @@ class Lobby:
     def on_start(self, visitor: Visitor, message: Start, now: float) -> None:
         if visitor.state != "idle":
             raise MessageError("wrong_state", message.id)
-        self.set_wishes(visitor, message)
+        self.set_wishes(visitor, message, now)
         visitor.may_reunite = None
         self.enqueue(visitor, now, id=message.id)
 
     def on_next(self, visitor: Visitor, message: Next, now: float) -> None:
         """Leave the call, if there is one, and wait. A visitor who waits already keeps its place."""
-        if visitor.ticket is None:
-            visitor.may_reunite = False  # somebody else is wished for
+        wished_else = visitor.ticket is None
+        self.set_wishes(visitor, message, now)
+        if wished_else:
+            visitor.may_reunite = False
         if visitor.room is not None:
             self.end_call(visitor.room, "next", visitor, now)
         self.queue.remove(visitor.id, now)
-        self.set_wishes(visitor, message)
         self.enqueue(visitor, now, id=message.id)
 
-    def set_wishes(self, visitor: Visitor, message: Start) -> None:
-        """What `next` does not name stays; what `start` does not name is not wished."""
+    def set_wishes(self, visitor: Visitor, message: Start, now: float) -> None:
+        """What `next` does not name stays; what `start` does not name is not wished. A link is never kept."""
+        refused = self.calls.check_link(visitor, message.link)
+        if refused is not None:
+            raise MessageError(refused, message.id)
+        if message.link != visitor.link:
+            self.calls.leave_link(visitor, now)
+            visitor.link = message.link
         is_start = type(message) is Start
         if message.want is not None or is_start:
             visitor.wanted_countries = message.want or frozenset()
@@ -338,6 +346,9 @@ class Lobby:
         """End a call and tell the partner why. If `ender` vanished, the partner waits at its old place."""
         partner = self.visitors[room.partner_of(ender.id)]
         self.effects += self.calls.end(room, how, ender, now)
+        self.calls.leave_link(ender, now)
+        if how != "vanished":
+            self.calls.leave_link(partner, now)
         if self.draining:
             self.kick(partner, RESTART, now)
         elif how == "vanished":
@@ -360,7 +371,7 @@ class Lobby:
         visitor.missing = "left" if loading else "vanished"
         visitor.may_renew = loading
         self.suspended[visitor.id] = visitor
-        self.queue.remove(visitor.id, now)
+        self.calls.pause(visitor, now)
         if visitor.room is not None:
             self.notify_partner(visitor.room, visitor, "loading" if loading else "away")
         return self.take_effects()
@@ -413,6 +424,7 @@ class Lobby:
         self.effects += self.calls.retry(now)
         self.effects += self.calls.news.look(now)
         self.effects += self.calls.partings.expire(now)
+        self.calls.invitations.expire(now)
         self.reports.expire(now)
         return self.take_effects()
 

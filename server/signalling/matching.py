@@ -226,10 +226,10 @@ class Queue:
             theirs = max(theirs, self.again_seconds(other, one))
         return max(one.since + mine, other.since + theirs)
 
-    def are_apart(self, token: str, other: str) -> bool:
-        """Whether one of two browsers has blocked or reported the other."""
-        is_final = self.recent_pairs.terms_of(pair_of(token, other)) is Terms.FINAL
-        return is_final or (token, other) in self.blocks or (other, token) in self.blocks
+    def are_apart(self, one: Person, other: Person) -> bool:
+        """Whether one of two has blocked or reported the other."""
+        is_final = self.recent_pairs.terms_of(pair_of(one.token, other.token)) is Terms.FINAL
+        return is_final or self.has_blocked(one, other) or self.has_blocked(other, one)
 
     def have_just_met(self, one: Seeker, other: Seeker) -> bool:
         return pair_of(one.token, other.token) in self.recent_pairs
@@ -268,7 +268,7 @@ class Queue:
             seeker.may_reunite = yes
             self.look_again(seeker, now)
 
-    def has_blocked(self, one: Seeker, other: Seeker) -> bool:
+    def has_blocked(self, one: Seeker | Person, other: Seeker | Person) -> bool:
         return (one.token, other.token) in self.blocks or (one.token, other.household) in self.blocks
 
 

@@ -24,6 +24,9 @@ ERRORS = {
     "unknown_type": "this type of message is not known",
     "wrong_state": "this cannot be said now",
     "wrong_call": "you are not in this call",
+    "link_taken": "two others use this link already",
+    "link_only": "this site has calls by link only",
+    "no_links": "this site has no calls by link",
     "too_many": "there is no more room for this",
     "too_fast": "slow down",
     "bad_sdp": "this session description is not accepted",
@@ -89,10 +92,12 @@ class Start(ClientMessage):
     Args:
         want: countries of the partner, as two small letters (ISO 3166-1). Empty or None: any country.
         hide_address: whether the call may use only relayed paths.
+        link: the hash of a secret: meet the one who knows it, and nobody else. None: anybody who suits.
     """
 
     want: frozenset[str] | None = None
     hide_address: bool | None = None
+    link: str | None = None
 
 
 class Next(Start):

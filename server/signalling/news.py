@@ -62,7 +62,7 @@ class News:
 
     def look(self, now: float) -> list[SendTo]:
         """Tell some of those who wait what has changed for them."""
-        here, waiting = coarse(len(self.visitors)), coarse(len(self.queue.by_token))
+        here, waiting = self.numbers()
         effects = []
         for visitor in [*islice(self.due(now), MOST_AT_ONCE)]:
             seeker = self.queue.seekers.get(visitor)
@@ -76,6 +76,15 @@ class News:
             if before is None or before.news != news:
                 effects.append(SendTo(visitor, encode_news(news, now)))
         return effects
+
+    def of_link(self, visitor: str, reason: Reason) -> SendTo:
+        """What somebody is told who waits by a link."""
+        here, waiting = self.numbers()
+        return SendTo(visitor, encode_news(WaitNews(here, waiting, Why(reason)), 0.0))
+
+    def numbers(self) -> tuple[int, int]:
+        """How many are here and how many wait, about."""
+        return coarse(len(self.visitors)), coarse(len(self.queue.by_token))
 
     def due(self, now: float) -> Iterator[str]:
         yield from self.new

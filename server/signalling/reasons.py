@@ -23,6 +23,7 @@ class Reason(StrEnum):
     # Those who wait wish for other countries, or one has blocked the other: nobody is told which.
     UNSUITED = "unsuited"
     NOBODY = "nobody"  # nobody else waits
+    LINK = "link"  # it waits for the one who has its link
 
 
 RANK = {reason: number for number, reason in enumerate(Reason)}

@@ -118,6 +118,7 @@ class Room:
         self.participants = (Participant(visitors[0], users[0]), Participant(visitors[1], users[1]))
         self.hidden = hidden
         self.reported = False  # by one of the two
+        self.by_link = False  # whether the two have met by an invitation
         self.started = now
         self.renewals = 0  # how often one of the two loaded its page again
 

@@ -24,7 +24,7 @@ FEATURES = ("text", "pictures", "block", "report", "hide-address", "resume")
 # What the server sends: type -> its fields beside `type`. A field with `?` is not always there.
 SERVER_MESSAGES: Mapping[str, tuple[str, ...]] = {
     "welcome": ("protocol", "features", "hello_within", "ping_every", "limits"),
-    "hello": ("resume", "resumed", "country", "countries", "state?", "call?", "heard?", "id?"),
+    "hello": ("resume", "resumed", "country", "countries", "matching", "state?", "call?", "heard?", "id?"),
     "waiting": ("id?",),
     "queue": ("here", "waiting", "why", "seconds", "asked?"),
     "call-back": ("call", "state", "id?"),

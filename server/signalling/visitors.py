@@ -48,6 +48,7 @@ class Visitor:
     back_by: float = 0.0  # then it is given up
     missing: str = "vanished"  # how its call ends then
     may_renew: bool = False  # whether its page was loaded again, so that the call needs a new connection
+    link: str | None = None  # by which it looks for a partner, or has found it
     last_call: LastCall | None = None
     asking: str | None = None  # the call whose partner it would like to have back
     networks: Networks = field(init=False)  # of its address, the household first
@@ -81,10 +82,12 @@ def nobody_is_exempt(address: IPAddress) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the lobby is given: ICE servers for a user name, new random ids, whether countries are known, and
-    whether an address has no limits of its own."""
+    """What the lobby is given: ICE servers for a user name, new random ids, whether countries are known,
+    whether an address has no limits of its own, and how the site lets people meet (`random`, `link`, `both`).
+    """
 
     ice_servers: Callable[[str], Mapping[str, Any]]
     new_id: Callable[[], str]
     knows_countries: bool = False
     is_exempt: Callable[[IPAddress], bool] = nobody_is_exempt
+    matching: str = "both"

@@ -121,9 +121,11 @@ def parse_candidate(value: Any) -> Mapping[str, Any] | None:
 
 HEARD = FieldRule(optional(integer(0, MAX_COUNT)), default=None)
 CALL = FieldRule(text(1, MAX_CALL_ID))
+LINK = text(43, 43, r"[A-Za-z0-9_-]+")  # a SHA-256 in base64url without padding (RFC 4648 §5)
 WISH_FIELDS = {
     "want": FieldRule(optional(parse_countries), default=None),
     "hide_address": FieldRule(optional(boolean), default=None),
+    "link": FieldRule(optional(LINK), default=None),
 }
 SDP_FIELDS = {"call": CALL, "sdp": FieldRule(text(1, MAX_MESSAGE), "bad_sdp")}
 PICTURE = FieldRule(integer(0, 2**31 - 1), "bad_picture")

@@ -1,5 +1,6 @@
 // The states of the page (idle, waiting, connecting, talking, ended), and what the person and the server change in them.
 
+import { setUpAttention } from "./attention.js";
 import { keepAwake } from "./awake.js";
 import { Call, warmUp } from "./call.js";
 import { forgetCallBack, lastCall, offerCallBack, setUpCallBack, showCallBack, wantedBack } from "./callback.js";
@@ -7,6 +8,7 @@ import { CHANNEL } from "./channel_messages.js";
 import { closeComposer, setUpComposer } from "./composer.js";
 import { setUpGuard, showGuard } from "./guard.js";
 import { keepOfflinePage } from "./installed.js";
+import { dropLink, linked, linkKnown, matching, setUpInvite, showInvite } from "./invite.js";
 import { setUpLeaving } from "./leaving.js";
 import { Meters } from "./meter.js";
 import { mediaKey } from "./mute.js";
@@ -28,6 +30,7 @@ const LINGER = 60_000; // ms after a call in which it can be reported; then the 
 const BRIEFLY = 1500; // ms without the server, of which a call need not know
 const ECHO = 2000; // ms in which the server says, too, that the partner has left
 const TWICE = 500; // ms after Start in which Stop is the same press of the Enter key
+const LINK_ERRORS = new Set(["link_taken", "link_only", "no_links"]);
 const CALL_BACK_AFTER = new Set(["left", "next", "vanished", "unreachable", "relay", "broken", "unable"]);
 
 const page = {
@@ -50,6 +53,7 @@ function become(state, text) {
   showWaiting(state === "waiting");
   if (state !== "ended") offerCheck();
   showCallBack(state === "ended" || state === "waiting");
+  showInvite(state);
   say(text);
   keepAwake(state === "connecting" || state === "talking");
 }
@@ -67,6 +71,7 @@ async function start(how = "start") {
   page.started = performance.now();
   become("waiting", words.ASKING);
   warmUp();
+  await linkKnown();
   page.wanted = how;
   signalling.open(); // it takes its time, as the microphone does
   if (await listen()) queue(how);
@@ -113,8 +118,26 @@ function queue(how = page.wanted) {
 }
 
 function request() {
-  if (page.wanted !== "call-back") return { type: page.wanted, ...wishes() };
-  return lastCall() ? { type: "call-back", call: lastCall() } : { type: "start", ...wishes() };
+  if (page.wanted === "call-back" && lastCall()) return { type: "call-back", call: lastCall() };
+  return { type: page.wanted === "next" ? "next" : "start", ...wishes(), ...linked() };
+}
+
+// The address holds a link.
+function invited(yes) {
+  showInvite(page.state);
+  if (yes && page.state === "idle") say(words.INVITE.invited);
+}
+
+// Another link was put into the address.
+function follow(yes) {
+  invited(yes);
+  if (yes && page.state === "waiting") queue("next");
+}
+
+function meetAnybody() {
+  dropLink();
+  if (page.state === "waiting") queue("next");
+  else if (page.state === "idle") say(words.IDLE);
 }
 
 function callBack() {
@@ -123,8 +146,9 @@ function callBack() {
 }
 
 function next() {
+  if (page.state === "waiting" || matching === "link") return;
+  dropLink(); // Next is for somebody else
   if (page.state === "ended") return start("next");
-  if (page.state === "waiting") return;
   page.partner?.bye("next");
   leave();
   page.last = null;
@@ -159,7 +183,7 @@ function block() {
 }
 
 function wishesChanged() {
-  if (page.state === "waiting" && signalling.ready) signalling.send({ type: "next", ...wishes() });
+  if (page.state === "waiting" && signalling.ready) signalling.send({ type: "next", ...wishes(), ...linked() });
 }
 
 // How a call begins and ends
@@ -301,8 +325,12 @@ function requeued() {
   if (page.state === "idle" || page.state === "ended") return;
   if (page.call) {
     leave();
-    become("waiting", words.WAITING);
-  } else if (at("status").textContent !== words.ENDED.vanished) say(words.WAITING);
+    become("waiting", waitingText());
+  } else if (at("status").textContent !== words.ENDED.vanished) say(waitingText());
+}
+
+function waitingText() {
+  return linked().link ? words.INVITE.waiting : words.WAITING;
 }
 
 // What has become of the wish to call back, of this side or the other.
@@ -337,14 +365,22 @@ function failed({ code, id }) {
   if (id === "again") return tooLate();
   const known = words.ERRORS[code] ?? words.ERRORS.internal;
   const text = share.refused(id, known) || code in words.ERRORS ? known : "";
+  if (LINK_ERRORS.has(code)) notByLink();
   if (code === "bad_picture") share.pictureRefused();
   if (code === "bad_sdp" && page.call) lost("unreachable");
   if (text) trouble(text);
 }
 
+function notByLink() {
+  if (page.state !== "waiting") return;
+  letGo();
+  dropLink();
+  become("idle", words.IDLE);
+}
+
 function ready(hello) {
   if (page.seat) return sitDown(hello);
-  if (page.state === "waiting" && hello.state === "waiting") say(words.WAITING);
+  if (page.state === "waiting" && hello.state === "waiting") say(waitingText());
   else if (page.state === "waiting" && hello.state !== "calling" && voice.stream) queue();
   if (!page.call) return;
   trouble();
@@ -407,7 +443,9 @@ setUpWaiting({
   widen: () => chooseAny(wishesChanged),
   reunite: (agree) => signalling.send({ type: "reunite", agree }),
 });
+setUpAttention();
 setUpCallBack(callBack);
+setUpInvite({ start: () => start(), follow, drop: meetAnybody }).then(invited);
 setUpGuard({ report, block });
 setUpLeaving(() => page.state === "talking" || page.state === "connecting");
 setUpSafety();

@@ -38,6 +38,11 @@ export const hide = {
   write: (on) => write("hide", on ? "yes" : ""),
 };
 
+export const chime = {
+  read: () => read("chime") !== "no",
+  write: (on) => write("chime", on ? "" : "no"),
+};
+
 const text = (key) => ({ read: () => read(key), write: (value) => write(key, value) });
 
 export const sound = {

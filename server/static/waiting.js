@@ -50,7 +50,7 @@ function reason() {
 function show() {
   const why = reason();
   at("waited").textContent = clock((performance.now() - since) / 1000);
-  for (const place of document.querySelectorAll("#wait .crowd")) place.hidden = !last;
+  for (const place of document.querySelectorAll("#wait .crowd")) place.hidden = !last || why === "link";
   at("here").textContent = about(last?.here ?? 0);
   at("queued").textContent = about(last?.waiting ?? 0);
   explain(WHY[why] ?? "");

@@ -69,6 +69,9 @@ export const PICTURE = {
 };
 
 export const ERRORS = {
+  link_taken: _("Two others use this link already. Ask for a new one, or invite somebody yourself."),
+  link_only: _("On this site you need a link to a call. Ask somebody for one, or invite somebody."),
+  no_links: _("This site has no calls by link. Press Start to meet somebody."),
   too_fast: _("That was too fast. Wait a moment."),
   too_many: _("The server is full right now. Press Start again in a minute."),
   bad_text: _("The server did not accept that text."),
@@ -150,10 +153,25 @@ export const WHY = {
   busy: _("Somebody waits whose network looks for many partners. Others come first for some seconds."),
   reunion: _("Only the person you just met is here. You meet again in a moment."),
   unsuited: _("Nobody who waits right now fits. Keep this page open: you meet the next person who does."),
+  link: _("You talk as soon as the person with the same link has pressed Start. Keep this page open."),
   parted: _("The person you just met is here, too. Looking for somebody else first."),
   again: _("Only the person you just met is here. Meet again?"),
   asked: _("The person you just met would like to meet again."),
   agreed: _("You would meet the person you just met again. Waiting for the answer."),
+};
+
+// Titles of a hidden page.
+export const SOMEBODY = `● ${_("Somebody is there")}`;
+
+export function newTexts(number) {
+  return ngettext("({number}) new message", "({number}) new messages", number);
+}
+
+export const INVITE = {
+  invited: _("You are invited to a call. Press Start and allow the microphone."),
+  waiting: _("Waiting for the other one with this link…"),
+  copied: _("Copied. Send the link to one person."),
+  byHand: _("Your browser does not copy by itself. The link is selected: copy it."),
 };
 
 export const CALL_BACK = {

@@ -184,7 +184,7 @@ async def meet(pid: int, port: int, seconds: float, others: int) -> None:
     for browser in crowd:
         await browser.send('{"type":"start","want":["fr"]}')
         await hear(browser, "waiting")
-    one, other = await visitor(port, "127.0.0.2"), await visitor(port, "127.0.0.3")
+    one, other = [await visitor(port, "127.0.0.2") for _ in range(2)]  # of one household: nobody looks first
     for name, work in (("join", joins), ("match", matches)):
         before, start = cpu_seconds(pid), time.monotonic()
         count = await work(one, other, start + seconds)

@@ -82,6 +82,41 @@ async def test_two_who_are_alone_stop_start_and_talk_again(visit: Visit) -> None
     await until_both_talk(one, other)
 
 
+TONES = """
+const begin = AudioScheduledSourceNode.prototype.start;
+AudioScheduledSourceNode.prototype.start = function (...when) {
+  watched.tones = (watched.tones ?? 0) + 1;
+  return begin.apply(this, when);
+};
+Object.defineProperty(document, "hidden", { get: () => watched.hidden === true });
+window.look = (away) => {
+  watched.hidden = away;
+  document.dispatchEvent(new Event("visibilitychange"));
+};
+"""
+
+
+async def test_a_hidden_page_says_in_its_title_and_by_a_sound_what_happens(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await one.context.add_init_script(TONES)
+    await one.page.reload()
+    await start([one])
+    await one.page.evaluate("look(true)")
+    await other.press("Start")
+    await one.until("() => document.title === '● Somebody is there' && watched.tones === 2")
+    await one.until_state("talking")
+    assert await one.page.title() == "● Somebody is there"
+    await one.page.evaluate("document.getElementById('chime').click()")
+    for text in ("one", "two"):
+        await other.write(text)
+        await one.reads(text)
+    await one.until("() => document.title === '(2) new messages'")
+    assert await one.page.evaluate("watched.tones") == 2
+    await one.page.evaluate("look(false)")
+    assert await one.page.title() == "Talking · Calln"
+    assert await one.page.evaluate("localStorage.getItem('calln.chime')") == "no"
+
+
 async def test_after_next_two_who_are_alone_meet_again_when_both_agree(visit: Visit) -> None:
     one, other = await visit(), await visit(**PHONE)
     await talk(one, other)

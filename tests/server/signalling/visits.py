@@ -38,6 +38,7 @@ class Visits:
 
     countries: bool = True
     rematch: float = 300.0
+    matching: str = "both"
     now: float = 1000.0
     said: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     shut: dict[str, int] = field(default_factory=dict)
@@ -48,7 +49,12 @@ class Visits:
     def __post_init__(self) -> None:
         numbers = itertools.count()
         letters = itertools.cycle(LETTERS)
-        means = Dependencies(lambda user: {"user": user}, lambda: f"name{next(numbers)}", self.countries)
+        means = Dependencies(
+            lambda user: {"user": user},
+            lambda: f"name{next(numbers)}",
+            self.countries,
+            matching=self.matching,
+        )
         self.lobby = Lobby(means, Queue(self.rematch), Reports(lambda: next(letters), lambda: bytes(16)))
         self.names: dict[str, str] = {}
 

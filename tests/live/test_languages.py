@@ -60,7 +60,7 @@ async def strange(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
             yield running
 
 
-@pytest.mark.parametrize("path", ["/", "/privacy", "/no-such-page"])
+@pytest.mark.parametrize("path", ["/", "/privacy", "/check", "/offline", "/no-such-page"])
 async def test_everything_is_translated_and_fits_a_small_phone(
     strange: ServiceHere, chromium: Browser, path: str
 ) -> None:

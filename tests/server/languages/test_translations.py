@@ -17,8 +17,8 @@ from server.languages.known import ENGLISH, FOLDER, known
 CODES = [code for code in known() if code != ENGLISH]
 PLACES = re.compile(r"%\(\w+\)s|\{\w+\}|</?[a-z][^>]*>")
 BUTTONS = re.compile(r"\b(?:Start|Next)\b")
+BRACKETS = ")}）"  # noqa: RUF001  they end a note, and are no punctuation of a sentence
 LONGEST, ROOM = 1.7, 16  # times the English text, and characters more: above, buttons and lines break badly
-BUTTON = 16  # characters, of a text of one word that is a button
 
 
 @cache
@@ -78,7 +78,7 @@ def test_no_sign_breaks_the_markup(code: str) -> None:
 
 
 def ends_in_word(text: str) -> bool:
-    return category(text[-1])[0] in "LMN"  # a letter, a sign on one, or a number
+    return category(text.rstrip(BRACKETS)[-1])[0] in "LMN"  # a letter, a sign on one, or a number
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from server.signalling.effects import (
     NamesEnded,
 )
 from server.signalling.lobby import MAX_RENEWALS, RELOAD_SECONDS, RESUME_SECONDS
-from server.signalling.messages import CHANNEL, FAILURES
+from server.signalling.messages import CHANNEL, FAILURES, MessageError
 from server.signalling.server_messages import SERVER_MESSAGES
 from server.signalling.visitors import Visitor
 from tests.server.signalling.descriptions import HOST, RELAY, sdp
@@ -565,6 +566,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.visits = Visits(rematch=5)
         self.here: list[Visitor] = []
+        self.apart: list[set[str]] = []  # since the last seconds: a report keeps two apart for five
 
     def pick(self, index: int) -> Visitor | None:
         self.here = [
@@ -580,11 +582,36 @@ class Machine(RuleBasedStateMachine):
         index=st.integers(0, 9),
         kind=st.sampled_from(["start", "next", "stop"]),
         want=st.sampled_from([[], ["de"]]),
+        link=st.sampled_from([None, None, "L" * 43]),
     )
-    def act(self, index: int, kind: str, want: list[str]) -> None:
+    def act(self, index: int, kind: str, want: list[str], link: str | None) -> None:
         visitor = self.pick(index)
         if visitor is not None and not (kind == "start" and visitor.state != "idle"):
-            self.visits.say(visitor, kind, want=want)
+            with suppress(MessageError):  # the link is taken
+                self.visits.say(visitor, kind, want=want, link=link)
+
+    @rule(index=st.integers(0, 9), agree=st.booleans())
+    def reunite(self, index: int, agree: bool) -> None:
+        visitor = self.pick(index)
+        if visitor is not None and visitor.ticket is not None:
+            self.visits.say(visitor, "reunite", agree=agree)
+
+    @rule(index=st.integers(0, 9))
+    def call_back(self, index: int) -> None:
+        visitor = self.pick(index)
+        if visitor is not None and visitor.room is None and visitor.last_call is not None:
+            self.visits.say(visitor, "call-back", call=visitor.last_call.call)
+
+    @rule(index=st.integers(0, 9), kind=st.sampled_from(["block", "report"]))
+    def refuse(self, index: int, kind: str) -> None:
+        visitor = self.pick(index)
+        if visitor is not None and visitor.room is not None:
+            partner = self.visits.lobby.visitors[visitor.room.partner_of(visitor.id)]
+            self.apart.append({visitor.token, partner.token})
+            fields = {"reason": "spam"} if kind == "report" else {}
+            self.visits.say(visitor, kind, call=visitor.room.call, **fields)
+            if visitor.room is not None:
+                self.visits.say(visitor, "stop")
 
     @rule(index=st.integers(0, 9), how=st.sampled_from(["left", "vanished", "banned"]))
     def leave(self, index: int, how: str) -> None:
@@ -609,7 +636,27 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.floats(0, 20))
     def tick(self, seconds: float) -> None:
+        self.apart.clear()
         self.visits.tick(seconds)
+
+    @invariant()
+    def nobody_meets_who_was_blocked_or_reported_just_now(self) -> None:
+        for room in self.visits.lobby.calls.rooms.values():
+            tokens = {self.visits.lobby.visitors[one.visitor].token for one in room.participants}
+            assert tokens not in self.apart
+
+    @invariant()
+    def what_is_kept_belongs_to_who_is_here(self) -> None:
+        lobby = self.visits.lobby
+        calls = lobby.calls
+        assert {*calls.news.new, *calls.news.told} <= set(lobby.visitors)
+        for link, invitation in calls.invitations.by_link.items():
+            assert invitation.users <= set(lobby.visitors)
+            assert {*invitation.waiting} <= invitation.users
+            assert bool(invitation.users) is (link not in calls.invitations.kept)
+            assert len(invitation.people) <= 2
+        for parting in calls.partings.by_call.values():
+            assert set(parting.asked.values()) <= set(lobby.visitors)
 
     @invariant()
     def rooms_hold_two_who_know_it(self) -> None:
@@ -629,7 +676,9 @@ class Machine(RuleBasedStateMachine):
             for one in lobby.visitors.values()
             if one.state == "waiting" and one.suspended_since is None
         }
-        assert set(lobby.queue.seekers) == waiting
+        by_link = {one for found in lobby.calls.invitations.by_link.values() for one in found.waiting}
+        assert not by_link & set(lobby.queue.seekers)
+        assert set(lobby.queue.seekers) | by_link == waiting
         secrets = {one.resume_secret for one in lobby.visitors.values()}
         former = {one.former_secret for one in lobby.visitors.values()} - {None}
         assert set(lobby.by_resume_secret) == secrets | former

@@ -252,3 +252,44 @@ def compare(
         assert found.mark == packets.MARK & 0xFC
         whole = packets.udp(source, destination, made[0], unfinished=unfinished)
         assert found.check == int.from_bytes(whole[6:8], "big")
+
+
+@pytest.mark.parametrize("parts", range(1, 20))
+@pytest.mark.parametrize(
+    "end", [b"", bytes(14), b"\x80" + bytes(13), bytes(10) + b"\x80" + bytes(3), b"\x80\0\0\1"]
+)
+def test_reports_are_sealed_or_not_however_many_they_are(twins: Twins, parts: int, end: bytes) -> None:
+    at = ends(4)
+    flow = Flow(at.client, at.listener, 0x4001, at.relay, at.peer)
+    [lane] = twins.link(flow, rule=Rule(EVERYTHING))
+    for first in (1, 6):
+        data = compound(0x80, [first, *[1] * (parts - 1)], end)
+        frame = sent(flow, data, b"", b"", None, 0)
+        verdict, _ = run(twins.program, packet(at.client, at.listener, frame))
+        assert verdict == (SENT if twins.legs.from_client(lane, frame) else UP)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_checksum_that_may_be_finished_or_not_comes_up(twins: Twins, version: int) -> None:
+    """One of 65,536 full ones equals the sum that a sender leaves to its card."""
+    at = ends(version)
+    flow = Flow(at.client, at.listener, 0x4001, at.relay, at.peer)
+    twins.link(flow, rule=Rule())
+
+    def checks(word: int) -> tuple[bytes, int, int]:
+        frame = sent(flow, word.to_bytes(2, "big") + b"voice", b"", b"", None, 0)
+        whole = packet(at.client, at.listener, frame)
+        unfinished = packet(at.client, at.listener, frame, unfinished=True)
+        return whole, read_checksum(whole), read_checksum(unfinished)
+
+    _, whole, unfinished = checks(0)
+    word = (whole - unfinished) % 0xFFFF
+    frame, whole, unfinished = checks(word)
+    assert whole == unfinished
+    assert run(twins.program, frame) == (UP, frame)
+    assert run(twins.program, checks(word ^ 1)[0])[0] == SENT
+
+
+def read_checksum(frame: bytes) -> int:
+    at = packets.ETHERNET + (20 if frame[12:14] == packets.KINDS[4] else 40) + 6
+    return int.from_bytes(frame[at : at + 2], "big")

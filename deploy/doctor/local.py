@@ -23,6 +23,7 @@ from deploy.doctor.machine import (
     check_buffers,
     check_clock,
     check_descriptors,
+    check_engine,
     check_secrets,
     check_store,
 )
@@ -343,6 +344,7 @@ CHECKS: tuple[Callable[[LocalMachine], Iterator[Finding]], ...] = (
     check_certificate,
     check_buffers,
     check_descriptors,
+    check_engine,
     check_clock,
     check_refusals,
 )

@@ -90,6 +90,24 @@ def allowed_files(figures: list[dict[str, Any]] | None) -> float:
     return math.inf if hard == resource.RLIM_INFINITY else hard
 
 
+def check_engine(machine: LocalMachine) -> Iterator[Finding]:
+    """What moves the packets of the running relay, and what these then pass by."""
+    figures = machine.figures or []
+    engines = {one["labels"]["engine"] for one in figures if one["name"] == "calln_relay_engine"}
+    if "kernel" in engines:
+        yield Finding(
+            True,
+            "Calls by UDP ride in the kernel, past the firewall rules of this machine; calln ban ends a call "
+            "at once.",
+        )
+    elif engines and machine.config.turn.engine != "portable":
+        yield Finding(
+            False,
+            "Calls do not ride in the kernel, although turn.engine allows it.",
+            "the relay's log says at its start what is missing; or write portable",
+        )
+
+
 def check_clock(machine: LocalMachine) -> Iterator[Finding]:
     """Credentials contain a time, so the clocks of server and relay must agree."""
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))

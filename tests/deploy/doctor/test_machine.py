@@ -55,6 +55,21 @@ def test_how_many_files_the_running_relay_may_have(said: list[float], well: bool
     assert (finding.well, finding.text.startswith(f"The relay may open {words} files")) == (well, True)
 
 
+ENGINES = [  # in the file, in the running relay -> what is found
+    ("kernel", ["kernel"], [True]),
+    ("auto", ["kernel", "kernel"], [True]),
+    ("auto", ["portable"], [False]),
+    ("portable", ["portable"], []),
+    ("auto", [], []),
+]
+
+
+@pytest.mark.parametrize(("written", "running", "found"), ENGINES)
+def test_what_calls_pass_by_and_what_they_miss(written: str, running: list[str], found: list[bool]) -> None:
+    figures = [{"name": "calln_relay_engine", "labels": {"engine": name}, "value": 1} for name in running]
+    assert [one.well for one in machine.check_engine(local_machine(figures, engine=written))] == found
+
+
 class Clock:
     """A machine whose clock is in this state."""
 

@@ -10,12 +10,16 @@ import { showPartner, trouble } from "./view.js";
 import { CHANNEL_GONE } from "./words.js";
 
 const TYPING = 2000; // ms between two signs that one writes
+const HUSH = 1000; // ms after which a silence is told: push to talk makes many short ones
+const SPEAK = 300; // ms until it is told that one is heard again
 const SHOWN = 5000; // ms that such a sign counts
 const DOUBT = 3000; // ms after which a channel that closed does not only mean that the call is ending
 
 export class Partner {
   farewell = null; // why the partner has left
   #muted = false;
+  #told = false; // what the partner knows of that
+  #telling = 0;
   #typing = new Pace(1000 / TYPING, 1);
   #timer = 0;
   #doubt = 0;
@@ -36,7 +40,8 @@ export class Partner {
 
   mute(on) {
     this.#muted = on;
-    this.channel.send({ type: "muted", muted: on });
+    clearTimeout(this.#telling);
+    this.#telling = setTimeout(() => this.#tell(), on ? HUSH : SPEAK);
   }
 
   typing() {
@@ -52,15 +57,18 @@ export class Partner {
     this.safety.end();
     closeSafety();
     this.channel.close();
-    clearTimeout(this.#timer);
-    clearTimeout(this.#doubt);
+    for (const timer of [this.#timer, this.#doubt, this.#telling]) clearTimeout(timer);
     showPartner({ muted: false, typing: false });
   }
 
   #opened() {
     this.safety.begin();
-    if (this.#muted) this.mute(true);
+    this.#tell();
     this.share.opened();
+  }
+
+  #tell() {
+    if (this.#told !== this.#muted && this.channel.send({ type: "muted", muted: this.#muted })) this.#told = this.#muted;
   }
 
   #closed() {

@@ -20,7 +20,7 @@ import { setUpSafety, showSafety } from "./safety_view.js";
 import { Share } from "./share.js";
 import { Signalling } from "./signalling.js";
 import { Talk } from "./talk.js";
-import { at, offerCheck, play, say, showFacts, showState, trouble } from "./view.js";
+import { at, offerCheck, play, restStop, say, showFacts, showState, trouble } from "./view.js";
 import { Voice } from "./voice.js";
 import { setUpWaiting, showWaiting, takeNews } from "./waiting.js";
 import { chooseAny, setUpWishes, wishes } from "./wishes.js";
@@ -29,12 +29,11 @@ import * as words from "./words.js";
 const LINGER = 60_000; // ms after a call in which it can be reported; then the page forgets it
 const BRIEFLY = 1500; // ms without the server, of which a call need not know
 const ECHO = 2000; // ms in which the server says, too, that the partner has left
-const TWICE = 500; // ms after Start in which Stop is the same press of the Enter key
 const LINK_ERRORS = new Set(["link_taken", "link_only", "no_links"]);
 const CALL_BACK_AFTER = new Set(["left", "next", "vanished", "unreachable", "relay", "broken", "unable"]);
 
 const page = {
-  state: "idle", call: null, talk: null, partner: null, last: null, started: 0, seat: null, orphan: false,
+  state: "idle", call: null, talk: null, partner: null, last: null, seat: null, orphan: false, again: false,
   wanted: "start", // how the server is asked for a partner: with "next" it is not the last one again
   reported: null, // the call whose partner was reported
 };
@@ -68,8 +67,8 @@ async function start(how = "start") {
   share.forget();
   trouble();
   if (!window.RTCPeerConnection) return trouble(words.NO_WEBRTC);
-  page.started = performance.now();
   become("waiting", words.ASKING);
+  restStop();
   warmUp();
   await linkKnown();
   page.wanted = how;
@@ -93,6 +92,8 @@ async function comeBack(seat) {
   if (!seat) return;
   become("waiting", words.COMING_BACK);
   page.seat = seat;
+  page.again = true;
+  if (seat.muted) voice.mute.toggle();
   if (await listen()) signalling.open(seat);
 }
 
@@ -159,7 +160,7 @@ function next() {
 }
 
 function stop() {
-  if (performance.now() - page.started < TWICE) return;
+  if (at("stop").getAttribute("aria-disabled") === "true") return;
   trouble();
   if (page.state === "waiting") {
     letGo();
@@ -193,8 +194,10 @@ function begin(matched) {
   page.partner = both ? new Partner(share, { left: parted, first: !matched.polite, keys: () => page.call.keys }) : null;
   if (!both) showSafety(null);
   forgetCallBack();
-  share.begin(matched.call, page.partner?.channel);
-  voice.mute.reset();
+  share.begin(matched.call, page.partner?.channel, page.again);
+  if (page.again) voice.mute.show();
+  else voice.mute.reset();
+  page.again = false;
   page.orphan = false;
   showFacts({ seconds: 0, path: null, from: matched.country });
   const on = { remote: hear, connected, voice: (state, stats) => page.talk.voice(state, stats), lost };
@@ -278,6 +281,7 @@ function letGo() {
   voice.close();
   signalling.close();
   page.last = page.seat = null;
+  page.again = false;
   forgetCallBack();
 }
 
@@ -353,9 +357,10 @@ function partner({ state }) {
 function ended({ reason }) {
   const why = reason === "left" ? (page.partner?.farewell ?? reason) : reason;
   leave();
+  page.again = reason === "renewed"; // with the same partner
   if (!CALL_BACK_AFTER.has(reason)) forgetCallBack();
   trouble();
-  if (reason === "renewed") become("waiting", words.PARTNER_LOADING);
+  if (page.again) become("waiting", words.PARTNER_LOADING);
   else if (reason === "vanished") become("waiting", words.ENDED.vanished);
   else end(words.ENDED[why] ?? words.STOPPED);
   if (page.state === "ended") offerCheck(reason);
@@ -432,7 +437,7 @@ at("hear").addEventListener("click", async () => (at("hear").hidden = await play
 addEventListener("pagehide", () => {
   if (page.orphan) page.partner?.bye("left"); // the server would not say it
   const seat = page.call && !page.orphan ? signalling.seat : null;
-  if (seat && keepSeat({ ...seat, call: page.call.id })) signalling.leave();
+  if (seat && keepSeat({ ...seat, call: page.call.id, muted: voice.mute.muted })) signalling.leave();
   else signalling.close();
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload()); // its call is gone

@@ -21,6 +21,10 @@ export class Mute {
     mediaKey("togglemicrophone", () => this.toggle());
   }
 
+  get muted() {
+    return this.#muted;
+  }
+
   get heard() {
     return sound.push.read() ? this.#held : !this.#muted;
   }

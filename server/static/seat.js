@@ -13,7 +13,7 @@ export function keepSeat(seat) {
   }
 }
 
-// { resume, heard, call }, or null.
+// { resume, heard, call, muted }, or null.
 export function takeSeat() {
   try {
     const seat = JSON.parse(sessionStorage.getItem(KEY));

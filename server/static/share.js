@@ -21,9 +21,11 @@ export class Share {
     Object.assign(this, { send, sendChunk });
   }
 
-  // `channel`: the channel to the partner's page; without one everything goes through the server.
-  begin(call, channel) {
-    this.forget();
+  // `channel`: the channel to the partner's page; without one everything goes through the server. `again`: with the same
+  // partner, whose page was loaded again: what was said stays.
+  begin(call, channel, again) {
+    if (again) this.end();
+    else this.forget();
     const server = throughServer(call, this.send, this.sendChunk);
     this.#links = channel ? { server, channel: overChannel(channel) } : { server };
     this.#mine = this.#links.channel ?? server;

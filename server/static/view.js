@@ -32,6 +32,13 @@ function keepNext(state) {
   at("next").setAttribute("aria-disabled", String(resting));
 }
 
+const TWICE = 500; // ms after Start in which a press is meant for Start still: both may stand at one place, or get the focus
+
+export function restStop() {
+  at("stop").setAttribute("aria-disabled", "true");
+  setTimeout(() => at("stop").removeAttribute("aria-disabled"), TWICE);
+}
+
 // A button that becomes disabled must not send the keyboard focus to the top of the page.
 function keepFocus(focused) {
   if (!focused || focused === document.body) return;

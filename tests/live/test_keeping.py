@@ -79,9 +79,16 @@ async def test_a_page_that_is_loaded_again_goes_on_with_its_call(
         await dialog.accept()
 
     one.page.on("dialog", leave)
+    await one.write("before it was loaded")
+    await other.reads("before it was loaded")
+    await other.press("Mute")
     await one.page.reload()
     for visitor in (one, other):
         await visitor.until_state("talking")
+    await other.reads("before it was loaded")
+    await other.until_says("You are muted")  # as before: who is not to be heard must not be
+    await other.press("Mute")
+    for visitor in (one, other):
         await visitor.until_says("You are talking.")
         await visitor.hears()
     assert asked == ["beforeunload"]
@@ -184,6 +191,17 @@ async def test_the_quality_is_told_in_a_word_with_the_reason(visit: Visit) -> No
     await one.until("() => Boolean(document.getElementById('quality').dataset.rank)")
     await one.page.locator("#quality").click()
     assert await one.page.locator("#quality-why").inner_text() != ""
+
+
+async def test_a_key_pressed_twice_starts_and_does_not_stop(visit: Visit) -> None:
+    one = await visit()
+    await one.page.locator("#start").focus()
+    for _ in range(2):
+        await one.page.keyboard.press("Enter")
+    await one.until_says("Looking for somebody")
+    await one.press("Stop")
+    await one.until_state("idle")
+    assert await one.states() == ["idle", "waiting", "idle"]
 
 
 async def test_without_webrtc_nobody_is_kept_busy(visit: Visit) -> None:

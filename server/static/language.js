@@ -2,7 +2,7 @@
 
 export const language = document.documentElement.lang;
 
-// English text -> the text in the language of the page, or, where numbers are said, category of the number -> text.
+// Key of an English text -> the text in the language of the page, or, where numbers are said, category of the number -> text.
 const catalog = JSON.parse(document.getElementById("catalog")?.textContent ?? "{}");
 const plurals = new Intl.PluralRules(language);
 const digits = new Intl.NumberFormat(language, { numberingSystem: "latn", maximumFractionDigits: 0 });
@@ -12,13 +12,20 @@ function fill(text, values) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (typeof values[name] === "number" ? digits.format(values[name]) : values[name] ?? whole));
 }
 
+// FNV-1a of 32 bits, as the server makes it.
+function keyOf(text) {
+  let key = 0x811c9dc5;
+  for (const letter of text) key = Math.imul(key ^ letter.codePointAt(0), 0x01000193);
+  return (key >>> 0).toString(16);
+}
+
 export function _(text, values = {}) {
-  return fill(catalog[text] ?? text, values);
+  return fill(catalog[keyOf(text)] ?? text, values);
 }
 
 // `{number}` stands for the number.
 export function ngettext(one, many, number, values = {}) {
-  const forms = catalog[one];
+  const forms = catalog[keyOf(one)];
   const english = number === 1 ? one : many;
   return fill(forms ? forms[plurals.select(number)] ?? forms.other : english, { number, ...values });
 }

@@ -7,7 +7,7 @@ from gettext import NullTranslations
 
 from babel import Locale
 
-from server.languages.catalogs import Language, ScriptText
+from server.languages.catalogs import Language, ScriptText, script_key
 from server.languages.extraction import texts
 
 BEGIN, END = "⟦", "⟧"
@@ -42,9 +42,9 @@ def script_texts() -> dict[str, ScriptText]:
     found: dict[str, ScriptText] = {}
     for message in texts():
         if isinstance(message.id, list | tuple):
-            found[message.id[0]] = {"one": pseudo(message.id[0]), "other": pseudo(message.id[1])}
+            found[script_key(message.id[0])] = {"one": pseudo(message.id[0]), "other": pseudo(message.id[1])}
         elif message.id:
-            found[message.id] = pseudo(message.id)
+            found[script_key(message.id)] = pseudo(message.id)
     return found
 
 

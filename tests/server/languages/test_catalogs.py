@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import PoFileError
 
-from server.languages.catalogs import language
+from server.languages.catalogs import language, script_key
+from server.languages.extraction import texts
 from tests.server.languages.catalog_files import POLISH, write_polish
 
 
@@ -27,9 +28,18 @@ def test_a_catalog(tmp_path: Path) -> None:
 
 def test_scripts_get_what_they_say_and_nothing_else(tmp_path: Path) -> None:
     write_polish(tmp_path)
-    texts = language("pl", tmp_path).script_texts
+    found = language("pl", tmp_path).script_texts
     plural = {"one": "{number} osoba", "few": "{number} osoby", "many": "{number} osób"}
-    assert texts == {"Start": "Zacznij", "not there yet": "not there yet", "{number} person": plural}
+    wanted = {"Start": "Zacznij", "not there yet": "not there yet", "{number} person": plural}
+    assert found == {script_key(text): translation for text, translation in wanted.items()}
+
+
+def test_keys_are_those_that_scripts_make_and_each_is_of_one_text() -> None:
+    """The first three are examples of the algorithm's makers; the fourth is from language.js."""
+    examples = {"": "811c9dc5", "a": "e40c292c", "foobar": "bf9cf968", "“…”": "79f4396e"}
+    assert {text: script_key(text) for text in examples} == examples
+    keys = [script_key(message.id if isinstance(message.id, str) else message.id[0]) for message in texts()]
+    assert len(set(keys)) == len(keys)
 
 
 def test_a_language_that_is_read_from_the_right(tmp_path: Path) -> None:

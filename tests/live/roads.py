@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,6 @@ class Roads:
         with self.caller.inside():
             ip("link set first down")
 
-    def enter_first_network(self) -> None:
-        with self.caller.inside():
-            ip("link set first up")
-        self.take_route("first", 1)
-
     def drop_second_network(self) -> None:
         with self.caller.inside():
             ip("link set second down")
@@ -73,18 +68,6 @@ class Roads:
             ip("address flush dev first")
             ip("address add 10.66.1.77/24 dev first")
         self.take_route("first", 1)
-
-    @contextmanager
-    def swallowing(self) -> Iterator[None]:
-        """Nothing of the caller's first network arrives meanwhile, and its interface knows nothing of it."""
-        rules = "add table inet gone; add chain inet gone all { type filter hook prerouting priority -300; };"
-        with self.service.inside():
-            subprocess.run(["nft", f"{rules} add rule inet gone all iifname first drop"], check=True)
-        try:
-            yield
-        finally:
-            with self.service.inside():
-                subprocess.run(["nft", "delete table inet gone"], check=True)
 
     def close(self) -> None:
         for place in (self.service, self.caller, self.partner):

@@ -77,7 +77,7 @@ window.RTCPeerConnection = class extends Theirs {
 };
 const listener = "turns:localhost:PORT?transport=tcp";
 window.told = [];
-const ours = (settings) => {
+const ours = (settings = {}) => {
   for (const server of settings.iceServers || []) told.push(...[server.urls].flat());
   const iceServers = (settings.iceServers || []).map((one) => ({
     ...one, urls: [one.urls].flat().filter((url) => url === listener),

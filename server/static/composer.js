@@ -1,5 +1,7 @@
 // The form for a line of text and a picture.
 
+import { setUpChoosing } from "./choosing.js";
+import { setUpLines } from "./lines.js";
 import { at } from "./view.js";
 
 // `open`: whether there is a partner to read it; `typing` is called while one writes.
@@ -14,11 +16,8 @@ export function setUpComposer(share, open, typing) {
   });
   at("picture").addEventListener("click", () => at("file").click());
   at("cancel").addEventListener("click", () => share.cancel());
-  at("file").addEventListener("change", () => {
-    const [file] = at("file").files;
-    if (file && open()) share.show(file);
-    at("file").value = ""; // the same one may be chosen again
-  });
+  setUpLines();
+  setUpChoosing(open, (picture) => share.show(picture));
 }
 
 export function closeComposer() {

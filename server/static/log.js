@@ -1,5 +1,7 @@
 // The conversation: lines and pictures, bounded, and deleted after the call.
 
+import { linked } from "./linked.js";
+import { framed, putAway } from "./picture_view.js";
 import { at } from "./view.js";
 import { SEND_AGAIN, SHOWN, STATES, THROUGH_SERVER, WHO } from "./words.js";
 
@@ -38,7 +40,7 @@ export function addText(from, text, via) {
   const said = document.createElement("span");
   said.className = "said";
   said.dir = "auto";
-  said.textContent = text;
+  said.append(...linked(text));
   return entry(from, said, via);
 }
 
@@ -47,7 +49,7 @@ export async function addPicture(from, blob, via) {
   const image = document.createElement("img");
   image.alt = SHOWN[from];
   image.src = URL.createObjectURL(blob);
-  const line = entry(from, image, via);
+  const line = entry(from, framed(image, from === "partner"), via);
   const shown = await image.decode().then(() => true, () => false);
   if (!shown) remove(line);
   log().scrollTop = log().scrollHeight;
@@ -86,5 +88,6 @@ function button(name, act) {
 }
 
 export function clearLog() {
+  putAway();
   for (const line of [...log().children]) remove(line);
 }

@@ -66,6 +66,12 @@ export const PICTURE = {
   refused: _("The picture did not arrive. Try again."),
   cancelled: _("The picture was cancelled."),
   odd: _("A picture arrived, but it cannot be shown."),
+  heic: _("Your browser cannot read HEIC pictures. Send a screenshot of it, or set your camera to JPEG (“Most compatible”)."),
+};
+
+export const PICTURE_BUTTON = {
+  show: _("Show the picture"),
+  enlarge: _("Enlarge the picture"),
 };
 
 export const ERRORS = {

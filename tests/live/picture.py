@@ -63,6 +63,7 @@ async def chat(one: Visitor, other: Visitor) -> None:
         await speaker.write(text)
         await listener.reads(text)
     await other.page.set_input_files("#file", HOLIDAY)
+    await other.press("Send the picture")
     for visitor in (one, other):
         await visitor.until_picture()
 

@@ -67,6 +67,7 @@ async def share(one: Visitor, other: Visitor) -> None:
     """A picture goes from one to the other, drawn anew: the same bytes at both ends, and no more in them."""
     assert all(trace in HOLIDAY.read_bytes() for trace in TRACES)
     await one.page.set_input_files("#file", HOLIDAY)
+    await one.press("Send the picture")
     await other.until_picture()
     await one.until_picture()
     arrived = (await other.pictures())[-1]
@@ -79,6 +80,7 @@ async def test_a_large_picture_travels_in_pieces_and_can_be_cancelled(visit: Vis
     await talk(one, other)
     await one.page.evaluate(CANCEL_AT_ONCE)
     await one.page.evaluate(CHOOSE_NOISE)
+    await one.press("Send the picture")
     await other.until("() => document.getElementById('sending').hidden")
     await one.until("() => watched.cancelled && document.getElementById('sending').hidden")
     await one.write("meanwhile")
@@ -86,6 +88,7 @@ async def test_a_large_picture_travels_in_pieces_and_can_be_cancelled(visit: Vis
     assert await other.page.locator("#log img").count() == 0
     await other.page.evaluate(WEIGH_PIECES)
     await one.page.evaluate(CHOOSE_NOISE)
+    await one.press("Send the picture")
     await other.until_picture()
     assert (await other.pictures())[-1] == (await one.pictures())[-1]
     pieces = await other.page.evaluate("watched.pieces")

@@ -114,6 +114,7 @@ async def test_a_page_without_the_channel_goes_through_the_server_and_both_say_s
         await listener.reads(text)
         await speaker.until_fate(text, "sent")
         await speaker.page.set_input_files("#file", HOLIDAY)
+        await speaker.press("Send the picture")
         await listener.until_picture()
     for visitor in (one, other):
         entries = visitor.page.locator(".entry")
@@ -140,6 +141,7 @@ async def test_what_was_said_while_the_path_was_broken_arrives(service: Service,
     await one.hears()
     await service.end("relay")
     await one.page.evaluate(CHOOSE_NOISE)
+    await one.press("Send the picture")
     await one.until("() => !document.getElementById('sending').hidden")
     await one.write(TYPED)
     await one.until_fate(TYPED, "sending")
@@ -157,6 +159,7 @@ async def test_what_did_not_arrive_is_said_not_to_have_arrived(service: Service,
     await service.end("relay")
     await one.write(TYPED)
     await one.page.evaluate(CHOOSE_NOISE)
+    await one.press("Send the picture")
     await one.until("() => !document.getElementById('sending').hidden")
     await other.press("Stop")
     await one.until_says("hung up")

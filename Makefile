@@ -26,8 +26,9 @@ INTEROP_PACKAGES := baresip-core gir1.2-gst-plugins-bad-1.0 golang-go golang-git
 PION := GO111MODULE=off CGO_ENABLED=0 GOPATH=/usr/share/gocode GOCACHE=$(abspath $(INTEROP))/go go build
 PION_CLIENT := github.com/pion/turn/v2/examples/turn-client
 
-# The bundler of the page's scripts.
+# The bundler of the page's scripts, and the judge of the page.
 PAGE := .cache/page
+LIGHTHOUSE := .cache/lighthouse
 
 # Programs that the tests use: browsers and their certificate store, the clients and server of coturn, a load
 # balancer, machines to deploy to, and a certificate authority.
@@ -46,7 +47,7 @@ PROGRAM_FLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-p
 # Each process takes whole files, whose tests share machines and browsers.
 IN_PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example page icons program house promise words codecs \
+.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example page icons lighthouse program house promise words codecs \
 	tunnels update lock release clean $(DEPLOYS)
 
 help: ## show this list
@@ -98,6 +99,9 @@ example: setup ## write config.example.yaml from the code
 
 page: $(PAGE)/.set-up ## bundle scripts and style of the page into server/static/built
 	@.ci/page/build
+
+lighthouse: $(BIN)/.set-up-tests $(LIGHTHOUSE)/.set-up ## let Lighthouse judge the page: 95 of 100 points, on a phone with a slow line
+	@$(BIN)/python -m tests.live.lighthouse
 
 icons: $(BIN)/.set-up-tests ## draw the icons for phones from server/static/icon.svg
 	@$(BIN)/python -m tests.live.icons
@@ -173,11 +177,11 @@ $(BIN)/.set-up-tests: $(LOCKS)/test.txt .ci/packages $(BIN)/.set-up $(PAGE)/.set
 	@$(LOCKED)/test.txt
 	@touch $@
 
-$(PAGE)/.set-up: $(wildcard .ci/page/*.json)
+$(PAGE)/.set-up $(LIGHTHOUSE)/.set-up: .cache/%/.set-up: $(wildcard .ci/page/*.json .ci/lighthouse/*.json)
 	@command -v npm >/dev/null || .ci/packages npm
-	@mkdir -p $(PAGE)
-	@cp $^ $(PAGE)
-	@cd $(PAGE) && npm ci --prefer-offline --ignore-scripts --no-fund --no-audit --loglevel=error
+	@mkdir -p $(@D)
+	@cp .ci/$*/*.json $(@D)
+	@cd $(@D) && npm ci --prefer-offline --ignore-scripts --legacy-peer-deps --no-fund --no-audit --loglevel=error
 	@touch $@
 
 $(INTEROP)/.set-up: $(LOCKS)/interop.txt $(BIN)/.set-up-tests $(wildcard tests/interop/clients/*.*s tests/interop/clients/*.go tests/interop/clients/*.json)

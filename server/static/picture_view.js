@@ -16,7 +16,7 @@ export function framed(image, veiled) {
 function name(button, veiled) {
   button.classList.toggle("veiled", veiled);
   button.lastChild.classList.toggle("unseen", !veiled);
-  button.lastChild.textContent = veiled ? PICTURE_BUTTON.show : PICTURE_BUTTON.enlarge;
+  button.lastChild.textContent = button.ariaLabel = veiled ? PICTURE_BUTTON.show : PICTURE_BUTTON.enlarge;
 }
 
 function enlarge(image) {

@@ -76,6 +76,8 @@ def with_chunks(png: bytes) -> bytes:
 def with_riff(webp: bytes) -> bytes:
     """As RFC 9649 §2.7 has it: VP8X before the picture, EXIF and XMP behind it."""
     wide = b"VP8X" + struct.pack("<IBxxx", 10, 0x0C) + struct.pack("<I", 39)[:3] + struct.pack("<I", 19)[:3]
+    if webp[12:16] == b"VP8X":  # it has one already, because it may be transparent
+        wide = b""
     more = b"".join(kind + struct.pack("<I", len(CANARY)) + CANARY for kind in (b"EXIF", b"XMP "))
     body = b"WEBP" + wide + webp[12:] + more
     return b"RIFF" + struct.pack("<I", len(body)) + body

@@ -66,6 +66,7 @@ async def chat(one: Visitor, other: Visitor) -> None:
     await other.press("Send the picture")
     for visitor in (one, other):
         await visitor.until_picture()
+    await one.page.locator("#log .veiled").click()
 
 
 if __name__ == "__main__":

@@ -93,7 +93,8 @@ async def test_behind_nat_proved_streams_of_firefox_ask_nobody_any_more(
     await pair.hears({"audio": 4 * SAMPLE})
     after = await relay.figures()
     assert {why for why in after if why not in PASSED} <= NETWORK
-    assert (after - before)["media"] < 4 * SAMPLE  # reports mostly: of voice, each packet would count twice
+    # Reports only: one direction of voice alone would count so many, as each packet passes two allocations.
+    assert (after - before)["media"] < 2 * 4 * SAMPLE
 
 
 @pytest.mark.parametrize("names", BAD_NETWORK)

@@ -42,7 +42,7 @@ CODEC_PACKAGES := alsa-utils espeak-ng ffmpeg frozen-bubble-data
 PROGRAM_PACKAGES := clang-14 libbpf-dev llvm-14
 PROGRAM_SOURCE := turn/engines/kernel
 PROGRAM := $(abspath $(PROGRAM_SOURCE))/relay.bpf.o
-PROGRAM_FLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare
+PROGRAM_FLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -fdebug-compilation-dir=.
 
 # Each process takes whole files, whose tests share machines and browsers.
 IN_PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10

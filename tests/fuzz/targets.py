@@ -67,7 +67,7 @@ TARGETS: dict[str, Target] = {
     "sessions": Target(gate.sessions, 400),
     "messages": Target(texts.messages, 4000),
     "descriptions": Target(texts.descriptions, 4000),
-    "configuration": Target(texts.configuration, 16_000, configurations),
+    "configuration": Target(texts.configuration, 32_000, configurations),
 }
 
 

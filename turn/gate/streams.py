@@ -66,6 +66,7 @@ class Stream(Randomness):  # one object, because there are many
             self.add(sealed)
             if self.is_suspicious():
                 self._begin(is_tested=False)
+                self._latest = short(packet)  # if it comes again at once, that is no evidence either
 
     def _test(self, packet: bytes, sealed: bytes, now: float) -> None:
         self._tested += 1

@@ -6,7 +6,8 @@ from itertools import count
 
 import pytest
 
-from tests.turn.call import noise, rtp
+from tests.turn.call import VOICE, noise, rtp
+from turn.gate.randomness import EXAMINED
 from turn.gate.streams import BLOCKED, LATEST, REPEATS, Stream
 from turn.wire.srtp import LEAST_BETWEEN, SAMPLE, SPREAD, between
 
@@ -136,3 +137,17 @@ def test_the_packet_itself_says_when_the_next_one_is_looked_at() -> None:
     assert stream._last == looked
     judge(stream)
     assert stream._last != looked
+
+
+def test_a_packet_that_made_it_suspicious_may_come_again() -> None:
+    """All bytes of the second copy occur in the packet before: that alone would be enough to stop it."""
+    stream = Stream()
+    for number in range(SAMPLE):
+        assert stream.judge(rtp(VOICE, number), noise(number, EXAMINED), 0.0)
+    number = SAMPLE
+    while stream.is_tested:
+        sealed = b"x" + noise(number, EXAMINED)
+        stream.inspect(rtp(VOICE, number), sealed)
+        number += 1
+    assert stream.judge(rtp(VOICE, number - 1), sealed, 0.0)
+    assert not stream.blocked_until

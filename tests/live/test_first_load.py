@@ -40,7 +40,9 @@ class Wire:
         self.bytes[event["requestId"]] = int(event["encodedDataLength"])
 
     def fetched(self) -> list[str]:
-        return [event["request"]["url"] for key, event in self.asked.items() if key not in self.kept]
+        """But for the icon of the page before, which names none."""
+        every = [event["request"]["url"] for key, event in self.asked.items() if key not in self.kept]
+        return [url for url in every if not url.endswith("/favicon.ico")]
 
     def asked_by_scripts(self) -> list[str]:
         """Each of them would be one more round trip before the page can be used."""

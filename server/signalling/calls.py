@@ -207,7 +207,10 @@ class Calls:
             for visitor, reason in ((ender, ending.own), (partner, ending.partner))
             if reason is not None
         ]
-        unheard = ender.suspended_since is not None and partner.suspended_since is not None
+        # Both sockets were lost, so voices may go on; a page that said that it closes has no voice any more.
+        unheard = all(
+            one.suspended_since is not None and one.missing == "vanished" for one in (ender, partner)
+        )
         over = CallLost(room.users) if unheard and how != "banned" else NamesEnded(room.users)
         return [
             *effects,

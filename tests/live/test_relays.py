@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
+from server.signalling.lobby import RELOAD_SECONDS
 from tests.live.conftest import Visit
 from tests.live.service import Service
 from tests.live.two_relays import HOSTS, WAYS, figures, held, second_relay, sections
@@ -39,6 +40,9 @@ PATIENCE = 20.0
 GATHERED = """() => watched.connections.at(-1).getStats().then((stats) => [...stats.values()]
   .filter((one) => one.type === "local-candidate" && one.candidateType === "relay").map((one) => one.url))"""
 
+# Calls of tests before end this long after their pages were closed: these might have been loaded again.
+LONG = PATIENCE + RELOAD_SECONDS
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def second(service: Service, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
@@ -48,7 +52,7 @@ async def second(service: Service, tmp_path_factory: pytest.TempPathFactory) -> 
 
 async def until(relay: Service, condition: Callable[[Counter[str]], bool]) -> None:
     """Wait for figures of a relay."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(LONG):
         while not condition(await figures(relay)):
             await asyncio.sleep(0.05)
 
@@ -100,7 +104,7 @@ async def test_a_call_that_ends_gives_back_what_it_holds_at_both(
         "watched.connections.at(-1).close = () => {}"
     )  # as a page that never says Refresh 0
     await other.press("Stop")
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(LONG):
         while [*await held(service), *await held(second)]:
             await asyncio.sleep(0.05)
     assert await one.page.evaluate("watched.connections.at(-1).signalingState") != "closed"

@@ -311,6 +311,15 @@ def test_a_lost_socket_that_stays_away_is_given_up() -> None:
     assert visits.last("a", "hello")["resumed"] is False
 
 
+def test_a_call_whose_pages_were_both_closed_is_over_at_the_relays() -> None:
+    """No voice goes on, unlike where two sockets were lost."""
+    visits = Visits()
+    a, b, _ = visits.couple()
+    for visitor in (a, b):
+        visits.settle(visits.lobby.suspend(visitor, visits.now, loading=True))
+    assert visits.room_ends(RELOAD_SECONDS) == [NamesEnded]
+
+
 def test_both_lost_and_one_returns_to_the_front_of_the_queue() -> None:
     visits = Visits()
     a, b, _ = visits.couple()

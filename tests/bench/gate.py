@@ -18,6 +18,7 @@ from tests.turn.call import (
     Call,
     client_hello,
     hello,
+    noise,
     request,
     rtp,
     srtcp,
@@ -36,6 +37,7 @@ from turn.wire.stun import channel_data, parse_send
 
 Row = tuple[str, Callable[[], object]]
 ROUNDS = 20_000
+STREAMS = [(stream, number) for stream in range(20) for number in range(SAMPLE)]
 
 
 def cost(act: Callable[[], object]) -> float:
@@ -87,17 +89,31 @@ def proved() -> Call:
     return one
 
 
+def under_test() -> Callable[[], object]:
+    """Judges the next packet of streams that are all in test: of so many that a call has room for."""
+    packets = [rtp(stream, number, noise(f"{stream} {number}", 90)) for stream, number in STREAMS]
+    calls, numbers = [Call()], count()
+
+    def judge() -> None:
+        number = next(numbers) % len(packets)
+        if not number:
+            calls[0] = Call()
+            calls[0].open()
+        calls[0].say(packets[number])
+
+    return judge
+
+
 def core() -> list[Row]:
     """As the core asks while a flow is not linked yet, and for all that no engine carries."""
-    one, fresh, closed = proved(), Call(), Call()
-    fresh.open()
+    one, closed = proved(), Call()
     voice, report, sealed = rtp(VOICE, 1), srtcp(1), unified(200)
     ask, offer, query = (
         request(bytes(12)),
         hello(CLIENT_HELLO, client_hello(padding=900)),
         b"\1\0\1" + bytes(30),
     )
-    ssrcs, times = count(), count()
+    times = count()
 
     def check() -> None:
         """Slowly enough for the pace of checks."""
@@ -107,7 +123,7 @@ def core() -> list[Row]:
 
     return [
         ("judge SRTP of a tested stream", lambda: one.say(voice)),
-        ("judge SRTP under test", lambda: fresh.say(rtp(next(ssrcs) // SAMPLE, 1, voice[12:]))),
+        ("judge SRTP under test", under_test()),
         ("judge SRTCP", lambda: one.say(report)),
         ("judge DTLS ciphertext", lambda: one.say(sealed)),
         ("judge a check and its answer", check),

@@ -23,6 +23,12 @@ def size_of(data: str | bytes) -> int:
     return len(data) if isinstance(data, bytes) or data.isascii() else 4 * len(data)
 
 
+class VisitorText(str):
+    """A message with what a visitor wrote: once sent, it is forgotten, and is not sent again."""
+
+    __slots__ = ()
+
+
 class Outbox:
     """Two queues: messages, and chunks of pictures.
 
@@ -62,13 +68,14 @@ class Outbox:
 
     def pop(self) -> str | bytes | None:
         """What to send next; None: nothing waits."""
+        data: str | bytes
         if self.greeting is not None:
             greeting, self.greeting = self.greeting, None
             return greeting
         if self.messages:
-            data: str | bytes = self.messages.popleft()
+            data = self.messages.popleft()
             if self.counts:
-                self.keep(str(data))
+                self.keep(data)
         elif self.chunks:
             data = self.chunks.popleft().data
         else:
@@ -78,8 +85,9 @@ class Outbox:
 
     def keep(self, message: str) -> None:
         """Remember a message until it is confirmed; of too many, the oldest are believed to be there."""
-        self.kept.append(message)
-        self.kept_bytes += size_of(message)
+        kept = "" if isinstance(message, VisitorText) else message
+        self.kept.append(kept)
+        self.kept_bytes += size_of(kept)
         while len(self.kept) > MAX_KEPT or self.kept_bytes > MAX_KEPT_BYTES:
             self.forget_oldest()
 
@@ -97,7 +105,7 @@ class Outbox:
         self.counts = heard is not None
         if heard is not None:
             self.confirm(heard)
-            self.messages.extendleft(reversed(self.kept))
+            self.messages.extendleft(message for message in reversed(self.kept) if message)
             self.bytes += self.kept_bytes
             self.confirmed = heard
         self.kept.clear()

@@ -21,6 +21,7 @@ from server.signalling.messages import (
     PictureCancel,
     Text,
 )
+from server.signalling.outbox import VisitorText
 from server.signalling.pictures import PictureError, Transfer
 from server.signalling.sdp import (
     MAX_CANDIDATES,
@@ -188,7 +189,7 @@ class Room:
 
     def on_text(self, mine: Participant, theirs: Participant, message: Text) -> list[Effect]:
         return [
-            SendTo(theirs.visitor, encode_for_partner(message)),
+            SendTo(theirs.visitor, VisitorText(encode_for_partner(message))),
             SendTo(mine.visitor, encode("sent", id=message.id)),
         ]
 

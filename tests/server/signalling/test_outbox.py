@@ -5,7 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.signalling.outbox import MAX_BYTES, MAX_KEPT, MAX_KEPT_BYTES, MAX_MESSAGES, Outbox, size_of
+from server.signalling.outbox import (
+    MAX_BYTES,
+    MAX_KEPT,
+    MAX_KEPT_BYTES,
+    MAX_MESSAGES,
+    Outbox,
+    VisitorText,
+    size_of,
+)
 
 
 def drain(outbox: Outbox) -> list[str | bytes]:
@@ -55,6 +63,22 @@ def test_what_was_not_heard_is_sent_again_and_once() -> None:
     outbox.resume(5)
     assert drain(outbox) == []
     assert (outbox.bytes, outbox.kept_bytes) == (0, 0)
+
+
+def test_what_a_visitor_wrote_is_forgotten_when_it_was_sent() -> None:
+    outbox = Outbox()
+    outbox.resume(0)
+    for word in ("a", VisitorText("canary"), "b"):
+        outbox.push(word)
+    assert drain(outbox) == ["a", "canary", "b"]
+    assert "canary" not in outbox.kept
+    outbox.resume(1)
+    assert drain(outbox) == ["b"]
+    outbox.resume(2)
+    assert drain(outbox) == []
+    outbox.push(VisitorText("not sent yet"))
+    outbox.resume(2)
+    assert drain(outbox) == ["not sent yet"]
 
 
 def test_who_does_not_count_leaves_nothing_behind() -> None:

@@ -15,7 +15,7 @@ JSON ?=
 ARGS ?=
 
 # `calln deploy …` as targets, and the words of the command where they differ.
-DEPLOYS := deploy plan init status doctor logs rollback rotate backup restore destroy
+DEPLOYS := deploy plan init status doctor logs rollback restart rotate backup restore destroy
 WORDS_OF_deploy := apply
 WORDS_OF_rotate := secrets rotate
 
@@ -33,13 +33,15 @@ LIGHTHOUSE := .cache/lighthouse
 # Programs that the tests use: browsers and their certificate store, the clients and server of coturn, a load
 # balancer, machines to deploy to, and a certificate authority.
 TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
-	apache2 caddy curl debootstrap nginx-light openssh-client pebble shellcheck systemd-container yamllint
+	apache2 buildah caddy curl debootstrap ejabberd nginx-light openssh-client pebble prosody shellcheck systemd-container \
+	yamllint
 
 # For `make codecs`: encoders, speech and music.
 CODEC_PACKAGES := alsa-utils espeak-ng ffmpeg frozen-bubble-data
 
 # For `make program`: Debian 12's. Debug information stays outside, types (BTF) inside.
 PROGRAM_PACKAGES := clang-14 libbpf-dev llvm-14
+KERNEL_PACKAGES := busybox-static kmod qemu-system-x86 xz-utils
 PROGRAM_SOURCE := turn/engines/kernel
 PROGRAM := $(abspath $(PROGRAM_SOURCE))/relay.bpf.o
 PROGRAM_FLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -fdebug-compilation-dir=.
@@ -47,7 +49,7 @@ PROGRAM_FLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-p
 # Each process takes whole files, whose tests share machines and browsers.
 IN_PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example page icons lighthouse program house promise words codecs \
+.PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example page icons lighthouse program kernels house promise words codecs \
 	tunnels update lock release clean $(DEPLOYS)
 
 help: ## show this list
@@ -78,7 +80,9 @@ format: $(BIN)/.set-up-tests ## format all files
 bench: $(BIN)/.set-up-tests ## measure our relay beside coturn, then the server (root; JSON=FILE keeps the figures)
 	$(BIN)/python -m tests.bench.core
 	$(BIN)/python -m tests.bench.gate
+	$(BIN)/python -m tests.bench.program
 	$(BIN)/python -m tests.bench.relay $(if $(JSON),--json $(JSON))
+	$(BIN)/python -m tests.bench.deaths
 	$(BIN)/python -m tests.bench.server
 
 plots: $(BIN)/.set-up-tests ## draw the pictures and the table of docs/performance.md from docs/performance.json
@@ -110,6 +114,10 @@ program: ## build the program that runs in the kernel, with the one compiler tha
 	@.ci/packages $(PROGRAM_PACKAGES)
 	@cd $(PROGRAM_SOURCE) && clang-14 $(PROGRAM_FLAGS) -I/usr/include/$$(uname -m)-linux-gnu -c relay.bpf.c -o $(PROGRAM)
 	@llvm-strip-14 --strip-debug $(PROGRAM)
+
+kernels: $(BIN)/.set-up-tests ## run the tests of calls in the kernel on the kernels of Debian 12 and 13, in QEMU (root)
+	@.ci/packages $(KERNEL_PACKAGES)
+	$(BIN)/python -m tests.turn.engines.kernel.debian_kernels
 
 house: $(BIN)/.set-up-tests ## draw docs/house.svg: the folders and their imports
 	@.ci/packages graphviz
@@ -146,13 +154,14 @@ status: ## show the releases that run on your machines
 doctor: ## check the service from here and on your machines
 logs: ## show the logs of your machines (ARGS=--follow)
 rollback: ## go back to the release before (ARGS=VERSION)
+restart: ## start the same release anew, as after an update of Python
 rotate: ## change the secret of server and relay
 backup: ## save configuration, secrets and bans of your machines here
 restore: ## write a backup back to a machine (ARGS=FILE)
 destroy: ## remove Calln from your machines
 
 $(DEPLOYS): $(BIN)/.set-up-deploy
-	@exec $(BIN)/calln deploy $(or $(WORDS_OF_$@),$@) $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
+	@CALLN_BY_MAKE=yes exec $(BIN)/calln deploy $(or $(WORDS_OF_$@),$@) $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
 
 clean: ## remove .venv and all caches
 	rm -rf $(VENV) dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

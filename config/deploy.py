@@ -8,8 +8,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationInfo, field_validator
 
-from host.settings import Networks, Section, Switch, as_list
-from server.config.sections import HOST_NAME, host_of
+from host.settings import HostPort, Networks, Section, Switch, as_list, split_port
+from server.config.addresses import HOST_NAME, host_of
 from turn.policies import SPECIAL, Network
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -19,6 +19,7 @@ DESTINATION = re.compile(
 )
 SSH = 22
 LOCAL = "local"  # no SSH at all
+MAX_BACKUPS = 366
 MAX_KEPT = 20  # releases; limits the use of the disk
 
 Role = Literal["server", "turn"]
@@ -93,15 +94,76 @@ class Host(Section):
         return self.address.address == LOCAL
 
 
+def parse_recipient(value: object) -> str:
+    if value != "" and not re.fullmatch(r"age1[0-9a-z]{58}", str(value)):
+        raise ValueError("write a public key of age, which begins with age1; age-keygen makes one")
+    return str(value)
+
+
+def parse_folder(value: object) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._-]+)+", str(value)) or ".." in str(value):
+        raise ValueError("write the whole path of a folder, such as /var/backups/calln")
+    return str(value)
+
+
+class Backup(Section):
+    """The daily backups of each machine."""
+
+    keep: Annotated[int, Strict(), Field(ge=0, le=MAX_BACKUPS)] = Field(
+        0,
+        description="Number of backups that each machine keeps. It makes one every day: configuration, "
+        "secrets, certificates and bans. 0: none.",
+        examples=[14],
+    )
+    folder: Annotated[str, PlainValidator(parse_folder)] = Field(
+        "/var/backups/calln", description="Folder on the machine, readable by root alone."
+    )
+    age: Annotated[str, PlainValidator(parse_recipient)] = Field(
+        "",
+        description="Public key of age (age1...). Backups are encrypted to it, and the machine itself cannot "
+        "read them. Empty: not encrypted.",
+    )
+
+
+def parse_webhook(value: object) -> str:
+    if value != "" and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", str(value)):
+        raise ValueError("write an address that begins with https://")
+    return str(value)
+
+
+def parse_mail_server(value: object) -> HostPort | None:
+    return value if isinstance(value, HostPort) or value is None else split_port(str(value), "HOST:PORT")
+
+
+class Alert(Section):
+    """Who is told when something on a machine is not well, and when it is well again."""
+
+    mail: Annotated[str, PlainValidator(parse_email)] = Field(
+        "", description="E-mail address.", examples=["admin@example.org"]
+    )
+    smtp: Annotated[HostPort | None, PlainValidator(parse_mail_server)] = Field(
+        None,
+        description="Mail server that takes the mails without a password, as HOST:PORT. Empty: the program "
+        "sendmail of the machine.",
+        examples=["mail.example.org:25"],
+    )
+    webhook: Annotated[str, PlainValidator(parse_webhook)] = Field(
+        "",
+        description="Address that gets a JSON object with the text, as Slack, Mattermost and others take it, "
+        "such as https://chat.example.org/hooks/abc.",
+    )
+
+
 class Deploy(Section):
     """The machines that `calln deploy` installs Calln on."""
 
     hosts: Annotated[tuple[Host, ...], BeforeValidator(as_hosts)] = Field(
         (),
-        description="Machines with Debian 12 or 13, written as you would for ssh: NAME, USER@NAME or "
+        description="Machines with Debian 12, 13 or Ubuntu 24.04, written as for ssh: NAME, USER@NAME or "
         "USER@NAME:PORT; local means this machine. Write address, name, roles and key for a machine with one "
         "role only, with another name for browsers, or with an SSH key of its own. Roles are server and "
-        "turn. Empty: root at the host of site.url, with both roles.",
+        "turn; turn alone makes a relay for other programs. Empty: root at the host of site.url, with both "
+        "roles.",
         examples=[
             [
                 "root@call.example.org",
@@ -161,16 +223,22 @@ class Deploy(Section):
         description="Number of releases that stay on a machine, with the running one. You can go back to "
         "them.",
     )
+    backup: Backup = Backup()
+    alert: Alert = Alert()
 
     @field_validator("hosts")
     @classmethod
     def refuse_repeated_hosts(cls, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
         if len({host.address for host in hosts}) != len(hosts):
             raise ValueError("the same machine is here twice; write it once, with both roles")
-        for role in ("server", "turn") if hosts else ():
-            if not any(role in host.roles for host in hosts):
-                raise ValueError(f"no machine has the role {role}; add it to one of them")
-        return hosts
+        if hosts and not any("turn" in host.roles for host in hosts):
+            raise ValueError("no machine has the role turn; add it to one of them")
+        if sum("server" in host.roles for host in hosts) > 1:
+            raise ValueError(
+                "two machines have the role server, and visitors of one would never meet those of the other; "
+                "write roles: turn for all machines but one"
+            )
+        return hosts  # without a server, they are relays for other programs
 
     @field_validator("certificate", "key")
     @classmethod

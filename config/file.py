@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from config.deploy import Deploy
 from config.problems import ConfigError, explain, is_consequence
 from config.yaml_text import compose, read_text
-from server.config.sections import Geo, Server, Site
+from server.config.geo import Geo
+from server.config.server import Server
+from server.config.site import Site
 from server.web.look import DATA
 from turn.config.section import Turn
 

@@ -19,13 +19,17 @@ class Shutdown:
         (self.repeated if self.requested.is_set() else self.requested).set()
 
     @contextmanager
-    def on_signals(self, reload: Callable[[], object]) -> Iterator[None]:
-        """SIGTERM and SIGINT request the end within, SIGHUP calls `reload`; blocked ones are unblocked."""
+    def on_signals(
+        self, reload: Callable[[], object], pass_on: Callable[[], object] | None = None
+    ) -> Iterator[None]:
+        """SIGTERM and SIGINT request the end within, SIGHUP calls `reload` and SIGUSR1 `pass_on`, if there is
+        one; blocked ones are unblocked."""
         loop = asyncio.get_running_loop()
         handlers: dict[signal.Signals, Callable[[], object]] = {
             signal.SIGTERM: self.request,
             signal.SIGINT: self.request,
             signal.SIGHUP: reload,
+            **({signal.SIGUSR1: pass_on} if pass_on else {}),
         }
         for number, handler in handlers.items():
             loop.add_signal_handler(number, handler)

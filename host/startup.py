@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import pwd
 import resource
 import socket
 from collections.abc import Iterable, Iterator
@@ -51,11 +53,21 @@ def forbid_core_dumps() -> None:
         CORE_CONTENT.write_text("0")
 
 
+ALWAYS: tuple[Option, ...] = (
+    (socket.SOL_SOCKET, socket.SO_REUSEADDR, 1),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+)
+
+
 def bind_tcp(host: str, port: int, key: str, options: Iterable[Option] = ()) -> socket.socket:
-    """A TCP socket for an address that stands at `key` in the file. Raises Unavailable."""
+    """A TCP socket for an address that stands at `key` in the file. Raises Unavailable.
+
+    What is accepted there sends without delay: else of two short messages the second one waits for the first
+    one's acknowledgement, some 40 ms. (asyncio sees to that only for sockets that name their protocol.)
+    """
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        for option in ((socket.SOL_SOCKET, socket.SO_REUSEADDR, 1), *options):
+        for option in (*ALWAYS, *options):
             bound.setsockopt(*option)
         bound.bind((host, port))
     except OSError as error:
@@ -63,6 +75,26 @@ def bind_tcp(host: str, port: int, key: str, options: Iterable[Option] = ()) -> 
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise Unavailable(f"{address}: {error.strerror}; write another address in {key}") from None
     return bound
+
+
+def refuse_root(folder: Path) -> None:
+    """Root would leave files in the folder that its owner's processes cannot use. Raises Unavailable."""
+    with suppress(OSError):
+        owner = folder.stat().st_uid
+        if os.geteuid() == 0 and owner != 0:
+            name = account_name(owner)
+            raise Unavailable(
+                f"{folder} belongs to the account {name}, and files of root in it would shut its services "
+                "out; on a machine that make deploy has set up, run systemctl start calln; elsewhere run "
+                f"this as that account: runuser -u {name} -- COMMAND"
+            )
+
+
+def account_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
@@ -13,13 +14,15 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from server import admin
-from server.config.sections import Server, Site
+from server.config.server import Server
+from server.config.site import Site
 from server.ice import IceServers, IceSettings
 from server.relay_links import RelayLinks
-from server.signalling.lobby import RESUME_SECONDS, Lobby
+from server.signalling.lobby import Lobby
 from server.signalling.matching import Queue
 from server.signalling.pseudonyms import LETTERS
 from server.signalling.reports import KEPT_SECONDS, Reports
+from server.signalling.returning import RESUME_SECONDS
 from server.signalling.visitors import Dependencies
 from server.store import Network, Store
 from server.store.bans import Bans
@@ -28,12 +31,13 @@ from server.store.countries import CODES
 from server.store.geo import Database
 from server.web import localized, pages
 from server.web.admission import Admission, AdmissionRules, allow_all
-from server.web.login import LOGIN_ERRORS, LOGIN_PATH, MAX_FORM, PasswordLogin
-from server.web.look import NO_LOOK, Look
+from server.web.login import LOGIN_ERRORS, LOGIN_PATHS, MAX_FORM, PasswordLogin
+from server.web.look import NO_LOOK, STYLE, Look
 from server.web.metrics import ServerMetrics
 from server.web.middleware import AllowedHosts, CatchErrors, RequestLimits, RequestRate, SecurityHeaders
 from server.web.origins import ExemptNetworks, hosts_of, origins_of
 from server.web.password import COOKIE_SECONDS, SitePassword
+from server.web.sentences import Sentences
 from server.web.websocket import Hub
 
 KEY_BYTES = 16  # of the names that operators see
@@ -79,21 +83,47 @@ def build(
     wall: Callable[[], float] = time.time,
 ) -> WebService:
     """Build everything but the listeners. `clock` and `wall` are arguments, so that a test can move them."""
-    current = IceServers(ice)
+    current, bans, calls = IceServers(ice), Bans(store), CallLog(store, server.call_log_days)
     origins, exempt = origins_of(site, server), ExemptNetworks(server.trusted_proxies, trusted)
-    dependencies = Dependencies(
-        lambda user: current.servers(user, wall()), new_id, geo is not None, exempt.includes, site.matching
-    )
-    lobby = Lobby(
-        dependencies, Queue(server.rematch_seconds), Reports(lambda: secrets.choice(LETTERS), new_key)
-    )
     facts = privacy_facts(server, ice, geo, encrypted_only, password is not None)
     context = pages.Context(site, CODES if geo else (), facts, look)
-    login = None
-    if password is not None:
-        forms = localized.login_forms(context, LOGIN_ERRORS)
-        login = PasswordLogin(password, forms, origins, server.trusted_proxies, clock, wall)
-    rules = AdmissionRules(
+    login = login_for(context, password, origins, server, clock, wall) if password else None
+    servers = partial(servers_now, current, wall)
+    lobby = lobby_for(Dependencies(servers, new_id, geo is not None, exempt.includes, site.matching), server)
+    admission = Admission(admission_rules(origins, server, login), exempt)
+    links = RelayLinks(current, bans, clock, wall)
+    news = (links.take_news, links.take_bans)
+    hub = Hub(lobby, admission, bans, calls, ServerMetrics(), geo, clock, wall, *news)
+    add_gauges(hub.metrics, hub)
+    hub.metrics.registry.register(links)
+    app = build_site(context, hub, hosts_of(origins), login)
+    operator, numbers = admin.operator_app(hub, links), admin.metrics_app(hub, links)
+    return WebService(app, operator, numbers, hub, store, calls, current, login, exempt, links)
+
+
+def servers_now(ice: IceServers, wall: Callable[[], float], user: str) -> Mapping[str, Any]:
+    return ice.servers(user, wall())
+
+
+def lobby_for(dependencies: Dependencies, server: Server) -> Lobby:
+    reports = Reports(lambda: secrets.choice(LETTERS), new_key)
+    return Lobby(dependencies, Queue(server.rematch_seconds), reports)
+
+
+def login_for(
+    context: pages.Context,
+    password: SitePassword,
+    origins: frozenset[str],
+    server: Server,
+    clock: Callable[[], float],
+    wall: Callable[[], float],
+) -> PasswordLogin:
+    forms, sentences = localized.login_forms(context, LOGIN_ERRORS), Sentences(context.languages)
+    return PasswordLogin(password, forms, sentences, origins, server.trusted_proxies, clock, wall)
+
+
+def admission_rules(origins: frozenset[str], server: Server, login: PasswordLogin | None) -> AdmissionRules:
+    return AdmissionRules(
         origins,
         server.trusted_proxies,
         server.visitors_per_address,
@@ -101,25 +131,6 @@ def build(
         server.new_visitors_per_minute,
         login.is_logged_in if login else allow_all,
     )
-    calls, metrics, bans = CallLog(store, server.call_log_days), ServerMetrics(), Bans(store)
-    links = RelayLinks(current, bans, clock, wall)
-    hub = Hub(
-        lobby,
-        Admission(rules, exempt),
-        bans,
-        calls,
-        metrics,
-        geo,
-        clock,
-        wall,
-        links.take_news,
-        links.take_bans,
-    )
-    add_gauges(metrics, hub)
-    metrics.registry.register(links)
-    app = build_site(context, hub, hosts_of(origins), login)
-    operator, numbers = admin.operator_app(hub, links), admin.metrics_app(hub, links)
-    return WebService(app, operator, numbers, hub, store, calls, current, login, exempt, links)
 
 
 def new_key() -> bytes:
@@ -136,17 +147,25 @@ def build_site(
     """Routes, and the middleware before them, outermost first."""
     login_routes = login.routes(localized.pages_of(context, "index.html")) if login else []
     routes = [*login_routes, *localized.routes(context), WebSocketRoute("/ws", hub)]
+    sentences = Sentences(context.languages)
     middleware = [
-        Middleware(SecurityHeaders, hosts=hosts, forms="'self'" if login else "'none'"),
-        Middleware(CatchErrors),
-        Middleware(RequestRate, may_ask=hub.may_request),
-        Middleware(RequestLimits, bodies={LOGIN_PATH: MAX_FORM} if login else {}),
-        Middleware(AllowedHosts, hosts=hosts),
+        Middleware(
+            SecurityHeaders,
+            hosts=hosts,
+            styles=context.files.source(STYLE),
+            forms="'self'" if login else "'none'",
+        ),
+        Middleware(CatchErrors, sentences=sentences),
+        Middleware(RequestRate, sentences=sentences, may_ask=hub.may_request),
+        Middleware(
+            RequestLimits, sentences=sentences, bodies=dict.fromkeys(LOGIN_PATHS, MAX_FORM) if login else {}
+        ),
+        Middleware(AllowedHosts, sentences=sentences, hosts=hosts),
     ]
     return Starlette(
         routes=routes,
         middleware=middleware,
-        exception_handlers={404: localized.not_found(context)},
+        exception_handlers={404: localized.not_found(context), 405: localized.wrong_method(sentences)},
     )
 
 

@@ -20,12 +20,14 @@ from host.attempts import Attempts
 from host.certificates import expiry
 from host.settings import IPNetwork, waiting
 from host.shutdown import Shutdown
-from host.startup import StateUnavailable, Unavailable, forbid_core_dumps, raise_descriptor_limit
+from host.startup import StateUnavailable, Unavailable, forbid_core_dumps, raise_descriptor_limit, refuse_root
 from host.tls import BadCertificate, Certificate
 from host.unix_socket import RELAY, VersionedSocket
 from server import process
 from server.app import WebService, build
-from server.config.sections import Geo, Server, Site
+from server.config.geo import Geo
+from server.config.server import Server
+from server.config.site import Site
 from server.ice import IceSettings
 from server.process import PeriodicTask, ServeOptions
 from server.relay_ways import way_to
@@ -38,6 +40,7 @@ from server.web.middleware import CatchErrors, RequestLimits, RequestRate
 from server.web.origins import local_origins
 from server.web.password import SitePassword
 from server.web.redirect import Redirect
+from server.web.sentences import Sentences
 from server.web.tls_listener import TlsListener
 from server.web.turn_proxy import TurnProxy
 from server.web.websocket import Hub
@@ -72,6 +75,7 @@ class WebConfig(NamedTuple):
 def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
     """Serve until a signal ends it; return the exit code. `read` reads the configuration again on SIGHUP and
     may raise ValueError. Raises Unavailable."""
+    refuse_root(config.site.state_dir)
     logs.start_logging()
     forbid_core_dumps()
     files = raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
@@ -196,9 +200,10 @@ def listeners_of(
     if tls_listener is not None:
         default = site.url or local_origins(server.tls_listen, "https")[0]
         ready = partial(has_certificate, tls_listener)
-        redirect = Redirect(service.hub.admission.rules.origins, default, server.acme_dir, ready)
-        limited = RequestRate(RequestLimits(redirect), service.hub.may_request)
-        parts = [(service.site, []), (CatchErrors(limited), plain)]
+        sentences = Sentences(site.languages)
+        redirect = Redirect(service.hub.admission.rules.origins, default, server.acme_dir, ready, sentences)
+        limited = RequestRate(RequestLimits(redirect, sentences), sentences, service.hub.may_request)
+        parts = [(service.site, []), (CatchErrors(limited, sentences), plain)]
     if server.metrics_listen is not None:
         parts.append((service.metrics_app, [process.listen(server.metrics_listen, "server.metrics_listen")]))
     return parts

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from tempfile import TemporaryDirectory
+
 import pytest
 from hypothesis import settings
 
 settings.register_profile("calln", deadline=None)  # a busy machine is slow, not wrong
 settings.load_profile("calln")
+
+MEMORY = "/dev/shm"
 
 STEPS = pytest.StashKey[list[str]]()  # what long tests say of themselves, for the end
 
@@ -30,3 +35,14 @@ def pytest_testnodedown(node: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for line in config.stash[STEPS]:
         terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def memory_folder() -> Iterator[None]:
+    """What relays keep for the next process goes with the tests."""
+    with (
+        TemporaryDirectory(prefix="calln-tests-", dir=MEMORY) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("RUNTIME_DIRECTORY", folder)
+        yield

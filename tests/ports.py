@@ -1,33 +1,51 @@
-"""Ports for servers under test, of which nobody else has any use meanwhile."""
+"""Ports for servers and relays under test, of which nobody else has any use meanwhile.
+
+All lie below the ports that the system gives out. Tests run in several processes at once: each has a share
+of its own, so that what one process has just given back for a moment, as a relay does that is killed and
+starts again, no other takes."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from functools import cache
 from itertools import cycle
 
-LOWEST, PAST = 23_000, 26_000  # around it lie relayed addresses of tests, and what the system gives out
-SHARE = 100  # ports of one process: more than it gives out before the first of them is in use
+SHARES = 20  # processes that may test at once
+SERVED, SERVED_EACH = 23_000, 150  # more than a process gives out before the first of them is in use
+RELAYED, RELAYED_EACH = 10_000, 600
 
 
-@cache
-def shares() -> tuple[socket.socket, Iterator[int]]:
-    """A share that no other process has, in turn; a name in the kernel is the claim, and ends with us."""
-    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    for first in range(LOWEST, PAST, SHARE):
+class Share:
+    """One of the shares; a name in the kernel is the claim, and ends with this process."""
+
+    def __init__(self) -> None:
+        self.claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.number = next(filter(self.is_mine, range(SHARES)), SHARES)
+        if self.number == SHARES:
+            raise RuntimeError(f"{SHARES} other processes test at once")
+        first = SERVED + SERVED_EACH * self.number
+        self.served = cycle(range(first, first + SERVED_EACH))
+
+    def is_mine(self, number: int) -> bool:
         try:
-            claim.bind(f"\0calln-tests-{first}")
+            self.claim.bind(f"\0calln-tests-{number}")
         except OSError:
-            continue
-        return claim, cycle(range(first, first + SHARE))
-    raise RuntimeError(f"{(PAST - LOWEST) // SHARE} other processes test at once")
+            return False
+        return True
+
+
+share = cache(Share)
 
 
 def free_port() -> int:
     """A port that UDP and TCP have free in both families; it comes again when all others have been given."""
-    _, share = shares()
-    return next(port for port in share if is_free(port))
+    return next(filter(is_free, share().served))
+
+
+def relayed_ports() -> str:
+    """What `relay_ports` of each relay of this process says."""
+    first = RELAYED + RELAYED_EACH * share().number
+    return f"{first}-{first + RELAYED_EACH - 1}"
 
 
 def is_free(port: int) -> bool:

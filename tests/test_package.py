@@ -26,7 +26,7 @@ from deploy.doctor.trial_call import make_trial_call
 from deploy.remote.release import LOCKS, ROOT, TREE
 from host import VERSION
 from server.signalling.messages import PROTOCOL
-from tests.ports import free_port
+from tests.ports import free_port, relayed_ports
 from tests.server.serving import Browser
 from turn.credentials import MintedCredential
 from turn.flows import Address
@@ -161,12 +161,11 @@ class Site(NamedTuple):
 @pytest.fixture(scope="module")
 def site(installed: Installed) -> Iterator[Site]:
     http, turn = free_port(), free_port()
-    low = 10000 + 300 * (turn % 40)  # below the ports that the system gives away
     config = {
         "server": {"listen": f"127.0.0.1:{http}"},
         "turn": {
             "listen": f"127.0.0.1:{turn}",
-            "relay_ports": f"{low}-{low + 299}",
+            "relay_ports": relayed_ports(),
             "allow_loopback_peers": True,
         },
     }

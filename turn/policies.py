@@ -174,3 +174,20 @@ class Limits:
 
     def is_trusted(self, ip: bytes) -> bool:
         return bool(self.trusted) and any(ip in network for network in self.trusted)
+
+
+class StrangerLimits(NamedTuple):
+    """How many answers a sender gets over UDP that has not shown yet that it reads them; a rate of 0 is no
+    limit. Networks are counted as in turn.limits.addresses.
+
+    Args:
+        per_second: for each network.
+        burst: the most for each network at once.
+        in_all: for all networks together in a second, and at once.
+        trusted: networks without limits.
+    """
+
+    per_second: float
+    burst: float
+    in_all: float
+    trusted: tuple[Network, ...] = ()

@@ -1,4 +1,4 @@
-"""The backup of a machine: configuration, secrets, certificates and bans in force.
+"""The backup of a machine: the operator's configuration, secrets, certificates and bans in force.
 
 The call log and ended bans are left out, so that a backup keeps nothing that must be forgotten. The bans are
 read and written with SQL of our own: this program is sent to the machine alone, without server/store.
@@ -19,13 +19,12 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from deploy.agent.systemd import STATE, StepFailed
+from deploy.agent.systemd import ACCOUNT, STATE, StepFailed
 
 ROOT = Path("/")
 FOLDERS = ("etc/calln", "etc/letsencrypt")
 BANS = "bans.json"
 DATABASE = "calln.sqlite3"
-ACCOUNT = "calln"
 IN_FORCE = "SELECT network, since, until, reason FROM bans WHERE until IS NULL OR until > ?"
 TABLE = (
     "CREATE TABLE IF NOT EXISTS bans (network TEXT PRIMARY KEY, since INTEGER NOT NULL, until INTEGER, "
@@ -33,8 +32,8 @@ TABLE = (
 )
 
 
-def make_backup() -> str:
-    """An archive, as one line of base64. Raises StepFailed."""
+def make_backup() -> bytes:
+    """An archive. Raises StepFailed."""
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w:gz") as tar:
         for folder in FOLDERS:
@@ -44,7 +43,7 @@ def make_backup() -> str:
         about = tarfile.TarInfo(BANS)
         about.size, about.mode = len(data), 0o600
         tar.addfile(about, io.BytesIO(data))
-    return base64.b64encode(whole.getvalue()).decode()
+    return whole.getvalue()
 
 
 def bans_in_force() -> list[Any]:

@@ -19,7 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deploy.agent.systemd import ACCOUNT, STATE
+
 RELEASES, CURRENT = Path("/opt/calln/releases"), Path("/opt/calln/current")
+RENEWAL = Path("/etc/letsencrypt/renewal/calln.conf")
+LIVE = Path("/etc/letsencrypt/live/calln/fullchain.pem")
+SITE = re.compile(r"^site:\n(?:  .*\n)*?  url: ['\"]?([^\s'\"]+)", re.MULTILINE)
 PROC, OS_RELEASE = Path("/proc"), Path("/etc/os-release")
 LISTENING = {
     "tcp": "0A",
@@ -45,8 +50,11 @@ def machine_facts(order: dict[str, Any]) -> dict[str, Any]:
         "releases": [path.name for path in newest_first(RELEASES)],
         "current": Path(os.readlink(CURRENT)).name if CURRENT.is_symlink() else None,
         "config": public_text(CURRENT / "config.yaml"),
+        "site": present_site(),
         "units": unit_states(),
-        "account": account_exists("calln"),
+        "account": account_exists(ACCOUNT),
+        "foreign": foreign_files(),
+        "lineage": lineage_facts(),
         "holders": list(port_holders()),
         "ufw": "Status: active" in output_of("ufw", "status"),
         "chains": dropping_chains(output_of("nft", "-j", "list", "chains")),
@@ -111,6 +119,36 @@ def public_text(path: Path) -> str | None:
         about = path.stat()
         if about.st_mode & stat.S_IROTH and about.st_size <= MAX_TEXT_BYTES:
             return path.read_text("utf-8")
+    return None
+
+
+def foreign_files() -> list[str]:
+    """Files in the state folder that do not belong to its account: the services cannot use them."""
+    try:
+        owner = pwd.getpwnam(ACCOUNT).pw_uid
+    except KeyError:
+        return []
+    found = []
+    for path in [STATE, *STATE.rglob("*")] if STATE.is_dir() else []:
+        with contextlib.suppress(FileNotFoundError):  # services make and remove files meanwhile
+            if path.lstat().st_uid != owner:
+                found.append(str(path))
+    return found
+
+
+def lineage_facts() -> dict[str, str] | None:
+    """What certbot renews for Calln: its settings, and the certificate, which is no secret."""
+    if not RENEWAL.is_file():
+        return None
+    made = LIVE.read_text("utf-8") if LIVE.is_file() else ""
+    return {"settings": RENEWAL.read_text("utf-8"), "certificate": made}
+
+
+def present_site() -> str | None:
+    """The address of the site that this machine is part of, from the configuration of the current release."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        found = SITE.search((CURRENT / "config.yaml").read_text("utf-8"))
+        return found[1] if found else None
     return None
 
 

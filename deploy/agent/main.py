@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import signal
@@ -16,6 +17,7 @@ from deploy.agent.systemd import UNITS, StepFailed
 
 Order = dict[str, Any]
 
+BACKUP = "calln-backup.service"
 APPLIED = Path("/opt/calln/applied")  # written last: all steps of a deployment were done
 
 
@@ -71,6 +73,18 @@ def roll_back(order: Order) -> None:
     print_line(f"{wanted} runs now instead of {before}; running calls go on to their end.")
 
 
+def restore_and_reload(order: Order) -> None:
+    """Write a backup back, and let what runs already use it. Raises StepFailed."""
+    backup.restore(order["data"])
+    systemd.reload_serving()
+
+
+def restart(order: Order) -> None:
+    """Begin anew with the same release. Raises StepFailed; then the present one still runs."""
+    before, fresh = releases.restart_release(order["roles"])
+    print_line(f"{fresh} runs now, the same release as {before}; running calls go on to their end.")
+
+
 def print_status(order: Order) -> None:
     """Print which releases run and which wait for their last calls. Raises StepFailed with what does not work
     of the parts that the order names."""
@@ -96,6 +110,10 @@ def troubles(roles: Sequence[str], release: str | None) -> Iterator[str]:
         return
     if not APPLIED.exists():
         yield "the last deployment did not reach its end; run calln deploy apply again"
+    if foreign := facts.foreign_files():
+        yield f"the services cannot use {', '.join(foreign[:3])}; run calln deploy apply, which mends it"
+    if systemd.unit_state(BACKUP) == "failed":
+        yield f"the last backup failed; journalctl --namespace=calln --unit={BACKUP} says why"
     for role in roles:
         condition = systemd.unit_state(systemd.unit_name(role, release))
         if condition != "active":
@@ -110,10 +128,11 @@ CONDITIONS = {"active": "running", "deactivating": "ending after its last call"}
 ORDERS: dict[str, tuple[Callable[[Order], None], bool]] = {
     "apply": (apply_steps, True),
     "rollback": (roll_back, True),
+    "restart": (restart, True),
     "status": (print_status, False),
     "look": (lambda order: print_line(json.dumps(facts.machine_facts(order))), False),
-    "backup": (lambda _: print_line(backup.make_backup()), False),
-    "restore": (lambda order: backup.restore(order["data"]), True),
+    "backup": (lambda _: print_line(base64.b64encode(backup.make_backup()).decode()), False),
+    "restore": (restore_and_reload, True),
     "secrets": (secrets.change_secret, True),
     "secret": (lambda _: print_line(json.dumps(secrets.secret_text())), False),
     "credential": (lambda order: print_line(json.dumps(secrets.trial_credential(order))), False),

@@ -7,6 +7,7 @@ old one goes on running.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,8 @@ from deploy.agent.systemd import (
 
 RELEASES = Path("/opt/calln/releases")
 CURRENT = Path("/opt/calln/current")
-WANTS = Path("/etc/systemd/system/multi-user.target.wants")
+WANTS = Path("/etc/systemd/system")
+COPY = re.compile(r"\.[0-9]+$")  # of a release with the same code and configuration
 
 
 def switch_release(new: str, roles: Sequence[str]) -> None:
@@ -70,7 +72,7 @@ def set_current(new: str) -> None:
 
 def enable_at_boot(role: str, release: str) -> None:
     """Start this release of the role at boot, and no other."""
-    for link in WANTS.glob(f"{UNITS[role]}@*.service"):
+    for link in WANTS.glob(f"*.wants/{UNITS[role]}@*.service"):
         if link.name != unit_name(role, release):
             systemctl("disable", "--quiet", link.name)
     systemctl("enable", "--quiet", unit_name(role, release))
@@ -91,7 +93,7 @@ def rollback_target(wanted: str | None) -> str:
     now, stored = current_release(), stored_releases()
     if wanted is None:
         older = stored[stored.index(now) + 1 :] if now in stored else stored
-        wanted = next((name for name in (*older, *stored) if name != now), None)
+        wanted = next((name for name in (*older, *stored) if stem(name) != stem(now or "")), None)
     if wanted is None:
         raise StepFailed("there is no earlier release on this machine")
     if wanted not in stored:
@@ -105,10 +107,30 @@ def startable(name: str) -> str:
     """A name that can be started: a release that still has calls cannot, but a copy of it can."""
     number, fresh = 2, name
     while any(unit_state(unit_name(role, fresh)) == "deactivating" for role in UNITS):
-        fresh, number = f"{name}.{number}", number + 1
+        fresh, number = f"{stem(name)}.{number}", number + 1
     if fresh != name and not (RELEASES / fresh).exists():
         hard_link_copy(name, fresh)
     return fresh
+
+
+def restart_release(roles: Sequence[str]) -> tuple[str, str]:
+    """Switch from the current release to a copy of it; both names. Raises StepFailed."""
+    now = current_release()
+    if now is None:
+        raise StepFailed("Calln is not installed here; run calln deploy apply")
+    copies = [f"{stem(now)}.{number}" for number in range(2, len(stored_releases()) + 3)]
+    fresh = next(name for name in copies if not (RELEASES / name).exists())
+    hard_link_copy(now, fresh)
+    try:
+        switch_release(fresh, roles)
+    finally:
+        remove_releases([name for name in stored_releases() if COPY.search(name) and stem(name) == stem(now)])
+    return now, fresh
+
+
+def stem(name: str) -> str:
+    """The release that this one may be a copy of."""
+    return COPY.sub("", name)
 
 
 def hard_link_copy(name: str, copy: str) -> None:
@@ -116,6 +138,7 @@ def hard_link_copy(name: str, copy: str) -> None:
     draft = RELEASES / f".{copy}"
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(RELEASES / name, draft, copy_function=os.link)
+    os.utime(draft)
     draft.rename(RELEASES / copy)
 
 

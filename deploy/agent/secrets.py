@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.agent import steps
-from deploy.agent.systemd import UNITS, StepFailed, running_releases, systemctl, unit_name, unit_state
+from deploy.agent.systemd import StepFailed, reload_serving, systemctl
 
 FILE = Path("/etc/calln/secrets/turn.secret")
 GROUP = "calln"
@@ -45,15 +45,7 @@ def change_secret(order: dict[str, Any]) -> None:
         "group": GROUP,
     }
     steps.write_file(file, FILE)
-    for role in UNITS:
-        serving = [
-            release for release in running_releases(role) if unit_state(unit_name(role, release)) == "active"
-        ]
-        for release in serving:  # one that ends needs no new secret
-            if systemctl("reload", unit_name(role, release)).returncode:
-                raise StepFailed(
-                    f"{unit_name(role, release)} did not read the new secret; it still uses the old one"
-                )
+    reload_serving()
     if order["withdraw"]:
         withdraw_later(order["withdraw"])
 

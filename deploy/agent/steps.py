@@ -138,8 +138,8 @@ def issue_certificate(step: Step) -> None:
         run_command(step["argv"])
     except StepFailed as problem:
         raise StepFailed(
-            f"there is no certificate for {step['name']} yet. Does the name lead to this machine, and is "
-            f"port 80 open from the Internet? {problem}"
+            f"there is no certificate for {' and '.join(step['names'])} yet. Does each name lead to this "
+            f"machine, and is port 80 open from the Internet? {problem}"
         ) from None
 
 

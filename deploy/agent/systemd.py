@@ -11,6 +11,7 @@ from pathlib import Path
 UNITS = {"turn": "calln-relay", "server": "calln-server"}  # in the order in which they start
 SOCKETS = {"turn": "relay.sock", "server": "server.sock"}  # each says there whether it is ready
 STATE = Path("/var/lib/calln")
+ACCOUNT = "calln"
 NAMESPACE = "calln"
 LAST_LINES = 8
 READY_SECONDS, LOOK_SECONDS, ANSWER_SECONDS = 15.0, 0.1, 2.0
@@ -39,6 +40,16 @@ def running_releases(role: str) -> list[str]:
     said = systemctl("list-units", "--all", "--plain", "--no-legend", f"{UNITS[role]}@*.service").stdout
     rows = [line.split() for line in said.splitlines() if line.strip()]
     return [row[0].split("@", 1)[1].removesuffix(".service") for row in rows if row[2] in RUNNING]
+
+
+def reload_serving() -> None:
+    """Let the services read secrets and certificates anew; one that only ends needs nothing new. Raises
+    StepFailed."""
+    for role in UNITS:
+        for release in running_releases(role):
+            name = unit_name(role, release)
+            if unit_state(name) == "active" and systemctl("reload", name).returncode:
+                raise StepFailed(f"{name} did not read what is new; it still uses what was there before")
 
 
 def all_running() -> set[str]:

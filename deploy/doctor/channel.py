@@ -12,7 +12,7 @@ from deploy.doctor.operator_client import RELAY, SERVER, OperatorError, request_
 LOOKS, LOOK_SECONDS = 10, 1.0  # where both have just started, they find each other within some seconds
 DEAF = "does it run, has it the same secret, and does a firewall drop packets from here to its first port?"
 FEWER = "lift old bans with calln ban remove, or ban a wider network in place of many addresses"
-ALONE = "start calln serve with the same secret; there, name this relay in turn.host or turn.more_hosts"
+ALONE = "start a server with the same secret; there, name this relay in turn.host or turn.more_hosts"
 
 
 def check_channel(machine: LocalMachine) -> Iterator[Finding]:

@@ -23,11 +23,14 @@ from deploy.doctor.machine import (
     check_buffers,
     check_clock,
     check_descriptors,
+    check_disk,
     check_engine,
+    check_interfaces,
+    check_owners,
     check_secrets,
     check_store,
 )
-from deploy.doctor.operator_client import RELAY, OperatorError, request_json
+from deploy.doctor.operator_client import RELAY, OperatorError, how_to_start, is_deployed, request_json
 from deploy.doctor.trial_call import TrialFailed, client_address, make_trial_call
 from host.certificates import validity_problem
 from host.tls import BadCertificate
@@ -110,15 +113,19 @@ REFUSALS = (
 
 def run(config: Config, _: Namespace) -> int:
     """Print all findings; the exit code is 1 if one of them is bad."""
-    machine = LocalMachine(config, relay_figures(config))
     sound = True
-    for check in CHECKS:
-        for finding in check(machine):
-            sound &= finding.well
-            print(f"{MARKS[finding.well]} {finding.text}", flush=True)
-            if not finding.well:
-                print(f"    {finding.advice}", flush=True)
+    for finding in examine(config):
+        sound &= finding.well
+        print(f"{MARKS[finding.well]} {finding.text}", flush=True)
+        if not finding.well:
+            print(f"    {finding.advice}", flush=True)
     return 0 if sound else 1
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    machine = LocalMachine(config, relay_figures(config))
+    for check in CHECKS:
+        yield from check(machine)
 
 
 def relay_figures(config: Config) -> list[dict[str, Any]] | None:
@@ -149,7 +156,7 @@ def check_ports(machine: LocalMachine) -> Iterator[Finding]:
     yield Finding(
         False,
         f"The relay does not answer at {place}.",
-        "start it with calln run or calln relay, then check again",
+        f"start it with {how_to_start(machine.config.site.state_dir, RELAY)}; then check again",
     )
     for address in listening:
         yield check_port(address)
@@ -280,16 +287,17 @@ def check_certificate(machine: LocalMachine) -> Iterator[Finding]:
 
 
 def check_certificate_file(config: Config) -> Finding | None:
+    reload = "calln-reload" if is_deployed(config.site.state_dir) else "calln relay reload"
     files = from_config.relay_certificate(config.turn)
     try:
         wrong = validity_problem(files) if files else None
     except BadCertificate as problem:
         return Finding(
-            False, f"No TLS: {problem}.", "correct turn.certificate and turn.key, then run calln relay reload"
+            False, f"No TLS: {problem}.", f"correct turn.certificate and turn.key, then run {reload}"
         )
     if files is None or wrong is None:
         return None
-    advice = "renew it, then run calln relay reload; or check that the clock is right: date -u"
+    advice = f"renew it, then run {reload}; or check that the clock is right: date -u"
     return Finding(False, f"The certificate in {files.chain} {wrong}: no client can use TLS.", advice)
 
 
@@ -335,6 +343,7 @@ def check_refusals(machine: LocalMachine) -> Iterator[Finding]:
 CHECKS: tuple[Callable[[LocalMachine], Iterator[Finding]], ...] = (
     check_configuration,
     check_secrets,
+    check_owners,
     check_ports,
     check_public_address,
     check_nat,
@@ -344,7 +353,9 @@ CHECKS: tuple[Callable[[LocalMachine], Iterator[Finding]], ...] = (
     check_certificate,
     check_buffers,
     check_descriptors,
+    check_disk,
     check_engine,
+    check_interfaces,
     check_clock,
     check_refusals,
 )

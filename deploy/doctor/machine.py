@@ -7,6 +7,8 @@ import ctypes
 import errno
 import math
 import resource
+import shutil
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +18,23 @@ from config.file import Config
 from config.problems import ConfigError
 from config.secrets import turn_secrets
 from deploy.doctor.operator_client import OperatorError, request_json
+from host.startup import account_name
 from server.store.damaged import set_aside_files
 from server.store.sqlite import FILE
+from turn.engines.kernel.loader import LINK
+from turn.engines.kernel.routes import interfaces
 from turn.engines.loop.sockets import LISTENER_BUFFER
 from turn.process.run import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
 
 UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
 TIMEX_BYTES = 512  # room for its structure, whose size differs between machines
+RELEASES = Path("/opt/calln/releases")
+ROOM = 400 << 20  # bytes: what the next release needs at most
 WITHDRAWAL = Path("/etc/systemd/system/calln-withdraw.timer")  # by deploy.agent.secrets
 RECEIVE_LIMIT = Path("/proc/sys/net/core/rmem_max")
+KERNEL_FILES = Path("/sys/fs/bpf/calln")  # where calln-kernel@.service has loaded what carries calls
+# Checks of a call pass the firewall; without them it ends after so long, or when its permissions end.
+CONSENT_SECONDS, PERMISSION_SECONDS = 30, 300
 
 
 class Finding(NamedTuple):
@@ -54,6 +64,20 @@ def check_secrets(machine: LocalMachine) -> Iterator[Finding]:
                 f"{old} old secret{'s are' * (old > 1) or ' is'} still valid, and nothing withdraws "
                 f"{'them' if old > 1 else 'it'}.",
                 "run calln deploy secrets rotate; in a file of your own, remove all lines but the first",
+            )
+
+
+def check_owners(machine: LocalMachine) -> Iterator[Finding]:
+    """What a command as root may have left in the state folder. Only its owner and root may look."""
+    folder = machine.config.site.state_dir
+    with contextlib.suppress(OSError):
+        owner = folder.stat().st_uid
+        foreign = [path for path in sorted(folder.rglob("*")) if path.lstat().st_uid != owner]
+        if foreign:
+            listed = ", ".join(map(str, foreign[:3]))
+            advice = f"run: chown --recursive --no-dereference {account_name(owner)}: {folder}"
+            yield Finding(
+                False, f"The services cannot use {listed}, which belong to another account.", advice
             )
 
 
@@ -90,22 +114,52 @@ def allowed_files(figures: list[dict[str, Any]] | None) -> float:
     return math.inf if hard == resource.RLIM_INFINITY else hard
 
 
+def check_disk(machine: LocalMachine) -> Iterator[Finding]:
+    """Bans, calls and releases need room; what is full is said once for a disk."""
+    places = [path for path in (machine.config.site.state_dir, RELEASES) if path.exists()]
+    for path in {path.stat().st_dev: path for path in places}.values():
+        free = shutil.disk_usage(path).free
+        yield Finding(
+            free >= ROOM,
+            f"The disk of {path} has {free >> 20} MiB left.",
+            "make room: apt clean, journalctl --vacuum-size=100M",
+        )
+
+
 def check_engine(machine: LocalMachine) -> Iterator[Finding]:
-    """What moves the packets of the running relay, and what these then pass by."""
-    figures = machine.figures or []
-    engines = {one["labels"]["engine"] for one in figures if one["name"] == "calln_relay_engine"}
-    if "kernel" in engines:
-        yield Finding(
-            True,
-            "Calls by UDP ride in the kernel, past the firewall rules of this machine; calln ban ends a call "
-            "at once.",
-        )
-    elif engines and machine.config.turn.engine != "portable":
-        yield Finding(
-            False,
-            "Calls do not ride in the kernel, although turn.engine allows it.",
-            "the relay's log says at its start what is missing; or write portable",
-        )
+    """What moves the packets of the running relay, why, and what these then pass by."""
+    turn = machine.config.turn
+    labels = [one["labels"] for one in machine.figures or [] if one["name"] == "calln_relay_engine"]
+    for engine, reason in sorted({(one["engine"], one["reason"]) for one in labels}):
+        if engine == "kernel":
+            seconds = PERMISSION_SECONDS if turn.encrypted_only == "off" else CONSENT_SECONDS
+            yield Finding(
+                True,
+                "Calls by UDP ride in the kernel, past the firewall of this machine, and so do answers to "
+                "Binding requests. calln ban and calln relay kill end a call at once, a new rule of the "
+                f"firewall within {seconds} seconds.",
+            )
+        elif reason:
+            yield Finding(
+                True, f"The relay carries calls itself, as they cannot ride in the kernel: {reason}."
+            )
+        else:
+            yield Finding(True, "The relay carries calls itself, as turn.engine wants it.")
+
+
+def check_interfaces(machine: LocalMachine) -> Iterator[Finding]:
+    """Those that root's part has not met yet. Only root may look; before Linux 6.6 nothing of it is kept."""
+    there = dict(interfaces())
+    with contextlib.suppress(OSError):
+        for place in KERNEL_FILES.glob("*/0"):
+            served = {int(link.name.removeprefix(LINK)) for link in place.glob(f"{LINK}*")}
+            names = [socket.if_indextoname(number) for number in there.keys() - served]
+            if served and names:
+                yield Finding(
+                    False,
+                    f"Calls that come in by {', '.join(sorted(names))} do not ride in the kernel.",
+                    "run: systemctl reload 'calln-kernel@*'",
+                )
 
 
 def check_clock(machine: LocalMachine) -> Iterator[Finding]:

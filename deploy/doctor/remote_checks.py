@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
+import os
 import socket
 import ssl
 import time
@@ -20,6 +22,10 @@ from turn.flows import Address, Transport
 from turn.service.public_address import FAR_AWAY, source_towards
 
 TIMEOUT = 5.0
+CLOSED = "open this port and the UDP ports of turn.relay_ports in all firewalls"
+NOTHING_LISTENS = (
+    "see calln deploy status; if all runs there, a firewall on the way rejects the connection: open the port"
+)
 
 
 class RemoteMachine(NamedTuple):
@@ -98,6 +104,8 @@ def check_tcp_port(address: str, port: int) -> Finding:
     try:
         socket.create_connection((address, port), TIMEOUT).close()
     except OSError as error:
+        if isinstance(error, ConnectionRefusedError):
+            return Finding(False, f"Nothing listens at TCP port {port} of {address}.", NOTHING_LISTENS)
         why = "does not answer" if isinstance(error, TimeoutError) else str(error.strerror or error).lower()
         return Finding(
             False,
@@ -177,7 +185,8 @@ def check_call(listener: Address, credential: MintedCredential) -> Finding:
     try:
         make_trial_call(listener, credential)
     except TrialFailed as why:
-        advice = "open this port and the UDP ports of turn.relay_ports in all firewalls"
+        refused = str(why) == os.strerror(errno.ECONNREFUSED)
+        advice = NOTHING_LISTENS if refused else CLOSED
         return Finding(False, f"A trial call through {listener} failed: {why}.", advice)
     return Finding(True, f"A trial call through {listener} worked.")
 

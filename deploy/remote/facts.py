@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from deploy.remote.render import Traits
+from deploy.remote.certificates import Lineage, names_in, settings_of
+from deploy.remote.render import SECRET, Traits
 from deploy.remote.steps import File
 
 
@@ -48,8 +50,11 @@ class Facts(NamedTuple):
     releases: tuple[str, ...]
     current: str | None
     config: str | None
+    site: str | None
     units: Mapping[str, str]
     account: bool
+    foreign: tuple[str, ...]
+    lineage: Lineage | None
     holders: tuple[Holder, ...]
     ufw: bool
     chains: tuple[str, ...]
@@ -58,6 +63,12 @@ class Facts(NamedTuple):
     def traits(self) -> Traits:
         """The facts that decide what the files contain."""
         return Traits(self.container, self.ipv6, self.chains)
+
+    def has_secret(self, text: str | None) -> bool:
+        """Whether its secret is this one; None: it has none yet."""
+        known = self.files.get(SECRET)
+        digest = None if text is None else hashlib.sha256(text.encode()).hexdigest()
+        return digest == (known.sha256 if known else None)
 
     def is_active(self, unit: str) -> bool:
         return self.units.get(unit) in ("active", "reloading")
@@ -75,7 +86,19 @@ def parse_facts(answer: Mapping[str, Any]) -> Facts:
         "packages": frozenset(answer["packages"]),
         "files": {path: RemoteFile(**known) for path, known in answer["files"].items()},
         "releases": tuple(answer["releases"]),
+        "foreign": tuple(answer["foreign"]),
+        "lineage": parse_lineage(answer["lineage"]) if answer["lineage"] else None,
         "holders": tuple(Holder(**holder) for holder in answer["holders"]),
         "chains": tuple(answer["chains"]),
     }
     return Facts(**{**answer, **made})
+
+
+def parse_lineage(answer: Mapping[str, str]) -> Lineage:
+    """What certbot keeps there: the text of its settings, and the certificate as PEM."""
+    authority, authenticator = settings_of(answer["settings"])
+    digest = hashlib.sha256(answer["certificate"].encode()).hexdigest()
+    names: frozenset[str] = frozenset()
+    with suppress(ValueError):  # one that cannot be read is for no name
+        names = names_in(answer["certificate"])
+    return Lineage(names, authority, authenticator, digest)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,31 +37,70 @@ def config_or_default(config: Config, options: Namespace) -> Config:
     return load_config(FILE)
 
 
+class Fleet:
+    """The machines that a command works on. One that fails does not stop the others."""
+
+    def __init__(self, machines: list[Machine], missing: int = 0) -> None:
+        self.machines = machines
+        self.missing = missing  # those that could not be reached, and those that failed since
+
+    def __len__(self) -> int:
+        return len(self.machines) + self.missing
+
+    def on_each(self, do: Callable[[Machine], Result]) -> dict[Machine, Result]:
+        """Do it for all at once. What went wrong is printed, and that machine is left out from then on."""
+        by_host = {machine.host: machine for machine in self.machines}
+        results, wrong = try_each(list(by_host), lambda host: do(by_host[host]))
+        complain(wrong)
+        self.missing += len(wrong)
+        self.machines = [by_host[host] for host in results]
+        return {by_host[host]: result for host, result in results.items()}
+
+    def code(self, *, well: bool = True) -> int:
+        """The exit code: 69 (EX_UNAVAILABLE) if a machine is missing, 1 if something is not well."""
+        return os.EX_UNAVAILABLE if self.missing else int(not well)
+
+
 @contextmanager
-def connect_all(config: Config, options: Namespace) -> Iterator[list[Machine]]:
-    """Connections to all machines, or to none. Raises DeployError: a line for each machine that failed."""
-    hosts = hosts_for(config_or_default(config, options), getattr(options, "host", None))
+def connect_all(
+    config: Config, options: Namespace, *, needs_all: bool = False, listed: bool = True
+) -> Iterator[Fleet]:
+    """Connections to all machines that can be reached. What is wrong with the others is printed at once; they
+    make the exit code (`Fleet.code`). Raises DeployError if there is no machine at all."""
+    hosts = hosts_for(config_or_default(config, options), getattr(options, "host", None), listed=listed)
     ssh.set_output(lambda line: print(PREFIX.sub("", line) if len(hosts) == 1 else line, flush=True))
-    machines = in_parallel(hosts, lambda host: ssh.open_machine(host, accept=options.accept_host_key))
+    made, wrong = try_each(hosts, lambda host: ssh.open_machine(host, accept=options.accept_host_key))
     try:
-        yield machines
+        if not made or (wrong and needs_all):
+            raise DeployError("\n".join(wrong))
+        complain(wrong)
+        yield Fleet(list(made.values()), len(wrong))
     finally:
-        for machine in machines:
+        for machine in made.values():
             machine.close()
 
 
-def hosts_for(config: Config, host: Destination | None) -> list[Host]:
-    """All hosts of the file, or only the one of --host, which need not be in the file."""
+def complain(problems: Sequence[str]) -> None:
+    for problem in problems:
+        print(f"calln: {problem}", file=sys.stderr, flush=True)
+
+
+def hosts_for(config: Config, host: Destination | None, *, listed: bool = True) -> list[Host]:
+    """All hosts of the file, or only that of --host. Raises DeployError if it must be `listed` and is not."""
     hosts = [target.host for target in targets(config)]
     if host is None:
         return hosts
-    return [one for one in hosts if one.address == host] or [Host(address=host)]
+    found = [one for one in hosts if one.address == host]
+    if listed and not found:
+        names = ", ".join(str(one.address) for one in hosts)
+        raise DeployError(f"--host {host} is not in deploy.hosts; there are: {names}")
+    return found or [Host(address=host)]
 
 
-def in_parallel(hosts: Sequence[Host], do: Callable[[Host], Result]) -> list[Result]:
+def try_each(hosts: Sequence[Host], do: Callable[[Host], Result]) -> tuple[dict[Host, Result], list[str]]:
     """Do it for all hosts at once; for this machine in this thread, where one can wait for processes.
 
-    Raises DeployError with all that went wrong.
+    The results in the order of the hosts, and what went wrong with those that have none.
     """
     results: dict[Host, Result] = {}
     wrong: list[str] = []
@@ -70,15 +111,7 @@ def in_parallel(hosts: Sequence[Host], do: Callable[[Host], Result]) -> list[Res
                 results[host] = tasks[host].result() if host in tasks else do(host)
             except DeployError as problem:
                 wrong.append(str(problem))
-    if wrong:
-        raise DeployError("\n".join(wrong))
-    return [results[host] for host in hosts]
-
-
-def on_each(machines: Sequence[Machine], do: Callable[[Machine], Result]) -> list[Result]:
-    """Do it for all machines at once. Raises DeployError."""
-    by_host = {machine.host: machine for machine in machines}
-    return in_parallel(list(by_host), lambda host: do(by_host[host]))
+    return {host: results[host] for host in hosts if host in results}, wrong
 
 
 def send_order(machine: Machine, order: dict[str, Any]) -> None:

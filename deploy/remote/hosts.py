@@ -21,6 +21,7 @@ class ConfigFile(NamedTuple):
 
     config: Config
     values: Values
+    text: str = ""
 
 
 class Target(NamedTuple):
@@ -49,7 +50,7 @@ def parse_config_file(text: str, path: Path) -> ConfigFile:
     config = parse_config(text, path)
     _, values = compose(text, path)
     kept = values if isinstance(values, dict) else {}
-    return ConfigFile(config, {name: section or {} for name, section in kept.items()})
+    return ConfigFile(config, {name: section or {} for name, section in kept.items()}, text)
 
 
 def targets(config: Config) -> tuple[Target, ...]:
@@ -107,6 +108,20 @@ def refuse_addresses(made: tuple[Target, ...]) -> None:
                     "the machine a name"
                 ]
             )
+
+
+def browser_names(config: Config, target: Target) -> tuple[str, ...]:
+    """The names by which browsers reach a machine over TLS, its own first: its certificate must have them."""
+    if not target.serves:
+        return (target.name,)
+    parts = [urlsplit(url) for url in config.site.more_urls]
+    more = [one.hostname or "" for one in parts if one.scheme == "https" and one.port in (None, 443)]
+    return tuple(dict.fromkeys((target.name, *(name for name in more if may_be_issued(name)))))
+
+
+def may_be_issued(name: str) -> bool:
+    """Whether an authority may give a certificate for it: no address, and no name of Tor."""
+    return not is_address(name.strip("[]")) and not name.endswith(".onion")
 
 
 def is_address(name: str) -> bool:

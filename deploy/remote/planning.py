@@ -7,19 +7,34 @@ an earlier run stopped in the middle, and each command that activates a file is 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from config.deploy import Role
+from deploy.remote.certificates import certificate_steps
 from deploy.remote.facts import Facts
 from deploy.remote.hosts import ConfigFile, Target
+from deploy.remote.inventory import (
+    PORTS,
+    RELOAD,
+    SHUTDOWN,
+    SOCKETS,
+    STAMP,
+    SYSCTL,
+    SYSTEMD,
+    TIMER,
+    TIMERS,
+    UNITS,
+    WHOLE,
+    packages,
+)
+from deploy.remote.removal import close_steps, remove_steps, unwanted
 from deploy.remote.render import (
-    ACME,
+    ALERT,
     CERTIFICATE,
-    KEY,
-    PASSWORD,
-    ROWS,
-    SECRET,
+    OPERATORS,
+    STATE,
     SecretFiles,
     config_file,
     owns_http_ports,
@@ -33,25 +48,14 @@ from deploy.remote.steps import (
     Issue,
     Prune,
     Put,
-    Remove,
     Retire,
     Run,
     Step,
     Switch,
 )
 
-UNITS = {"turn": "calln-relay@{}.service", "server": "calln-server@{}.service"}
-SOCKETS = ("calln-http.socket", "calln-https.socket", "calln.service")
-PORTS, SHUTDOWN = "calln-ports.service", "calln-shutdown.service"
-RELOAD = "/usr/local/sbin/calln-reload"
-WITHDRAWAL = "/etc/systemd/system/calln-withdraw.timer"  # written by deploy.agent.secrets
-TIMER = "certbot.timer"
-STAMP = "/opt/calln/applied"
-COUNTRIES = "/usr/share/tor"  # where the package tor-geoipdb has them
-FIREWALLS = {"none": (), "ufw": ("ufw",), "nft": ("nftables",)}
-HOOK = "/etc/letsencrypt/renewal-hooks/deploy/calln"
-SYSTEMD, SYSCTL = "/etc/systemd/system/", "/etc/sysctl.d/"
 CHANGED_AT_RELOAD = ("/etc/calln/secrets/", "/etc/calln/tls/")
+NOTHING_TO_ACTIVATE = (*CHANGED_AT_RELOAD, OPERATORS, ALERT)
 
 # What activates files, in order: their folder, the command, and its sentence.
 IN_FORCE = (
@@ -71,24 +75,6 @@ IN_FORCE = (
         "Reserve the ports of the relay and enlarge receive buffers.",
     ),
     (SYSTEMD, ("systemctl", "daemon-reload"), "Let systemd read its units."),
-)
-JOURNAL = (
-    *("systemd-journald@calln.socket", "systemd-journald-varlink@calln.socket"),
-    "systemd-journald@calln.service",
-)
-FORGET = (  # certbot keeps copies of the private key; hooks of other programs stay
-    'cd /etc/letsencrypt && test -z "$(ls renewal)" || exit 0; '
-    "rm -rf accounts archive csr keys live renewal /var/lib/letsencrypt; "
-    "find renewal-hooks -depth -type d -empty -delete"
-)
-WORDS = "rm -rf /var/log/journal/*.calln /run/log/journal/*.calln"
-FOLDERS = ("/etc/sysusers.d",)  # Debian does not have it, or it is not empty
-# At the first signal a service lets its calls go on, at the second it ends.
-ENDING = (
-    (("systemctl", "disable", "--quiet"), "Do not start the services at boot any more."),
-    (("systemctl", "stop", "--no-block"), "Stop the services."),
-    (("systemctl", "kill", "--signal=SIGINT"), "End running calls."),
-    (("systemctl", "stop"), "Wait until the services have ended."),
 )
 BEFORE_SECRETS = ("/etc/sysusers.d/", "/etc/tmpfiles.d/")
 
@@ -110,25 +96,15 @@ class Plan(NamedTuple):
 
 def make_plan(source: ConfigFile, target: Target, secrets: SecretFiles, facts: Facts, tree: str) -> Plan:
     """Make the plan of one machine; `tree` is the name of the code."""
-    release = release_name(tree, source, target)
+    name = release_name(tree, source, target)
+    release = str(facts.current) if is_copy(facts.current, name) else name
     files = render(source, target, secrets, facts.traits)
     return Plan(source, target, files, release, tree, config_file(source, target, release))
 
 
-def paths() -> list[str]:
-    """The files that a machine is asked about: all that Calln may have written."""
-    return [*(f"/{row.path}" for row in ROWS), SECRET, PASSWORD, CERTIFICATE, KEY, STAMP, WITHDRAWAL]
-
-
-def packages(source: ConfigFile) -> tuple[str, ...]:
-    """Debian packages that are needed, besides python3."""
-    deploy, geo = source.config.deploy, source.config.geo
-    wanted = [*FIREWALLS[deploy.firewall]]
-    if deploy.tls == "acme":
-        wanted.append("certbot")
-    if geo.database is not None and str(geo.database) == COUNTRIES and deploy.network == "public":
-        wanted.append("tor-geoipdb")
-    return tuple(wanted)
+def is_copy(current: str | None, name: str) -> bool:
+    """Whether the machine runs a copy of that release, as a restart makes one."""
+    return current is not None and re.fullmatch(rf"{re.escape(name)}\.[0-9]+", current) is not None
 
 
 def steps(plan: Plan, facts: Facts) -> tuple[Step, ...]:
@@ -146,11 +122,15 @@ def steps(plan: Plan, facts: Facts) -> tuple[Step, ...]:
                 put for path, put in puts.items() if not path.startswith(tuple(one[0] for one in IN_FORCE))
             ]
             made += release_steps(plan, facts)
+    made += owner_steps(facts)
+    gone = unwanted(plan.source.config, [file.path for file in plan.files], facts)
+    made += close_steps(gone, facts)
     made += retire_steps(plan, facts, "server")  # first, as a relay without a server uses port 443 itself
     made += port_steps(plan, facts)
     switched = tuple(switch_steps(plan, facts))
     made += switched or reload_steps(puts, facts)
     made += retire_steps(plan, facts, "turn")  # last, when pages know the other relay already
+    made += remove_steps(gone)
     made += prune_steps(plan, facts)
     if unfinished:
         made.append(Put(stamp(plan), known_stamp(facts), STAMP in facts.files))
@@ -176,11 +156,21 @@ def release_steps(plan: Plan, facts: Facts) -> Iterator[AddRelease]:
         yield AddRelease(plan.release, plan.tree, like, plan.config, facts.config)
 
 
+def owner_steps(facts: Facts) -> Iterator[Run]:
+    """Commands that somebody ran as root may have left files that the services cannot use."""
+    if facts.foreign:
+        argv = ("chown", "--recursive", "--no-dereference", "calln:calln", STATE)
+        yield Run(argv, f"Give {', '.join(facts.foreign[:3])} back to the services.")
+
+
 def port_steps(plan: Plan, facts: Facts) -> Iterator[Run]:
-    """Open ports, also in the firewall of the machine; start the timer that renews the certificate."""
+    """Open ports, also in the firewall of the machine; start timers."""
     firewall = plan.source.config.deploy.firewall
     if owns_http_ports(plan.source.config, plan.target) and not all(map(facts.is_active, SOCKETS)):
         yield Run(("systemctl", "enable", "--quiet", "--now", *SOCKETS), "Open ports 80 and 443.")
+    if not facts.is_active(WHOLE):
+        argv = ("systemctl", "enable", "--quiet", "--now", WHOLE)
+        yield Run(argv, "Let systemd start and stop all of Calln as calln.")
     if firewall == "ufw" and not is_finished(plan, facts):
         yield Run(("ufw", "allow", "Calln"), "Open the ports of Calln in ufw.")
     if any(file.path.endswith(PORTS) for file in plan.files) and not (
@@ -195,6 +185,10 @@ def port_steps(plan: Plan, facts: Facts) -> Iterator[Run]:
             ("systemctl", "enable", "--quiet", "--now", SHUTDOWN),
             "Let running calls end when the machine does.",
         )
+    wanted = {file.path.removeprefix(SYSTEMD) for file in plan.files}
+    for timer, does in TIMERS.items():
+        if timer in wanted and not facts.is_active(timer):
+            yield Run(("systemctl", "enable", "--quiet", "--now", timer), f"Start the timer that {does}.")
     if plan.is_acme and not facts.is_active(TIMER):
         yield Run(
             ("systemctl", "enable", "--quiet", "--now", TIMER), "Start the timer that renews the certificate."
@@ -205,38 +199,43 @@ def retire_steps(plan: Plan, facts: Facts, role: Role) -> Iterator[Step]:
     """End a part that this machine no longer has. Its files stay, but nothing starts it."""
     if role in plan.target.roles:
         return
-    if role == "server" and (listening := tuple(name for name in SOCKETS if facts.is_active(name))):
-        yield Run(("systemctl", "disable", "--quiet", "--now", *listening), "Close ports 80 and 443.")
     begins = UNITS[role].partition("{}")[0]
     if any(name.startswith(begins) and facts.is_active(name) for name in facts.units):
         yield Retire((role,))
 
 
 def switch_steps(plan: Plan, facts: Facts) -> Iterator[Step]:
-    """Before the first certificate, the server must run to answer the authority, and the relay waits."""
-    roles, server = plan.target.roles, owns_http_ports(plan.source.config, plan.target)
-    waits = plan.is_acme and CERTIFICATE not in facts.files
-    if waits and server:
+    """A certificate first, so that nothing changes if the authority refuses. It asks at port 80, so where no
+    server runs yet the new one must; and the relay waits for the first certificate."""
+    roles: tuple[str, ...] = plan.target.roles
+    getting = list(certificate_changes(plan, facts))
+    asks = any(isinstance(step, Issue) for step in getting)
+    if asks and owns_http_ports(plan.source.config, plan.target) and not answers_authority(facts):
         yield from switch_step(plan, facts, ("server",))
-    if waits:
-        yield Issue(plan.target.name, certbot_command(plan, standalone=not plan.target.serves))
-    if not (waits and roles == ("server",)):
+        roles = () if roles == ("server",) else roles
+    yield from getting
+    if roles:
         yield from switch_step(plan, facts, roles)
+
+
+def certificate_changes(plan: Plan, facts: Facts) -> Iterator[Step]:
+    if plan.is_acme:
+        there = facts.files.get(CERTIFICATE)
+        yield from certificate_steps(
+            plan.source.config, plan.target, facts.lineage, there.sha256 if there else None
+        )
+
+
+def answers_authority(facts: Facts) -> bool:
+    """Whether a server of ours answers at port 80 already."""
+    runs = any(name.startswith("calln-server@") and facts.is_active(name) for name in facts.units)
+    return runs and all(map(facts.is_active, SOCKETS))
 
 
 def switch_step(plan: Plan, facts: Facts, roles: tuple[str, ...]) -> Iterator[Switch]:
     runs = all(facts.is_active(UNITS[role].format(plan.release)) for role in roles)
     if not runs or facts.current != plan.release:
         yield Switch(facts.current, plan.release, roles)
-
-
-def certbot_command(plan: Plan, *, standalone: bool) -> tuple[str, ...]:
-    """The command for the first certificate. Without our server, certbot answers at port 80 itself."""
-    deploy = plan.source.config.deploy
-    words = ["certbot", "certonly", "--non-interactive", "--agree-tos", "--cert-name", "calln"]
-    words += ["--domain", plan.target.name, "--server", deploy.acme_directory, "--deploy-hook", HOOK]
-    words += ["--email", deploy.email] if deploy.email else ["--register-unsafely-without-email"]
-    return (*words, *(("--standalone",) if standalone else ("--webroot", "--webroot-path", ACME)))
 
 
 def reload_steps(puts: dict[str, Put], facts: Facts) -> Iterator[Run]:
@@ -257,9 +256,9 @@ def prune_steps(plan: Plan, facts: Facts) -> Iterator[Prune]:
 
 
 def stamp(plan: Plan) -> File:
-    """A digest of the files that commands activate; releases and secrets do not count."""
+    """A digest of the files that commands activate; releases, secrets, the operator's file do not count."""
     lasting = sorted(
-        file.path + file.text for file in plan.files if not file.path.startswith(CHANGED_AT_RELOAD)
+        file.path + file.text for file in plan.files if not file.path.startswith(NOTHING_TO_ACTIVATE)
     )
     return File(STAMP, hashlib.sha256("".join(lasting).encode()).hexdigest() + "\n")
 
@@ -270,51 +269,3 @@ def known_stamp(facts: Facts) -> str | None:
 
 def is_finished(plan: Plan, facts: Facts) -> bool:
     return known_stamp(facts) == stamp(plan).text
-
-
-def destroy_steps(facts: Facts, *, purge: bool = False) -> tuple[Step, ...]:
-    """The steps that remove Calln. Debian packages stay, and without `purge` also the data."""
-    ours = [path for path in facts.files if path.startswith((SYSTEMD, "/etc/", "/usr/local/"))]
-    made: list[Step] = []
-    releases = sorted(unit for unit in facts.units if "@" in unit)
-    if releases:
-        made += [Run((*argv, *releases), sentence) for argv, sentence in ENDING]
-    if beside := sorted(facts.units.keys() - {TIMER, *releases}):
-        made.append(Run(("systemctl", "disable", "--quiet", "--now", *beside), "Close the ports of Calln."))
-    if "/etc/ufw/applications.d/calln" in facts.files:
-        made.append(Run(("ufw", "delete", "allow", "Calln"), "Close the ports of Calln in ufw."))
-    made += [Remove(path) for path in ours if not path.startswith("/etc/calln/")]
-    made += [Remove("/opt/calln")] if facts.releases or STAMP in facts.files else []
-    if any(path.startswith(SYSTEMD) for path in ours):
-        made.append(Run(("systemctl", "daemon-reload"), "Let systemd forget the units."))
-        made.append(Run(("systemctl", "reset-failed"), "Clear the state of failed units."))
-        made.append(Run(("systemctl", "stop", *JOURNAL), "Stop the journal of the services."))
-        made.append(Run(("rmdir", "--ignore-fail-on-non-empty", *FOLDERS), "Remove empty folders."))
-    return (*made, *(purge_steps(facts) if purge else ()))
-
-
-def purge_steps(facts: Facts) -> Iterator[Step]:
-    if HOOK in facts.files:
-        argv = ("certbot", "delete", "--non-interactive", "--cert-name", "calln")
-        yield Run(argv, "Let certbot delete the certificate.")
-        yield Run(
-            ("sh", "-c", FORGET), "Remove the keys and the account of certbot if it has no other certificate."
-        )
-    if facts.account:
-        yield Run(("sh", "-c", WORDS), "Remove the logs of the services.")
-        yield Remove("/var/lib/calln")
-        yield Remove(ACME)
-        yield Remove("/etc/calln")
-        yield Run(("userdel", "calln"), "Remove the account of the services.")
-
-
-def what_stays(facts: Facts, source: ConfigFile, *, purge: bool = False) -> tuple[str, ...]:
-    """What remains after `destroy`, one sentence each."""
-    installed = [name for name in packages(source) if name in facts.packages]
-    kept = [] if purge else ["/etc/calln, /var/lib/calln and the account calln remain; --purge removes them."]
-    said = (
-        [f"These Debian packages remain: {', '.join(installed)}; remove them with apt purge."]
-        if installed
-        else []
-    )
-    return (*kept, *said)

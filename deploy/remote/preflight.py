@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
+from deploy.remote.certificates import missing_names
 from deploy.remote.facts import Facts, Holder
-from deploy.remote.planning import Plan, packages
-from deploy.remote.render import open_ports
+from deploy.remote.hosts import browser_names
+from deploy.remote.inventory import packages
+from deploy.remote.planning import Plan
+from deploy.remote.render import CERTIFICATE, open_ports
 
-SYSTEMS = {"debian": ("12", "13")}
+SYSTEMS = {"debian": ("12", "13"), "ubuntu": ("24.04",)}
+WANTED = "Debian 12 or 13 or Ubuntu 24.04"
 OLDEST = (3, 11)
 ROOM = 400 << 20  # bytes: two releases, their archive, and what apt downloads
 OURS = ("calln-", "calln.")
 
 
-def obstacles(plan: Plan, facts: Facts, answers: Sequence[str]) -> tuple[str, ...]:
-    """All obstacles; `answers` are the addresses of the machine's name in the DNS."""
+def obstacles(
+    plan: Plan, facts: Facts, answers: Mapping[str, Sequence[str]], *, renames: bool = False
+) -> tuple[str, ...]:
+    """All obstacles but a wrong system; `answers` are the addresses in the DNS, by the machine's names.
+    `renames`: the operator says that another address is another name of the same site."""
     return (
-        *wrong_system(facts),
+        *(() if renames else another_site(plan, facts)),
         *no_room(plan, facts),
         *taken_ports(plan, facts),
-        *wrong_dns(plan, facts, answers),
+        *behind_nat(plan, facts, answers.get(plan.target.name, ())),
+        *(line for name in names_of(plan) for line in wrong_dns(name, plan, facts, answers.get(name, ()))),
     )
+
+
+def another_site(plan: Plan, facts: Facts) -> Iterator[str]:
+    """A machine is part of one site. By its other addresses one tells a new name from another site."""
+    site = plan.source.config.site
+    if facts.site and facts.site not in (site.url, *site.more_urls):
+        yield (
+            f"This machine serves {facts.site} already, and one machine serves one site: use another one. If "
+            f"this is the same site with another name, keep {facts.site} in site.more_urls, or repeat this "
+            "with --rename."
+        )
 
 
 def wrong_system(facts: Facts) -> Iterator[str]:
     if facts.version not in SYSTEMS.get(facts.system, ()):
         found = f"{facts.system or 'an unknown system'} {facts.version}".strip()
-        yield f"This machine runs {found}, but Calln needs Debian 12 or 13: use another machine."
+        yield f"This machine runs {found}, but Calln needs {WANTED}: use another machine."
     elif tuple(map(int, facts.python.split("."))) < OLDEST:
         yield (
-            f"python3 is {facts.python}, but 3.11 or later is needed. Restore the python3 of Debian: apt "
+            f"python3 is {facts.python}, but 3.11 or later is needed. Restore the python3 of the system: apt "
             "install --reinstall python3-minimal."
         )
 
@@ -75,11 +94,30 @@ def way_out(holder: Holder) -> str:
     return f"{stop}, or choose another port in turn.listen"
 
 
-def wrong_dns(plan: Plan, facts: Facts, answers: Sequence[str]) -> Iterator[str]:
-    """The name must lead to this machine, as the authority checks. Behind NAT we cannot always know."""
-    if not plan.is_acme:
+def behind_nat(plan: Plan, facts: Facts, answers: Sequence[str]) -> Iterator[str]:
+    """A relay must know the public address: a cloud's NAT gives the machine a private one only."""
+    turn = plan.source.config.turn
+    own = [one for one in map(ip_address, sorted(facts.addresses)) if one.version == 4]
+    known = any(external.local in (None, *own) for external in turn.external_ip)
+    if not plan.target.relays or known or plan.source.config.deploy.network == "private":
         return
-    name, own = plan.target.name, set(facts.addresses)
+    public = [one for one in map(ip_address, answers) if one.version == 4 and one.is_global]
+    if public and own and not any(one.is_global for one in own):
+        pair = f"{public[0]}/{own[0]}" if len(own) == 1 else f"{public[0]}"
+        yield (
+            f"{plan.target.name} leads to {public[0]}, but this machine has only {listed(facts.addresses)}: "
+            f"it is behind NAT, and callers could not reach the relay. Write turn.external_ip: {pair}"
+        )
+
+
+def names_of(plan: Plan) -> tuple[str, ...]:
+    """The names that the authority checks."""
+    return browser_names(plan.source.config, plan.target) if plan.is_acme else ()
+
+
+def wrong_dns(name: str, plan: Plan, facts: Facts, answers: Sequence[str]) -> Iterator[str]:
+    """The name must lead to this machine, as the authority checks. Behind NAT we cannot always know."""
+    own = set(facts.addresses)
     own |= {str(pair.public) for pair in plan.source.config.turn.external_ip if pair.public}
     if not answers:
         yield f"{name} is not in the DNS: add an A record with {listed(facts.addresses)}."
@@ -107,4 +145,14 @@ def notices(plan: Plan, facts: Facts) -> tuple[str, ...]:
         )
     if facts.container and plan.target.relays:
         said.append("This is a container: net.core.rmem_max and the reserved ports must be set on its host.")
+    said += wrong_certificate(plan)
     return tuple(said)
+
+
+def wrong_certificate(plan: Plan) -> Iterator[str]:
+    """Of a certificate of the operator's own, which may be for another name."""
+    names = browser_names(plan.source.config, plan.target)
+    sent = [file.text for file in plan.files if file.path == CERTIFICATE]
+    if lacking := [name for text in sent for name in missing_names(text, names)]:
+        listing = ", ".join(lacking)
+        yield f"The certificate is not for {listing}, so browsers will refuse it: get one with all names."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ import yaml
 from config.example import Dumper
 from config.file import Config
 from config.look import carried
+from config.problems import ConfigError
 from deploy.remote.hosts import ConfigFile, Target, targets
 from deploy.remote.steps import File
 from host.settings import HostPort
@@ -28,6 +30,8 @@ from turn.process.run import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
 STATE, SECRET = "/var/lib/calln", "/etc/calln/secrets/turn.secret"
 PASSWORD = "/etc/calln/secrets/site.password"  # noqa: S105  # the path of a file
 CERTIFICATE, KEY = "/etc/calln/tls/fullchain.pem", "/etc/calln/tls/privkey.pem"
+OPERATORS = "/etc/calln/deploy.yaml"  # the operator's own file, so that each backup has it
+ALERT = "/etc/calln/alert.json"  # who is to be told, and which parts shall run
 ACME = "/var/lib/calln-acme"
 RELEASES = "/opt/calln/releases"
 EVERY, EVERY6 = "0.0.0.0", "[::]"  # noqa: S104  # a public service
@@ -82,14 +86,24 @@ ROWS = (
     ),
     Template("etc/systemd/journald@calln.conf", lambda config, target, traits: True),
     Template("etc/systemd/system/calln-relay@.service", lambda config, target, traits: target.relays),
+    Template(
+        "etc/systemd/system/calln-kernel@.service",
+        lambda config, target, traits: target.relays and may_ride(config.turn),
+    ),
+    Template(
+        "etc/udev/rules.d/60-calln.rules",
+        lambda config, target, traits: target.relays and may_ride(config.turn),
+    ),
     Template("etc/systemd/system/calln-server@.service", lambda config, target, traits: target.serves),
     Template("etc/systemd/system/calln-shutdown.service", lambda config, target, traits: True),
+    Template("etc/systemd/system/calln-backup.service", lambda config, target, traits: makes_backups(config)),
+    Template("etc/systemd/system/calln-backup.timer", lambda config, target, traits: makes_backups(config)),
+    Template("etc/systemd/system/calln-watch.service", lambda config, target, traits: watches(config)),
+    Template("etc/systemd/system/calln-watch.timer", lambda config, target, traits: watches(config)),
     Template("etc/systemd/system/calln-withdraw.service", lambda config, target, traits: True),
     Template("usr/local/sbin/calln-reload", lambda config, target, traits: True, 0o755),
     Template("usr/local/sbin/calln-withdraw", lambda config, target, traits: True, 0o755),
-    Template(
-        "etc/systemd/system/calln.service", lambda config, target, traits: owns_http_ports(config, target)
-    ),
+    Template("etc/systemd/system/calln.service", lambda config, target, traits: True),
     Template(
         "etc/systemd/system/calln-http.socket", lambda config, target, traits: owns_http_ports(config, target)
     ),
@@ -126,6 +140,20 @@ def owns_http_ports(config: Config, target: Target) -> bool:
     return target.serves and not config.server.trusted_proxies
 
 
+def watches(config: Config) -> bool:
+    """Whether somebody wants to be told when something is not well."""
+    return bool(config.deploy.alert.mail or config.deploy.alert.webhook)
+
+
+def makes_backups(config: Config) -> bool:
+    return config.deploy.backup.keep > 0
+
+
+def may_ride(turn: Turn) -> bool:
+    """Whether calls ride in the kernel, where a machine allows it."""
+    return turn.engine != "portable"
+
+
 def environment() -> jinja2.Environment:
     return jinja2.Environment(  # noqa: S701  # no HTML is made here
         loader=jinja2.FileSystemLoader(str(files("templates"))),
@@ -150,7 +178,28 @@ def render(
         for row in ROWS
         if row.wanted(config, target, traits)
     )
-    return (*plain, *secret_files(config, target, secrets))
+    own = [operators_file(source), *([alert_file(config, target)] if watches(config) else [])]
+    return (*plain, *own, *secret_files(config, target, secrets))
+
+
+def alert_file(config: Config, target: Target) -> File:
+    """Addresses may hold passwords: for root alone."""
+    alert = config.deploy.alert
+    said = {
+        "mail": alert.mail,
+        "smtp": list(alert.smtp) if alert.smtp else None,
+        "webhook": alert.webhook,
+        "site": config.site.url,
+        "machine": target.name,
+        "roles": list(target.roles),
+    }
+    return File(ALERT, json.dumps(said, indent=1) + "\n", 0o600)
+
+
+def operators_file(source: ConfigFile) -> File:
+    turn = source.config.turn
+    secret = bool(turn.users or turn.secret.get_secret_value())
+    return File(OPERATORS, source.text, 0o600 if secret else 0o644)
 
 
 def secret_files(config: Config, target: Target, secrets: SecretFiles) -> Iterator[File]:
@@ -176,6 +225,7 @@ def template_values(path: str, source: ConfigFile, target: Target, traits: Trait
         "chains": traits.chains,
         "ports": ports,
         "ufw": "|".join(f"{port.range.replace('-', ':')}/{port.protocol}" for port in ports),
+        "backup": source.config.deploy.backup,
         "proxied": not owns_http_ports(machine, target),
         **(relay_unit(machine.turn) if "relay@" in path else server_unit(machine)),
     }
@@ -194,6 +244,7 @@ def relay_unit(turn: Turn) -> dict[str, Any]:
         "allowed": STUB if turn.stun_servers and not any(beside) else "",
         "binds": [f"udp:{low}-{high}", *binds],
         "files": files_of(turn),
+        "rides": may_ride(turn),
     }
 
 
@@ -226,6 +277,8 @@ def open_ports(source: ConfigFile, target: Target) -> tuple[Port, ...]:
     machine, ports = machine_config(source, target), []
     if owns_http_ports(source.config, target):
         ports += [Port("tcp", str(HTTP)), Port("tcp", str(HTTPS))]
+    elif source.config.deploy.tls == "acme" and not target.serves:
+        ports.append(Port("tcp", str(HTTP)))  # certbot answers there itself
     if target.relays:
         low, high = machine.turn.relay_ports
         ports += [Port("udp" if at.transport == "udp" else "tcp", str(at.port)) for at in machine.turn.listen]
@@ -298,8 +351,10 @@ def at_every_address(port: int) -> list[str]:
 
 
 def render_proxy(source: ConfigFile, kind: str) -> str:
-    """The configuration for another web server in front of Calln."""
-    target = next(one for one in targets(source.config) if one.serves)
+    """The configuration for another web server in front of Calln. Raises ConfigError."""
+    target = next((one for one in targets(source.config) if one.serves), None)
+    if target is None:
+        raise ConfigError(["deploy.hosts: no machine has the role server, so nothing needs a proxy"])
     listen: HostPort = source.config.server.listen[0]
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     return (

@@ -12,7 +12,7 @@ from config.file import Config
 from config.password import read_site_password
 from config.secrets import SECRET_VARIABLE, turn_secrets
 from deploy.remote import internal_ca
-from deploy.remote.hosts import Target
+from deploy.remote.hosts import Target, browser_names
 from deploy.remote.orders import DeployError
 from deploy.remote.render import SecretFiles
 
@@ -47,7 +47,7 @@ def collect_secrets(config: Config, file: Path, targets: Sequence[Target], secre
 def with_certificate(config: Config, file: Path, targets: Sequence[Target], secret: str) -> SecretFiles:
     """The secret, and the certificate if it is sent from here. Raises DeployError."""
     if config.deploy.tls == "internal":
-        names = list(dict.fromkeys(target.name for target in targets))
+        names = list(dict.fromkeys(name for target in targets for name in browser_names(config, target)))
         return SecretFiles(secret, *internal_ca.issue(file.parent / AUTHORITY, names))
     if config.deploy.tls == "files":
         return SecretFiles(

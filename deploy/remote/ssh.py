@@ -38,7 +38,8 @@ AGENT = Path(__file__).parents[1] / "agent"
 CONNECT_SECONDS = 10
 UPLOADS = "/tmp"  # noqa: S108  # the archive has a random name; root reads it once and compares its hash
 START = (  # standard input: the program as a zip file in one line, then the order in the next line
-    "import sys;sys.version_info<(3,9) and sys.exit('its python3 is too old; Debian 12 or 13 is needed');"
+    "import sys;sys.version_info<(3,9) and "
+    "sys.exit('its python3 is too old; Debian 12 or 13 or Ubuntu 24.04 is needed');"
     "import base64,json,tempfile;"
     "f=tempfile.NamedTemporaryFile(suffix='.zip');"
     "f.write(base64.b64decode(sys.stdin.readline()));f.flush();"
@@ -128,6 +129,8 @@ class Machine:
         """The JSON of the answer. Raises Unreachable."""
         well, said, wrong = self.order(order)
         if not well or not said:
+            if any("python3" in line and "not found" in line for line in wrong):
+                raise Unreachable(f"{self}: python3 is missing there; on that machine: apt install python3")
             raise Unreachable(f"{self}: {wrong[-1] if wrong else 'no answer; is python3 installed?'}")
         return json.loads(said[-1])
 

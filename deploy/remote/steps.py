@@ -109,13 +109,15 @@ class Retire(NamedTuple):
 
 
 class Issue(NamedTuple):
-    """Get the first certificate with certbot; `argv` is the command. Port 80 must answer before."""
+    """Get a certificate with certbot; `argv` is the command. Port 80 must answer before. `why` tells what is
+    wrong with the one that is there, if there is one."""
 
-    name: str
+    names: tuple[str, ...]
     argv: tuple[str, ...]
+    why: str = ""
 
     def __str__(self) -> str:
-        return f"Get a certificate for {self.name}."
+        return f"Get a certificate for {', '.join(self.names)}{f': {self.why}' if self.why else ''}."
 
 
 class Prune(NamedTuple):

@@ -1,10 +1,16 @@
-"""The texts of each language, from its .po file. English has none: there the key itself is the text."""
+"""The texts of each language, from its .po file. English has none: there the key itself is the text.
+
+A bundle of scripts holds a number for each text, its place in the bundle's list in built/texts.json. The list
+stands before the bundle, in one file: both are of one version, and no text is loaded in two languages.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
 from functools import cache, partial
 from gettext import GNUTranslations, NullTranslations
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +23,7 @@ from babel.messages.pofile import read_po
 from server.languages.known import ENGLISH, FOLDER, own_name
 
 COUNTS = (*range(200), 1_000_000)  # among them is one of each category of CLDR's plural rules
-
-FNV_BASIS, FNV_PRIME = 0x811C9DC5, 0x01000193
+TEXTS = Path(str(files("server") / "static" / "built" / "texts.json"))  # `make page` writes it
 
 ScriptText = str | dict[str, str]
 
@@ -31,7 +36,32 @@ class Language(NamedTuple):
     direction: str
     locale: Locale
     translations: NullTranslations
-    script_texts: dict[str, ScriptText]
+
+    def script_texts(self, bundle: str) -> str:
+        """The list, as a script that comes before the bundle. Raises KeyError if there is no such one."""
+        said = [self.script_text(*text) for text in texts_of_bundles()[bundle]]
+        return f"const TEXTS={json.dumps(said, ensure_ascii=False, separators=(',', ':'))};\n"
+
+    def script_text(self, one: str, many: str = "") -> ScriptText:
+        """The translation. Where a number is said, one for each category of CLDR's plural rules: that is what
+        a browser can tell of a number."""
+        if not many:
+            return self.translations.gettext(one)
+        return {
+            self.locale.plural_form(count): self.translations.ngettext(one, many, count) for count in COUNTS
+        }
+
+
+@cache
+def texts_of_bundles() -> dict[str, list[list[str]]]:
+    """Bundle -> its texts, or pairs of them for one and for many."""
+    return dict(json.loads(TEXTS.read_text(encoding="utf-8")))
+
+
+def digest(folder: Path = FOLDER) -> str:
+    """Changes with each text and each translation."""
+    paths = [TEXTS, *sorted(folder.glob("*.po"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 @cache
@@ -40,10 +70,8 @@ def language(code: str, folder: Path = FOLDER) -> Language:
     locale = Locale.parse(code, sep="-")
     describe = partial(Language, code, own_name(code, folder), locale.text_direction, locale)
     if code == ENGLISH:
-        return describe(NullTranslations(), {})
-    catalog = read_catalog(folder / f"{code}.po")
-    translations = compiled(catalog)
-    return describe(translations, dict(script_texts(catalog, translations, locale)))
+        return describe(NullTranslations())
+    return describe(compiled(read_catalog(folder / f"{code}.po")))
 
 
 def read_catalog(path: Path) -> Catalog:
@@ -56,30 +84,3 @@ def compiled(catalog: Catalog) -> GNUTranslations:
     write_mo(file, catalog)
     file.seek(0)
     return GNUTranslations(file)
-
-
-def script_texts(
-    catalog: Catalog, translations: NullTranslations, locale: Locale
-) -> Iterator[tuple[str, ScriptText]]:
-    """Key and translation of all that scripts say. Where a number is said, a translation for each
-    category of CLDR's plural rules: that is what a browser can tell of a number."""
-    for message in catalog:
-        if not message.id or not any(path.endswith(".js") for path, _ in message.locations):
-            continue
-        if isinstance(message.id, str):
-            yield script_key(message.id), translations.gettext(message.id)
-        else:
-            one, many = message.id
-            yield (
-                script_key(one),
-                {locale.plural_form(count): translations.ngettext(one, many, count) for count in COUNTS},
-            )
-
-
-def script_key(text: str) -> str:
-    """The key of an English text, as language.js makes it (FNV-1a, 32 bits): the texts themselves would make
-    a first load a tenth larger."""
-    key = FNV_BASIS
-    for letter in text:
-        key = (key ^ ord(letter)) * FNV_PRIME & 0xFFFFFFFF
-    return f"{key:x}"

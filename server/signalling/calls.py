@@ -7,14 +7,14 @@ from typing import Any
 
 from server.signalling.blocks import Person, Terms, pair_of
 from server.signalling.effects import CallEnded, CallLost, CountEvent, Effect, NamesEnded, SendTo
-from server.signalling.households import Networks
-from server.signalling.invitations import MAX_PAGES, Invitations
+from server.signalling.invitations import Invitations
 from server.signalling.matching import Queue
 from server.signalling.messages import FAILURES, CallBack, InCall, MessageError
 from server.signalling.news import News
-from server.signalling.partings import CALL_BACK_AFTER, Parting, Partings, gone
+from server.signalling.partings import CALL_BACK_AFTER, Partings, gone
 from server.signalling.reasons import Reason
 from server.signalling.rooms import ENDINGS, Room
+from server.signalling.seats import Seats
 from server.signalling.seekers import Seeker
 from server.signalling.server_messages import encode
 from server.signalling.visitors import Dependencies, LastCall, Visitor
@@ -33,6 +33,7 @@ class Calls:
         self.dependencies = dependencies
         self.queue = queue
         self.visitors = visitors
+        self.seats = Seats(dependencies, queue)
         self.news = News(queue, visitors)
         self.partings = Partings()
         self.invitations = Invitations()
@@ -45,13 +46,13 @@ class Calls:
 
         One whose socket is lost keeps its place, but meets nobody.
         """
-        self.ask_no_more(visitor)
+        self.partings.withdraw(visitor)
         if visitor.ticket is None:
             visitor.ticket, visitor.waiting_since = ticket or self.queue.new_ticket(), now
         if visitor.link is None:
-            self.take_seat(visitor, now)
+            self.seats.take(visitor, now)
         else:
-            self.free_seat(visitor, now)  # it takes nobody else's time
+            self.seats.free(visitor, now)  # it takes nobody else's time
         found = self.find_partner(visitor, now) if visitor.suspended_since is None else []
         return [SendTo(visitor.id, encode("waiting", id=id)), *found]
 
@@ -61,17 +62,7 @@ class Calls:
             return self.find_invited(visitor, visitor.link, now)
         assert visitor.ticket is not None
         wanted = visitor.wanted_countries if self.dependencies.knows_countries else frozenset()
-        seeker = Seeker(
-            visitor.id,
-            visitor.token,
-            visitor.country,
-            wanted,
-            visitor.ticket,
-            visitor.networks,
-            visitor.waiting_since,
-            visitor.may_reunite,
-        )
-        partner = self.queue.match_or_wait(seeker, now)
+        partner = self.queue.match_or_wait(seeker_of(visitor, visitor.ticket, wanted), now)
         if partner is None:
             self.news.add(visitor.id)
             return []
@@ -93,13 +84,7 @@ class Calls:
         refused = {"link": "link_only" if link is None else None, "random": "no_links" if link else None}
         if link is None or refused.get(self.dependencies.matching):
             return refused.get(self.dependencies.matching)
-        found = self.invitations.find(link)
-        person = self.person_of(visitor)
-        if not found.has_room(visitor.token) or any(
-            self.queue.are_apart(person, other) for other in found.others(visitor.token)
-        ):
-            return "link_taken"
-        return "too_many" if len(found.waiting) >= MAX_PAGES else None
+        return self.invitations.refusal(link, self.seats.person_of(visitor), self.queue.are_apart)
 
     def leave_link(self, visitor: Visitor, now: float) -> None:
         """A visitor does not use its link any more."""
@@ -114,33 +99,12 @@ class Calls:
 
     def stop_waiting(self, visitor: Visitor, now: float) -> None:
         """A visitor looks for nobody any more."""
-        self.ask_no_more(visitor)
+        self.partings.withdraw(visitor)
         self.leave_link(visitor, now)
         self.queue.remove(visitor.id, now)
         self.news.discard(visitor.id)
         visitor.ticket = None
-        self.free_seat(visitor, now)
-
-    def take_seat(self, visitor: Visitor, now: float) -> None:
-        if visitor.seat is None:
-            visitor.seat = self.limited_networks(visitor)
-            self.queue.change_share(visitor.seat, now, seats=1)
-
-    def limited_networks(self, visitor: Visitor) -> Networks:
-        """The networks whose share a visitor takes of; none for an address without limits."""
-        return () if self.is_exempt(visitor) else visitor.networks
-
-    def person_of(self, visitor: Visitor) -> Person:
-        """A visitor, without its household where many others share the address."""
-        return Person(visitor.token, None) if self.is_exempt(visitor) else visitor.person
-
-    def is_exempt(self, visitor: Visitor) -> bool:
-        return visitor.address is not None and self.dependencies.is_exempt(visitor.address)
-
-    def free_seat(self, visitor: Visitor, now: float) -> None:
-        if visitor.seat is not None:
-            self.queue.change_share(visitor.seat, now, seats=-1)
-            visitor.seat = None
+        self.seats.free(visitor, now)
 
     def retry(self, now: float) -> list[Effect]:
         """Start calls of pairs that wait and may meet by now."""
@@ -150,21 +114,25 @@ class Calls:
         return effects
 
     def match(self, first: Visitor, second: Visitor, now: float) -> list[Effect]:
-        """Start a call. `first` has waited longer and makes the first offer."""
+        """Start a call. `first` has waited longer and makes the first offer.
+
+        Their names at relays are those of this call from now on: what they have allocated before is for it.
+        """
         hidden = first.hides_address or second.hides_address
-        call, *users = (self.dependencies.new_id() for _ in range(3))
-        room = Room(call, (first.id, second.id), (users[0], users[1]), hidden=hidden, now=now)
+        visitors, users = (first.id, second.id), (first.user, second.user)
+        room = Room(self.dependencies.new_id(), visitors, users, hidden=hidden, now=now)
+        first.user, second.user = self.dependencies.new_id(), self.dependencies.new_id()
         self.rooms[room.call] = room
         effects: list[Effect] = []
         for visitor, partner in ((first, second), (second, first)):
-            effects += self.part_for_good(visitor)
+            effects += self.partings.part_for_good(visitor)
             visitor.room, visitor.ticket, visitor.last_ticket = room, None, visitor.ticket
             visitor.may_reunite = None
             if visitor.link is not None:
                 self.invitations.wait_no_more(visitor.link, visitor.id)
             self.news.discard(visitor.id)
             if live_together(first, second):
-                self.free_seat(visitor, now)  # it takes nobody else's time
+                self.seats.free(visitor, now)  # it takes nobody else's time
             word = encode(
                 "matched",
                 call=room.call,
@@ -178,9 +146,9 @@ class Calls:
         return [*effects, CountEvent("match", "relay" if hidden else "any")]
 
     def ice_for(self, visitor: Visitor) -> Mapping[str, Any]:
-        """ICE servers, with a credential for the name that the visitor has in its call.
+        """ICE servers, with a credential for the name that the visitor has in its call, or in its next one.
 
-        Outside of a call it is for a name that no relay hears anything of.
+        No relay hears anything of that name before the call.
         """
         user = visitor.room.sides(visitor.id)[0].user if visitor.room else visitor.user
         return self.dependencies.ice_servers(user)
@@ -191,11 +159,11 @@ class Calls:
         partner = self.visitors[room.partner_of(ender.id)]
         del self.rooms[room.call]
         terms = Terms.FINAL if room.reported else PARTED.get(how, Terms.PASSED)
-        self.queue.remember_pair(self.person_of(ender), self.person_of(partner), now, terms)
+        self.queue.remember_pair(self.seats.person_of(ender), self.seats.person_of(partner), now, terms)
         if how in LEAVING and not room.by_link and not live_together(ender, partner):
-            self.queue.change_share(self.limited_networks(ender), now, left=1.0)
+            self.seats.count_leaving(ender, now)
         for visitor, other in ((ender, partner), (partner, ender)):
-            self.free_seat(visitor, now)
+            self.seats.free(visitor, now)
             visitor.room = None
             visitor.last_call = LastCall(
                 room.call, other.address, now + REPORTABLE_SECONDS, pair_of(visitor.token, other.token)
@@ -223,7 +191,7 @@ class Calls:
         """A visitor asks for its last partner. If both have asked, they are in a call again."""
         parting = self.partings.find(message.call, visitor.token)
         if parting is None or self.queue.are_apart(
-            self.person_of(visitor), Person(parting.other(visitor.token), None)
+            self.seats.person_of(visitor), Person(parting.other(visitor.token), None)
         ):
             return [gone(visitor.id, message.call, message.id)]
         self.stop_waiting(visitor, now)
@@ -232,31 +200,12 @@ class Calls:
         word = encode("call-back", id=message.id, call=message.call, state="asked")
         partner = self.visitors.get(parting.asked.get(parting.other(visitor.token), ""))
         if partner is None:
-            return [SendTo(visitor.id, word), *self.tell_wish(parting, visitor)]
+            return [SendTo(visitor.id, word), *parting.tell_wish(visitor, self.visitors)]
         for one in (partner, visitor):
-            self.ask_no_more(one)
-            self.take_seat(one, now)
+            self.partings.withdraw(one)
+            self.seats.take(one, now)
         self.partings.close(message.call)
         return [SendTo(visitor.id, word), *self.match(partner, visitor, now)]
-
-    def tell_wish(self, parting: Parting, visitor: Visitor) -> list[Effect]:
-        """The other one hears that it is asked for; once, if its page is still open."""
-        partner = parting.pages[parting.other(visitor.token)]
-        if visitor.token in parting.told or partner not in self.visitors:
-            return []
-        parting.told.add(visitor.token)
-        return [SendTo(partner, encode("call-back", call=visitor.asking, state="wanted"))]
-
-    def ask_no_more(self, visitor: Visitor) -> None:
-        """A visitor does not wait for its last partner any more."""
-        if visitor.asking is not None:
-            self.partings.withdraw(visitor.asking, visitor.token)
-            visitor.asking = None
-
-    def part_for_good(self, visitor: Visitor) -> list[SendTo]:
-        """Nobody can call this visitor back, and it calls nobody back."""
-        self.ask_no_more(visitor)
-        return self.partings.close(visitor.last_call.call) if visitor.last_call else []
 
     def renew(self, room: Room, visitor: Visitor, now: float) -> list[Effect]:
         """The same two, with a new call: the page of one was loaded again, and its connection is gone."""
@@ -265,11 +214,25 @@ class Calls:
         for one in (visitor, partner):
             one.ticket, one.waiting_since = one.last_ticket or self.queue.new_ticket(), now
             if not room.by_link:
-                self.take_seat(one, now)
+                self.seats.take(one, now)
         effects += self.match(partner, visitor, now)
         assert visitor.room is not None
         visitor.room.renewals, visitor.room.by_link = room.renewals + 1, room.by_link
         return effects
+
+
+def seeker_of(visitor: Visitor, ticket: int, wanted: frozenset[str]) -> Seeker:
+    """A visitor as the queue sees it. `ticket`: its place; `wanted`: countries, none for any."""
+    return Seeker(
+        visitor.id,
+        visitor.token,
+        visitor.country,
+        wanted,
+        ticket,
+        visitor.networks,
+        visitor.waiting_since,
+        visitor.may_reunite,
+    )
 
 
 def room_of(visitor: Visitor, message: InCall) -> Room:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from server.signalling.blocks import Person
@@ -38,6 +39,15 @@ class Invitations:
     def find(self, link: str) -> Invitation:
         """The invitation of a link; an empty one if nobody has used it."""
         return self.by_link.get(link) or Invitation()
+
+    def refusal(self, link: str, person: Person, are_apart: Callable[[Person, Person], bool]) -> str | None:
+        """The code of the error if a browser may not wait by a link; None: it may."""
+        found = self.find(link)
+        if not found.has_room(person.token) or any(
+            are_apart(person, other) for other in found.others(person.token)
+        ):
+            return "link_taken"
+        return "too_many" if len(found.waiting) >= MAX_PAGES else None
 
     def wait(self, link: str, person: Person, visitor: str) -> str | None:
         """A page waits by a link; the page that it meets, or None."""

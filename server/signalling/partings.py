@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from server.signalling.effects import SendTo
 from server.signalling.messages import FAILURES
 from server.signalling.server_messages import encode
+from server.signalling.visitors import Visitor
 
 CALL_BACK_SECONDS = 60.0  # after a call, in which its two can be brought together again
 CALL_BACK_AFTER = frozenset({"left", "next", "vanished", *FAILURES} - {"changed"})  # the ends that allow it
@@ -24,6 +26,14 @@ class Parting:
     def other(self, token: str) -> str:
         """The other browser's token."""
         return next(one for one in self.pages if one != token)
+
+    def tell_wish(self, visitor: Visitor, present: Container[str]) -> list[SendTo]:
+        """The other one hears that this visitor asks for it; once, if its page is still open."""
+        partner = self.pages[self.other(visitor.token)]
+        if visitor.token in self.told or partner not in present:
+            return []
+        self.told.add(visitor.token)
+        return [SendTo(partner, encode("call-back", call=visitor.asking, state="wanted"))]
 
 
 class Partings:
@@ -46,11 +56,19 @@ class Partings:
         parting = self.by_call.get(call)
         return parting if parting is not None and token in parting.pages else None
 
-    def withdraw(self, call: str, token: str) -> None:
-        """A page asks no more."""
-        parting = self.by_call.get(call)
+    def withdraw(self, visitor: Visitor) -> None:
+        """A visitor does not wait for its last partner any more."""
+        if visitor.asking is None:
+            return
+        parting = self.by_call.get(visitor.asking)
         if parting is not None:
-            parting.asked.pop(token, None)
+            parting.asked.pop(visitor.token, None)
+        visitor.asking = None
+
+    def part_for_good(self, visitor: Visitor) -> list[SendTo]:
+        """Nobody can call this visitor back, and it calls nobody back."""
+        self.withdraw(visitor)
+        return self.close(visitor.last_call.call) if visitor.last_call else []
 
     def expire(self, now: float) -> list[SendTo]:
         """Close what is over."""

@@ -44,6 +44,9 @@ class Negotiation(Enum):
     OPEN = "my own offer is out, or all offers are answered"
 
 
+GENERATIONS = 3  # descriptions of each end whose ufrags count: those before an ICE restart are used after it
+MAX_VOUCHED = 16  # pairs of ufrags of one call, the newest last: a relay keeps no more of a user
+
 ALWAYS = frozenset(Negotiation)
 AFTER_FIRST_OFFER = frozenset({Negotiation.REMOTE_OFFER, Negotiation.OPEN})
 
@@ -88,15 +91,15 @@ class Participant:
         "candidates",
         "connected",
         "negotiation",
-        "offered",
         "transfer",
+        "ufrags",
         "user",
         "visitor",
     )
 
     def __init__(self, visitor: str, user: str) -> None:
         self.visitor, self.user = visitor, user
-        self.offered: tuple[str, ...] = ()  # the ufrags of its last offer
+        self.ufrags: tuple[tuple[str, ...], ...] = ()  # of its latest descriptions, the newest last
         self.negotiation = Negotiation.NEW
         self.candidates = 0
         self.connected = False
@@ -159,18 +162,23 @@ class Room:
         theirs.negotiation = Negotiation.REMOTE_OFFER if is_offer else Negotiation.OPEN
         sdp = relay_only(message.sdp) if self.hidden else message.sdp
         return [
-            *self.vouch(mine, theirs, message),
+            *self.vouch(mine, message),
             SendTo(theirs.visitor, encode_for_partner(message, sdp=sdp)),
         ]
 
-    def vouch(self, mine: Participant, theirs: Participant, message: Offer | Answer) -> list[Effect]:
-        """Remember the ufrags of an offer; with an answer, both descriptions are checked."""
+    def vouch(self, mine: Participant, message: Offer | Answer) -> list[Effect]:
+        """Once both ends have been described, and the descriptions are checked, each ufrag of one may meet
+        each of the other.
+
+        A browser may send from a port of before an ICE restart to one that its partner has opened after it,
+        and it stays with such a pair for as long as its checks are answered.
+        """
         ufrags = ufrags_of(message.sdp)
-        if isinstance(message, Offer):
-            mine.offered = ufrags
-            return []
-        pairs = ufrag_pairs(theirs.offered, ufrags)
-        return [CallVouched((theirs.user, mine.user), pairs)] if pairs else []
+        mine.ufrags = (*(before for before in mine.ufrags if before != ufrags), ufrags)[-GENERATIONS:]
+        first, second = self.participants
+        ways = ((one, other) for one in first.ufrags for other in second.ufrags)
+        pairs = tuple(dict.fromkeys(pair for way in ways for pair in ufrag_pairs(*way)))[-MAX_VOUCHED:]
+        return [CallVouched(self.users, pairs)] if pairs else []
 
     def on_candidate(self, mine: Participant, theirs: Participant, message: Candidate) -> list[Effect]:
         if message.candidate is None:

@@ -24,8 +24,8 @@ class LastCall(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Visitor:
-    """One open page. `id` is random and stays while the page is open. `user` is its name at the relays while
-    it is in no call."""
+    """One open page. `id` is random and stays while the page is open. `user` is its name at the relays in
+    its next call, another one for each."""
 
     id: str
     token: str

@@ -5,11 +5,9 @@ let wanted = false;
 
 async function take() {
   if (!wanted || document.visibilityState !== "visible") return;
-  try {
-    lock = await navigator.wakeLock?.request("screen");
-  } catch {
-    lock = null; // the battery is low: then the person decides
-  }
+  const taken = await navigator.wakeLock?.request("screen").catch(() => null); // none if the battery is low: then the person decides
+  release(); // one from before, or from another call of this meanwhile
+  lock = taken;
   if (!wanted) release();
 }
 

@@ -1,5 +1,8 @@
 // One call: an RTCPeerConnection with perfect negotiation (W3C webrtc §10.7), repaired or given up.
 
+import { takeCertificate } from "./certificate.js";
+import { addVoice, isDead, namesRelay, plain, sessionIn, settings, withItsPart } from "./ice.js";
+import { Pace } from "./pace.js";
 import { pathOf } from "./path.js";
 import { Pulse } from "./pulse.js";
 import { Repair } from "./repair.js";
@@ -8,31 +11,41 @@ import { fingerprintsIn } from "./safety_code.js";
 const RELAY = 10_000; // ms for the relay to give us an address once it is asked; a browser alone would try for almost a minute
 const OFTEN = 1000; // ms
 const GIVE_UP = 40_000; // ms without a connection, at the beginning
+const RENEWALS = [0.2, 5]; // new connections that a partner may want: a second, and at once
 const FAREWELL = 300; // ms in which the last words to the partner leave
 
 export class Call {
   #chain = Promise.resolve();
   #making = false;
   #ignoring = false;
-  #relayed = 0;
+  #relayed = false;
   #giveUpTimer = 0;
   #relayTimer = 0;
   #key = null;
+  #session = null; // of the partner's last description
+  #settings;
+  #broken = false; // the connection has not taken a description, and takes perhaps no other one
+  #renewals = new Pace(...RENEWALS);
   #withFirefox = false;
   #freshAt = 0;
 
   // `matched` is the server's message, `fresh` asks for new ICE servers,
   // `on` has remote(stream), connected(), voice(state) as often as the pulse is felt, lost(why); `channel` is added to
-  // the connection, if there is one.
-  constructor(matched, stream, { relay, send, fresh, on, channel }) {
+  // the connection, if there is one. `made`: what was made ahead.
+  constructor(matched, stream, { relay, send, fresh, on, channel, made }) {
     Object.assign(this, { id: matched.call, polite: matched.polite, relay, stream, fresh, on, channel });
     this.send = (message) => send({ ...message, call: matched.call });
     this.wasConnected = false;
-    this.pc = new RTCPeerConnection({ iceServers: matched.ice.iceServers, iceTransportPolicy: relay ? "relay" : "all" });
+    this.certificate = made?.certificate ?? takeCertificate();
+    this.#settings = settings(matched.ice, relay, this.certificate);
+    this.pc = made?.pc ?? new RTCPeerConnection(plain(this.certificate));
+    this.early = this.pc.localDescription !== null; // whether its offer was made before
+    if (made?.link) this.#takeOver(made.link);
+    else this.pc.setConfiguration(this.#settings);
     this.pulse = new Pulse(this.pc, (stats) => this.#felt(stats));
     this.repair = new Repair(this);
     this.#listen();
-    if (!this.polite) this.#addMedia(); // the first offer is the impolite side's
+    if (!this.polite) this.#begin(); // the first offer is the impolite side's
     this.#giveUpTimer = setTimeout(() => this.on.lost(this.#relayMissing ? "relay" : "unreachable"), GIVE_UP);
   }
 
@@ -40,10 +53,9 @@ export class Call {
     clearTimeout(this.#relayTimer);
     clearTimeout(this.#giveUpTimer);
     this.pulse.stop();
+    this.repair.end();
     this.on = { remote() {}, connected() {}, voice() {}, lost() {} };
-    this.pc.onnegotiationneeded = this.pc.onicecandidate = this.pc.ontrack = null;
-    this.pc.onconnectionstatechange = this.pc.oniceconnectionstatechange = this.pc.onicegatheringstatechange = null;
-    this.pc.ondatachannel = null;
+    this.#ignore();
     if (!this.channel?.open) return this.pc.close();
     for (const sender of this.pc.getSenders()) sender.replaceTrack(null).catch(() => {}); // silent at once
     setTimeout(() => this.pc.close(), FAREWELL);
@@ -65,16 +77,57 @@ export class Call {
 
   // Another microphone, or a track without sound.
   replaceVoice(track) {
-    for (const sender of this.pc.getSenders()) sender.replaceTrack(track);
+    for (const sender of this.pc.getSenders()) if (sender.track !== track) sender.replaceTrack(track);
   }
 
   path() {
     return pathOf(this.pc);
   }
 
+  // A new path for the connection, or a new connection where this one is over, or of no use although it stands (`anew`).
+  restart(ice, anew) {
+    this.#configure(ice);
+    const over = () => this.dead || (anew && this.certificate !== null && this.pulse.state === "silent");
+    if (!over()) this.pc.restartIce();
+    else this.#chain = this.#chain.then(() => over() && this.#renew()).catch(() => {}); // else the partner came first
+  }
+
+  // Whether only a new connection helps, and there can be one.
+  get dead() {
+    return this.certificate !== null && (this.#broken || isDead(this.pc));
+  }
+
+  #renew() {
+    this.#replace();
+    this.#addMedia();
+    return this.#offer();
+  }
+
+  // A connection with the same key, so that the partner's page and the safety code stay content.
+  #replace() {
+    this.#ignore();
+    this.channel?.leave();
+    this.pc.close();
+    this.pc = new RTCPeerConnection(this.#settings);
+    this.#broken = false;
+    this.pulse.follow(this.pc);
+    this.#listen();
+  }
+
+  #configure(ice) {
+    this.#settings = settings(ice, this.relay, this.certificate);
+    if (this.pc.signalingState !== "closed") this.pc.setConfiguration(this.#settings);
+  }
+
+  #ignore() {
+    this.pc.onnegotiationneeded = this.pc.onicecandidate = this.pc.ontrack = null;
+    this.pc.onconnectionstatechange = this.pc.oniceconnectionstatechange = this.pc.onicegatheringstatechange = null;
+    this.pc.ondatachannel = null;
+  }
+
   #listen() {
     const pc = this.pc;
-    pc.onnegotiationneeded = () => this.#offer();
+    pc.onnegotiationneeded = () => pc.remoteDescription && this.#offer();
     pc.onicecandidate = ({ candidate }) => this.#found(candidate);
     pc.onicegatheringstatechange = () => this.#gathered();
     pc.ondatachannel = () => this.on.lost("odd"); // no page of ours opens one: a partner could open thousands
@@ -83,20 +136,39 @@ export class Call {
     pc.oniceconnectionstatechange = () => this.#changed();
   }
 
+  #takeOver(link) {
+    this.channel.join(this.pc, link);
+    this.replaceVoice(this.stream.getAudioTracks()[0]); // another one was chosen meanwhile
+  }
+
+  #begin() {
+    if (!this.early) {
+      this.#addMedia();
+      return this.#offer();
+    }
+    this.#sayOffer();
+    if (this.pc.iceGatheringState === "complete") this.#found(null);
+    else this.#gathered();
+  }
+
   #addMedia() {
+    if (!this.pc.getSenders().some((sender) => sender.track)) addVoice(this.pc, this.stream);
     this.channel?.join(this.pc);
-    if (this.pc.getSenders().some((sender) => sender.track)) return;
-    for (const track of this.stream.getAudioTracks()) this.pc.addTrack(track, this.stream);
   }
 
   async #offer() {
     try {
       this.#making = true;
       await this.pc.setLocalDescription();
-      this.send({ type: "offer", sdp: this.pc.localDescription.sdp });
+      this.#sayOffer();
     } finally {
       this.#making = false;
     }
+  }
+
+  #sayOffer() {
+    this.#relayed ||= namesRelay(this.pc.localDescription);
+    this.send({ type: "offer", sdp: this.pc.localDescription.sdp });
   }
 
   #take(message) {
@@ -113,21 +185,47 @@ export class Call {
   }
 
   async #takeOffer({ sdp }) {
-    const glare = this.#making || this.pc.signalingState !== "stable";
-    this.#ignoring = glare && !this.polite;
+    const another = this.#session !== null && sessionIn(sdp) !== this.#session; // the partner has a new connection
+    this.#ignoring = this.#insists(another) || (another && !this.#mayReplace());
     if (this.#ignoring) return;
-    if (this.pc.remoteDescription) await this.#refresh(); // a restart gathers candidates again, perhaps after the first credentials have expired
-    await this.pc.setRemoteDescription({ type: "offer", sdp });
+    if (this.#session) await this.#refresh(); // a restart gathers candidates again, perhaps after the first credentials have expired
+    if (another) this.#replace();
+    await this.#apply({ type: "offer", sdp: withItsPart(sdp, this.pc) });
     this.#addMedia();
     await this.pc.setLocalDescription();
     this.send({ type: "answer", sdp: this.pc.localDescription.sdp });
     this.repair.negotiated();
   }
 
+  // Where two offers cross, one for a new connection wins; between two of a kind, the polite side gives way.
+  #insists(another) {
+    if (!this.#making && this.pc.signalingState !== "have-local-offer") return false;
+    return this.#renewed === another ? !this.polite : this.#renewed;
+  }
+
+  // Whether the connection is a new one that the partner has not answered.
+  get #renewed() {
+    return this.#session !== null && !this.pc.remoteDescription;
+  }
+
+  #mayReplace() {
+    return this.certificate !== null && this.#renewals.take();
+  }
+
   async #takeAnswer({ sdp }) {
     if (this.pc.signalingState !== "have-local-offer") return;
-    await this.pc.setRemoteDescription({ type: "answer", sdp });
+    if (this.#renewed && sessionIn(sdp) === this.#session) return; // it is for the connection before
+    this.#ignoring = false; // its candidates are for our offer
+    await this.#apply({ type: "answer", sdp });
     this.repair.negotiated();
+  }
+
+  async #apply(description) {
+    this.#session = sessionIn(description.sdp);
+    await this.pc.setRemoteDescription(description).catch((error) => {
+      this.#broken = true;
+      throw error;
+    });
   }
 
   async #takeCandidate({ candidate }) {
@@ -135,7 +233,7 @@ export class Call {
   }
 
   #found(candidate) {
-    if (candidate?.type === "relay") this.#relayed += 1;
+    if (candidate?.type === "relay") this.#relayed = true;
     if (!candidate?.candidate) return this.send({ type: "candidate", candidate: null });
     const { sdpMid, sdpMLineIndex, usernameFragment } = candidate;
     const about = usernameFragment ? { usernameFragment } : {};
@@ -164,6 +262,7 @@ export class Call {
   }
 
   #felt(stats) {
+    this.channel?.look(this.pulse.state !== "silent");
     if (this.repair.look()) this.on.lost("broken");
     else if (this.wasConnected) this.on.voice(this.pulse.state, stats);
   }
@@ -180,15 +279,8 @@ export class Call {
     if (performance.now() - this.#freshAt < OFTEN) return;
     this.#freshAt = performance.now();
     const ice = await this.fresh();
-    if (ice && this.pc.signalingState !== "closed") {
-      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: ice.iceServers });
-    }
+    if (ice) this.#configure(ice);
   }
-}
-
-// The first connection of a page takes the browser longer: its threads are started while one still waits.
-export function warmUp() {
-  new RTCPeerConnection().close();
 }
 
 // The browser that wrote a description names itself in its second line (RFC 8866 §5.2).

@@ -6,13 +6,20 @@ import { Pace } from "./pace.js";
 const STREAM = 0; // both pages name it, so that nothing has to be negotiated (W3C webrtc §6.2, `negotiated`)
 const UNIT = 4096; // bytes that count like one small message
 const MOST = [2000, 6000]; // units a second, and at once
+const GONE = 8; // looks at a voice that comes through without the channel: then it will not come back
 const PATIENCE = 1000; // messages that are too many or no messages; then the channel is closed
+
+// Null in a browser that has none.
+export function linkOn(pc) {
+  return pc.createDataChannel?.(CHANNEL, { negotiated: true, id: STREAM }) ?? null;
+}
 
 export class Channel {
   #link = null;
   #pace = new Pace(...MOST);
   #paces = new Map(Object.entries(PACES).map(([type, pace]) => [type, new Pace(...pace)]));
   #refused = 0;
+  #missed = 0;
 
   // `on` has opened(), closed(), message(m), chunk(buffer).
   constructor(on) {
@@ -20,14 +27,25 @@ export class Channel {
     this.over = false;
   }
 
-  // Adds the channel to a connection; the second time it does nothing.
-  join(pc) {
-    if (this.#link) return;
-    const link = (this.#link = pc.createDataChannel(CHANNEL, { negotiated: true, id: STREAM }));
+  // Adds the channel to a connection, or takes the one that it has; the second time it does nothing.
+  join(pc, link = null) {
+    if (this.#link || this.over) return;
+    link = this.#link = link ?? linkOn(pc);
     link.binaryType = "arraybuffer";
     link.onopen = () => this.on.opened();
     link.onmessage = ({ data }) => this.#receive(data);
-    link.onclose = () => this.close();
+  }
+
+  // Its connection is over.
+  leave() {
+    if (this.#link) this.#link.onopen = this.#link.onmessage = null;
+    this.#link = null;
+  }
+
+  // Called again and again. One that is closed may come back with another connection, but not while the voice comes through.
+  look(heard) {
+    this.#missed = heard && this.#link?.readyState === "closed" ? this.#missed + 1 : 0;
+    if (this.#missed >= GONE) this.close();
   }
 
   get open() {
@@ -46,8 +64,8 @@ export class Channel {
   close() {
     if (this.over) return;
     this.over = true;
-    if (this.#link) this.#link.onopen = this.#link.onmessage = this.#link.onclose = null;
     this.#link?.close();
+    this.leave();
     this.on.closed();
   }
 

@@ -8,6 +8,9 @@ import { Signalling } from "./signalling.js";
 const ANSWER = 10_000; // ms for the server
 const LOSS = 0.03; // of the packets; more makes a voice stumble
 const DELAY = 600; // ms there and back, through the relay twice
+const RELAYED = ["stun", "udp", "tcp", "tls"]; // what the relay is asked for
+const FOUND = { found: "good", clean: "unused" }; // Firefox asks for TURN over TLS only by a name, and says nothing else
+const CALM = ["good", "none", "unused"]; // states that need no advice
 const WAYS = { udp: /^turn:.*transport=udp/, tcp: /^turn:.*transport=tcp/, tls: /^turns:/ };
 
 const at = (id) => document.getElementById(id);
@@ -76,7 +79,7 @@ async function way(name) {
   const { username, credential } = servers.find((one) => one.credential);
   const found = await gathers({ urls, username, credential }, "relay");
   const ports = new Set(urls.map((url) => /:(\d+)\?/.exec(url)?.[1]));
-  return [found === "found" ? "good" : "bad", `port ${[...ports].join(", ")}: ${found}`];
+  return [FOUND[found] ?? "bad", `port ${[...ports].join(", ")}: ${found}`];
 }
 
 function row(name) {
@@ -109,7 +112,7 @@ async function begin() {
   at("begin").disabled = true;
   at("checks").replaceChildren();
   at("report-part").hidden = true;
-  at("verdict").textContent = "";
+  at("verdict").textContent = at("copied").textContent = "";
   results.clear();
   const possible = (await run("browser")) & (await run("microphone"));
   if ((await run("server")) && window.RTCPeerConnection) await relay();
@@ -118,18 +121,29 @@ async function begin() {
 }
 
 async function relay() {
-  for (const name of ["stun", "udp", "tcp", "tls"]) await run(name);
-  const ways = Object.keys(WAYS).filter((name) => results.get(name)[0] === "good");
-  if (ways.length) await run("path");
-  else results.set("path", ["bad"]), show("path", "bad", ADVICE.relay);
+  await Promise.all(RELAYED.map(run)); // a way that is blocked takes its time
+  if (Object.keys(WAYS).some((name) => results.get(name)[0] === "good")) await run("path");
+  else noWay();
+}
+
+// It may be the network or the relay: then nothing is said of the single ways but that they do not work.
+function noWay() {
+  for (const [name, [state]] of results) if (RELAYED.includes(name)) show(name, state);
+  results.set("path", ["bad"]);
+  show("path", "bad", ADVICE.relay);
+}
+
+function line(name) {
+  const [state, detail] = results.get(name);
+  return `${name}: ${state}${detail ? ` (${detail})` : ""}`;
 }
 
 function conclude(possible) {
   const states = [...results.values()].map(([state]) => state);
   const works = possible && results.get("server")[0] === "good" && results.get("path")?.[0] !== "bad";
-  const good = states.every((state) => state === "good" || state === "none");
+  const good = states.every((state) => CALM.includes(state));
   at("verdict").textContent = good ? ALL_GOOD : works ? WITH_CARE : NO_CALLS;
-  const lines = [...results].map(([name, [state, detail]]) => `${name}: ${state}${detail ? ` (${detail})` : ""}`);
+  const lines = Object.keys(CHECKS).filter((name) => results.has(name)).map(line);
   at("result").value = [`Calln check, ${new Date().toISOString()}`, navigator.userAgent, ...lines].join("\n");
   at("report-part").hidden = false;
 }
@@ -138,5 +152,5 @@ at("begin").addEventListener("click", begin);
 at("copy").addEventListener("click", async () => {
   at("result").select();
   await navigator.clipboard?.writeText(at("result").value);
-  at("verdict").textContent = COPIED;
+  at("copied").textContent = COPIED;
 });

@@ -13,7 +13,7 @@ export const NAMES = {
   path: _("Voice through the relay"),
 };
 
-export const STATES = { running: _("is being tried…"), good: _("works"), weak: _("works badly"), bad: _("does not work"), none: _("is not there") };
+export const STATES = { running: _("is being tried…"), good: _("works"), weak: _("works badly"), bad: _("does not work"), none: _("is not there"), unused: _("is not used by this browser") };
 
 export const ADVICE = {
   browser: _("Switch WebRTC on (in Firefox: about:config, media.peerconnection.enabled), or take another browser."),

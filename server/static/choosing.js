@@ -1,5 +1,6 @@
 // Where pictures come from: chosen, pasted or dropped. Each is looked at before it is sent.
 
+import { moves } from "./moves.js";
 import { redraw } from "./redraw.js";
 import { at, trouble } from "./view.js";
 import { PICTURE } from "./words.js";
@@ -12,6 +13,7 @@ export function setUpChoosing(open, send) {
   const take = (files) => {
     const file = [...files].find(isPicture);
     if (file && open()) lookAt(file, open, send);
+    else if (files.length && open()) trouble(PICTURE.unreadable);
     return Boolean(file);
   };
   at("file").addEventListener("change", () => {
@@ -30,21 +32,23 @@ async function lookAt(file, open, send) {
   trouble();
   try {
     const blob = await redraw(file, MAX_PICTURE);
-    if (open()) ask(blob, file.type === "image/gif", send);
+    const still = blob.type === "image/jpeg" && (await moves(file)); // else the file's own bytes are sent
+    if (open()) ask(blob, still, send);
   } catch (error) {
     trouble(PICTURE[error.message] ?? PICTURE.unreadable);
   }
 }
 
-function ask(blob, moving, send) {
+function ask(blob, still, send) {
   const dialog = at("preview");
-  const address = URL.createObjectURL(blob);
-  at("preview-picture").src = address;
-  at("preview-still").hidden = !moving;
+  const image = at("preview-picture");
+  URL.revokeObjectURL(image.src); // another one was pasted while one looks
+  image.src = URL.createObjectURL(blob);
+  at("preview-still").hidden = !still;
   dialog.returnValue = ""; // Escape leaves it so
   dialog.onclose = () => {
-    URL.revokeObjectURL(address);
-    at("preview-picture").removeAttribute("src");
+    URL.revokeObjectURL(image.src);
+    image.removeAttribute("src");
     if (dialog.returnValue === "send") send(blob);
   };
   if (!dialog.open) dialog.showModal();

@@ -13,8 +13,9 @@ const meters = new Meters((_, level) => (at("trial-level").value = level));
 const trial = new Microphone({ changed: again, hushed: () => {} });
 let ending = 0;
 
-// Calls `changed` when the microphone is to be opened anew, and `pushed` when push to talk was switched.
-export function setUpDevices({ changed, pushed }) {
+// Calls `changed` when the microphone is to be opened anew, `pushed` when push to talk was switched, and `filtered`, which returns
+// whether there is a microphone of a call, when the filter was.
+export function setUpDevices({ changed, pushed, filtered }) {
   at("devices").addEventListener("toggle", () => (at("devices").open ? showChoices() : endTrial()));
   at("trial").addEventListener("click", () => (trial.stream ? endTrial() : tryOut()));
   at("tone").addEventListener("click", play);
@@ -24,7 +25,7 @@ export function setUpDevices({ changed, pushed }) {
   const listen = () => (trial.replace(), changed());
   choose("microphone", listen);
   choose("speaker", speak);
-  turn("noise", listen);
+  turn("noise", () => (filtered() ? endTrial() : trial.filter())); // two with different filters cannot be open at once
   turn("push", pushed);
   for (const id of ["noise", "push"]) at(id).checked = sound[id].read();
   speak();

@@ -1,9 +1,10 @@
-// The words of the page in its language. As in gettext, the English text in the script is the key.
+// The words of the page in its language. As in gettext, the script holds the English text.
 
 export const language = document.documentElement.lang;
 
-// Key of an English text -> the text in the language of the page, or, where numbers are said, category of the number -> text.
-const catalog = JSON.parse(document.getElementById("catalog")?.textContent ?? "{}");
+// In a bundle a text is the number of its place in this list, which the server writes before the bundle, in the language of the
+// page. Where numbers are said, it is category of the number -> text. Without a bundle a text is itself.
+const texts = typeof TEXTS === "undefined" ? [] : TEXTS;
 const plurals = new Intl.PluralRules(language);
 const digits = new Intl.NumberFormat(language, { numberingSystem: "latn", maximumFractionDigits: 0 });
 
@@ -12,22 +13,14 @@ function fill(text, values) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (typeof values[name] === "number" ? digits.format(values[name]) : values[name] ?? whole));
 }
 
-// FNV-1a of 32 bits, as the server makes it.
-function keyOf(text) {
-  let key = 0x811c9dc5;
-  for (const letter of text) key = Math.imul(key ^ letter.codePointAt(0), 0x01000193);
-  return (key >>> 0).toString(16);
-}
-
 export function _(text, values = {}) {
-  return fill(catalog[keyOf(text)] ?? text, values);
+  return fill(texts[text] ?? text, values);
 }
 
 // `{number}` stands for the number.
 export function ngettext(one, many, number, values = {}) {
-  const forms = catalog[keyOf(one)];
-  const english = number === 1 ? one : many;
-  return fill(forms ? forms[plurals.select(number)] ?? forms.other : english, { number, ...values });
+  const forms = texts[one] ?? { one, other: many };
+  return fill(forms[plurals.select(number)] ?? forms.other, { number, ...values });
 }
 
 // The links that change the language keep the rest of the address: a link to a call, or relay=1.

@@ -8,6 +8,8 @@ import { SEND_AGAIN, SHOWN, STATES, THROUGH_SERVER, WHO } from "./words.js";
 const MOST = 200; // entries; a partner who types without end must not fill the memory
 const MOST_PICTURES = 12; // of up to 2 MiB each
 
+const NEAR = 8; // px from the end that are the end
+
 const log = () => at("log");
 
 // `via`: which way it went. What the server could read says so.
@@ -22,12 +24,21 @@ function entry(from, content, via) {
   return append(line);
 }
 
+function toEnd() {
+  log().scrollTop = log().scrollHeight;
+}
+
+// When the window shrinks, as for a phone's keyboard, the newest line stays in sight; but not for somebody who reads older ones.
+let following = true;
+log().addEventListener("scroll", () => (following = log().scrollTop + log().clientHeight > log().scrollHeight - NEAR));
+new ResizeObserver(() => following && toEnd()).observe(log());
+
 function append(line) {
   log().append(line);
   if (log().children.length > MOST) remove(log().firstElementChild);
   const pictures = log().querySelectorAll("img");
   if (pictures.length > MOST_PICTURES) remove(pictures[0].closest(".entry"));
-  log().scrollTop = log().scrollHeight;
+  toEnd();
   return line;
 }
 
@@ -52,7 +63,7 @@ export async function addPicture(from, blob, via) {
   const line = entry(from, framed(image, from === "partner"), via);
   const shown = await image.decode().then(() => true, () => false);
   if (!shown) remove(line);
-  log().scrollTop = log().scrollHeight;
+  toEnd();
   return shown ? line : null;
 }
 

@@ -46,6 +46,13 @@ export class Microphone {
     this.on.changed(found);
   }
 
+  // Whether noise is to be filtered has changed. Returns whether there is a microphone that it matters to.
+  filter() {
+    if (!this.stream || this.missing) return false;
+    this.#refine(this.stream.getAudioTracks()[0]);
+    return true;
+  }
+
   // Whether it is heard.
   set heard(yes) {
     this.#on = yes;
@@ -67,6 +74,16 @@ export class Microphone {
     this.#silence?.close();
     this.stream = this.#ear = this.#silence = null;
     this.missing = false;
+  }
+
+  // Firefox does it to an open track; Chromium opens a device once more only with the filters that it is open with.
+  async #refine(track) {
+    const filters = processing();
+    await track.applyConstraints(filters).catch(() => {});
+    if (track.readyState === "ended" || track.getSettings().noiseSuppression === filters.noiseSuppression) return;
+    halt(this.stream);
+    halt(this.#ear);
+    await this.replace();
   }
 
   #take(track) {
@@ -92,11 +109,14 @@ export class Microphone {
   }
 }
 
+function processing() {
+  return { ...ALWAYS, noiseSuppression: sound.noise.read() };
+}
+
 // The chosen device, or any where that one is gone.
 async function capture() {
-  const wanted = { ...ALWAYS, noiseSuppression: sound.noise.read() };
   const device = sound.microphone.read();
-  const ask = (more) => navigator.mediaDevices.getUserMedia({ audio: { ...wanted, ...more } });
+  const ask = (more) => navigator.mediaDevices.getUserMedia({ audio: { ...processing(), ...more } });
   if (!device) return ask({});
   return ask({ deviceId: { exact: device } }).catch((error) => {
     if (!GONE.has(error.name)) throw error;

@@ -2,7 +2,7 @@
 
 import { Channel } from "./channel.js";
 import { closeComposer } from "./composer.js";
-import { FAREWELLS } from "./channel_messages.js";
+import { FAREWELLS, PACES } from "./channel_messages.js";
 import { Pace } from "./pace.js";
 import { Safety } from "./safety.js";
 import { closeSafety, showSafety } from "./safety_view.js";
@@ -20,7 +20,8 @@ export class Partner {
   #muted = false;
   #told = false; // what the partner knows of that
   #telling = 0;
-  #typing = new Pace(1000 / TYPING, 1);
+  #signs = new Pace(...PACES.typing);
+  #signAt = -Infinity; // when the last one went
   #timer = 0;
   #doubt = 0;
 
@@ -45,7 +46,15 @@ export class Partner {
   }
 
   typing() {
-    if (this.#typing.take()) this.channel.send({ type: "typing" });
+    const now = performance.now();
+    if (now - this.#signAt < TYPING || !this.#signs.take()) return;
+    this.#signAt = now;
+    this.channel.send({ type: "typing" });
+  }
+
+  // A line has gone, which ends the sign at the partner's: the next letter is a new one.
+  sent() {
+    this.#signAt = -Infinity;
   }
 
   bye(reason) {

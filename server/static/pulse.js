@@ -19,6 +19,12 @@ export class Pulse {
     this.#timer = setInterval(() => this.#take(), LOOK);
   }
 
+  // Another one carries the voice from now on.
+  follow(connection) {
+    this.connection = connection;
+    this.#packets = this.#report = 0;
+  }
+
   stop() {
     clearInterval(this.#timer);
     this.look = () => {};
@@ -36,7 +42,9 @@ export class Pulse {
   }
 
   async #take() {
-    const stats = await this.connection.getStats();
+    const asked = this.connection;
+    const stats = await asked.getStats().catch(() => new Map()); // it may be closed
+    if (asked !== this.connection) return;
     const of = (...types) => [...stats.values()].filter((one) => types.includes(one.type) && one.kind === "audio");
     const packets = of("inbound-rtp").reduce((sum, one) => sum + (one.packetsReceived ?? 0), 0);
     const report = Math.max(0, ...of(...REPORTS).map((one) => one.timestamp));

@@ -1,16 +1,21 @@
-// Gets the voice of a call back: ICE restarts (RFC 8445 §9), until packets arrive again.
+// Gets the voice of a call back: ICE restarts (RFC 8445 §9), or new connections, until packets arrive again.
 
 const PATIENCE = 1200; // ms that the side which is not the first to restart waits for the other one
-const AGAIN = [1000, 2000, 4000]; // ms from one attempt to the next; the last one repeats
+const AGAIN = [1000, 2000, 4000, 8000]; // ms from one attempt to the next; the last one repeats, and is enough for slow TCP
 const SETTLE = 150; // ms after the signalling came back: what the partner has said meanwhile comes first
+const STALE = 5000; // ms in which candidates from before the call must lead to a path: their relay may be gone
+const ANEW = 2; // restarts after which a connection that stands, but carries nothing, gives way to a new one
 const GIVE_UP = 60_000; // ms of silence: as long as the server keeps a seat
 
 export class Repair {
   #attempts = 0;
   #busy = false;
   #next = Infinity;
+  #timer = 0;
 
-  // `call` has pc, pulse, fresh() and isFirst: whether this side restarts before the other one.
+  #since = performance.now();
+
+  // `call` has pc, pulse, fresh(), restart(ice), early, wasConnected, dead, and isFirst: whether this side restarts before the other.
   constructor(call) {
     this.call = call;
   }
@@ -25,7 +30,11 @@ export class Repair {
   // Sound decides, not a state: a connection can seem to be there long after its path is gone.
   get #needed() {
     const { pc, pulse } = this.call;
-    return pulse.state === "silent" || (pulse.state === "never" && pc.connectionState === "failed");
+    return pulse.state === "silent" || (pulse.state === "never" && (pc.connectionState === "failed" || this.#stale));
+  }
+
+  get #stale() {
+    return this.call.early && !this.call.wasConnected && performance.now() - this.#since > STALE;
   }
 
   // Both descriptions of an attempt are known: it may take its time.
@@ -33,9 +42,17 @@ export class Repair {
     this.#next = performance.now() + this.#pause;
   }
 
-  // The signalling is there again: until then, nothing could be negotiated.
+  // The signalling is there again: until then, nothing could be negotiated. The next look may be too late: the side that is
+  // the first to restart is waited for only so long.
   hurry() {
     this.#next = Math.min(this.#next, performance.now() + SETTLE);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.look(), SETTLE);
+  }
+
+  // The call is over.
+  end() {
+    clearTimeout(this.#timer);
   }
 
   get #pause() {
@@ -49,7 +66,7 @@ export class Repair {
 
   #work() {
     const now = performance.now();
-    if (this.#next === Infinity) this.#next = now + (this.call.isFirst ? 0 : PATIENCE);
+    if (this.#next === Infinity) this.#next = now + (this.call.isFirst || this.call.dead ? 0 : PATIENCE);
     if (now >= this.#next && !this.#busy) this.#attempt();
   }
 
@@ -60,11 +77,10 @@ export class Repair {
     const ice = await this.call.fresh();
     this.#busy = false;
     const { pc } = this.call;
-    const settled = planned === this.#next && pc.signalingState === "stable";
+    const settled = planned === this.#next && (this.call.dead || pc.signalingState === "stable");
     if (!ice || !settled || !this.#needed) return;
     this.#attempts += 1;
-    pc.setConfiguration({ ...pc.getConfiguration(), iceServers: ice.iceServers });
-    pc.restartIce();
+    this.call.restart(ice, this.#attempts > ANEW && this.call.connected);
     this.negotiated();
   }
 }

@@ -14,6 +14,7 @@ export class Safety {
   #over = false;
   #done = false;
   #timer = 0;
+  #begun = false;
 
   // `first`: whether this side made the first offer. `keys()` returns { own, partner } as the descriptions name them.
   // `show` gets the code, or null where there is none and will be none.
@@ -22,7 +23,10 @@ export class Safety {
     this.parts = first ? ["first", "second"] : ["second", "first"]; // ours, the partner's
   }
 
+  // The second time it does nothing: the keys of a call stay.
   begin() {
+    if (this.#begun) return;
+    this.#begun = true;
     this.#timer = setTimeout(() => this.fail(), PATIENCE);
     this.#next(async () => this.send({ type: "safety-commit", hash: await commitment(this.parts[0], this.#nonce) }));
   }

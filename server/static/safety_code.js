@@ -3,6 +3,7 @@
 import { EMOJI, WORDS } from "./safety_words.js";
 
 const LABEL = "calln-channel.v1 safety";
+const DIGITS = 10; // of the largest number of 32 bits
 const LETTERS = new TextEncoder();
 const STRICT = /^a=fingerprint:(sha-(?:256|384|512) [0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})+)$/;
 
@@ -29,12 +30,13 @@ export async function commitment(part, nonce) {
   return hex(await hash("commitment", part, nonce));
 }
 
-// 30 bits as five emoji with their names, and 32 bits as four words. `first` and `second` have `keys` and `nonce`.
+// 30 bits as five emoji with their names, and 32 bits as four words and as ten digits, which are the same in every language. `first` and `second` have `keys` and `nonce`.
 export async function codeOf(first, second) {
   const bytes = await hash("code", first.keys, second.keys, first.nonce, second.nonce);
   const number = new DataView(bytes.buffer).getUint32(0);
   return {
     emoji: [26, 20, 14, 8, 2].map((shift) => EMOJI[(number >>> shift) & 63]),
     words: [...bytes.subarray(0, 4)].map((byte) => WORDS[byte]),
+    digits: String(number).padStart(DIGITS, "0").match(/../g),
   };
 }

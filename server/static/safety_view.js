@@ -1,4 +1,4 @@
-// The dialog with the safety code: five emoji with their names and four words, or that there is no code.
+// The dialog with the safety code: five emoji with their names, four words and ten digits, or that there is no code.
 
 import { at } from "./view.js";
 import { SAFETY } from "./words.js";
@@ -7,7 +7,7 @@ export function setUpSafety() {
   at("safety").addEventListener("click", () => at("safety-code").showModal());
 }
 
-// `code`: { emoji, words }; null: there is none and will be none; undefined: it is being made.
+// `code`: { emoji, words, digits }; null: there is none and will be none; undefined: it is being made.
 export function showSafety(code) {
   const box = at("safety-code");
   box.dataset.state = code ? "code" : code === null ? "none" : "coming";
@@ -16,7 +16,8 @@ export function showSafety(code) {
   at("safety-says").textContent = SAFETY[box.dataset.state];
   at("safety-emoji").replaceChildren(...(code?.emoji ?? []).map(item));
   at("safety-words").textContent = code?.words.join(" ") ?? "";
-  for (const id of ["safety-emoji", "safety-same"]) at(id).hidden = !code;
+  at("safety-digits").textContent = code?.digits.join(" ") ?? "";
+  for (const id of ["safety-emoji", "safety-same", "safety-common"]) at(id).hidden = !code;
 }
 
 // With the end of a call its code goes, and the dialog with it.

@@ -2,20 +2,19 @@
 
 import { _ } from "./language.js";
 
-const N_ = (text) => text; // marks a text for translation: as many names, with commas; as many words
 const PICTURES = 
   "🐶 🐱 🦁 🐴 🐷 🐘 🐰 🐼 🐓 🐧 🐢 🐟 🐙 🦋 🌷 🌳 " +
   "🌵 🍄 🌍 🌙 ☁️ 🔥 🍌 🍎 🍓 🌽 🍕 🎂 ❤️ 🤖 🎩 👓 " +
   "🦒 👍 ☂️ ⌛ 🎁 💡 📕 ✏️ 📎 ✂️ 🔒 🔑 🔨 ☎️ 🚌 🚲 " +
   "✈️ 🚀 🏆 ⚽ 🎸 🎺 🔔 ⚓ 🎧 ⛄ 🎈 🐍 🏠 ⛵ ⭐ 🥕";
-const NAMES = N_(
+const NAMES = _( // as many names, with commas
   "dog, cat, lion, horse, pig, elephant, rabbit, panda, rooster, penguin, turtle, fish, octopus, butterfly, " +
   "flower, tree, cactus, mushroom, globe, moon, cloud, fire, banana, apple, strawberry, corn, pizza, cake, " +
   "heart, robot, top hat, glasses, giraffe, thumb, umbrella, hourglass, gift, lamp, book, pencil, paper clip, " +
   "scissors, lock, key, hammer, telephone, bus, bicycle, aeroplane, rocket, trophy, football, guitar, trumpet, " +
   "bell, anchor, headphones, snowman, balloon, snake, house, sailboat, star, carrot",
 );
-const EASY = N_(
+const EASY = _( // as many words
   "acid actor album alarm angel ankle april arrow artist atlas aunt autumn avocado baby bacon badge bakery " +
   "bamboo barrel basket bathroom beach beard bedroom belt bench berry biscuit blanket blood bottle bracelet " +
   "branch bread breakfast bridge broom brother bubble bucket butter button cabin camel camera candle captain " +
@@ -35,12 +34,13 @@ const EASY = N_(
   "window winter zebra",
 );
 
-// A translation with another number of parts would give two people different words for one code.
-function parts(text, separator) {
-  const [translated, english] = [_(text), text].map((list) => list.split(separator));
-  return translated.length === english.length && new Set(translated).size === english.length ? translated : english;
+// A translation with another number of parts would give two people different words for one code: then they are numbers.
+function parts(text, separator, count) {
+  const found = new Set(text.split(separator));
+  return found.size === count ? [...found] : Array.from({ length: count }, (nothing, place) => String(place + 1));
 }
 
-const names = parts(NAMES, ", ");
-export const EMOJI = PICTURES.split(" ").map((picture, place) => [picture, names[place]]);
-export const WORDS = parts(EASY, " ");
+const pictures = PICTURES.split(" ");
+const names = parts(NAMES, ", ", pictures.length);
+export const EMOJI = pictures.map((picture, place) => [picture, names[place]]);
+export const WORDS = parts(EASY, " ", 256);

@@ -9,12 +9,15 @@ import { Texts } from "./texts.js";
 import { showSending, trouble } from "./view.js";
 import { PICTURE } from "./words.js";
 
+const REPEATED = 32; // lines of a partner that may come again, at least: a page has 10 on their way
+
 export class Share {
   #links = {};
   #mine = null; // the link that one's own words and pictures take
   #texts = null;
   #outgoing = null;
   #incoming = null;
+  #heard = new Set(); // the numbers of the partner's latest lines over the channel
 
   // `send` and `sendChunk` are those of the signalling.
   constructor(send, sendChunk) {
@@ -26,6 +29,7 @@ export class Share {
   begin(call, channel, again) {
     if (again) this.end();
     else this.forget();
+    this.#heard.clear();
     const server = throughServer(call, this.send, this.sendChunk);
     this.#links = channel ? { server, channel: overChannel(channel) } : { server };
     this.#mine = this.#links.channel ?? server;
@@ -74,9 +78,10 @@ export class Share {
     this.#done();
   }
 
-  // The channel is there.
+  // The channel is there, or there again.
   opened() {
-    this.#texts?.pump();
+    this.#texts?.repeat();
+    this.#sendAgain("channel");
   }
 
   // The channel is gone for the rest of the call.
@@ -87,10 +92,7 @@ export class Share {
   // The same seat at the server on a new socket: pieces and answers that the old one had may be lost.
   resumed() {
     if (this.#incoming?.link.via === "server") this.#incoming.acknowledge();
-    if (this.#outgoing?.link.via !== "server") return;
-    const { blob, bytes } = this.#outgoing;
-    this.cancel();
-    this.#send(blob, bytes);
+    this.#sendAgain("server");
   }
 
   // Returns true if the server's error is about a line of text, which then shows it.
@@ -127,8 +129,19 @@ export class Share {
   }
 
   #hear({ id, text }, link) {
+    if (link.via !== "channel") return addText("partner", text, link.via);
+    link.message({ type: "received", id });
+    if (this.#heard.has(id)) return;
     addText("partner", text, link.via);
-    if (link.via === "channel") link.message({ type: "received", id });
+    this.#heard.add(id);
+    if (this.#heard.size > REPEATED) this.#heard.delete(this.#heard.values().next().value);
+  }
+
+  #sendAgain(via) {
+    if (this.#outgoing?.link.via !== via) return;
+    const { blob, bytes } = this.#outgoing;
+    this.cancel();
+    this.#send(blob, bytes);
   }
 
   #send(blob, bytes) {

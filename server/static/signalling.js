@@ -2,13 +2,11 @@
 
 import { CHANNEL } from "./channel_messages.js";
 import { Counts } from "./counts.js";
+import { Patience } from "./patience.js";
 import { Pauses } from "./pauses.js";
 
 const CAN = window.RTCPeerConnection && "createDataChannel" in RTCPeerConnection.prototype ? [CHANNEL] : [];
 const FINAL = new Set([1000, 1007, 1009, 4400, 4401, 4403, 4406, 4409]); // do not connect again
-const GREETING = { calm: 8000, hasty: 2500 }; // ms from the beginning of a connection to its greeting
-const ANSWER = { calm: 4000, hasty: 750 }; // ms for the answer to a question; or three times what the last one took
-const SLOW = 2000; // ms: an answer that took longer says nothing about the next one
 const OLD = 1000; // ms after which an attempt from before a change of network is not waited for
 const DEAD_LINK = 4408; // "silent": the server keeps the session of a link that died, so that it can be resumed
 const LOADING = 4410; // the server keeps the session for a page that is loaded again
@@ -19,13 +17,9 @@ export class Signalling {
   #counts = new Counts();
   #pauses = new Pauses();
   #timer = 0;
-  #judge = 0;
-  #askedAt = 0;
-  #waiting = 0; // bytes that were not sent yet when the question was asked
-  #roundTrip = 0;
   #beganAt = 0;
   #tick = null;
-  #pace = "calm";
+  #patience = new Patience(() => this.#silent());
 
   constructor(token, on) {
     this.token = token;
@@ -80,27 +74,27 @@ export class Signalling {
   // Asks something that the server answers at once. False: there is nobody to ask. Without an answer the socket is dead.
   ask(message) {
     if (!this.ready) return false;
-    if (!this.#judge) this.#wait(Math.max(ANSWER[this.#pace], 3 * this.#roundTrip));
+    this.#patience.asked();
     this.send(message);
     return true;
   }
 
   probe() {
-    if (!this.#judge) this.ask({ type: "ping", heard: this.#counts.heard });
+    if (!this.#patience.waits) this.ask({ type: "ping", heard: this.#counts.heard });
   }
 
   // While nobody hears anything, a dead socket must be found and replaced quickly.
   set hasty(on) {
-    const before = this.#pace;
-    this.#pace = on ? "hasty" : "calm";
-    if (on && before === "calm") this.hurry();
+    const before = this.#patience.hasty;
+    this.#patience.hasty = on;
+    if (on && !before) this.hurry();
   }
 
   // The network may be another one now.
   hurry() {
     if (!this.wanted) return;
     if (this.ready) {
-      if (this.#pace === "hasty") this.#rest(); // the question that waits was asked with more patience
+      if (this.#patience.hasty) this.#patience.rest(); // the question that waits was asked with more patience
       return this.probe();
     }
     if (this.#socket && performance.now() - this.#beganAt < OLD) return;
@@ -108,21 +102,7 @@ export class Signalling {
     this.#connect();
   }
 
-  #wait(patience) {
-    this.#askedAt = performance.now();
-    this.#waiting = this.#socket.bufferedAmount;
-    this.#judge = setTimeout(() => this.#unanswered(patience), patience);
-  }
-
-  #rest() {
-    clearTimeout(this.#judge);
-    this.#judge = 0;
-  }
-
-  // A slow line that is still busy with a picture is not dead.
-  #unanswered(patience) {
-    this.#judge = 0;
-    if (this.#socket.bufferedAmount < this.#waiting) return this.#wait(patience);
+  #silent() {
     this.#drop(DEAD_LINK);
     this.#closed(DEAD_LINK);
   }
@@ -136,7 +116,7 @@ export class Signalling {
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#closed(event.code);
     this.#socket = socket;
-    this.#judge = setTimeout(() => this.#unanswered(0), GREETING[this.#pace]);
+    this.#patience.greeting(socket);
   }
 
   #receive(data) {
@@ -156,7 +136,7 @@ export class Signalling {
   }
 
   #greeted(hello) {
-    this.#rest();
+    this.#patience.rest();
     this.#resume = hello.resume;
     this.ready = true;
     if (hello.resumed) this.#counts.confirm(hello.heard);
@@ -166,16 +146,14 @@ export class Signalling {
   }
 
   #answered(message) {
-    this.#rest();
-    if (message.type !== "pong") return;
-    this.#roundTrip = Math.min(SLOW, performance.now() - this.#askedAt);
-    this.#counts.confirm(message.heard);
+    this.#patience.answered(message.type === "pong");
+    if (message.type === "pong") this.#counts.confirm(message.heard);
   }
 
   // A dead link would report its end only after minutes: remove its handlers and go on.
   #drop(code) {
     clearTimeout(this.#timer);
-    this.#rest();
+    this.#patience.rest();
     this.ready = false;
     if (!this.#socket) return;
     this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
@@ -184,14 +162,14 @@ export class Signalling {
   }
 
   #closed(code) {
-    this.#rest();
+    this.#patience.rest();
     this.ready = false;
     this.#socket = null;
     if (FINAL.has(code)) {
       this.#end();
       return this.on.refused(code);
     }
-    const seconds = this.#pauses.next(code, this.#pace === "hasty");
+    const seconds = this.#pauses.next(code, this.#patience.hasty);
     this.#timer = setTimeout(() => this.#connect(), 1000 * seconds);
     this.on.away(code, seconds);
   }

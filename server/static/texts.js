@@ -30,6 +30,12 @@ export class Texts {
     this.pump();
   }
 
+  // There is a new way, and what was on the old one may be lost: the partner takes each number once.
+  repeat() {
+    for (const [id, line] of this.#underway) this.link.say(id, line.text);
+    this.pump();
+  }
+
   // Says what may be said now.
   pump() {
     clearTimeout(this.#timer);

@@ -1,5 +1,6 @@
 // The page's elements: what each state enables, shows and says. A partner's text is only set as textContent.
 
+import { restButtons } from "./rest.js";
 import { clock, country, LOST, NO_PATH, NO_QUALITY, PARTNER_MUTED, PARTNER_TYPES, PATH, QUALITY, QUALITY_WHY, TITLES } from "./words.js";
 
 export const at = (id) => document.getElementById(id);
@@ -18,25 +19,12 @@ export function showState(state) {
   const focused = document.activeElement;
   document.body.dataset.state = state;
   for (const id of CONTROLS) at(id).disabled = !WORKS[state].includes(id);
-  keepNext(state);
+  if (state === "waiting") at("next").disabled = false;
+  restButtons(state);
   const name = document.body.dataset.name;
   document.title = TITLES[state] ? `${TITLES[state]} · ${name}` : name;
   if (state !== "talking") at("sending").hidden = true;
   keepFocus(focused);
-}
-
-// If somebody presses Next again and again, the focus must not move to Stop: the button stays, marked as disabled.
-function keepNext(state) {
-  const resting = state === "waiting";
-  if (resting) at("next").disabled = false;
-  at("next").setAttribute("aria-disabled", String(resting));
-}
-
-const TWICE = 500; // ms after Start in which a press is meant for Start still: both may stand at one place, or get the focus
-
-export function restStop() {
-  at("stop").setAttribute("aria-disabled", "true");
-  setTimeout(() => at("stop").removeAttribute("aria-disabled"), TWICE);
 }
 
 // A button that becomes disabled must not send the keyboard focus to the top of the page.

@@ -16,7 +16,11 @@ export class Voice {
     this.on = on;
     this.microphone = new Microphone({ changed: (track) => this.#changed(track), hushed: (yes) => this.#hush(yes) });
     this.mute = new Mute({ heard: (yes) => this.#heard(yes), forgotten: () => this.#hint(words.FORGOTTEN) });
-    setUpDevices({ changed: () => this.microphone.replace(), pushed: () => this.mute.show() });
+    setUpDevices({
+      changed: () => this.microphone.replace(),
+      pushed: () => this.mute.show(),
+      filtered: () => this.microphone.filter(),
+    });
     this.mute.show();
   }
 

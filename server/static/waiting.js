@@ -1,8 +1,10 @@
 // The wait for a partner: how long it is, how many are here, why nobody fits yet, and what one can do about it.
 
+import { coverCallBack } from "./callback.js";
 import { at } from "./view.js";
 import { about, clock, WHY } from "./words.js";
 
+const REUNION = ["again", "asked", "agreed"]; // the one who was just met can be met again at once
 const ASK_AFTER = 10_000; // ms in which somebody else may come, before the person just met is offered again
 
 let since = 0;
@@ -28,6 +30,7 @@ export function showWaiting(waiting) {
   clearInterval(timer);
   last = agreed = null;
   at("wait").hidden = !waiting;
+  coverCallBack(false);
   if (!waiting) return;
   since = performance.now();
   timer = setInterval(show, 1000);
@@ -57,6 +60,7 @@ function show() {
   at("wait").dataset.why = why ?? "";
   offer("widen", why === "wish");
   offer("reunite", why === "again" || why === "asked");
+  coverCallBack(REUNION.includes(why));
   offer("decline", why === "reunion" && agreed === null);
 }
 

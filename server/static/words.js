@@ -167,7 +167,8 @@ export const WHY = {
 };
 
 // Titles of a hidden page.
-export const SOMEBODY = `● ${_("Somebody is there")}`;
+const SOMEBODY_IS_THERE = _("Somebody is there");
+export const SOMEBODY = `● ${SOMEBODY_IS_THERE}`;
 
 export function newTexts(number) {
   return ngettext("({number}) new message", "({number}) new messages", number);

@@ -41,7 +41,7 @@ def open_store(folder: Path, *, create: bool = True) -> Store:
     if not create and not (folder / FILE).exists():
         raise StoreError(
             f"{folder / FILE}: there is no ban list; point site.state_dir (--config) at the server's folder, "
-            "or start calln serve once, which makes it"
+            "or start the server once, which makes it"
         )
     return SqliteStore(folder)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.languages.negotiation import choose
 from server.web.content import Content
 from server.web.manifest import manifest
-from server.web.origins import cookie_values, header
 from server.web.page_files import TYPES
 from server.web.pages import (
     LANGUAGE_SECONDS,
@@ -22,8 +21,9 @@ from server.web.pages import (
     render_login,
     render_page,
 )
+from server.web.reader import COOKIE, VARY, language_for
+from server.web.sentences import Sentences
 
-COOKIE = "calln_language"
 FIELD = "lang"  # of an address: a link to the page in this language
 
 
@@ -43,11 +43,10 @@ class LocalizedPage:
 
     async def __call__(self, request: Request) -> Response:
         asked = request.query_params.get(FIELD)
-        kept = next(iter(cookie_values(request.scope, COOKIE)), None)
-        code = choose(self.languages, asked, kept, accepted=header(request.scope, b"accept-language"))
+        code = language_for(request.scope, self.languages, asked)
         response = self.content(code).respond(request.headers)
         response.headers["content-language"] = code
-        response.headers["vary"] = "Accept-Encoding, Accept-Language, Cookie"
+        response.headers["vary"] = f"Accept-Encoding, {VARY}"
         if asked == code:
             response.set_cookie(COOKIE, code, max_age=LANGUAGE_SECONDS, httponly=True, samesite="lax")
         return response
@@ -86,5 +85,15 @@ def not_found(context: Context) -> Callable[[Request, Exception], Awaitable[Resp
 
     async def respond(request: Request, error: Exception) -> Response:
         return await missing(request)
+
+    return respond
+
+
+def wrong_method(sentences: Sentences) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """The response to a method that an address does not take."""
+
+    async def respond(request: Request, error: Exception) -> Response:
+        headers = error.headers if isinstance(error, HTTPException) else None
+        return sentences.answer(request.scope, 405, headers or {})
 
     return respond

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qs
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
@@ -18,12 +18,15 @@ from server.store import Network
 from server.web.localized import LocalizedPage
 from server.web.origins import client_of, cookie_values, header, is_own_page, is_proxy
 from server.web.password import COOKIE_SECONDS, SitePassword
+from server.web.sentences import Sentences
 from turn.limits.addresses import AddressRates
 from turn.limits.buckets import Bucket, Buckets
 
 COOKIE = "calln_entered"
 FIELD = "password"
-LOGIN_PATH = "/password"
+LOGIN_PATH = "/password"  # for other programs
+PAGE_PATH = "/"  # our form stands and goes there: so an invitation behind the # of the address is kept
+LOGIN_PATHS = (LOGIN_PATH, PAGE_PATH)
 MAX_FORM = 4 << 10  # bytes: the longest password, each character as four escaped bytes, fits
 FORM_SECONDS = 10.0  # for the form to arrive: one that never arrives would hold a connection
 # Wrong passwords of one address: an office makes mistakes, and 8,640 a day find no password.
@@ -46,6 +49,7 @@ class PasswordLogin:
         self,
         password: SitePassword,
         forms: Mapping[int, LocalizedPage],
+        sentences: Sentences,
         origins: frozenset[str],
         proxies: Sequence[Network],
         clock: Callable[[], float],
@@ -54,7 +58,7 @@ class PasswordLogin:
         self.password = password
         self.origins, self.proxies = origins, proxies
         self.clock, self.wall = clock, wall
-        self.forms = forms
+        self.forms, self.sentences = forms, sentences
         self.guesses_of_address = AddressRates(Buckets(*GUESS_RATE, secrets.token_bytes(16)))
         self.guesses = Bucket(*ALL_GUESSES_RATE)
 
@@ -70,22 +74,20 @@ class PasswordLogin:
             return await (page if self.is_logged_in(request.scope) else self.forms[200])(request)
 
         return [
-            Route("/", page_or_form),
-            Route(LOGIN_PATH, self.submit, methods=["POST"]),
+            Route(PAGE_PATH, page_or_form),
+            *(Route(path, self.submit, methods=["POST"]) for path in LOGIN_PATHS),
             Route(LOGIN_PATH, redirect_to_page),
         ]
 
     async def submit(self, request: Request) -> Response:
         """A guess. Only our own page may make one: another site could use up its visitors' guesses."""
         if not is_own_page(request.scope, self.origins):
-            return PlainTextResponse(
-                "This form is not from this server. Load the page again.\n", 403, {"connection": "close"}
-            )
+            return self.sentences.answer(request.scope, 403)
         try:
             async with asyncio.timeout(FORM_SECONDS):
                 guess = password_in(await request.body())
         except (TimeoutError, ClientDisconnect):
-            return PlainTextResponse("the form did not arrive in time\n", 408, {"connection": "close"})
+            return self.sentences.answer(request.scope, 408)
         status = self.check_guess(request.scope, guess)
         return self.set_cookie(request) if status == 200 else await self.forms[status](request)
 

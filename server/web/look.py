@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
-from server.config.sections import Site
+from server.config.site import Site
 from server.web.colours import accents
 from server.web.page_files import STATIC, PageFiles
 

@@ -6,7 +6,7 @@ import json
 from pathlib import PurePath
 from typing import Any
 
-from server.config.sections import Site
+from server.config.site import Site
 from server.web.content import Content
 from server.web.look import NO_LOOK, Look
 from server.web.page_files import TYPES, PageFiles

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from starlette.datastructures import MutableHeaders
-from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.web.failures import log_failure
 from server.web.origins import header
+from server.web.sentences import Sentences
 
 MAX_HEADERS = 64  # a browser sends some twenty
 MAX_HEAD = 16 << 10  # bytes of all headers; the HTTP parser limits only a head that comes in pieces
@@ -17,9 +17,9 @@ NO_BODIES: Mapping[str, int] = {}
 HEALTH_PATH = "/healthz"  # monitoring may know only the address
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
-    "connect-src 'self'{sockets}; manifest-src 'self'; base-uri 'none'; form-action {forms}; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src {styles}; img-src 'self' blob:; "
+    "media-src 'self' blob:; connect-src 'self'{sockets}; manifest-src 'self'; base-uri 'none'; "
+    "form-action {forms}; frame-ancestors 'none'"
 )
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -35,12 +35,13 @@ HSTS = "max-age=31536000"  # RFC 6797 §6.1, a year; only with our own TLS: else
 class SecurityHeaders:
     """Set the strict headers. Older browsers need the WebSocket's origin beside 'self'."""
 
-    def __init__(self, app: ASGIApp, hosts: Mapping[str, str], forms: str = "'none'") -> None:
+    def __init__(self, app: ASGIApp, hosts: Mapping[str, str], styles: str, forms: str = "'none'") -> None:
         self.app = app
         self.policies = {
-            host: POLICY.format(sockets=f" {sockets}", forms=forms) for host, sockets in hosts.items()
+            host: POLICY.format(sockets=f" {sockets}", styles=styles, forms=forms)
+            for host, sockets in hosts.items()
         }
-        self.policy = POLICY.format(sockets="", forms=forms)
+        self.policy = POLICY.format(sockets="", styles=styles, forms=forms)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def stamped(message: Message) -> None:
@@ -59,8 +60,9 @@ class SecurityHeaders:
 class CatchErrors:
     """Answer 500 for our own errors, and log where they happened."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, sentences: Sentences) -> None:
         self.app = app
+        self.sentences = sentences
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -77,16 +79,15 @@ class CatchErrors:
         except Exception as failure:
             log_failure(failure)
             if not started and scope["type"] == "http":
-                await PlainTextResponse("the server made an error; the operator finds it in the log\n", 500)(
-                    scope, receive, send
-                )
+                await self.sentences.answer(scope, 500)(scope, receive, send)
 
 
 class RequestLimits:
     """Refuse too many headers, and bodies. `bodies`: path -> how many bytes are allowed."""
 
-    def __init__(self, app: ASGIApp, bodies: Mapping[str, int] = NO_BODIES) -> None:
+    def __init__(self, app: ASGIApp, sentences: Sentences, bodies: Mapping[str, int] = NO_BODIES) -> None:
         self.app = app
+        self.sentences = sentences
         self.bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,7 +95,7 @@ class RequestLimits:
         if code is None:
             await self.app(scope, receive, send)
         else:
-            await send_refusal(code, scope, receive, send)
+            await self.sentences.answer(scope, code)(scope, receive, send)
 
 
 def refusal_status(scope: Scope, body: int) -> int | None:
@@ -113,8 +114,9 @@ def refusal_status(scope: Scope, body: int) -> int | None:
 class AllowedHosts:
     """Refuse other host names than ours: they are DNS rebinding, or an error in a proxy."""
 
-    def __init__(self, app: ASGIApp, hosts: Mapping[str, str]) -> None:
+    def __init__(self, app: ASGIApp, sentences: Sentences, hosts: Mapping[str, str]) -> None:
         self.app = app
+        self.sentences = sentences
         self.hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,33 +124,19 @@ class AllowedHosts:
         if scope["path"] == HEALTH_PATH or (host is not None and host.lower() in self.hosts):
             await self.app(scope, receive, send)
         else:
-            await send_refusal(421, scope, receive, send)
+            await self.sentences.answer(scope, 421)(scope, receive, send)
 
 
 class RequestRate:
     """Refuse the requests of an address that asks too often."""
 
-    def __init__(self, app: ASGIApp, may_ask: Callable[[Scope], bool]) -> None:
+    def __init__(self, app: ASGIApp, sentences: Sentences, may_ask: Callable[[Scope], bool]) -> None:
         self.app = app
+        self.sentences = sentences
         self.may_ask = may_ask
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.may_ask(scope):
             await self.app(scope, receive, send)
         else:
-            await send_refusal(429, scope, receive, send)
-
-
-REFUSALS = {
-    400: "this request is ambiguous: it has both Content-Length and Transfer-Encoding",
-    413: "this address accepts no such body",
-    421: "this is not a name of this server; if it should be one, set site.url or site.more_urls",
-    429: "there were too many requests from your network; wait a moment",
-    431: "the headers are too many or too large",
-}
-
-
-async def send_refusal(code: int, scope: Scope, receive: Receive, send: Send) -> None:
-    """Say why, and close: the rest of the request is not read. Also for a WebSocket handshake."""
-    response = PlainTextResponse(f"{REFUSALS[code]}\n", code, {"connection": "close"})
-    await response(scope, receive, send)
+            await self.sentences.answer(scope, 429)(scope, receive, send)

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 from starlette.types import Scope
 
 from host.settings import HostPort, IPAddress
-from server.config.sections import Server, Site, parse_origin
+from server.config.addresses import parse_origin
+from server.config.server import Server
+from server.config.site import Site
 from server.store import Network
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")

@@ -13,12 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from server.config.sections import Site
+from server.config.site import Site
 from server.languages.catalogs import Language, language
 from server.languages.countries import country_names
 from server.languages.known import ENGLISH, known, own_name
 from server.web.content import Content
-from server.web.look import ICON, NO_LOOK, Look, files_of
+from server.web.look import ICON, NO_LOOK, STYLE, Look, files_of
 from server.web.manifest import preview
 from server.web.page_files import PageFiles
 from server.web.password import COOKIE_SECONDS, MAX_LENGTH
@@ -68,7 +68,6 @@ def environment(folder: Path, spoken: Language) -> Environment:
         lstrip_blocks=True,
     )
     made.policies["ext.i18n.trimmed"] = True  # a text may go over several lines of the template
-    made.policies["json.dumps_kwargs"] = {"sort_keys": True, "ensure_ascii": False}
     made.install_gettext_translations(spoken.translations, newstyle=True)  # type: ignore[attr-defined]
     made.filters["unit"] = lambda count, unit: format_unit(count, f"duration-{unit}", locale=spoken.locale)
     return made
@@ -96,6 +95,7 @@ def render_page(
         "language_days": LANGUAGE_SECONDS // 86_400,
         "path": PATHS.get(name, ""),
         "promise": promises()[context.facts["encrypted_only"]],
+        "script": lambda bundle: context.files.script(bundle, code),
     }
     return environment(folder, spoken).get_template(name).render(values, **looks(context), **more)
 
@@ -106,6 +106,7 @@ def looks(context: Context) -> dict[str, Any]:
     return {
         "site": site,
         "static": context.files.address,
+        "style": context.files.text(STYLE),
         "version": context.files.version,
         "logo": context.look.logo_file,
         "icon": context.look.logo_file or ICON,

@@ -14,11 +14,11 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from server.web.origins import header
+from server.web.sentences import Sentences
 
 CHALLENGES = "/.well-known/acme-challenge/"  # RFC 8555 §8.3
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")  # base64url, which cannot leave the folder
 MAX_ACME_RESPONSE = 4_096
-NOT_YET = "this server has no certificate yet; try again in a minute\n"
 
 
 class Redirect:
@@ -30,11 +30,13 @@ class Redirect:
         default_origin: str,
         acme_dir: Path | None,
         has_certificate: Callable[[], bool],
+        sentences: Sentences,
     ) -> None:
         self.origins = {urlsplit(one).hostname: one for one in origins if one.startswith("https://")}
         self.default_origin = default_origin
         self.acme_dir = acme_dir
         self.has_certificate = has_certificate
+        self.sentences = sentences
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,12 +46,12 @@ class Redirect:
 
     def respond(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
-            return PlainTextResponse("only GET and HEAD are allowed here\n", 405)
+            return self.sentences.answer(request.scope, 405, {"allow": "GET, HEAD"})
         path = str(request.scope["path"])
         if path.startswith(CHALLENGES):
             return self.acme_response(path.removeprefix(CHALLENGES))
         if not self.has_certificate():
-            return PlainTextResponse(NOT_YET, 503, {"retry-after": "60"})
+            return self.sentences.answer(request.scope, 503, {"retry-after": "60"})
         return RedirectResponse(self.origin(request.scope) + path_and_query(request.scope), 308)
 
     def origin(self, scope: Scope) -> str:

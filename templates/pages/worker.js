@@ -2,7 +2,7 @@
 // sees an old call page.
 
 const CACHE = "calln-{{ version }}";
-const FILES = ["/offline", "{{ static("built/page.css") }}", "{{ static(icon) }}"];
+const FILES = ["/offline", "{{ static(icon) }}"];
 
 async function keep() {
   const cache = await caches.open(CACHE);

@@ -9,6 +9,8 @@ import socket
 import ssl
 import struct
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from aioice import stun
@@ -19,6 +21,7 @@ PATIENCE = 0.5  # seconds before a request is repeated
 LARGEST = 2048  # bytes; nothing that a load sends is longer
 UDP = 17 << 24  # REQUESTED-TRANSPORT
 CHANNEL = 0x4000
+FRAMES = ("channel", "indication", "fingerprint")  # in which a client's data are
 
 AddressPair = tuple[str, int]
 
@@ -126,6 +129,15 @@ def framed(data: bytes) -> bytes:
     return struct.pack("!HH", CHANNEL, len(data)) + data
 
 
+def indicated(peer: AddressPair, data: bytes, *, fingerprint: bool) -> bytes:
+    """A Send indication, as browsers make them."""
+    message = stun.Message(message_method=stun.Method.SEND, message_class=stun.Class.INDICATION)
+    message.attributes |= {"XOR-PEER-ADDRESS": peer, "DATA": data}
+    if fingerprint:
+        message.add_fingerprint()
+    return bytes(message)
+
+
 def request(method: stun.Method, attributes: dict[str, Any]) -> stun.Message:
     message = stun.Message(message_method=method, message_class=stun.Class.REQUEST)
     message.attributes.update(attributes)
@@ -140,6 +152,7 @@ class Client:
         self.line: Line = LINES[transport](account, local)
         self.signed: dict[str, Any] = {}
         self.key = b""
+        self.wrap: Callable[[bytes], bytes] = framed  # data for its peer
 
     def ask(self, message: stun.Message) -> stun.Message:
         """One transaction, repeated while a relay may still be starting."""
@@ -188,6 +201,19 @@ class Client:
 
     def bind(self, peer: AddressPair) -> None:
         self.wish(stun.Method.CHANNEL_BIND, {"CHANNEL-NUMBER": CHANNEL, "XOR-PEER-ADDRESS": peer})
+
+    def reach(self, peer: AddressPair, frame: str) -> None:
+        """Let data go to this peer and come from it, in a frame of FRAMES."""
+        if frame == "channel":
+            self.bind(peer)
+        else:
+            self.permit(peer)
+        self.speak(peer, frame)
+
+    def speak(self, peer: AddressPair, frame: str) -> None:
+        """As `reach`, where nobody is asked for leave."""
+        if frame != "channel":
+            self.wrap = partial(indicated, peer, fingerprint=frame == "fingerprint")
 
     def permit(self, peer: AddressPair) -> None:
         self.wish(stun.Method.CREATE_PERMISSION, {"XOR-PEER-ADDRESS": peer})

@@ -28,7 +28,10 @@ from tests.turn.call import (
 from tests.turn.network import compose
 from turn.engines.table import Table
 from turn.flows import Address, Flow, Rule
+from turn.gate.allowances import Allowances
+from turn.gate.gate import Gate
 from turn.gate.pairs import CHECKS_PER_SECOND
+from turn.policies import Limits
 from turn.wire.attributes import DATA, XOR_PEER_ADDRESS
 from turn.wire.dtls import CLIENT_HELLO, parse_records
 from turn.wire.ice import parse_ice
@@ -92,12 +95,13 @@ def proved() -> Call:
 def under_test() -> Callable[[], object]:
     """Judges the next packet of streams that are all in test: of so many that a call has room for."""
     packets = [rtp(stream, number, noise(f"{stream} {number}", 90)) for stream, number in STREAMS]
+    allowances = Allowances(Limits(allocations_per_user=0, allocations_per_address=0))  # those of a process
     calls, numbers = [Call()], count()
 
     def judge() -> None:
         number = next(numbers) % len(packets)
         if not number:
-            calls[0] = Call()
+            calls[0] = Call(Gate(allowances=allowances))
             calls[0].open()
         calls[0].say(packets[number])
 

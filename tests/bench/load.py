@@ -23,10 +23,16 @@ from tests.bench.steady import Timed
 from tests.bench.talk import INWARD, OUTWARD, PACKET, open_all
 
 VOICE = [bytes(PACKET)]
+FEW = 64  # different packets of each client, where no two clients' are the same
+FIRST_BOUNCED = 50_000  # port of the first of a bounce's "relayed addresses"
 FILL = 4  # packets for each socket: more than a tiny buffer holds
 FILL_RATE = 20_000  # packets a second, which any relay carries
 
 Order = dict[str, Any]
+ASKED = {
+    "binding": (stun.Method.BINDING, {}),
+    "allocation": (stun.Method.ALLOCATE, {"REQUESTED-TRANSPORT": 0x11000000}),
+}
 
 
 class Load:
@@ -53,7 +59,7 @@ class Load:
         client = Client(account(order), order["local"], order["transport"])
         peer = endpoint(order["local"])
         relayed = client.allocate()
-        client.bind(peer.getsockname())
+        client.reach(peer.getsockname(), order.get("frame", "channel"))
         self.clients.append(client)
         if not order["peers"]:
             peer.close()
@@ -65,6 +71,19 @@ class Load:
             shrink(client.line.sock)
         else:
             self.pipes.append(Pipe(client.line.sock, framed(VOICE[0])))
+
+    def bounced(self, order: Order) -> Order:
+        """The sockets of such sessions, where no relay is asked: each gets back what it sends."""
+        for number in range(order["count"]):
+            client, peer = Client(account(order), order["local"]), endpoint(order["local"])
+            client.speak(peer.getsockname(), order["frame"])
+            peer.connect((order["host"], FIRST_BOUNCED + number))
+            self.clients.append(client)
+            self.peers.append(peer)
+            shrink(client.line.sock)
+            shrink(peer)
+        self.voices = OUTWARD, INWARD
+        return {}
 
     def call(self, _: Order) -> Order:
         """All sessions are calls from now on, of encrypted voice."""
@@ -96,9 +115,12 @@ class Load:
 
     def shots(self, batch: int) -> list[Shot]:
         said, heard = self.voices
-        channel, plain = Cartridge([framed(voice) for voice in said], batch), Cartridge(heard, batch)
+        channel, plain = Cartridge(list(map(framed, said)), batch), Cartridge(heard, batch)
         outward: list[Shot] = [partial(pipe.shoot, batch) for pipe in self.pipes] or [
-            channel.shot(client.line.sock) for client in self.clients
+            (channel if client.wrap is framed else Cartridge(list(map(client.wrap, said[:FEW])), batch)).shot(
+                client.line.sock
+            )
+            for client in self.clients
         ]
         return [
             shot
@@ -141,9 +163,9 @@ class Load:
         return {name: told[name] for name in ("relayed", "direct")}
 
     def flood(self, order: Order) -> Order:
-        """Binding requests from strangers; an answer to each is expected."""
+        """Requests from strangers: Binding requests, or the first ones for an allocation."""
         batch = order["batch"]
-        asked = Cartridge([bytes(request(stun.Method.BINDING, {}))], batch)
+        asked = Cartridge([bytes(request(*ASKED[order.get("asked", "binding")]))], batch)
         shots = [asked.shot(sock) for sock in self.strangers]
         before, busy = dropped(self.strangers), time.process_time()
         sent, seconds = fire(shots, batch / order["rate"], order["seconds"], lambda: None)
@@ -173,7 +195,16 @@ def account(order: Order) -> Account:
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     load = Load()
-    verbs = (load.sessions, load.call, load.strange, load.probing, load.fill, load.volley, load.flood)
+    verbs = (
+        load.sessions,
+        load.bounced,
+        load.call,
+        load.strange,
+        load.probing,
+        load.fill,
+        load.volley,
+        load.flood,
+    )
     does = {verb.__name__: verb for verb in verbs}
     for line in sys.stdin:
         order = json.loads(line)

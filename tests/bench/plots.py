@@ -1,7 +1,7 @@
 """The bench's figures as pictures and as a table: `python -m tests.bench.plots`, or `make plots`.
 
 Reads docs/performance.json, which `python -m tests.bench.relay --json` writes, draws the pictures of PLOTS
-into docs/, and puts the table of all rows into docs/performance.md. A bar is the median of its rounds; the
+into docs/, and puts the tables of all rows into docs/performance.md. A bar is the median of its rounds; the
 thin line on it leads from the lowest round to the highest. Each picture names the digest of its figures.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +22,15 @@ from tests.bench.figures import ratio
 from tests.documents import DOCS, rewritten
 
 FIGURES, DOCUMENT = DOCS / "performance.json", DOCS / "performance.md"
-BY = "make plots"
-SERVERS = {"calln": ("Calln", "#1f6f54"), "coturn": ("coturn", "#b9a36b")}  # their labels and colours
-WIDTH, GAP, MARGIN = 0.38, 0.5, 0.8  # of a bar; between the two of a group; beside the outer groups
+BY, FRAMES_BY = "make plots", "make plots, frames"
+SERVERS = {  # their labels and colours
+    "kernel": ("Calln, in the kernel", "#2b5c9e"),
+    "calln": ("Calln", "#1f6f54"),
+    "coturn": ("coturn", "#b9a36b"),
+    "bounce": ("only sent back", "#999999"),
+}
+TWO, FOUR = ("calln", "coturn"), tuple(SERVERS)
+WIDTH, MARGIN = 0.76, 0.8  # of all bars of a group; beside the outer groups
 SIZE = (7.0, 3.2)  # inches
 
 Rows = Mapping[str, Mapping[str, list[float]]]
@@ -44,9 +50,11 @@ class Plot(NamedTuple):
     title: str
     unit: str
     bars: tuple[Bars, ...]
+    servers: tuple[str, ...] = TWO
 
 
 CLIENTS = ("10", "100", "1,000", "4,000")
+SHAPES = ("10,000/s one by one", "40,000/s in twos", "100,000/s in fours", "overload")
 PLOTS = (
     Plot(
         "performance-packets",
@@ -83,6 +91,16 @@ PLOTS = (
         "bytes (less is better)",
         (Bars("", "4,000 allocations: bytes for each"),),
     ),
+    Plot(
+        "performance-frames",
+        "What a call's packet costs",
+        "ns of CPU time (less is better)",
+        tuple(
+            Bars(words.replace(" ", "\n", 1), f"ChannelData, {words}: CPU ns for a packet")
+            for words in SHAPES
+        ),
+        FOUR,
+    ),
 )
 
 
@@ -97,21 +115,23 @@ def draw(plot: Plot, rows: Rows, source: str, folder: Path) -> Path:
     with rc_context({"svg.hashsalt": "calln", "svg.fonttype": "none", "font.size": 9}):  # the same each time
         figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.subplots()
-        for side, server in zip((-1, 1), SERVERS, strict=True):
-            draw_bars(axes, server, side, [rows[bars.row][server] for bars in plot.bars])
+        for number, server in enumerate(plot.servers):
+            place = (number + 0.5) / len(plot.servers) - 0.5
+            values = [rows[bars.row][server] for bars in plot.bars]
+            draw_bars(axes, server, WIDTH * place, WIDTH / len(plot.servers), values)
         explain(axes, plot)
         figure.savefig(path, format="svg", metadata={"Date": None, "Source": source})
     return path
 
 
-def draw_bars(axes: Axes, server: str, side: int, values: list[list[float]]) -> None:
-    """One server's bar in each group; `side` is -1 for the left one, 1 for the right one."""
+def draw_bars(axes: Axes, server: str, place: float, width: float, values: list[list[float]]) -> None:
+    """One server's bar in each group; `place` is from the group's middle to its own."""
     label, colour = SERVERS[server]
     middles = [statistics.median(one) for one in values]
     below = [middle - min(one) for middle, one in zip(middles, values, strict=True)]
     above = [max(one) - middle for middle, one in zip(middles, values, strict=True)]
-    places = [index + side * WIDTH * GAP for index in range(len(values))]
-    axes.bar(places, middles, WIDTH, yerr=[below, above], label=label, color=colour, ecolor="#444444")
+    places = [index + place for index in range(len(values))]
+    axes.bar(places, middles, width, yerr=[below, above], label=label, color=colour, ecolor="#444444")
 
 
 def explain(axes: Axes, plot: Plot) -> None:
@@ -121,7 +141,7 @@ def explain(axes: Axes, plot: Plot) -> None:
     axes.set_ylabel(plot.unit)
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+    axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0.1)
 
 
 def table(rows: Rows) -> Iterator[str]:
@@ -137,20 +157,46 @@ def table(rows: Rows) -> Iterator[str]:
         yield f"| {row} | {' | '.join(cells)} | {min(ratios):.2f} to {max(ratios):.2f} |"
 
 
-def conditions(run: Mapping[str, Any]) -> str:
+def frames_table(rows: Rows) -> Iterator[str]:
+    """The same of the rows of frames: the medians of all, and what the kernel's is of the last two."""
+    heads = (*(SERVERS[name][0] for name in FOUR), "/ coturn", "/ only sent back")
+    yield f"| what was measured | {' | '.join(heads)} |"
+    yield "| --- |" + " ---: |" * 6
+    for row, values in rows.items():
+        medians = {name: statistics.median(values[name]) for name in FOUR if name in values}
+        digits = 0 if max(medians.values()) >= 10 else 2
+        cells = [f"{medians[name]:,.{digits}f}" if name in medians else "" for name in FOUR]
+        ratios = [ratio_to(medians, name) for name in ("coturn", "bounce")]
+        yield f"| {row} | {' | '.join((*cells, *ratios))} |"
+
+
+def ratio_to(medians: Mapping[str, float], name: str) -> str:
+    """Nothing where there is nothing to compare."""
+    return f"{medians['kernel'] / medians[name]:.2f}" if medians.get(name) else ""
+
+
+def conditions(run: Mapping[str, Any], rows: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Of the latest run; rows that it did not measure are kept from runs before."""
+    rounds = {len(values) for row in rows.values() for values in row.values()}
     return (
-        f"Linux {run['linux']}, Python {run['python']}, coturn {run['coturn']}, {run['cores']} cores, "
-        f"load average {run['load']} at the start. Medians of {run['rounds']} rounds of {run['seconds']:g} s."
+        f"Linux {run['linux']}, Python {run['python']}, coturn {run['coturn']}, {run['cores']} cores. Load "
+        f"average {run['load']} at the start of the latest run, rounds of {run['seconds']:g} s. Medians of "
+        f"{' or '.join(map(str, sorted(rounds)))} rounds."
     )
 
 
 def main() -> None:
     data = FIGURES.read_bytes()
     kept = json.loads(data)
+    frames = kept["frames"]
     for plot in PLOTS:
-        print(draw(plot, kept["rows"], digest(data), DOCS))
-    block = "\n".join((conditions(kept["run"]), "", *table(kept["rows"])))
-    DOCUMENT.write_text(rewritten(DOCUMENT.read_text("utf-8"), BY, block), "utf-8")
+        print(draw(plot, {**kept["rows"], **frames["rows"]}, digest(data), DOCS))
+    text = DOCUMENT.read_text("utf-8")
+    for by, part, lines in ((BY, kept, table), (FRAMES_BY, frames, frames_table)):
+        text = rewritten(
+            text, by, "\n".join((conditions(part["run"], part["rows"]), "", *lines(part["rows"])))
+        )
+    DOCUMENT.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """Debian's coturn and this relay side by side in one run: speed, delay and memory, a row for each figure.
 
     python -m tests.bench.relay [--rounds 3] [--seconds 2] [--only WORD] [--json FILE]
+        [--coturn PATH] [--coturn-options "--multiplex-peer --udp-gso"]
 
 Root, because each server runs in a network namespace of its own, on one core, joined by a veth pair to the
 load on another. Neither has limits. Rounds alternate, so that what else the machine does meets both alike; a
 figure is the median of its rounds. CPU time is the server's own, as the system counts it; what the kernel
 does to find a packet's socket falls to the sender here, and is in the rows of what it costs the sender.
-`--json` keeps every round of every row in a file, from which tests.bench.plots draws.
+Not so in the measures of frames: there the kernel's work counts, too (tests/bench/frames.py), calls that ride
+in the kernel join, and so does the bare way back of the same packets.
+`--json` keeps every round of every row in a file, from which tests.bench.plots draws; rows that were not
+measured this time stay. `--coturn` is for another one than Debian's.
 """
 
 from __future__ import annotations
@@ -20,14 +24,17 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.bench import frames, strangers
 from tests.bench.cable import LOAD, PRIORITY, SERVER, Answer, Load, Net, udp
 from tests.bench.figures import capacity, linux_version, quantile, ratio
-from tests.bench.servers import PASSWORD, PORTS, SERVERS, USER, Server
+from tests.bench.servers import PASSWORD, PORTS, SERVERS, USER, Server, coturn
+from tests.bench.threads import threaded_cable
 
 OVERLOAD, BATCH = 400_000, 4  # packets a second, more than either can carry; packets per system call
 MODERATE = 10_000
@@ -174,10 +181,31 @@ class Bench:
             yield "allocations with a channel for a second of CPU", count / cpu * NS
 
 
+def framed(frame: str, bench: Bench, name: str, _: int) -> Figures:
+    with threaded_cable() as cable:
+        yield from frames.carry(cable, name, frame, bench.seconds)
+
+
+def without_gate(bench: Bench, name: str, _: int) -> Figures:
+    with threaded_cable() as cable:
+        yield from frames.without_gate(cable, name, bench.seconds)
+
+
+def with_kernel(bench: Bench, name: str, count: int) -> Figures:
+    """The same beside calls that ride."""
+    return ((f"each engine, {row}", value) for row, value in bench.allocations(name, count))
+
+
+def asked(question: str, bench: Bench, name: str, _: int) -> Figures:
+    with threaded_cable() as cable:
+        yield from strangers.ask(cable, name, question, bench.seconds)
+
+
 class Measure(NamedTuple):
     word: str  # what --only names
     run: Callable[[Bench, str, int], Figures]
     clients: int = 0
+    servers: Sequence[str] = ("calln", "coturn")
 
 
 MEASURES = (
@@ -189,6 +217,16 @@ MEASURES = (
     Measure("tcp", lambda bench, name, _: bench.streams(name, "tcp")),
     Measure("tls", lambda bench, name, _: bench.streams(name, "tls")),
     Measure("allocations", Bench.allocations, ALLOCATIONS),
+    *(
+        Measure(f"frames-{frame}", partial(framed, frame), servers=frames.servers())
+        for frame in frames.FRAMES
+    ),
+    Measure("engines-allocations", with_kernel, 2_000, servers=frames.RELAYS),
+    Measure("frames-delay", without_gate, servers=frames.RELAYS),
+    *(
+        Measure(f"strangers-{question}", partial(asked, question), servers=frames.RELAYS)
+        for question in strangers.QUESTIONS
+    ),
 )
 
 Rows = dict[str, dict[str, list[float]]]
@@ -197,20 +235,25 @@ Rows = dict[str, dict[str, list[float]]]
 def run(bench: Bench, measure: Measure, rounds: int) -> Rows:
     rows: Rows = {}
     for _ in range(rounds):
-        for name in SERVERS:
+        for name in measure.servers:
             for row, value in measure.run(bench, name, measure.clients):
                 rows.setdefault(row, {}).setdefault(name, []).append(value)
     return rows
 
 
-def show(rows: Rows) -> None:
+def show(rows: Rows, servers: Sequence[str]) -> None:
+    """The ratio is that of the first server to coturn."""
+    print(f"{'':58}{''.join(f'{name:>12}' for name in servers)}{'ratio':>9}  of the rounds")
     for row, values in rows.items():
-        medians = [statistics.median(values[name]) for name in ("calln", "coturn")]
-        ratios = [ratio(ours, theirs) for ours, theirs in zip(values["calln"], values["coturn"], strict=True)]
-        digits = 0 if max(medians) >= 10 else 2
-        figures = "".join(f"{median:12,.{digits}f}" for median in medians)
+        medians = {name: statistics.median(values[name]) for name in servers if name in values}
+        pairs = zip(values[servers[0]], values["coturn"], strict=True)
+        ratios = [ratio(ours, theirs) for ours, theirs in pairs]
+        digits = 0 if max(medians.values()) >= 10 else 2
+        figures = "".join(
+            f"{medians[name]:12,.{digits}f}" if name in medians else f"{'':12}" for name in servers
+        )
         spread = f"  {min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else ""
-        print(f"{row:58}{figures}{ratio(*medians):9.2f}{spread}", flush=True)
+        print(f"{row:58}{figures}{ratio(medians[servers[0]], medians['coturn']):9.2f}{spread}", flush=True)
 
 
 def main() -> None:
@@ -219,35 +262,48 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--only", default="", help="measures whose name holds this: " + ", ".join(words()))
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures of every round there")
+    parser.add_argument("--coturn", default="turnserver", metavar="PATH", help="the program to compare with")
+    parser.add_argument("--coturn-options", default="", metavar="WORDS", help="more options for it")
     options = parser.parse_args()
-    if os.geteuid() != 0 or not shutil.which("turnserver"):
+    if os.geteuid() != 0 or not shutil.which(options.coturn):
         sys.exit("this needs root, for network namespaces, and Debian's coturn")
-    run_on = conditions(options.rounds, options.seconds)
+    SERVERS["coturn"] = partial(coturn, program=options.coturn, options=options.coturn_options.split())
+    run_on = conditions(options)
     print(f"Linux {run_on['linux']}, Python {run_on['python']}, coturn {run_on['coturn']}")
-    print(f"{'':58}{'calln':>12}{'coturn':>12}{'ratio':>9}  of the rounds")
     figures: Rows = {}
     with Net.made() as net:
         bench = Bench(net, options.seconds)
         for measure in MEASURES:
-            if options.only in measure.word:
+            if any(word in measure.word for word in options.only.split(",")):
                 rows = run(bench, measure, options.rounds)
-                show(rows)
+                show(rows, measure.servers)
                 figures |= rows
     if options.json:
-        options.json.write_text(json.dumps({"run": run_on, "rows": figures}, indent=1) + "\n")
+        keep(options.json, run_on, figures)
 
 
-def conditions(rounds: int, seconds: float) -> dict[str, Any]:
+def keep(file: Path, run_on: dict[str, Any], figures: Rows) -> None:
+    """Rows of frames stand apart: they are measured otherwise, and by more servers."""
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    for part, of_frames in (("", False), ("frames", True)):
+        rows = {row: values for row, values in figures.items() if ("kernel" in values) == of_frames}
+        place = kept.setdefault(part, {}) if part else kept
+        if rows:
+            place |= {"run": run_on, "rows": {**place.get("rows", {}), **rows}}
+    file.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def conditions(options: argparse.Namespace) -> dict[str, Any]:
     """What the figures were measured on, and how long."""
-    version = subprocess.run(["turnserver", "--version"], capture_output=True, text=True).stdout.strip()
+    version = subprocess.run([options.coturn, "--version"], capture_output=True, text=True).stdout.strip()
     return {
         "linux": linux_version(),
         "python": platform.python_version(),
-        "coturn": version.split()[-1],
+        "coturn": " ".join((version.split()[-1], options.coturn_options)).strip(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),  # what else the machine did when this began
-        "rounds": rounds,
-        "seconds": seconds,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
     }
 
 

@@ -24,7 +24,9 @@ from typing import Any, NamedTuple
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from server.config.sections import Geo, Server, Site
+from server.config.geo import Geo
+from server.config.server import Server
+from server.config.site import Site
 from server.ice import IceSettings
 from server.run import WebConfig, run
 from server.signalling import rates

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,17 +31,19 @@ NO_LIMITS = (
 )
 
 
-def coturn(folder: Path, _: str) -> list[str]:
+def coturn(
+    folder: Path, _: str, __: int = 0, program: str = "turnserver", options: Sequence[str] = ()
+) -> list[str]:
     shown = certificate()
     return [
-        "turnserver", "-n", f"--cert={shown.chain}", f"--pkey={shown.key}", "--no-dtls", "--no-cli",
+        program, "-n", f"--cert={shown.chain}", f"--pkey={shown.key}", "--no-dtls", "--no-cli",
         "--no-stdout-log", "--log-file=/dev/null", "--lt-cred-mech", "--realm=call",
         f"--user={USER}:{PASSWORD}", f"--listening-ip={SERVER}", f"--relay-ip={SERVER}",
-        "--relay-threads=1", f"--pidfile={folder}/pid", f"--db={folder}/db",
+        "--relay-threads=1", f"--pidfile={folder}/pid", f"--db={folder}/db", *options,
     ]  # fmt: skip
 
 
-def calln(folder: Path, gate: str) -> list[str]:
+def calln(folder: Path, gate: str, strangers: int = 0, engine: str = "portable") -> list[str]:
     shown = certificate()
     turn = {
         "listen": [f"{transport}://{SERVER}:{port}" for transport, port in PORTS.items()],
@@ -48,26 +51,34 @@ def calln(folder: Path, gate: str) -> list[str]:
         "key": str(shown.key),
         "users": {USER: PASSWORD},
         "allow_peers": [f"{SERVER}/32", f"{LOAD}/32"],
-        "limits": dict.fromkeys(NO_LIMITS, 0),
+        "limits": {**dict.fromkeys(NO_LIMITS, 0), "unauthenticated_per_second": strangers},
         "encrypted_only": gate,
+        "engine": engine,
     }
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump({"site": {"state_dir": str(folder)}, "turn": turn}))
     return [sys.executable, "-m", "deploy.cli", "relay", "--config", str(file)]
 
 
-SERVERS: dict[str, Callable[[Path, str], list[str]]] = {"coturn": coturn, "calln": calln}
+SERVERS: dict[str, Callable[[Path, str, int], list[str]]] = {
+    "coturn": coturn,
+    "calln": calln,
+    "kernel": partial(calln, engine="kernel"),
+}
 
 
 class Server(Watched):
     """One of them, at work; `folder` holds its configuration and state. `gate` is what ours does about what
-    is not encrypted: nothing, where what is offered is no call."""
+    is not encrypted: nothing, where what is offered is no call. `strangers` is how many of an address it
+    answers in a second; 0: all, which is what coturn does."""
 
-    def __init__(self, net: Net, name: str, priority: int, stack: ExitStack, gate: str = "off") -> None:
+    def __init__(
+        self, net: Net, name: str, priority: int, stack: ExitStack, gate: str = "off", strangers: int = 0
+    ) -> None:
         self.folder = Path(stack.enter_context(TemporaryDirectory(prefix="calln-bench-")))
         quiet = subprocess.DEVNULL
-        errors = None if name == "calln" else quiet  # coturn misses SCTP here
-        command = SERVERS[name](self.folder, gate)
+        errors = quiet if name == "coturn" else None  # coturn misses SCTP here
+        command = SERVERS[name](self.folder, gate, strangers)
         self.process = start(net.server, SERVER_CORE, priority, command, stdout=quiet, stderr=errors)
         stack.callback(end, self.process)
         super().__init__(self.process.pid)

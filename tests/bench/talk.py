@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from tests.bench.client import Client, framed
+from tests.bench.client import Client
 from tests.turn.call import VIDEO, VOICE, client_hello, hello, noise, request, rtp, server_hello, success
 from turn.wire.dtls import CLIENT_HELLO, SERVER_HELLO
 from turn.wire.srtp import RTP_HEADER, SAMPLE
@@ -74,7 +74,7 @@ def say(
     for outward, data in stages:
         for session, (client, peer) in enumerate(zip(clients, peers, strict=True)):
             if outward:
-                client.line.send(framed(data(session)))
+                client.line.send(client.wrap(data(session)))
             else:
                 peer.send(data(session))
             time.sleep(PACE)

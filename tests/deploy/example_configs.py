@@ -12,6 +12,10 @@ CONTENTS = SecretFiles(f"{SECRET}\n", "canary certificate\n", "canary key\n")
 
 CONFIGS = {
     "one machine": "site: {name: A, url: 'https://call.example.org'}\n",
+    "a relay alone": """
+site: {url: "https://relay.example.org"}
+deploy: {hosts: [{address: root@relay.example.org, roles: turn}], tls: acme}
+""",
     "two machines": """
 site: {url: 'https://call.example.org'}
 deploy:

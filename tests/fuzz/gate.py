@@ -62,7 +62,7 @@ def media(data: bytes) -> None:
         assert stream == RTCP or (data.endswith(sealed) and 4 <= len(sealed) <= len(data) - 12)
         randomness = Randomness()
         for _ in range(2):
-            randomness.add(sealed)
+            randomness.add((sealed,))
             assert min(randomness.heads, randomness.bits, randomness.bytes, randomness.frames) >= 0
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import yaml
 
-from tests.fuzz import core, gate, texts, wire
+from tests.fuzz import core, gate, kept, texts, wire
 from turn.wire.notices import Notification, pack_notification
 
 HERE = Path(__file__).parent
@@ -61,6 +61,7 @@ TARGETS: dict[str, Target] = {
     "proxied": Target(wire.proxied, 300, headers),
     "notices": Target(wire.notices, 1200, some_notices),
     "core": Target(core.core, 400),
+    "allocations": Target(kept.allocations, 600, kept.some_allocations),
     "checks": Target(gate.checks, 1300, gate.recorded_checks),
     "dtls": Target(gate.dtls, 1500, gate.recorded_flights),
     "media": Target(gate.media, 300, gate.some_media),

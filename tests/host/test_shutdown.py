@@ -47,3 +47,13 @@ async def test_a_hangup_reloads_also_one_that_came_before_we_could_hear_it() -> 
         assert await asyncio.wait_for(reloaded.get(), PATIENCE) == "now"
     assert states(shutdown) == (False, False)
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+async def test_who_can_pass_on_its_work_is_asked_to_by_a_signal_of_its_own() -> None:
+    passed: asyncio.Queue[str] = asyncio.Queue()
+    shutdown = Shutdown()
+    with shutdown.on_signals(lambda: None, lambda: passed.put_nowait("on")):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert await asyncio.wait_for(passed.get(), PATIENCE) == "on"
+    assert states(shutdown) == (False, False)
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL

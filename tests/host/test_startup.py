@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import signal
 import socket
@@ -20,6 +21,7 @@ from host.startup import (
     bind_tcp,
     in_state_dir,
     raise_descriptor_limit,
+    refuse_root,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -101,9 +103,26 @@ def test_two_processes_share_a_port_if_both_say_so() -> None:
             assert other.getsockname() == one.getsockname()
 
 
+def test_what_is_accepted_sends_without_delay() -> None:
+    with bind_tcp("127.0.0.1", 0, "a.key") as bound:
+        bound.listen()
+        with socket.create_connection(bound.getsockname()), bound.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize("number", [*TROUBLES, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EMFILE])
 def test_a_disk_in_trouble_is_not_a_wrong_path(number: int, tmp_path: Path) -> None:
     says = r"no; point site\.state_dir elsewhere"
     with pytest.raises(Unavailable, match=says) as problem, in_state_dir(tmp_path):
         raise OSError(number, "no")
     assert isinstance(problem.value, StateUnavailable) is (number in TROUBLES)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be in the wrong place")
+def test_root_leaves_nothing_in_a_folder_of_another_account(tmp_path: Path) -> None:
+    refuse_root(tmp_path)
+    refuse_root(tmp_path / "none yet")
+    os.chown(tmp_path, 12345, 12345)
+    with pytest.raises(Unavailable, match=r"belongs to the account 12345, .* systemctl start calln"):
+        refuse_root(tmp_path)
+    os.chown(tmp_path, 0, 0)

@@ -19,10 +19,13 @@ BRIDGE = """async (how) => {
   const { fingerprintsIn } = await import("/static/safety_code.js");
   const sides = {};
   const other = (name) => Object.entries(sides).find(([known]) => known !== name)?.[1];
-  const pass = (name, data) => {
+  const waiting = {}; // by name, what the other one's channel is not open for yet: all of it keeps its order
+  const pass = (name, ...data) => {
+    const queue = (waiting[name] ??= []);
+    queue.push(...data);
     const link = other(name)?.link;
-    if (link?.readyState === "open") link.send(data);
-    else setTimeout(() => pass(name, data), 20);
+    if (link?.readyState === "open") queue.splice(0).forEach((one) => link.send(one));
+    else if (queue.length) setTimeout(() => pass(name), 20);
   };
   const answered = (side, polite) => {
     const keys = () => ({

@@ -15,6 +15,8 @@ class Cable:
 
     def __init__(self, port: int) -> None:
         self.port = port  # the server's; known once it runs
+        self.rate = 0  # bytes a second of each direction; 0: no limit
+        self.swallows = False
         self.writers: set[asyncio.StreamWriter] = set()
         self.listener: asyncio.Server | None = None
 
@@ -31,12 +33,20 @@ class Cable:
             writer.transport.abort()
         await self.listener.wait_closed()
 
+    def swallow(self) -> None:
+        """From now on nothing arrives, and nobody is told: what was under way stays lost."""
+        self.swallows = True
+
+    def let_through(self) -> None:
+        """What is sent on new connections arrives again."""
+        self.swallows = False
+
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
         ends = {writer, far_writer}
         self.writers |= ends
         try:
-            await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+            await asyncio.gather(self.copy(reader, far_writer), self.copy(far_reader, writer))
         except OSError:
             pass  # the cable was pulled, or one side went without a word
         finally:
@@ -44,9 +54,14 @@ class Cable:
             for end in ends:
                 end.transport.abort()
 
-
-async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while piece := await reader.read(PIECE):
-        writer.write(piece)
-        await writer.drain()
-    writer.write_eof()
+    async def copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_dead = False
+        while piece := await reader.read(PIECE):
+            is_dead |= self.swallows
+            if is_dead:
+                continue
+            if self.rate:
+                await asyncio.sleep(len(piece) / self.rate)
+            writer.write(piece)
+            await writer.drain()
+        writer.write_eof()

@@ -56,6 +56,7 @@ HEARD = """async () => {
   return {
     state: connection.iceConnectionState, way: local?.candidateType, over: local?.relayProtocol,
     audio: packets("audio"), video: packets("video"), words: window.back,
+    lost: of("inbound-rtp").reduce((sum, one) => sum + one.packetsLost, 0),
     sent: of("outbound-rtp").reduce((sum, one) => sum + one.packetsSent, 0),
   };
 }"""

@@ -7,8 +7,7 @@ from gettext import NullTranslations
 
 from babel import Locale
 
-from server.languages.catalogs import Language, ScriptText, script_key
-from server.languages.extraction import texts
+from server.languages.catalogs import Language
 
 BEGIN, END = "⟦", "⟧"
 GROWTH = 0.4  # of the English text: German and French need a third more
@@ -38,15 +37,5 @@ class PseudoTranslations(NullTranslations):
         return pseudo(msgid1 if n == 1 else msgid2)
 
 
-def script_texts() -> dict[str, ScriptText]:
-    found: dict[str, ScriptText] = {}
-    for message in texts():
-        if isinstance(message.id, list | tuple):
-            found[script_key(message.id[0])] = {"one": pseudo(message.id[0]), "other": pseudo(message.id[1])}
-        elif message.id:
-            found[script_key(message.id)] = pseudo(message.id)
-    return found
-
-
 def pseudo_language() -> Language:
-    return Language("en-XA", "Pseudo", "ltr", Locale("en"), PseudoTranslations(), script_texts())
+    return Language("en-XA", "Pseudo", "ltr", Locale("en"), PseudoTranslations())

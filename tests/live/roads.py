@@ -62,12 +62,43 @@ class Roads:
         with self.caller.inside():
             ip("link set second down")
 
+    def take_second_network(self) -> None:
+        """As a telephone that leaves its Wi-Fi: one network goes with its address, and another comes."""
+        with self.caller.inside():
+            ip("address flush dev first")  # else the kernel goes on sending from it
+            ip("link set first down")
+            ip("link set second up")
+        self.take_route("second", 2)
+
+    def take_first_network(self) -> None:
+        with self.caller.inside():
+            ip("link set second down")
+            ip("link set first up")
+            ip("address add 10.66.1.2/24 dev first")
+        self.take_route("first", 1)
+
     def change_address(self) -> None:
         """As from one Wi-Fi to another, or with the provider's new address."""
         with self.caller.inside():
             ip("address flush dev first")
             ip("address add 10.66.1.77/24 dev first")
         self.take_route("first", 1)
+
+    def swallow(self, what: str = "") -> None:
+        """Nothing of it passes the caller's first network any more, there or back, and nobody is told."""
+        ways = {"prerouting": "iifname", "postrouting": "oifname"}
+        commands = ["add table inet hole"]
+        for hook, name in ways.items():
+            commands += [f"add chain inet hole {hook} {{ type filter hook {hook} priority -300; }}"]
+            commands += [f"add rule inet hole {hook} {name} first {what} drop"]
+        self.service_nft("; ".join(commands))
+
+    def let_through(self) -> None:
+        self.service_nft("delete table inet hole")
+
+    def service_nft(self, commands: str) -> None:
+        with self.service.inside():
+            subprocess.run(["nft", commands], check=True)
 
     def close(self) -> None:
         for place in (self.service, self.caller, self.partner):
@@ -84,7 +115,8 @@ class FarService(Service):
         told = yaml.safe_load(self.file.read_text())
         told["site"]["url"] = self.url.rstrip("/")
         told["server"]["listen"] = f"{HOST}:{self.http}"
-        told["turn"] |= {"listen": f"udp://{HOST}:{self.turn}", "allow_peers": ["10.66.0.0/16"]}
+        listen = [f"{way}://{HOST}:{self.turn}" for way in ("udp", "tcp")]
+        told["turn"] |= {"listen": listen, "allow_peers": ["10.66.0.0/16"]}
         self.file.write_text(yaml.safe_dump(told))
 
     def page_answers(self) -> bool:
@@ -113,11 +145,14 @@ async def driver(place: Place) -> AsyncIterator[Playwright]:
         await playwright.stop()
 
 
-async def browser_at(playwright: Playwright, kind: str, url: str) -> Browser:
-    """A Chromium or Firefox that gives a microphone to this page although it has no certificate."""
+async def browser_at(playwright: Playwright, kind: str, url: str, *flags: str) -> Browser:
+    """A Chromium, with these flags, or Firefox that gives a microphone to this page although it has no
+    certificate."""
     if kind == "chromium":
-        flag = f"--unsafely-treat-insecure-origin-as-secure={url.rstrip('/')}"
-        return await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*CHROMIUM, flag])
+        secure = f"--unsafely-treat-insecure-origin-as-secure={url.rstrip('/')}"
+        return await playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=[*CHROMIUM, secure, *flags]
+        )
     prefs: Mapping[str, Any] = {**FIREFOX, **SECURE}
     return await playwright.firefox.launch(
         channel="moz-firefox", executable_path="/usr/bin/firefox-esr", firefox_user_prefs=dict(prefs)

@@ -23,6 +23,11 @@ CHOOSE_NOISE = """async () => {
   document.getElementById("file").dispatchEvent(new Event("change"));
 }"""
 
+# As in a browser that has no data channels.
+WITHOUT_CHANNEL = """for (let made = RTCPeerConnection.prototype; made; made = Object.getPrototypeOf(made)) {
+  delete made.createDataChannel;
+}"""
+
 
 def kind_of(frame: str | bytes) -> str:
     return str(json.loads(frame)["type"]) if isinstance(frame, str) else "picture"

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from tests.ports import free_port
+from tests.ports import free_port, relayed_ports
+from tests.turn.service.kept import kept_files
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds for a process to begin or to end on a busy machine
 BINDING_REQUEST = b"\x00\x01\x00\x00\x21\x12\xa4\x42"  # RFC 8489 §5, without the transaction id
-RELAY_PORTS = 300  # a call between two browsers takes up to 8 allocations
 
 
 class Service:
@@ -29,7 +29,6 @@ class Service:
         self.state = folder / "state"
         self.http, self.turn = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.http}/"
-        low = 10000 + secrets.randbelow(40) * RELAY_PORTS  # below the ports that the system gives away
         self.file = folder / "config.yaml"
         self.processes: dict[str, asyncio.subprocess.Process] = {}
         standard: dict[str, dict[str, Any]] = {
@@ -37,7 +36,7 @@ class Service:
             "server": {"listen": f"127.0.0.1:{self.http}"},
             "turn": {
                 "listen": f"udp://127.0.0.1:{self.turn}",
-                "relay_ports": f"{low}-{low + RELAY_PORTS - 1}",
+                "relay_ports": relayed_ports(),
                 "allow_loopback_peers": True,
             },
         }
@@ -83,7 +82,10 @@ class Service:
         return code
 
     async def restart_relay(self) -> None:
+        """One that knows nothing of the calls of the one before, as after a boot of its machine."""
         await self.end("relay")
+        for file in kept_files(self.state):
+            file.unlink()
         await self.begin("relay", self.relay_answers)
 
     async def upgrade_relay(self) -> None:

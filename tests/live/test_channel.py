@@ -12,7 +12,7 @@ import pytest
 
 from tests.documents import DOCS
 from tests.live.conftest import Visit
-from tests.live.said import CHOOSE_NOISE, HOLIDAY, TYPED, kind_of
+from tests.live.said import CHOOSE_NOISE, HOLIDAY, TYPED, WITHOUT_CHANNEL, kind_of
 from tests.live.service import Service
 from tests.live.visitors import talk
 
@@ -24,9 +24,6 @@ SECTION = (
 READ = """async (texts) => {
   const { readMessage } = await import("/static/channel_messages.js");
   return texts.map(readMessage);
-}"""
-WITHOUT_CHANNEL = """for (let made = RTCPeerConnection.prototype; made; made = Object.getPrototypeOf(made)) {
-  delete made.createDataChannel;
 }"""
 REFUSED: Mapping[str, str] = {
     "no JSON": "hello",
@@ -108,14 +105,15 @@ async def test_a_page_without_the_channel_goes_through_the_server_and_both_say_s
     await other.context.add_init_script(WITHOUT_CHANNEL)
     await other.page.reload()
     await talk(one, other)
-    for speaker, listener in ((one, other), (other, one)):
+    for pictures, (speaker, listener) in enumerate(((one, other), (other, one)), start=1):
         text = f"{TYPED} {speaker is one}"
         await speaker.write(text)
         await listener.reads(text)
         await speaker.until_fate(text, "sent")
         await speaker.page.set_input_files("#file", HOLIDAY)
         await speaker.press("Send the picture")
-        await listener.until_picture()
+        for visitor in (one, other):
+            await visitor.until_picture(pictures)
     for visitor in (one, other):
         entries = visitor.page.locator(".entry")
         assert await entries.count() == 4
@@ -132,6 +130,8 @@ async def test_one_sees_that_the_partner_writes(visit: Visit) -> None:
     await one.page.keyboard.press("Enter")
     await other.reads("one letter after the other")
     await other.until("() => document.getElementById('typing').textContent === ''")
+    await one.page.get_by_label("Message").press_sequentially("a")  # soon after the sign before
+    await other.until("() => document.getElementById('typing').textContent.includes('is writing')")
 
 
 async def test_what_was_said_while_the_path_was_broken_arrives(service: Service, visit: Visit) -> None:

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from tests.live.accessibility import PHONE, axe, fits
+from tests.live.checking import ADDRESS, check
 from tests.live.conftest import Visit
 from tests.live.service import Service
-from tests.live.visitors import Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-ADDRESS = re.compile(
-    r"\d+\.\d+\.\d+\.\d+:|127\.0\.0\.1|[0-9a-f]*:[0-9a-f]*:[0-9a-f]+:|candidate|\.local", re.IGNORECASE
-)
-
-
-async def check(visitor: Visitor) -> dict[str, str]:
-    """The state of each check."""
-    await visitor.press("Begin")
-    await visitor.until("() => document.getElementById('verdict').textContent !== ''")
-    found = await visitor.page.evaluate(
-        "[...document.querySelectorAll('#checks li')].map((one) => [one.id.slice(6), one.dataset.state])"
-    )
-    return dict(found)
 
 
 async def test_everything_works_here(visit: Visit) -> None:
@@ -50,6 +34,7 @@ async def test_a_relay_that_cannot_be_reached_is_named(service: Service, visit: 
     states = await check(visitor)
     await service.begin("relay", service.relay_answers)
     assert (states["server"], states["udp"], states["path"]) == ("good", "bad", "bad")
+    assert "blocked in your network" not in await visitor.page.locator("#checks").inner_text()
     assert "will not work" in await visitor.page.locator("#verdict").inner_text()
     assert "Try another network" in await visitor.page.locator("#check-path").inner_text()
     assert (await check(visitor))["path"] == "good"

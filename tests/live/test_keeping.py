@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+
 import pytest
 from playwright.async_api import Dialog, Playwright
 
+from tests.live.accessibility import axe, focused
 from tests.live.conftest import Visit
-from tests.live.visitors import Visitor, open_firefox, talk
+from tests.live.service import Service
+from tests.live.visitors import PATIENCE, Visitor, open_firefox, start, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -100,6 +105,44 @@ async def test_a_page_that_is_loaded_again_goes_on_with_its_call(
         await browser.close()
 
 
+async def refuse(dialog: Dialog) -> None:
+    await dialog.dismiss()
+
+
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+async def test_neither_a_link_nor_the_way_back_ends_a_call_unasked(
+    playwright: Playwright, service: Service, visit: Visit, kind: str
+) -> None:
+    browsers = {"browser": await open_firefox(playwright)} if kind == "firefox" else {}
+    one, other = await visit("privacy", **browsers), await visit()
+    await one.page.goto(service.url)
+    assert await one.page.evaluate("getComputedStyle(document.documentElement).overscrollBehaviorY") == "none"
+    asked: list[str] = []
+    one.page.on("dialog", lambda dialog: asked.append(dialog.type))
+    one.page.on("dialog", refuse)
+    await talk(one, other)
+    async with one.context.expect_page() as opened:
+        await one.page.locator(".brand").click()
+    await (await opened.value).close()
+    await one.page.bring_to_front()
+    assert asked == []
+    await one.page.evaluate("history.back()")
+    async with asyncio.timeout(PATIENCE / 1000):
+        while not asked:
+            await asyncio.sleep(0.05)
+    assert asked == ["beforeunload"]
+    await one.hears()
+    await other.hears()
+    assert await other.states() == ["idle", "waiting", "connecting", "talking"]
+    await one.press("Stop")
+    await one.until_state("ended")
+    await one.page.get_by_role("link", name="Privacy").first.click()
+    await one.page.wait_for_url("**/privacy")  # in this tab again
+    assert asked == ["beforeunload"]
+    for browser in browsers.values():
+        await browser.close()
+
+
 async def test_a_microphone_that_is_unplugged(visit: Visit) -> None:
     one, other = await visit(), await visit()
     await talk(one, other)
@@ -141,6 +184,41 @@ async def test_who_is_muted_or_must_hold_a_key_is_told_so(visit: Visit) -> None:
     assert await one.page.evaluate(SPEAK_WHILE_MUTED) == [1, 0, 0.9]
 
 
+COLOURS = "(button) => [getComputedStyle(button).backgroundColor, getComputedStyle(button).color]"
+
+
+@pytest.mark.parametrize("kind", ["light", "dark", "firefox"])
+async def test_mute_looks_like_mute_and_ends_with_the_call(
+    playwright: Playwright, visit: Visit, kind: str
+) -> None:
+    """Also under the pointer, which is where it is after the click."""
+    firefox = await open_firefox(playwright) if kind == "firefox" else None
+    one = await visit(browser=firefox) if firefox else await visit(color_scheme=kind)
+    other, third = await visit(), await visit()
+    await talk(one, other)
+    await one.page.get_by_role("button", name="Mute", exact=True, pressed=False).click()
+    mute = one.page.get_by_role("button", name="Mute", exact=True, pressed=True)
+    await one.until_says("You are muted")
+    await other.until("() => document.getElementById('partner-muted').textContent.includes('muted')")
+    await mute.hover()  # it may have moved away from the pointer
+    under_pointer = await mute.evaluate(COLOURS)
+    assert await axe(one) == ""  # it can be read
+    stop = one.page.get_by_role("button", name="Stop", exact=True)
+    await stop.hover()
+    assert await mute.evaluate(COLOURS) == under_pointer
+    assert (await stop.evaluate(COLOURS))[0] != under_pointer[0]  # which has the colour of what is on
+    await one.press("Next")
+    await third.press("Start")
+    for visitor in (one, third):
+        await visitor.until_state("talking")
+    assert await one.page.get_by_role("button", name="Mute", exact=True, pressed=False).count() == 1
+    assert await one.page.locator("#unheard").is_hidden()
+    await third.hears()
+    assert await third.page.locator("#partner-muted").inner_text() == ""
+    if firefox:
+        await firefox.close()
+
+
 async def silent(visitor: Visitor) -> None:
     """Wait until nothing but silence arrives: packets without energy."""
     await visitor.until(
@@ -180,6 +258,49 @@ async def test_a_microphone_is_tried_and_chosen_before_start(visit: Visit) -> No
     assert await one.page.locator("#trial").get_attribute("aria-pressed") == "false"
 
 
+FILTERED = "(yes) => watched.microphone.getAudioTracks()[0].getSettings().noiseSuppression === yes"
+
+
+async def test_noise_is_filtered_or_not_from_the_moment_on_that_one_says_so(visit: Visit) -> None:
+    """Also in the middle of a call, and while one tries the microphone."""
+    one, other = await visit(), await visit()
+    await one.page.get_by_text("Microphone and speaker").click()
+    await one.press("Try the microphone")
+    await one.until("() => document.getElementById('trial-level').value > 0.2")
+    switch = one.page.get_by_label("Filter the noise")
+    await switch.uncheck()
+    await one.until(FILTERED, False)
+    await talk(one, other)
+    await other.hears()
+    await one.press("Try the microphone")
+    await switch.check()
+    await one.until(FILTERED, True)
+    await other.hears()
+    assert await one.states() == ["idle", "waiting", "connecting", "talking"]
+
+
+LOCKS = """
+watched.locks = [];
+const request = WakeLock.prototype.request;
+WakeLock.prototype.request = async function (...kind) {
+  const lock = await request.apply(this, kind);
+  watched.locks.push(lock);
+  return lock;
+};
+"""
+HELD = "(count) => watched.locks.filter((lock) => !lock.released).length === count"
+
+
+async def test_a_phone_stays_awake_while_a_call_lasts_and_no_longer(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await one.context.add_init_script(LOCKS)
+    await one.page.reload()
+    await talk(one, other)
+    await one.until(HELD, 1)
+    await one.press("Stop")
+    await one.until(HELD, 0)
+
+
 async def test_the_quality_is_told_in_a_word_with_the_reason(visit: Visit) -> None:
     one, other = await visit(), await visit()
     told = await one.page.evaluate(JUDGE)
@@ -193,8 +314,12 @@ async def test_the_quality_is_told_in_a_word_with_the_reason(visit: Visit) -> No
     assert await one.page.locator("#quality-why").inner_text() != ""
 
 
-async def test_a_key_pressed_twice_starts_and_does_not_stop(visit: Visit) -> None:
-    one = await visit()
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+async def test_a_key_pressed_twice_starts_and_does_not_stop(
+    playwright: Playwright, visit: Visit, kind: str
+) -> None:
+    browsers = {"browser": await open_firefox(playwright)} if kind == "firefox" else {}
+    one = await visit(**browsers)
     await one.page.locator("#start").focus()
     for _ in range(2):
         await one.page.keyboard.press("Enter")
@@ -202,6 +327,69 @@ async def test_a_key_pressed_twice_starts_and_does_not_stop(visit: Visit) -> Non
     await one.press("Stop")
     await one.until_state("idle")
     assert await one.states() == ["idle", "waiting", "idle"]
+    for browser in browsers.values():
+        await browser.close()
+
+
+async def test_a_second_press_that_comes_at_once_counts_for_nothing(visit: Visit) -> None:
+    one, other, third = await visit(), await visit(), await visit()
+    await one.page.locator("#start").dblclick()
+    await one.until_says("Looking for somebody")
+    await start([other])
+    await one.until_state("talking")
+    await start([third])
+    await third.until_says("Looking for somebody")
+    await press_twice(one, "Next", until="talking")  # it would send away the partner who has just come
+    await press_twice(one, "Stop", until="ended")
+    await one.until("() => document.getElementById('start').ariaDisabled === 'false'")
+    states = ["waiting", "connecting", "talking"]
+    assert await one.states() == ["idle", *states, *states, "ended"]
+
+
+async def press_twice(visitor: Visitor, name: str, until: str) -> None:
+    """The second press comes when the page has changed, but in the same moment by its clock."""
+    button = visitor.page.get_by_role("button", name=name, exact=True)
+    box = await button.bounding_box()
+    assert box is not None
+    await button.click(trial=True)  # it may still rest after another press
+    await visitor.page.evaluate("{ const now = performance.now(); performance.now = () => now; }")
+    await button.click()
+    await visitor.until_state(until)
+    await visitor.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    await visitor.page.keyboard.press("Enter")  # the focus may be somewhere else
+    await visitor.page.evaluate("delete performance.now")
+
+
+async def test_next_by_keyboard_needs_nothing_that_older_browsers_lack(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await one.context.add_init_script("delete Element.prototype.checkVisibility")  # Safari before 17.4
+    await one.page.reload()
+    await talk(one, other)
+    await one.page.locator("#next").focus()
+    await one.page.keyboard.press("Enter")
+    await other.until_says("left to meet somebody else")
+    await one.until_state("waiting")
+    assert await focused(one) == "next"
+    assert one.complaints == []
+
+
+SET_THE_CLOCK = """(hours) => {
+  const now = Date.now;
+  Date.now = () => now() + 3_600_000 * hours;
+}"""
+
+
+async def test_the_time_of_a_call_does_not_follow_the_clock_on_the_wall(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    duration = one.page.locator("#duration")
+    for hours in (1, -2):
+        before = await duration.inner_text()
+        await one.page.evaluate(SET_THE_CLOCK, hours)
+        await one.until("(before) => document.getElementById('duration').textContent !== before", before)
+        assert re.fullmatch(r"0:\d\d", await duration.inner_text())
+    await one.pass_over(600)
+    await one.until("() => document.getElementById('duration').textContent.startsWith('10:')")
 
 
 async def test_without_webrtc_nobody_is_kept_busy(visit: Visit) -> None:

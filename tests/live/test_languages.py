@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Playwright
 
-from server.web import pages
+from server.web import page_files, pages
+from server.web.look import files_of
 from tests.live.accessibility import PHONE, axe, fits
 from tests.live.conftest import Visit
 from tests.live.pseudo import is_translated, pseudo_language
@@ -55,9 +56,12 @@ SHOW_ALL = """(state) => {
 async def strange(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServiceHere]:
     """A service whose only language is one that nobody speaks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "language", lambda code: pseudo_language())
+        for module in (pages, page_files):
+            patch.setattr(module, "language", lambda code: pseudo_language())
+        files_of.cache_clear()  # its scripts speak already
         async with serving(tmp_path_factory.mktemp("strange")) as running:
             yield running
+        files_of.cache_clear()
 
 
 @pytest.mark.parametrize("path", ["/", "/privacy", "/check", "/offline", "/no-such-page"])

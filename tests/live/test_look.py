@@ -79,7 +79,7 @@ async def test_without_a_connection_the_page_says_so(service: Service, visit: Vi
         await visitor.page.evaluate(ACCEPT)
     await talk(one, other)
     await one.until("async () => Boolean((await navigator.serviceWorker.getRegistration())?.active)")
-    assert sorted(await one.page.evaluate(KEPT)) == ["logo.svg", "offline", "page.css"]
+    assert sorted(await one.page.evaluate(KEPT)) == ["logo.svg", "offline"]
     await one.context.set_offline(True)
     await one.page.goto(service.url)
     await one.page.get_by_role("heading", name="The server cannot be reached").wait_for()

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Playwright
+from playwright.async_api import Playwright, ViewportSize
 
 from tests.live.accessibility import PHONE, SCHEMES, axe, fits, focused, in_sight
 from tests.live.conftest import Visit
@@ -62,6 +62,14 @@ SCREENS = {
     "a laptop at 200 %": (640, 360),
     "a screen": (1280, 800),
 }
+FIELD = 120  # pixels: some ten letters
+# A phone at 200 %: what does not fit is scrolled to, but never sideways.
+TWICE: ViewportSize = {"width": 195, "height": 422}
+
+
+async def width_of(visitor: Visitor, name: str) -> float:
+    width = await visitor.page.evaluate("(name) => document.getElementById(name).offsetWidth", name)
+    return float(width)
 
 
 async def test_the_field_and_the_buttons_of_a_call_are_in_sight(visit: Visit) -> None:
@@ -75,6 +83,58 @@ async def test_the_field_and_the_buttons_of_a_call_are_in_sight(visit: Visit) ->
         for name in ("next", "stop", "mute", "message", "picture", "send"):
             assert await in_sight(one, name), (screen, name)
         assert await fits(one), screen
+        assert await width_of(one, "message") >= FIELD, screen
+    await one.page.set_viewport_size(TWICE)
+    assert await fits(one)
+    assert await width_of(one, "message") >= FIELD
+
+
+# What is drawn over the card of the conversation, or sticks out of it.
+OVER = """() => {
+  const box = (name) => document.querySelector(name).getBoundingClientRect();
+  const [stage, talk, field, more] = [".stage", ".talk", "#composer", ".devices"].map(box);
+  return [stage.bottom > talk.top, field.bottom > talk.bottom, more.height > 0 && talk.bottom > more.top];
+}"""
+
+
+@pytest.mark.parametrize("language", ["de", "uk"])
+async def test_long_words_push_nothing_over_another(visit: Visit, language: str) -> None:
+    """With the partner's country, and a conversation."""
+    one, other = await visit(locale=language, **PHONE), await visit()
+    for visitor in (one, other):
+        await visitor.page.locator("#start").click()
+    for visitor in (one, other):
+        await visitor.until_state("talking")
+    await one.page.locator("#country").wait_for()
+    await other.write("a line")
+    for width, height in ((360, 740), (320, 568), (360, 380)):
+        await one.page.set_viewport_size({"width": width, "height": height})
+        assert await one.page.evaluate(OVER) == [False, False, False], (width, height)
+        assert await in_sight(one, "message"), (width, height)
+
+
+AT_THE_END = (
+    "(log) => log.scrollHeight > log.clientHeight && log.scrollTop + log.clientHeight >= log.scrollHeight - 1"
+)
+
+
+async def test_the_newest_line_stays_in_sight_when_a_keyboard_opens(visit: Visit) -> None:
+    """But not for somebody who reads older ones."""
+    one, other = await visit(**PHONE), await visit()
+    await talk(one, other)
+    for line in range(20):
+        await other.write(f"line {line} of a long talk")
+    await one.reads("line 19 of a long talk")
+    log = one.page.get_by_role("log")
+    await one.page.set_viewport_size({"width": 360, "height": 380})
+    await one.until(f"() => ({AT_THE_END})(document.getElementById('log'))")
+    await log.evaluate("(log) => log.scrollTo(0, 0)")
+    await one.until("() => document.getElementById('log').scrollTop === 0")
+    await one.page.set_viewport_size({"width": 360, "height": 340})
+    await one.page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    assert await log.evaluate("(log) => log.scrollTop") == 0
 
 
 async def test_the_dialog_and_the_wishes_are_accessible(visit: Visit) -> None:
@@ -114,6 +174,7 @@ async def test_a_call_by_keyboard_alone(visit: Visit) -> None:
     assert await focused(one) == "next"
     await one.page.keyboard.press("Enter")  # once too often: nothing happens
     await tab_to(one, "stop")
+    await one.until("() => document.getElementById('stop').ariaDisabled === 'false'")  # it rests after Next
     await one.page.keyboard.press("Enter")
     await one.until_state("idle")
     assert await focused(one) == "start"

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PASSWORD, NEXT = "canary höher als der Zaun", "canary of the next month"
 WRONG = "canary that is wrong"
+INVITED = "#call=" + "A" * 22
 
 
 def sections(folder: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -76,6 +77,24 @@ async def test_firefox_sends_the_form_too(service: Service, playwright: Playwrig
         await enter(visitor, PASSWORD)
         await visitor.until_state("idle")
     finally:
+        await browser.close()
+
+
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+async def test_an_invitation_survives_the_password_and_a_change_of_language(
+    service: Service, playwright: Playwright, visit: Visit, kind: str
+) -> None:
+    browser = await open_firefox(playwright) if kind == "firefox" else None
+    visitor = await visit(INVITED, **({"browser": browser} if browser else {}))
+    await visitor.page.locator(".languages summary").click()
+    await visitor.page.get_by_role("link", name="Deutsch").click()
+    await visitor.until("() => document.documentElement.lang === 'de'")
+    await visitor.page.locator("#password").focus()
+    for password in (WRONG, PASSWORD):
+        await enter(visitor, password)
+    await visitor.until_says("Sie sind zu einem Anruf eingeladen")
+    assert (await visitor.page.evaluate("location.hash")) == INVITED
+    if browser:
         await browser.close()
 
 

@@ -8,11 +8,12 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from playwright.async_api import Playwright
+from playwright.async_api import FilePayload, Playwright
 
 from tests.live.conftest import Visit
+from tests.live.images import png
 from tests.live.said import HOLIDAY
-from tests.live.visitors import FIREFOX, talk
+from tests.live.visitors import FIREFOX, open_firefox, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -138,6 +139,17 @@ PASTE = """async () => {
   given.items.add(new File([blob], "pasted.png", { type: "image/png" }));
   document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: given, cancelable: true }));
 }"""
+COUNT_ADDRESSES = """() => {
+  window.addresses = { made: 0, live: new Set() };
+  const [create, revoke] = [URL.createObjectURL.bind(URL), URL.revokeObjectURL.bind(URL)];
+  URL.createObjectURL = (blob) => {
+    const address = create(blob);
+    addresses.made += 1;
+    addresses.live.add(address);
+    return address;
+  };
+  URL.revokeObjectURL = (address) => addresses.live.delete(address) && revoke(address);
+}"""
 DROP = """async () => {
   const given = new DataTransfer();
   given.items.add(new File(["\\0\\0\\0\\x18ftypheic"], "x.heic"));
@@ -145,6 +157,101 @@ DROP = """async () => {
   document.body.dispatchEvent(event);
   return event.defaultPrevented;
 }"""
+MOVES = """async (data) => {
+  const { moves } = await import("/static/moves.js");
+  return moves(new Blob([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))]));
+}"""
+PICTURE = (
+    b"\x21\xf9\x04\0\0\0\0\0\x2c\0\0\0\0\1\0\1\0\0\x02\x02\x44\x01\0"  # GIF89a §20 to §23: one of one pixel
+)
+GIF = b"GIF89a\1\0\1\0\x80\0\0" + bytes(6)
+WEBP = b"RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0"
+
+
+def animated(frames: int) -> bytes:
+    """The head of a PNG with so many pictures, and the first of them."""
+    control = b"acTL" + struct.pack(">II", frames, 0)
+    whole = struct.pack(">I", 8) + control + struct.pack(">I", zlib.crc32(control))
+    return png(1, 1) + whole + struct.pack(">I", 0) + b"IDAT" + bytes(4)
+
+
+# What is looked at: the file, and whether only a part of it would be sent.
+MOVING = {
+    "a GIF of one picture": (GIF + PICTURE + b";", False),
+    "a GIF of two pictures": (GIF + PICTURE * 2 + b";", True),
+    "a GIF with a comment": (GIF + b"\x21\xfe\3abc\0" + PICTURE + b";", False),
+    "a GIF that breaks off": (GIF + PICTURE[:12], False),
+    "a PNG": (png(1, 1), False),
+    "an animated PNG": (animated(2), True),
+    "an animated PNG of one picture": (animated(1), False),
+    "a PNG that breaks off": (animated(2)[:40], False),
+    "a WebP": (WEBP + b"\x10" + bytes(9), False),
+    "an animated WebP": (WEBP + b"\x12" + bytes(9), True),
+    "a JPEG": (HOLIDAY.read_bytes(), False),
+    "nothing": (b"", False),
+}
+
+
+async def test_what_moves_is_told_from_what_does_not(visit: Visit) -> None:
+    visitor = await visit()
+    found = {
+        name: await visitor.page.evaluate(MOVES, base64.b64encode(data).decode())
+        for name, (data, _) in MOVING.items()
+    }
+    assert found == {name: moves for name, (_, moves) in MOVING.items()}
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+async def test_of_a_moving_picture_one_is_told_that_only_the_first_goes(visit: Visit, pictures: int) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    chosen: FilePayload = {
+        "name": "x.gif",
+        "mimeType": "image/gif",
+        "buffer": GIF + PICTURE * pictures + b";",
+    }
+    await one.page.set_input_files("#file", chosen)
+    dialog = one.page.get_by_role("dialog", name="Send this picture?")
+    await dialog.get_by_text(
+        "What the camera wrote into the file, such as the place, is left out."
+    ).wait_for()
+    told = dialog.get_by_text("Only the first picture of a moving one is sent.")
+    assert await told.is_visible() is (pictures > 1)
+    await one.press("Send the picture")
+    await other.until_picture()
+    assert (await other.pictures())[-1].startswith(b"\xff\xd8\xff")  # a JPEG, which does not move
+
+
+# What is written, and from where it is read, whichever way the page is.
+DIRECTIONS = {"שלום, 123!": "rtl", "Hello, 123!": "ltr"}
+DIRECTION = "(place) => getComputedStyle(place).direction"
+
+
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+async def test_a_line_is_read_from_the_side_of_its_own_language(
+    playwright: Playwright, visit: Visit, kind: str
+) -> None:
+    browsers = {"browser": await open_firefox(playwright)} if kind == "firefox" else {}
+    one, other = await visit(**browsers), await visit(locale="he", **browsers)
+    for visitor in (one, other):
+        await visitor.page.locator("#start").click()
+    for visitor in (one, other):
+        await visitor.until_state("talking")
+    assert [await visitor.page.evaluate("document.dir") for visitor in (one, other)] == ["ltr", "rtl"]
+    for text, direction in DIRECTIONS.items():
+        for visitor, partner in ((one, other), (other, one)):
+            field = visitor.page.locator("#message")
+            await field.fill(text)
+            assert await field.evaluate(DIRECTION) == direction
+            await field.press("Enter")
+            for place in (visitor, partner):
+                line = place.page.locator("#log .said").get_by_text(text, exact=True).last
+                await line.wait_for()
+                assert await line.evaluate(DIRECTION) == direction
+    for browser in browsers.values():
+        await browser.close()
+
+
 WRITTEN = "first line\nsee https://example.org/a_(b)?c=1, or javascript:alert(1)"
 
 
@@ -189,3 +296,14 @@ async def test_lines_and_links(visit: Visit) -> None:
     assert await links.get_attribute("rel") == "noopener noreferrer nofollow"
     assert await one.page.locator("#message").evaluate("(field) => field.offsetHeight") <= low
     assert [*one.complaints, *other.complaints] == []
+
+
+async def test_what_was_looked_at_leaves_nothing_in_the_memory(visit: Visit) -> None:
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    await one.page.evaluate(COUNT_ADDRESSES)
+    for pasted in (1, 2, 3):
+        await one.page.evaluate(PASTE)
+        await one.until("(pasted) => addresses.made === pasted", pasted)
+    await one.page.keyboard.press("Escape")
+    await one.until("() => addresses.live.size === 0")

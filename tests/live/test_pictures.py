@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import struct
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.live.conftest import Visit
+from tests.live.images import png
 from tests.live.visitors import Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -20,13 +20,6 @@ PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg=="
 )
 LOSSLESS = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f"  # RFC 9649 §3.4; 14 bits each of width and height follow
-
-
-def png(width: int, height: int, *chunks: bytes) -> bytes:
-    """The beginning of a PNG that says to be so large, and further chunks."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    whole = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
-    return b"\x89PNG\r\n\x1a\n" + whole + b"".join(chunks)
 
 
 def jpeg(width: int, height: int) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
-from server.signalling.lobby import RELOAD_SECONDS
+from server.signalling.returning import RELOAD_SECONDS
 from tests.live.conftest import Visit
 from tests.live.service import Service
 from tests.live.two_relays import HOSTS, WAYS, figures, held, second_relay, sections
@@ -34,6 +34,7 @@ RELAY_ONLY = """() => {
   const Plain = RTCPeerConnection;
   window.RTCPeerConnection = class extends Plain {
     constructor(settings) { super({ ...settings, iceTransportPolicy: "relay" }); }
+    setConfiguration(settings) { super.setConfiguration({ ...settings, iceTransportPolicy: "relay" }); }
   };
 }"""
 PATIENCE = 20.0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 import pytest
 from playwright.async_api import Browser, Playwright
 
@@ -9,11 +12,10 @@ from tests.live.accessibility import axe, fits
 from tests.live.between import Between
 from tests.live.conftest import Visit
 from tests.live.service import Service
-from tests.live.visitors import Visitor, open_firefox, talk
+from tests.live.visitors import CODE, Visitor, code_of, open_firefox, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CODE = "document.getElementById('safety-code').dataset.safetyCode"
 
 # Two pages' exchange in one page, with what happens to its messages on the way; what each shows.
 EXCHANGE = """async () => {
@@ -64,12 +66,16 @@ FINGERPRINTS = """async (texts) => {
   const { fingerprintsIn } = await import("/static/safety_code.js");
   return texts.map(fingerprintsIn);
 }"""
+# As docs/protocol.md says.
+HASHED = "calln-channel.v1 safety\ncode\nk1\nk2\nn1\nn2"
+FORMS = """async () => {
+  const { codeOf } = await import("/static/safety_code.js");
+  const { EMOJI, WORDS } = await import("/static/safety_words.js");
+  const code = await codeOf({ keys: "k1", nonce: "n1" }, { keys: "k2", nonce: "n2" });
+  const places = code.emoji.map(([picture]) => EMOJI.findIndex((one) => one[0] === picture));
+  return { digits: code.digits, emoji: places, words: code.words.map((word) => WORDS.indexOf(word)) };
+}"""
 PRINT, OTHER = "sha-256 " + "AB:" * 31 + "AB", "sha-256 " + "CD:" * 31 + "CD"
-
-
-async def code_of(visitor: Visitor) -> str:
-    await visitor.until(f"() => {CODE} !== undefined")
-    return str(await visitor.page.evaluate(CODE))
 
 
 async def test_an_exchange_ends_with_the_same_code_or_with_none(visit: Visit) -> None:
@@ -108,6 +114,15 @@ async def test_fingerprints_are_read_in_one_way_or_not_at_all(visit: Visit) -> N
     assert await visitor.page.evaluate(FINGERPRINTS, [*cases]) == [*cases.values()]
 
 
+async def test_the_three_forms_of_a_code(visit: Visit) -> None:
+    visitor = await visit("?lang=de")
+    told = await visitor.page.evaluate(FORMS)
+    number = int.from_bytes(hashlib.sha256(HASHED.encode()).digest()[:4], "big")
+    assert told["digits"] == re.findall("..", f"{number:010}")
+    assert told["emoji"] == [number >> shift & 63 for shift in (26, 20, 14, 8, 2)]
+    assert told["words"] == [number >> shift & 255 for shift in (24, 16, 8, 0)]
+
+
 async def test_firefox_and_chromium_show_the_same_code(playwright: Playwright, visit: Visit) -> None:
     browser = await open_firefox(playwright)
     one, other = await visit(browser=browser), await visit(viewport={"width": 320, "height": 640})
@@ -119,6 +134,9 @@ async def test_firefox_and_chromium_show_the_same_code(playwright: Playwright, v
     words = [await visitor.page.locator("#safety-words").inner_text() for visitor in (one, other)]
     assert words[0] == words[1]
     assert len(words[0].split()) == 4
+    digits = [await visitor.page.locator("#safety-digits").inner_text() for visitor in (one, other)]
+    assert digits[0] == digits[1]
+    assert re.fullmatch(r"\d\d( \d\d){4}", digits[0])
     assert await axe(other) == ""
     assert await fits(other)
     await other.press("Go back")

@@ -15,6 +15,7 @@ from deploy.doctor.operator_client import OperatorError
 from tests.live.raw_visitors import RelayEnd, consent, couple, describe, media_passes, until_heard, visiting
 from tests.live.service import Service
 from tests.live.two_relays import HOSTS, WAYS, figures, held, second_relay, sections
+from tests.server.serving import Browser
 
 __all__ = ["sections"]  # the fixture of the service looks for it
 
@@ -56,10 +57,11 @@ async def code_of_allocate(ice: dict[str, object], host: str, port: int, transpo
 
 
 @pytest.mark.parametrize("host", HOSTS)
-async def test_who_is_in_no_call_gets_nothing_that_vouches(
+async def test_only_a_call_whose_descriptions_were_checked_is_vouched_for(
     service: Service, second: Service, host: str
 ) -> None:
-    """Two such visitors agree on everything that two ends can agree on; in a call, it is enough."""
+    """Two visitors agree on everything that two ends can agree on, first in no call. Once it is one, that is
+    enough, also for what they allocated while they waited."""
     async with visiting(service, 2) as (one, other):
         found = []
         for browser in (one, other):
@@ -74,8 +76,8 @@ async def test_who_is_in_no_call_gets_nothing_that_vouches(
         assert not await media_passes(called[0], called[1], SOON)
         await describe(one, other)
         await until(lambda: vouched(service, second))
-        assert await media_passes(called[0], called[1], LATER)
-        assert not await media_passes(ends[0], ends[1], SOON)
+        for pair in (called, ends):
+            assert await media_passes(pair[0], pair[1], LATER)
         for end in (*ends, *called):
             end.close()
 
@@ -84,17 +86,20 @@ async def vouched(*relays: Service) -> bool:
     return all([(await figures(relay))["vouched_sessions"] >= 2 for relay in relays])
 
 
-async def test_all_names_outside_of_a_call_are_one_and_each_call_has_its_own(service: Service) -> None:
+async def test_a_name_is_for_the_next_call_and_for_that_one_alone(service: Service) -> None:
     async with visiting(service, 2) as (one, other):
-        names = set()
-        for _ in range(10):
-            await one.say("ice")
-            names.add(user(await until_heard(one, "ice")))
-        assert len(names) == 1
-        names |= {user({"ice": ice}) for ice in await couple(one, other)}
-        await one.say("ice")
-        names.add(user(await until_heard(one, "ice")))
-        assert len(names) == 3
+        before = [await name(one) for _ in range(10)]
+        called = [user({"ice": ice}) for ice in await couple(one, other)]
+        assert {*before} == {called[0]} == {await name(one)}
+        await one.say("stop")
+        await until_heard(one, "stopped")
+        after = [await name(browser) for browser in (one, other)]
+        assert len({*called, *after}) == 4
+
+
+async def name(browser: Browser) -> str:
+    await browser.say("ice")
+    return user(await until_heard(browser, "ice"))
 
 
 def user(said: dict[str, object]) -> str:

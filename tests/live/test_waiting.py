@@ -15,6 +15,7 @@ from tests.live.visitors import Visitor, open_firefox, start, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+ASK_AFTER = 10.0  # seconds: of waiting.js
 COUNTRIES = {"geoip": "2130706432,2147483647,DE\n", "geoip6": "::1,::1,DE\n"}  # 127.0.0.0/8
 
 
@@ -125,9 +126,13 @@ async def test_after_next_two_who_are_alone_meet_again_when_both_agree(visit: Vi
     await other.press("Next")
     await until_why(other, "parted")
     assert not await offers(other, "Meet again")
+    await one.pass_over(ASK_AFTER)
     await until_why(one, "again")
+    assert await offers(one, "Meet again")
+    assert not await offers(one, "Call back")  # one question is enough
     await one.press("Meet again")
     await until_why(one, "agreed")
+    assert not await offers(one, "Call back")
     await until_why(other, "asked")
     assert await axe(other) == ""
     assert await fits(other)
@@ -144,6 +149,8 @@ async def test_who_wants_somebody_else_says_so_in_time(visit: Visit) -> None:
     await other.press("Start")
     await until_why(one, "reunion")
     await one.press("Wait for somebody else")
+    await until_why(other, "parted")
+    await other.pass_over(ASK_AFTER)
     await until_why(other, "again")
     third = await visit()
     await third.press("Start")

@@ -81,8 +81,9 @@ async def begin_relay(
     file.write_text(yaml.safe_dump({"site": {"state_dir": str(folder)}, "turn": turn}))
     process = await begin(sys.executable, "-m", "turn", "--config", str(file))
     assert process.stdout
-    line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
-    assert line.startswith(b"calln relay: ")
+    async with asyncio.timeout(PATIENCE):
+        while not (line := await process.stdout.readline()).startswith(b"calln relay: "):
+            assert line.startswith(b"{"), line.decode()  # else it is no line of the log
     return process
 
 

@@ -34,7 +34,7 @@ PATIENCE = 25_000  # ms for a condition on a busy machine
 
 # Notes what the page does with the browser, for tests to look at; it changes nothing of it.
 WATCH = """
-window.watched = { connections: [], channels: [], blobs: [], states: [], violations: [] };
+window.watched = { connections: [], channels: [], blobs: [], states: [], said: [], violations: [] };
 window.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(...settings) { super(...settings); watched.connections.push(this); }
   createDataChannel(...settings) {
@@ -52,6 +52,9 @@ addEventListener("DOMContentLoaded", () => {
   const note = () => watched.states.push(document.body.dataset.state);
   note();
   new MutationObserver(note).observe(document.body, { attributeFilter: ["data-state"] });
+  const hear = (changes) => changes.forEach((change) => watched.said.push(change.target.textContent));
+  for (const place of document.querySelectorAll("#status, #trouble, #unheard"))
+    new MutationObserver(hear).observe(place, { childList: true, characterData: true, subtree: true });
 });
 """
 
@@ -68,6 +71,8 @@ MEDIA = """async () => {
     energy: heard?.totalAudioEnergy ?? 0, packets: heard?.packetsReceived ?? 0,
   };
 }"""
+
+CODE = "document.getElementById('safety-code').dataset.safetyCode"
 
 
 async def open_chromium(playwright: Playwright) -> Browser:
@@ -149,6 +154,17 @@ class Visitor:
         where = "document.querySelectorAll('#status, #trouble, #unheard')"
         await self.until(f"(text) => [...{where}].some((place) => place.textContent.includes(text))", text)
 
+    async def until_said(self, text: str) -> None:
+        """Wait until it has said so since it was opened; it need not stand there any longer."""
+        await self.until("(text) => watched.said.some((said) => said.includes(text))", text)
+
+    async def pass_over(self, seconds: float) -> None:
+        """Let the page's clock go on at once; its timers stay as they are."""
+        await self.page.evaluate(
+            "(ms) => { const now = performance.now.bind(performance); performance.now = () => now() + ms; }",
+            1000 * seconds,
+        )
+
     async def write(self, text: str) -> None:
         await self.page.get_by_label("Message").fill(text)
         await self.page.keyboard.press("Enter")
@@ -185,10 +201,10 @@ class Visitor:
         }))"""
         return [base64.b64decode(text) for text in await self.page.evaluate(read)]
 
-    async def until_picture(self) -> None:
-        await self.until(
-            "() => [...document.querySelectorAll('#log img')].some((image) => image.naturalWidth > 0)"
-        )
+    async def until_picture(self, count: int = 1) -> None:
+        """Until so many can be seen, those of both ends together."""
+        drawn = "[...document.querySelectorAll('#log img')].filter((image) => image.naturalWidth > 0)"
+        await self.until(f"(count) => {drawn}.length >= count", count)
 
     async def token(self) -> str:
         return str(await self.page.evaluate("localStorage.getItem('calln.token')"))
@@ -205,6 +221,12 @@ async def start(visitors: Sequence[Visitor]) -> None:
         await visitor.press("Start")
         await visitor.until_says("Looking for somebody")
     await visitors[-1].press("Start")
+
+
+async def code_of(visitor: Visitor) -> str:
+    """The safety code that one sees, once there is one."""
+    await visitor.until(f"() => {CODE} !== undefined")
+    return str(await visitor.page.evaluate(CODE))
 
 
 async def talk(one: Visitor, other: Visitor) -> None:

@@ -21,7 +21,8 @@ from host.shutdown import Shutdown
 from host.unix_socket import VersionedSocket
 from server import process
 from server.app import WebService, build
-from server.config.sections import Server, Site
+from server.config.server import Server
+from server.config.site import Site
 from server.ice import IceSettings
 from server.process import PeriodicTask, ServeOptions
 from server.run import SOCKET, wait_for_calls
@@ -37,6 +38,7 @@ from tests.server.signalling.descriptions import sdp
 from turn.limits.ledger import LocalUsage
 
 PATIENCE = 10.0  # seconds for something that should come at once; other tests share the machine
+QUEUE = "queue"
 ICE = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)
 
 
@@ -135,8 +137,10 @@ class Browser:
         return json.loads(frame) if isinstance(frame, str) else frame
 
     async def hear(self, kind: str) -> Any:
-        """The next message, which is of this type."""
+        """The next message, which is of this type; news of the queue, which come when it is time, apart."""
         word = await self.next()
+        while kind != QUEUE and isinstance(word, dict) and word["type"] == QUEUE:
+            word = await self.next()
         assert isinstance(word, dict), word
         assert word["type"] == kind, word
         return word

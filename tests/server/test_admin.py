@@ -14,7 +14,7 @@ import pytest
 
 from server import admin
 from server.announcements import Ended
-from server.config.sections import Site
+from server.config.site import Site
 from server.store.lasting import RETRY_SECONDS
 from server.store.sqlite import FILE
 from tests.server.relays import Relays

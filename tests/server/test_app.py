@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from server.app import privacy_facts
-from server.config.sections import Server
-from server.signalling.lobby import RESUME_SECONDS
+from server.config.server import Server
+from server.signalling.returning import RESUME_SECONDS
 from server.store.bans import network_of
 from tests.server.serving import ICE, pages_of, serving
 
@@ -97,7 +97,7 @@ async def test_a_hundred_visits_leave_nothing(tmp_path: Path) -> None:
         lobby = hub.lobby
         for memory in (
             lobby.visitors,
-            lobby.by_resume_secret,
+            lobby.secrets.visitors,
             lobby.calls.rooms,
             lobby.queue.seekers,
             pages_of(hub),

@@ -37,7 +37,9 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 from server.run import WebConfig, run
-from server.config.sections import Geo, Server, Site
+from server.config.geo import Geo
+from server.config.server import Server
+from server.config.site import Site
 from server.ice import IceSettings
 port, folder, drain, files = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
@@ -306,7 +308,9 @@ import os, sys
 os.environ["LISTEN_PID"] = str(os.getpid())
 from pathlib import Path
 from server.run import WebConfig, run
-from server.config.sections import Geo, Server, Site
+from server.config.geo import Geo
+from server.config.server import Server
+from server.config.site import Site
 from server.ice import IceSettings
 port, folder = sys.argv[1], Path(sys.argv[2])
 ice = IceSettings("turn.example.org", (3478,), b"0123456789abcdef", 600)

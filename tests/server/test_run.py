@@ -21,7 +21,9 @@ from host.attempts import Attempts
 from host.startup import Unavailable
 from server import run
 from server.app import WebService, build
-from server.config.sections import Geo, Server, Site
+from server.config.geo import Geo
+from server.config.server import Server
+from server.config.site import Site
 from server.run import WebConfig, changed_at_start, periodic_tasks
 from server.store.damaged import set_aside_files
 from server.store.lasting import LastingStore

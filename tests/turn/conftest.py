@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +27,13 @@ def place() -> Iterator[land.Place]:
     with place.inside():
         yield place
     os.close(place.descriptor)
+
+
+@pytest.fixture
+def pins(place: land.Place, tmp_path: Path) -> Iterator[Path]:
+    """An empty folder of a file system for what the kernel keeps."""
+    system = tmp_path / "bpf"
+    system.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "bpf", system], check=True)
+    yield system / "calln" / "release"
+    subprocess.run(["umount", "--lazy", system], check=True)

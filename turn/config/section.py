@@ -202,11 +202,11 @@ class Turn(Section):
         "what enforce would drop. off: do not check.",
     )
     engine: Literal["auto", "portable", "kernel"] = Field(
-        "portable",
+        "auto",
         description="The part that moves the packets. portable: this process, with sockets, on any machine. "
         "kernel: a program of ours in the kernel carries calls by UDP, and portable the rest; such packets "
-        "pass no firewall rules of this machine. It needs Linux 6.6, libbpf and the capabilities CAP_BPF, "
-        "CAP_NET_ADMIN and CAP_PERFMON. auto: kernel where that works, else portable.",
+        "pass no firewall rules of this machine. It needs Linux 6.1, libbpf, and root or what make deploy "
+        "puts beside the relay. auto: kernel where that works, else portable.",
         json_schema_extra=AT_START,
     )
     workers: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -94,6 +94,7 @@ class Allocations:
         self.destinations = Destinations(settings, self.by_relay)
         self.gate = Gate(settings.encrypted_only, allowances(settings))
         self.traffic: Mapping[Flow, Traffic] = {}  # what the engine has carried
+        self.changed: dict[Address, None] | None = None  # relayed addresses, if somebody keeps allocations
 
     def _apply(self, settings: Settings) -> None:
         self._limits = limits = settings.limits
@@ -122,8 +123,19 @@ class Allocations:
         self.by_relay[allocation.relay] = allocation
         self.gate.add_allocation(allocation.relay, allocation.user, allocation.client.ip)
 
+    def note_change(self, relay: Address) -> None:
+        """What the next process needs to know of this relayed address has changed."""
+        if self.changed is not None:
+            self.changed[relay] = None
+
+    def take_changed(self) -> list[Address]:
+        """The relayed addresses that have changed since the last call."""
+        changed, self.changed = list(self.changed or ()), {}
+        return changed
+
     def renew(self, allocation: Allocation, ends: float) -> None:
         allocation.ends = ends
+        self.note_change(allocation.relay)
         self._deadlines.set((allocation, None), ends)
 
     def remove(self, allocation: Allocation) -> list[Effect]:
@@ -131,6 +143,7 @@ class Allocations:
         parts: list[bytes | int | None] = [None, *allocation.permissions, *allocation.channels]
         for part in parts:
             self._deadlines.drop((allocation, part))
+        self.note_change(allocation.relay)
         left = self._remove_client(allocation)
         del self.by_relay[allocation.relay]
         self.gate.remove_allocation(allocation.relay)
@@ -166,7 +179,26 @@ class Allocations:
         for owner, ip in owners:
             owner.permissions[ip] = ends = max(owner.permissions.get(ip, 0.0), now + seconds)
             self._deadlines.set((owner, ip), ends)
+            self.note_change(owner.relay)
         return [effect for owner in allocation.both for effect in self._link_channels(owner, ips, now)]
+
+    def restore(
+        self,
+        allocation: Allocation,
+        permissions: Iterable[tuple[bytes, float]],
+        channels: Iterable[tuple[int, Channel]],
+        now: float,
+    ) -> None:
+        """Give an allocation what it had before this process started, as far as that still holds."""
+        for ip, ends in permissions:
+            if now < ends <= now + CHANNEL_LIFETIME:
+                allocation.permissions[ip] = ends
+                self._deadlines.set((allocation, ip), ends)
+        for number, channel in channels:
+            if now < channel.ends <= now + CHANNEL_LIFETIME:
+                allocation.channels[number] = channel
+                allocation.numbers[channel.peer] = number
+                self._deadlines.set((allocation, number), channel.ends)
 
     def _may_meet(self, allocation: Allocation, now: float, peers: int = 1) -> bool:
         """Whether so many more new peers are within the user's limit.
@@ -200,6 +232,7 @@ class Allocations:
         allocation.channels[number] = Channel(peer, now + CHANNEL_LIFETIME)
         allocation.numbers[peer] = number
         self._deadlines.set((allocation, number), now + CHANNEL_LIFETIME)
+        self.note_change(allocation.relay)
         return effects + self.update_link(allocation, peer, now)
 
     def link_for_send(self, allocation: Allocation, peer: Address, now: float) -> list[Effect] | None:
@@ -213,6 +246,7 @@ class Allocations:
         if len(allocation.sent_to) >= MAX_SENT_TO:
             return []
         allocation.sent_to.add(peer)
+        self.note_change(allocation.relay)
         return self.update_link(allocation, peer, now)
 
     def within_pace(self, allocation: Allocation, octets: int, now: float) -> bool:
@@ -225,6 +259,7 @@ class Allocations:
         have, want = allocation.links.get(peer), self._wanted_link(allocation, peer, now)
         if have == want:
             return []
+        self.note_change(allocation.relay)
         effects: list[Effect] = []
         if have and not (want and want.flow == have.flow):
             del allocation.links[peer]

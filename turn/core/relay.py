@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from turn.core.allocations import Allocation
@@ -10,6 +11,7 @@ from turn.core.data import Dropped, from_channel, from_client, from_icmp, from_p
 from turn.core.discovery import ASKED, answer_classic, discover, other_addresses
 from turn.core.effects import Close, Effect, Send
 from turn.core.exchange import Exchange
+from turn.core.kept import Change, KeptAllocation, changes, restore
 from turn.core.notices import Known, known_notices, take_known, take_notification
 from turn.core.requests import METHODS, answer_request
 from turn.core.settings import Settings
@@ -17,6 +19,7 @@ from turn.core.state import RelayState
 from turn.errors import InsufficientCapacity, UnknownAttribute
 from turn.flows import Address, Flow, Packet, Sample, Traffic
 from turn.gate.sessions import News, Proven
+from turn.policies import StrangerLimits
 from turn.wire.attributes import NONCE, REALM, USERNAME
 from turn.wire.integrity import add_fingerprint
 from turn.wire.notices import Notification
@@ -32,7 +35,7 @@ from turn.wire.stun import (
 UNDERSTOOD = frozenset((USERNAME.type, REALM.type, NONCE.type))  # a Binding request need not have them
 SEND_HEAD = SEND_INDICATION.to_bytes(2, "big")
 
-__all__ = ["AllocationSummary", "Known", "Relay", "RelayNews", "Settings"]
+__all__ = ["AllocationSummary", "Change", "KeptAllocation", "Known", "Relay", "RelayNews", "Settings"]
 
 RelayNews = News | Notification | Known
 
@@ -204,6 +207,16 @@ class Relay:
             for effect in allocations.update_link(allocations.by_relay[relay], peer, now)
         ]
 
+    def stranger_limits(self) -> StrangerLimits | None:
+        """How often strangers are answered, for an engine that answers their Binding requests by itself.
+
+        Returns:
+            The limits; None: the answers hold more than the sender's address.
+
+        See: RFC 8489 §6.3.1.
+        """
+        return None if self._discovers else self._state.stranger_limits()
+
     def _from_client(self, packet: Packet, now: float, wall: float) -> list[Effect]:
         data = packet.data
         if not data or (packet.local.port not in self._ports and packet.local.transport == "udp"):
@@ -339,6 +352,70 @@ class Relay:
             return 0.0
         times = (self._state.allocations.next_expiry(), self._state.reservations.next_expiry())
         return min((time for time in times if time is not None), default=None)
+
+    def keep_allocations(self) -> None:
+        """From now on, note which allocations change, for `changes`."""
+        self._state.allocations.take_changed()
+
+    def changes(self, now: float) -> list[Change]:
+        """What the next process of this relay must know, so that no call ends with this one.
+
+        Args:
+            now: monotonic seconds.
+
+        Returns:
+            Each relayed address that has changed since the last call, with its allocation as values; None:
+            there is nothing more to keep of it.
+        """
+        allocations = self._state.allocations
+        return changes(self._state, allocations.take_changed(), now) if allocations.changed else []
+
+    def has_renewed(self) -> bool:
+        """Whether there is new evidence of running calls, for `renewals`.
+
+        Returns:
+            True if a call of it is due soon: evidence that is a quarter of a minute old is of little use.
+        """
+        return bool(self._state.allocations.gate.renewed)
+
+    def renewals(self, most: int, now: float) -> list[Change]:
+        """The same as `changes`, of allocations of which only the evidence is new.
+
+        Args:
+            most: how many at once.
+            now: monotonic seconds.
+
+        Returns:
+            As of `changes`, those first that have waited longest.
+        """
+        renewed = self._state.allocations.gate.renewed
+        relays = list(islice(renewed, most))
+        for relay in relays:
+            del renewed[relay]
+        return changes(self._state, relays, now)
+
+    def restore(self, kept: Sequence[KeptAllocation], now: float) -> list[Effect]:
+        """Take the allocations of a process of this relay that has died.
+
+        Args:
+            kept: what that process had to say in `changes`. What does not fit here any more is left out.
+            now: monotonic seconds.
+
+        Returns:
+            What to do; after that, call `link_restored`.
+        """
+        return restore(self._state, kept, now)
+
+    def link_restored(self, now: float) -> list[Effect]:
+        """Let the flows of restored allocations go on, as far as today's settings allow them.
+
+        Args:
+            now: monotonic seconds.
+
+        Returns:
+            What to do.
+        """
+        return self._state.reload(self._state.settings, now)
 
     def drain(self, alternate: Address | None = None) -> None:
         """Take no new clients from now on; allocations that exist go on until their clients end them.

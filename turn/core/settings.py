@@ -15,7 +15,7 @@ from turn.policies import Accounts, Limits, Peers, PeerTable, Users
 class Settings:
     """All but the first two have safe defaults. Without `users` nobody may relay."""
 
-    nonce_key: bytes  # 32 random bytes, new at each start
+    nonce_key: bytes  # 32 random bytes, new at each start but one after a death
     choose: Callable[[int], int]  # secrets.randbelow: nobody must be able to guess relayed ports
     realm: str = "call"
     sha256: bool = False  # offer SHA-256 for passwords and signatures (RFC 8489 §9.2)

@@ -19,7 +19,7 @@ from turn.limits.addresses import AddressRates
 from turn.limits.buckets import NUMBERS, Buckets
 from turn.limits.lockout import Lockout
 from turn.limits.quotas import Quota
-from turn.policies import AddressSet, networks
+from turn.policies import AddressSet, StrangerLimits, networks
 from turn.wire.integrity import OFFERED, long_term_keys, userhash
 from turn.wire.preparation import forms
 from turn.wire.stun import Challenge
@@ -146,6 +146,14 @@ class RelayState:
             self.counts["drops.all strangers"] += 1
             return False
         return True
+
+    def stranger_limits(self) -> StrangerLimits:
+        """The limits of `may_answer` over UDP."""
+        limits = self.settings.limits
+        rate = limits.unauthenticated_per_second
+        return StrangerLimits(
+            rate, rate * UNAUTHENTICATED_BURST, limits.unauthenticated_in_all, limits.trusted
+        )
 
     def may_check_signature(self, source: Address, now: float) -> bool:
         """Whether we check the signature of a sender with a valid nonce.

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from host.tls import Certificate
 from turn.flows import Address, Flow, Packet, Rule, Sample, Traffic
 from turn.limits.ledger import Ledger
+from turn.policies import StrangerLimits
 
 IN_ORDER = 1176  # bytes: with all headers and a fingerprint they fill an IPv6 packet that any path carries
 
@@ -69,8 +70,8 @@ class Above(NamedTuple):
         failed: told of a packet to a peer that could not be delivered, perhaps long after it was sent.
         unexpected: told of an error that no code expected. It costs the packet, or the connection, that met
             it, and ends nothing else.
-        inspect: takes copies of packets that flows have carried, soon after they were sent: one of each 16 to
-            23 packets of each stream that a rule names.
+        inspect: takes copies of packets that flows have carried, soon after they were sent: one of each 19 to
+            26 packets of each stream that a rule names.
     """
 
     punt: Callable[[Packet], None]
@@ -100,8 +101,9 @@ class Engine(Protocol):
     `Above.punt`. What an engine carries for a linked flow is ChannelData of the flow's number, or a Send
     indication to the peer as the flow names it, which holds nothing but XOR-PEER-ADDRESS, DATA and perhaps
     FINGERPRINT. Everything else from the client is punted, malformed frames too. What a flow carries keeps
-    its order, except that packets with more than IN_ORDER bytes of data may be overtaken. A client that uses
-    TCP or TLS is one connection, and is lost with it. Its frames are cut from the stream, and padded in it.
+    its order, except that packets with more than IN_ORDER bytes of data may be overtaken, and in the kernel
+    one of 65,536. A client that uses TCP or TLS is one connection, and is lost with it. Its frames are cut
+    from the stream, and padded in it.
 
     The constructor's arguments are: the addresses to listen at, a Streams, a Bind, and whether the engine is
     `exclusive`; it is not where other processes listen at the same addresses for good. The constructor raises
@@ -111,6 +113,7 @@ class Engine(Protocol):
     """
 
     name: str  # shown in the start-up line and in the metrics
+    reason: str  # why it was taken instead of a faster one; empty: nobody asked for another
 
     async def run(self, above: Above) -> None:
         """Move packets until cancelled, then close every socket.
@@ -217,6 +220,32 @@ class Engine(Protocol):
 
         Returns:
             A live view, in packets and bytes.
+        """
+
+    def rode(self) -> int:
+        """How many packets linked flows have carried in the kernel, past this process.
+
+        Returns:
+            A number that never falls: of all flows since the start, and as `traffic` counts them.
+        """
+
+    def answer_bindings(self, limits: StrangerLimits | None) -> None:
+        """Answer Binding requests of UDP clients without asking, as the core would, where the engine can.
+
+        What it answers or refuses so is not punted. A request that it cannot answer counts for the limits,
+        too, where the core would count it.
+
+        Args:
+            limits: how often strangers are answered; None: all are punted.
+
+        See: RFC 8489 §6.3.1.
+        """
+
+    def answered(self) -> Mapping[str, int]:
+        """How many strangers' requests the engine has answered and refused.
+
+        Returns:
+            The numbers since the start, by the names by which the core counts the same. They never fall.
         """
 
     def refused_connections(self) -> Mapping[str, int]:

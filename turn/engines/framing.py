@@ -14,6 +14,7 @@ from turn.flows import Address
 
 HEADROOM = 48  # bytes kept free in front of data: the longest header, a Data indication about an IPv6 peer
 TAILROOM = 4  # bytes kept free behind it, for padding
+GAP = TAILROOM + HEADROOM  # bytes between the data of two packets in one buffer
 LARGEST = 65535  # bytes; no UDP payload is longer
 LARGEST_DATAGRAM = {4: 65507, 16: 65527}  # bytes of payload, by the length of the family's addresses
 
@@ -26,6 +27,7 @@ LARGEST_FRAME = 65532  # bytes, in a stream: the largest multiple of 4 that fits
 
 HEADER = struct.Struct("!HH4s12s")
 PAIR = struct.Struct("!HH")  # channel and length; attribute type and length: the same shape
+read_pair, write_pair = PAIR.unpack_from, PAIR.pack_into
 WORD = struct.Struct("!I")
 
 
@@ -89,7 +91,7 @@ def read_send(view: memoryview, start: int, size: int) -> tuple[bytes, int, int]
     data_length = 0
     at, end = start + 20, start + size
     while at < end:
-        kind, length = PAIR.unpack_from(view, at)
+        kind, length = read_pair(view, at)
         at += 4
         if at + length > end:
             return None
@@ -134,7 +136,7 @@ class ChannelFrame:
 
     def wrap(self, view: memoryview, start: int, length: int) -> memoryview:
         """The whole frame around the data at `start`."""
-        PAIR.pack_into(view, start - 4, self.channel, length)
+        write_pair(view, start - 4, self.channel, length)
         return view[start - 4 : start + length]
 
 
@@ -161,7 +163,7 @@ class DataFrame:
         begin, end = start - len(self.head), start + length
         padding = -length & 3
         view[begin:start] = self.head
-        PAIR.pack_into(view, begin, DATA_INDICATION, end + padding - begin - 20)
-        PAIR.pack_into(view, start - 4, DATA, length)
+        write_pair(view, begin, DATA_INDICATION, end + padding - begin - 20)
+        write_pair(view, start - 4, DATA, length)
         view[end : end + padding] = bytes(padding)
         return view[begin : end + padding]

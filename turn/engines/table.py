@@ -15,14 +15,14 @@ from time import monotonic
 
 from turn.engines.framing import (
     LARGEST,
-    PAIR,
     ChannelFrame,
     DataFrame,
     largest_frame,
     peer_key,
+    read_pair,
     read_send,
 )
-from turn.engines.transmit import Transmit, discard, push, push_again
+from turn.engines.transmit import DISCARD, Outlet, push, push_again
 from turn.flows import Address, Flow, Rule, Sample, Traffic
 from turn.wire.srtp import INWARD, NOTHING, RTCP, SHORTEST_RTP, between, is_sealed, streams, unpack_rtp
 
@@ -69,9 +69,9 @@ class LinkedClient:
         "channels",
         "internal_lanes",
         "listener",
+        "outlet",
         "packets",
         "peers",
-        "send",
     )
 
     def __init__(self, address: Address, listener: Address, rule: Rule) -> None:
@@ -81,7 +81,7 @@ class LinkedClient:
         self.channels: dict[int, Lane] = {}
         self.peers: dict[bytes, Lane] = {}
         self.internal_lanes = 0  # lanes whose data is written into another client's frames
-        self.send: Transmit = discard
+        self.outlet: Outlet = DISCARD
 
     def set_limits(self, rule: Rule) -> None:
         self.packets, self.bits = rule.packets, rule.bits
@@ -103,7 +103,7 @@ class LinkedClient:
     def carry(self, view: memoryview, start: int, size: int) -> bool:
         """Carry the client's datagram at `start`. False: no linked flow carries it, so it is punted."""
         if view[start] & 0xC0 == 0x40:  # as `is_channel`, but each packet passes here
-            channel, length = PAIR.unpack_from(view, start)
+            channel, length = read_pair(view, start)
             lane = self.channels.get(channel)
             if lane is None or not 0 <= size - 4 - length <= 3:  # UDP needs no padding, but may have it
                 return False
@@ -128,12 +128,12 @@ class Lane:
         "largest",
         "media_in",
         "media_out",
+        "outlet",
         "packets_in",
         "packets_out",
         "reverse",
         "rule",
         "samples",
-        "send",
     )
 
     def __init__(self, flow: Flow, rule: Rule, client: LinkedClient, samples: list[Sample]) -> None:
@@ -150,13 +150,13 @@ class Lane:
         self.reverse: Lane | None = None  # the other direction, where the peer is a client of ours
         self.media_out: Unseen | None = None  # the streams that may go to the peer; None: anything
         self.media_in: Unseen | None = None  # and to the client
-        self.send: Transmit = discard
+        self.outlet: Outlet = DISCARD
         self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = self.dropped = 0
 
     @property
-    def transmit_out(self) -> Transmit:
+    def outlet_out(self) -> Outlet:
         """What sends the client's data."""
-        return self.send if self.reverse is None else self.reverse.client.send
+        return self.outlet if self.reverse is None else self.reverse.client.outlet
 
     def carry_out(self, view: memoryview, start: int, length: int) -> bool:
         """The client's data to the peer; directly to a client where the peer is a relayed address of ours."""
@@ -171,7 +171,7 @@ class Lane:
         if self.reverse is not None:
             return Lane.carry_in(self.reverse, view, start, length)  # both rules are checked already
         data = view[start : start + length]
-        push(self.send, data)
+        push(self.outlet.put, data)
         return True
 
     def carry_in(self, view: memoryview, start: int, length: int) -> bool:
@@ -189,7 +189,7 @@ class Lane:
         self.packets_in += 1
         self.bytes_in += length
         frame = self.frame.wrap(view, start, length)
-        push(self.client.send, frame)
+        push(self.client.outlet.put, frame)
         return True
 
     def choose_class(self) -> None:
@@ -242,9 +242,9 @@ class FilteredLane(Lane):
         self.bytes_out += length
         data = view[start : start + length]
         try:
-            self.send(data)
+            self.outlet.put(data)
         except OSError as error:
-            push_again(self.send, data, error)
+            push_again(self.outlet.put, data, error)
         return True
 
     def carry_in(self, view: memoryview, start: int, length: int) -> bool:
@@ -274,9 +274,9 @@ class FilteredLane(Lane):
         self.bytes_in += length
         frame = self.frame.wrap(view, start, length)
         try:
-            client.send(frame)
+            client.outlet.put(frame)
         except OSError as error:
-            push_again(client.send, frame, error)
+            push_again(client.outlet.put, frame, error)
         return True
 
     def sample(self, stream: int, view: memoryview, start: int, length: int) -> int:

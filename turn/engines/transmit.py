@@ -1,4 +1,4 @@
-"""Sending one datagram on one leg: the function type that every leg has, and how its errors are handled."""
+"""Sending one datagram on one leg: what every leg has for that, and how its errors are handled."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from collections.abc import Callable
 from contextlib import suppress
 
 Transmit = Callable[[memoryview], object]  # sends one datagram on one leg; may raise OSError
+
+
+class Outlet:
+    """What sends on one leg. `put` takes a datagram; it changes with what waits, so look it up each time."""
+
+    __slots__ = ("put",)
+
+    def __init__(self, put: Transmit) -> None:
+        self.put = put
 
 
 def push(send: Transmit, data: memoryview) -> None:
@@ -23,5 +32,4 @@ def push_again(send: Transmit, data: memoryview, error: OSError) -> None:
             send(data)
 
 
-def discard(_data: memoryview) -> None:
-    """The leg to a client that has gone, or of a lane that has none yet."""
+DISCARD = Outlet(lambda data: None)  # the leg to a client that has gone, or of a lane that has none yet

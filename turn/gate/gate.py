@@ -10,15 +10,16 @@ forged, so they never end a call.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from turn.deadlines import Deadlines
 from turn.flows import Address, Sample
 from turn.gate.allowances import Allowances
 from turn.gate.handshake import Rejected
+from turn.gate.kept import KeptPair, keep_pair, restore_pair
 from turn.gate.pairs import Evidence, Pair
-from turn.gate.rules import CHECK, GATES, IN, OTHER, OUT, Case, GateRule, may_pass_media
+from turn.gate.rules import CHECK, GATES, IN, OTHER, OUT, PASSING, Case, GateRule, may_pass_media
 from turn.gate.sessions import News, Proven, Sessions
 from turn.gate.vouched import Ufrags, VouchedPairs
 from turn.wire.ice import parse_ice
@@ -42,6 +43,11 @@ class Verdict(NamedTuple):
     changed: bool = False
 
 
+make_case = Case._make
+UNJUDGED = Verdict(True, "off")
+PASSED = {reason: Verdict(True, reason) for reason in PASSING}  # what most packets get
+
+
 class Gate:
     """Judges packets. `counts` is by the mode that held, "enforce" or "compat", and the reason."""
 
@@ -53,6 +59,7 @@ class Gate:
         self._evidence: dict[Address, Evidence] = {}
         self._relays: dict[str, dict[Address, None]] = {}  # by user
         self._deadlines: Deadlines[PairKey] = Deadlines()
+        self.renewed: dict[Address, None] = {}  # relayed addresses with new evidence, the oldest news first
 
     def add_allocation(self, relay: Address, user: str, ip: bytes | None = None) -> None:
         """Begin to collect evidence for an allocation of this user, whose client has this address."""
@@ -62,6 +69,7 @@ class Gate:
 
     def remove_allocation(self, relay: Address) -> None:
         """Forget an allocation; its sessions may go on in others. Nothing happens if it is unknown."""
+        self.renewed.pop(relay, None)
         evidence = self._evidence.pop(relay, None)
         if evidence is not None:
             for peer in evidence.pairs:
@@ -71,6 +79,19 @@ class Gate:
             del relays[relay]
             if not relays:
                 del self._relays[evidence.user]
+
+    def kept_pairs(self, relay: Address, now: float) -> tuple[KeptPair, ...]:
+        """The evidence of an allocation that the next process needs; it is not in `renewed` any more."""
+        self.renewed.pop(relay, None)
+        kept = (keep_pair(peer, pair, now) for peer, pair in self._evidence[relay].pairs.items())
+        return tuple(pair for pair in kept if pair is not None)
+
+    def restore_pairs(self, relay: Address, pairs: Iterable[KeptPair], now: float) -> None:
+        """Take the evidence of an allocation, which has been added, from the process before."""
+        for kept in pairs:
+            pair = restore_pair(self.sessions, self._evidence[relay], kept, now)
+            if pair is not None:
+                self._update_media((relay, kept.peer), pair, now)
 
     def relays_of(self, user: str) -> list[Address]:
         """The relayed addresses of a user's allocations."""
@@ -114,16 +135,15 @@ class Gate:
         The allocation of the relayed address must have been added.
         """
         if self.mode == "off":
-            return Verdict(True, "off")
+            return UNJUDGED
         evidence = self._evidence[relay]
         rule = GATES[payload[0]] if payload else OTHER
         lenient = self.mode == "compat"
         passes, reason, pair = True, rule.name, evidence.pairs.get(peer)
         try:
             pair = pair or new_pair(evidence, peer, rule, payload, now, outward=outward)
-            rule.check(
-                Case(self.sessions, evidence, peer, pair, lenient, OUT if outward else IN, payload, now)
-            )
+            direction = OUT if outward else IN
+            rule.check(make_case((self.sessions, evidence, peer, pair, lenient, direction, payload, now)))
         except WireError:
             passes, reason = False, f"malformed {rule.name}"
         except Rejected as why:
@@ -131,6 +151,8 @@ class Gate:
         lenient = lenient or (pair is not None and pair.session is not None and pair.session.vouched)
         self.counts["compat" if lenient else "enforce", reason] += 1
         changed = pair is not None and pair.stale and self._update_media((relay, peer), pair, now)
+        if passes and not changed:
+            return PASSED[rule.name]
         return Verdict(passes or self.mode == "observe", reason, changed)
 
     def inspect(self, samples: Sequence[Sample], now: float) -> list[PairKey]:
@@ -198,6 +220,7 @@ class Gate:
     def _update_media(self, key: PairKey, pair: Pair, now: float) -> bool:
         """Whether what an engine may carry has changed; also sets the deadline of the next change."""
         pair.stale = False
+        self.renewed[key[0]] = None
         end = pair.next_end(now)
         if end is not None:
             self._deadlines.set(key, end)

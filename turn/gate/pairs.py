@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
 from turn.flows import Address
 from turn.gate.allowances import Allowances
 from turn.gate.sessions import Session
@@ -236,8 +239,17 @@ class Evidence:
             stream = pair.streams[number] = Stream()
         before = stream.is_tested
         passes = stream.judge(packet, sealed, now)
-        pair.stale |= stream.is_tested != before
+        if stream.is_tested is not before:
+            pair.stale = True
         return passes
+
+    def restore_streams(self, pair: Pair, numbers: Iterable[int]) -> None:
+        """These streams had passed their test before this process started."""
+        for number in islice(numbers, MAX_STREAMS - self.streams):
+            stream = pair.streams[number] = Stream()
+            stream.is_tested = True
+        self.streams += len(pair.streams)
+        pair.stale = True
 
     def _make_room(self, pair: Pair, now: float) -> bool:
         """Whether one more stream may be tested; if need be, the pair's first tested stream is forgotten.

@@ -223,7 +223,10 @@ def check_ciphertext(case: Case, record: Record) -> None:
     if not session.refused and case.sessions.inherit_any(session, unified=record.unified):
         return
     if handshake_unseen(case.pair, session, case.lenient, case.now):
-        sample(case, case.mark(CIPHERTEXT), record.content, record.content[EXPLICIT_NONCE:])
+        content, sealed = record.content, record.content[EXPLICIT_NONCE:]
+        passes = case.evidence.sample(case.pair, case.mark(CIPHERTEXT), content, sealed, case.now)
+        if not passes:
+            check_rest(case, passes, content, sealed)
     elif not is_early(case, record):
         raise Rejected("no handshake")
 
@@ -244,24 +247,28 @@ def is_early(case: Case, record: Record) -> bool:
 
 
 def check_media(case: Case) -> None:
-    payload, pair, session = case.payload, case.pair, case.session
+    """Judge media. The case is taken apart once, because this runs for each packet that no flow carries."""
+    sessions, evidence, _, pair, lenient, direction, payload, now = case
+    session = case.session if pair.session is None else pair.session
     stream = stream_of(payload, 0, len(payload))
     if stream == NOTHING:
         raise Rejected("media in clear")
-    marked = case.mark(stream)
-    tested = pair.streams.get(marked)
-    is_unseen = tested is not None and tested.passes_unseen()
+    marked = stream | INWARD if direction == IN else stream
+    known = pair.streams.get(marked)
+    is_unseen = known is not None and known.is_tested and known.passes_unseen()
     sealed = b"" if is_unseen else sealed_part(payload, stream)
     if sealed is None:
         raise Rejected("media in clear")
     if not session.srtp and stream != RTCP:
-        pair.stale |= case.sessions.inherit_by_stream(session, stream)
-    if not may_pass_media(pair, case.lenient, case.now) and not (stream == RTCP and may_report(case)):
+        pair.stale |= sessions.inherit_by_stream(session, stream)
+    if not may_pass_media(pair, lenient, now) and not (stream == RTCP and may_report(case)):
         raise Rejected(reason_against(case))
     if not is_unseen:
-        sample(case, marked, payload, sealed)
-    if session.srtp and stream != RTCP:
-        case.sessions.note_stream(session, stream)
+        passes = evidence.sample(pair, marked, payload, sealed, now)
+        if not passes:
+            check_rest(case, passes, payload, sealed)
+    if session.srtp and stream != RTCP and stream not in session.ssrcs:
+        sessions.note_stream(session, stream)
 
 
 def may_report(case: Case) -> bool:
@@ -281,10 +288,9 @@ def reason_against(case: Case) -> str:
     return "no handshake" if case.session.srtp is None else "no srtp"
 
 
-def sample(case: Case, stream: int, packet: bytes, sealed: bytes) -> None:
-    """Test a packet of a stream. If there is no room for that, it passes only if a handshake was seen, and
-    as one of the rest."""
-    passes = case.evidence.sample(case.pair, stream, packet, sealed, case.now)
+def check_rest(case: Case, passes: bool | None, packet: bytes, sealed: bytes) -> None:
+    """Refuse a packet that does not pass. If there was no room to test its stream, which is None, it passes
+    only if a handshake was seen, and as one of the rest."""
     if passes is None:
         if not case.session.srtp:
             raise Rejected("too many streams")

@@ -36,6 +36,17 @@ class Proven(NamedTuple):
     ssrcs: tuple[int, ...] = ()
 
 
+class KeptSession(NamedTuple):
+    """A session as the next process of this relay needs it; the names are those of `Session`."""
+
+    ufrags: Ufrags
+    open: bool
+    unified: bool
+    refused: bool
+    srtp: bool | None
+    ssrcs: tuple[int, ...] = ()
+
+
 class Offered(NamedTuple):
     """What one side of a session has offered. The answer may come to another worker, which needs both."""
 
@@ -94,6 +105,16 @@ class Session:
 
     def proven(self) -> Proven:
         return Proven(self.user, self.ufrags, self.unified, bool(self.srtp), tuple(self.ssrcs))
+
+    def kept(self) -> KeptSession:
+        return KeptSession(self.ufrags, self.open, self.unified, self.refused, self.srtp, tuple(self.ssrcs))
+
+    def restore(self, kept: KeptSession) -> None:
+        """As it was, and what another process of ours has reported since."""
+        self.refused = kept.refused and not self.open
+        self.open |= kept.open
+        self.unified |= kept.unified
+        self.srtp = kept.srtp if self.srtp is None else self.srtp
 
 
 class User:
@@ -169,6 +190,14 @@ class Sessions:
             owner.streams.update(dict.fromkeys(session.ssrcs, session))
         session.local = True
         self._store(owner, session, now + SESSION_LIFETIME)
+        return session
+
+    def restore(self, user: str, kept: KeptSession, now: float) -> Session:
+        """A session of a user with an allocation, as it was before this process started."""
+        session = self.renew(user, kept.ufrags, now)
+        session.restore(kept)
+        for ssrc in kept.ssrcs:
+            self.note_stream(session, ssrc)
         return session
 
     def knows(self, user: str, ufrags: Ufrags) -> bool:

@@ -10,7 +10,10 @@ from turn.wire.srtp import SAMPLE, between
 BLOCKED: Final = 60.0  # seconds until a stream that looked unencrypted is tested again
 
 ID, HASHED = 4, 0xFFFFFFFF  # bytes of a hash that we keep, and their bits
-LATEST = 8  # packets of a stream that we recognise if they come again
+GROUP = 4  # packets of a stream in test that are added up together, which costs less; it divides SAMPLE
+LOOKS = 2  # and of a tested one
+LATEST = 8  # packets of a stream that we recognise if they come again, at least
+NOTHING: set[int] = set()  # stays empty; a set takes memory, and most streams are tested
 REPEATS = 3  # so many repeated packets per new one are not tested; with more, nothing would ever be tested
 
 
@@ -23,13 +26,25 @@ class Stream(Randomness):  # one object, because there are many
     be tested.
     """
 
-    __slots__ = ("_last", "_latest", "_repeats", "_tested", "_unseen", "blocked_until", "is_tested")
+    __slots__ = (
+        "_group",
+        "_last",
+        "_marks",
+        "_older",
+        "_repeats",
+        "_tested",
+        "_unseen",
+        "blocked_until",
+        "is_tested",
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self.is_tested = False
         self.blocked_until = 0.0  # 0: it has not looked unencrypted since it was tested
-        self._latest = b""  # hashes of packets in test
+        self._group: list[bytes] = []  # what is encrypted of the packets that are not added up yet
+        self._marks: set[int] = set()  # hashes of the latest packets in test
+        self._older = NOTHING  # and of those before
         self._last = 0  # hash of the packet that was looked at before
         self._tested = self._repeats = 0
         self._unseen = 0  # packets that pass before the next one is looked at, where no engine carries them
@@ -54,8 +69,13 @@ class Stream(Randomness):  # one object, because there are many
             return True
         if now < self.blocked_until:
             return False
-        if self._is_new(packet):
-            self._test(packet, sealed, now)
+        mark = hash(packet)
+        if (mark in self._marks or mark in self._older) and self._may_repeat():
+            return not self.blocked_until
+        self._marks.add(mark)
+        self._group.append(sealed)
+        if len(self._group) == GROUP:
+            self._test(packet, now)
         return self.is_tested or not self.blocked_until
 
     def inspect(self, packet: bytes, sealed: bytes) -> None:
@@ -63,34 +83,43 @@ class Stream(Randomness):  # one object, because there are many
         mark = hash(packet)
         if mark != self._last:
             self._last = mark
-            self.add(sealed)
+            self._group.append(sealed)
+            if len(self._group) < LOOKS:
+                return
+            self.add(self._group)
+            self._group.clear()
             if self.is_suspicious():
                 self._begin(is_tested=False)
-                self._latest = short(packet)  # if it comes again at once, that is no evidence either
+                self._marks = {mark}  # if it comes again at once, that is no evidence either
 
-    def _test(self, packet: bytes, sealed: bytes, now: float) -> None:
-        self._tested += 1
-        self.add(sealed)
+    def _may_repeat(self) -> bool:
+        """Whether one more repeated packet is no evidence."""
+        if self._repeats >= REPEATS * (self._tested + len(self._group) + 1):
+            return False
+        self._repeats += 1
+        return True
+
+    def _test(self, packet: bytes, now: float) -> None:
+        """Add a group of packets, of which this is the last."""
+        self._tested += len(self._group)
+        self.add(self._group)
+        self._group.clear()
+        if len(self._marks) >= LATEST:
+            self._older, self._marks = self._marks, set()
         if self.is_plain():
             self.blocked_until = now + BLOCKED
             self._begin(is_tested=False)
         elif self._tested >= SAMPLE:
             self.blocked_until = 0.0
             self._begin(is_tested=True)
-            self._latest, self._last = b"", hash(packet)
+            self._last = hash(packet)
 
     def _begin(self, *, is_tested: bool) -> None:
         self.is_tested = is_tested
         self.forget()
+        self._group.clear()
+        self._marks, self._older = NOTHING if is_tested else set(), NOTHING
         self._tested = self._repeats = self._unseen = 0
-
-    def _is_new(self, packet: bytes) -> bool:
-        mark = short(packet)
-        if mark in self._latest and self._repeats < REPEATS * (self._tested + 1):
-            self._repeats += 1
-            return False
-        self._latest = self._latest[ID - ID * LATEST :] + mark
-        return True
 
 
 def short(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from turn.deadlines import Deadlines
 
 MAX_VOUCHED = 16_384  # bounds memory: a site of 4,000 calls, with room for restarts of ICE
-MAX_OF_USER = 8  # of one user: the latest restarts of ICE
+MAX_OF_USER = 16  # of one user: the latest restarts of ICE, each of whose ufrags may meet those before it
 
 Ufrags = tuple[bytes, bytes]  # sorted, so that both directions name the same pair
 

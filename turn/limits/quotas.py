@@ -40,6 +40,10 @@ class Quota:
             raise InsufficientCapacity("total")
         self._add(user, ip, amount)
 
+    def count(self, user: str, ip: bytes) -> None:
+        """Count a relayed address that was within the limits before this process started."""
+        self._add(user, ip, 1)
+
     def give_back(self, user: str, ip: bytes, amount: int = 1) -> None:
         self._add(user, ip, -amount)
 

@@ -54,6 +54,7 @@ class Control:
         self.sharers = self.newer = 0
         self.older = False  # whether older versions listen at our listeners
         self.has_left = asyncio.Event()  # our listeners, to a newer version
+        self.passes_on = False  # whether the next process goes on with our calls
 
     @property
     def turn(self) -> Turn:
@@ -68,6 +69,12 @@ class Control:
     def drain(self) -> None:
         """Take nobody new, and end after the last allocation; like the first SIGTERM."""
         self.shutdown.requested.set()
+
+    def pass_on(self) -> None:
+        """End at once: the process that follows goes on with the calls."""
+        self.passes_on = True
+        self.shutdown.requested.set()
+        self.shutdown.repeated.set()
 
     @asynccontextmanager
     async def sharing(self) -> AsyncIterator[None]:
@@ -192,9 +199,16 @@ class Control:
     async def until_ended(self) -> None:
         """Wait for the request to end; then until the last allocation is over, the time is over, or the
         request is repeated. If another version goes on, it takes the new clients: a newer one or, if an
-        upgrade is taken back, an older one."""
+        upgrade is taken back, an older one. SIGUSR1 leaves them to the process that follows this one."""
         await self.shutdown.requested.wait()
         systemd.notify("STOPPING=1")
+        if not self.passes_on:
+            await self.drain_and_forget()
+        if self.passes_on:
+            log.info("ended; %d allocations are left to the next process", await self.workers.session_count())
+
+    async def drain_and_forget(self) -> None:
+        """Calls that go on longer than they may are cut off."""
         if self.newer or self.older:
             with self.ending.attempt():
                 await self.leave_listeners()
@@ -206,7 +220,11 @@ class Control:
         count = await self.workers.session_count()
         log.info("ending; %d allocations go on for up to %d seconds", count, seconds)
         await self.until_last_session(time.monotonic() + seconds)
+        if self.passes_on:
+            return
         log.info("ended; %d allocations were cut off", await self.workers.session_count())
+        with self.ending.attempt():
+            await self.workers.forget_calls()
 
     async def until_last_session(self, deadline: float) -> None:
         while await self.workers.session_count():

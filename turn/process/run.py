@@ -22,10 +22,10 @@ from host.startup import (
     forbid_core_dumps,
     in_state_dir,
     raise_descriptor_limit,
+    refuse_root,
 )
 from host.unix_socket import GROUP_TOO, RELAY, VersionedSocket
 from turn.config.limits import RelayLimits
-from turn.core.relay import Relay
 from turn.engines import Bind
 from turn.engines.loop.sockets import open_listener
 from turn.engines.portable.reuseport import ReuseportGroups
@@ -37,6 +37,7 @@ from turn.process.control import Control
 from turn.process.upgrade import OlderVersions
 from turn.service.engines import ENGINES
 from turn.service.from_config import RelayConfig, relay_settings, stream_settings
+from turn.service.keeping import Keeping, kept_relay
 from turn.service.own_addresses import own_addresses
 from turn.service.preflight import (
     check_certificate,
@@ -45,13 +46,14 @@ from turn.service.preflight import (
     open_listeners,
 )
 from turn.service.public_address import NoServer
-from turn.service.relayed_ports import FILE, RelayedPorts
+from turn.service.relayed_ports import FILE, RelayedPorts, this_process
 from turn.service.service import Service
 from turn.workers.pool import WorkerPool
 from turn.workers.single import SingleProcess, Workers
 
 log = logging.getLogger("calln.relay")
 
+EARLY = (signal.SIGHUP, signal.SIGUSR1)  # signals that may come before we serve
 SOCKETS_PER_ALLOCATION = 3  # the client's, the relayed address, a peer's; without room peers share one
 SPARE_SOCKETS = 100
 MEMORY = Path("/dev/shm")  # noqa: S108  # a file system that no disk is behind
@@ -60,8 +62,9 @@ MEMORY = Path("/dev/shm")  # noqa: S108  # a file system that no disk is behind
 def run(read: Callable[[], RelayConfig], state_dir: Path) -> int:
     """Serve until asked to end; the exit code. `read` reads the configuration, now and at each reload, and
     raises ValueError with a line for each problem. Raises what `read` raises, and Unavailable."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it would end us before we can handle it
+    signal.pthread_sigmask(signal.SIG_BLOCK, EARLY)  # they would end us before we can handle them
     config = read()
+    refuse_root(state_dir)
     logs.start_logging()
     forbid_core_dumps()
     warn_of_few_descriptors(raise_descriptor_limit(), config.turn.limits)
@@ -130,7 +133,7 @@ async def serve_workers(
             older.unlock()
             with suppress(Unavailable):  # such as a full disk: clients of UDP and TCP do not need it
                 server_socket.publish()
-            with control.shutdown.on_signals(control.on_hangup):
+            with control.shutdown.on_signals(control.on_hangup, control.pass_on):
                 watchdog = systemd.feed_watchdog(workers.is_healthy)
                 more = (control.until_ended(), control.watch_addresses(), watchdog)
                 tasks += map(asyncio.create_task, more)
@@ -161,7 +164,8 @@ def single_process(
         ports.close()
         raise
     settings = replace(relay_settings(config, listeners, own_addresses), relayed_elsewhere=ports)
-    return SingleProcess(Service(Relay(settings), engine, ports), listeners, state_dir)
+    relay, keeper = kept_relay(settings, state_dir, Keeping(this_process()))
+    return SingleProcess(Service(relay, engine, ports, keeper), listeners, state_dir)
 
 
 def worker_pool(

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from turn.core.relay import Relay
+from turn.engines import Engine
 from turn.flows import Address, Flow, Traffic
 from turn.gate.rules import PASSING
 
@@ -91,11 +92,13 @@ class Measured(Protocol):
     """What is counted of a relay at work."""
 
     relay: Relay
+    engine: Engine
     totals: TrafficTotals
     punted: Counter[Kind]
     mishaps: int
     draining: bool
 
+    def counts(self) -> Mapping[str, int]: ...
     def connections_refused(self) -> Mapping[str, int]: ...
 
 
@@ -122,16 +125,17 @@ class MetricsPage(Collector):
 class RelayMetrics(MetricsPage):
     """The figures of the relay in this process."""
 
-    def __init__(self, service: Measured, engine: str) -> None:
-        self.service, self.engine = service, engine
+    def __init__(self, service: Measured) -> None:
+        self.service = service
         super().__init__()
 
     def collect(self) -> Iterator[Metric]:
         service = self.service
         yield from living_metrics(service.relay)
         yield from traffic_metrics(service.totals.totals())
+        yield rode_metric(service.engine.rode())
         yield punted_metric(service.punted)
-        yield from count_metrics(service.relay.counts)
+        yield from count_metrics(service.counts())
         yield gate_metric(service.relay.gate_counts)
         yield from told_metrics(service.relay.told_counts(time.monotonic()))
         yield refused_metric(service.connections_refused())
@@ -142,8 +146,10 @@ class RelayMetrics(MetricsPage):
             "calln_relay_draining", "1 while nobody new is taken.", value=int(service.draining)
         )
         yield from files_allowed()
-        engine = GaugeMetricFamily("calln_relay_engine", "What moves the packets.", labels=("engine",))
-        engine.add_metric((self.engine,), 1)
+        engine = GaugeMetricFamily(
+            "calln_relay_engine", "What moves the packets.", labels=("engine", "reason")
+        )
+        engine.add_metric((service.engine.name, service.engine.reason), 1)
         yield engine
 
 
@@ -185,6 +191,14 @@ def traffic_metrics(totals: Mapping[Kind, Traffic]) -> Iterator[Metric]:
             families[name].add_metric((*labels(kind), direction), getattr(traffic, field))
         limited.add_metric(labels(kind), traffic.dropped)
     yield from (*families.values(), limited)
+
+
+def rode_metric(count: int) -> Metric:
+    return CounterMetricFamily(
+        "calln_relay_packets_in_kernel",
+        "Packets of calln_relay_packets that rode in the kernel, past this process.",
+        value=count,
+    )
 
 
 def punted_metric(counts: Mapping[Kind, int]) -> Metric:

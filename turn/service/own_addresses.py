@@ -12,8 +12,7 @@ import socket
 from collections.abc import Iterable
 from time import monotonic
 
-import ifaddr
-
+from host.interfaces import interface_addresses
 from turn.flows import Address
 
 FRESH_SECONDS = 1.0  # how long an answer of the kernel holds
@@ -69,5 +68,4 @@ def stays_here(ip: bytes) -> bool:
 
 def own_addresses() -> frozenset[bytes]:
     """Every address of this machine."""
-    texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for nic in ifaddr.get_adapters() for ip in nic.ips]
-    return OwnAddresses(Address.of(text.partition("%")[0], 0).ip for text in texts)
+    return OwnAddresses(Address.of(str(ip), 0).ip for ip in interface_addresses())

@@ -120,7 +120,7 @@ class RelayedPorts:
         """If no slot is free, the others do not learn of our ports; nothing else is lost."""
         self.slot = next((slot for slot, owner in self._owners() if not owner.process), 0)
         if self.slot:
-            self._own(self.slot, Owner(os.getpid(), start_time(os.getpid()) or 0))
+            self._own(self.slot, this_process())
 
     def _free(self, slot: int) -> None:
         for start in filter(self._named, starts()):
@@ -200,6 +200,14 @@ def start_time(process: int) -> int | None:
         return None
     state, *rest = text.rpartition(")")[2].split()
     return None if state in "ZX" else int(rest[18])
+
+
+def this_process() -> Owner:
+    return owner_of(os.getpid())
+
+
+def owner_of(process: int) -> Owner:
+    return Owner(process, start_time(process) or 0)
 
 
 @contextmanager

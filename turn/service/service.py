@@ -14,10 +14,11 @@ from host.startup import Unavailable
 from host.tls import BadCertificate
 from turn.config.section import Turn
 from turn.core.effects import Close, Effect, Link, Open, Pin, Send, Unlink, Unpin
-from turn.core.relay import Relay, RelayNews
+from turn.core.relay import Relay, RelayNews, Settings
 from turn.engines import Above, Engine, Failure
 from turn.flows import Address, Flow, Packet, Sample
 from turn.service.from_config import stream_settings
+from turn.service.keeper import FORGETFUL, Keeper, NoKeeper
 from turn.service.metrics import TrafficTotals
 from turn.service.relayed_ports import ALONE, NoRelayedPorts, RelayedPorts
 
@@ -36,15 +37,24 @@ class Service:
         relay: the core; it decides.
         engine: moves the packets.
         ports: tells other processes which relayed ports are open here; `ALONE`: there are no others.
+        keeper: keeps the allocations for the next process; `FORGETFUL`: they end with this one.
     """
 
-    def __init__(self, relay: Relay, engine: Engine, ports: RelayedPorts | NoRelayedPorts = ALONE) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        engine: Engine,
+        ports: RelayedPorts | NoRelayedPorts = ALONE,
+        keeper: Keeper | NoKeeper = FORGETFUL,
+    ) -> None:
         self.relay = relay
         self.ports = ports
+        self.keeper = keeper
         self.engine = engine
         self.timer: asyncio.TimerHandle | None = None
         self.totals = TrafficTotals(engine.traffic())
         relay.watch_traffic(engine.traffic())
+        engine.answer_bindings(relay.stranger_limits())
         self.punted: Counter[tuple[str, int]] = Counter()  # by transport and bytes of the family's addresses
         self.mishaps = 0
         self.draining = False
@@ -102,6 +112,11 @@ class Service:
         except Exception as error:
             self.count_mishap(error)
 
+    def restore(self) -> None:
+        """Go on with the calls of the process before, as far as this one keeps calls. Before any packet."""
+        self.keeper.restore(self.apply)
+        self.schedule_expiry()
+
     def publish_news(self) -> None:
         """Send to other processes what is new of sessions, or was told by a server, before the effects."""
         news = self.relay.news()
@@ -148,6 +163,7 @@ class Service:
         Args:
             effects: what a method of the core returned.
         """
+        self.keeper.save_changes()
         batch: list[Packet] = []
         for effect in effects:
             if isinstance(effect, Send):
@@ -184,6 +200,24 @@ class Service:
             self.engine.reconfigure(stream_settings(turn))
         except BadCertificate as problem:
             raise Unavailable(f"turn.certificate, turn.key: {problem}") from None
+
+    def reload(self, settings: Settings) -> None:
+        """Go by other settings; what they no longer allow ends.
+
+        Args:
+            settings: as the core takes them.
+        """
+        self.apply(self.relay.reload(settings, time.monotonic()))
+        self.engine.answer_bindings(self.relay.stranger_limits())
+        self.schedule_expiry()
+
+    def counts(self) -> Mapping[str, int]:
+        """What core and engine have counted.
+
+        Returns:
+            The numbers by reason, as `Relay.counts` has them.
+        """
+        return Counter(self.relay.counts) + Counter(self.engine.answered())
 
     def connections_refused(self) -> Mapping[str, int]:
         """How many connections were refused.

@@ -22,6 +22,7 @@ from turn.engines.loop.sockets import is_wildcard
 from turn.engines.portable.reuseport import ReuseportGroups
 from turn.flows import Address
 from turn.service.from_config import RelayConfig, relay_certificate
+from turn.service.keeping import forget_dead, pool_before
 from turn.service.metrics import MetricsPage
 from turn.service.relayed_ports import RelayedPorts
 from turn.workers.merged_metrics import Figure, MergedMetrics, merged
@@ -36,7 +37,7 @@ log = logging.getLogger("calln.relay")
 KEY_BYTES = 32
 LOOK_SECONDS = 2.0  # between two checks whether all answer
 LOOKS = 10  # checks before the next fetch of figures, which costs each worker some milliseconds
-PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a dead worker is replaced; doubled if the next dies soon
+PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds before a dead worker is replaced; doubled if the next dies soon
 STEADY_SECONDS = 60.0  # a worker that lived so long did not die of its start
 
 
@@ -52,8 +53,11 @@ class WorkerPool:
         ports: RelayedPorts,
         state_dir: Path,
     ) -> None:
-        key, columns = secrets.token_bytes(KEY_BYTES), config.turn.workers
-        self.draining = self.sharing = self.has_left = False
+        columns = config.turn.workers
+        before = pool_before(state_dir, columns)
+        key = before.key or secrets.token_bytes(KEY_BYTES)
+        self.draining = self.has_left = False
+        self.sharing = not before.as_many  # then the kernel would give clients to other workers than before
         self.name = f"engine {config.turn.engine}, {columns} workers"
         self.groups, self.listeners = groups, listeners
         self.memory = make_memory(columns)
@@ -120,7 +124,9 @@ class WorkerPool:
                 return
             pause = PAUSE if lived > STEADY_SECONDS else min(pause, LONGEST_PAUSE)
             log.error(
-                "worker %d has died and its calls have ended; the next starts in %d s", process.number, pause
+                "worker %d has died; the next takes over its calls, and starts in %.1f s",
+                process.number,
+                pause,
             )
             await asyncio.sleep(pause)
             pause *= 2
@@ -209,6 +215,11 @@ class WorkerPool:
         self.has_left = True
         await self.call_all("leave_listeners")
         self.groups.close()
+
+    async def forget_calls(self) -> None:
+        await self.call_all("forget_calls")
+        with self.cleaning.attempt():
+            forget_dead(self.start.state_dir)
 
     def free_dead_ports(self) -> None:
         self.ports.free_dead()

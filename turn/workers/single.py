@@ -24,7 +24,8 @@ SessionRow = dict[str, Any]  # a session for an operator's terminal; its address
 class Workers(Protocol):
     """The one or more processes that carry packets.
 
-    All methods are called in the loop that runs `run`. The sessions of a process that has died are gone.
+    All methods are called in the loop that runs `run`. The sessions of a process that has died are gone until
+    the next one is there, and those of clients over TCP and TLS for good.
     """
 
     @property
@@ -129,6 +130,9 @@ class Workers(Protocol):
     async def leave_listeners(self) -> None:
         """Leave new clients to the other versions; sessions go on."""
 
+    async def forget_calls(self) -> None:
+        """The relay ends for good: no process that starts later goes on with its calls."""
+
     def free_dead_ports(self) -> None:
         """Forget the relayed ports of processes that have died: any program may have them now."""
 
@@ -148,7 +152,7 @@ class SingleProcess:
         self.state_dir = state_dir
         self.listeners = listeners
         self.name = f"engine {service.engine.name}"
-        self.figures = RelayMetrics(service, service.engine.name)
+        self.figures = RelayMetrics(service)
 
     @property
     def draining(self) -> bool:
@@ -159,13 +163,16 @@ class SingleProcess:
 
     async def run(self, ready: asyncio.Event) -> None:
         try:
+            self.service.restore()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.service.run())
                 tasks.create_task(self.check_others())
+                tasks.create_task(self.service.keeper.run())
                 if self.state_dir is not None:
                     tasks.create_task(GateSync(self.service, self.state_dir).run())
                 ready.set()
         finally:
+            self.service.keeper.close()
             self.service.ports.close()
 
     async def check_others(self) -> None:
@@ -193,8 +200,7 @@ class SingleProcess:
 
     async def apply_config(self, config: RelayConfig, own_addresses: frozenset[bytes]) -> None:
         settings = relay_settings(config, self.listeners, own_addresses)
-        self.service.apply(self.service.relay.reload(settings, time.monotonic()))
-        self.service.schedule_expiry()
+        self.service.reload(settings)
 
     async def drain(self, alternate: Address | None) -> None:
         self.service.drain(alternate)
@@ -207,6 +213,9 @@ class SingleProcess:
 
     async def leave_listeners(self) -> None:
         self.service.stop_listening()
+
+    async def forget_calls(self) -> None:
+        self.service.keeper.forget()
 
     def free_dead_ports(self) -> None:
         self.service.ports.free_dead()

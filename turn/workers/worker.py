@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,11 +19,11 @@ from typing import NamedTuple
 from host import logs
 from host.startup import Unavailable
 from turn.config.section import Turn
-from turn.core.relay import Relay
 from turn.flows import Address
 from turn.service.engines import ENGINES
 from turn.service.from_config import RelayConfig, relay_settings, stream_settings
-from turn.service.relayed_ports import RelayedPorts
+from turn.service.keeping import Keeping, kept_relay
+from turn.service.relayed_ports import RelayedPorts, owner_of
 from turn.service.service import Service
 from turn.workers.merged_metrics import Figure, figures_of
 from turn.workers.rpc import CallFailed, Rpc
@@ -73,6 +74,7 @@ class Worker:
             "apply_streams": self.apply_streams,
             "apply_config": single.apply_config,
             "drain": single.drain,
+            "forget_calls": single.forget_calls,
             "start_sharing": single.start_sharing,
             "share_for_good": self.share_for_good,
             "leave_listeners": single.leave_listeners,
@@ -115,12 +117,13 @@ def single_process(start: WorkerStart) -> SingleProcess:
     )
     settings = replace(
         relay_settings(start.config, listeners, start.own_addresses),
-        nonce_key=start.key,
         ledger=ledger,
         relayed_elsewhere=ports,
         many_processes=True,
     )
-    return SingleProcess(Service(Relay(settings), engine, ports), listeners, start.state_dir)
+    keeping = Keeping(owner_of(os.getppid()), start.column, start.columns, start.key)
+    relay, keeper = kept_relay(replace(settings, nonce_key=start.key), start.state_dir, keeping)
+    return SingleProcess(Service(relay, engine, ports, keeper), listeners, start.state_dir)
 
 
 async def serve_parent(sock: socket) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
 from pathlib import Path
 
@@ -78,3 +79,48 @@ def test_a_command_that_is_not_there_says_nothing() -> None:
     assert facts.output_of("no-such-command-at-all") == ""
     assert facts.output_of("false") == ""
     assert facts.output_of("echo", "x") == "x\n"
+
+
+def test_files_of_another_account_in_the_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "STATE", tmp_path / "state")
+    own = pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr(facts, "ACCOUNT", own)
+    assert facts.foreign_files() == []
+    (tmp_path / "state" / "inner").mkdir(parents=True)
+    (tmp_path / "state" / "inner" / "gone").symlink_to("/nowhere")
+    assert facts.foreign_files() == []
+    other = next(one.pw_name for one in pwd.getpwall() if one.pw_uid != os.getuid())
+    monkeypatch.setattr(facts, "ACCOUNT", other)
+    names = ["", "/inner", "/inner/gone"]
+    assert facts.foreign_files() == [f"{tmp_path}/state{name}" for name in names]
+    monkeypatch.setattr(facts, "ACCOUNT", "no-such-account")
+    assert facts.foreign_files() == []
+
+
+def test_what_certbot_keeps_for_calln(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "RENEWAL", tmp_path / "calln.conf")
+    monkeypatch.setattr(facts, "LIVE", tmp_path / "fullchain.pem")
+    assert facts.lineage_facts() is None
+    (tmp_path / "calln.conf").write_text("server = x\n")
+    assert facts.lineage_facts() == {"settings": "server = x\n", "certificate": ""}
+    (tmp_path / "fullchain.pem").write_text("pem")
+    assert facts.lineage_facts() == {"settings": "server = x\n", "certificate": "pem"}
+
+
+@pytest.mark.parametrize(
+    ("text", "site"),
+    [
+        ("site:\n  url: https://a.example\n", "https://a.example"),
+        ("site:\n  name: 'A: b'\n  links:\n    url: x\n  url: 'https://a.example'\n", "https://a.example"),
+        ("turn:\n  url: x\nsite:\n  name: A\n", None),
+    ],
+)
+def test_the_site_of_a_machine(
+    text: str, site: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "CURRENT", tmp_path)
+    assert facts.present_site() is None
+    (tmp_path / "config.yaml").write_text(text)
+    assert facts.present_site() == site

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import signal
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deploy.agent import lock, main, releases
+from deploy.agent import backup, facts, lock, main, releases
 from deploy.agent.steps import ACTIONS
 from tests.deploy.agent.conftest import Machine
 from tests.deploy.agent.files import a_file
@@ -107,6 +108,39 @@ def test_status_says_what_does_not_work(machine: Machine, capsys: Capture) -> No
         "not well: calln-relay does not run (inactive); calln deploy logs may say why",
         "not well: calln-server runs, but is not ready; calln doctor on that machine says what is wrong",
     ]
+
+
+def test_what_a_backup_brings_back_is_read_at_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.has(relay__1="active")
+    monkeypatch.setattr(backup, "ROOT", machine.folder / "root")
+    (machine.folder / "root/etc/calln").mkdir(parents=True)
+    data = base64.b64encode(backup.make_backup()).decode()
+    restored: list[str] = []
+    monkeypatch.setattr(backup, "restore", restored.append)
+    assert main.main({"do": "restore", "who": "alice", "data": data}) == 0
+    assert restored == [data]
+    assert "reload calln-relay@1.service" in machine.told
+
+
+def test_a_restart_says_what_runs(ready: Machine, capsys: Capture) -> None:
+    ready.keeps("1")
+    releases.set_current("1")
+    assert main.main({"do": "restart", "who": "alice", "roles": BOTH}) == 0
+    assert capsys.readouterr().out.startswith("1.2 runs now, the same release as 1;")
+
+
+def test_status_says_whose_files_are_in_the_way(
+    ready: Machine, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready.keeps("2")
+    ready.has(relay__2="active")
+    releases.set_current("2")
+    monkeypatch.setattr(facts, "foreign_files", lambda: ["/var/lib/calln/relayed.map"])
+    assert main.main({"do": "status", "roles": ["turn"]}) == 1
+    says = (
+        "not well: the services cannot use /var/lib/calln/relayed.map; run calln deploy apply, which mends it"
+    )
+    assert says in capsys.readouterr().out.splitlines()
 
 
 def test_a_part_that_is_not_wanted_here_is_not_missed(ready: Machine, capsys: Capture) -> None:

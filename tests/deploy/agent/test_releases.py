@@ -107,6 +107,33 @@ def test_a_release_that_drains_comes_back_as_a_copy(machine: Machine) -> None:
     assert releases.startable("2") == "2"
 
 
+def test_a_restart_is_a_switch_to_a_copy(ready: Machine) -> None:
+    """Of copies that do not run any more only the newest stays."""
+    ready.keeps("0.9-a", "1.0-b")
+    ready.has(relay__1__0="active")
+    releases.set_current("1.0-b")
+    assert releases.restart_release(["turn", "server"]) == ("1.0-b", "1.0-b.2")
+    assert releases.restart_release(["turn", "server"]) == ("1.0-b.2", "1.0-b.3")
+    assert releases.current_release() == "1.0-b.3"
+    assert ready.states["relay@1.0-b.3"] == "active"
+    assert ready.states["relay@1.0-b.2"] == "deactivating"
+    ready.has()
+    releases.restart_release(["turn", "server"])
+    assert releases.stored_releases()[0] == "1.0-b.4"
+    assert set(releases.stored_releases()) == {"0.9-a", "1.0-b", "1.0-b.4"}
+    assert releases.rollback_target(None) == "0.9-a"
+
+
+def test_a_copy_that_does_not_start_changes_nothing(ready: Machine) -> None:
+    ready.keeps("broken")
+    releases.set_current("broken")
+    (ready.folder / "units").write_text('{"calln-relay@broken.service": "active"}')
+    with pytest.raises(StepFailed, match="does not start"):
+        releases.restart_release(["turn"])
+    assert releases.current_release() == "broken"
+    assert ready.states["relay@broken"] == "active"
+
+
 def test_what_runs_is_not_pruned(machine: Machine) -> None:
     machine.keeps("1", "2", "3", "4")
     machine.has(relay__1="deactivating", server__2="active")
@@ -116,14 +143,15 @@ def test_what_runs_is_not_pruned(machine: Machine) -> None:
 
 
 def test_only_the_new_one_comes_back_with_the_machine(ready: Machine) -> None:
-    releases.WANTS.mkdir()
+    folder = releases.WANTS / "multi-user.target.wants"
+    folder.mkdir(parents=True)
     for name in (
         "calln-relay@1.service",
         "calln-relay@2.service",
         "calln-server@1.service",
         "other@1.service",
     ):
-        (releases.WANTS / name).touch()
+        (folder / name).touch()
     releases.switch_release("2", ("turn",))
     ended = [line.split()[1] for line in ready.told if line.startswith("disable")]
     assert ended == ["calln-relay@1.service"]

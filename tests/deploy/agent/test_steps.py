@@ -90,7 +90,7 @@ def test_a_refused_certificate_says_what_to_look_at() -> None:
     with pytest.raises(
         StepFailed, match=r"no certificate for a\.example yet. .*port 80 open (.|\\n)*too many"
     ) as problem:
-        steps.issue_certificate({"name": "a.example", "argv": ["sh", "-c", "echo too many; exit 1"]})
+        steps.issue_certificate({"names": ["a.example"], "argv": ["sh", "-c", "echo too many; exit 1"]})
     assert "failed" in str(problem.value)
 
 

@@ -17,3 +17,10 @@ def test_ready_is_what_the_socket_says(ready: Machine) -> None:
     assert systemd.is_ready("turn")
     (ready.folder / "relay.sock").unlink()
     assert not systemd.is_ready("turn")
+
+
+def test_what_only_ends_is_not_asked_to_read_anything(machine: Machine) -> None:
+    machine.has(relay__1="deactivating", relay__2="active", server__2="active")
+    systemd.reload_serving()
+    asked = [line for line in machine.told if line.startswith("reload")]
+    assert asked == ["reload calln-relay@2.service", "reload calln-server@2.service"]

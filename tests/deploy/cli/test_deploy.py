@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from config.deploy import Host, parse_destination
 from deploy.cli import deploy
-from deploy.cli.main import COMMANDS, main
+from deploy.cli.commands import COMMANDS
+from deploy.cli.main import main
 from deploy.doctor.machine import Finding
+from deploy.remote.facts import facts_order
+from deploy.remote.fleet import Fleet
 from deploy.remote.orders import DeployError
+from deploy.remote.render import SECRET
+from deploy.remote.ssh import Machine
+from tests.deploy.minds import FRESH
 
 
 def test_every_command_of_the_command_line_is_there() -> None:
     words = {row.words.removeprefix("deploy ") for row in COMMANDS if row.words.startswith("deploy ")}
     assert words == set(deploy.COMMANDS)
-
-
-def test_what_is_fetched_is_for_its_owner_alone(tmp_path: Path) -> None:
-    deploy.save_privately(tmp_path / "backup", b"secret")
-    assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o600
-    old, link = tmp_path / "readable", tmp_path / "link"
-    old.write_text("of somebody")
-    old.chmod(0o644)
-    link.symlink_to(old)
-    deploy.save_privately(link, b"secret")
-    assert (old.read_text(), link.is_symlink()) == ("of somebody", False)
-    deploy.save_privately(old, b"secret")
-    for path in (old, link):
-        assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"secret", 0o600)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "link", "readable"]
-    with pytest.raises(DeployError, match="No such file"):
-        deploy.save_privately(tmp_path / "gone" / "backup", b"")
 
 
 def test_findings_have_a_mark_and_advice() -> None:
@@ -48,6 +40,30 @@ def test_a_machine_that_is_not_there_is_exit_code_69(
     file.write_text("site: {url: 'https://nowhere.invalid'}\n")
     assert main(["deploy", "status", "--config", str(file)]) == os.EX_UNAVAILABLE
     assert "this name is not in the DNS" in capsys.readouterr().err
+
+
+class Withdrawing:
+    """A machine whose old secret is withdrawn between the first two questions, as at its boot."""
+
+    host = Host(address=parse_destination("root@a.example"))
+
+    def __init__(self) -> None:
+        self.secret = "new\nold\n"
+
+    def query(self, order: dict[str, Any]) -> Any:
+        if order["do"] == "secret":
+            return self.secret
+        digest = hashlib.sha256(self.secret.encode()).hexdigest()
+        self.secret = "new\n"
+        known = {"sha256": digest, "mode": 0o640, "owner": "root", "group": "calln", "text": None}
+        return {**FRESH, "files": {SECRET: known}}
+
+
+def test_a_secret_that_is_withdrawn_meanwhile_is_asked_for_again() -> None:
+    there = cast("Machine", Withdrawing())
+    answers, kept = deploy.look(Fleet([there]), facts_order([SECRET], []))
+    assert kept == ["new\n"]
+    assert answers[there].has_secret("new\n")
 
 
 @pytest.mark.parametrize(
@@ -95,12 +111,3 @@ def test_a_proxys_site_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[
     file.write_text("site: {url: 'https://a.example'}\nserver: {trusted_proxies: 127.0.0.1/32}\n")
     assert main(["deploy", "proxy", "nginx", "--config", str(file)]) == 0
     assert "server_name a.example" in capsys.readouterr().out
-
-
-def test_a_secret_that_the_operator_keeps_is_not_changed_behind_his_back(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "c.yaml"
-    file.write_text("site: {url: 'https://nowhere.invalid'}\nturn: {secret: 0123456789abcdef0123}\n")
-    assert main(["deploy", "secrets", "rotate", "--config", str(file)]) == os.EX_UNAVAILABLE
-    assert "the secret is in your own file" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
+import os
 import resource
 from pathlib import Path
 
@@ -16,7 +17,22 @@ from deploy.doctor.machine import Finding, LocalMachine, check_store
 from server.store.sqlite import FILE
 from tests.deploy.doctor.local_machine import local_machine
 from tests.server.serving import serving
+from tests.turn.engines import land
 from turn.engines.loop.sockets import LISTENER_BUFFER
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another account")
+def test_a_file_of_another_account_in_the_state_folder_is_named(tmp_path: Path) -> None:
+    config = parse_config(f"site: {{state_dir: '{tmp_path}'}}", Path("c.yaml"))
+    (tmp_path / "relayed.map").touch()
+    assert list(machine.check_owners(LocalMachine(config, None))) == []
+    os.chown(tmp_path, 12345, 12345)
+    [finding] = machine.check_owners(LocalMachine(config, None))
+    assert not finding.well
+    assert str(tmp_path / "relayed.map") in finding.text
+    assert finding.advice == f"run: chown --recursive --no-dereference 12345: {tmp_path}"
+    os.chown(tmp_path, 0, 0)
+
 
 BUFFERS = [(LISTENER_BUFFER, True), (LISTENER_BUFFER - 1, False)]
 
@@ -55,19 +71,48 @@ def test_how_many_files_the_running_relay_may_have(said: list[float], well: bool
     assert (finding.well, finding.text.startswith(f"The relay may open {words} files")) == (well, True)
 
 
-ENGINES = [  # in the file, in the running relay -> what is found
-    ("kernel", ["kernel"], [True]),
-    ("auto", ["kernel", "kernel"], [True]),
-    ("auto", ["portable"], [False]),
-    ("portable", ["portable"], []),
-    ("auto", [], []),
+ENGINES = [  # what the gate demands, and what runs -> what is found
+    ("enforce", [("kernel", "")], "ride in the kernel", "within 30 seconds"),
+    ("off", [("kernel", ""), ("kernel", "")], "ride in the kernel", "within 300 seconds"),
+    ("enforce", [("portable", "the moon is full")], "as they cannot ride", "the moon is full."),
+    ("enforce", [("portable", "")], "carries calls itself", "as turn.engine wants it"),
 ]
 
 
-@pytest.mark.parametrize(("written", "running", "found"), ENGINES)
-def test_what_calls_pass_by_and_what_they_miss(written: str, running: list[str], found: list[bool]) -> None:
-    figures = [{"name": "calln_relay_engine", "labels": {"engine": name}, "value": 1} for name in running]
-    assert [one.well for one in machine.check_engine(local_machine(figures, engine=written))] == found
+@pytest.mark.parametrize(("gate", "running", "what", "more"), ENGINES)
+def test_what_carries_calls_and_what_they_pass_by(
+    gate: str, running: list[tuple[str, str]], what: str, more: str
+) -> None:
+    figures = [
+        {"name": "calln_relay_engine", "labels": {"engine": name, "reason": why}, "value": 1}
+        for name, why in running
+    ]
+    [found] = machine.check_engine(local_machine(figures, encrypted_only=gate))
+    assert found.well
+    assert what in found.text
+    assert more in found.text
+
+
+def test_of_a_relay_that_does_not_run_nothing_is_said_of_its_engine() -> None:
+    assert not list(machine.check_engine(local_machine([])))
+    assert not list(machine.check_engine(local_machine()))
+
+
+def test_an_interface_that_calls_do_not_ride_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a network of its own needs root")
+    monkeypatch.setattr(machine, "KERNEL_FILES", tmp_path)
+    (tmp_path / "release/0").mkdir(parents=True)
+    network = land.Place()
+    with network.inside():
+        assert not list(machine.check_interfaces(local_machine())), "an old kernel"
+        (tmp_path / "release/0/link-1").touch()
+        assert not list(machine.check_interfaces(local_machine()))
+        land.ip("link add near type veth peer name far")
+        [finding] = machine.check_interfaces(local_machine())
+    os.close(network.descriptor)
+    assert not finding.well
+    assert "come in by far, near do not" in finding.text
 
 
 class Clock:
@@ -116,3 +161,12 @@ async def test_the_ban_list_of_the_running_server(tmp_path: Path) -> None:
         [ill] = await asyncio.to_thread(lambda: list(check_store(told)))
         assert str(tmp_path / FILE) in ill.text
         assert "memory only" in ill.advice
+
+
+@pytest.mark.parametrize(("room", "well"), [(0, True), (1 << 60, False)])
+def test_a_full_disk_is_told(room: int, well: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "ROOM", room)
+    config = parse_config(f"site: {{state_dir: '{tmp_path}'}}", Path("c.yaml"))
+    [finding] = machine.check_disk(LocalMachine(config, None))
+    assert finding.well is well
+    assert finding.text.startswith(f"The disk of {tmp_path} has ")

@@ -10,7 +10,8 @@ from threading import Thread
 
 import pytest
 
-from deploy.doctor.operator_client import RELAY, SERVER, OperatorError, request_json
+from deploy.doctor import operator_client
+from deploy.doctor.operator_client import RELAY, SERVER, OperatorError, how_to_start, request_json
 from host.unix_socket import VersionedSocket
 
 
@@ -81,3 +82,11 @@ def test_no_server_is_told_with_what_to_do(tmp_path: Path) -> None:
         request_json(tmp_path, "GET", "/reports")
     with pytest.raises(OperatorError, match=r"the relay .*relay\.sock.*Start it with calln relay"):
         request_json(tmp_path, "GET", "/sessions", at=RELAY)
+
+
+def test_on_a_deployed_machine_systemd_starts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator_client, "DEPLOYED_STATE", tmp_path)
+    assert how_to_start(tmp_path, RELAY) == "calln relay"
+    monkeypatch.setattr(operator_client, "CURRENT", tmp_path)
+    assert how_to_start(tmp_path, RELAY).startswith("systemctl start calln; if it does not stay")
+    assert how_to_start(tmp_path / "other", SERVER) == "calln serve"

@@ -24,7 +24,11 @@ ROOT = Path(__file__).parents[3]
 TREE = ("config", "deploy", "host", "pyproject.toml", "config.example.yaml", "server", "templates", "turn")
 CACHE = ROOT / ".cache/deploy"
 PATIENCE = 240  # seconds for a command on a busy machine
-DEBIANS = {"bookworm": PythonPlatform("3.11", "x86_64"), "trixie": PythonPlatform("3.13", "x86_64")}
+DEBIANS = {
+    "bookworm": PythonPlatform("3.11", "x86_64"),
+    "trixie": PythonPlatform("3.13", "x86_64"),
+    "noble": PythonPlatform("3.12", "x86_64"),
+}
 
 
 class Done(NamedTuple):
@@ -67,21 +71,27 @@ class Admin:
     def restore(self, name: str) -> None:
         shutil.copy(ROOT / name, self.tree / name)
 
-    def begin(self, *words: str, terminal: bool = False) -> subprocess.Popen[str]:
-        """`calln deploy` with these words; nobody is there to answer, unless at a terminal."""
-        command = [sys.executable, "-m", "deploy.cli", "deploy", *words, "--config", str(self.file)]
-        command = ["script", "-qefc", shlex.join(command), "/dev/null"] if terminal else command
-        env = {
+    def program(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "deploy.cli", "deploy", *words]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
             **{name: value for name, value in os.environ.items() if not name.startswith("SSH_")},
             "HOME": str(self.home),
             "XDG_CACHE_HOME": str(self.home / ".cache"),
             "SSL_CERT_FILE": str(self.trust),
             "PYTHONPATH": str(self.tree),
         }
+
+    def begin(self, *words: str, terminal: bool = False) -> subprocess.Popen[str]:
+        """`calln deploy` with these words; nobody is there to answer, unless at a terminal."""
+        command = self.program(*words, "--config", str(self.file))
+        command = ["script", "-qefc", shlex.join(command), "/dev/null"] if terminal else command
         return subprocess.Popen(
             self.network.outside(*command),
             cwd=self.tree,
-            env=env,
+            env=self.environment,
             stdin=subprocess.PIPE if terminal else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

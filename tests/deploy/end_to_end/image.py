@@ -10,13 +10,16 @@ from pathlib import Path
 
 CACHE = Path(__file__).parents[3] / ".cache/targets"
 MIRROR = "http://deb.debian.org/debian"
+# Of Ubuntu: debootstrap of Debian has neither its keys nor each of its names.
+UBUNTUS = {"noble": ("http://archive.ubuntu.com/ubuntu", "/usr/share/debootstrap/scripts/gutsy")}
+OF_UBUNTU = ("--no-check-gpg", "--components=main,universe")
 # A machine that somebody rents has these.
 FRESH = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "python3", "iproute2", "procps"),
     "ca-certificates",
 )
 # What a deployment would install: here before, so that no test depends on a mirror.
-WANTED = ("certbot", "nftables")
+WANTED = ("age", "certbot", "nftables")
 POLICY = "usr/sbin/policy-rc.d"
 BUILD_SECONDS = 600
 ADMIN = "admin"
@@ -39,7 +42,8 @@ def image(suite: str = "bookworm") -> Path:
 
 def build(suite: str, root: Path) -> None:
     """apt adds the packages, since debootstrap takes them in an order that fails; nothing of them starts."""
-    work("debootstrap", "--variant=minbase", suite, str(root), MIRROR)
+    options = OF_UBUNTU if suite in UBUNTUS else ()
+    work("debootstrap", "--variant=minbase", *options, suite, str(root), *UBUNTUS.get(suite, (MIRROR,)))
     policy = root / POLICY
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)

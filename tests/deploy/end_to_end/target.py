@@ -17,16 +17,24 @@ from tests.deploy.end_to_end.image import ADMIN, image
 from tests.deploy.end_to_end.network import OUTSIDE, Network
 
 CGROUPS = [Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup")]
-# Without BPF systemd there would not enforce IPAddressDeny, and would not say so either.
 NSPAWN = (
     *("systemd-nspawn", "--boot", "--keep-unit", "--register=no", "--console=pipe", "--link-journal=no"),
-    *(
-        "--resolv-conf=off",
-        "--timezone=off",
-        "--capability=CAP_BPF,CAP_NET_ADMIN",
-        "--system-call-filter=bpf",
-    ),
+    *("--resolv-conf=off", "--timezone=off"),
 )
+# Without BPF systemd there would not enforce IPAddressDeny, and would not say so either; and no call would
+# ride in the kernel.
+WITH_BPF = ("--capability=CAP_BPF,CAP_NET_ADMIN,CAP_PERFMON", "--system-call-filter=bpf")
+WITHOUT_BPF = ("--capability=CAP_NET_ADMIN",)
+# On a machine that is no container, systemd mounts this by itself, with this mode.
+BPF_FILES = """[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=mount -t bpf -o mode=0700 bpf /sys/fs/bpf
+"""
 BOOT_SECONDS = 60
 END_SECONDS = 30
 COMMAND_SECONDS = 120
@@ -73,6 +81,7 @@ class Target:
         self.machine = f"{network.name}-{name}"
         self.groups = [way / self.machine for way in CGROUPS if (way / "cgroup.procs").exists()]
         self.process: subprocess.Popen[bytes] | None = None
+        self.rights: tuple[str, ...] = WITH_BPF
         self.binds: list[Path] = []  # of this machine, that are there in the same place
 
     def boot(self, key: Path, trust: Path) -> None:
@@ -81,6 +90,10 @@ class Target:
         for home in ("root", f"home/{ADMIN}"):
             self.admit(self.root / home, key)
         (self.root / "etc/resolv.conf").write_text(f"nameserver {OUTSIDE}\n")
+        units = self.root / "etc/systemd/system"
+        (units / "bpf-files.service").write_text(BPF_FILES)
+        (units / "sysinit.target.wants").mkdir(exist_ok=True)
+        (units / "sysinit.target.wants/bpf-files.service").symlink_to("../bpf-files.service")
         self.believe(trust)
         self.namespace = self.network.plug(self.name, self.address)
         self.key = key
@@ -91,7 +104,7 @@ class Target:
             group.mkdir()
         begin = "".join(f"echo $$ >{group}/cgroup.procs; " for group in self.groups) + 'exec "$@"'
         words = ["--directory", str(self.root), "--machine", self.machine]
-        words += [f"--network-namespace-path=/run/netns/{self.namespace}"]
+        words += [*self.rights, f"--network-namespace-path=/run/netns/{self.namespace}"]
         words += [f"--bind={path}" for path in self.binds]
         with (self.folder / "console").open("wb") as console:
             self.process = subprocess.Popen(

@@ -44,6 +44,10 @@ TRIES: dict[str, tuple[str, str]] = {
     "a namespace": ("call('unshare', 0x10000000)", "PermissionError"),
     "mounting": ("call('mount', b'none', b'/tmp', b'tmpfs', 0, None)", "PermissionError"),
     "tracing": ("call('ptrace', 16, 1, 0, 0)", "PermissionError"),
+    "something in the kernel": (
+        "call('syscall', 321, 0, struct.pack('4I', 2, 4, 4, 1).ljust(128, bytes(1)), 128)",
+        "PermissionError",
+    ),
     "another personality": ("call('personality', 8)", "PermissionError"),
     "memory to write and run": ("mmap.mmap(-1, 4096, prot=7)", "PermissionError"),
     "another priority": ("os.setpriority(os.PRIO_PROCESS, 0, 5)", "PermissionError"),
@@ -53,7 +57,7 @@ TRIES: dict[str, tuple[str, str]] = {
     "a setuid file": ("os.chmod('/var/lib/calln/try', 0o4755)", "PermissionError"),
 }
 PROGRAM = """
-import ctypes, json, mmap, os, resource, socket, stat
+import ctypes, json, mmap, os, resource, socket, stat, struct
 
 def send(address):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -61,7 +61,9 @@ def test_a_machine_deploys_to_itself(admin: Admin, target: Target, before: Snaps
     target.run(here(admin, "apply"))
     assert "othing" in target.run(here(admin, "apply"))
     active = target.run("systemctl list-units --plain --no-legend --state active 'calln-*@*'")
-    assert {line.split("@")[0] for line in active.splitlines()} == {"calln-server", "calln-relay"}
+    assert {line.split("@")[0] for line in active.splitlines()} == {
+        *("calln-server", "calln-relay", "calln-kernel")
+    }
     asked = target.network.outside("sh", "-c", SERVING.replace("ROOT", str(admin.trust)))
     assert subprocess.run(asked, capture_output=True, text=True).stdout == "200"
 

@@ -13,10 +13,12 @@ from playwright.async_api import async_playwright
 from tests.deploy.end_to_end.admin import Admin
 from tests.deploy.end_to_end.conftest import ADDRESSES, NAME, TURN_NAME
 from tests.deploy.end_to_end.image import ADMIN
+from tests.deploy.end_to_end.network import NETWORK
 from tests.deploy.end_to_end.outside import Call, open_outside, shut_in
 from tests.deploy.end_to_end.pebble import DIRECTORY, Pebble
 from tests.deploy.end_to_end.target import Target, booted
 
+NOBODY = f"{NETWORK}.99"
 HEARS = "The relay hears from a server"
 CONFIG: dict[str, Any] = {
     "site": {"url": f"https://{NAME}"},
@@ -44,6 +46,9 @@ def targets(target: Target, relay: Target) -> list[Target]:
     return [target, relay]
 
 
+RELAY = {"calln-relay", "calln-kernel"}  # the second is what loads the program of the first
+
+
 def units(target: Target) -> set[str]:
     """What of ours serves there."""
     lines = target.run("systemctl list-units --plain --no-legend --state active 'calln-*@*'").splitlines()
@@ -52,7 +57,7 @@ def units(target: Target) -> set[str]:
 
 async def test_each_machine_gets_its_part(admin: Admin, target: Target, relay: Target) -> None:
     await admin.deploy("apply", named="first deploy of two machines")
-    assert (units(target), units(relay)) == ({"calln-server"}, {"calln-relay"})
+    assert (units(target), units(relay)) == ({"calln-server"}, RELAY)
     assert "othing" in await admin.deploy("apply", named="apply that changes nothing on two machines")
 
 
@@ -85,14 +90,14 @@ async def test_a_part_is_added_to_a_machine_and_taken_from_it_again(
     wanted["deploy"]["hosts"][0]["roles"].append("turn")
     admin.file.write_text(yaml.safe_dump(wanted))
     await admin.deploy("apply", named="a second relay, beside the server")
-    assert (units(target), units(relay)) == ({"calln-server", "calln-relay"}, {"calln-relay"})
+    assert (units(target), units(relay)) == ({"calln-server", *RELAY}, RELAY)
     told = target.run("cat /opt/calln/current/config.yaml")
     assert yaml.safe_load(told)["turn"]["more_hosts"] == [TURN_NAME]
     admin.file.write_text(before)
     assert "End the relay, which the file no longer has on this machine" in await admin.deploy("plan")
     await admin.deploy("apply", named="the second relay taken away again")
-    assert (units(target), units(relay)) == ({"calln-server"}, {"calln-relay"})
-    assert "calln-relay" not in target.run("ls /etc/systemd/system/multi-user.target.wants")
+    assert (units(target), units(relay)) == ({"calln-server"}, RELAY)
+    assert "calln-relay" not in target.run("ls /etc/systemd/system/*.wants")
     assert "othing" in await admin.deploy("apply", named="apply that changes nothing, afterwards")
 
 
@@ -108,7 +113,7 @@ async def test_a_machine_that_is_not_listed_is_taken_off_by_its_name(
     assert relay.ask("ls /opt") == ""
     assert units(target) == {"calln-server"}
     await admin.deploy("apply", named="the one that is left takes both parts")
-    assert units(target) == {"calln-server", "calln-relay"}
+    assert units(target) == {"calln-server", *RELAY}
 
 
 async def test_a_server_leaves_port_443_to_the_relay_that_takes_its_place(
@@ -123,7 +128,41 @@ async def test_a_server_leaves_port_443_to_the_relay_that_takes_its_place(
     wanted["deploy"]["tls"] = "internal"
     admin.file.write_text(yaml.safe_dump(wanted))
     await admin.deploy("apply", named="server and relay change places")
-    assert (units(target), units(relay)) == ({"calln-relay"}, {"calln-server"})
+    assert (units(target), units(relay)) == (RELAY, {"calln-server"})
     assert "calln-relay" in await admin.deploy("status")
     assert target.run("ss -Hltn 'sport = :443'") != ""
     assert "othing" in await admin.deploy("apply", named="apply that changes nothing, when they have")
+
+
+async def test_a_machine_that_is_gone_does_not_stop_the_others(
+    admin: Admin, target: Target, relay: Target
+) -> None:
+    before = admin.file.read_text()
+    wanted = yaml.safe_load(before)
+    wanted["deploy"]["hosts"].append(
+        {"address": f"root@{NOBODY}", "name": "gone.example.test", "roles": ["turn"]}
+    )
+    admin.file.write_text(yaml.safe_dump(wanted))
+    said = await admin.fails("status", named="status with a machine that is gone")
+    assert f"root@{NOBODY}: SSH does not answer" in said
+    assert said.count("running, ready") == 2
+    assert "Not done on 1 of 3 machines" in await admin.fails(
+        "apply", named="apply with a machine that is gone"
+    )
+    told = yaml.safe_load(relay.run("cat /opt/calln/current/config.yaml"))
+    assert (told["turn"]["host"], told["turn"]["more_hosts"]) == (TURN_NAME, ["gone.example.test"])
+    assert "SSH does not answer" in await admin.fails("secrets", "rotate", named="rotate, which needs all")
+    second = wanted["deploy"]["hosts"][1]["address"]
+    said = await admin.deploy("status", "--host", second, named="status of one machine")
+    assert "calln-server" in said
+    admin.file.write_text(before)
+    await admin.deploy("apply", named="apply to those that are left")
+
+
+async def test_a_second_site_is_refused(admin: Admin, target: Target) -> None:
+    before = admin.file.read_text()
+    admin.file.write_text(before.replace(f"https://{NAME}", "https://other.example.test"))
+    said = await admin.fails("apply", named="apply of a second site")
+    admin.file.write_text(before)
+    assert f"This machine serves https://{NAME} already" in said
+    await admin.deploy("apply", named="apply of the first site")

@@ -6,7 +6,7 @@ import json
 
 from deploy.agent.facts import machine_facts
 from deploy.remote.facts import Holder, RemoteFile, facts_order, parse_facts
-from deploy.remote.render import Traits
+from deploy.remote.render import SECRET, Traits
 from deploy.remote.steps import File
 from tests.deploy.minds import machine
 
@@ -29,6 +29,17 @@ def test_a_file_is_like_another_in_text_mode_and_owner() -> None:
     assert not there.has_same(file._replace(text="text"))
     assert not there.has_same(file._replace(mode=0o640))
     assert not there.has_same(file._replace(group="calln"))
+
+
+def test_a_secret_is_known_by_its_digest() -> None:
+    digest = "b9e68e1bea3e5b19ca6b2f98b73a54b73daafaa250484902e09982e07a12e733"
+    known = {"sha256": digest, "mode": 0o640, "owner": "root", "group": "calln", "text": None}
+    there = machine(files={SECRET: known})
+    assert there.has_secret("text\n")
+    assert not there.has_secret("text\nolder\n")
+    assert not there.has_secret(None)
+    assert machine().has_secret(None)
+    assert not machine().has_secret("text\n")
 
 
 def test_traits_and_states() -> None:

@@ -27,6 +27,11 @@ def test_a_relay_alone_has_a_name_of_its_own() -> None:
     assert (second.name, second.serves, second.relays) == ("turn.example.org", False, True)
 
 
+def test_a_relay_needs_no_server() -> None:
+    [relay] = machines("a relay alone")
+    assert (relay.name, relay.serves, relay.relays) == ("relay.example.org", False, True)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -42,7 +47,11 @@ def test_a_relay_alone_has_a_name_of_its_own() -> None:
             "site: {url: 'https://203.0.113.5'}",
             "no certificate for the address 203.0.113.5; give the machine",
         ),
-        ("site: {url: 'https://a.b'}\ndeploy: {hosts: [a.b, c.d]}", "two relays have the same name"),
+        (
+            "site: {url: 'https://a.b'}\n"
+            "deploy: {hosts: [{address: a.b, roles: turn}, {address: c.d, name: a.b, roles: turn}]}",
+            "two relays have the same name",
+        ),
         (
             "site: {url: 'https://a.b'}\ndeploy: {hosts: [{address: a.b, roles: server},"
             " {address: 203.0.113.9, roles: turn}]}",

@@ -9,22 +9,15 @@ import pytest
 import yaml
 
 from config.deploy import Role
-from deploy.remote.facts import Facts
 from deploy.remote.hosts import Target
-from deploy.remote.planning import RELOAD, STAMP, Plan, destroy_steps, packages, paths, steps, what_stays
+from deploy.remote.inventory import RELOAD
+from deploy.remote.planning import Plan, steps
 from deploy.remote.render import CERTIFICATE, SECRET
-from deploy.remote.steps import AddRelease, Prune, Put, Run, Step, Switch, described
-from tests.deploy.example_configs import CONFIGS, machines, written
-from tests.deploy.minds import after, machine, planned
+from deploy.remote.steps import AddRelease, Issue, Prune, Put, Run, Step, Switch, described
+from tests.deploy.example_configs import machines
+from tests.deploy.minds import EACH, after, changed, deployed, machine, planned
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "data/plans.yaml").read_text())
-EACH = [(name, target) for name in CONFIGS for target in machines(name)]
-
-
-def deployed(name: str, target: Target, facts: Facts | None = None) -> Facts:
-    """A machine on which everything was carried out."""
-    begun = facts or machine()
-    return after(begun, steps(planned(name, target, begun), begun))
 
 
 def words(plan: Plan, made: tuple[Step, ...]) -> list[str]:
@@ -136,41 +129,96 @@ def test_no_secret_is_told() -> None:
         assert f"Write {SECRET}.\n    +***\n" in said
 
 
-@pytest.mark.parametrize("pair", EACH, ids=lambda pair: f"{pair[0]}, {pair[1].name}")
-def test_what_is_destroyed_was_never_there(pair: tuple[str, Target]) -> None:
-    facts = deployed(*pair)
-    gone = after(facts, destroy_steps(facts, purge=True))
-    assert gone._replace(packages=frozenset(), units={}, current=None, config=None) == machine()
-    assert not any("calln" in unit for unit in gone.units)
-    kept = after(facts, destroy_steps(facts))
-    assert set(kept.files) <= {path for path in facts.files if path.startswith("/etc/calln/")}
-    assert kept.account
+def test_files_of_root_in_the_state_folder_are_given_back_before_anything_starts() -> None:
+    (target,) = machines("one machine")
+    facts = deployed("one machine", target)._replace(foreign=("/var/lib/calln/relayed.map",))
+    (step,) = steps(planned("one machine", target, facts), facts)
+    assert str(step) == "Give /var/lib/calln/relayed.map back to the services."
 
 
-def test_destroying_nothing_is_no_step() -> None:
-    assert destroy_steps(machine(), purge=True) == ()
+def test_after_a_restart_nothing_is_left_to_do() -> None:
+    """What runs then is a copy of the release."""
+    (target,) = machines("one machine")
+    facts = deployed("one machine", target)
+    release = str(facts.current)
+    units = {name.replace(release, f"{release}.3"): state for name, state in facts.units.items()}
+    facts = facts._replace(current=f"{release}.3", releases=(f"{release}.3", release), units=units)
+    assert steps(planned("one machine", target, facts), facts) == ()
+    assert steps(planned("one machine", target, facts, "0.2.0-0000000000"), facts) != ()
 
 
-def test_what_stays_is_named() -> None:
-    source = written("one machine")
-    facts = machine(packages=["certbot"])
-    assert what_stays(facts, source, purge=True) == (
-        "These Debian packages remain: certbot; remove them with apt purge.",
-    )
-    assert len(what_stays(facts, source)) == 2
+ONE = "site: {name: A, url: 'https://call.example.org'}\n"
+STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
+# What the file says now, where it said ONE before -> the steps about certificates.
+CERTIFICATES = {
+    "another name": (
+        ONE.replace("call.", "talk."),
+        ["Get a certificate for talk.example.org: the present one is for call.example.org."],
+    ),
+    "a second name": (
+        ONE.replace(
+            "}", ", more_urls: ['https://www.example.org', 'https://198.41.0.4', 'http://a.example']}"
+        ),
+        ["Get a certificate for call.example.org, www.example.org: the present one is for call.example.org."],
+    ),
+    "another authority": (
+        ONE + f"deploy: {{acme_directory: '{STAGING}'}}\n",
+        [
+            "Get a certificate for call.example.org: the present one is from "
+            "https://acme-v02.api.letsencrypt.org/directory."
+        ],
+    ),
+    "another role": (
+        ONE + "deploy: {hosts: [{address: call.example.org, roles: turn}]}\n",
+        [
+            "Get a certificate for call.example.org: the present one cannot be renewed by this machine with "
+            "its new roles."
+        ],
+    ),
+    "no authority any more": (
+        ONE + "deploy: {tls: internal}\n",
+        [
+            "Let certbot delete the certificate.",
+            "Remove the keys and the account of certbot if it has no other certificate.",
+            "Let the services read secrets and certificates again.",
+            "Remove /etc/letsencrypt/renewal-hooks/deploy/calln.",
+        ],
+    ),
+    "nothing new": (ONE, []),
+}
 
 
-def test_a_machine_is_asked_about_every_file_that_it_might_have() -> None:
-    for name, target in EACH:
-        assert {file.path for file in planned(name, target, machine()).files} <= set(paths())
-    assert {STAMP, CERTIFICATE} <= set(paths())
+@pytest.mark.parametrize("case", CERTIFICATES)
+def test_the_certificate_that_is_there_is_compared_with_the_one_that_is_wanted(case: str) -> None:
+    (target,) = machines("one machine")
+    facts = deployed("one machine", target)
+    text, says = CERTIFICATES[case]
+    plan = changed(text, facts)
+    made = steps(plan, facts)
+    assert [one for one in words(plan, made) if "certif" in one or "certbot" in one or "hooks" in one] == says
+    for done in range(0, len(made) + 1, 3):  # where it may break off
+        broken = after(facts, made[:done])
+        later = after(broken, steps(changed(text, broken), broken))
+        assert steps(changed(text, later), later) == ()
 
 
-def test_packages_follow_the_configuration() -> None:
-    assert {name: packages(written(name)) for name in CONFIGS} == {
-        "one machine": ("certbot",),
-        "two machines": ("certbot",),
-        "private": (),
-        "behind a proxy": ("certbot",),
-        "with passwords": ("nftables", "certbot"),
-    }
+def test_a_new_name_is_certified_before_anything_else_changes() -> None:
+    """So an authority that refuses changes nothing for the visitors."""
+    (target,) = machines("one machine")
+    facts = deployed("one machine", target)
+    kinds = [type(step) for step in steps(changed(ONE.replace("call.", "talk."), facts), facts)]
+    assert kinds.index(Issue) < kinds.index(Switch)
+
+
+def test_an_authority_after_own_files_and_back() -> None:
+    """A certificate that is there is not certbot's; and what certbot has is given to the services."""
+    (target,) = machines("one machine")
+    own = "deploy: {tls: internal}\n"
+    fresh = machine()
+    facts = after(fresh, steps(changed(ONE + own, fresh), fresh))
+    plan = changed(ONE, facts)
+    assert "Get a certificate for call.example.org." in words(plan, steps(plan, facts))
+    facts = deployed("one machine", target, facts)
+    lost = {path: known for path, known in facts.files.items() if path != CERTIFICATE}
+    (step,) = steps(plan, facts._replace(files=lost))
+    assert str(step) == "Give the services the certificate that certbot has."

@@ -157,6 +157,7 @@ def test_who_may_not_become_root_is_told(sshd: Served, monkeypatch: pytest.Monke
     [
         ("python3 -c 'import sys; sys.exit(\"its python3 is too old\")'", "its python3 is too old"),
         ("exit 127", "is python3 installed?"),
+        ("echo 'sh: 1: python3: not found' >&2; exit 127", "on that machine: apt install python3"),
     ],
 )
 def test_a_machine_that_cannot_run_it_is_told(

@@ -41,7 +41,7 @@ SECRET = File("/etc/s", "canary\n", 0o640, "root", "calln")
             Switch("a", "b", ("server", "turn")),
             "Switch the server and the relay from a to b; running calls go on.",
         ),
-        (Issue("a.b", ("certbot",)), "Get a certificate for a.b."),
+        (Issue(("a.b",), ("certbot",)), "Get a certificate for a.b."),
         (Prune(("a",)), "Remove the old release a."),
         (Prune(("a", "b")), "Remove the old releases a, b."),
     ],

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from babel.messages.pofile import PoFileError
 
-from server.languages.catalogs import language, script_key
+from server.languages import catalogs
+from server.languages.catalogs import Language, ScriptText, digest, language, texts_of_bundles
 from server.languages.extraction import texts
+from server.languages.known import known
 from tests.server.languages.catalog_files import POLISH, write_polish
 
 
 def test_english_needs_no_catalog() -> None:
     english = language("en")
-    assert (english.name, english.direction, english.script_texts) == ("English", "ltr", {})
+    assert (english.name, english.direction) == ("English", "ltr")
     assert english.translations.gettext("Start") == "Start"
 
 
@@ -26,26 +29,56 @@ def test_a_catalog(tmp_path: Path) -> None:
     assert polish.translations.gettext("not there yet") == "not there yet"
 
 
-def test_scripts_get_what_they_say_and_nothing_else(tmp_path: Path) -> None:
+LIST = {
+    "main": [["Start"], ["not there yet"], ["{number} person", "{number} people"]],
+    "check": [["Copied."]],
+}
+
+
+def test_scripts_get_what_they_say_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_polish(tmp_path)
-    found = language("pl", tmp_path).script_texts
+    monkeypatch.setattr(catalogs, "texts_of_bundles", lambda: LIST)
     plural = {"one": "{number} osoba", "few": "{number} osoby", "many": "{number} osób"}
-    wanted = {"Start": "Zacznij", "not there yet": "not there yet", "{number} person": plural}
-    assert found == {script_key(text): translation for text, translation in wanted.items()}
+    assert said(language("pl", tmp_path), "main") == ["Zacznij", "not there yet", plural]
+    english = {"one": "{number} person", "other": "{number} people"}
+    assert said(language("en"), "main") == ["Start", "not there yet", english]
+    assert said(language("en"), "check") == ["Copied."]
 
 
-def test_keys_are_those_that_scripts_make_and_each_is_of_one_text() -> None:
-    """The first three are examples of the algorithm's makers; the fourth is from language.js."""
-    examples = {"": "811c9dc5", "a": "e40c292c", "foobar": "bf9cf968", "“…”": "79f4396e"}
-    assert {text: script_key(text) for text in examples} == examples
-    keys = [script_key(message.id if isinstance(message.id, str) else message.id[0]) for message in texts()]
-    assert len(set(keys)) == len(keys)
+def said(spoken: Language, bundle: str) -> list[ScriptText]:
+    script = spoken.script_texts(bundle)
+    assert (script[:12], script[-2:]) == ("const TEXTS=", ";\n")
+    return list(json.loads(script[12:-2]))
+
+
+def test_bundles_say_what_the_catalogs_have() -> None:
+    """No text of a bundle is without its place in the catalogs, and none of the scripts is in no bundle."""
+    bundled = {tuple(text) for listed in texts_of_bundles().values() for text in listed}
+    scripts = {
+        message.id if isinstance(message.id, tuple) else (message.id,)
+        for message in texts()
+        if any(path.endswith(".js") for path, _ in message.locations)
+    }
+    assert bundled == scripts
+
+
+def test_a_new_translation_changes_the_digest(tmp_path: Path) -> None:
+    write_polish(tmp_path)
+    before = digest(tmp_path)
+    write_polish(tmp_path, POLISH.replace("Zacznij", "Rozpocznij"))
+    assert digest(tmp_path) != before
+
+
+@pytest.mark.parametrize("code", known())
+def test_every_script_speaks_every_language(code: str) -> None:
+    for bundle in texts_of_bundles():
+        assert all(said(language(code), bundle))
 
 
 def test_a_language_that_is_read_from_the_right(tmp_path: Path) -> None:
     (tmp_path / "he.po").touch()
     hebrew = language("he", tmp_path)
-    assert (hebrew.direction, hebrew.script_texts) == ("rtl", {})
+    assert hebrew.direction == "rtl"
 
 
 def test_a_damaged_catalog_is_an_error(tmp_path: Path) -> None:

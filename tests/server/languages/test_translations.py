@@ -98,3 +98,15 @@ def test_what_a_text_calls_a_button_is_written_on_it(code: str) -> None:
         if names[name].casefold() not in text.casefold()
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_safety_code_has_as_many_names_and_words_as_in_english(code: str) -> None:
+    """And no two alike: else two people read the same from different codes."""
+    counts = {", ": 64, " ": 256}
+    lists = [pair for pair in pairs(code) if pair[0].startswith(("dog, cat", "acid actor"))]
+    for english, text, _ in lists:
+        separator = ", " if ", " in english else " "
+        assert len(english.split(separator)) == counts[separator]
+        assert len(set(text.split(separator))) == counts[separator], text
+    assert len(lists) == len(counts)

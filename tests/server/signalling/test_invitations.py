@@ -6,7 +6,7 @@ import pytest
 
 from server.signalling.blocks import Person
 from server.signalling.invitations import KEPT_SECONDS, MAX_KEPT, MAX_PAGES, Invitations
-from server.signalling.lobby import RESUME_SECONDS
+from server.signalling.returning import RESUME_SECONDS
 from tests.server.signalling.visits import Visits
 
 LINK, OTHER_LINK = "L" * 43, "M" * 43

@@ -30,7 +30,9 @@ def test_only_its_two_browsers_find_a_parting() -> None:
     partings.open("call", {"one": "v1", "other": "v2"}, 0.0)
     assert partings.find("call", "third") is None
     assert partings.find("another", "one") is None
-    partings.withdraw("another", "one")
+    asking = Visitor("v1", "one", None, None, "", "", asking="another")
+    partings.withdraw(asking)
+    assert asking.asking is None
 
 
 def parted(how: str) -> tuple[Visits, Visitor, Visitor, str]:

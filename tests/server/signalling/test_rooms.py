@@ -21,11 +21,12 @@ from server.signalling.messages import (
     PictureCancel,
     Text,
 )
-from server.signalling.rooms import PASSES, Negotiation, Room
+from server.signalling.rooms import GENERATIONS, MAX_VOUCHED, PASSES, Negotiation, Room
 from server.signalling.sdp import MAX_CANDIDATES
 from server.signalling.vocabulary import CHUNK_TAG, parse_chunk
 from tests.server.signalling.descriptions import CANDIDATES, HOST, PRINT, RELAY, sdp
 from tests.server.signalling.picture_heads import HEADS
+from turn.gate.vouched import MAX_OF_USER
 
 ANNA, BEN = "anna", "ben"
 USERS = ("user of anna", "user of ben")
@@ -98,24 +99,56 @@ def test_an_answer_vouches_for_both_ends(
     place = room(hidden)
     assert not vouched(place.receive(BEN, Offer(call="c", sdp=with_ufrags(*offered))))
     effects = place.receive(ANNA, Answer(call="c", sdp=with_ufrags(*answered)))
-    assert vouched(effects) == [CallVouched(USERS[::-1], tuple(pairs))]
+    assert vouched(effects) == [CallVouched(USERS, tuple((anna, ben) for ben, anna in pairs))]
 
 
-def test_a_restart_of_ice_is_vouched_for_when_it_is_answered() -> None:
+def test_after_a_restart_of_ice_the_ufrags_of_before_may_meet_the_new_ones() -> None:
+    """Browsers send from an old port to a new one, also before the partner has answered."""
     place = room()
-    for number, (one, other) in enumerate(((ANNA, BEN), (BEN, ANNA), (ANNA, BEN))):
-        place.receive(one, Offer(call="c", sdp=with_ufrags(f"offer{number}")))
-        (effect,) = vouched(place.receive(other, Answer(call="c", sdp=with_ufrags(f"answer{number}"))))
-        assert effect.ufrags == ((f"offer{number}", f"answer{number}"),)
+    place.receive(ANNA, Offer(call="c", sdp=with_ufrags("ann1")))
+    (effect,) = vouched(place.receive(BEN, Answer(call="c", sdp=with_ufrags("ben1"))))
+    assert effect == CallVouched(USERS, (("ann1", "ben1"),))
+    (effect,) = vouched(place.receive(BEN, Offer(call="c", sdp=with_ufrags("ben2"))))
+    assert effect == CallVouched(USERS, (("ann1", "ben1"), ("ann1", "ben2")))
+    (effect,) = vouched(place.receive(ANNA, Answer(call="c", sdp=with_ufrags("ann2"))))
+    assert set(effect.ufrags) == {(anna, ben) for anna in ("ann1", "ann2") for ben in ("ben1", "ben2")}
+    assert effect.ufrags[-1] == ("ann2", "ben2")
 
 
-def test_where_both_offer_at_once_the_answered_offer_counts() -> None:
-    """The polite side takes its own one back."""
+def test_the_latest_ufrags_count() -> None:
+    place = room()
+    for number in range(GENERATIONS + 2):
+        place.receive(ANNA, Offer(call="c", sdp=with_ufrags(f"ann{number}")))
+        (effect,) = vouched(place.receive(BEN, Answer(call="c", sdp=with_ufrags(f"ben{number}"))))
+    latest = range(2, GENERATIONS + 2)
+    assert effect.ufrags == tuple((f"ann{one}", f"ben{other}") for one in latest for other in latest)
+
+
+def test_the_same_ufrags_said_again_are_no_other_generation() -> None:
+    place = room()
+    for _ in range(GENERATIONS + 1):
+        place.receive(ANNA, Offer(call="c", sdp=with_ufrags("anna")))
+        (effect,) = vouched(place.receive(BEN, Answer(call="c", sdp=with_ufrags("benn"))))
+    assert effect.ufrags == (("anna", "benn"),)
+
+
+def test_pairs_of_one_call_are_bounded_and_the_newest_are_kept() -> None:
+    place = room()
+    for number in range(GENERATIONS):
+        names = [f"{number}voice", f"{number}data"]
+        place.receive(ANNA, Offer(call="c", sdp=with_ufrags(*names)))
+        (effect,) = vouched(place.receive(BEN, Answer(call="c", sdp=with_ufrags(*names[::-1]))))
+    assert len(effect.ufrags) == MAX_VOUCHED <= MAX_OF_USER
+    assert effect.ufrags[-2:] == tuple(zip(names, names[::-1], strict=True))
+
+
+def test_where_both_offer_at_once_both_count() -> None:
+    """The polite side takes its own one back, which nobody answers."""
     place = room()
     place.receive(BEN, Offer(call="c", sdp=with_ufrags("benn")))
     place.receive(ANNA, Offer(call="c", sdp=with_ufrags("anna")))
     (effect,) = vouched(place.receive(BEN, Answer(call="c", sdp=with_ufrags("ben2"))))
-    assert effect == CallVouched(USERS, (("anna", "ben2"),))
+    assert effect == CallVouched(USERS, (("anna", "benn"), ("anna", "ben2")))
 
 
 def test_without_ufrags_there_is_nothing_to_vouch_for() -> None:

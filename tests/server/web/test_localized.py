@@ -11,8 +11,9 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from server.web.content import Content
-from server.web.localized import COOKIE, LocalizedPage
+from server.web.localized import LocalizedPage
 from server.web.pages import page
+from server.web.reader import COOKIE
 
 MADE: list[str] = []
 

@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from server import run
-from server.config.sections import Geo, Server, Site
+from server.config.geo import Geo
+from server.config.server import Server
+from server.config.site import Site
 from server.web import login
 from server.web.login import (
     ALL_GUESSES_RATE,
@@ -24,6 +26,7 @@ from server.web.login import (
     password_in,
 )
 from server.web.password import COOKIE_SECONDS, MAX_LENGTH, SitePassword
+from server.web.sentences import Sentences
 from tests.server.raw import Raw, raw
 from tests.server.serving import ICE, Service, serving
 
@@ -164,7 +167,9 @@ class Guesses:
         self.now = 0.0
         password = SitePassword(PASSWORD, b"0123456789abcdef")
         networks = [ip_network(proxy) for proxy in proxies]
-        self.login = PasswordLogin(password, {}, frozenset(), networks, lambda: self.now, lambda: 0.0)
+        self.login = PasswordLogin(
+            password, {}, Sentences(), frozenset(), networks, lambda: self.now, lambda: 0.0
+        )
 
     def judged(self, addresses: Iterable[str], guess: str = "wrong") -> int:
         """How many guesses of clients at these addresses are looked at."""
@@ -215,6 +220,7 @@ async def sent(service: Service, connection: Raw, request: str) -> None:
 
 
 LONG = quote("ü" * MAX_LENGTH)
+OF_PAGE = HEAD.replace("/password", "/")
 REQUESTS = [
     ("no body", f"{HEAD}\r\n", 403),
     ("an empty one", f"{HEAD}Content-Length: 0\r\n\r\n", 403),
@@ -227,7 +233,17 @@ REQUESTS = [
     ("far too long", f"{HEAD}Content-Length: 99999999999999999999\r\n\r\n", 413),
     ("chunked", f"{HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 413),
     ("another method", "PUT /password HTTP/1.1\r\nHost: HERE\r\n\r\n", 405),
-    ("a body for the page", "POST / HTTP/1.1\r\nHost: HERE\r\nContent-Length: 5\r\n\r\nhello", 413),
+    (
+        "a body for another page",
+        "POST /privacy HTTP/1.1\r\nHost: HERE\r\nContent-Length: 5\r\n\r\nhello",
+        413,
+    ),
+    ("the form of the page", f"{OF_PAGE}Content-Length: 0\r\n\r\n", 403),
+    (
+        "too long for it",
+        f"{OF_PAGE}Content-Length: 4097\r\n\r\n",
+        413,
+    ),
     ("another name", "POST /password HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\n\r\n", 421),
 ]
 

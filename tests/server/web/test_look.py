@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from server.config.sections import Site
+from server.config.site import Site
 from server.web.colours import accents
 from server.web.look import (
     COLOUR,

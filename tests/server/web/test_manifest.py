@@ -6,7 +6,7 @@ import json
 
 import httpx
 
-from server.config.sections import Site
+from server.config.site import Site
 from server.web.look import COLOUR, NO_LOOK, files_of
 from server.web.manifest import manifest, preview
 from tests.server.serving import Service

@@ -13,7 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from websockets.exceptions import InvalidStatus
 
+from server.web.look import COLOUR, NO_LOOK, STYLE, files_of
 from server.web.middleware import HEADERS, CatchErrors
+from server.web.sentences import Sentences
 from tests.server.raw import ask
 from tests.server.serving import Service
 from turn.limits.addresses import AddressRates
@@ -22,7 +24,7 @@ from turn.limits.buckets import Buckets
 POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
-    "style-src": "'self'",
+    "style-src": files_of(COLOUR, NO_LOOK).source(STYLE),
     "img-src": "'self' blob:",
     "media-src": "'self' blob:",
     "base-uri": "'none'",
@@ -113,13 +115,13 @@ async def test_a_mistake_is_500_and_its_words_stay_here(caplog: pytest.LogCaptur
     async def broken(request: Request) -> Response:
         raise ValueError("canary")
 
-    app = Starlette(routes=[Route("/", broken)], middleware=[Middleware(CatchErrors)])
+    app = Starlette(routes=[Route("/", broken)], middleware=[Middleware(CatchErrors, sentences=Sentences())])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
         with caplog.at_level(logging.INFO, "calln.server"):
             answer = await client.get("/?canary=1")
     assert (answer.status_code, answer.text) == (
         500,
-        "the server made an error; the operator finds it in the log\n",
+        "The server made an error, and its operator finds it in the log. Try again in a moment.\n",
     )
     assert "ValueError in broken" in caplog.text
     assert "canary" not in "".join(

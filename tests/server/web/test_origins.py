@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from server.config.sections import Server, Site
+from server.config.server import Server
+from server.config.site import Site
 from server.web.origins import (
     MAX_HOPS,
     ExemptNetworks,

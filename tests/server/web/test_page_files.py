@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 
 import httpx
 import pytest
 
+from server.languages.catalogs import language
+from server.languages.known import known
 from server.web.content import IMMUTABLE, REVALIDATE
 from server.web.look import COLOUR, NO_LOOK, files_of
 from server.web.page_files import PageFiles
@@ -47,3 +51,21 @@ async def test_over_http(service: Service) -> None:
             assert (again.status_code, again.content) == (304, b"")
         for path in ("", f"{newest}", f"{newest}/", f"{newest}/{newest}/main.js", "built/sources.sha256"):
             assert (await client.get(f"/static/{path}")).status_code == 404
+
+
+def test_a_script_speaks_each_language_that_there_is() -> None:
+    files = files_of(COLOUR, NO_LOOK)
+    bundle = files.contents["built/main.js"].bodies[""]
+    for code in known():
+        script = files.content(files.script("main", code).removeprefix(f"/static/{files.version}/"))
+        assert script is not None
+        assert script.bodies[""] == language(code).script_texts("main").encode() + bundle
+    for name in ("built/main.xx.js", "built/main..js", "built/page.de.css", "built/tick.de.js"):
+        assert files.content(name) is None
+
+
+def test_what_stands_in_the_page_is_what_the_policy_allows() -> None:
+    files = files_of(COLOUR, NO_LOOK)
+    digest = base64.b64encode(hashlib.sha256(str(files.text("built/page.css")).encode()).digest()).decode()
+    assert files.source("built/page.css") == f"'sha256-{digest}'"
+    assert "</" not in files.text("built/page.css")

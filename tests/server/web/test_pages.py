@@ -11,7 +11,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from server.app import privacy_facts
-from server.config.sections import Server, Site
+from server.config.server import Server
+from server.config.site import Site
+from server.languages.known import known
 from server.store.countries import CODES
 from server.store.geo import Mmdb, open_database
 from server.web import pages
@@ -20,7 +22,6 @@ from server.web.promise import promises
 from tests.server.mmdb import write as write_mmdb
 from tests.server.serving import ICE, Service
 
-DATA = '<script type="application/json" id="catalog">'  # no script: a browser does not run it
 SITE = Site(name="<Calls>", links={"Imprint": "https://example.org/imprint"})
 
 
@@ -46,9 +47,20 @@ def test_the_page_is_what_scripts_expect() -> None:
 
 def test_no_inline_script_and_nothing_from_elsewhere() -> None:
     for text in texts().values():
-        assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", text) in ([], [DATA])
+        assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", text) == []
+        assert "stylesheet" not in text  # each would be a round trip before anything is seen
         assert re.findall(r"\s(?:on[a-z]+|style)=", text) == []
         assert re.findall(r"\ssrc=\"(?!/static/)", text) == []
+
+
+@pytest.mark.parametrize("code", known())
+def test_a_first_load_is_small_in_every_language(code: str) -> None:
+    """With all countries. The rest of the 45 kB is for three heads and an icon."""
+    context = pages.Context(Site(), CODES, privacy_facts(Server(), ICE, None, "off"))
+    page = pages.page(pages.render_page(context, "index.html", code))
+    script = context.files.content(context.files.script("main", code).split("/", 3)[3])
+    assert script is not None
+    assert len(page.bodies["gzip"]) + len(script.bodies["gzip"]) <= 42_000
 
 
 def test_rules_and_age_are_asked_where_the_site_wants_it() -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from server.web.redirect import Redirect
+from server.web.sentences import Sentences
 
 ORIGINS = ("https://call.example.org", "https://www.example.org:8443", "http://127.0.0.1:8080")
 PLACE = "/.well-known/acme-challenge/"
@@ -26,7 +27,7 @@ LED: list[tuple[str, str, str]] = [  # Host, path, where it leads
 
 
 def client(folder: Path | None, *, is_open: bool = True) -> httpx.AsyncClient:
-    app = Redirect(ORIGINS, ORIGINS[0], folder, lambda: is_open)
+    app = Redirect(ORIGINS, ORIGINS[0], folder, lambda: is_open, Sentences())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://any")
 
 

@@ -6,8 +6,6 @@ import asyncio
 import json
 import logging
 import secrets
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
-from server.signalling.lobby import RESUME_SECONDS
 from server.signalling.messages import HELLO_SECONDS, MAX_CHUNK, MAX_PICTURE
-from server.signalling.outbox import MAX_BYTES
 from server.signalling.rates import (
     CHUNK_RATE,
     LARGE_RATE,
@@ -26,18 +22,15 @@ from server.signalling.rates import (
     SIZE_RATE,
     TEXT_RATE,
 )
+from server.signalling.returning import RESUME_SECONDS
 from server.store.bans import Bans, network_of
 from server.store.geo import Mmdb, open_database
-from server.store.lasting import RETRY_SECONDS
-from server.store.sqlite import FILE, open_store
-from server.web.uvicorn_protocols import CLOSE_SECONDS
+from server.store.sqlite import open_store
 from server.web.websocket import SILENCE_SECONDS
 from tests.server.mmdb import write as write_mmdb
 from tests.server.serving import Service, serving
 from tests.server.signalling.descriptions import HOST, RELAY, sdp
 from tests.server.signalling.picture_heads import HEADS
-from turn.limits.addresses import AddressRates
-from turn.limits.buckets import Bucket, Buckets
 
 LONG = sdp("a=x:" + "x" * 50_000)  # large enough to fill what the kernel holds for a reader that sleeps
 
@@ -271,18 +264,6 @@ async def test_a_page_that_comes_back_before_the_loss_is_noticed(service: Servic
     assert (await other.hear("text"))["text"] == "from the new one"
 
 
-async def test_too_much_for_one_who_is_away_ends_the_call(service: Service) -> None:
-    one, other = await service.couple()
-    one.cut()
-    await other.hear("partner")
-    lift_sizes(service)
-    for _ in range(6):  # 300 KB, and no time has passed that could end it otherwise
-        await other.tell("offer", sdp=sdp("a=x:" + "y" * 50_000))
-    assert (await other.hear("ended"))["reason"] == "vanished"
-    await other.hear("waiting")
-    assert not service.web.hub.resumable
-
-
 async def test_silence_and_no_hello_are_4408(service: Service) -> None:
     mute = await service.browser()
     await mute.hear("welcome")
@@ -330,49 +311,6 @@ async def test_text_has_a_rate_of_its_own(service: Service) -> None:
     assert [word["type"] for word in words].count("error") >= 2
     assert words[-1]["code"] == "too_fast"
     assert words[-1]["id"] == str(int(TEXT_RATE.burst) + 2)
-
-
-def lift_sizes(service: Service) -> None:
-    """Who is here may send as much as it likes."""
-    hub = service.web.hub
-    hub.admission.large_messages = AddressRates(Buckets(0, 0, b""))
-    for client in hub.clients:
-        client.size_limit = Bucket(0, 0)
-
-
-async def test_a_slow_reader_is_put_out_and_holds_little(service: Service) -> None:
-    """One who stops reading gets so much and no more; the other is told, and goes on."""
-    one, other = await service.couple()
-    lift_sizes(service)
-    other.connection.transport.pause_reading()
-    [client] = [client for client in service.web.hub.clients if str(client.address) == "127.0.0.3"]
-    most = 0
-    while client in service.web.hub.clients:
-        await one.tell("offer", sdp=LONG)
-        service.later += 1 / MESSAGE_RATE.per_second
-        most = max(most, client.outbox.bytes)
-        await asyncio.sleep(0)
-    assert len(LONG) < most <= MAX_BYTES
-    assert (await one.hear("ended"))["reason"] == "vanished"
-    await one.hear("waiting")
-    assert client.websocket.transport.is_closing() or client.websocket.close_sent
-    await asyncio.sleep(CLOSE_SECONDS + 0.5)
-    other.connection.transport.resume_reading()
-    assert await other.closed() == 1006
-
-
-async def test_what_a_slow_reader_is_told_when_it_reads_again(service: Service) -> None:
-    one, other = await service.couple()
-    lift_sizes(service)
-    other.connection.transport.pause_reading()
-    [client] = [client for client in service.web.hub.clients if str(client.address) == "127.0.0.3"]
-    client.websocket.transport.set_write_buffer_limits(1024)
-    while client in service.web.hub.clients:
-        await one.tell("offer", sdp=LONG)
-        service.later += 1 / MESSAGE_RATE.per_second
-        await asyncio.sleep(0)
-    other.connection.transport.resume_reading()
-    assert await other.closed() == 1013
 
 
 async def test_descriptions_have_a_limit_in_size(service: Service) -> None:
@@ -559,29 +497,6 @@ async def test_a_mistake_of_ours_is_1011_and_says_nothing_of_the_message(
     assert (await other.hear("ended"))["reason"] == "vanished"
     assert "RuntimeError in broken" in caplog.text
     assert "canary" not in "".join(record.getMessage() for record in caplog.records if record.levelno > 10)
-
-
-async def test_a_disk_that_takes_no_more_delays_the_row_and_not_the_visitors(
-    service: Service, caplog: pytest.LogCaptureFixture
-) -> None:
-    one, other = await service.couple()
-    await service.connect(one, other)
-    lock = sqlite3.connect(service.folder / FILE, isolation_level=None)
-    lock.execute("BEGIN EXCLUSIVE")
-    service.later += 42
-    await one.say("stop")
-    await one.hear("stopped")
-    assert (await other.hear("ended"))["reason"] == "left"
-    await other.say("ping")
-    await other.hear("pong")
-    [said] = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert "database is locked" in said.getMessage()
-    lock.close()
-    service.later += RETRY_SECONDS
-    while service.web.store.problem is not None:
-        await asyncio.sleep(0.01)
-    with closing(open_store(service.folder)) as written:
-        assert len(written.calls()) == 1
 
 
 async def test_nothing_that_anybody_said_is_in_a_log_or_a_file(

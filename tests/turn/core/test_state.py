@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.turn.network import LISTENER, Client, network, settings
+from turn.core.relay import Relay
 from turn.core.state import NEW_ALLOCATIONS_BURST, NEW_ALLOCATIONS_SECONDS, REFLECTORS, RelayState
 from turn.errors import QuotaReached
 from turn.flows import Address, Transport
@@ -50,6 +51,17 @@ def test_our_own_sockets_get_no_reply() -> None:
     for own in (relay, LISTENER):
         assert not net.relay._state.may_answer(own, 0.0)
     assert net.relay._state.may_answer(relay._replace(port=relay.port ^ 1), 0.0)
+
+
+def test_an_engine_is_told_the_same_limits() -> None:
+    limits = Limits(
+        unauthenticated_per_second=7, unauthenticated_in_all=9, trusted=networks("10.0.0.0/8 ::1/128")
+    )
+    told = RelayState(settings(limits=limits)).stranger_limits()
+    assert told == (7, 28, 9, networks("10.0.0.0/8 ::1/128"))
+    assert Relay(settings(limits=limits)).stranger_limits() == told
+    assert Relay(settings(limits=limits, classic_stun=True)).stranger_limits() == told
+    assert Relay(settings(limits=limits, behaviour_discovery=True)).stranger_limits() is None
 
 
 def test_strangers_share_a_rate_and_the_trusted_do_not() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from tests.turn.engines.world import Maker
+from turn.engines.kernel import loader
 from turn.engines.kernel.engine import Kernel
 from turn.engines.portable.engine import Portable
 
@@ -17,13 +18,14 @@ MAKERS: dict[str, Maker] = {
     "kernel without room": partial(Kernel, slots=2),
     "kernel without life": partial(Kernel, lease=-1),
 }
+LOADED = "kernel as root has loaded it"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """TCP and proxies are the portable engine's, whichever of the two is asked."""
     if "make" in metafunc.fixturenames:
         module = metafunc.module.__name__.rpartition(".")[2]
-        names = [*MAKERS] if module == "test_contract" else ["kernel", "portable"]
+        names = [*MAKERS, LOADED] if module == "test_contract" else ["kernel", "portable"]
         names = names if module.startswith("test_contract") else ["portable"]
         metafunc.parametrize("make", names, indirect=True)
 
@@ -32,4 +34,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def make(request: pytest.FixtureRequest) -> Maker:
     if "kernel" in request.param:
         request.getfixturevalue("place")
+    if request.param == LOADED:
+        pins = request.getfixturevalue("pins")
+        loader.load(pins, 2, 4096)  # two engines, where a test wants two
+        return partial(Kernel, pins=pins)
     return MAKERS[request.param]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from turn.engines.framing import HEADROOM, LARGEST, TAILROOM
 from turn.engines.table import Lane, Table
-from turn.engines.transmit import Transmit
+from turn.engines.transmit import Outlet
 from turn.flows import Address, Flow, Rule
 
 
@@ -18,13 +18,13 @@ class Legs:
 
     def add(self, flow: Flow, rule: Rule = Rule()) -> Lane:  # noqa: B008
         lane = self.table.add(flow, rule)
-        lane.send = self.leg(flow.peer)
-        lane.client.send = self.leg(flow.client)
+        lane.outlet = self.leg(flow.peer)
+        lane.client.outlet = self.leg(flow.client)
         return lane
 
-    def leg(self, there: Address) -> Transmit:
+    def leg(self, there: Address) -> Outlet:
         sent = self.sent.setdefault(there, [])
-        return lambda data: sent.append(bytes(data))
+        return Outlet(lambda data: sent.append(bytes(data)))
 
     def from_client(self, lane: Lane, frame: bytes) -> bool:
         self.view[HEADROOM : HEADROOM + len(frame)] = frame

@@ -107,7 +107,7 @@ def test_a_stream_is_tested_blocked_and_tested_anew() -> None:
     assert [sample(room, pair, 7, first, 0.0) for first in noise("first", SAMPLE)] == [True] * SAMPLE
     assert pair.tested() == {7}
     assert sample(room, pair, 7, 0, 0.0) is True
-    assert [sample(room, pair, 8, 0, 0.0) for _ in range(12)] == [True] * 8 + [False] * 4
+    assert [sample(room, pair, 8, 0, 0.0) for _ in range(14)] == [True] * 11 + [False] * 3
     assert sample(room, pair, 8, 0, BLOCKED - 0.1) is False
     again = [sample(room, pair, 8, first, BLOCKED) for first in noise("first", SAMPLE)]
     assert again == [False] * (SAMPLE - 1) + [True]
@@ -135,7 +135,7 @@ def test_tests_that_are_not_through_begin_anew_once_a_minute() -> None:
     assert pair is not None
     for first in noise("tested", SAMPLE):
         sample(room, pair, 0, first, 0.0)
-    for _ in range(11):
+    for _ in range(12):
         sample(room, pair, 1, 0, BLOCKED - 1)
     for stream in range(2, MAX_STREAMS):
         sample(room, pair, stream, 0, 1.0)

@@ -38,7 +38,7 @@ def gained(payload: bytes, before: bytes = b"", heads: bytes = b"") -> Randomnes
     one = Randomness()
     one._before, one._heads = before, heads
     one.heads = one.bits = one.bytes = one.frames = BEFORE
-    one.add(payload)
+    one.add((payload,))
     return one
 
 
@@ -96,11 +96,26 @@ def test_the_last_bits_of_what_may_be_frames(payload: bytes, bits: float) -> Non
 def test_no_evidence_is_below_zero_and_all_can_be_forgotten(payloads: list[bytes]) -> None:
     one = Randomness()
     for payload in payloads:
-        one.add(payload)
+        one.add((payload,))
         assert min(one.heads, one.bits, one.bytes, one.frames) >= 0
     one.forget()
     assert not one.is_plain()
     assert not one.is_suspicious()
+
+
+@given(payloads=st.lists(st.binary(min_size=2, max_size=EXAMINED), min_size=1, max_size=8))
+def test_several_at_once_are_the_same_evidence(payloads: list[bytes]) -> None:
+    """But for the bits of two bytes that are compared with the packet before, instead of with zeros."""
+    single, together = Randomness(), Randomness()
+    for one in (single, together):
+        one.heads = one.bits = one.bytes = one.frames = BEFORE
+    for payload in payloads:
+        single.add((payload,))
+    together.add(payloads)
+    assert together.heads == single.heads
+    assert together.bytes == single.bytes
+    assert together.frames == single.frames
+    assert abs(together.bits - single.bits) <= 16 * (SAME - OTHER) * (len(payloads) - 1) + 1e-6
 
 
 PLAIN_PAYLOADS = {  # what it is, and the packets after which that is seen
@@ -119,7 +134,7 @@ def test_plain_payloads_are_seen(name: str) -> None:
     one = Randomness()
     for number, payload in enumerate(payloads, 1):
         suspicious = one.is_suspicious()
-        one.add(payload)
+        one.add((payload,))
         if one.is_plain():
             assert number <= most
             assert suspicious or number <= 2
@@ -131,7 +146,7 @@ def test_of_random_packets_few_are_suspicious_and_none_are_plain() -> None:
     """The bound is n / 2^b for each guess."""
     packets, alarms, one = 20_000, 0, Randomness()
     for number in range(packets):
-        one.add(noise(number, 38 if number % 2 else EXAMINED))
+        one.add((noise(number, 38 if number % 2 else EXAMINED),))
         assert max(one.heads, one.bits, one.bytes, one.frames) < PLAIN / 2
         if one.is_suspicious():
             alarms += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -67,6 +68,26 @@ class Elsewhere:
             while not any(line["text"].startswith(words) for line in self.log()):
                 await asyncio.sleep(0.02)
 
+    async def start(self) -> None:
+        """Until it serves."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-W", "error", "-m", "turn", "--config", str(self.file)),
+                env={**os.environ, "NOTIFY_SOCKET": str(self.folder / "notify")},
+                cwd=ROOT,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        assert self.process.stdout
+        line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
+        assert line.decode().startswith("calln relay: "), (self.folder / "log").read_text()
+
+    async def die(self, number: int = signal.SIGKILL) -> None:
+        """And the next one starts."""
+        self.process.send_signal(number)
+        await self.process.communicate()
+        await self.start()
+
     async def ended(self) -> int:
         return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
@@ -74,18 +95,9 @@ class Elsewhere:
 @asynccontextmanager
 async def elsewhere(folder: Path, **keys: object) -> AsyncIterator[Elsewhere]:
     relay = Elsewhere(folder, **keys)
-    with (folder / "log").open("wb") as log:
-        relay.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "turn", "--config", str(relay.file)),
-            env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")},
-            cwd=ROOT,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-        )
+    (folder / "log").write_bytes(b"")
     try:
-        assert relay.process.stdout
-        line = await asyncio.wait_for(relay.process.stdout.readline(), PATIENCE)
-        assert line.decode().startswith("calln relay: "), (folder / "log").read_text()
+        await relay.start()
         yield relay
     finally:
         if relay.process.returncode is None:

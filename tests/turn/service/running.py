@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.ports import relayed_ports
 from tests.turn.engines.world import World
 from turn.config.section import Turn
 from turn.core.relay import Relay
@@ -13,7 +14,7 @@ from turn.service.service import Service
 
 LOOPBACK = frozenset((b"\x7f\0\0\1", bytes(15) + b"\1"))
 SECRET = b"sixteen bytes or more"
-RELAYED = "21000-21999"  # below the ports that the system gives out
+RELAYED = relayed_ports()
 ALICE = ("alice", "password of hers")
 
 

@@ -50,6 +50,7 @@ def test_only_the_networks_named_are_proxies() -> None:
 def test_the_core_is_told_what_the_file_says() -> None:
     configured = turn(
         realm="elsewhere",
+        relay_ports="21000-21999",
         encrypted_only="observe",
         users={"bob": "password of his"},
         allow_peers=["10.1.0.0/16"],

@@ -45,7 +45,7 @@ def value(metrics: RelayMetrics, name: str, **labels: str) -> float | None:
 async def test_figures_of_a_call_while_it_lasts_and_after_it(version: int) -> None:
     path = {"transport": "udp", "family": "ipv4"}  # relayed to, however the relay was reached
     async with Running(version) as world:
-        metrics = RelayMetrics(world.service, world.engine.name)
+        metrics = RelayMetrics(world.service)
         caller, peer = Caller(world, "alice", "password of hers"), world.end("127.0.0.1")
         relay = await caller.allocate()
         await caller.bind(0x4000, peer.address)
@@ -66,6 +66,7 @@ async def test_figures_of_a_call_while_it_lasts_and_after_it(version: int) -> No
     for name in ("alice", relay.host, str(relay.port), str(caller.end.address.port)):
         assert f'"{name}' not in page
     assert "calln_relay_mishaps_total 0.0" in page
+    assert "calln_relay_packets_in_kernel_total 0.0" in page
     assert "process_resident_memory_bytes" in page
 
 
@@ -79,7 +80,7 @@ MOVED = [
 
 async def test_drops_refusals_and_limits_are_counted_by_reason() -> None:
     async with Running(limits={"packets_per_second": 1}) as world:
-        metrics = RelayMetrics(world.service, world.engine.name)
+        metrics = RelayMetrics(world.service)
         caller, peer = Caller(world, "alice", "password of hers"), world.end()
         relay = await caller.allocate()
         peer.send(b"unasked", relay)
@@ -93,17 +94,29 @@ async def test_drops_refusals_and_limits_are_counted_by_reason() -> None:
     assert value(metrics, "drops_total", reason="no permission") == 1
     assert value(metrics, "limited_packets_total", transport="udp", family="ipv4") == 4
     assert value(metrics, "punted_packets_total", transport="udp", family="ipv4") == 5
-    assert value(metrics, "engine", engine="portable") == 1
+    assert value(metrics, "engine", engine="portable", reason="") == 1
     assert value(metrics, "draining") == 0
     shown = {figure["name"] for figure in metrics.figures()}
     assert "calln_relay_drops_total" in shown
     assert not any(str(name).startswith("process_") for name in shown)
 
 
+async def test_what_the_engine_has_answered_counts_as_what_the_core_has() -> None:
+    async with Running() as world:
+        metrics = RelayMetrics(world.service)
+        caller = Caller(world, "alice", "password of hers")
+        assert (await caller.ask(stun.Method.BINDING)).message_class is stun.Class.RESPONSE
+        assert value(metrics, "replies_total", kind="binding") == 1
+        assert value(metrics, "drops_total", reason="strangers") is None
+        world.engine.answered = lambda: {"replies.binding": 5, "drops.strangers": 2}  # type: ignore[method-assign]
+        assert value(metrics, "replies_total", kind="binding") == 6
+        assert value(metrics, "drops_total", reason="strangers") == 2
+
+
 async def test_connections_that_were_not_let_in_are_counted_by_limit() -> None:
     async with Running(transport="tcp", limits={"connections_per_address": 2}) as world:
         world.service.reload_streams(turn(limits={"connections_per_address": 2}))
-        metrics = RelayMetrics(world.service, world.engine.name)
+        metrics = RelayMetrics(world.service)
         for _ in range(2):
             await world.connect()
         third = await world.connect()

@@ -11,10 +11,14 @@ from aioice import stun
 
 from tests.turn.engines.world import PATIENCE, End, attributes, framed, unframed, xored
 from tests.turn.service.caller import Caller, ended
-from tests.turn.service.running import Running
+from tests.turn.service.running import LOOPBACK, SECRET, Running, turn
 from turn.core.effects import Effect, Send
 from turn.core.relay import Relay
+from turn.engines.portable.engine import Portable
 from turn.flows import Address, Packet, Transport
+from turn.policies import StrangerLimits
+from turn.service.from_config import RelayConfig, relay_settings
+from turn.service.service import Service
 
 PACKET = Packet(Address.of("127.0.0.1", 1), Address.of("192.0.2.66", 2), b"canary")
 
@@ -56,6 +60,25 @@ async def test_a_call_over_streams_ends_with_its_connection(version: int, transp
                 await asyncio.sleep(0.01)
         assert world.engine.open(relay)
         assert not list(world.relay.sessions(0.0))
+
+
+async def test_the_engine_answers_strangers_within_the_limits_as_they_are_now() -> None:
+    told: list[StrangerLimits | None] = []
+
+    class Answering(Portable):
+        def answer_bindings(self, limits: StrangerLimits | None) -> None:
+            told.append(limits)
+
+    keys = {"users": {"alice": "password of hers"}}
+    for limit in (7, 8):
+        config = RelayConfig(turn(**keys, limits={"unauthenticated_per_second": limit}), [SECRET])
+        given = relay_settings(config, [], LOOPBACK)
+        if not told:
+            service = Service(Relay(given), Answering([]))
+        else:
+            service.reload(given)
+    assert [limits and limits.per_second for limits in told] == [7, 8]
+    service.engine.close_all()  # type: ignore[attr-defined]
 
 
 async def test_a_loss_that_no_code_expected_is_counted() -> None:

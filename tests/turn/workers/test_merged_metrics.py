@@ -51,7 +51,7 @@ def test_of_the_dead_the_counters_stay() -> None:
 
 async def test_the_page_is_the_one_of_a_single_process() -> None:
     async with Running() as world:
-        metrics = RelayMetrics(world.service, world.engine.name)
+        metrics = RelayMetrics(world.service)
         await Caller(world, *ALICE).allocate()
         alone = MergedMetrics(merged([figures_of(metrics.collect())]))
         assert relays(alone.exposition()) == relays(metrics.exposition())

@@ -11,7 +11,7 @@ import pytest
 from aioice import stun
 
 from host.startup import Unavailable
-from tests.turn.crowd import ALICE, Crowd, crowd, is_alive, name, pid_of
+from tests.turn.crowd import Crowd, crowd, is_alive, name, pid_of
 from tests.turn.engines.world import PATIENCE, End, framed, unframed
 from tests.turn.process.operator import door
 from tests.turn.service.caller import Caller, ended
@@ -81,11 +81,9 @@ async def test_a_relayed_address_of_another_worker_is_a_peer_as_long_as_it_lives
         assert await one[0].bind(0x4001, two[1]) is stun.Class.ERROR
 
 
-async def test_the_death_of_one_ends_its_own_calls_only(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_death_of_one_ends_no_call(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with crowd(tmp_path) as world:
-        (early, gone), two = await world.one_each()
+        (early, stays), two = await world.one_each()
         third, fourth = world.end(), await other_at(world, two[1])
         await call(two, fourth)
         before = await world.figures()
@@ -97,16 +95,16 @@ async def test_the_death_of_one_ends_its_own_calls_only(
         assert pid_of(world.pool.processes[1]) == second
         assert pid_of(world.pool.processes[0]) != first
         ids = [row["id"] for row in await world.pool.sessions()]
-        assert sorted(ids) == sorted((name(two[1]), name(fourth[1])))
+        assert sorted(ids) == sorted(map(name, (stays, two[1], fourth[1])))
         look = RelayedPorts(tmp_path, claim=False)
-        assert [relay in look for relay in (gone, two[1], fourth[1])] == [False, True, True]
+        assert [relay in look for relay in (stays, two[1], fourth[1])] == [True, True, True]
         look.close()
-        assert world.pool.ledger.usage("allocations").amount(b"") == 2
+        assert world.pool.ledger.usage("allocations").amount(b"") == 3
+        assert await early.bind(0x4001, two[1]) is stun.Class.RESPONSE  # with the nonce of the dead one
         after = await world.figures()
         assert (after["workers"], after["worker_deaths_total"]) == (2, 1)
         assert all(after[total] >= before[total] for total in before if total.endswith("_total"))
-        fresh = Caller(world, *ALICE, end=early.end)
-        await fresh.allocate()
+        assert await ended(early) is stun.Class.RESPONSE
         third.send(BINDING, world.listener)
         assert len(await third.receive()) == 32
     assert "worker 0 has died" in caplog.text

@@ -51,6 +51,27 @@ __noinline int stream_of(struct slot *slot, struct work *work)
 	return -1;
 }
 
+/* What kind of own address this is; 0: none. */
+static __always_inline __u32 own_kind(const __u32 *address, __u8 family)
+{
+	struct own_key key = {{address[0], address[1], address[2], address[3]}, family};
+	__u32 *kind = bpf_map_lookup_elem(&own, &key);
+
+	return kind ? *kind : 0;
+}
+
+/* Whether packets go out under an address of ours, and to another machine. Whoever writes slots cannot change it. */
+__noinline int may_leave(struct slot *slot)
+{
+	__u32 from, to;
+
+	if (!slot)
+		return 0;
+	from = own_kind(slot->from, slot->family);
+	to = own_kind(slot->to, slot->family);
+	return from && (!to || (to == LOOPBACK && from == LOOPBACK));
+}
+
 /* Adds what time has brought, and takes one packet of so many bits. Two processors at once may lose a draw. */
 __noinline int spend(struct bucket *bucket, __u32 bits, __u64 now)
 {

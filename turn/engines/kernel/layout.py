@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from turn.engines.framing import LARGEST, peer_key
 from turn.flows import Address, Flow
+from turn.policies import Network, StrangerLimits
 from turn.wire.srtp import RTCP
 
 KEY = struct.Struct("16s16s2s2sBB2s20s")
@@ -20,14 +21,23 @@ COUNTS = struct.Struct("<3Q")
 BUCKET = struct.Struct("<qqQQQQQQQ")
 SAMPLE = struct.Struct("<I4sII")
 CONFIG = struct.Struct("<QBB6x")
+STRANGERS = struct.Struct("<4Q")
+STRANGER_COUNTS = struct.Struct("<4Q")
+TRUSTED_COUNT = struct.Struct("<I4x")
+NETWORK = struct.Struct("<16s16sI")
 
-FROM_PEER, CHANNEL, INDICATION = range(3)
+FROM_PEER, CHANNEL, INDICATION, SERVED = range(4)
 LISTENER, RELAYED = 1, 2  # what is at a port, as bits
 ANYTHING = 55  # where in a slot it stands; a new rule changes it
 RULE_AT, COUNTS_AT = HEAD.size, HEAD.size + RULE.size + 4
 SLOT_SIZE = COUNTS_AT + COUNTS.size
 PORTS = 65536
-CONFIG_SIZE = CONFIG.size + PORTS
+MAX_TRUSTED = 16  # networks
+STRANGERS_AT = CONFIG.size + PORTS
+STRANGER_COUNTS_AT = STRANGERS_AT + STRANGERS.size + 8
+TRUSTED_AT = STRANGER_COUNTS_AT + STRANGER_COUNTS.size
+NETWORKS_AT = TRUSTED_AT + TRUSTED_COUNT.size
+CONFIG_SIZE = NETWORKS_AT + MAX_TRUSTED * NETWORK.size
 MAX_STREAMS = 8  # that one direction names; what more there are goes up, packet by packet
 
 HOPS = {0: 0, 4: 2, 16: 10}  # bytes of a neighbour's address -> the family's number
@@ -69,6 +79,11 @@ def client_key(flow: Flow) -> bytes:
 
 def peer_side_key(flow: Flow) -> bytes:
     return key(flow.peer, flow.relay, FROM_PEER)
+
+
+def served_key(listener: Address) -> bytes:
+    """At this listener, which may listen at all addresses, strangers are answered."""
+    return key(Address(bytes(len(listener.ip)), 0), listener, SERVED)
 
 
 def port_of(packed: bytes) -> tuple[int, int]:
@@ -119,3 +134,15 @@ def bucket(packets: int, bits: int) -> bytes:
         ceil(most / rate) if rate else 0 for most, rate in ((most_packets, packets), (most_bits, bits))
     ]
     return BUCKET.pack(most_packets, most_bits, 0, packets, bits, most_packets, most_bits, *full_after)
+
+
+def strangers(limits: StrangerLimits) -> bytes:
+    """What an answer costs one network and all together, and the most that each may have used, as times."""
+    cost, in_all = (round(SECOND / rate) if rate else 0 for rate in (limits.per_second, limits.in_all))
+    return STRANGERS.pack(cost, round(cost * limits.burst), in_all, SECOND)
+
+
+def network(of: Network) -> bytes:
+    """A network whose addresses have no limits. Each is one that can be written with a mask."""
+    mask = bytes(255 - (first ^ last) for first, last in zip(of.first, of.last, strict=True))
+    return NETWORK.pack(padded(of.first), padded(mask), 4 if len(mask) == 4 else 6)

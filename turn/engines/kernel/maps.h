@@ -20,9 +20,12 @@
 #define MAX_FRONT 48	/* bytes in front of data: a Data indication about an IPv6 peer */
 #define BODY 2048	/* bytes, a power of two above MAX_PACKET */
 
+#define MAX_SUMMED 512	/* bytes that older kernels sum up at once */
+
 #define FROM_PEER 0
 #define CHANNEL 1
 #define INDICATION 2
+#define SERVED 3 /* none of a flow: a listener where strangers are answered */
 
 #define LISTENER 1 /* what is at a port */
 #define RELAYED 2
@@ -30,6 +33,8 @@
 #define STREAMS 8     /* that one direction of a flow names; a call of voice has one */
 #define RTCP STREAMS  /* stands for SRTCP in `left` */
 #define SHORTEST_RTP 16
+#define LEAST_BETWEEN 18 /* packets of a stream between two that the core sees, as in turn/wire/srtp.py */
+#define SPREAD 8
 #define MOST_IN_COMPOUND 16
 
 #define SEND_INDICATION 0x0016
@@ -40,6 +45,33 @@
 #define DATA 0x0013
 #define FINGERPRINT 0x8028
 #define FINGERPRINT_XOR 0x5354554E
+
+#define BINDING_REQUEST 0x0001 /* the same for who is not known yet */
+#define ALLOCATE_REQUEST 0x0003
+#define REFRESH_REQUEST 0x0004
+#define CREATE_PERMISSION_REQUEST 0x0008
+#define CHANNEL_BIND_REQUEST 0x0009
+#define BINDING_SUCCESS 0x0101
+#define USERNAME 0x0006
+#define MESSAGE_INTEGRITY 0x0008
+#define NONCE 0x0015
+#define REQUESTED_TRANSPORT 0x0019
+#define MESSAGE_INTEGRITY_SHA256 0x001C
+#define USERHASH 0x001E
+#define XOR_MAPPED_ADDRESS 0x0020
+#define REQUIRED_BELOW 0x8000
+#define SMALLEST_ANSWERED 28
+#define LARGEST_ANSWER 52
+#define MOST_ATTRIBUTES 8 /* of a request; what has more goes up */
+
+#define TRUSTED 16	/* networks without limits by address */
+#define NETWORKS 16384	/* whose use is remembered: the latest */
+#define HOUSEHOLD_BITS 64 /* of IPv6, as in turn/limits/addresses.py */
+#define SITE_BITS 48
+#define SITE_FACTOR 2
+
+#define OWN_ADDRESSES 1024
+#define LOOPBACK 2 /* the kind of an own address that packets may go to, from another such one */
 
 #define SECOND 1000000000ULL
 #define CS6 0xC0 /* marks from here on are for routers */
@@ -83,11 +115,39 @@ struct bucket {
 	__u64 packets_full_after, bits_full_after; /* nanoseconds */
 };
 
+struct network {
+	__u32 address[4], mask[4];
+	__u32 family;
+};
+
+/* Strangers' limits, as times: an answer costs some, which comes back as time goes by; and what was counted. */
+struct strangers {
+	__u64 cost, most; /* nanoseconds, for each network, and the most that it may have used; 0: no limit */
+	__u64 cost_in_all, most_in_all;
+	__u64 used_in_all; /* until when */
+	__u64 answered, refused, refused_in_all, no_client;
+	__u32 trusted, unused;
+	struct network networks[TRUSTED];
+};
+
 struct config {
 	__u64 lease; /* the end of the time for which the process that links flows has promised to live */
 	__u8 ttl, hop_limit;
 	__u8 unused[6];
 	__u8 ports[65536];
+	struct strangers strangers;
+};
+
+/* A network of so many bits, as it stands in a packet. */
+struct network_key {
+	__u32 network[2];
+	__u32 bits;
+};
+
+/* An address of this machine; the value says which kind it is of. */
+struct own_key {
+	__u32 address[4];
+	__u32 family;
 };
 
 struct sample {
@@ -109,6 +169,7 @@ struct packet {
 struct work {
 	struct key key;
 	struct packet packet;
+	struct slot reply; /* to a stranger: who answers whom */
 	__u8 front[64];
 	__u8 before[16]; /* room for the head of a sample whose frame has no front */
 	__u8 body[BODY + 64];
@@ -152,6 +213,21 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32[4][256]);
 } crc_table SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OWN_ADDRESSES);
+	__type(key, struct own_key);
+	__type(value, __u32);
+} own SEC(".maps");
+
+/* Until when each network has used what strangers may have. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, NETWORKS);
+	__type(key, struct network_key);
+	__type(value, __u64);
+} used SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

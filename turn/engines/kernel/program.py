@@ -6,49 +6,36 @@ All of it ends with this process: the kernel lets go of what no process holds.
 from __future__ import annotations
 
 import ctypes
-import mmap
 import os
-import platform
+import secrets
 import struct
 from itertools import pairwise
 from pathlib import Path
 
-from host.startup import Unavailable
-from turn.engines.kernel.layout import BUCKET, CONFIG_SIZE, SLOT_SIZE
+from turn.engines.kernel.attachment import Attachment, CannotAttach, attach
+from turn.engines.kernel.maps import NAMES, SAMPLES_SIZE, CannotRide, Maps, library, memory
+from turn.engines.kernel.own import OWN, own_addresses, write
 
 OBJECT = Path(__file__).with_name("relay.bpf.o")
-LIBRARY = "libbpf.so.1"
-NUMBERS = {"x86_64": 321, "aarch64": 280}  # of the system call bpf
-LINK_CREATE, TCX_INGRESS, BEFORE = 28, 46, 1 << 3  # from Linux's headers
-ANY = 0  # a new element, or an old one
-SAMPLES_SIZE = 1 << 20  # bytes of samples that wait for us
 CRC_POLYNOMIAL = 0xEDB88320
 ROOT_NEEDED = "it needs root, or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 
 
-class CannotRide(Unavailable):
-    """This machine does not let calls ride in its kernel; the text says why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"turn.engine: calls cannot ride in the kernel: {reason}")
-
-
-class Program:
+class Program(Maps):
     """The loaded program. `slots` is how many directions of flows have room; the first one is never used."""
 
     def __init__(self, slots: int) -> None:
         """Raises CannotRide."""
-        self.links: dict[int, int] = {}  # descriptors, by interface
+        self.attached: dict[int, Attachment] = {}  # by interface
+        self.handle = 1 + secrets.randbelow(1 << 31)  # others like this one may be attached beside it
         self.lib = library()
         self.object = self.load({"flows": slots, "slots": slots, "buckets": slots, "samples": SAMPLES_SIZE})
-        self.flows = self.map("flows")
-        self.slots = self.memory("slots", slots * SLOT_SIZE)
-        self.buckets = self.memory("buckets", slots * BUCKET.size)
-        self.config = self.memory("config", CONFIG_SIZE)
+        super().__init__(self.lib, {name: self.map(name) for name in NAMES}, slots)
         self.descriptor = self.lib.bpf_program__fd(
             self.lib.bpf_object__find_program_by_name(self.object, b"relay")
         )
-        table = self.memory("crc_table", 4 * 256 * 4)
+        self.own = self.map(OWN)
+        table = memory(self.map("crc_table"), 4 * 256 * 4)
         table[: 4 * 256 * 4] = crc_table()
         table.close()
 
@@ -71,66 +58,28 @@ class Program:
         found: int = self.lib.bpf_object__find_map_fd_by_name(self.object, name.encode())
         return found
 
-    def memory(self, name: str, size: int) -> mmap.mmap:
-        return mmap.mmap(self.map(name), -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
-
-    def enter(self, key: bytes, slot: int) -> bool:
-        """From now on, packets with this key are the slot's. False: there is no room."""
-        return not self.lib.bpf_map_update_elem(self.flows, key, struct.pack("I", slot), ANY)
-
-    def drop(self, key: bytes) -> None:
-        """Packets with this key, which was entered, go up again."""
-        if self.lib.bpf_map_delete_elem(self.flows, key):
-            raise OSError(ctypes.get_errno(), "a flow could not be taken from the kernel")
+    def learn_addresses(self) -> None:
+        """Those of this machine may have changed. Raises CannotRide."""
+        try:
+            write(self.lib, self.own, own_addresses(loopback=True))
+        except OSError as problem:
+            raise CannotRide(str(problem)) from None
 
     def attach(self, interface: int) -> None:
         """Before all other programs there, so that none of them ends the chain. Raises CannotRide."""
-        fields = struct.pack("IIIIIIQ", self.descriptor, interface, TCX_INGRESS, BEFORE, 0, 0, 0).ljust(
-            128, b"\0"
-        )
-        system = ctypes.CDLL(None, use_errno=True)
-        link = system.syscall(NUMBERS[platform.machine()], LINK_CREATE, fields, len(fields))
-        if link < 0:
-            raise CannotRide(f"the program cannot be attached: {os.strerror(ctypes.get_errno())}")
-        self.links[interface] = link
+        try:
+            self.attached[interface] = attach(self.lib, self.descriptor, interface, self.handle)
+        except CannotAttach as reason:
+            raise CannotRide(str(reason)) from None
 
     def detach(self, interface: int) -> None:
-        os.close(self.links.pop(interface))
+        self.attached.pop(interface).close()
 
     def close(self) -> None:
-        for interface in list(self.links):
+        for interface in list(self.attached):
             self.detach(interface)
-        for memory in (self.slots, self.buckets, self.config):
-            memory.close()
+        super().close()
         self.lib.bpf_object__close(self.object)
-
-
-def library() -> ctypes.CDLL:
-    """Raises CannotRide."""
-    if platform.machine() not in NUMBERS:
-        raise CannotRide(f"there is no program for {platform.machine()}")
-    try:
-        lib = ctypes.CDLL(LIBRARY, use_errno=True)
-    except OSError:
-        raise CannotRide(f"{LIBRARY} is not installed (Debian: libbpf1)") from None
-    pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
-    for name, result, arguments in (
-        ("bpf_object__open_file", pointer, (text, pointer)),
-        ("bpf_object__load", number, (pointer,)),
-        ("bpf_object__close", None, (pointer,)),
-        ("bpf_object__find_map_by_name", pointer, (pointer, text)),
-        ("bpf_object__find_map_fd_by_name", number, (pointer, text)),
-        ("bpf_object__find_program_by_name", pointer, (pointer, text)),
-        ("bpf_program__fd", number, (pointer,)),
-        ("bpf_map__set_max_entries", number, (pointer, ctypes.c_uint32)),
-        ("bpf_map_update_elem", number, (number, text, text, ctypes.c_uint64)),
-        ("bpf_map_delete_elem", number, (number, text)),
-        ("libbpf_set_print", pointer, (pointer,)),
-    ):
-        function = getattr(lib, name)
-        function.restype, function.argtypes = result, arguments
-    lib.libbpf_set_print(None)  # what went wrong, we say ourselves
-    return lib
 
 
 def crc_table() -> bytes:

@@ -151,14 +151,14 @@ static __always_inline int has_fingerprint(const struct packet *packet)
 	return packet->front + ((packet->data + 3) & ~3) < packet->payload;
 }
 
-/* Whether there is a right FINGERPRINT at `end` (RFC 8489 14.7). */
-__noinline int is_fingerprint(struct work *work, __u32 end)
+/* The CRC-32 of the first `end` bytes, not turned yet. */
+static __always_inline __u32 crc_of(const struct work *work, __u32 end)
 {
 	__u32 zero = 0, crc = 0xffffffff, at;
 	__u32(*table)[256];
 
 	table = bpf_map_lookup_elem(&crc_table, &zero);
-	if (!work || !table || word_at(work->body + (end & (BODY - 1))) != bpf_htonl(FINGERPRINT << 16 | 4))
+	if (!table)
 		return 0;
 	for (at = 0; at < MAX_PACKET; at += 4) {
 		if (at >= end)
@@ -166,5 +166,13 @@ __noinline int is_fingerprint(struct work *work, __u32 end)
 		crc ^= word_at(work->body + at);
 		crc = table[3][crc & 0xff] ^ table[2][crc >> 8 & 0xff] ^ table[1][crc >> 16 & 0xff] ^ table[0][crc >> 24];
 	}
-	return word_at(work->body + ((end + 4) & (BODY - 1))) == bpf_htonl(~crc ^ FINGERPRINT_XOR);
+	return crc;
+}
+
+/* Whether there is a right FINGERPRINT at `end` (RFC 8489 14.7). */
+__noinline int is_fingerprint(struct work *work, __u32 end)
+{
+	if (!work || word_at(work->body + (end & (BODY - 1))) != bpf_htonl(FINGERPRINT << 16 | 4))
+		return 0;
+	return word_at(work->body + ((end + 4) & (BODY - 1))) == bpf_htonl(~crc_of(work, end) ^ FINGERPRINT_XOR);
 }

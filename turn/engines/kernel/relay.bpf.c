@@ -2,15 +2,15 @@
 /* Carries the packets of linked flows at the entrance of an interface (tc), before any socket sees them.
  *
  * This is a cache of turn/engines/table.py: what it does not know, or cannot do, goes up to the sockets of the
- * portable engine, where the same flow is linked. So each odd case is one line here: up.
+ * portable engine, where the same flow is linked. So each odd case is one line here: up. What strangers ask most
+ * is answered, too, as turn/core does (strangers.h).
  *
  * Headers stay where they are and the payload moves. So the place of an unfinished checksum, which belongs to
  * the packet (CHECKSUM_PARTIAL), stays right on loopback and between containers and virtual machines.
  *
  * User space (turn/engines/kernel/layout.py) writes all maps; structures and numbers must be the same there.
  */
-#include "allow.h"
-#include "write.h"
+#include "strangers.h"
 
 /* Shows user space a packet of some that were carried. If there is no room, the next one is shown instead. */
 static __always_inline void show(struct work *work, struct slot *slot, const struct packet *packet, __u32 stream)
@@ -32,7 +32,7 @@ static __always_inline void show(struct work *work, struct slot *slot, const str
 	sample->length = size;
 	sample->is_rtcp = stream == RTCP;
 	if (!bpf_ringbuf_output(&samples, sample, sizeof(*sample) + size, 0))
-		slot->left[stream] = 15 + (bpf_get_prandom_u32() & 7);
+		slot->left[stream] = LEAST_BETWEEN + bpf_get_prandom_u32() % SPREAD;
 }
 
 /* The slot whose packet this is; 0: nobody's, or its frame is not media alone. */
@@ -58,7 +58,7 @@ static __always_inline struct slot *find_slot(struct work *work, __u8 port)
 SEC("tc")
 int relay(struct __sk_buff *skb)
 {
-	__u32 zero = 0, mate, padding, payload;
+	__u32 zero = 0, number, mate, padding, payload;
 	struct config *settings;
 	struct packet *packet;
 	struct slot *slot, *out;
@@ -77,14 +77,18 @@ int relay(struct __sk_buff *skb)
 	__builtin_memset(packet, 0, sizeof(*packet));
 	if (!read_headers(skb, &work->key, packet))
 		return TC_ACT_UNSPEC;
-	port = settings->ports[bpf_ntohs(work->key.to_port)];
+	number = bpf_ntohs(work->key.to_port);
+	barrier_var(number); /* Linux 6.1 does not know how large it is, without this very mask */
+	port = settings->ports[number & 0xffff];
 	if (!port || !load_payload(skb, work, packet))
 		return TC_ACT_UNSPEC;
 
 	slot = find_slot(work, port);
 	now = bpf_ktime_get_ns();
-	if (!slot || now > settings->lease)
+	if (now > settings->lease)
 		return TC_ACT_UNSPEC;
+	if (!slot)
+		return port & LISTENER ? answer_stranger(skb, work, settings, now) : TC_ACT_UNSPEC;
 	if (!slot->anything) {
 		stream = stream_of(slot, work);
 		if (stream < 0)
@@ -92,7 +96,7 @@ int relay(struct __sk_buff *skb)
 	}
 	mate = slot->mate;
 	out = mate ? bpf_map_lookup_elem(&slots, &mate) : slot;
-	if (!out || out->family != work->key.family)
+	if (!out || out->family != work->key.family || !may_leave(out))
 		return TC_ACT_UNSPEC;
 
 	padding = make_front(work, out);

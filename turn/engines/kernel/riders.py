@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import secrets
+import struct
 from collections import Counter, deque
 from collections.abc import Container
 from time import monotonic
+from typing import NamedTuple
 
 from turn.engines.framing import DataFrame
 from turn.engines.kernel import layout
-from turn.engines.kernel.layout import COUNTS, COUNTS_AT, HEAD, RULE, RULE_AT, SLOT_SIZE
-from turn.engines.kernel.program import Program
+from turn.engines.kernel.layout import CONFIG, COUNTS, COUNTS_AT, HEAD, PORTS, RULE, RULE_AT, SLOT_SIZE
+from turn.engines.kernel.maps import Maps
 from turn.engines.kernel.routes import RoutingTable
 from turn.engines.table import ClientKey, Lane, Unseen
 from turn.flows import Address, Flow, Traffic
 
+BEGIN = struct.Struct("<3I")  # of a slot: its tag, its bucket, its mate
 REST = 0.1  # seconds before a slot is used again: a processor may still be at a packet of the one before
 NOTHING = Traffic()
 
@@ -22,8 +25,8 @@ NOTHING = Traffic()
 class Places:
     """Places in an array. The one that was given back first is the next, and not before it has rested."""
 
-    def __init__(self, count: int) -> None:
-        self.free = deque((number, 0.0) for number in range(1, count))
+    def __init__(self, count: int, taken: Container[int] = ()) -> None:
+        self.free = deque((number, 0.0) for number in range(1, count) if number not in taken)
 
     def take(self, count: int) -> list[int]:
         """So many, or none."""
@@ -61,26 +64,50 @@ class Rider:
         self.keys: dict[bytes, int] = {}
 
 
+class Left(NamedTuple):
+    """What the flows that a process before us has entered still use."""
+
+    slots: set[int]
+    buckets: set[int]
+    last_tag: int
+
+
+def left_behind(program: Maps) -> Left:
+    """Also the slots of mates, to which no key leads. Keys of listeners lead to none."""
+    heads = {
+        place: BEGIN.unpack_from(program.slots, place * SLOT_SIZE)
+        for place in program.inherited.values()
+        if place
+    }
+    mates = {mate for _, _, mate in heads.values()} - heads.keys() - {0}
+    heads |= {mate: BEGIN.unpack_from(program.slots, mate * SLOT_SIZE) for mate in mates}
+    return Left(
+        set(heads),
+        {bucket for _, bucket, _ in heads.values()},
+        max((tag for tag, *_ in heads.values()), default=0),
+    )
+
+
 class Riders:
     """All flows that ride. One for which there is no room, or that the program cannot carry, is not here.
 
     `relays` are the relayed addresses of this engine: what is sent to one of them never leaves.
     """
 
-    def __init__(
-        self, program: Program, routes: RoutingTable, relays: Container[Address], slots: int
-    ) -> None:
+    def __init__(self, program: Maps, routes: RoutingTable, relays: Container[Address]) -> None:
         self.program = program
         self.routes = routes
         self.relays = relays
-        self.slots, self.buckets = Places(slots), Places(slots)
+        self.left, self.is_settled = left_behind(program), False
+        self.slots, self.buckets = (Places(program.room, taken) for taken in self.left[:2])
         self.riders: dict[Flow, Rider] = {}
         self.shares: dict[ClientKey, SharedBucket] = {}
         self.shown_by: dict[
             int, tuple[Flow, bool]
         ] = {}  # by a slot's tag: its flow, and whether it is inward
         self.ports: Counter[tuple[int, int]] = Counter()  # keys in the index, by port and what is there
-        self.last_tag = 0
+        self.last_tag = self.left.last_tag
+        self.past = 0  # packets that removed flows have carried
 
     def update(self, lane: Lane) -> None:
         """Let a lane ride as it is now, as far as it can."""
@@ -98,6 +125,14 @@ class Riders:
         for key, place in wanted.items():
             if key not in rider.keys:
                 self.enter(rider, key, place)
+
+    def carries(self, lane: Lane) -> bool:
+        """Whether all that a lane carries rides, but for what is too large."""
+        rider = self.riders.get(lane.flow)
+        return rider is not None and all(
+            media == {} or place in rider.keys.values()
+            for media, place in ((lane.media_out, rider.out), (lane.media_in, rider.into))
+        )
 
     def add(self, flow: Flow) -> Rider | None:
         """None: it cannot ride, or there is no room."""
@@ -172,14 +207,23 @@ class Riders:
         memory[start + layout.ANYTHING] = media is None
 
     def enter(self, rider: Rider, key: bytes, place: int) -> None:
-        self.mark_port(key, 1)
-        if self.program.enter(key, place):
+        if self.mark(key, place):
             rider.keys[key] = place
-        else:
-            self.mark_port(key, -1)
 
     def drop(self, rider: Rider, key: bytes) -> None:
         del rider.keys[key]
+        self.unmark(key)
+
+    def mark(self, key: bytes, place: int) -> bool:
+        """Let the program find this key; whether there was room."""
+        self.mark_port(key, 1)
+        if not self.program.enter(key, place):
+            self.mark_port(key, -1)
+            return False
+        self.program.inherited.pop(key, None)
+        return True
+
+    def unmark(self, key: bytes) -> None:
         self.program.drop(key)
         self.mark_port(key, -1)
 
@@ -191,6 +235,26 @@ class Riders:
             del self.ports[port, what]
         bits = sum(bit for bit in (layout.LISTENER, layout.RELAYED) if (port, bit) in self.ports)
         self.program.config[layout.CONFIG.size + port] = bits
+
+    def settle(self) -> None:
+        """What another process has left, and was not entered again by now, rides no more."""
+        if self.is_settled:
+            return
+        self.is_settled = True
+        for key in self.program.inherited:
+            self.program.drop(key)
+        self.program.inherited.clear()
+        marks = bytearray(PORTS)
+        for port, what in self.ports:
+            marks[port] |= what
+        self.program.config[CONFIG.size : CONFIG.size + PORTS] = marks
+        self.slots.give_back(*self.left.slots)
+        self.buckets.give_back(*self.left.buckets)
+
+    def leave(self) -> None:
+        """Let all ride on: where the program outlives this process, the next one may take them."""
+        for rider in self.riders.values():
+            rider.keys.clear()
 
     def withdraw(self, flow: Flow) -> None:
         """From now on, all packets of a flow go up."""
@@ -205,6 +269,7 @@ class Riders:
         carried = self.traffic(flow)
         rider = self.riders.pop(flow, None)
         if rider is not None:
+            self.past += carried.packets_out + carried.packets_in
             for tag in rider.tags:
                 del self.shown_by[tag]
             self.slots.give_back(rider.out, rider.into)
@@ -224,6 +289,11 @@ class Riders:
             COUNTS.unpack_from(memory, place * SLOT_SIZE + COUNTS_AT) for place in (rider.out, rider.into)
         )
         return Traffic(out[0], out[1], into[0], into[1], out[2] + into[2])
+
+    def rode(self) -> int:
+        """Packets that all flows have carried here, also those that were removed."""
+        carried = map(self.traffic, self.riders)
+        return self.past + sum(one.packets_out + one.packets_in for one in carried)
 
 
 def is_link_local(address: Address) -> bool:

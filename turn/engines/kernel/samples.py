@@ -24,9 +24,14 @@ class SampleRing:
         self.theirs = mmap.mmap(
             descriptor, mmap.PAGESIZE + 2 * size, prot=mmap.PROT_READ, offset=mmap.PAGESIZE
         )
+        self.skip()
 
     def fileno(self) -> int:
         return self.descriptor
+
+    def skip(self) -> None:
+        """What was written for another process before us is of no use here."""
+        self.ours[: POSITION.size] = self.theirs[: POSITION.size]
 
     def read(self) -> Iterator[tuple[int, int, bytes]]:
         """What waits: the slot's tag, the stream as in turn.wire.srtp, and the packet."""

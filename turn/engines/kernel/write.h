@@ -55,7 +55,7 @@ __noinline int is_ambiguous(struct work *work)
 {
 	const struct packet *packet;
 	const struct key *key;
-	__u32 size;
+	__u32 size, at, part;
 	__u64 sum;
 
 	if (!work)
@@ -65,7 +65,14 @@ __noinline int is_ambiguous(struct work *work)
 	size = ((packet->payload + 3) & ~3) & (BODY - 1);
 	sum = pseudo(key->from, key->to, packet->payload);
 	sum += key->from_port + (__u64)key->to_port + bpf_htons(packet->payload + sizeof(struct udphdr)) + packet->check;
-	sum += (__u32)bpf_csum_diff(0, 0, (__be32 *)work->body, size, 0);
+	for (at = 0; at < MAX_PACKET; at += MAX_SUMMED) {
+		if (at >= size)
+			break;
+		part = size - at;
+		if (part > MAX_SUMMED)
+			part = MAX_SUMMED;
+		sum += (__u32)bpf_csum_diff(0, 0, (__be32 *)(work->body + at), part, 0);
+	}
 	return fold(sum) == 0xffff;
 }
 

@@ -28,11 +28,12 @@ from turn.engines.tcp.acceptor import Acceptor
 from turn.engines.tcp.connection_limits import ConnectionLimits
 from turn.engines.tcp.handshake_queue import HandshakeQueue
 from turn.engines.tcp.unix_acceptor import UNIX_LISTENER, UnixAcceptor
-from turn.engines.transmit import Transmit, push
+from turn.engines.transmit import Outlet, push
 from turn.engines.udp.listener import UdpListener
 from turn.engines.udp.peer_sockets import ConnectedSocket, RelayedSocket
 from turn.engines.udp.proxied_listener import ProxiedListener
 from turn.flows import Address, Flow, Packet, Rule, Traffic
+from turn.policies import StrangerLimits
 
 log = logging.getLogger("calln.relay")
 
@@ -47,6 +48,7 @@ class Portable:
     """See turn.engines.Engine for the methods."""
 
     name = "portable"
+    reason = ""
 
     def __init__(
         self,
@@ -147,15 +149,19 @@ class Portable:
             self.unlink(rival)
         is_new = (flow.client, flow.listener) not in self.table.clients
         lane = self.table.add(flow, rule)
-        lane.send = self.open_leg(lane, relayed)
+        lane.outlet = self.first_outlet(lane, relayed)
         if is_new:
             listener.link_client(lane.client)
 
-    def open_leg(self, lane: Lane, relayed: RelayedSocket) -> Transmit:
+    def first_outlet(self, lane: Lane, relayed: RelayedSocket) -> Outlet:
+        """What sends a new lane's data."""
+        return self.open_leg(lane, relayed)
+
+    def open_leg(self, lane: Lane, relayed: RelayedSocket) -> Outlet:
         """What sends a lane's data to its peer: a socket, unless the peer is a relayed address of ours."""
         relay, peer = lane.flow.relay, lane.flow.peer
         if peer in self.relays:
-            return lambda data: self.deliver_inside(Packet(relay, peer, bytes(data)))
+            return Outlet(lambda data: self.deliver_inside(Packet(relay, peer, bytes(data))))
         if len(lane.client.channels) + len(lane.client.peers) > MAX_LEGS:
             return relayed.sender_to(peer)
         try:
@@ -206,7 +212,7 @@ class Portable:
             elif packet.dont_fragment:
                 self.send_unfragmented(relayed, packet)
             else:
-                push(relayed.sender_to(packet.remote), memoryview(packet.data))
+                push(relayed.sender_to(packet.remote).put, memoryview(packet.data))
 
     def send_unfragmented(self, relayed: RelayedSocket, packet: Packet) -> None:
         """With Don't Fragment."""
@@ -221,9 +227,9 @@ class Portable:
         client = self.table.clients.get((packet.remote, packet.local))
         listener = self.listener_of(packet.local)
         if client is not None:
-            push(client.send, memoryview(packet.data))
+            push(client.outlet.put, memoryview(packet.data))
         elif listener is not None:
-            push(listener.sender(packet.local, packet.remote), memoryview(packet.data))
+            push(listener.sender(packet.local, packet.remote).put, memoryview(packet.data))
 
     def deliver_inside(self, packet: Packet) -> None:
         """From one relayed address of ours to another: by its linked flow, or punted as from a peer."""
@@ -242,6 +248,15 @@ class Portable:
 
     def traffic(self) -> Mapping[Flow, Traffic]:
         return self.table
+
+    def rode(self) -> int:
+        return 0
+
+    def answer_bindings(self, limits: StrangerLimits | None) -> None:
+        """All are punted."""
+
+    def answered(self) -> Mapping[str, int]:
+        return {}
 
     def refused_connections(self) -> Mapping[str, int]:
         return self.limits.refused

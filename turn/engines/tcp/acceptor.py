@@ -18,7 +18,7 @@ from turn.engines.tcp.connection_limits import ConnectionLimits, Slot
 from turn.engines.tcp.first_bytes import PendingConnection
 from turn.engines.tcp.handshake_queue import HandshakeQueue
 from turn.engines.tcp.tls_connection import TlsConnection
-from turn.engines.transmit import Transmit, discard
+from turn.engines.transmit import DISCARD, Outlet
 from turn.flows import Address
 from turn.wire.proxy_protocol import BadHeader
 
@@ -167,16 +167,16 @@ class Acceptor:
         if connection is not None:
             connection.client = client
             connection.mark_allocated()
-            client.send = ConnectionSender(connection)
+            client.outlet = ConnectionSender(connection)
 
     def unlink_client(self, client: LinkedClient) -> None:
         connection = self.connections.get((client.address, client.listener))
         if connection is not None:
             connection.client = None
 
-    def sender(self, local: Address, remote: Address) -> Transmit:
+    def sender(self, local: Address, remote: Address) -> Outlet:
         connection = self.connections.get((remote, local))
-        return connection.send if connection else discard
+        return Outlet(connection.send) if connection else DISCARD
 
     def close(self) -> None:
         for pending in list(self.pending):

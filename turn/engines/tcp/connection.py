@@ -39,8 +39,7 @@ class ConnectionSender(Sender):
         """A stream has no marks."""
 
     def flush(self) -> None:
-        pending, self.pending = self.pending, []
-        self.connection.send_all(pending)
+        self.connection.send_all(self.take_pending())
 
 
 class ClientConnection:

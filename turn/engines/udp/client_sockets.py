@@ -17,7 +17,7 @@ from turn.engines.loop.batching import Sender
 from turn.engines.loop.epoll import Epoll
 from turn.engines.loop.sockets import SockAddr
 from turn.engines.table import ClientKey, LinkedClient
-from turn.engines.transmit import Transmit
+from turn.engines.transmit import Outlet
 from turn.engines.udp.peer_sockets import ConnectedSocket
 from turn.flows import Address
 
@@ -41,7 +41,7 @@ class ClientSockets:
         epoll: Epoll,
         limit: int,
         on_stray: OnStray,
-        sender: Callable[[Address, Address], Transmit],
+        sender: Callable[[Address, Address], Outlet],
         catch_up: Callable[[], None],
     ) -> None:
         self.epoll = epoll
@@ -62,7 +62,7 @@ class ClientSockets:
         key = (client.address, client.listener)
         self.linked[key] = client
         if key not in self.by_client and (len(self.by_client) >= self.limit or not self.open_socket(key)):
-            client.send = self.sender(client.listener, client.address)
+            client.outlet = self.sender(client.listener, client.address)
             self.waiting[key] = None
         else:
             self.use_socket(key)
@@ -117,16 +117,16 @@ class ClientSockets:
         """Let the client's linked flows use its socket."""
         client, own = self.linked[key], self.by_client[key]
         own.carry = client.carry
-        client.send = Sender(own.sock, self.epoll.batch)
+        client.outlet = Sender(own.sock, self.epoll.batch)
 
     def demote(self, key: ClientKey) -> None:
         """Back to the shared socket. What waits in the client's own socket is punted before what comes to the
         shared one, and the marks of its packets are no longer read."""
         client = self.linked[key]
-        client.send = self.sender(client.listener, client.address)
+        client.outlet = self.sender(client.listener, client.address)
         for lane in client.lanes():
-            if isinstance(lane.transmit_out, Sender):
-                lane.transmit_out.mark_packets(dscp.BEST_EFFORT)
+            if isinstance(lane.outlet_out, Sender):
+                lane.outlet_out.mark_packets(dscp.BEST_EFFORT)
         self.waiting[key] = None
         self.by_client.pop(key).close()
 

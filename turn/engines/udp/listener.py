@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from socket import socket
 
 from turn.engines.framing import HEADROOM
 from turn.engines.loop import sockets
-from turn.engines.loop.batching import AddressedSender
+from turn.engines.loop.batching import AddressedSender, Control, transmit_to
 from turn.engines.loop.epoll import Epoll
 from turn.engines.loop.sockets import CONTROL_BYTES, SockAddr
 from turn.engines.table import ClientKey, LinkedClient
-from turn.engines.transmit import Transmit
+from turn.engines.transmit import Outlet
 from turn.engines.udp.client_sockets import ClientSockets
 from turn.flows import Address, Packet
 
@@ -91,14 +92,21 @@ class UdpListener:
     def unpin_client(self, client: ClientKey) -> None:
         self.client_sockets.unpin(client)
 
-    def sender(self, local: Address, remote: Address) -> Transmit:
-        """What sends to one client, from the address of ours that the client sends to."""
+    def sender(self, local: Address, remote: Address) -> Outlet:
+        """What sends an answer to one client, from the address of ours that the client sends to. It is made
+        for each answer to a stranger, so it collects nothing."""
         own = self.client_sockets.by_client.get((remote, local))
-        return own.sock.send if own else self.shared_sender(local, remote)
+        if own is not None:
+            return Outlet(own.sock.send)
+        return Outlet(transmit_to(self.sock, sockets.sockaddr(remote), self.control_for(local)))
 
-    def shared_sender(self, local: Address, remote: Address) -> Transmit:
-        control = () if local == self.address else sockets.from_local_ip(local.ip)
-        return AddressedSender(self.sock, self.epoll.batch, sockets.sockaddr(remote), control)
+    def shared_sender(self, local: Address, remote: Address) -> Outlet:
+        """What sends to one client without a socket of its own, as long as it has a linked flow."""
+        batch, control = self.epoll.batch, self.control_for(local)
+        return AddressedSender(self.sock, batch, sockets.sockaddr(remote), control)
+
+    def control_for(self, local: Address) -> Sequence[Control]:
+        return () if local == self.address else sockets.from_local_ip(local.ip)
 
     def stop_new_clients(self) -> None:
         """Take no new clients. Packets that wait in the socket are served, in the loop's next turn."""

@@ -7,12 +7,13 @@ from functools import partial
 from socket import socket
 from time import monotonic
 
-from turn.engines.framing import HEADROOM, LARGEST, TAILROOM
+from turn.engines.framing import GAP, HEADROOM, LARGEST
 from turn.engines.loop import dscp, icmp, sockets
+from turn.engines.loop.batching import transmit_to
 from turn.engines.loop.epoll import LAST_START, Epoll
 from turn.engines.loop.sockets import SockAddr
 from turn.engines.table import Table
-from turn.engines.transmit import Transmit
+from turn.engines.transmit import Outlet
 from turn.flows import Address, Packet
 
 # Seconds in which a new connected socket may still hold what others sent before it was connected.
@@ -58,10 +59,9 @@ class RelayedSocket:
         if lane is None or not lane.carry_in(self.epoll.view, HEADROOM, size):
             self.epoll.punt(Packet(self.address, peer, bytes(self.epoll.body[:size])))
 
-    def sender_to(self, remote: Address) -> Transmit:
+    def sender_to(self, remote: Address) -> Outlet:
         """What sends to one peer."""
-        sock, destination = self.sock, sockets.sockaddr(remote)
-        return lambda data: sock.sendto(data, destination)
+        return Outlet(transmit_to(self.sock, sockets.sockaddr(remote)))
 
 
 class ConnectedSocket:
@@ -123,11 +123,11 @@ class ConnectedSocket:
                 self.punt(view[start : start + size])
                 batch.is_open = most > 1
                 start = HEADROOM
-            elif start > LAST_START - size - HEADROOM - TAILROOM:
+                continue
+            start += size + GAP
+            if start > LAST_START:
                 batch.flush()
                 start = HEADROOM
-            else:
-                start += size + TAILROOM + HEADROOM
         if batch.is_open:
             batch.finish()
 

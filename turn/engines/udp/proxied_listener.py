@@ -21,7 +21,7 @@ from turn.engines.loop.epoll import Epoll
 from turn.engines.loop.sockets import SockAddr
 from turn.engines.loop.trusted_proxies import TrustedProxies
 from turn.engines.table import ClientKey, LinkedClient
-from turn.engines.transmit import Transmit, discard
+from turn.engines.transmit import DISCARD, Outlet
 from turn.engines.udp.listener import UdpListener
 from turn.engines.udp.peer_sockets import WHOLE_BUFFER, ConnectedSocket
 from turn.flows import Address, Packet
@@ -37,22 +37,22 @@ ProxyPort = tuple[SockAddr, bytes]  # a proxy's address and port, and our addres
 class Route:
     """A client that comes by a proxy's port, and what sends back to it."""
 
-    __slots__ = ("client", "header", "key", "last_used", "own_socket", "port", "send")
+    __slots__ = ("client", "header", "key", "last_used", "outlet", "own_socket", "port")
 
-    def __init__(self, key: ClientKey, port: ProxyPort, header: bytes, send: Transmit) -> None:
+    def __init__(self, key: ClientKey, port: ProxyPort, header: bytes, outlet: Outlet) -> None:
         self.key = key
         self.port = port
         self.header = header  # the last one, which mostly is the next
-        self.send = send
+        self.outlet = outlet
         self.client: LinkedClient | None = None  # while it has a linked flow
         self.own_socket: ConnectedSocket | None = None  # while it is pinned
         self.last_used = monotonic()
 
-    def set_send(self, send: Transmit) -> None:
+    def set_outlet(self, outlet: Outlet) -> None:
         """From now on, send to the client by this."""
-        self.send = send
+        self.outlet = outlet
         if self.client is not None:
-            self.client.send = send
+            self.client.outlet = outlet
 
 
 class Routes:
@@ -194,14 +194,14 @@ class ProxiedListener(UdpListener):
         route.header = header
         return route
 
-    def reply_sender(self, local: Address, port: ProxyPort) -> Transmit:
+    def reply_sender(self, local: Address, port: ProxyPort) -> Outlet:
         return self.shared_sender(local, sockets.address(port[0]))
 
     def move_route(self, route: Route, port: ProxyPort) -> None:
         was_pinned = route.own_socket is not None
         self.close_socket(route)
         self.routes.move(route, port)
-        route.set_send(self.reply_sender(route.key[1], port))
+        route.set_outlet(self.reply_sender(route.key[1], port))
         if was_pinned:
             self.open_socket(route)
 
@@ -209,7 +209,7 @@ class ProxiedListener(UdpListener):
         """The proxy has given the port to another client: this is like the end of a connection."""
         self.close_socket(route)
         self.routes.remove(route)
-        route.set_send(discard)
+        route.set_outlet(DISCARD)
         if self.routes.holds(route.key):
             self.epoll.report_lost_later(*route.key)
 
@@ -240,7 +240,7 @@ class ProxiedListener(UdpListener):
         except OSError:
             return
         route.own_socket = opened
-        route.set_send(opened.sock.send)
+        route.set_outlet(Outlet(opened.sock.send))
 
     def carry_or_punt(
         self, port: ProxyPort, remote: Address, local: Address, view: memoryview, start: int, size: int
@@ -256,7 +256,7 @@ class ProxiedListener(UdpListener):
         own, route.own_socket = route.own_socket, None
         if own is not None:
             self.epoll.close_socket(own.sock)
-            route.set_send(self.reply_sender(route.key[1], route.port))
+            route.set_outlet(self.reply_sender(route.key[1], route.port))
 
     def link_client(self, client: LinkedClient) -> None:
         route = self.routes.by_client.get((client.address, client.listener))
@@ -264,7 +264,7 @@ class ProxiedListener(UdpListener):
             super().link_client(client)
         else:
             route.client = client
-            client.send = route.send
+            client.outlet = route.outlet
 
     def unlink_client(self, client: LinkedClient) -> None:
         route = self.routes.by_client.get((client.address, client.listener))
@@ -273,9 +273,9 @@ class ProxiedListener(UdpListener):
         elif (sockets.sockaddr(client.address), client.listener.ip) in self.clients:
             super().unlink_client(client)
 
-    def sender(self, local: Address, remote: Address) -> Transmit:
+    def sender(self, local: Address, remote: Address) -> Outlet:
         route = self.routes.by_client.get((remote, local))
-        return super().sender(local, remote) if route is None else route.send
+        return super().sender(local, remote) if route is None else route.outlet
 
     def close(self) -> None:
         for route in self.routes.by_client.values():

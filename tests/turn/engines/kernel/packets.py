@@ -7,7 +7,8 @@ import platform
 import struct
 from typing import NamedTuple
 
-from turn.engines.kernel.program import NUMBERS, Program
+from turn.engines.kernel.attachment import NUMBERS
+from turn.engines.kernel.program import Program
 from turn.flows import Address
 
 TEST_RUN = 10  # from Linux's headers, as what follows

@@ -15,11 +15,16 @@ import pytest
 
 from tests.turn.call import VOICE, rtp
 from tests.turn.engines import land
+from tests.turn.engines.kernel.riding import ridden
 from tests.turn.engines.loop.marked import ASSURED, CONGESTED, EXPEDITED, ROUTING, Marked
 from tests.turn.engines.world import PATIENCE, End, World, framed, free, unframed
+from tests.turn.network import compose
 from turn.engines.kernel.engine import Kernel
-from turn.flows import Flow, Rule, Traffic
+from turn.flows import Flow, Packet, Rule
+from turn.policies import StrangerLimits
+from turn.wire.integrity import add_fingerprint
 from turn.wire.srtp import INWARD
+from turn.wire.stun import binding_success
 
 CHANNEL = 0x4001
 SIZES = [0, 1, 2, 3, 4, 159, 160, 161, 1000, 1176]
@@ -28,13 +33,6 @@ SIOCETHTOOL, SET_TX_CHECKSUM = 0x8946, 0x17
 versions = pytest.mark.parametrize("version", [4, 6])
 frames = pytest.mark.parametrize("channel", [CHANNEL, None], ids=["channel", "indication"])
 make = partial(Kernel, slots=64)
-
-
-def ridden(world: World, flow: Flow) -> Traffic:
-    """What the program has carried of a flow; nothing of it has met a socket."""
-    assert isinstance(world.engine, Kernel)
-    assert world.engine.table[flow] == Traffic()
-    return world.engine.traffic()[flow]
 
 
 @versions
@@ -121,6 +119,44 @@ async def test_what_is_too_large_is_carried_below(place: land.Place) -> None:
             assert await peer.receive() == bytes(size)
         assert isinstance(world.engine, Kernel)
         assert world.engine.table[flow].packets_out == 3
+
+
+@versions
+async def test_what_rides_needs_no_socket_and_what_does_not_has_one(place: land.Place, version: int) -> None:
+    async with World(partial(Kernel, slots=4), version) as world:
+        client, peer, other = world.end(), world.end(), world.end()
+        rides = world.link(client, peer.address, CHANNEL, Rule(frozenset({VOICE, VOICE | INWARD})))
+        assert isinstance(world.engine, Kernel)
+        assert not world.engine.legs
+        stays = world.link(client, other.address, CHANNEL + 1)
+        assert list(world.engine.legs) == [stays], "there is room for one"
+        for flow, there in ((rides, peer), (stays, other)):
+            for size in (10, 1500):
+                client.send(framed(flow, rtp(VOICE, size, bytes(size))), world.listener)
+                assert await there.receive_from() == (rtp(VOICE, size, bytes(size)), flow.relay)
+                there.send(rtp(VOICE, size, bytes(size)), flow.relay)
+                assert unframed(flow, await client.receive()) == rtp(VOICE, size, bytes(size))
+        assert world.engine.unlink(rides).packets_out == 2
+        world.engine.link(stays, Rule())
+        assert list(world.engine.legs) == [stays]
+
+
+async def test_a_flow_whose_way_has_gone_gets_a_socket(
+    place: land.Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with World(make) as world:
+        client, peer = world.end(), world.end()
+        flow = world.link(client, peer.address, CHANNEL)
+        assert isinstance(world.engine, Kernel)
+        monkeypatch.setattr(world.engine.routes, "way", lambda source, destination: None)
+        assert not world.engine.legs
+        world.engine.look_again()
+        assert list(world.engine.legs) == [flow]
+        client.send(framed(flow, b"hello"), world.listener)
+        assert await peer.receive_from() == (b"hello", flow.relay)
+        peer.send(b"hello", flow.relay)
+        assert await client.receive() == framed(flow, b"hello")
+        assert world.engine.table[flow].packets_out == 1
 
 
 async def test_packets_that_their_sender_has_put_together_arrive_one_by_one(place: land.Place) -> None:
@@ -211,6 +247,54 @@ async def test_checksums_are_right_for_who_checks_them(
         assert ridden(world, flow).packets_in == len(SIZES) - 1
     with places["peer"].inside():
         assert errors() == 0
+
+
+@versions
+@pytest.mark.parametrize("leave", [True, False], ids=["offloaded", "full"])
+async def test_strangers_are_answered_within_their_limit_and_wake_nobody(
+    places: dict[str, land.Place], version: int, leave: bool
+) -> None:
+    for name, interface in (("relay", "near"), ("near", "relay")):
+        with places[name].inside():
+            leave_checksums_to_card(interface, leave=leave)
+    bare, marked = compose(1), compose(1, fingerprint=True)
+    async with Away(places, version) as world:
+        stranger = world.end()
+        world.engine.answer_bindings(StrangerLimits(per_second=0.001, burst=6, in_all=1000))
+        for request in (bare, marked) * 3:
+            stranger.send(request, world.listener)
+            wanted = binding_success(request[8:20], stranger.address)
+            answer = add_fingerprint(wanted) if request == marked else wanted
+            assert await stranger.receive_from() == (answer, world.listener)
+        stranger.send(bare, world.listener)
+        other = compose(1, ((0x77, b"nobody knows it"),))
+        stranger.send(other, world.listener)
+        assert await world.punt() == Packet(world.listener, stranger.address, other)
+        assert world.engine.answered() == {"replies.binding": 6, "drops.strangers": 1}
+        with places["peer"].inside():
+            assert errors() == 0
+        world.engine.answer_bindings(None)
+        stranger.send(bare, world.listener)
+        assert (await world.punt()).data == bare
+        assert world.punted.empty()
+
+
+async def test_who_takes_nobody_new_answers_no_strangers(places: dict[str, land.Place]) -> None:
+    async with Away(places, 4) as world:
+        assert isinstance(world.engine, Kernel)
+        limits = StrangerLimits(50, 200, 1000)
+        world.engine.answer_bindings(limits)
+        assert len(world.engine.program.entered()) == 1
+        world.engine.stop_listening()
+        world.engine.answer_bindings(limits)
+        assert not world.engine.program.entered()
+
+
+async def test_strangers_behind_a_proxy_are_left_to_who_reads_what_it_says(place: land.Place) -> None:
+    async with World(lambda at, streams: make(at, streams._replace(is_proxy=lambda ip: False))) as world:
+        world.engine.answer_bindings(StrangerLimits(50, 200, 1000))
+        assert isinstance(world.engine, Kernel)
+        assert not world.engine.program.entered()
 
 
 @versions

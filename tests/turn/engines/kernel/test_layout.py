@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from turn.core.requests import SMALLEST_ANSWERED
+from turn.engines import framing
 from turn.engines.kernel import layout
 from turn.flows import Address, Flow
+from turn.limits import addresses
+from turn.policies import Network, StrangerLimits
+from turn.wire import srtp
 from turn.wire.srtp import RTCP
 
+HEADER = Path(layout.__file__).with_name("maps.h")
 CLIENT, LISTENER = Address.of("192.0.2.1", 40000), Address.of("198.51.100.1", 3478)
 RELAY, PEER = Address.of("198.51.100.1", 50000), Address.of("203.0.113.1", 9)
 FLOW = Flow(CLIENT, LISTENER, 0x4001, RELAY, PEER)
@@ -62,3 +71,45 @@ def test_a_bucket_holds_a_second_and_the_largest_packet_at_least(row: tuple[int,
     assert found[:2] == found[5:7] == (most_packets * 10**9, most_bits * 10**9)
     assert list(found[7:]) == full_after
     assert all(number < 1 << 63 for number in found)
+
+
+def test_limits_of_strangers_are_times() -> None:
+    limits = StrangerLimits(50, 200, 10_000)
+    assert layout.STRANGERS.unpack(layout.strangers(limits)) == (20_000_000, 4 * 10**9, 100_000, 10**9)
+    assert layout.STRANGERS.unpack(layout.strangers(StrangerLimits(0, 0, 0)))[:3] == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "mask", "family"),
+    [
+        ("10.1.0.0/16", "0a010000", "ffff0000", 4),
+        ("192.0.2.1/32", "c0000201", "ffffffff", 4),
+        ("0.0.0.0/0", "00000000", "00000000", 4),
+        ("2001:db8::/33", "20010db8" + "00" * 12, "ffffffff80" + "00" * 11, 6),
+    ],
+)
+def test_a_network_is_its_first_address_and_a_mask(text: str, first: str, mask: str, family: int) -> None:
+    found = layout.NETWORK.unpack(layout.network(Network.of(text)))
+    assert found == (bytes.fromhex(first).ljust(16, b"\0"), bytes.fromhex(mask).ljust(16, b"\0"), family)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STREAMS", layout.MAX_STREAMS),
+        ("SHORTEST_RTP", srtp.SHORTEST_RTP),
+        ("LEAST_BETWEEN", srtp.LEAST_BETWEEN),
+        ("SPREAD", srtp.SPREAD),
+        ("MOST_IN_COMPOUND", srtp.MOST_IN_COMPOUND),
+        ("FINGERPRINT_XOR", framing.FINGERPRINT_XOR),
+        ("HOUSEHOLD_BITS", addresses.HOUSEHOLD_BITS),
+        ("SITE_BITS", addresses.SITE_BITS),
+        ("SITE_FACTOR", addresses.SITE_FACTOR),
+        ("SMALLEST_ANSWERED", SMALLEST_ANSWERED),
+        ("SERVED", layout.SERVED),
+        ("TRUSTED", layout.MAX_TRUSTED),
+    ],
+)
+def test_the_program_has_the_same_numbers(name: str, value: int) -> None:
+    [said] = re.findall(rf"^#define {name} (\w+)", HEADER.read_text(), re.MULTILINE)
+    assert int(said, 0) == value

@@ -12,7 +12,8 @@ import pytest
 
 from tests.turn.engines import land
 from turn.engines.kernel.layout import BUCKET, CONFIG_SIZE, KEY, SLOT_SIZE
-from turn.engines.kernel.program import OBJECT, CannotRide, Program
+from turn.engines.kernel.maps import CannotRide
+from turn.engines.kernel.program import OBJECT, Program
 
 ROOT = Path(__file__).parents[4]
 
@@ -34,20 +35,6 @@ def test_structures_are_as_large_here_as_there(place: land.Place) -> None:
         pointer = ctypes.c_void_p(found)
         assert program.lib.bpf_map__value_size(pointer) == size
         assert name != "flows" or program.lib.bpf_map__key_size(pointer) == KEY.size
-    program.close()
-
-
-def test_keys_are_entered_until_there_is_no_room_and_dropped(place: land.Place) -> None:
-    program = Program(2)
-    one, two, three = (bytes([number]) * KEY.size for number in range(3))
-    assert program.enter(one, 1)
-    assert program.enter(one, 1)
-    assert program.enter(two, 1)
-    assert not program.enter(three, 1)
-    program.drop(one)
-    with pytest.raises(OSError, match="could not be taken"):
-        program.drop(one)
-    assert program.enter(three, 1)
     program.close()
 
 
@@ -78,9 +65,3 @@ def test_without_rights_it_says_which(place: land.Place) -> None:
     )
     assert "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON" in said.stdout
     assert not said.stderr
-
-
-def test_without_the_library_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turn.engines.kernel.program.LIBRARY", "libnobody.so.1")
-    with pytest.raises(CannotRide, match=r"libnobody\.so\.1 is not installed"):
-        Program(2)

@@ -6,19 +6,19 @@ import os
 import struct
 from collections.abc import Iterator
 from time import monotonic_ns
-from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.turn.call import VIDEO, VOICE, rtp
-from tests.turn.engines import land
 from tests.turn.engines.kernel import packets
+from tests.turn.engines.kernel.one_machine import OneWay, ends, know
 from tests.turn.engines.kernel.packets import SENT, UP, packet, read, run
 from tests.turn.engines.legs import Legs
 from tests.turn.engines.world import attribute, stun, with_fingerprint, xored
-from turn.engines.kernel.layout import CONFIG, SECOND, Way
+from turn.engines.kernel.layout import CONFIG, SECOND
+from turn.engines.kernel.own import LOOPBACK, USUAL
 from turn.engines.kernel.program import Program
 from turn.engines.kernel.riders import Riders
 from turn.engines.table import Lane
@@ -32,40 +32,6 @@ HEADERS = {4: 28, 16: 48}
 EVERYTHING = frozenset((VOICE, VIDEO, RTCP, VOICE | INWARD, VIDEO | INWARD, RTCP | INWARD))
 RULES = [Rule(), Rule(EVERYTHING), Rule(frozenset((VOICE, RTCP | INWARD)))]
 TRANSACTIONS = [b"transaction!", bytes(range(200, 212))]
-PLACES = {
-    4: ("192.0.2.1", "198.51.100.1", "203.0.113.1", "192.0.2.2"),
-    6: ("2001:db8::1", "2001:db8:1::1", "2001:db8:2::1", "2001:db8::2"),
-}
-
-
-class OneWay:
-    """RoutingTable of a machine that has one interface."""
-
-    def way(self, _source: bytes, _destination: bytes) -> Way | None:
-        return Way(1, None)
-
-
-class Ends(NamedTuple):
-    """A client that speaks to a peer outside, and to another client of the same relay."""
-
-    client: Address
-    listener: Address
-    relay: Address
-    peer: Address
-    other: Address
-    other_relay: Address
-
-
-def ends(version: int) -> Ends:
-    client, here, peer, other = PLACES[version]
-    return Ends(
-        Address.of(client, 40001),
-        Address.of(here, 3478),
-        Address.of(here, 50001),
-        Address.of(peer, 6001),
-        Address.of(other, 40002),
-        Address.of(here, 50002),
-    )
 
 
 class Twins:
@@ -74,7 +40,8 @@ class Twins:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.legs = Legs()
-        self.riders = Riders(program, OneWay(), set(), 256)  # type: ignore[arg-type]
+        self.riders = Riders(program, OneWay(), set())  # type: ignore[arg-type]
+        know(program, *(ends(version).listener for version in (4, 6)))
         CONFIG.pack_into(program.config, 0, monotonic_ns() + 3600 * SECOND, packets.TTL, packets.HOP_LIMIT)
 
     def link(self, *flows: Flow, rule: Rule) -> list[Lane]:
@@ -93,16 +60,6 @@ class Twins:
             places.free = type(places.free)(
                 (number, 0.0) for number, _ in places.free
             )  # nobody is in between
-
-
-@pytest.fixture(scope="module")
-def program() -> Iterator[Program]:
-    place = land.Place()
-    with place.inside():
-        program = Program(256)
-        yield program
-        program.close()
-    os.close(place.descriptor)
 
 
 @pytest.fixture
@@ -270,14 +227,16 @@ def test_reports_are_sealed_or_not_however_many_they_are(twins: Twins, parts: in
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_a_checksum_that_may_be_finished_or_not_comes_up(twins: Twins, version: int) -> None:
+@pytest.mark.parametrize("size", [5, 502, 503, 504, 600, 1014, 1016, 1018, 1190])
+def test_a_checksum_that_may_be_finished_or_not_comes_up(twins: Twins, version: int, size: int) -> None:
     """One of 65,536 full ones equals the sum that a sender leaves to its card."""
     at = ends(version)
     flow = Flow(at.client, at.listener, 0x4001, at.relay, at.peer)
     twins.link(flow, rule=Rule())
 
     def checks(word: int) -> tuple[bytes, int, int]:
-        frame = sent(flow, word.to_bytes(2, "big") + b"voice", b"", b"", None, 0)
+        data = word.to_bytes(2, "big") + bytes(1 + n % 251 for n in range(size))
+        frame = sent(flow, data, b"", b"", None, 0)
         whole = packet(at.client, at.listener, frame)
         unfinished = packet(at.client, at.listener, frame, unfinished=True)
         return whole, read_checksum(whole), read_checksum(unfinished)
@@ -293,3 +252,24 @@ def test_a_checksum_that_may_be_finished_or_not_comes_up(twins: Twins, version: 
 def read_checksum(frame: bytes) -> int:
     at = packets.ETHERNET + (20 if frame[12:14] == packets.KINDS[4] else 40) + 6
     return int.from_bytes(frame[at : at + 2], "big")
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_is_not_from_here_or_goes_here_comes_up(twins: Twins, version: int) -> None:
+    """Who takes over the process that links flows sends under no other address, and reaches no local port."""
+    at = ends(version)
+    flow = Flow(at.client, at.listener, 0x4001, at.relay, at.peer)
+    twins.link(flow, rule=Rule())
+    frame = packet(at.client, at.listener, sent(flow, b"voice", b"", b"", None, 0))
+
+    def verdict(*own: Address, kind: int = USUAL) -> int:
+        know(twins.program, *own, kind=kind)
+        return run(twins.program, frame)[0]
+
+    assert verdict(at.relay) == SENT
+    assert verdict() == UP
+    assert verdict(at.peer) == UP
+    assert verdict(at.client, at.other) == UP
+    assert verdict(at.relay, at.peer) == UP
+    assert verdict(at.relay, at.peer, kind=LOOPBACK) == SENT
+    assert twins.riders.traffic(flow).packets_out == 2

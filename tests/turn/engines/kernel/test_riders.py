@@ -9,7 +9,7 @@ import pytest
 from tests.turn.call import VIDEO, VOICE
 from turn.engines.kernel import layout, riders
 from turn.engines.kernel.layout import BUCKET, CONFIG, RULE, RULE_AT, SLOT_SIZE, Way
-from turn.engines.kernel.program import Program
+from turn.engines.kernel.maps import Maps
 from turn.engines.kernel.riders import Places, Riders
 from turn.engines.kernel.routes import RoutingTable
 from turn.engines.table import Lane, Table
@@ -29,6 +29,8 @@ class Remembering:
 
     def __init__(self, slots: int) -> None:
         self.index: dict[bytes, int] = {}
+        self.room = slots
+        self.inherited: dict[bytes, int] = {}
         self.slots = bytearray(slots * SLOT_SIZE)
         self.buckets = bytearray(slots * BUCKET.size)
         self.config = bytearray(layout.CONFIG_SIZE)
@@ -53,7 +55,7 @@ class Machine:
         self.program = Remembering(slots)
         self.relays = {RELAY, SECOND}
         self.table = Table()
-        self.riders = Riders(cast("Program", self.program), cast("RoutingTable", Known()), self.relays, slots)
+        self.riders = Riders(cast("Maps", self.program), cast("RoutingTable", Known()), self.relays)
 
     def link(self, flow: Flow, rule: Rule = Rule()) -> Lane:  # noqa: B008
         lane = self.table.lanes.get(flow) or self.table.add(flow, rule)

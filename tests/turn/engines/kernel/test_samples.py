@@ -57,6 +57,14 @@ def test_many_laps_are_read_as_they_were_written(writer: Writer) -> None:
     ring.close()
 
 
+def test_what_was_written_for_a_process_before_is_not_read(writer: Writer) -> None:
+    writer.write(1, 2, b"of another one")
+    ring = SampleRing(writer.file, SIZE)
+    writer.write(3, 4, b"ours")
+    assert list(ring.read()) == [(3, 4, b"ours")]
+    ring.close()
+
+
 def test_what_is_not_finished_waits_and_what_is_discarded_is_skipped(writer: Writer) -> None:
     ring = SampleRing(writer.file, SIZE)
     writer.write(1, 1, b"discarded", flags=DISCARDED)

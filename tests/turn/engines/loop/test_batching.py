@@ -65,12 +65,12 @@ def line(request: pytest.FixtureRequest) -> Iterator[Line]:
 def test_what_is_collected_is_sent_when_the_batch_finishes(line: Line, name: str) -> None:
     line.batch.is_open = True
     for data in BURSTS[name]:
-        line.sender(memoryview(data))
+        line.sender.put(memoryview(data))
     assert line.arrived() == []
     line.batch.finish()
     assert line.arrived() == BURSTS[name]
     assert not line.batch.senders
-    line.sender(memoryview(b"at once"))
+    line.sender.put(memoryview(b"at once"))
     assert line.arrived() == [b"at once"]
 
 
@@ -87,13 +87,13 @@ def test_together_is_one_call_and_many_packets(line: Line) -> None:
 def test_a_refusal_of_an_earlier_packet_loses_none_of_these(line: Line) -> None:
     place = line.there.getsockname()
     line.there.close()
-    line.sender(memoryview(b"refused"))
+    line.sender.put(memoryview(b"refused"))
     line.there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     line.there.bind(place)
     line.there.setblocking(False)
     line.batch.is_open = True
     for data in (b"aa", b"bb"):
-        line.sender(memoryview(data))
+        line.sender.put(memoryview(data))
     line.batch.finish()
     assert line.arrived() == [b"aa", b"bb"]
 
@@ -101,7 +101,7 @@ def test_a_refusal_of_an_earlier_packet_loses_none_of_these(line: Line) -> None:
 def test_a_socket_closed_meanwhile_is_no_end(line: Line) -> None:
     line.batch.is_open = True
     for data in (b"aa", b"bb", b"c"):
-        line.sender(memoryview(data))
+        line.sender.put(memoryview(data))
     line.here.close()
     line.batch.finish()
     assert line.arrived() == []
@@ -109,9 +109,9 @@ def test_a_socket_closed_meanwhile_is_no_end(line: Line) -> None:
 
 def test_what_is_discarded_never_leaves(line: Line) -> None:
     line.batch.is_open = True
-    line.sender(memoryview(b"others' bytes by now"))
+    line.sender.put(memoryview(b"others' bytes by now"))
     line.batch.discard()
     assert not line.batch.is_open
     line.batch.flush()
-    line.sender(memoryview(b"later"))
+    line.sender.put(memoryview(b"later"))
     assert line.arrived() == [b"later"]

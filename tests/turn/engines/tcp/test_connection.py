@@ -122,11 +122,11 @@ async def test_what_comes_together_goes_together(make: Maker, transport: Transpo
         world.link(client, peer.address, CHANNEL)
         connection = connection_of(world, client)
         assert connection.client is not None
-        gather, send = connection.epoll.batch, connection.client.send
+        gather, outlet = connection.epoll.batch, connection.client.outlet
         for kept in (0, 1):
             gather.is_open = True
             for frame in (b"\x40\x01\0\1a", b"\x40\x01\0\5bcdef"):
-                send(memoryview(frame))
+                outlet.put(memoryview(frame))
             assert len(gather.senders) == 1
             if kept:
                 connection.queue = box = SendQueue(b"")
@@ -165,7 +165,7 @@ async def test_each_frame_is_a_record_of_its_own() -> None:
         connection.tls = watched = Watched(connection.tls)  # type: ignore[assignment]
         connection.epoll.batch.is_open = True
         for frame in (b"\x40\x01\0\1a", b"\x40\x01\0\5bcdef"):
-            connection.client.send(memoryview(frame))
+            connection.client.outlet.put(memoryview(frame))
         connection.epoll.batch.finish()
         assert await client.reader.readexactly(20) == b"\x40\x01\0\1a\0\0\0\x40\x01\0\5bcdef\0\0\0"
         assert watched.records == [b"\x40\x01\0\1a\0\0\0", b"\x40\x01\0\5bcdef\0\0\0"]

@@ -178,10 +178,10 @@ async def test_what_is_held_leaves_before_the_buffer_is_used_anew(scene: Scene) 
     connected = scene.connect([])
     leg = End()
     leg.sock.connect(sockets.sockaddr(heard.address))
-    send = Sender(leg.sock, scene.epoll.batch)
+    outlet = Sender(leg.sock, scene.epoll.batch)
 
     def carry(view: memoryview, start: int, size: int) -> bool:
-        send(view[start : start + size])
+        outlet.put(view[start : start + size])
         return True
 
     connected.carry = carry

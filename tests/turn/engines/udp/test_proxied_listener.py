@@ -18,7 +18,7 @@ from turn.engines.loop import sockets
 from turn.engines.loop.sockets import SockAddr
 from turn.engines.portable.engine import Portable
 from turn.engines.table import ClientKey
-from turn.engines.transmit import discard
+from turn.engines.transmit import DISCARD
 from turn.engines.udp.proxied_listener import REQUEST_SECONDS, TRIES, ProxiedListener, Route, Routes
 from turn.flows import Address, Flow, Packet, Rule
 
@@ -430,7 +430,7 @@ def drained(world: World) -> list[Packet]:
 
 def route(number: int) -> Route:
     here = Address.of("192.0.2.1", 3478)
-    return Route((ONE._replace(port=number), here), (("192.0.2.9", number), here.ip), b"", discard)
+    return Route((ONE._replace(port=number), here), (("192.0.2.9", number), here.ip), b"", DISCARD)
 
 
 def added(routes: Routes, numbers: range) -> list[int]:

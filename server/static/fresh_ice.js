@@ -1,0 +1,19 @@
+// New addresses and passwords of the relays, asked from the server in a call, or for the next one.
+
+import { signalling } from "./page.js";
+
+let take = () => {};
+
+// Null while the server is away: then a call goes on with what it has, and repairs nothing. Who waits asks later.
+export function freshIce() {
+  return new Promise((done) => {
+    take(null);
+    take = done;
+    if (!signalling.ask({ type: "ice" })) done(null);
+  });
+}
+
+// The server's answer; null: none will come.
+export function takeIce(ice) {
+  take(ice);
+}

@@ -1,0 +1,59 @@
+"""What certbot has on a machine, read and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.deploy import LETS_ENCRYPT
+from deploy.remote.certificates import certbot_command, missing_names, names_in, settings_of
+from deploy.remote.internal_ca import issue
+from tests.deploy.example_configs import machines, written
+
+# As certbot 2.1 of Debian 12 writes it.
+RENEWAL = """# renew_before_expiry = 30 days
+version = 2.1.0
+archive_dir = /etc/letsencrypt/archive/calln
+cert = /etc/letsencrypt/live/calln/cert.pem
+
+# Options used in the renewal process
+[renewalparams]
+account = 0123456789abcdef0123456789abcdef
+authenticator = webroot
+webroot_path = /var/lib/calln-acme,
+server = https://acme.test:14000/dir
+key_type = ecdsa
+renew_hook = /etc/letsencrypt/renewal-hooks/deploy/calln
+[[webroot_map]]
+call.example.test = /var/lib/calln-acme
+"""
+
+
+def test_the_settings_of_a_renewal() -> None:
+    assert settings_of(RENEWAL) == ("https://acme.test:14000/dir", "webroot")
+    assert settings_of("") == (LETS_ENCRYPT, "")
+
+
+def test_the_names_in_a_certificate(tmp_path: Path) -> None:
+    pem, _ = issue(tmp_path, ["call.example.org", "198.41.0.4"])
+    assert names_in(pem) == {"call.example.org", "198.41.0.4"}
+    with pytest.raises(ValueError, match="PEM"):
+        names_in("canary")
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("a.example.org", False), ("example.org", True), ("b.a.example.org", True), ("call.example.net", False)],
+)
+def test_a_star_stands_for_one_label(tmp_path: Path, name: str, missing: bool) -> None:
+    pem, _ = issue(tmp_path, ["*.example.org", "call.example.net"])
+    assert missing_names(pem, [name]) == [name] * missing
+
+
+def test_a_server_answers_the_authority_and_a_relay_lets_certbot_do_it() -> None:
+    source = written("two machines")
+    server, relay = (" ".join(certbot_command(source.config, one, None)) for one in machines("two machines"))
+    assert "--domain call.example.org --server" in server
+    assert server.endswith("--webroot --webroot-path /var/lib/calln-acme")
+    assert relay.endswith("--standalone")

@@ -28,9 +28,7 @@ class Cable:
         assert self.listener is not None
         self.listener.close()
         for writer in self.writers:
-            wire = writer.get_extra_info("socket")
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            writer.transport.abort()
+            cut(writer)
         await self.listener.wait_closed()
 
     def swallow(self) -> None:
@@ -42,11 +40,17 @@ class Cable:
         self.swallows = False
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
-        ends = {writer, far_writer}
+        if self.listener is None or not self.listener.is_serving():
+            writer.transport.abort()  # it was accepted just before the cable was pulled
+            return
+        ends = {writer}
         self.writers |= ends
         try:
-            await asyncio.gather(self.copy(reader, far_writer), self.copy(far_reader, writer))
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
+            ends.add(far_writer)
+            self.writers.add(far_writer)
+            if not writer.is_closing():
+                await asyncio.gather(self.copy(reader, far_writer), self.copy(far_reader, writer))
         except OSError:
             pass  # the cable was pulled, or one side went without a word
         finally:
@@ -65,3 +69,12 @@ class Cable:
             writer.write(piece)
             await writer.drain()
         writer.write_eof()
+
+
+def cut(writer: asyncio.StreamWriter) -> None:
+    """Its other end hears of it; one that is closing already may have no socket any more."""
+    if writer.is_closing():
+        return
+    wire = writer.get_extra_info("socket")
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    writer.transport.abort()

@@ -258,6 +258,7 @@ export class Call {
     if (!this.connected || this.wasConnected) return;
     clearTimeout(this.#giveUpTimer);
     this.wasConnected = true;
+    this.pulse.begin();
     this.on.connected();
   }
 

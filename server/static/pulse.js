@@ -2,12 +2,14 @@
 
 const LOOK = 400; // ms between two looks
 const MISSES = 2; // looks without a packet: a voice has fifty a second, also when nobody speaks
+const UNHEARD = 5000; // ms after which a connection that has brought nothing at all is as bad as one that went silent
 const REPORTS = ["remote-inbound-rtp", "remote-outbound-rtp"]; // RFC 3550 §6.4; stamped with the time of their arrival
 
 export class Pulse {
   #timer = 0;
   #packets = 0;
   #report = 0;
+  #begunAt = 0;
   #soundAt = 0;
   #misses = 0;
   #reported = false; // since the last packet
@@ -17,6 +19,11 @@ export class Pulse {
     this.connection = connection;
     this.look = look;
     this.#timer = setInterval(() => this.#take(), LOOK);
+  }
+
+  // The connection stands: from now on a voice is awaited.
+  begin() {
+    this.#begunAt = performance.now();
   }
 
   // Another one carries the voice from now on.
@@ -32,13 +39,17 @@ export class Pulse {
 
   // "never" heard yet, "heard", "silent", or "quiet": the path is there, but the partner's browser sends no voice.
   get state() {
-    if (!this.#soundAt) return "never";
+    if (!this.#soundAt && !this.#isOverdue) return "never";
     if (this.#misses < MISSES) return "heard";
     return this.#reported ? "quiet" : "silent";
   }
 
   get silentFor() {
-    return performance.now() - this.#soundAt;
+    return performance.now() - (this.#soundAt || this.#begunAt);
+  }
+
+  get #isOverdue() {
+    return this.#begunAt > 0 && performance.now() - this.#begunAt > UNHEARD;
   }
 
   async #take() {

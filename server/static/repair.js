@@ -30,7 +30,7 @@ export class Repair {
   // Sound decides, not a state: a connection can seem to be there long after its path is gone.
   get #needed() {
     const { pc, pulse } = this.call;
-    return pulse.state === "silent" || (pulse.state === "never" && (pc.connectionState === "failed" || this.#stale));
+    return pulse.state === "silent" || (pulse.state !== "heard" && (pc.connectionState === "failed" || this.#stale));
   }
 
   get #stale() {

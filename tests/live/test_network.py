@@ -113,6 +113,30 @@ JUDGED = """async () => {
   for (; pulse.state !== "silent"; looks += 1) await take();
   return [looks * every, waits.at(-1)];
 }"""
+# A connection stands and brings no voice, with or without reports: what the pulse says before and after some seconds.
+OVERDUE = """async (reported) => {
+  const { Pulse } = await import("/static/pulse.js");
+  const [setLook, now] = [window.setInterval, performance.now.bind(performance)];
+  let [look, looked, passed, timestamp] = [null, null, 0, 0];
+  const report = () => ({ type: "remote-outbound-rtp", kind: "audio", timestamp: reported ? (timestamp += 1) : 0 });
+  window.setInterval = (act) => (look = act);
+  performance.now = () => now() + passed;
+  const pulse = new Pulse({ getStats: async () => new Map([["report", report()]]) }, () => looked());
+  window.setInterval = setLook;
+  const states = [];
+  const take = async () => {
+    for (let times = 0; times < 3; times += 1) await new Promise((done) => ((looked = done), look()));
+    states.push(pulse.state);
+  };
+  passed += 10_000; // without a connection there is nothing to wait for
+  await take();
+  pulse.begin();
+  await take();
+  passed += 5_100;
+  await take();
+  performance.now = now;
+  return states;
+}"""
 NO_TICKS = "window.Worker = class { terminate() {} };"
 # What makes a page ask at once whether its socket is alive.
 SIGNS = {
@@ -230,6 +254,14 @@ async def test_a_dead_path_and_a_dead_socket_are_found_within_five_seconds(
     path, socket = await (await visit()).page.evaluate(JUDGED)
     assert 0 < path <= 5000
     assert 0 < socket <= 5000
+
+
+@pytest.mark.parametrize(("reported", "state"), [(False, "silent"), (True, "quiet")])
+async def test_a_voice_that_never_comes_is_missed(
+    cable: Cable, visit: Visit, reported: bool, state: str
+) -> None:
+    """As when a relay dies between the handshake and the first packet: without this, until ICE gives up."""
+    assert await (await visit()).page.evaluate(OVERDUE, reported) == ["never", "never", state]
 
 
 @pytest.mark.parametrize("sign", [*SIGNS, "none"])

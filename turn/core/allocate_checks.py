@@ -149,10 +149,11 @@ def choose_ips(exchange: Exchange) -> dict[int, bytes | None]:
     family = message.get(REQUESTED_ADDRESS_FAMILY)
     if family is not None:
         return {family: ip_of(exchange, family)}
-    four, six = ip_of(exchange, IPV4), ip_of(exchange, IPV6)
-    if message.has(ADDITIONAL_ADDRESS_FAMILY):
-        return {IPV4: four, IPV6: six}
-    return {IPV4: four} if four else {IPV6: six}
+    four, has_both = ip_of(exchange, IPV4), message.has(ADDITIONAL_ADDRESS_FAMILY)
+    if four and not has_both:
+        return {IPV4: four}
+    six = ip_of(exchange, IPV6)
+    return {IPV4: four, IPV6: six} if has_both else {IPV6: six}
 
 
 def ip_of(exchange: Exchange, family: int) -> bytes | None:

@@ -91,9 +91,8 @@ def relay_ip(settings: Settings, reached: bytes, size: int) -> bytes | None:
         return reached if reached in fitting else next(iter(fitting), None)
     if len(reached) == size:
         return reached
-    alike = [
-        ip for ip in settings.own_addresses if len(ip) == size and is_loopback(ip) == is_loopback(reached)
-    ]
+    inside = is_loopback(reached)
+    alike = [ip for ip in settings.own_addresses if len(ip) == size and is_loopback(ip) == inside]
     candidates = [ip for ip in alike if not is_link_local(ip)]
     return min(candidates, key=lambda ip: rank(settings, ip), default=None)
 

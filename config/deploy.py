@@ -17,6 +17,7 @@ A_HOST = "write NAME, USER@NAME or USER@NAME:PORT, as you would for ssh"
 DESTINATION = re.compile(
     r"(?:(?P<user>[a-z_][a-z0-9_-]*)@)?(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>[^@\s/:\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
 )
+COPY_TARGET = r"ssh://[a-z_][a-z0-9_-]*@([a-zA-Z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._-]+)+"
 SSH = 22
 LOCAL = "local"  # no SSH at all
 MAX_BACKUPS = 366
@@ -106,6 +107,12 @@ def parse_folder(value: object) -> str:
     return str(value)
 
 
+def parse_copy_target(value: object) -> str:
+    if value != "" and (not re.fullmatch(COPY_TARGET, str(value)) or ".." in str(value)):
+        raise ValueError("write ssh://USER@HOST/FOLDER, such as ssh://backup@other.example.org/srv/calln")
+    return str(value)
+
+
 class Backup(Section):
     """The daily backups of each machine."""
 
@@ -123,6 +130,19 @@ class Backup(Section):
         description="Public key of age (age1...). Backups are encrypted to it, and the machine itself cannot "
         "read them. Empty: not encrypted.",
     )
+    copy_to: Annotated[str, PlainValidator(parse_copy_target)] = Field(
+        "",
+        description="Folder on another machine, as ssh://USER@HOST/FOLDER, to which each backup is copied. "
+        "As many stay there. Only encrypted ones are copied: it needs age.",
+        examples=["ssh://backup@other.example.org/srv/calln"],
+    )
+
+    @field_validator("copy_to")
+    @classmethod
+    def check_copies(cls, value: str, info: ValidationInfo) -> str:
+        if value and not info.data.get("age"):
+            raise ValueError("copies hold the secrets of the site: write a key into deploy.backup.age, too")
+        return value
 
 
 def parse_webhook(value: object) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.agent.backup import make_backup
+from deploy.agent.backup_copy import CopyTarget, copy_backup
 from deploy.agent.systemd import StepFailed
 
 NAMES = "calln-*.tar.gz*"
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--keep", type=int, required=True)
     parser.add_argument("--age", default="")
+    parser.add_argument("--copy-to", type=CopyTarget.of)
     options = parser.parse_args(arguments)
     try:
         path = save_backup(
@@ -64,6 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"The backup failed: {problem}", file=sys.stderr)
         return 1
     print(f"Backup: {path} ({path.stat().st_size >> 10} KiB)")
+    return send_copy(path, options.keep, options.copy_to) if options.copy_to else 0
+
+
+def send_copy(path: Path, keep: int, target: CopyTarget) -> int:
+    try:
+        print(f"Copy: {copy_backup(path, keep, target)}")
+    except StepFailed as problem:
+        print(f"The backup is made, but its copy failed: {problem}", file=sys.stderr)
+        return 1
     return 0
 
 

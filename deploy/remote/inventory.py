@@ -47,6 +47,8 @@ def packages(source: ConfigFile) -> tuple[str, ...]:
         wanted.append("certbot")
     if deploy.backup.keep and deploy.backup.age:
         wanted.append("age")
+    if deploy.backup.keep and deploy.backup.copy_to:
+        wanted.append("openssh-client")
     if needs_bpf(source):
         wanted.append("libbpf1")
     if geo.database is not None and str(geo.database) == COUNTRIES and deploy.network == "public":

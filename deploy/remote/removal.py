@@ -93,6 +93,7 @@ def purge_steps(facts: Facts) -> Iterator[Step]:
         yield Run(("sh", "-c", WORDS), "Remove the logs of the services.")
         yield Remove("/var/lib/calln")
         yield Remove("/var/lib/calln-watch")
+        yield Remove("/var/lib/calln-backup")
         yield Remove(ACME)
         yield Remove("/etc/calln")
         yield Run(("userdel", "calln"), "Remove the account of the services.")

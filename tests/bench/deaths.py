@@ -152,7 +152,10 @@ async def deaths(calls: int, times: int) -> None:
 async def end_all(calls: int, engine: str) -> None:
     """The packets of all calls are on their way while the operator asks; then one second is listened."""
     with tempfile.TemporaryDirectory() as folder:
-        async with elsewhere(Path(folder), limits=LIMITS, engine=engine) as relay, relay.operator() as operator:
+        async with (
+            elsewhere(Path(folder), limits=LIMITS, engine=engine) as relay,
+            relay.operator() as operator,
+        ):
             talking = [await begin(relay) for _ in range(calls)]
             speaking = asyncio.create_task(speak_all(talking))
             await asyncio.sleep(1.0)
@@ -163,7 +166,10 @@ async def end_all(calls: int, engine: str) -> None:
             last = max(max(call.arrived.values()) for call in talking)
             for call in talking:
                 call.close()
-    print(f"{ended} calls ended, engine {engine}: the last packet {1000 * (last - asked):.0f} ms after the request")
+    print(
+        f"{ended} calls ended, engine {engine}: "
+        f"the last packet {1000 * (last - asked):.0f} ms after the request"
+    )
 
 
 def change() -> None:

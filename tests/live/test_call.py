@@ -389,7 +389,7 @@ async def test_a_dead_path_ends_a_call_after_a_minute_and_not_before(service: Se
     await service.end("relay")
     for visitor in (one, other):
         await visitor.until_says("Trying to get it back")
-        await visitor.pass_over(40)
+        await visitor.pass_over(20)
     await service.begin("relay", service.relay_answers)
     for visitor in (one, other):
         await visitor.until_says("You are talking.")

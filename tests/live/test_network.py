@@ -113,12 +113,13 @@ JUDGED = """async () => {
   for (; pulse.state !== "silent"; looks += 1) await take();
   return [looks * every, waits.at(-1)];
 }"""
-# A connection stands and brings no voice, with or without reports: what the pulse says before and after some seconds.
+# A connection stands and brings no voice, with or without reports: what the pulse says before and after.
 OVERDUE = """async (reported) => {
   const { Pulse } = await import("/static/pulse.js");
   const [setLook, now] = [window.setInterval, performance.now.bind(performance)];
   let [look, looked, passed, timestamp] = [null, null, 0, 0];
-  const report = () => ({ type: "remote-outbound-rtp", kind: "audio", timestamp: reported ? (timestamp += 1) : 0 });
+  const kind = { type: "remote-outbound-rtp", kind: "audio" };
+  const report = () => ({ ...kind, timestamp: reported ? (timestamp += 1) : 0 });
   window.setInterval = (act) => (look = act);
   performance.now = () => now() + passed;
   const pulse = new Pulse({ getStats: async () => new Map([["report", report()]]) }, () => looked());

@@ -90,6 +90,24 @@ def test_a_backup_that_fails_is_told(admin: Admin, target: Target) -> None:
     done(admin, "status")
 
 
+def test_a_backup_goes_to_another_machine(admin: Admin, target: Target, fresh: Target) -> None:
+    """Once its key is let in there, which the journal says."""
+    CONFIG["deploy"]["backup"]["copy_to"] = f"ssh://root@{OTHER}/srv"
+    admin.file.write_text(yaml.safe_dump(CONFIG))
+    done(admin, "apply", "--host", f"root@{ADDRESSES[NAME]}")
+    target.ssh("systemctl start calln-backup")
+    assert admin.do("status").code == 1
+    target.run("journalctl --namespace calln --sync")
+    said = target.run("journalctl --namespace calln --output cat --unit calln-backup")
+    line = said[said.index("ssh-ed25519 ") :].splitlines()[0]
+    fresh.run(f"echo 'restrict,command=\"internal-sftp\" {line}' >> /root/.ssh/authorized_keys")
+    target.run("systemctl start calln-backup")
+    name = target.run(f"ls {BACKUPS}").splitlines()[-1]
+    digests = target.run(f"sha256sum < {BACKUPS}/{name}"), fresh.run(f"sha256sum < /srv/*/{name}")
+    assert digests[0] == digests[1]
+    done(admin, "status")
+
+
 def test_the_site_comes_back_on_a_fresh_machine(
     admin: Admin, target: Target, fresh: Target, identity: Path
 ) -> None:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import ast
-import getpass
 import hashlib
 import os
 import re
-import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from pyinfra.connectors.sshuserclient.client import get_host_keys
@@ -21,56 +16,17 @@ from pyinfra.connectors.sshuserclient.client import get_host_keys
 from config.deploy import Host
 from deploy.remote import ssh
 from deploy.remote.orders import Unreachable
-from tests.ports import free_port
+from tests.deploy.sshd import NEEDED, Served, serving
 
-SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
-pytestmark = pytest.mark.skipif(SSHD is None or os.geteuid() != 0, reason="needs root and openssh-server")
+pytestmark = NEEDED
 LOOK = {"do": "look", "paths": [], "packages": []}
-
-
-class Served(NamedTuple):
-    """An sshd, and the folder with its keys."""
-
-    folder: Path
-    port: int
-
-    def host(self, key: str = "ours", address: str = "127.0.0.1") -> Host:
-        place = f"{getpass.getuser()}@{address}:{self.port}"
-        return Host.model_validate({"address": place, "key": str(self.folder / key)})
 
 
 @pytest.fixture
 def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setenv("HOME", str(tmp_path))
-    Path("/run/sshd").mkdir(exist_ok=True)
-    for name in ("machine", "ours", "another"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-    served = Served(tmp_path, free_port())
-    settings = [
-        f"Port={served.port}",
-        "ListenAddress=127.0.0.1",
-        f"HostKey={tmp_path / 'machine'}",
-        "UsePAM=no",
-    ]
-    settings += [f"AuthorizedKeysFile={tmp_path / 'ours.pub'}", "StrictModes=no", "PidFile=none"]
-    settings.append("Subsystem=sftp internal-sftp")
-    words = [word for setting in settings for word in ("-o", setting)]
-    with subprocess.Popen([str(SSHD), "-D", "-f", "/dev/null", *words], stderr=subprocess.DEVNULL) as process:
-        wait_for(served.port)
+    with serving(tmp_path) as served:
         yield served
-        process.terminate()
-
-
-def wait_for(port: int) -> None:
-    end = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        else:
-            return
 
 
 def test_an_unknown_host_key_is_shown_and_nothing_is_done_until_it_is_accepted(sshd: Served) -> None:

@@ -27,7 +27,7 @@ from tests.turn.service.kept import kept_files
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DEATHS = 2
-# Beside what a network repeats: while a relay starts, the checks of some seconds wait at its socket, and come at once.
+# Beside what a network repeats: while a relay starts, the checks of some seconds wait at its socket.
 REFUSED = NETWORK | {"too many checks"}
 
 

@@ -32,7 +32,7 @@ LIGHTHOUSE := .cache/lighthouse
 
 # Programs that the tests use: browsers and their certificate store, the clients and server of coturn, a load
 # balancer, machines to deploy to, and a certificate authority.
-TEST_PACKAGES := chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
+TEST_PACKAGES := age chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
 	apache2 buildah caddy curl debootstrap ejabberd nginx-light openssh-client pebble prosody shellcheck systemd-container \
 	yamllint
 

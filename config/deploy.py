@@ -238,6 +238,11 @@ class Deploy(Section):
         description="The machines cannot reach a Debian mirror: only what calln deploy brings along is "
         "installed.",
     )
+    restart_after_updates: Switch = Field(
+        True,
+        description="At night, start the services anew if an update of the system has replaced libraries "
+        "that they run on, as after a security update of OpenSSL. Running calls go on.",
+    )
     keep: Annotated[int, Strict(), Field(ge=1, le=MAX_KEPT)] = Field(
         3,
         description="Number of releases that stay on a machine, with the running one. You can go back to "

@@ -11,6 +11,7 @@ SOCKETS = ("calln-http.socket", "calln-https.socket")
 TIMERS = {  # a timer -> what it does
     "calln-backup.timer": "makes backups",
     "calln-watch.timer": "watches over this machine",
+    "calln-update.timer": "restarts Calln after updates of the system",
 }
 PORTS, SHUTDOWN = "calln-ports.service", "calln-shutdown.service"
 RELOAD = "/usr/local/sbin/calln-reload"

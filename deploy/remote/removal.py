@@ -18,7 +18,11 @@ JOURNAL = (
 )
 WORDS = "rm -rf /var/log/journal/*.calln /run/log/journal/*.calln"
 UFW = "/etc/ufw/applications.d/calln"
-FOLDERS = ("/etc/sysusers.d",)  # Debian does not have it, or it is not empty
+FOLDERS = (
+    "/etc/sysusers.d",
+    "/etc/needrestart/conf.d",
+    "/etc/needrestart",
+)  # Debian does not have it, or it is not empty
 UDEV_FOLDERS = ("/etc/udev/rules.d", "/etc/udev")  # as a container
 # At the first signal a service lets its calls go on, at the second it ends.
 KILL = ("systemctl", "kill", "--signal=SIGINT")

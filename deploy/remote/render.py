@@ -100,6 +100,9 @@ ROWS = (
     Template("etc/systemd/system/calln-backup.timer", lambda config, target, traits: makes_backups(config)),
     Template("etc/systemd/system/calln-watch.service", lambda config, target, traits: watches(config)),
     Template("etc/systemd/system/calln-watch.timer", lambda config, target, traits: watches(config)),
+    Template("etc/needrestart/conf.d/calln.conf", lambda config, target, traits: True),
+    Template("etc/systemd/system/calln-update.service", lambda config, target, traits: restarts(config)),
+    Template("etc/systemd/system/calln-update.timer", lambda config, target, traits: restarts(config)),
     Template("etc/systemd/system/calln-withdraw.service", lambda config, target, traits: True),
     Template("usr/local/sbin/calln-reload", lambda config, target, traits: True, 0o755),
     Template("usr/local/sbin/calln-withdraw", lambda config, target, traits: True, 0o755),
@@ -143,6 +146,10 @@ def owns_http_ports(config: Config, target: Target) -> bool:
 def watches(config: Config) -> bool:
     """Whether somebody wants to be told when something is not well."""
     return bool(config.deploy.alert.mail or config.deploy.alert.webhook)
+
+
+def restarts(config: Config) -> bool:
+    return config.deploy.restart_after_updates
 
 
 def makes_backups(config: Config) -> bool:

@@ -72,6 +72,24 @@ async def test_systemctl_restart_means_the_same(admin: Admin, target: Target, br
     await call.close()
 
 
+async def test_an_update_of_the_system_starts_it_anew(admin: Admin, target: Target, browser: Browser) -> None:
+    """As a security update of OpenSSL does, whose library takes the place of the one in use."""
+    now = target.run("readlink /opt/calln/current")
+    target.run("systemctl start calln-update")
+    assert target.run("readlink /opt/calln/current") == now
+    assert target.ask("systemctl is-active calln-update.timer") == "active"
+    call = await Call.open(browser, URL)
+    target.run("cd /usr/lib/*-linux-gnu && cp -a libssl.so.3 libssl.new && mv libssl.new libssl.so.3")
+    target.run("systemctl start calln-update")
+    assert target.run("readlink /opt/calln/current") != now
+    await call.goes_on()
+    await call.close()
+    after = target.run("readlink /opt/calln/current")
+    target.run("systemctl start calln-update")
+    assert target.run("readlink /opt/calln/current") == after
+    assert "othing" in await admin.deploy("apply", named="apply after an update of the system")
+
+
 async def test_systemctl_stop_and_start_mean_all(admin: Admin, target: Target, browser: Browser) -> None:
     assert target.run(ACTIVE) == "2"
     target.run(DRAINED)

@@ -50,7 +50,7 @@ PROGRAM_FLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-p
 IN_PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10
 
 .PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example page icons lighthouse program kernels house promise words codecs \
-	tunnels update lock release clean $(DEPLOYS)
+	tunnels update newest lock release clean $(DEPLOYS)
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -137,7 +137,10 @@ codecs: $(BIN)/.set-up-tests ## measure how soon media without encryption are st
 tunnels: $(BIN)/.set-up-tests ## measure what two ends can send unencrypted, and write it into docs/encrypted-only.md
 	$(BIN)/python -m tests.bench.tunnels --table
 
-update: $(BIN)/.set-up-tests ## write the newest versions of all dependencies into deploy/locks, and run the tests
+update: $(BIN)/.set-up-deploy ## fetch the next release of Calln, show what is new, and deploy it (ARGS=--yes: do not ask)
+	@$(BIN)/python -m deploy.cli.update $(ARGS) $(if $(CONFIG),CONFIG=$(CONFIG))
+
+newest: $(BIN)/.set-up-tests ## write the newest versions of all dependencies into deploy/locks, and run the tests
 	.ci/lock --upgrade
 	$(MAKE) test
 

@@ -71,6 +71,9 @@ def anchor_paths(config: Config, folder: Path) -> Config:
     turn = turn.model_copy(update={name: folder / path for name, path in files.items() if path})
     files = {name: getattr(server, name) for name in ("certificate", "key", "acme_dir")}
     server = server.model_copy(update={name: folder / path for name, path in files.items() if path})
+    if token_file := server.ice_api.token_file:
+        ice_api = server.ice_api.model_copy(update={"token_file": folder / token_file})
+        server = server.model_copy(update={"ice_api": ice_api})
     if geo.database:
         geo = geo.model_copy(update={"database": folder / geo.database})
     sections = {"site": site, "server": server, "turn": turn, "geo": geo}

@@ -31,6 +31,7 @@ from server.store.countries import CODES
 from server.store.geo import Database
 from server.web import localized, pages
 from server.web.admission import Admission, AdmissionRules, allow_all
+from server.web.ice_api import IceAnswers
 from server.web.login import LOGIN_ERRORS, LOGIN_PATHS, MAX_FORM, PasswordLogin
 from server.web.look import NO_LOOK, STYLE, Look
 from server.web.metrics import ServerMetrics
@@ -38,6 +39,7 @@ from server.web.middleware import AllowedHosts, CatchErrors, RequestLimits, Requ
 from server.web.origins import ExemptNetworks, hosts_of, origins_of
 from server.web.password import COOKIE_SECONDS, SitePassword
 from server.web.sentences import Sentences
+from server.web.tokens import Tokens
 from server.web.websocket import Hub
 
 KEY_BYTES = 16  # of the names that operators see
@@ -55,6 +57,7 @@ class WebService(NamedTuple):
     call_log: CallLog
     ice: IceServers
     login: PasswordLogin | None
+    ice_api: IceAnswers | None
     exempt: ExemptNetworks
     links: RelayLinks
 
@@ -79,6 +82,7 @@ def build(
     password: SitePassword | None = None,
     look: Look = NO_LOOK,
     trusted: Sequence[Network] = (),
+    tokens: Tokens | None = None,
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
 ) -> WebService:
@@ -96,9 +100,10 @@ def build(
     hub = Hub(lobby, admission, bans, calls, ServerMetrics(), geo, clock, wall, *news)
     add_gauges(hub.metrics, hub)
     hub.metrics.registry.register(links)
-    app = build_site(context, hub, hosts_of(origins), login)
+    ice_api = ice_api_for(tokens, server, current, hub) if tokens else None
+    app = build_site(context, hub, hosts_of(origins), login, ice_api)
     operator, numbers = admin.operator_app(hub, links), admin.metrics_app(hub, links)
-    return WebService(app, operator, numbers, hub, store, calls, current, login, exempt, links)
+    return WebService(app, operator, numbers, hub, store, calls, current, login, ice_api, exempt, links)
 
 
 def servers_now(ice: IceServers, wall: Callable[[], float], user: str) -> Mapping[str, Any]:
@@ -122,6 +127,14 @@ def login_for(
     return PasswordLogin(password, forms, sentences, origins, server.trusted_proxies, clock, wall)
 
 
+def ice_api_for(tokens: Tokens, server: Server, ice: IceServers, hub: Hub) -> IceAnswers:
+    def servers_for(user: str) -> Mapping[str, Any]:
+        return ice.servers_for(user, hub.wall(), server.ice_api.credential_seconds)
+
+    count = partial(hub.metrics.increment, "ice")
+    return IceAnswers(server.ice_api, tokens, servers_for, hub.admission.ip_of, count, hub.clock)
+
+
 def admission_rules(origins: frozenset[str], server: Server, login: PasswordLogin | None) -> AdmissionRules:
     return AdmissionRules(
         origins,
@@ -142,11 +155,16 @@ def new_id() -> str:
 
 
 def build_site(
-    context: pages.Context, hub: Hub, hosts: Mapping[str, str], login: PasswordLogin | None
+    context: pages.Context,
+    hub: Hub,
+    hosts: Mapping[str, str],
+    login: PasswordLogin | None,
+    ice_api: IceAnswers | None = None,
 ) -> Starlette:
     """Routes, and the middleware before them, outermost first."""
     login_routes = login.routes(localized.pages_of(context, "index.html")) if login else []
-    routes = [*login_routes, *localized.routes(context), WebSocketRoute("/ws", hub)]
+    more = [*(ice_api.routes() if ice_api else []), WebSocketRoute("/ws", hub)]
+    routes = [*login_routes, *localized.routes(context), *more]
     sentences = Sentences(context.languages)
     middleware = [
         Middleware(

@@ -46,6 +46,10 @@ class IceServers:
     def servers(self, user: str, wall: float) -> dict[str, Any]:
         return ice_servers(self.settings, user, wall)
 
+    def servers_for(self, user: str, wall: float, seconds: int) -> dict[str, Any]:
+        """The same, with a credential that is valid for another time."""
+        return ice_servers(self.settings._replace(seconds=seconds), user, wall)
+
 
 def ice_servers(settings: IceSettings, user: str, wall: float) -> dict[str, Any]:
     """`iceServers` of an RTCConfiguration for one user, valid for `expires_in` seconds from `wall`."""

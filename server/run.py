@@ -42,6 +42,7 @@ from server.web.password import SitePassword
 from server.web.redirect import Redirect
 from server.web.sentences import Sentences
 from server.web.tls_listener import TlsListener
+from server.web.tokens import Tokens
 from server.web.turn_proxy import TurnProxy
 from server.web.websocket import Hub
 
@@ -70,6 +71,7 @@ class WebConfig(NamedTuple):
     encrypted_only: str = "off"
     trusted: tuple[IPNetwork, ...] = ()  # networks that have no limits by address
     look: Look = NO_LOOK
+    tokens: Tokens | None = None  # of other web applications
 
 
 def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
@@ -79,7 +81,7 @@ def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
     logs.start_logging()
     forbid_core_dumps()
     files = raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
-    site, server, geo, ice, password, mode, trusted, look = config
+    site, server, geo, ice, password, mode, trusted, look, tokens = config
     database = open_countries(geo)
     store = LastingStore(site.state_dir)
     try:
@@ -93,6 +95,7 @@ def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
             password=password,
             look=look,
             trusted=trusted,
+            tokens=tokens,
         )
         with Attempts(OLD_ROWS, log).attempt():  # a full disk, perhaps: the page works without it
             service.purge()
@@ -262,6 +265,8 @@ def reload(
         service.links.follow_settings()
         if service.login and config.password:
             service.login.password = config.password
+        if service.ice_api and config.tokens:
+            service.ice_api.tokens = config.tokens
         keys = changed_at_start(started_with, config)
         log.info("reloaded the certificate and the secrets; changed keys that need a restart: %d", len(keys))
     except Exception as problem:  # its text may quote what the log must not hold
@@ -278,6 +283,7 @@ def changed_at_start(before: WebConfig, now: WebConfig) -> list[str]:
     sections = (
         ("site", before.site, now.site),
         ("server", before.server, now.server),
+        ("server.ice_api", before.server.ice_api, now.server.ice_api),
         ("geo", before.geo, now.geo),
     )
     return [f"{name}.{key}" for name, old, new in sections for key in waiting(old, new)]

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from config.file import Config
 from config.ice import relay_host
+from config.ice_tokens import read_ice_tokens
 from config.look import read_look
 from config.password import read_site_password
 from config.secrets import lacks_secret, turn_secret
@@ -23,6 +24,7 @@ def run(config: Config) -> int:
     if not lacks_secret(config):
         turn_secret(config)
     read_site_password(config)
+    read_ice_tokens(config)
     read_look(config)
     for name, value in summary(config):
         print(f"  {name:<10} {value}")
@@ -42,6 +44,8 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
     yield "relay", f"{host}, listening at {', '.join(str(address) for address in turn.listen)}"
     yield "ports", f"udp {turn.relay_ports.low}-{turn.relay_ports.high} for relayed addresses"
     yield "carries", f"{promises()[turn.encrypted_only].short} (turn.encrypted_only: {turn.encrypted_only})"
+    if config.server.ice_api.token_file:
+        yield "ice_api", f"{page_url(config)}/ice, for other web applications that know the token"
     yield "countries", country_source(config)
     yield "state", state_folder(config)
 

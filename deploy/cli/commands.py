@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from config.deploy import Destination, parse_destination
 from config.file import Config, load_config
 from config.ice import ice_settings
+from config.ice_tokens import ice_tokens
 from config.look import read_look
 from config.password import site_password
 from config.secrets import relay_config, turn_secret
@@ -58,8 +59,8 @@ def web_config(config: Config) -> web_process.WebConfig:
     """The configuration of the server, for its start and each reload. Raises ConfigError."""
     ice, password = ice_settings(config, turn_secret(config)), site_password(config)
     mode, trusted = config.turn.encrypted_only, config.turn.limits.trusted
-    look = read_look(config)
-    return web_process.WebConfig(config.site, config.server, config.geo, ice, password, mode, trusted, look)
+    who = config.site, config.server, config.geo, ice, password
+    return web_process.WebConfig(*who, mode, trusted, read_look(config), ice_tokens(config))
 
 
 def run_relay(config: Config, options: Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.remote.hosts import ConfigFile
-from deploy.remote.render import ALERT, CERTIFICATE, KEY, OPERATORS, PASSWORD, ROWS, SECRET
+from deploy.remote.render import ALERT, CERTIFICATE, KEY, OPERATORS, PASSWORD, ROWS, SECRET, TOKENS
 
 UNITS = {"turn": "calln-relay@{}.service", "server": "calln-server@{}.service"}
 WHOLE = "calln.service"
@@ -31,6 +31,7 @@ def paths() -> list[str]:
         *(f"/{row.path}" for row in ROWS),
         SECRET,
         PASSWORD,
+        TOKENS,
         OPERATORS,
         ALERT,
         CERTIFICATE,

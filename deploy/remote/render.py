@@ -29,6 +29,7 @@ from turn.process.run import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
 
 STATE, SECRET = "/var/lib/calln", "/etc/calln/secrets/turn.secret"
 PASSWORD = "/etc/calln/secrets/site.password"  # noqa: S105  # the path of a file
+TOKENS = "/etc/calln/secrets/ice.tokens"
 CERTIFICATE, KEY = "/etc/calln/tls/fullchain.pem", "/etc/calln/tls/privkey.pem"
 OPERATORS = "/etc/calln/deploy.yaml"  # the operator's own file, so that each backup has it
 ALERT = "/etc/calln/alert.json"  # who is to be told, and which parts shall run
@@ -57,12 +58,14 @@ PLAIN = Traits()  # a machine of its own, with IPv6 and without a firewall
 
 
 class SecretFiles(NamedTuple):
-    """The secret (empty: the machine keeps its own), certificate, key and password of the site, if any."""
+    """The secret (empty: the machine keeps its own), certificate, key, and if there are any: the password of
+    the site, and the tokens of other web applications."""
 
     secret: str
     certificate: str = ""
     key: str = ""
     password: str = ""
+    tokens: str = ""
 
 
 class Port(NamedTuple):
@@ -215,6 +218,8 @@ def secret_files(config: Config, target: Target, secrets: SecretFiles) -> Iterat
         yield File(SECRET, secrets.secret, 0o640, "root", "calln")
     if secrets.password and target.serves:
         yield File(PASSWORD, secrets.password, 0o640, "root", "calln")
+    if secrets.tokens and target.serves:
+        yield File(TOKENS, secrets.tokens, 0o640, "root", "calln")
     if config.deploy.tls != "acme":
         yield File(CERTIFICATE, secrets.certificate, 0o640, "root", "calln")
         yield File(KEY, secrets.key, 0o640, "root", "calln")
@@ -322,6 +327,9 @@ def machine_values(source: ConfigFile, target: Target) -> dict[str, dict[str, An
     site["state_dir"] = STATE
     if site.pop("password_file", None) and target.serves:
         site["password_file"] = PASSWORD
+    ice_api = server.get("ice_api") or {}
+    if ice_api.pop("token_file", None) and target.serves:
+        ice_api["token_file"] = TOKENS
     for name in ("rules_file", "logo"):
         site.pop(name, None)
     if target.serves:

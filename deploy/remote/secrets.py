@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config.file import Config
+from config.ice_tokens import read_ice_tokens
 from config.password import read_site_password
 from config.secrets import SECRET_VARIABLE, turn_secrets
 from deploy.remote import internal_ca
@@ -38,10 +39,11 @@ def is_operators(config: Config) -> bool:
 
 
 def collect_secrets(config: Config, file: Path, targets: Sequence[Target], secret: str) -> SecretFiles:
-    """All secret files. Raises DeployError for a bad certificate, ConfigError for a bad password."""
-    password = read_site_password(config)
+    """All secret files. Raises DeployError for a bad certificate, ConfigError for a bad password or token."""
+    password, tokens = read_site_password(config), read_ice_tokens(config)
     made = with_certificate(config, file, targets, secret)
-    return made._replace(password=f"{password}\n" if password else "")
+    lines = "".join(f"{token}\n" for token in tokens)
+    return made._replace(password=f"{password}\n" if password else "", tokens=lines)
 
 
 def with_certificate(config: Config, file: Path, targets: Sequence[Target], secret: str) -> SecretFiles:

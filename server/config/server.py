@@ -18,6 +18,7 @@ from host.settings import (
     check_different,
     parse_address,
 )
+from server.config.ice_api import IceApi
 
 WIDEST_PROXIES = 7  # bits of fc00::/7: a wider network would contain strangers
 
@@ -116,6 +117,7 @@ class Server(Section):
         description="Open pages of all visitors. This limits memory. 0 means no limit.",
         json_schema_extra=AT_START,
     )
+    ice_api: IceApi = IceApi()
 
     @field_validator("certificate", "key")
     @classmethod

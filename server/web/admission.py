@@ -67,8 +67,12 @@ class Admission:
 
     def may_request(self, scope: Scope, now: float) -> bool:
         """Whether one more HTTP request of this client is answered."""
-        ip = self.counted_ip(client_of(scope, self.rules.proxies))
+        ip = self.ip_of(scope)
         return ip is None or self.requests.spend(ip, now)
+
+    def ip_of(self, scope: Scope) -> bytes | None:
+        """What a request is counted by."""
+        return self.counted_ip(client_of(scope, self.rules.proxies))
 
     def refusal_code(self, ip: bytes | None, sockets: int) -> int | None:
         """The close code where there are too many sockets already; None: one more may be opened."""

@@ -27,6 +27,11 @@ COUNTERS = {
         "TLS connections, by what became of them; and any connections and requests that a limit refused.",
         "kind",
     ),
+    "ice": (
+        "calln_ice_answers_total",
+        "Answers to other web applications at /ice, by HTTP status.",
+        "status",
+    ),
     "failure": ("calln_failures_total", "Errors of the server itself.", ""),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Scope
 
 from server.languages.catalogs import language
@@ -27,6 +27,7 @@ SENTENCES: Mapping[int, str] = {
     503: N_("This server has no certificate yet. Try again in a minute."),
 }
 CLOSE = {"connection": "close"}  # the rest of the request is not read
+ICE_PATH = "/ice"  # programs ask here: their answers are JSON
 
 
 class Sentences:
@@ -39,4 +40,6 @@ class Sentences:
         code = language_for(scope, self.languages)
         text = language(code).translations.gettext(SENTENCES[status])
         spoken = {"content-language": code, "vary": VARY, **headers}
+        if scope.get("path") == ICE_PATH:
+            return JSONResponse({"message": text}, status, spoken)
         return PlainTextResponse(f"{text}\n", status, spoken)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 KEYS = {
     key for field in Config.model_fields.values() for key in getattr(field.annotation, "model_fields", ())
 }
-KEYS |= {"trusted"}  # of turn.limits
+KEYS |= {"trusted", "token_file", "origins"}  # of turn.limits and server.ice_api
 
 
 def test_example_is_the_manual() -> None:

@@ -32,6 +32,7 @@ from server.store.geo import Database
 from server.store.lasting import LastingStore
 from server.web.connections import WebConnections
 from server.web.password import SitePassword
+from server.web.tokens import Tokens
 from server.web.websocket import Hub
 from tests.ports import free_port
 from tests.server.signalling.descriptions import sdp
@@ -177,6 +178,7 @@ async def serving(
     geo: Database | None = None,
     tick: float = 0.02,
     password: SitePassword | None = None,
+    tokens: Tokens | None = None,
     **server: Any,
 ) -> AsyncIterator[Service]:
     """A service until the block ends; who is still connected then is cut off."""
@@ -195,6 +197,7 @@ async def serving(
         store,
         geo,
         password=password,
+        tokens=tokens,
         clock=lambda: time.monotonic() + later(),
         wall=lambda: time.time() + later(),
     )

@@ -20,6 +20,7 @@ from deploy.remote.render import (
     OPERATORS,
     PASSWORD,
     PROXIES,
+    TOKENS,
     Traits,
     config_file,
     open_ports,
@@ -158,6 +159,21 @@ def test_the_sites_password_lies_where_pages_are_served() -> None:
         parse_config(config_file(source, one, "x").text, Path("/c.yaml")) for one in (server, relay)
     )
     assert (own.site.password_file, other.site.password_file) == (Path(PASSWORD), None)
+
+
+def test_the_tokens_of_other_applications_lie_where_pages_are_served() -> None:
+    text = f"{CONFIGS['two machines']}server: {{ice_api: {{token_file: /home/me/token, per_minute: 7}}}}\n"
+    source = parse_config_file(text, Path("calln.yaml"))
+    server, relay = targets(source.config)
+    contents = CONTENTS._replace(tokens="canary-of-an-application\n")
+    shipped = {file.path: file for file in render(source, server, contents)}[TOKENS]
+    assert (shipped.text, shipped.mode, shipped.group) == ("canary-of-an-application\n", 0o640, "calln")
+    assert TOKENS not in {file.path for file in render(source, relay, contents)}
+    own, other = (
+        parse_config(config_file(source, one, "x").text, Path("/c.yaml")) for one in (server, relay)
+    )
+    assert own.server.ice_api == source.config.server.ice_api.model_copy(update={"token_file": Path(TOKENS)})
+    assert other.server.ice_api.token_file is None
 
 
 def test_rules_and_logo_go_along_in_the_configuration(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_files_are_shipped_as_they_are(tmp_path: Path) -> None:
     chain, key = issued(tmp_path)
     config = a_config(tls="files", certificate=str(chain), key=str(key))
     made = secrets.collect_secrets(config, tmp_path / "c.yaml", targets(config), "s\n")
-    assert made == ("s\n", chain.read_text(), key.read_text(), "")
+    assert made == ("s\n", chain.read_text(), key.read_text(), "", "")
 
 
 def test_the_sites_password_is_shipped_as_one_line(tmp_path: Path) -> None:
@@ -59,6 +59,18 @@ def test_the_sites_password_is_shipped_as_one_line(tmp_path: Path) -> None:
     file.chmod(0o644)
     with pytest.raises(ConfigError, match="every user of this machine can read"):
         secrets.collect_secrets(config, tmp_path / "c.yaml", targets(config), "s\n")
+
+
+def test_tokens_are_shipped_line_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "t"
+    file.write_text("\n first-application-token \nanother-application-token")
+    file.chmod(0o600)
+    config = Config.model_validate({"server": {"ice_api": {"token_file": str(file)}}})
+    made = secrets.collect_secrets(config, tmp_path / "c.yaml", targets(a_config()), "s\n")
+    assert made.tokens == "first-application-token\nanother-application-token\n"
+    file.write_text("short\n")
+    with pytest.raises(ConfigError, match="from 16 to 200 characters"):
+        secrets.collect_secrets(config, tmp_path / "c.yaml", targets(a_config()), "s\n")
 
 
 def test_a_pair_that_is_none_is_refused(tmp_path: Path) -> None:

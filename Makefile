@@ -33,7 +33,7 @@ LIGHTHOUSE := .cache/lighthouse
 # Programs that the tests use: browsers and their certificate store, the clients and server of coturn, a load
 # balancer, machines to deploy to, and a certificate authority.
 TEST_PACKAGES := age chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
-	apache2 buildah caddy curl debootstrap ejabberd nginx-light openssh-client pebble prosody shellcheck systemd-container \
+	apache2 buildah caddy curl debootstrap ejabberd lintian nginx-light openssh-client pebble prosody shellcheck systemd-container \
 	yamllint
 
 # For `make codecs`: encoders, speech and music.
@@ -50,7 +50,7 @@ PROGRAM_FLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-p
 IN_PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 10
 
 .PHONY: help setup run test deployments check lint format bench plots soak fuzz interop example page icons lighthouse program kernels house promise words codecs \
-	tunnels update newest lock release clean $(DEPLOYS)
+	tunnels update newest lock release deb clean $(DEPLOYS)
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -149,6 +149,9 @@ lock: $(BIN)/.set-up-tests ## update deploy/locks after a change of pyproject.to
 
 release: $(BIN)/.set-up ## build wheel, sdist, checksums and the changelog of the release into dist/
 	.ci/release
+
+deb: $(BIN)/.set-up-deploy ## build the Debian package into dist/ (ARGS="--arch arm64")
+	@.ci/deb $(ARGS)
 
 deploy: ## install or update Calln on your machines (CONFIG=config.yaml, ARGS=--accept-host-key)
 plan: ## show what `make deploy` would change

@@ -7,6 +7,7 @@ import importlib
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from config.deploy import Destination, parse_destination
@@ -72,19 +73,32 @@ def run_check(config: Config, _: Namespace) -> int:
 
 
 def run_deploy(config: Config, options: Namespace) -> int:
+    """Raises DeployError."""
+    commands = deploying("deploy.cli.deploy")
+    return run_spelled(commands.COMMANDS[options.words.removeprefix("deploy ")], config, options)
+
+
+def run_setup(config: Config, options: Namespace) -> int:
+    """Raises DeployError."""
+    return run_spelled(deploying("deploy.cli.setup").set_up, config, options)
+
+
+def deploying(module: str) -> ModuleType:
     """Load the code for other machines only now: a machine that only serves does not have what it needs.
 
     Raises DeployError.
     """
     try:
-        commands = importlib.import_module("deploy.cli.deploy")
+        return importlib.import_module(module)
     except ModuleNotFoundError as missing:
         raise DeployError(
             f"calln deploy needs {missing.name}; install it with: pip install 'calln[deploy]'"
         ) from None
+
+
+def run_spelled(run: Callable[[Config, Namespace], int], config: Config, options: Namespace) -> int:
     with spelled_output():
-        code: int = commands.COMMANDS[options.words.removeprefix("deploy ")](config, options)
-    return code
+        return run(config, options)
 
 
 def destination(text: str) -> Destination:
@@ -189,6 +203,23 @@ COMMANDS = (
     Command("ban list", "List all bans.", bans.list_bans),
     Command("ban remove", "Remove a ban.", bans.remove_ban, (ADDRESS,)),
     Command("reports", "List the reports of visitors in the last 30 minutes.", bans.list_reports),
+    Command(
+        "setup",
+        "Make this machine serve: ask six questions, or take the answers that are there.",
+        run_setup,
+        (
+            RENAME,
+            Option(
+                "--upgrade",
+                {"action": "store_true", "help": "only if calln setup was here; the package does it"},
+            ),
+            Option(
+                "--remove",
+                {"action": "store_true", "help": "stop and remove what it put here; the package does it"},
+            ),
+        ),
+        reads=False,
+    ),
     Command(
         "deploy init", "Ask six questions and write the configuration file.", run_deploy, (), reads=False
     ),

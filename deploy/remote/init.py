@@ -1,12 +1,13 @@
-"""`calln deploy init`: asks six questions and writes the configuration file."""
+"""`calln deploy init` and `calln setup`: ask six questions, and write the configuration file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from config.deploy import LOCAL
 from config.file import Config, parse_config
 from config.problems import ConfigError
 from deploy.remote.orders import DeployError
@@ -34,6 +35,11 @@ QUESTIONS = (
     Question("deploy.email", "Your e-mail address for Let's Encrypt? (may be empty)", ""),
     Question("deploy.firewall", "Open ports in the firewall of the machine: none, ufw or nft?", "none"),
 )
+HERE = {"deploy.hosts": LOCAL}  # what `calln setup` need not ask
+QUESTIONS_HERE = (
+    *(question for question in QUESTIONS if question.key not in HERE),
+    Question("turn.external_ip", "The public address, if this machine is behind NAT? (else empty)", ""),
+)
 FILES = {"certificate": "fullchain.pem", "key": "privkey.pem"}  # first names for tls: files
 
 
@@ -41,12 +47,22 @@ def ask_all(path: Path, ask: Ask = input) -> int:
     """Ask all questions, check each answer, and write the file. Raises DeployError if the file exists."""
     if path.exists():
         raise DeployError(f"{path} exists already; edit it, or name another file with --config")
-    answers: dict[str, str] = {}
-    for question in QUESTIONS:
-        answers[question.key] = ask_one(question, answers, ask)
-    path.write_text(yaml_of(answers), "utf-8")
+    write_answers(path, QUESTIONS, {}, ask)
     print(f"Saved: {path}. See what would be done: calln deploy plan --config {path}")
     return 0
+
+
+def ask_here(path: Path, ask: Ask = input) -> None:
+    """Ask all questions about this machine, and write the file."""
+    write_answers(path, QUESTIONS_HERE, HERE, ask)
+    print(f"Saved: {path}. To change an answer, change it there; then: calln setup")
+
+
+def write_answers(path: Path, questions: Sequence[Question], known: dict[str, str], ask: Ask) -> None:
+    answers: dict[str, str] = {}
+    for question in questions:
+        answers[question.key] = ask_one(question, answers, ask)
+    path.write_text(yaml_of({**answers, **known}), "utf-8")
 
 
 def ask_one(question: Question, answers: dict[str, str], ask: Ask) -> str:

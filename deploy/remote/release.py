@@ -51,9 +51,14 @@ def digest(root: Path, folder: Path) -> str:
 
 def archive_members(root: Path, folder: Path) -> Iterator[tuple[str, Path]]:
     """The path of each file in the archive, in order, and its path here."""
+    yield from tree_members(root)
+    yield from files(folder, SITE)
+
+
+def tree_members(root: Path) -> Iterator[tuple[str, Path]]:
+    """The same for the code of this tree alone."""
     for name in TREE:
         yield from (file for file in files(root / name, name) if not file[0].startswith(LOCKS))
-    yield from files(folder, SITE)
 
 
 def files(path: Path, name: str) -> Iterator[tuple[str, Path]]:

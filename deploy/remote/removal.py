@@ -17,6 +17,7 @@ JOURNAL = (
     "systemd-journald@calln.service",
 )
 WORDS = "rm -rf /var/log/journal/*.calln /run/log/journal/*.calln"
+DATA = ("/var/lib/calln", "/var/lib/calln-watch", "/var/lib/calln-backup", ACME, "/etc/calln")
 UFW = "/etc/ufw/applications.d/calln"
 FOLDERS = (
     "/etc/sysusers.d",
@@ -95,11 +96,7 @@ def purge_steps(facts: Facts) -> Iterator[Step]:
         yield from forget_steps(facts.lineage)
     if facts.account:
         yield Run(("sh", "-c", WORDS), "Remove the logs of the services.")
-        yield Remove("/var/lib/calln")
-        yield Remove("/var/lib/calln-watch")
-        yield Remove("/var/lib/calln-backup")
-        yield Remove(ACME)
-        yield Remove("/etc/calln")
+        yield from map(Remove, DATA)
         yield Run(("userdel", "calln"), "Remove the account of the services.")
 
 

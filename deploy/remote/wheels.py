@@ -4,16 +4,23 @@ compiler and no Internet."""
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import NamedTuple
 
 from deploy.remote.orders import DeployError
 
 LOCK = Path(str(files("deploy") / "locks" / "run.txt"))  # what is needed, with versions and hashes
+OPERATORS_LOCK = LOCK.with_name("deploy.txt")  # what this side needs, too; only in the tree
+SHIPPED = Path(str(files("deploy"))).parent / "sites"  # in the Debian package: gathered when it was built
+# A package of a lock file, with its hashes.
+LOCKED = re.compile(r"^([a-z0-9-]+)==.*?(?=^[a-z0-9]|\Z)", re.MULTILINE | re.DOTALL)
+GATHERS = "pip"  # needed on this side only to gather, and what is shipped is gathered already
 GLIBC = range(36, 16, -1)  # Debian 12 has 2.36; wheels for older versions work there, too
 OLD_NAMES = ("manylinux2014", "manylinux2010", "manylinux1")  # PEP 599, 571, 513
 PATIENCE = 600  # seconds; pip downloads about 25 MB
@@ -26,22 +33,47 @@ class PythonPlatform(NamedTuple):
     python: str
     arch: str
 
+    @property
+    def words(self) -> str:
+        return f"{self.python}-{self.arch}"
+
 
 class NoWheels(DeployError):
     """A wheel cannot be downloaded; says which."""
 
 
 def site_packages(machine: PythonPlatform, cache: Path) -> Path:
-    """A folder for the Python path of that platform; kept until the lock file changes.
+    """A folder for the Python path of that platform: shipped with this code, or gathered.
 
     Raises NoWheels.
     """
-    words = "\n".join((*machine, LOCK.read_text("utf-8")))
-    kept = cache / f"site-{machine.python}-{machine.arch}-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
+    shipped = SHIPPED / machine.words
+    return shipped if shipped.exists() else gathered(LOCK.read_text("utf-8"), machine, cache, "site")
+
+
+def operators_packages(machine: PythonPlatform, cache: Path) -> Path:
+    """What `calln deploy` needs besides, in a folder of its own. Raises NoWheels."""
+    served = dict(locked(LOCK))
+    lock = "".join(text for name, text in locked(OPERATORS_LOCK) if name not in (*served, GATHERS))
+    return gathered(lock, machine, cache, "tools")
+
+
+def locked(lock: Path) -> list[tuple[str, str]]:
+    """Each package of a lock file, and its lines there."""
+    return [(found[1], found[0]) for found in LOCKED.finditer(lock.read_text("utf-8"))]
+
+
+def gathered(lock: str, machine: PythonPlatform, cache: Path, kind: str) -> Path:
+    """A folder with what the text of a lock file names; kept until that text changes. Raises NoWheels."""
+    words = "\n".join((*machine, lock))
+    kept = cache / f"{kind}-{machine.words}-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
     if not kept.exists():
         draft = kept.with_name(f".{kept.name}")
         shutil.rmtree(draft, ignore_errors=True)
-        download(LOCK, machine, draft)
+        with NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+            file.write(lock)
+            file.flush()
+            download(Path(file.name), machine, draft)
         draft.rename(kept)
     return kept
 

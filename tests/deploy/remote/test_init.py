@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.file import load_config
-from deploy.remote.init import QUESTIONS, ask_all
+from deploy.remote.init import QUESTIONS, QUESTIONS_HERE, ask_all, ask_here
 from deploy.remote.orders import DeployError
 
 
@@ -55,6 +55,16 @@ def test_a_wrong_answer_is_asked_again(tmp_path: Path, capsys: pytest.CaptureFix
 def test_files_are_named_to_begin_with(tmp_path: Path) -> None:
     ask(tmp_path / "c.yaml", "a.example", "", "", "files", "", "")
     assert load_config(tmp_path / "c.yaml").deploy.certificate == tmp_path / "fullchain.pem"
+
+
+def test_this_machine_is_not_asked_which_machine_it_is(tmp_path: Path) -> None:
+    left = iter(["call.example.org", "", "", "", "", "nowhere", "203.0.113.5/10.0.0.5"])
+    ask_here(tmp_path / "c.yaml", lambda words: next(left))
+    config = load_config(tmp_path / "c.yaml")
+    assert len(QUESTIONS_HERE) == 6
+    assert [host.is_local for host in config.deploy.hosts] == [True]
+    assert [str(one.local) for one in config.turn.external_ip] == ["10.0.0.5"]
+    assert next(left, None) is None
 
 
 def test_a_file_that_is_there_stays(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.remote import wheels
-from deploy.remote.wheels import NoWheels, PythonPlatform, download, site_packages
+from deploy.remote.wheels import NoWheels, PythonPlatform, download, operators_packages, site_packages
 from tests.deploy.remote.conftest import HERE
 
 ELSEWHERE = PythonPlatform("3.13", "aarch64")
@@ -19,6 +19,7 @@ PURE = (
 
 
 def a_lock(folder: Path, text: str = PURE) -> Path:
+    folder.mkdir(exist_ok=True)
     file = folder / "lock.txt"
     file.write_text(text)
     return file
@@ -48,6 +49,28 @@ def test_gathered_once_until_the_lock_changes(tmp_path: Path, monkeypatch: pytes
     assert (site_packages(HERE, tmp_path / "cache") / "mark").exists()
     a_lock(tmp_path, f"# newer\n{PURE}")
     assert site_packages(HERE, tmp_path / "cache") != first
+
+
+def test_what_is_shipped_is_not_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheels, "SHIPPED", tmp_path)
+    (tmp_path / "3.13-aarch64").mkdir()
+    assert site_packages(ELSEWHERE, tmp_path / "cache") == tmp_path / "3.13-aarch64"
+
+
+def test_what_this_side_needs_besides_is_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheels, "LOCK", a_lock(tmp_path))
+    own = "pip==1 \\\n    --hash=sha256:00\nzope-event==6.2 \\\n    --hash=sha256:01\n    --hash=sha256:02\n"
+    monkeypatch.setattr(wheels, "OPERATORS_LOCK", a_lock(tmp_path / "more", f"# made\n{PURE}{own}"))
+    asked: list[str] = []
+
+    def note(lock: Path, machine: PythonPlatform, folder: Path) -> None:
+        asked.append(lock.read_text())
+        folder.mkdir(parents=True)
+
+    monkeypatch.setattr(wheels, "download", note)
+    first = operators_packages(ELSEWHERE, tmp_path / "cache")
+    assert operators_packages(ELSEWHERE, tmp_path / "cache") == first
+    assert asked == ["zope-event==6.2 \\\n    --hash=sha256:01\n    --hash=sha256:02\n"]
 
 
 def test_what_cannot_be_had_is_named_and_nothing_is_kept(

@@ -1,0 +1,73 @@
+"""`calln setup`: this machine, from the answers to six questions, by the steps of `calln deploy apply`.
+
+The Debian package brings the program; this puts all else on the machine. The package calls it again when
+it is upgraded or removed.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from pathlib import Path
+
+from config.file import Config, load_config
+from deploy.agent.facts import is_installed
+from deploy.cli.deploy import apply_plan, remove_calln
+from deploy.remote.hosts import read_config_file
+from deploy.remote.init import ask_here
+from deploy.remote.inventory import packages
+from deploy.remote.orders import DeployError
+from deploy.remote.render import OPERATORS
+
+FILE = Path(OPERATORS)  # where a deployment keeps it anyway, so nothing differs from a machine of make deploy
+
+
+def set_up(_: Config, options: Namespace) -> int:
+    """Ask if there are no answers yet, then bring this machine to what they say. Raises DeployError."""
+    file = options.config or FILE
+    by_package = options.upgrade or options.remove
+    if os.geteuid():
+        raise DeployError("this changes the machine: run it as root, such as sudo calln setup")
+    if by_package and not file.exists():
+        return 0
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        ask_here(file)
+    config = load_config(file)
+    if not is_of_this_machine(config):
+        return leave_alone(file, quietly=by_package)
+    return bring(config, file, options)
+
+
+def is_of_this_machine(config: Config) -> bool:
+    """Whether the file is about this machine alone. Who deploys from elsewhere leaves a file here, too."""
+    return [host.is_local for host in config.deploy.hosts] == [True]
+
+
+def leave_alone(file: Path, *, quietly: bool) -> int:
+    """Raises DeployError, unless it is the package that asks."""
+    if not quietly:
+        raise DeployError(
+            f"{file} has other deploy.hosts than local: somebody deploys to this machine from elsewhere, and "
+            "must go on so. To look after it from here, write hosts: local"
+        )
+    print("Calln runs here, but was deployed from elsewhere; it stays as it is.")
+    return 0
+
+
+def bring(config: Config, file: Path, options: Namespace) -> int:
+    """Raises DeployError."""
+    here = Namespace(config=file, accept_host_key=False, host=None, rename=options.rename)
+    if options.remove:
+        return remove_calln(config, Namespace(**vars(here), yes=True, purge=False))
+    if options.upgrade:
+        refuse_missing(file)
+    return apply_plan(config, here)
+
+
+def refuse_missing(file: Path) -> None:
+    """While apt works it installs nothing else. Raises DeployError."""
+    missing = [name for name in packages(read_config_file(file)) if not is_installed(name)]
+    if missing:
+        names = " ".join(missing)
+        raise DeployError(f"Debian packages are missing; run: apt install {names}, and then: calln setup")

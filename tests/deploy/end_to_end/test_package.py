@@ -1,0 +1,147 @@
+"""The Debian package on a booted machine: installed, set up, upgraded under a live call, removed, purged."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+from deploy.remote.secrets import AUTHORITY
+from host import VERSION
+from tests.deploy.end_to_end.admin import CACHE, DEBIANS, ROOT, TREE, fetched_once
+from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
+from tests.deploy.end_to_end.outside import Call, open_outside
+from tests.deploy.end_to_end.target import Snapshot, Target
+
+URL = f"https://{NAME}/"
+NEXT = f"{VERSION}.1"
+ANSWERS = (NAME, "", "internal", "", "", "")
+ETC = "etc/calln"
+OF_DPKG = re.compile(r". /var/lib/(dpkg|apt)(/|$)")  # it remembers what was here
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def built(folder: Path) -> Path:
+    """A folder with the package of this tree, and with that of the next version."""
+    fetched_once(DEBIANS["bookworm"])
+    build(ROOT, folder / "packages")
+    tree = folder / "next"
+    tree.mkdir()
+    for name in (*TREE, "CHANGELOG.md", "LICENSE"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tree / name)
+    version = tree / "host/__init__.py"
+    version.write_text(version.read_text().replace(VERSION, NEXT))
+    build(tree, folder / "packages")
+    return folder / "packages"
+
+
+def build(tree: Path, folder: Path) -> None:
+    """For the Python of the target alone, and not as small as it could be."""
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.remote.debian",
+        str(folder),
+        "--cache",
+        str(CACHE),
+        "--level",
+        "0",
+    ]
+    command += ["--pythons", DEBIANS["bookworm"].python, "--maintainer", "A test <test@calln.test>"]
+    subprocess.run(command, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)}, check=True)
+
+
+@pytest.fixture(scope="module")
+def binds(built: Path) -> list[Path]:
+    return [built]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(target: Target, folder: Path) -> AsyncIterator[Browser]:
+    """It believes the authority that the machine has made."""
+    async with async_playwright() as playwright:
+        root = target.root / ETC / AUTHORITY / "root.pem"
+        browser = await open_outside(playwright, target.network, folder / "browser", root)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def call(browser: Browser) -> AsyncIterator[Call]:
+    call = await Call.open(browser, URL)
+    yield call
+    await call.close()
+
+
+def package(built: Path, version: str) -> Path:
+    (found,) = built.glob(f"calln_{version}_*.deb")
+    return found
+
+
+async def apt(target: Target, *words: object) -> str:
+    line = f"DEBIAN_FRONTEND=noninteractive apt-get --yes {shlex.join(map(str, words))} 2>&1"
+    return await asyncio.to_thread(target.run, line)
+
+
+def current(target: Target) -> str:
+    return target.run("readlink /opt/calln/current").rpartition("/")[2]
+
+
+async def test_lintian_finds_no_error(built: Path) -> None:
+    if shutil.which("lintian") is None:
+        pytest.skip("not installed: lintian")
+    command = ["lintian", "--fail-on", "error", str(package(built, VERSION))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def test_a_machine_is_set_up_by_six_answers(target: Target, before: Snapshot, built: Path) -> None:
+    assert "calln setup" in await apt(target, "install", package(built, VERSION))
+    assert not target.ask("ls -d /opt/calln /etc/calln")  # the program alone
+    answers = shlex.join(f"{answer}\n" for answer in ANSWERS)
+    said = await asyncio.to_thread(target.run, f"printf %s {answers} | calln setup 2>&1")
+    assert f"Visitors can open https://{NAME}" in said
+    assert current(target).startswith(f"{VERSION}-")
+    assert target.ask("systemctl is-system-running") == "running"
+    assert "Nothing to do" in await asyncio.to_thread(target.run, "calln setup")
+
+
+async def test_what_looks_after_machines_works_there_too(target: Target) -> None:
+    said = await asyncio.to_thread(target.ask, "calln deploy doctor")
+    assert f"A trial call through tls://{ADDRESSES[NAME]}:443 worked." in said
+    assert "calln-relay" in await asyncio.to_thread(target.run, "calln deploy status")
+    assert f"calln {VERSION}" == target.run("calln --version")
+
+
+async def test_an_upgrade_leaves_the_call_alone(
+    target: Target, built: Path, call: Call, browser: Browser
+) -> None:
+    said = await apt(target, "install", package(built, NEXT))
+    assert "running calls go on" in said
+    assert current(target).startswith(f"{NEXT}-")
+    await call.goes_on()
+    newer = await Call.open(browser, URL)
+    await newer.close()
+    await call.goes_on()
+
+
+async def test_a_machine_is_as_it_was(target: Target, before: Snapshot) -> None:
+    await apt(target, "remove", "calln")
+    assert not target.run("systemctl list-units --all --plain --no-legend 'calln*'")
+    assert target.run("ls /etc/calln/deploy.yaml /etc/calln/secrets/turn.secret")
+    await apt(target, "purge", "calln")
+    marks = [mark for mark in before.difference(target.snapshot()) if not OF_DPKG.match(mark)]
+    assert not marks, "\n".join(marks)

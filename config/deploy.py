@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationInfo, field_validator
 
+from host.countries import Countries
 from host.settings import HostPort, Networks, Section, Switch, as_list, split_port
 from server.config.addresses import HOST_NAME, host_of
 from turn.policies import SPECIAL, Network
@@ -88,6 +89,14 @@ class Host(Section):
     name: Annotated[str, PlainValidator(parse_name)] | None = None
     roles: Annotated[tuple[Role, ...], BeforeValidator(as_list)] = Field(("server", "turn"), min_length=1)
     key: Path | None = None
+    countries: Countries = ()
+
+    @field_validator("countries")
+    @classmethod
+    def need_a_relay(cls, countries: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if countries and "turn" not in info.data.get("roles", ("turn",)):
+            raise ValueError("countries are for machines with the role turn; remove this key")
+        return countries
 
     @property
     def is_local(self) -> bool:
@@ -182,12 +191,17 @@ class Deploy(Section):
         description="Machines with Debian 12, 13 or Ubuntu 24.04, written as for ssh: NAME, USER@NAME or "
         "USER@NAME:PORT; local means this machine. Write address, name, roles and key for a machine with one "
         "role only, with another name for browsers, or with an SSH key of its own. Roles are server and "
-        "turn; turn alone makes a relay for other programs. Empty: root at the host of site.url, with both "
-        "roles.",
+        "turn; turn alone makes a relay for other programs. countries are those that a relay is near to, as "
+        "in turn.more_hosts. Empty: root at the host of site.url, with both roles.",
         examples=[
             [
                 "root@call.example.org",
-                {"address": "admin@203.0.113.9:2222", "name": "turn.example.org", "roles": ["turn"]},
+                {
+                    "address": "admin@203.0.113.9:2222",
+                    "name": "turn.example.org",
+                    "roles": ["turn"],
+                    "countries": ["us", "ca"],
+                },
             ]
         ],
     )

@@ -24,9 +24,12 @@ def ice_settings(config: Config, secret: bytes) -> IceSettings:
         turn.credential_seconds,
         tuple(dict.fromkeys((*page_ports(config), *port_numbers(tls)))),
     )
-    host, more = relay_host(config), turn.more_hosts
+    host, more = relay_host(config), tuple(relay.host for relay in turn.more_hosts)
     ports = port_numbers(udp), secret, seconds, port_numbers(tcp), through_tls
-    return IceSettings(host, *ports, more, served_here(turn))
+    near = {host: turn.countries, **{one.host: one.countries for one in turn.more_hosts}}
+    return IceSettings(
+        host, *ports, more, served_here(turn), {one: frozenset(codes) for one, codes in near.items()}
+    )
 
 
 def served_here(turn: Turn) -> frozenset[bytes]:

@@ -100,6 +100,8 @@ def what_to_write(problem: ErrorDetails, loc: Located, model: type[BaseModel]) -
             if near
             else f"unknown key; the keys here are {', '.join(known)}"
         )
+    if problem["type"] == "missing":
+        return f"{loc[-1]} is missing; add it"
     if known_sentence := SENTENCES.get(problem["type"]):
         return known_sentence.format(**problem.get("ctx", {}))
     return problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")

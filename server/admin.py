@@ -14,6 +14,7 @@ from starlette.routing import Route
 from host.http import error_response, read_body
 from host.settings import IPAddress
 from server.relay_links import RelayLinks
+from server.relay_watch import RelayWatch
 from server.signalling.strict_json import Malformed, integer, optional, parse_object, text
 from server.store import Network
 from server.store.bans import household, network_of
@@ -28,6 +29,8 @@ BEHIND_A_PROXY = (
     "everybody; let the proxy send X-Forwarded-For, and add the proxy to server.trusted_proxies"
 )
 
+SILENT = "it does not answer, so pages are told of others, if any live"
+
 FIELDS = {
     "code": text(0, 32),
     "network": optional(text(1, 64)),
@@ -39,18 +42,18 @@ FIELDS = {
 class OperatorEndpoints:
     """The operator's requests, answered by the running server."""
 
-    def __init__(self, hub: Hub, links: RelayLinks) -> None:
-        self.hub, self.links = hub, links
+    def __init__(self, hub: Hub, links: RelayLinks, watch: RelayWatch) -> None:
+        self.hub, self.links, self.watch = hub, links, watch
 
     async def metrics(self, request: Request) -> Response:
         return Response(self.hub.metrics.expose(), media_type=CONTENT_TYPE_LATEST)
 
     async def readyz(self, request: Request) -> Response:
-        """200: ready for new visitors; 503 while draining. A relay that does not hear us is named; calls are
-        made all the same."""
+        """200: ready for new visitors; 503 while draining. Deaf or silent relays are named."""
         if self.hub.lobby.draining:
             return PlainTextResponse("draining\n", 503)
         lines = ["ready", *(f"relay {one.host}: {one.problem}" for one in self.links.states() if one.problem)]
+        lines += [f"relay {host}: {SILENT}" for host in self.watch.silent()]
         if self.hub.bans.store.problem:
             lines.append("bans and calls are kept in memory only")
         return PlainTextResponse("".join(f"{line}\n" for line in lines))
@@ -60,8 +63,9 @@ class OperatorEndpoints:
         return JSONResponse({"problem": self.hub.bans.store.problem})
 
     async def relays(self, request: Request) -> Response:
-        """Which relays hear us, and how many bans they do not hear of because there are too many."""
-        relays = [one._asdict() for one in self.links.states()]
+        """Which relays hear us, which live, and how many bans are too many for them to hear of."""
+        silent = self.watch.silent()
+        relays = [{**one._asdict(), "lives": one.host not in silent} for one in self.links.states()]
         return JSONResponse({"relays": relays, "bans_left_out": self.links.announcements.bans_left_out})
 
     async def reports(self, request: Request) -> Response:
@@ -125,9 +129,9 @@ async def read_ban(request: Request) -> dict[str, Any]:
     return {name: check(value.get(name, "" if name == "reason" else None)) for name, check in FIELDS.items()}
 
 
-def operator_app(hub: Hub, links: RelayLinks) -> Starlette:
+def operator_app(hub: Hub, links: RelayLinks, watch: RelayWatch) -> Starlette:
     """All of it: for the Unix socket, which only the operator's account can open."""
-    admin = OperatorEndpoints(hub, links)
+    admin = OperatorEndpoints(hub, links, watch)
     return Starlette(
         routes=[
             Route("/metrics", admin.metrics),
@@ -140,7 +144,7 @@ def operator_app(hub: Hub, links: RelayLinks) -> Starlette:
     )
 
 
-def metrics_app(hub: Hub, links: RelayLinks) -> Starlette:
+def metrics_app(hub: Hub, links: RelayLinks, watch: RelayWatch) -> Starlette:
     """Numbers only: for server.metrics_listen."""
-    admin = OperatorEndpoints(hub, links)
+    admin = OperatorEndpoints(hub, links, watch)
     return Starlette(routes=[Route("/metrics", admin.metrics), Route("/readyz", admin.readyz)])

@@ -13,11 +13,13 @@ from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
+from host.countries import CODES
 from server import admin
 from server.config.server import Server
 from server.config.site import Site
 from server.ice import IceServers, IceSettings
 from server.relay_links import RelayLinks
+from server.relay_watch import RelayWatch
 from server.signalling.lobby import Lobby
 from server.signalling.matching import Queue
 from server.signalling.pseudonyms import LETTERS
@@ -27,7 +29,6 @@ from server.signalling.visitors import Dependencies
 from server.store import Network, Store
 from server.store.bans import Bans
 from server.store.call_log import CallLog, purge
-from server.store.countries import CODES
 from server.store.geo import Database
 from server.web import localized, pages
 from server.web.admission import Admission, AdmissionRules, allow_all
@@ -60,6 +61,7 @@ class WebService(NamedTuple):
     ice_api: IceAnswers | None
     exempt: ExemptNetworks
     links: RelayLinks
+    watch: RelayWatch
 
     def purge(self) -> None:
         """Delete old calls and ended bans from the file."""
@@ -93,21 +95,27 @@ def build(
     context = pages.Context(site, CODES if geo else (), facts, look)
     login = login_for(context, password, origins, server, clock, wall) if password else None
     servers = partial(servers_now, current, wall)
-    lobby = lobby_for(Dependencies(servers, new_id, geo is not None, exempt.includes, site.matching), server)
+    given = (servers, new_id, geo is not None, exempt.includes, site.matching, current.relays)
+    lobby = lobby_for(Dependencies(*given), server)
     admission = Admission(admission_rules(origins, server, login), exempt)
     links = RelayLinks(current, bans, clock, wall)
     news = (links.take_news, links.take_bans)
     hub = Hub(lobby, admission, bans, calls, ServerMetrics(), geo, clock, wall, *news)
     add_gauges(hub.metrics, hub)
-    hub.metrics.registry.register(links)
+    watch = RelayWatch(current, clock, hub.replace_relay)
+    for collector in (links, watch):
+        hub.metrics.registry.register(collector)
     ice_api = ice_api_for(tokens, server, current, hub) if tokens else None
     app = build_site(context, hub, hosts_of(origins), login, ice_api)
-    operator, numbers = admin.operator_app(hub, links), admin.metrics_app(hub, links)
-    return WebService(app, operator, numbers, hub, store, calls, current, login, ice_api, exempt, links)
+    operator, numbers = admin.operator_app(hub, links, watch), admin.metrics_app(hub, links, watch)
+    parts = (hub, store, calls, current, login, ice_api, exempt, links, watch)
+    return WebService(app, operator, numbers, *parts)
 
 
-def servers_now(ice: IceServers, wall: Callable[[], float], user: str) -> Mapping[str, Any]:
-    return ice.servers(user, wall())
+def servers_now(
+    ice: IceServers, wall: Callable[[], float], user: str, hosts: Sequence[str]
+) -> Mapping[str, Any]:
+    return ice.servers(user, hosts, wall())
 
 
 def lobby_for(dependencies: Dependencies, server: Server) -> Lobby:

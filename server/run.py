@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import socket
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +31,7 @@ from server.config.server import Server
 from server.config.site import Site
 from server.ice import IceSettings
 from server.process import PeriodicTask, ServeOptions
+from server.relay_questions import RelayQuestion
 from server.relay_ways import way_to
 from server.store.call_log import PURGE_SECONDS
 from server.store.geo import Database, GeoError, open_database
@@ -83,6 +85,8 @@ def run(config: WebConfig, read: Callable[[], WebConfig] | None = None) -> int:
     files = raise_descriptor_limit()  # each visitor holds one; the usual soft limit is 1,024
     site, server, geo, ice, password, mode, trusted, look, tokens = config
     database = open_countries(geo)
+    if database is None and any(ice.near.values()):
+        log.warning("relays have countries, but without geo.database no visitor has: all get any relay")
     store = LastingStore(site.state_dir)
     try:
         service = build(
@@ -155,10 +159,15 @@ async def serve_web(
         finish = partial(
             wait_for_calls, service.hub, seconds=server.drain_seconds, turn_clients=turn_proxy.clients
         )
-        service.links.start(partial(way_to, settings=service.ice.current, unix_socket=site.state_dir / RELAY))
+        unix_socket = site.state_dir / RELAY
+        service.links.start(partial(way_to, settings=service.ice.current, unix_socket=unix_socket))
+        service.watch.start(
+            lambda host: RelayQuestion(host, service.ice.current, unix_socket, time.monotonic)
+        )
         try:
             await process.serve(parts, periodic_tasks(service), Shutdown(), finish, options)
         finally:
+            await service.watch.stop_asking()
             await service.links.finish()
     turn_proxy.close()
     log.info("ended")
@@ -263,6 +272,7 @@ def reload(
         service.ice.settings = config.ice
         service.exempt.trusted = config.trusted
         service.links.follow_settings()
+        service.watch.follow_settings()
         if service.login and config.password:
             service.login.password = config.password
         if service.ice_api and config.tokens:

@@ -28,7 +28,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "turn/process": ("host", "turn", "turn/*", "turn/engines/*"),
     "server/languages": (),
     "server/config": ("host", "server/languages"),
-    "server/store": ("turn/limits",),
+    "server/store": ("host", "turn/limits"),
     "server/signalling": ("turn/limits",),
     "server/web": ("host", "server/*", "turn", "turn/limits", "turn/wire"),
     "server": ("host", "server/*", "turn", "turn/limits", "turn/wire"),

@@ -1,4 +1,5 @@
-"""Whether servers tell relays what they know: this relay hears one, and each relay hears this server."""
+"""Whether servers tell relays what they know: this relay hears one, and each relay hears and answers this
+server."""
 
 from __future__ import annotations
 
@@ -11,6 +12,10 @@ from deploy.doctor.operator_client import RELAY, SERVER, OperatorError, request_
 
 LOOKS, LOOK_SECONDS = 10, 1.0  # where both have just started, they find each other within some seconds
 DEAF = "does it run, has it the same secret, and does a firewall drop packets from here to its first port?"
+SILENT = (
+    "does it run, and does a firewall drop UDP from here to its first port? A minute after its first answer "
+    "pages are told of it again"
+)
 FEWER = "lift old bans with calln ban remove, or ban a wider network in place of many addresses"
 ALONE = "start a server with the same secret; there, name this relay in turn.host or turn.more_hosts"
 
@@ -25,6 +30,8 @@ def check_channel(machine: LocalMachine) -> Iterator[Finding]:
             yield Finding(False, f"The relay at {host} does not hear the server: {problem}.", DEAF)
         else:
             yield Finding(True, f"The relay at {host} hears the server.")
+        if not link.get("lives", True):
+            yield Finding(False, f"The relay at {host} does not answer, so pages are not told of it.", SILENT)
     if answer.get("bans_left_out"):
         count = answer["bans_left_out"]
         yield Finding(False, f"The relays do not hear of the {count} oldest bans: there are too many.", FEWER)

@@ -76,6 +76,8 @@ def refuse_same_names(config: Config, made: Sequence[Target]) -> None:
         )
     if len(names) > 1 and (config.turn.host or config.turn.more_hosts):
         raise ConfigError(["turn.host: remove it; the names of the relays come from deploy.hosts"])
+    if len(names) > 1 and config.turn.countries:
+        raise ConfigError(["turn.countries: write countries at the relays in deploy.hosts, and remove this"])
 
 
 def site_name(config: Config) -> str:

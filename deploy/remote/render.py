@@ -340,7 +340,9 @@ def machine_values(source: ConfigFile, target: Target) -> dict[str, dict[str, An
     turn |= {"secret_file": SECRET, "certificate": CERTIFICATE, "key": KEY}
     turn.setdefault("host", relay.name)
     if more and target.serves:
-        turn["more_hosts"] = [one.name for one in more]
+        turn["more_hosts"] = [as_written(one) for one in more]
+    if relay.host.countries and target.serves:
+        turn["countries"] = list(relay.host.countries)
     turn.setdefault("listen", relay_places(relay))
     if source.config.deploy.network == "private":
         turn.setdefault("allow_peers", [str(network) for network in source.config.deploy.private_networks])
@@ -350,6 +352,12 @@ def machine_values(source: ConfigFile, target: Target) -> dict[str, dict[str, An
         server |= {"certificate": CERTIFICATE, "key": KEY, "acme_dir": ACME}
     values["turn"] = turn
     return {name: section for name, section in values.items() if section}
+
+
+def as_written(relay: Target) -> str | dict[str, Any]:
+    """A further relay, as turn.more_hosts has it."""
+    countries = list(relay.host.countries)
+    return {"host": relay.name, "countries": countries} if countries else relay.name
 
 
 def relay_places(relay: Target) -> list[str]:

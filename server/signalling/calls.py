@@ -151,7 +151,17 @@ class Calls:
         No relay hears anything of that name before the call.
         """
         user = visitor.room.sides(visitor.id)[0].user if visitor.room else visitor.user
-        return self.dependencies.ice_servers(user)
+        visitor.relays = self.dependencies.relays(user, visitor.country)
+        return self.dependencies.ice_servers(user, visitor.relays)
+
+    def replace_relay(self, host: str) -> list[Effect]:
+        """A relay has died: who is in a call and was told of it hears of others."""
+        called = (self.visitors[one.visitor] for room in self.rooms.values() for one in room.participants)
+        return [
+            SendTo(visitor.id, encode("ice", ice=self.ice_for(visitor)))
+            for visitor in called
+            if host in visitor.relays
+        ]
 
     def end(self, room: Room, how: str, ender: Visitor, now: float) -> list[Effect]:
         """End a call; `how` is a key of ENDINGS. Both are free afterwards."""

@@ -147,6 +147,17 @@ class Lobby(Presence):
                 self.kick(visitor, BANNED, now, "banned")
         return self.take_effects()
 
+    def replace_relay(self, host: str) -> list[Effect]:
+        """A relay does not answer any more: calls that may use it are told of others.
+
+        Args:
+            host: its host in the configuration.
+
+        Returns:
+            The effects.
+        """
+        return self.calls.replace_relay(host)
+
     def drain(self, now: float) -> list[Effect]:
         """From now on match nobody. Calls go on; visitors without a call are sent away.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -50,6 +50,7 @@ class Visitor:
     may_renew: bool = False  # whether its page was loaded again, so that the call needs a new connection
     link: str | None = None  # by which it looks for a partner, or has found it
     last_call: LastCall | None = None
+    relays: Sequence[str] = ()  # hosts of those that its page was told of last
     asking: str | None = None  # the call whose partner it would like to have back
     networks: Networks = field(init=False)  # of its address, the household first
     person: Person = field(init=False)
@@ -80,14 +81,19 @@ def nobody_is_exempt(address: IPAddress) -> bool:
     return False
 
 
+def no_relays(user: str, country: str | None) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the lobby is given: ICE servers for a user name, new random ids, whether countries are known,
-    whether an address has no limits of its own, and how the site lets people meet (`random`, `link`, `both`).
-    """
+    """What the lobby is given: ICE servers for a user name at some relays, new random ids, whether countries
+    are known, whether an address has no limits of its own, how the site lets people meet (`random`, `link`,
+    `both`), and the relays for a user name in a country."""
 
-    ice_servers: Callable[[str], Mapping[str, Any]]
+    ice_servers: Callable[[str, Sequence[str]], Mapping[str, Any]]
     new_id: Callable[[], str]
     knows_countries: bool = False
     is_exempt: Callable[[IPAddress], bool] = nobody_is_exempt
     matching: str = "both"
+    relays: Callable[[str, str | None], Sequence[str]] = no_relays

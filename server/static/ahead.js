@@ -5,13 +5,13 @@ import { takeCertificate } from "./certificate.js";
 import { linkOn } from "./channel.js";
 import { CHANNEL } from "./channel_messages.js";
 import { freshIce } from "./fresh_ice.js";
-import { addVoice, namesRelay, plain, settings, userIn } from "./ice.js";
+import { addVoice, namesRelay, placesIn, plain, settings, userIn } from "./ice.js";
 
 const BRIEFLY = 100; // ms: who is met at once needs no offer from before
 const RENEW = 240_000; // ms until the offer is made anew: relays may have been restarted
 
 class Ahead {
-  #made = null; // { pc, certificate }, and with an offer its link (null in a browser without channels), relay and user
+  #made = null; // { pc, certificate }, and with an offer its link (null in a browser without channels), relay, user and places
   #timer = 0;
 
   // The threads and the key of a connection take their time, as the server and the microphone do.
@@ -66,7 +66,7 @@ class Ahead {
     const ice = made && (await freshIce());
     if (!ice || made !== this.#made) return;
     addVoice(made.pc, stream);
-    Object.assign(made, { link: linkOn(made.pc), relay, user: userIn(ice) });
+    Object.assign(made, { link: linkOn(made.pc), relay, user: userIn(ice), places: placesIn(ice) });
     this.#later(RENEW, stream, relay);
     made.pc.setConfiguration(settings(ice, relay, made.certificate));
     await made.pc.setLocalDescription();
@@ -76,10 +76,11 @@ class Ahead {
 export const ahead = new Ahead();
 
 // Without an offer it suits everybody; with one, somebody who is to answer it and wishes for no other paths.
-function suits({ pc, link, relay: relayed, user }, { polite, features, ice }, relay) {
+function suits({ pc, link, relay: relayed, user, places }, { polite, features, ice }, relay) {
   if (link === undefined) return true;
   const channel = link !== null && features?.includes(CHANNEL);
-  return !polite && channel && relayed === relay && user === userIn(ice) && !(relay && lacksRelay(pc));
+  if (relay && (lacksRelay(pc) || places !== placesIn(ice))) return false; // a relay may have died meanwhile
+  return !polite && channel && relayed === relay && user === userIn(ice);
 }
 
 function lacksRelay({ iceGatheringState, localDescription }) {

@@ -1,7 +1,7 @@
 // One call: an RTCPeerConnection with perfect negotiation (W3C webrtc §10.7), repaired or given up.
 
 import { takeCertificate } from "./certificate.js";
-import { addVoice, isDead, namesRelay, plain, sessionIn, settings, withItsPart } from "./ice.js";
+import { addVoice, isDead, namesRelay, placesIn, plain, sessionIn, settings, withItsPart } from "./ice.js";
 import { Pace } from "./pace.js";
 import { pathOf } from "./path.js";
 import { Pulse } from "./pulse.js";
@@ -82,6 +82,11 @@ export class Call {
 
   path() {
     return pathOf(this.pc);
+  }
+
+  // The server names other relays, unasked: one of those before has died. If it was ours, they are tried at once.
+  offered(ice) {
+    if (this.isFirst && placesIn(ice) !== placesIn(this.#settings)) this.repair.hurry();
   }
 
   // A new path for the connection, or a new connection where this one is over, or of no use although it stands (`anew`).

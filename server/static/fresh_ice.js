@@ -2,18 +2,21 @@
 
 import { signalling } from "./page.js";
 
-let take = () => {};
+let take = null; // who has asked
 
 // Null while the server is away: then a call goes on with what it has, and repairs nothing. Who waits asks later.
 export function freshIce() {
   return new Promise((done) => {
-    take(null);
+    takeIce(null);
     take = done;
     if (!signalling.ask({ type: "ice" })) done(null);
   });
 }
 
-// The server's answer; null: none will come.
+// The server's answer; null: none will come. Returns whether somebody has waited for it.
 export function takeIce(ice) {
-  take(ice);
+  const asked = take !== null;
+  take?.(ice);
+  take = null;
+  return asked;
 }

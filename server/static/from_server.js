@@ -34,7 +34,7 @@ const TAKE = {
   "picture-ack": shared,
   "picture-cancel": shared,
   sent: (message) => share.receive(message),
-  ice: (message) => takeIce(message.ice),
+  ice: ({ ice }) => takeIce(ice) || page.call?.offered(ice),
   partner: ours(({ state }) => page.talk?.partner(state)),
   reported: (message) => say(words.reported(message.code)),
   ended: ours(ended),

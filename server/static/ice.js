@@ -40,6 +40,11 @@ export function withItsPart(sdp, { currentLocalDescription: ours, currentRemoteD
   return theirs ? sdp.replace(/^a=setup:actpass/gm, `a=setup:${active ? "active" : "passive"}`) : sdp;
 }
 
+// Which relays and ways these are.
+export function placesIn({ iceServers }) {
+  return iceServers.flatMap(({ urls }) => urls).join(" ");
+}
+
 export function namesRelay(description) {
   return / typ relay /.test(description?.sdp ?? "");
 }

@@ -16,8 +16,8 @@ from typing import NamedTuple, Protocol
 
 import maxminddb
 
+from host.countries import CODES
 from server.store import IPAddress
-from server.store.countries import CODES
 
 HEADER = re.compile(r"#\s*(Generated|Vendor|License):\s*(.+)")
 LINK = re.compile(r"https?://\S+?/(?=[\s.,]|$)")

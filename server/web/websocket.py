@@ -220,6 +220,10 @@ class Hub(Delivery):
                 self.close_client(client, close_codes.BANNED)
         self.apply(self.lobby.kick_banned(lambda address: self.bans.covers(address, wall), self.clock()))
 
+    def replace_relay(self, host: str) -> None:
+        """A relay has died: calls that may use it hear of others."""
+        self.apply(self.lobby.replace_relay(host))
+
     def drain(self) -> None:
         """Admit nobody new; calls go on."""
         self.apply(self.lobby.drain(self.clock()))

@@ -48,6 +48,14 @@ def test_tls_has_the_ports_of_tcp_where_it_is_detected() -> None:
     assert (settings.ports, settings.tcp_ports, settings.tls_ports) == ((), (443,), (5349, 443))
 
 
+def test_each_relay_has_its_countries() -> None:
+    more = "[b.example, {host: c.example, countries: [US, ca]}, {host: d.example, countries: no}]"
+    config = parse_config(f"turn: {{host: a.example, countries: de, more_hosts: {more}}}", Path("c"))
+    settings = ice_settings(config, b"secret")
+    assert settings.hosts == ("a.example", "b.example", "c.example", "d.example")
+    assert [settings.near[host] for host in settings.hosts] == [{"de"}, set(), {"us", "ca"}, {"no"}]
+
+
 DOOR = "tls_listen: '0.0.0.0:443', certificate: c.pem, key: k.pem"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -151,6 +152,27 @@ async def test_a_ban_reaches_what_runs_at_both_relays_and_is_lifted_there(
 
 async def allocates(ice: dict[str, object], host: str, port: int) -> bool:
     return await code_of_allocate(ice, host, port) == 0
+
+
+async def test_a_call_hears_of_other_relays_when_one_of_its_own_has_died(
+    service: Service, second: Service
+) -> None:
+    async with visiting(service, 2) as (one, other):
+        found = await couple(one, other)
+        assert [hosts_in(ice) for ice in found] == [set(HOSTS), set(HOSTS)]
+        await second.end("relay")
+        for browser, before in zip((one, other), found, strict=True):
+            ice = (await until_heard(browser, "ice"))["ice"]
+            assert hosts_in(ice) == {HOSTS[0]}
+            assert user({"ice": ice}) == user({"ice": before})
+        await one.say("ice")
+        assert hosts_in((await until_heard(one, "ice"))["ice"]) == {HOSTS[0]}
+    await second.begin("relay", lambda: (second.state / "relay.sock").exists())
+    await until(lambda: hears(second))
+
+
+def hosts_in(ice: dict[str, Any]) -> set[str]:
+    return {url.split(":")[1] for server in ice["iceServers"] for url in server["urls"]}
 
 
 async def test_a_new_server_and_a_new_relay_know_the_bans(service: Service, second: Service) -> None:

@@ -15,6 +15,7 @@ import pytest
 from server import admin
 from server.announcements import Ended
 from server.config.site import Site
+from server.relay_watch import RelayWatch
 from server.store.lasting import RETRY_SECONDS
 from server.store.sqlite import FILE
 from tests.server.relays import Relays
@@ -147,10 +148,37 @@ async def test_a_relay_that_does_not_hear_us_is_named(service: Service) -> None:
             200,
             "ready\nrelay turn.example.org: it cannot be reached\n",
         )
-        row = {"host": "turn.example.org", "problem": "it cannot be reached", "untold": 0}
+        row = {"host": "turn.example.org", "problem": "it cannot be reached", "untold": 0, "lives": True}
         assert (await client.get("/relays")).json() == {"relays": [row], "bans_left_out": 0}
         assert 'calln_relay_told{relay="turn.example.org"} 0.0' in (await client.get("/metrics")).text
     await links.finish()
+
+
+async def test_a_relay_that_is_silent_is_named_and_calls_hear_of_it(service: Service) -> None:
+    """It is the only one, so pages are told of it again."""
+    one, other = await service.couple()
+    watch = service.web.watch
+    await fall_silent(watch)
+    for browser in (one, other):
+        await browser.hear("ice")
+    async with operator(service) as client:
+        ready = await client.get("/readyz")
+        silent = "it does not answer, so pages are told of others, if any live"
+        assert (ready.status_code, ready.text) == (200, f"ready\nrelay turn.example.org: {silent}\n")
+        assert 'calln_relay_lives{relay="turn.example.org"} 0.0' in (await client.get("/metrics")).text
+        await watch.stop_asking()
+
+
+async def fall_silent(watch: RelayWatch) -> None:
+    """Its relays answer nothing."""
+
+    async def ask() -> bool:
+        return False
+
+    watch.start(lambda host: ask)
+    async with asyncio.timeout(PATIENCE):
+        while not watch.silent():
+            await asyncio.sleep(0.01)
 
 
 async def test_what_happens_at_the_page_is_to_be_told(service: Service) -> None:
@@ -176,7 +204,7 @@ async def test_what_happens_at_the_page_is_to_be_told(service: Service) -> None:
 )
 async def test_over_tcp_there_are_numbers_only(tmp_path: Path, path: str, status: int) -> None:
     async with serving(tmp_path) as service:
-        app: Any = admin.metrics_app(service.web.hub, service.web.links)
+        app: Any = admin.metrics_app(service.web.hub, service.web.links, service.web.watch)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
             assert (await client.get(path)).status_code == status
 

@@ -14,14 +14,16 @@ from pydantic import (
     field_validator,
 )
 
+from host.countries import Countries
 from host.settings import AT_START, Count, IPNetwork, Networks, Section, Switch, check_different
 from turn.config.limits import RelayLimits
 from turn.config.values import (
     Addresses,
     External,
     Externals,
-    Hosts,
     Listeners,
+    MoreRelay,
+    MoreRelays,
     Ports,
     Servers,
     check_characters,
@@ -43,12 +45,20 @@ class Turn(Section):
         description="Host name or IP address under which browsers reach the relay. Empty: the host of "
         "site.url, or without site.url the first address in turn.listen.",
     )
-    more_hosts: Hosts = Field(
+    countries: Countries = Field(
+        (),
+        description="Countries that the relay at turn.host is near to, as two letters each. Their visitors "
+        "get it before others. Only the server reads this key, and it needs geo.database.",
+        examples=[["de", "at", "ch"]],
+    )
+    more_hosts: MoreRelays = Field(
         (),
         description="More relays that browsers may use. They run on other machines, with the same ports and "
-        "the same secret. Only the server reads this key; it tells each of them which calls it has checked, "
+        "the same secret. Write the name of each, or host and countries, as above for turn.host. A browser "
+        "gets two relays: those near to its country come first, then those without countries, and none that "
+        "does not answer. Only the server reads this key; it tells each of them which calls it has checked, "
         "and who is banned.",
-        examples=[["turn2.example.org"]],
+        examples=[["turn2.example.org", {"host": "turn3.example.org", "countries": ["us", "ca"]}]],
     )
     relay_ports: Annotated[Ports, PlainValidator(parse_ports)] = Field(
         "49152-65535", description="Range of UDP ports for relayed addresses."
@@ -218,6 +228,18 @@ class Turn(Section):
         json_schema_extra=AT_START,
     )
     limits: RelayLimits = RelayLimits()
+
+    @field_validator("more_hosts")
+    @classmethod
+    def refuse_repeated_relays(
+        cls, relays: tuple[MoreRelay, ...], info: ValidationInfo
+    ) -> tuple[MoreRelay, ...]:
+        """Each host is one of the few that a browser gets."""
+        hosts = [info.data.get("host") or "", *(relay.host for relay in relays)]
+        for host in hosts:
+            if hosts.count(host) > 1:
+                raise ValueError(f"{host} is here twice, or is turn.host, too; write each relay once")
+        return relays
 
     @field_validator("listen")
     @classmethod

@@ -8,7 +8,8 @@ from typing import Annotated, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator
 
-from host.settings import HostPort, IPAddress, as_list, parse_address, parse_ip, split_port
+from host.countries import Countries
+from host.settings import HostPort, IPAddress, Section, as_list, parse_address, parse_ip, split_port
 from turn.flows import Address, Transport
 from turn.wire.preparation import forms, is_plain, sasl_prepared
 
@@ -98,6 +99,21 @@ def parse_more_host(value: object) -> str:
     return parse_host(value)
 
 
+class MoreRelay(Section):
+    """A further relay. It is near to visitors from `countries`; none: to nobody more than to others."""
+
+    host: Annotated[str, PlainValidator(parse_more_host)]
+    countries: Countries = ()
+
+
+def as_relays(value: object) -> object:
+    """A relay may be its name alone, and a list of one needs no dash."""
+    listed = as_list(value)
+    if not isinstance(listed, list):
+        return listed
+    return [{"host": one} if isinstance(one, str) else one for one in listed]
+
+
 def parse_ports(value: object) -> Ports:
     low, dash, high = str(value).partition("-")
     if not dash or not low.isdecimal() or not high.isdecimal():
@@ -122,7 +138,7 @@ Externals = Annotated[
     tuple[Annotated[External, PlainValidator(parse_external)], ...], BeforeValidator(as_list)
 ]
 
-Hosts = Annotated[tuple[Annotated[str, PlainValidator(parse_more_host)], ...], BeforeValidator(as_list)]
+MoreRelays = Annotated[tuple[MoreRelay, ...], BeforeValidator(as_relays)]
 Servers = Annotated[tuple[Annotated[HostPort, PlainValidator(parse_server)], ...], BeforeValidator(as_list)]
 
 

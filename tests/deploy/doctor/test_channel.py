@@ -74,6 +74,16 @@ def test_a_relay_that_does_not_hear_the_server_is_named(monkeypatch: pytest.Monk
     ]
 
 
+def test_a_relay_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{**link("turn1.example"), "lives": True}, {**link("turn2.example"), "lives": False}]
+    answering(monkeypatch, lambda: rows, figures(1.0))
+    assert found(local_machine(figures(1.0)))[1:] == [
+        (True, "The relay at turn1.example hears the server."),
+        (True, "The relay at turn2.example hears the server."),
+        (False, "The relay at turn2.example does not answer, so pages are not told of it."),
+    ]
+
+
 def test_bans_that_relays_do_not_hear_of_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, lambda: [link("turn.example")], figures(1.0), left_out=7)
     assert found(local_machine(figures(1.0))) == [

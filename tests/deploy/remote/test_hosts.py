@@ -44,6 +44,11 @@ def test_a_relay_needs_no_server() -> None:
             "turn.host: remove it",
         ),
         (
+            "site: {url: 'https://a.b'}\nturn: {countries: de}\n"
+            "deploy: {hosts: [a.b, {address: c.d, roles: turn}]}",
+            "turn.countries: write countries at the relays",
+        ),
+        (
             "site: {url: 'https://203.0.113.5'}",
             "no certificate for the address 203.0.113.5; give the machine",
         ),

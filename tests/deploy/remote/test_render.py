@@ -312,6 +312,14 @@ deploy:
   - {address: one.example.org, roles: [turn]}
   - {address: two.example.org, roles: [turn]}
 """
+NEAR = """
+site: {url: 'https://call.example.org'}
+deploy:
+  hosts:
+  - {address: call.example.org, roles: [ROLES]OWN}
+  - {address: one.example.org, roles: [turn], countries: [us, ca]}
+  - {address: two.example.org, roles: [turn]}
+"""
 
 
 @pytest.mark.parametrize(
@@ -332,6 +340,24 @@ def test_pages_are_told_of_every_relay(roles: str, told: list[str]) -> None:
     for name, relay in zip(told[-2:], own[1:], strict=True):
         assert (relay.turn.host, relay.turn.more_hosts) == (name, ())
         assert {at.port for at in relay.turn.listen} == {3478, 5349, 443}
+
+
+@pytest.mark.parametrize(
+    ("roles", "own", "near"),
+    [
+        ("server", "", [{"us", "ca"}, set()]),
+        ("server, turn", "", [set(), {"us", "ca"}, set()]),
+        ("server, turn", ", countries: [de]", [{"de"}, {"us", "ca"}, set()]),
+    ],
+)
+def test_the_server_knows_which_countries_relays_are_near_to(
+    roles: str, own: str, near: list[set[str]]
+) -> None:
+    source = parse_config_file(NEAR.replace("ROLES", roles).replace("OWN", own), Path("calln.yaml"))
+    files = [config_file(source, one, "x").text for one in targets(source.config)]
+    page = ice_settings(parse_config(files[0], Path("/c.yaml")), b"secret")
+    assert [set(page.near[host]) for host in page.hosts] == near
+    assert not any("countries" in text for text in files[1:])
 
 
 @pytest.mark.parametrize(("name", "target"), EACH, ids=[named(*one) for one in EACH])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from host.countries import CODES
 from server.languages.countries import country_names
 from server.languages.known import known
-from server.store.countries import CODES
 
 
 @pytest.mark.parametrize("language", known())

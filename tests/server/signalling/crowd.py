@@ -41,7 +41,7 @@ class Crowd:
         self.random = random.Random(seed)
         self.now = 1000.0
         numbers = itertools.count()
-        means = Dependencies(lambda user: {}, lambda: f"id{next(numbers)}", knows_countries=True)
+        means = Dependencies(lambda user, hosts: {}, lambda: f"id{next(numbers)}", knows_countries=True)
         self.lobby = Lobby(
             means, Queue(300.0), Reports(lambda: self.random.choice("ABCDEFGH"), lambda: bytes(16))
         )

@@ -21,7 +21,7 @@ NAMES = ("one", "other", "third")
 def three(**more: Any) -> tuple[Calls, list[Visitor]]:
     visitors = {name: Visitor(name, f"token-{name}", None, None, "", f"user-{name}") for name in NAMES}
     numbers = itertools.count()
-    dependencies = Dependencies(lambda user: {"user": user}, lambda: f"call{next(numbers)}", **more)
+    dependencies = Dependencies(lambda user, hosts: {"user": user}, lambda: f"call{next(numbers)}", **more)
     return Calls(dependencies, Queue(300.0), visitors), list(visitors.values())
 
 
@@ -41,6 +41,36 @@ def test_the_second_who_waits_meets_the_first() -> None:
     assert [effect.value for effect in effects if isinstance(effect, CountEvent)] == [2.0, 0.0, 1.0]
     assert one.room is other.room is calls.rooms["call0"]
     assert (one.ticket, other.ticket) == (None, None)
+
+
+def test_relays_are_chosen_by_name_and_country() -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def relays(user: str, country: str | None) -> tuple[str, ...]:
+        asked.append((user, country))
+        return (f"relay of {user}",)
+
+    calls, (one, other, _) = three(relays=relays)
+    one.country = "de"
+    for visitor in (one, other):
+        calls.wait(visitor, 1.0)
+    assert asked == [("user-one", "de"), ("user-other", None)]
+    assert (one.relays, other.relays) == (("relay of user-one",), ("relay of user-other",))
+
+
+def test_calls_hear_of_other_relays_where_theirs_has_died() -> None:
+    """Not those that were told of others, and not who is in no call: its next message says so."""
+    living = {"user-one": ("a", "b"), "user-other": ("b", "c"), "user-third": ("a", "b")}
+    calls, (one, other, third) = three(relays=lambda user, country: living[user])
+    for visitor in (one, other, third):
+        calls.wait(visitor, 1.0)
+    calls.ice_for(third)
+    assert third.relays == ("a", "b")
+    living["user-one"] = ("b", "c")
+    assert said(calls.replace_relay("a")) == [("one", {"type": "ice", "ice": {"user": "user-one"}})]
+    assert one.relays == ("b", "c")
+    assert calls.replace_relay("a") == []
+    assert [name for name, _ in said(calls.replace_relay("b"))] == ["one", "other"]
 
 
 def test_a_visitor_without_a_socket_meets_nobody() -> None:

@@ -14,7 +14,7 @@ OFFICE = ip_address("198.51.100.7")
 
 
 def seats(*, exempt: bool) -> tuple[Seats, Visitor]:
-    dependencies = Dependencies(lambda user: {}, lambda: "", is_exempt=lambda address: exempt)
+    dependencies = Dependencies(lambda user, hosts: {}, lambda: "", is_exempt=lambda address: exempt)
     return Seats(dependencies, Queue(300.0)), Visitor("v", "token", OFFICE, None, "", "")
 
 

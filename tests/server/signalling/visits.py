@@ -50,7 +50,7 @@ class Visits:
         numbers = itertools.count()
         letters = itertools.cycle(LETTERS)
         means = Dependencies(
-            lambda user: {"user": user},
+            lambda user, hosts: {"user": user},
             lambda: f"name{next(numbers)}",
             self.countries,
             matching=self.matching,

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from jinja2 import UndefinedError
 
+from host.countries import CODES
 from server.app import privacy_facts
 from server.config.server import Server
 from server.config.site import Site
 from server.languages.known import known
-from server.store.countries import CODES
 from server.store.geo import Mmdb, open_database
 from server.web import pages
 from server.web.look import Look

@@ -114,6 +114,7 @@ CHANGED: dict[str, dict[str, Any]] = {  # every key that core or engine take at 
 }
 ELSEWHERE = {  # keys that a reload changes outside of core and engine
     "host": "the page",
+    "countries": "the page",
     "more_hosts": "the page",
     "credential_seconds": "the page",
     "secret": "the secrets",

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainValidator
+
+from host.settings import as_list
+
 TABLE = """
 ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bl bm bn bo bq br bs bt
 bv bw by bz ca cc cd cf cg ch ci ck cl cm cn co cr cu cv cw cx cy cz de dj dk dm do dz ec ee eg eh
@@ -14,3 +20,15 @@ um us uy uz va vc ve vg vi vn vu wf ws xk ye yt za zm zw
 """
 
 CODES = frozenset(TABLE.split())
+
+
+def parse_country(value: object) -> str:
+    code = str(value).lower()
+    if code not in CODES:
+        raise ValueError(
+            f"{value!s:.60} is no country; write the two letters of ISO 3166-1, such as de, us or gb"
+        )
+    return code
+
+
+Countries = Annotated[tuple[Annotated[str, PlainValidator(parse_country)], ...], BeforeValidator(as_list)]

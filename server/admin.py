@@ -29,8 +29,6 @@ BEHIND_A_PROXY = (
     "everybody; let the proxy send X-Forwarded-For, and add the proxy to server.trusted_proxies"
 )
 
-SILENT = "it does not answer, so pages are told of others, if any live"
-
 FIELDS = {
     "code": text(0, 32),
     "network": optional(text(1, 64)),
@@ -53,7 +51,7 @@ class OperatorEndpoints:
         if self.hub.lobby.draining:
             return PlainTextResponse("draining\n", 503)
         lines = ["ready", *(f"relay {one.host}: {one.problem}" for one in self.links.states() if one.problem)]
-        lines += [f"relay {host}: {SILENT}" for host in self.watch.silent()]
+        lines += [f"relay {host}: {problem}" for host, problem in self.watch.troubles().items()]
         if self.hub.bans.store.problem:
             lines.append("bans and calls are kept in memory only")
         return PlainTextResponse("".join(f"{line}\n" for line in lines))
@@ -64,8 +62,11 @@ class OperatorEndpoints:
 
     async def relays(self, request: Request) -> Response:
         """Which relays hear us, which live, and how many bans are too many for them to hear of."""
-        silent = self.watch.silent()
-        relays = [{**one._asdict(), "lives": one.host not in silent} for one in self.links.states()]
+        health = self.watch.health
+        relays = [
+            {**one._asdict(), "lives": health.lives(one.host), "answers": health.answers(one.host)}
+            for one in self.links.states()
+        ]
         return JSONResponse({"relays": relays, "bans_left_out": self.links.announcements.bans_left_out})
 
     async def reports(self, request: Request) -> Response:

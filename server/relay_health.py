@@ -48,6 +48,11 @@ class RelayHealth:
         pulse = self.pulses.get(host)
         return pulse is None or pulse.lives
 
+    def answers(self, host: str) -> bool:
+        """Whether it has answered the last question; then it may still have to do so for a minute."""
+        pulse = self.pulses.get(host)
+        return pulse is None or not pulse.misses
+
     def learn(self, host: str, answered: bool, now: float) -> bool:
         """What came of one question. Returns whether it has died, or come back, by that."""
         pulse = self.pulses.get(host)

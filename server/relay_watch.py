@@ -17,6 +17,9 @@ log = logging.getLogger("calln.server")
 
 EVERY_SECONDS = 2.0  # between two questions: with two misses, a death is known within five
 
+SILENT = "it does not answer, so pages are told of others, if any live"
+RETURNING = "it answers again, and pages are told of it after a minute"
+
 Ask = Callable[[], Awaitable[bool]]
 
 
@@ -72,9 +75,10 @@ class RelayWatch(Collector):
             task.cancel()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
 
-    def silent(self) -> list[str]:
-        """The hosts of relays that do not answer."""
-        return [host for host in self.ice.settings.hosts if not self.health.lives(host)]
+    def troubles(self) -> dict[str, str]:
+        """Of each relay that pages are not told of, by host, what the reason is."""
+        hosts = [host for host in self.ice.settings.hosts if not self.health.lives(host)]
+        return {host: RETURNING if self.health.answers(host) else SILENT for host in hosts}
 
     def collect(self) -> Iterator[Metric]:
         """For the metrics: a relay's host is no secret of a visitor."""

@@ -30,8 +30,10 @@ def check_channel(machine: LocalMachine) -> Iterator[Finding]:
             yield Finding(False, f"The relay at {host} does not hear the server: {problem}.", DEAF)
         else:
             yield Finding(True, f"The relay at {host} hears the server.")
-        if not link.get("lives", True):
-            yield Finding(False, f"The relay at {host} does not answer, so pages are not told of it.", SILENT)
+        if not link.get("answers", True):
+            yield Finding(False, f"The relay at {host} does not answer the server.", SILENT)
+        elif not link.get("lives", True):
+            yield Finding(True, f"The relay at {host} answers again; pages are told of it after a minute.")
     if answer.get("bans_left_out"):
         count = answer["bans_left_out"]
         yield Finding(False, f"The relays do not hear of the {count} oldest bans: there are too many.", FEWER)
@@ -46,7 +48,7 @@ def ask_server(machine: LocalMachine) -> dict[str, Any]:
             answer = request_json(machine.config.site.state_dir, "GET", "/relays", at=SERVER)
         except OperatorError:
             return {}
-        if not any(row["problem"] for row in answer["relays"]):
+        if not any(row["problem"] or not row.get("answers", True) for row in answer["relays"]):
             break
     return answer
 

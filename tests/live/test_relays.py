@@ -37,6 +37,20 @@ RELAY_ONLY = """() => {
     setConfiguration(settings) { super.setConfiguration({ ...settings, iceTransportPolicy: "relay" }); }
   };
 }"""
+# As if the server had named one of them only.
+NEAR = """(host) => {
+  const Plain = RTCPeerConnection;
+  const near = ({ iceServers = [], ...settings }) => ({
+    ...settings,
+    iceServers: iceServers
+      .map((server) => ({ ...server, urls: server.urls.filter((url) => url.includes(`:${host}:`)) }))
+      .filter(({ urls }) => urls.length),
+  });
+  window.RTCPeerConnection = class extends Plain {
+    constructor(settings) { super(near(settings)); }
+    setConfiguration(settings) { super.setConfiguration(near(settings)); }
+  };
+}"""
 PATIENCE = 20.0
 GATHERED = """() => watched.connections.at(-1).getStats().then((stats) => [...stats.values()]
   .filter((one) => one.type === "local-candidate" && one.candidateType === "relay").map((one) => one.url))"""
@@ -80,6 +94,19 @@ async def test_a_call_that_is_relayed_alone_has_paths_by_both_too(
     await one.until(f"async () => new Set(await ({GATHERED})()).size >= {len(HOSTS)}")
     for end in (one, other):
         await end.hears()
+
+
+async def test_two_who_were_told_of_different_relays_hear_each_other(
+    service: Service, second: Service, visit: Visit
+) -> None:
+    """As where each has one near by."""
+    one, other = await visit("?relay=1"), await visit("?relay=1")
+    for end, host in zip((one, other), HOSTS, strict=True):
+        await end.page.evaluate(NEAR, host)
+    await talk(one, other)
+    for end, host in zip((one, other), HOSTS, strict=True):
+        await end.hears()
+        assert {url.split(":")[1] for url in await end.page.evaluate(GATHERED)} == {host}
 
 
 async def test_both_relays_hear_of_a_call_and_of_its_end(

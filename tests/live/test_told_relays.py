@@ -57,22 +57,24 @@ async def code_of_allocate(ice: dict[str, object], host: str, port: int, transpo
     return 0
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("hosts", [(HOSTS[0], HOSTS[0]), (HOSTS[1], HOSTS[1]), HOSTS])
 async def test_only_a_call_whose_descriptions_were_checked_is_vouched_for(
-    service: Service, second: Service, host: str
+    service: Service, second: Service, hosts: tuple[str, str]
 ) -> None:
     """Two visitors agree on everything that two ends can agree on, first in no call. Once it is one, that is
-    enough, also for what they allocated while they waited."""
+    enough, also for what they allocated while they waited, and where each is at another relay."""
     async with visiting(service, 2) as (one, other):
         found = []
         for browser in (one, other):
             await browser.say("ice")
             found.append((await until_heard(browser, "ice"))["ice"])
-        ends = [await RelayEnd.open(ice, host, service.turn) for ice in found]
+        ends = [await RelayEnd.open(ice, host, service.turn) for ice, host in zip(found, hosts, strict=True)]
         await consent(ends[0], ends[1])
         assert not await media_passes(ends[0], ends[1], SOON)
         found = await couple(one, other)
-        called = [await RelayEnd.open(ice, host, service.turn) for ice in found]
+        called = [
+            await RelayEnd.open(ice, host, service.turn) for ice, host in zip(found, hosts, strict=True)
+        ]
         await consent(called[0], called[1])
         assert not await media_passes(called[0], called[1], SOON)
         await describe(one, other)

@@ -11,7 +11,7 @@ import pytest
 from server import relay_watch
 from server.ice import IceServers, IceSettings
 from server.relay_health import BACK_SECONDS
-from server.relay_watch import RelayWatch
+from server.relay_watch import RETURNING, SILENT, RelayWatch
 
 PATIENCE = 10.0
 
@@ -68,7 +68,8 @@ async def test_a_relay_that_dies_is_told_once_and_given_to_nobody(
         assert set(relays.ice.relays("x", None)) == {"a", "b"}
         relays.answers["a"] = False
         await relays.asked_again("a", 5)
-        assert relays.died == relays.watch.silent() == ["a"]
+        assert relays.died == ["a"]
+        assert relays.watch.troubles() == {"a": SILENT}
         assert relays.ice.relays("x", None) == ("b",)
         assert relays.figures() == {"a": 0.0, "b": 1.0}
     assert caplog.text.count("the relay a does not answer") == 1
@@ -84,10 +85,10 @@ async def test_it_is_given_again_after_a_minute(
         await relays.asked_again("a", 5)
         relays.answers["a"] = True
         await relays.asked_again("a", 5)
-        assert relays.watch.silent() == ["a"]
+        assert relays.watch.troubles() == {"a": RETURNING}
         relays.now += BACK_SECONDS
         await relays.asked_again("a", 2)
-        assert relays.watch.silent() == []
+        assert relays.watch.troubles() == {}
         assert set(relays.ice.relays("x", None)) == {"a", "b"}
         assert relays.died == ["a"]
     assert caplog.text.count("the relay a answers: pages are told of it again") == 1
@@ -113,7 +114,7 @@ async def test_who_hears_of_a_death_cannot_end_the_watch(monkeypatch: pytest.Mon
         relays.watch.on_death = int  # a host is no number
         relays.answers["a"] = False
         await relays.asked_again("a", 9)
-        assert relays.watch.silent() == ["a"]
+        assert relays.watch.troubles() == {"a": SILENT}
 
 
 async def test_a_reload_may_name_other_relays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,4 +132,4 @@ async def test_a_reload_may_name_other_relays(monkeypatch: pytest.MonkeyPatch) -
 async def test_nothing_is_asked_before_the_start() -> None:
     relays = Relays("a")
     relays.watch.follow_settings()
-    assert (relays.watch.tasks, relays.watch.silent(), relays.figures()) == ({}, [], {"a": 1.0})
+    assert (relays.watch.tasks, relays.watch.troubles(), relays.figures()) == ({}, {}, {"a": 1.0})

@@ -75,12 +75,15 @@ def test_a_relay_that_does_not_hear_the_server_is_named(monkeypatch: pytest.Monk
 
 
 def test_a_relay_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{**link("turn1.example"), "lives": True}, {**link("turn2.example"), "lives": False}]
+    seen = {"turn1.example": (True, True), "turn2.example": (False, False), "turn3.example": (False, True)}
+    rows = [{**link(host), "lives": lives, "answers": answers} for host, (lives, answers) in seen.items()]
     answering(monkeypatch, lambda: rows, figures(1.0))
     assert found(local_machine(figures(1.0)))[1:] == [
         (True, "The relay at turn1.example hears the server."),
         (True, "The relay at turn2.example hears the server."),
-        (False, "The relay at turn2.example does not answer, so pages are not told of it."),
+        (False, "The relay at turn2.example does not answer the server."),
+        (True, "The relay at turn3.example hears the server."),
+        (True, "The relay at turn3.example answers again; pages are told of it after a minute."),
     ]
 
 

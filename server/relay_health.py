@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 MISSES = 2  # questions in a row without an answer: one packet may get lost, and a restart takes a second
-BACK_SECONDS = (
-    60.0  # of answers until a relay that was dead gets calls again: one that dies now and then, none
-)
+BACK_SECONDS = 60.0  # of answers until a dead relay gets calls again: one that dies now and then gets none
 
 
 @dataclass(slots=True)

@@ -56,7 +56,7 @@ class IceServers:
         return ice_servers(self.settings, user, hosts, wall)
 
     def servers_for(self, user: str, wall: float, seconds: int) -> dict[str, Any]:
-        """The same for somebody whose country is not known, with a credential that is valid for another time."""
+        """The same where no country is known, with a credential that is valid for another time."""
         return ice_servers(self.settings._replace(seconds=seconds), user, self.relays(user, None), wall)
 
 

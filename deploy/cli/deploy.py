@@ -23,7 +23,8 @@ from deploy.remote.hosts import Target, read_config_file, targets
 from deploy.remote.init import ask_all
 from deploy.remote.orders import DeployError, apply_order
 from deploy.remote.planning import Plan
-from deploy.remote.preflight import names_of, notices, obstacles, wrong_system
+from deploy.remote.preflight import asked_names, notices, obstacles, wrong_system
+from deploy.remote.public_address import relay_name, with_public_address
 from deploy.remote.release import Bundle, make_bundle, pack
 from deploy.remote.ssh import Machine
 from deploy.remote.steps import AddRelease, Step, described
@@ -65,7 +66,10 @@ def plan_all(options: Namespace, fleet: Fleet) -> list[PlannedMachine]:
         bundle = make_bundle(
             PythonPlatform(".".join(facts.python.split(".")[:2]), facts.arch), cache_folder()
         )
-        plan = planning.make_plan(source, target_of[machine.host], wanted, facts, bundle.name)
+        target = target_of[machine.host]
+        found = remote_checks.resolve(relay_name(source.config, target))
+        own = with_public_address(source, target, facts, found)
+        plan = planning.make_plan(own, target, wanted, facts, bundle.name)
         made.append(PlannedMachine(machine, facts, plan, bundle, planning.steps(plan, facts)))
     refuse(
         f"{one.machine}: {sentence}"
@@ -73,7 +77,7 @@ def plan_all(options: Namespace, fleet: Fleet) -> list[PlannedMachine]:
         for sentence in obstacles(
             one.plan,
             one.facts,
-            {name: remote_checks.resolve(name) for name in {one.plan.target.name, *names_of(one.plan)}},
+            {name: remote_checks.resolve(name) for name in asked_names(one.plan)},
             renames=options.rename,
         )
     )

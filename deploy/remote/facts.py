@@ -44,6 +44,7 @@ class Facts(NamedTuple):
     container: bool
     ipv6: bool
     addresses: frozenset[str]
+    leaves_from: str  # the IPv4 address of the default route; empty: there is none
     free: int
     packages: frozenset[str]
     files: Mapping[str, RemoteFile]

@@ -17,11 +17,13 @@ Values = Mapping[str, Mapping[str, Any]]
 
 
 class ConfigFile(NamedTuple):
-    """The file of the operator: checked, and as plain values for the configuration of each machine."""
+    """The file of the operator: checked, and as plain values for the configuration of each machine.
+    `found_pair` is what one machine has in turn.external_ip although it is not written, PUBLIC/PRIVATE."""
 
     config: Config
     values: Values
     text: str = ""
+    found_pair: str = ""
 
 
 class Target(NamedTuple):

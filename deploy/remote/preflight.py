@@ -10,6 +10,13 @@ from deploy.remote.facts import Facts, Holder
 from deploy.remote.hosts import browser_names
 from deploy.remote.inventory import packages
 from deploy.remote.planning import Plan
+from deploy.remote.public_address import (
+    deployed_pairs,
+    lacks_public_address,
+    own_ipv4,
+    public_ipv4,
+    relay_name,
+)
 from deploy.remote.render import CERTIFICATE, open_ports
 
 SYSTEMS = {"debian": ("12", "13"), "ubuntu": ("24.04",)}
@@ -28,7 +35,7 @@ def obstacles(
         *(() if renames else another_site(plan, facts)),
         *no_room(plan, facts),
         *taken_ports(plan, facts),
-        *behind_nat(plan, facts, answers.get(plan.target.name, ())),
+        *behind_nat(plan, facts, answers.get(relay_name(plan.source.config, plan.target), ())),
         *(line for name in names_of(plan) for line in wrong_dns(name, plan, facts, answers.get(name, ()))),
     )
 
@@ -96,18 +103,25 @@ def way_out(holder: Holder) -> str:
 
 def behind_nat(plan: Plan, facts: Facts, answers: Sequence[str]) -> Iterator[str]:
     """A relay must know the public address: a cloud's NAT gives the machine a private one only."""
-    turn = plan.source.config.turn
-    own = [one for one in map(ip_address, sorted(facts.addresses)) if one.version == 4]
-    known = any(external.local in (None, *own) for external in turn.external_ip)
-    if not plan.target.relays or known or plan.source.config.deploy.network == "private":
+    if not lacks_public_address(plan.source.config, plan.target, facts):
         return
-    public = [one for one in map(ip_address, answers) if one.version == 4 and one.is_global]
-    if public and own and not any(one.is_global for one in own):
+    name, own, public = relay_name(plan.source.config, plan.target), own_ipv4(facts), public_ipv4(answers)
+    if public:
         pair = f"{public[0]}/{own[0]}" if len(own) == 1 else f"{public[0]}"
         yield (
-            f"{plan.target.name} leads to {public[0]}, but this machine has only {listed(facts.addresses)}: "
+            f"{name} leads to {listed(answers)}, but this machine has only {listed(facts.addresses)}: "
             f"it is behind NAT, and callers could not reach the relay. Write turn.external_ip: {pair}"
         )
+    elif not answers and (pairs := deployed_pairs(facts)):
+        yield (
+            f"{name} has no address in the DNS just now, so the public address of this machine is not known. "
+            f"Try again later, or write what it has now: turn.external_ip: {', '.join(pairs)}"
+        )
+
+
+def asked_names(plan: Plan) -> frozenset[str]:
+    """The names whose addresses `obstacles` must know."""
+    return frozenset((relay_name(plan.source.config, plan.target), *names_of(plan)))
 
 
 def names_of(plan: Plan) -> tuple[str, ...]:
@@ -135,7 +149,7 @@ def listed(addresses: Sequence[str] | frozenset[str]) -> str:
 
 def notices(plan: Plan, facts: Facts) -> tuple[str, ...]:
     """What is no obstacle, but the operator should know."""
-    said = []
+    said = list(chosen_address(plan))
     if plan.source.config.deploy.firewall == "none" and (facts.chains or facts.ufw):
         ports = ", ".join(f"{port.protocol} {port.range}" for port in open_ports(plan.source, plan.target))
         kind = "ufw" if facts.ufw else "nft"
@@ -147,6 +161,17 @@ def notices(plan: Plan, facts: Facts) -> tuple[str, ...]:
         said.append("This is a container: net.core.rmem_max and the reserved ports must be set on its host.")
     said += wrong_certificate(plan)
     return tuple(said)
+
+
+def chosen_address(plan: Plan) -> Iterator[str]:
+    """What was found although it is not written: an operator would look for it in vain."""
+    if pair := plan.source.found_pair:
+        name, (public, _, local) = relay_name(plan.source.config, plan.target), pair.partition("/")
+        yield (
+            f"{name} leads to {public} alone, and {local} is the only IPv4 address of this machine: it is "
+            f"behind NAT, and its relay gets turn.external_ip: {pair}. Write this line yourself if it must "
+            "not follow the DNS."
+        )
 
 
 def wrong_certificate(plan: Plan) -> Iterator[str]:

@@ -38,6 +38,7 @@ FRESH: dict[str, Any] = {
     "container": False,
     "ipv6": True,
     "addresses": ["198.41.0.4"],
+    "leaves_from": "198.41.0.4",
     "free": 8 << 30,
     "packages": [],
     "files": {},

@@ -19,6 +19,7 @@ CONFIG = {
     "site": {"url": f"https://{NAME}"},
     "deploy": {"hosts": "local", "acme_directory": DIRECTORY},
 }
+PUBLIC = "192.33.4.12"  # nothing is sent there
 SERVING = f"curl --silent --output /dev/null --write-out '%{{http_code}}' --cacert ROOT https://{NAME}/"
 
 
@@ -66,6 +67,17 @@ def test_a_machine_deploys_to_itself(admin: Admin, target: Target, before: Snaps
     }
     asked = target.network.outside("sh", "-c", SERVING.replace("ROOT", str(admin.trust)))
     assert subprocess.run(asked, capture_output=True, text=True).stdout == "200"
+
+
+def test_behind_a_cloud_s_nat_the_plan_finds_the_public_address(admin: Admin, target: Target) -> None:
+    """The name leads to an address that is on no interface of the machine, as at AWS."""
+    target.run(f"test ! -e /etc/hosts && echo '{PUBLIC} {NAME}' >/etc/hosts")
+    try:
+        said = target.run(here(admin, "plan"))
+    finally:
+        target.run("rm -f /etc/hosts")
+    assert f"its relay gets turn.external_ip: {PUBLIC}/{ADDRESSES[NAME]}" in said
+    assert "external_ip" not in target.run(here(admin, "plan"))
 
 
 def test_the_rest_works_there_too(admin: Admin, target: Target, before: Snapshot) -> None:

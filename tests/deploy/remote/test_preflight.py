@@ -12,7 +12,8 @@ from deploy.remote.hosts import parse_config_file, targets
 from deploy.remote.internal_ca import issue
 from deploy.remote.planning import make_plan
 from deploy.remote.preflight import names_of, notices, obstacles, wrong_system
-from tests.deploy.example_configs import CONFIGS, CONTENTS, machines
+from deploy.remote.public_address import with_public_address
+from tests.deploy.example_configs import CONFIGS, CONTENTS, machines, written
 from tests.deploy.minds import TREE, changed, machine, planned
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "data/obstacles.yaml").read_text())
@@ -22,8 +23,9 @@ CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "data/obst
 def test_refusals(case: dict[str, Any]) -> None:
     facts = machine(**case.get("machine", {}))
     source = case.get("source", "one machine")
-    made = planned(source, machines(source)[case.get("which", 0)], facts)
-    answers = case.get("answers", ["198.41.0.4"])
+    target, answers = machines(source)[case.get("which", 0)], case.get("answers", ["198.41.0.4"])
+    own = with_public_address(written(source), target, facts, answers)
+    made = make_plan(own, target, CONTENTS, facts, TREE)
     names = (made.target.name, *names_of(made))
     assert list(obstacles(made, facts, dict.fromkeys(names, answers))) == case["says"]
 
@@ -67,6 +69,17 @@ def test_offline_nothing_is_fetched() -> None:
     ]
     there = machine(packages=["nftables", "libbpf1"])
     assert obstacles(made, there, {}) == ()
+
+
+def test_an_address_that_was_found_is_said() -> None:
+    (target,) = machines("one machine")
+    facts = machine(addresses=["10.0.0.5"], leaves_from="10.0.0.5")
+    own = with_public_address(written("one machine"), target, facts, ["192.33.4.12"])
+    assert notices(make_plan(own, target, CONTENTS, facts, TREE), facts) == (
+        "call.example.org leads to 192.33.4.12 alone, and 10.0.0.5 is the only IPv4 address of this machine: "
+        "it is behind NAT, and its relay gets turn.external_ip: 192.33.4.12/10.0.0.5. Write this line "
+        "yourself if it must not follow the DNS.",
+    )
 
 
 def test_a_firewall_in_the_way_is_told_with_the_ports() -> None:

@@ -22,9 +22,26 @@ COPY_TARGET = r"ssh://[a-z_][a-z0-9_-]*@([a-zA-Z0-9.-]+|\[[0-9a-f:]+\])(:[1-9][0
 SSH = 22
 LOCAL = "local"  # no SSH at all
 MAX_BACKUPS = 366
+MAX_DNS_SECONDS = 3_600
 MAX_KEPT = 20  # releases; limits the use of the disk
 
 Role = Literal["server", "turn"]
+# Those for which Debian has a plugin of certbot.
+Dns = Literal[
+    "",
+    "cloudflare",
+    "digitalocean",
+    "dnsimple",
+    "gandi",
+    "gehirn",
+    "google",
+    "linode",
+    "ovh",
+    "rfc2136",
+    "route53",
+    "sakuracloud",
+]
+KNOWN_BY_MACHINE = ("google", "route53")  # there a machine may have the right by itself
 
 
 class Destination(NamedTuple):
@@ -215,6 +232,29 @@ class Deploy(Section):
         LETS_ENCRYPT,
         description="Address of the certificate authority for acme. By using it you accept its terms.",
     )
+    acme_dns: Dns = Field(
+        "",
+        description="Who has the DNS of your names, if the authority shall look there and not at port 80: "
+        "cloudflare, digitalocean, dnsimple, gandi, gehirn, google, linode, ovh, route53, sakuracloud, or "
+        "rfc2136 for a DNS server of your own. Empty: port 80.",
+        examples=["cloudflare"],
+    )
+    acme_dns_credentials: Path | None = Field(
+        None,
+        description="File on this computer with the right to change the DNS, as certbot's plugin for it "
+        "wants it. Each machine gets a copy that only root can read.",
+        examples=["dns.ini"],
+    )
+    acme_dns_seconds: Annotated[int, Strict(), Field(ge=0, le=MAX_DNS_SECONDS)] = Field(
+        0,
+        description="How long all DNS servers may take to know a change, in seconds. 0: as long as certbot's "
+        "plugin waits by itself, 10 seconds to 2 minutes.",
+    )
+    acme_wildcard: Switch = Field(
+        False,
+        description="Get a certificate for *.example.org in place of call.example.org: the list of all "
+        "certificates, which everybody can read, then does not show the name. This needs acme_dns.",
+    )
     email: Annotated[str, PlainValidator(parse_email)] = Field(
         "",
         description="Your e-mail address for the certificate authority, which may warn you before a "
@@ -265,6 +305,11 @@ class Deploy(Section):
     backup: Backup = Backup()
     alert: Alert = Alert()
 
+    @property
+    def answers_at_port_80(self) -> bool:
+        """Whether an authority asks each machine there."""
+        return self.tls == "acme" and not self.acme_dns
+
     @field_validator("hosts")
     @classmethod
     def refuse_repeated_hosts(cls, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
@@ -286,14 +331,44 @@ class Deploy(Section):
             raise ValueError("tls: files needs it: set deploy.certificate and deploy.key to the PEM files")
         return path
 
+    @field_validator("acme_dns")
+    @classmethod
+    def need_an_authority(cls, dns: str, info: ValidationInfo) -> str:
+        if dns and info.data.get("tls") != "acme":
+            raise ValueError("only tls: acme asks an authority; remove acme_dns")
+        return dns
+
+    @field_validator("acme_dns_credentials")
+    @classmethod
+    def need_credentials(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        dns = info.data.get("acme_dns", "")
+        if path and not dns:
+            raise ValueError("write in acme_dns who has your DNS")
+        if path and dns == "route53":
+            raise ValueError(
+                "route53 reads no such file; give the machine an IAM role that may change the zone"
+            )
+        if dns and path is None and dns not in KNOWN_BY_MACHINE:
+            raise ValueError(
+                f"acme_dns: {dns} needs it: set deploy.acme_dns_credentials to the file of certbot's plugin"
+            )
+        return path
+
+    @field_validator("acme_wildcard")
+    @classmethod
+    def need_dns(cls, wildcard: bool, info: ValidationInfo) -> bool:
+        if wildcard and not info.data.get("acme_dns"):
+            raise ValueError("an authority gives such a certificate by the DNS only: set deploy.acme_dns")
+        return wildcard
+
     @field_validator("network")
     @classmethod
     def need_another_authority(cls, network: str, info: ValidationInfo) -> str:
         public = info.data.get("tls") == "acme" and info.data.get("acme_directory") == LETS_ENCRYPT
-        if network == "private" and public:
+        if network == "private" and public and not info.data.get("acme_dns"):
             raise ValueError(
-                "Let's Encrypt cannot reach a private network; write tls: internal or tls: files, or set "
-                "acme_directory to your own authority"
+                "Let's Encrypt cannot reach a private network; write tls: internal or tls: files, set "
+                "acme_directory to your own authority, or acme_dns to prove your names by the DNS"
             )
         return network
 

@@ -82,7 +82,7 @@ def anchor_paths(config: Config, folder: Path) -> Config:
 
 def anchor_deploy_paths(deploy: Deploy, folder: Path) -> Deploy:
     """The same for the files of the `deploy:` section."""
-    files = {name: getattr(deploy, name) for name in ("certificate", "key")}
+    files = {name: getattr(deploy, name) for name in ("certificate", "key", "acme_dns_credentials")}
     hosts = tuple(
         host.model_copy(update={"key": folder / host.key}) if host.key else host for host in deploy.hosts
     )

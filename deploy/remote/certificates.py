@@ -15,7 +15,7 @@ from config.deploy import LETS_ENCRYPT
 from config.file import Config
 from deploy.remote.hosts import Target, browser_names
 from deploy.remote.inventory import HOOK
-from deploy.remote.render import ACME
+from deploy.remote.render import ACME, DNS
 from deploy.remote.steps import Issue, Run
 
 LIVE = "/etc/letsencrypt/live/calln"
@@ -66,20 +66,47 @@ def missing_names(pem: str, names: Sequence[str]) -> list[str]:
     return [name for name in names if not there & {name, f"*.{name.partition('.')[2]}"}]
 
 
-def authenticator(target: Target) -> str:
-    """A server answers the authority itself; without one, certbot does."""
+def certificate_names(config: Config, target: Target) -> tuple[str, ...]:
+    """The names that the authority is asked for."""
+    names = browser_names(config, target)
+    return tuple(dict.fromkeys(map(starred, names))) if config.deploy.acme_wildcard else names
+
+
+def starred(name: str) -> str:
+    """A star for the first label, but not directly below a top-level domain, which is another's."""
+    return f"*.{name.partition('.')[2]}" if name.count(".") > 1 else name
+
+
+def authenticator(config: Config, target: Target) -> str:
+    """What proves to the authority that the names are ours: the DNS; else a server answers at port 80, and
+    without one, certbot does."""
+    if config.deploy.acme_dns:
+        return f"dns-{config.deploy.acme_dns}"
     return "webroot" if target.serves else "standalone"
+
+
+def proof(config: Config, target: Target) -> Iterator[str]:
+    """The words for that in certbot's command."""
+    way, deploy = authenticator(config, target), config.deploy
+    if not deploy.acme_dns:
+        yield from ("--webroot", "--webroot-path", ACME) if target.serves else ("--standalone",)
+        return
+    yield from ("--authenticator", way)
+    if deploy.acme_dns_credentials:
+        yield from (f"--{way}-credentials", DNS)
+    if deploy.acme_dns_seconds:
+        yield from (f"--{way}-propagation-seconds", str(deploy.acme_dns_seconds))
 
 
 def differences(config: Config, target: Target, lineage: Lineage) -> Iterator[str]:
     """Why what certbot has is not what the file asks for."""
-    wanted = set(browser_names(config, target))
+    wanted = set(certificate_names(config, target))
     if lineage.names != wanted:
         yield f"the present one is for {', '.join(sorted(lineage.names)) or 'no name'}"
     if lineage.authority != config.deploy.acme_directory:
         yield f"the present one is from {lineage.authority}"
-    if lineage.authenticator != authenticator(target):
-        yield "the present one cannot be renewed by this machine with its new roles"
+    if lineage.authenticator != authenticator(config, target):
+        yield "the present one would be renewed in another way"
 
 
 def certificate_steps(
@@ -88,7 +115,9 @@ def certificate_steps(
     """Get the certificate, or give the services what certbot has; `in_use` is the SHA-256 of theirs."""
     why = tuple(differences(config, target, lineage)) if lineage else ()
     if lineage is None or why:
-        yield Issue(browser_names(config, target), certbot_command(config, target, lineage), "; ".join(why))
+        yield Issue(
+            certificate_names(config, target), certbot_command(config, target, lineage), "; ".join(why)
+        )
     elif lineage.sha256 != in_use:
         argv = ("env", f"RENEWED_LINEAGE={LIVE}", HOOK)
         yield Run(argv, "Give the services the certificate that certbot has.")
@@ -98,12 +127,11 @@ def certbot_command(config: Config, target: Target, lineage: Lineage | None) -> 
     """The command for a certificate. Without our server, certbot answers at port 80 itself."""
     deploy = config.deploy
     words = ["certbot", "certonly", "--non-interactive", "--agree-tos", "--cert-name", "calln"]
-    for name in browser_names(config, target):
+    for name in certificate_names(config, target):
         words += ["--domain", name]
     words += ["--server", deploy.acme_directory, "--deploy-hook", HOOK]
     words += ["--email", deploy.email] if deploy.email else ["--register-unsafely-without-email"]
-    words += ["--webroot", "--webroot-path", ACME] if target.serves else ["--standalone"]
-    return (*words, *(ANOTHER if lineage else ()))
+    return (*words, *proof(config, target), *(ANOTHER if lineage else ()))
 
 
 def forget_steps(lineage: Lineage | None) -> Iterator[Run]:

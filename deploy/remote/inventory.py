@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.remote.hosts import ConfigFile
-from deploy.remote.render import ALERT, CERTIFICATE, KEY, OPERATORS, PASSWORD, ROWS, SECRET, TOKENS
+from deploy.remote.render import ALERT, CERTIFICATE, DNS, KEY, OPERATORS, PASSWORD, ROWS, SECRET, TOKENS
 
 UNITS = {"turn": "calln-relay@{}.service", "server": "calln-server@{}.service"}
 WHOLE = "calln.service"
@@ -32,6 +32,7 @@ def paths() -> list[str]:
         SECRET,
         PASSWORD,
         TOKENS,
+        DNS,
         OPERATORS,
         ALERT,
         CERTIFICATE,
@@ -47,6 +48,8 @@ def packages(source: ConfigFile) -> tuple[str, ...]:
     wanted = [*FIREWALLS[deploy.firewall]]
     if deploy.tls == "acme":
         wanted.append("certbot")
+    if deploy.acme_dns:
+        wanted.append(f"python3-certbot-dns-{deploy.acme_dns}")
     if deploy.backup.keep and deploy.backup.age:
         wanted.append("age")
     if deploy.backup.keep and deploy.backup.copy_to:

@@ -210,6 +210,7 @@ def switch_steps(plan: Plan, facts: Facts) -> Iterator[Step]:
     roles: tuple[str, ...] = plan.target.roles
     getting = list(certificate_changes(plan, facts))
     asks = any(isinstance(step, Issue) for step in getting)
+    asks &= plan.source.config.deploy.answers_at_port_80
     if asks and owns_http_ports(plan.source.config, plan.target) and not answers_authority(facts):
         yield from switch_step(plan, facts, ("server",))
         roles = () if roles == ("server",) else roles

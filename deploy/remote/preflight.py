@@ -78,7 +78,7 @@ def no_room(plan: Plan, facts: Facts) -> Iterator[str]:
 
 def taken_ports(plan: Plan, facts: Facts) -> Iterator[str]:
     wanted = {(port.protocol, port.range) for port in open_ports(plan.source, plan.target)}
-    if plan.is_acme and not plan.target.serves:
+    if plan.source.config.deploy.answers_at_port_80 and not plan.target.serves:
         wanted.add(("tcp", "80"))  # certbot needs it for the authority
     for holder in facts.holders:
         if (holder.protocol, str(holder.port)) in wanted and not is_our_port(holder, facts):
@@ -125,8 +125,9 @@ def asked_names(plan: Plan) -> frozenset[str]:
 
 
 def names_of(plan: Plan) -> tuple[str, ...]:
-    """The names that the authority checks."""
-    return browser_names(plan.source.config, plan.target) if plan.is_acme else ()
+    """The names at which the authority asks this machine."""
+    asks = plan.source.config.deploy.answers_at_port_80
+    return browser_names(plan.source.config, plan.target) if asks else ()
 
 
 def wrong_dns(name: str, plan: Plan, facts: Facts, answers: Sequence[str]) -> Iterator[str]:

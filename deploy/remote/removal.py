@@ -9,7 +9,7 @@ from deploy.remote.certificates import forget_steps
 from deploy.remote.facts import Facts
 from deploy.remote.hosts import ConfigFile
 from deploy.remote.inventory import HOOK, PORTS, SOCKETS, STAMP, SYSTEMD, TIMER, TIMERS, UDEV, packages
-from deploy.remote.render import ACME, ALERT, PASSWORD, ROWS, TOKENS
+from deploy.remote.render import ACME, ALERT, DNS, PASSWORD, ROWS, TOKENS
 from deploy.remote.steps import Remove, Run, Step
 
 JOURNAL = (
@@ -39,7 +39,7 @@ ENDING = (
 def unwanted(config: Config, wanted: Sequence[str], facts: Facts) -> tuple[str, ...]:
     """Files that an earlier configuration asked for, and this one does not. Units of releases stay: some may
     still run. So does what opens ports in a firewall that drops nothing just now."""
-    may_go = [f"/{row.path}" for row in ROWS if "@." not in row.path] + [PASSWORD, TOKENS, ALERT]
+    may_go = [f"/{row.path}" for row in ROWS if "@." not in row.path] + [PASSWORD, TOKENS, DNS, ALERT]
     kept = {path for path in may_go if config.deploy.firewall == "nft" and "calln-ports" in path}
     return tuple(path for path in may_go if path in facts.files and path not in {*wanted, *kept})
 

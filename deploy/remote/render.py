@@ -30,6 +30,7 @@ from turn.process.run import SOCKETS_PER_ALLOCATION, SPARE_SOCKETS
 STATE, SECRET = "/var/lib/calln", "/etc/calln/secrets/turn.secret"
 PASSWORD = "/etc/calln/secrets/site.password"  # noqa: S105  # the path of a file
 TOKENS = "/etc/calln/secrets/ice.tokens"
+DNS = "/etc/calln/secrets/acme-dns.ini"  # for certbot, which runs as root
 CERTIFICATE, KEY = "/etc/calln/tls/fullchain.pem", "/etc/calln/tls/privkey.pem"
 OPERATORS = "/etc/calln/deploy.yaml"  # the operator's own file, so that each backup has it
 ALERT = "/etc/calln/alert.json"  # who is to be told, and which parts shall run
@@ -59,13 +60,14 @@ PLAIN = Traits()  # a machine of its own, with IPv6 and without a firewall
 
 class SecretFiles(NamedTuple):
     """The secret (empty: the machine keeps its own), certificate, key, and if there are any: the password of
-    the site, and the tokens of other web applications."""
+    the site, the tokens of other web applications, and what certbot changes the DNS with."""
 
     secret: str
     certificate: str = ""
     key: str = ""
     password: str = ""
     tokens: str = ""
+    dns: str = ""
 
 
 class Port(NamedTuple):
@@ -220,6 +222,8 @@ def secret_files(config: Config, target: Target, secrets: SecretFiles) -> Iterat
         yield File(PASSWORD, secrets.password, 0o640, "root", "calln")
     if secrets.tokens and target.serves:
         yield File(TOKENS, secrets.tokens, 0o640, "root", "calln")
+    if secrets.dns:
+        yield File(DNS, secrets.dns, 0o600)
     if config.deploy.tls != "acme":
         yield File(CERTIFICATE, secrets.certificate, 0o640, "root", "calln")
         yield File(KEY, secrets.key, 0o640, "root", "calln")
@@ -289,7 +293,7 @@ def open_ports(source: ConfigFile, target: Target) -> tuple[Port, ...]:
     machine, ports = machine_config(source, target), []
     if owns_http_ports(source.config, target):
         ports += [Port("tcp", str(HTTP)), Port("tcp", str(HTTPS))]
-    elif source.config.deploy.tls == "acme" and not target.serves:
+    elif source.config.deploy.answers_at_port_80 and not target.serves:
         ports.append(Port("tcp", str(HTTP)))  # certbot answers there itself
     if target.relays:
         low, high = machine.turn.relay_ports

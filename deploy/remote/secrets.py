@@ -11,7 +11,7 @@ from pathlib import Path
 from config.file import Config
 from config.ice_tokens import read_ice_tokens
 from config.password import read_site_password
-from config.secrets import SECRET_VARIABLE, turn_secrets
+from config.secrets import SECRET_VARIABLE, read_secret_file, turn_secrets
 from deploy.remote import internal_ca
 from deploy.remote.hosts import Target, browser_names
 from deploy.remote.orders import DeployError
@@ -43,7 +43,9 @@ def collect_secrets(config: Config, file: Path, targets: Sequence[Target], secre
     password, tokens = read_site_password(config), read_ice_tokens(config)
     made = with_certificate(config, file, targets, secret)
     lines = "".join(f"{token}\n" for token in tokens)
-    return made._replace(password=f"{password}\n" if password else "", tokens=lines)
+    made = made._replace(password=f"{password}\n" if password else "", tokens=lines)
+    dns = config.deploy.acme_dns_credentials
+    return made._replace(dns=read_secret_file(dns)) if dns else made
 
 
 def with_certificate(config: Config, file: Path, targets: Sequence[Target], secret: str) -> SecretFiles:

@@ -109,7 +109,8 @@ class Retire(NamedTuple):
 
 
 class Issue(NamedTuple):
-    """Get a certificate with certbot; `argv` is the command. Port 80 must answer before. `why` tells what is
+    """Get a certificate with certbot; `argv` is the command. Port 80 must answer before, if the
+    authority asks there. `why` tells what is
     wrong with the one that is there, if there is one."""
 
     names: tuple[str, ...]

@@ -81,3 +81,28 @@ def test_a_private_network_names_its_networks() -> None:
 def test_an_authority_of_ones_own_may_be_asked_in_a_private_network() -> None:
     text = "deploy: {acme_directory: 'https://ca.lan/acme', network: private, private_networks: [10.0.0.0/8]}"
     assert parse_config(text, Path("c")).deploy.tls == "acme"
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ("acme_dns: bind", "acme_dns"),
+        ("acme_dns: cloudflare", "set deploy.acme_dns_credentials"),
+        ("acme_dns_credentials: f", "write in acme_dns who has your DNS"),
+        ("acme_dns: route53, acme_dns_credentials: f", "IAM role"),
+        ("acme_dns: google, tls: internal", "only tls: acme asks an authority"),
+        ("acme_wildcard: true", "set deploy.acme_dns"),
+        ("acme_dns: google, acme_dns_seconds: 3601", "acme_dns_seconds"),
+        ("network: private, private_networks: 10.0.0.0/8", "or acme_dns to prove your names by the DNS"),
+    ],
+)
+def test_proofs_by_the_dns_that_would_not_work(keys: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_config(f"deploy: {{{keys}}}", Path("/etc/calln.yaml"))
+
+
+def test_by_the_dns_a_private_network_gets_certificates_from_anybody() -> None:
+    keys = "acme_dns: ovh, acme_dns_credentials: f, network: private, private_networks: 10.0.0.0/8"
+    deploy = parse_config(f"deploy: {{{keys}}}", Path("/etc/calln.yaml")).deploy
+    assert deploy.acme_dns_credentials == Path("/etc/f")
+    assert not deploy.answers_at_port_80

@@ -118,11 +118,13 @@ def issued(facts: Facts, step: Issue) -> dict[str, Any]:
     serial = f"{facts.lineage}{step.names}"
     made = {path: known(File(path, serial, 0o640, "root", "calln")) for path in (CERTIFICATE, KEY)}
     authority = step.argv[step.argv.index("--server") + 1]
-    way = "standalone" if "--standalone" in step.argv else "webroot"
+    way = next((word for word in WAYS if f"--{word}" in step.argv), None)
+    way = way or step.argv[step.argv.index("--authenticator") + 1]
     lineage = Lineage(frozenset(step.names), authority, way, made[CERTIFICATE].sha256)
     return {"files": {**facts.files, **made}, "lineage": lineage}
 
 
+WAYS = ("standalone", "webroot")
 NAMES = {"turn": "calln-relay", "server": "calln-server"}
 
 

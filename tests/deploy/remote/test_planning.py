@@ -170,9 +170,14 @@ CERTIFICATES = {
     ),
     "another role": (
         ONE + "deploy: {hosts: [{address: call.example.org, roles: turn}]}\n",
+        ["Get a certificate for call.example.org: the present one would be renewed in another way."],
+    ),
+    "the DNS as proof": (
+        ONE + "deploy: {acme_dns: rfc2136, acme_dns_credentials: dns.ini, acme_wildcard: true}\n",
         [
-            "Get a certificate for call.example.org: the present one cannot be renewed by this machine with "
-            "its new roles."
+            "Install the Debian packages python3-certbot-dns-rfc2136.",
+            "Get a certificate for *.example.org: the present one is for call.example.org; the present one "
+            "would be renewed in another way.",
         ],
     ),
     "no authority any more": (

@@ -108,6 +108,14 @@ def test_a_name_that_leads_elsewhere_is_said_before_the_authority_refuses_all() 
     assert said == "www.example.org is not in the DNS: add an A record with 198.41.0.4."
 
 
+def test_an_authority_that_asks_the_dns_does_not_ask_the_machine() -> None:
+    """So a certificate can be there before the name leads to the machine."""
+    text = CONFIGS["one machine"] + "deploy: {acme_dns: google}\n"
+    facts = machine()
+    assert names_of(changed(text, facts)) == ()
+    assert obstacles(changed(text, facts), facts, {"call.example.org": ["192.33.4.12"]}) == ()
+
+
 def test_a_certificate_of_one_s_own_that_is_for_another_name(tmp_path: Path) -> None:
     names = ["call.example.org", "*.example.net"]
     made = CONTENTS._replace(certificate=issue(tmp_path, names)[0])

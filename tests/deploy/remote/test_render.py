@@ -16,6 +16,7 @@ from config.problems import ConfigError
 from deploy.remote.hosts import Target, parse_config_file, targets
 from deploy.remote.render import (
     CERTIFICATE,
+    DNS,
     KEY,
     OPERATORS,
     PASSWORD,
@@ -174,6 +175,15 @@ def test_the_tokens_of_other_applications_lie_where_pages_are_served() -> None:
     )
     assert own.server.ice_api == source.config.server.ice_api.model_copy(update={"token_file": Path(TOKENS)})
     assert other.server.ice_api.token_file is None
+
+
+def test_what_certbot_changes_the_dns_with_is_for_root_alone() -> None:
+    text = CONFIGS["one machine"] + "deploy: {acme_dns: rfc2136, acme_dns_credentials: dns.ini}\n"
+    source = parse_config_file(text, Path("calln.yaml"))
+    (target,) = targets(source.config)
+    shipped = {file.path: file for file in render(source, target, CONTENTS._replace(dns="canary = 1\n"))}
+    assert shipped[DNS] == File(DNS, "canary = 1\n", 0o600, "root", "root")
+    assert "canary" not in config_file(source, target, "x").text
 
 
 def test_rules_and_logo_go_along_in_the_configuration(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_files_are_shipped_as_they_are(tmp_path: Path) -> None:
     chain, key = issued(tmp_path)
     config = a_config(tls="files", certificate=str(chain), key=str(key))
     made = secrets.collect_secrets(config, tmp_path / "c.yaml", targets(config), "s\n")
-    assert made == ("s\n", chain.read_text(), key.read_text(), "", "")
+    assert made == ("s\n", chain.read_text(), key.read_text(), "", "", "")
 
 
 def test_the_sites_password_is_shipped_as_one_line(tmp_path: Path) -> None:
@@ -71,6 +71,19 @@ def test_tokens_are_shipped_line_by_line(tmp_path: Path) -> None:
     file.write_text("short\n")
     with pytest.raises(ConfigError, match="from 16 to 200 characters"):
         secrets.collect_secrets(config, tmp_path / "c.yaml", targets(a_config()), "s\n")
+
+
+def test_what_changes_the_dns_is_shipped_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "dns.ini"
+    file.write_text("dns_rfc2136_secret = canary\n")
+    file.chmod(0o600)
+    config = a_config(acme_dns="rfc2136", acme_dns_credentials=str(file))
+    assert (
+        secrets.collect_secrets(config, tmp_path / "c.yaml", targets(config), "s\n").dns == file.read_text()
+    )
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match="every user of this machine can read"):
+        secrets.collect_secrets(config, tmp_path / "c.yaml", targets(config), "s\n")
 
 
 def test_a_pair_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -181,11 +181,23 @@ def check_public_address(machine: LocalMachine) -> Iterator[Finding]:
         if local is not None:
             yield public_address_finding(machine.config, local)
         elif size == 4:
-            yield Finding(
-                False, "This machine cannot reach the IPv4 Internet.", "check its network: ip -4 route"
-            )
+            yield without_ipv4(machine.config)
         else:
             yield Finding(True, "No IPv6 on this machine; visitors reach the relay over IPv4.")
+
+
+def without_ipv4(config: Config) -> Finding:
+    """A machine may have IPv6 alone; then its name leads to no IPv4 address either."""
+    if local_address(config.turn, 16) is not None and not leads_to_ipv4(relay_host(config)):
+        return Finding(True, "No IPv4 on this machine; only visitors who have IPv6 reach the relay.")
+    return Finding(False, "This machine cannot reach the IPv4 Internet.", "check its network: ip -4 route")
+
+
+def leads_to_ipv4(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None, socket.AF_INET))
+    except OSError:
+        return False
 
 
 def public_address_finding(config: Config, local: bytes) -> Finding:

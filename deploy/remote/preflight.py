@@ -135,13 +135,18 @@ def wrong_dns(name: str, plan: Plan, facts: Facts, answers: Sequence[str]) -> It
     own = set(facts.addresses)
     own |= {str(pair.public) for pair in plan.source.config.turn.external_ip if pair.public}
     if not answers:
-        yield f"{name} is not in the DNS: add an A record with {listed(facts.addresses)}."
+        yield f"{name} is not in the DNS: add {record(facts)} with {listed(facts.addresses)}."
     elif any(ip_address(one).is_global for one in own) and not own & set(answers):
         yield (
             f"{name} has the address {listed(answers)} in the DNS, but this machine has "
-            f"{listed(facts.addresses)}: correct the A record, or, if the machine is behind NAT, write the "
+            f"{listed(facts.addresses)}: correct that, or, if the machine is behind NAT, write the "
             "public address into turn.external_ip."
         )
+
+
+def record(facts: Facts) -> str:
+    """What the DNS calls the addresses of this machine."""
+    return "an A record" if own_ipv4(facts) else "an AAAA record"
 
 
 def listed(addresses: Sequence[str] | frozenset[str]) -> str:

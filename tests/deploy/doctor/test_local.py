@@ -112,6 +112,19 @@ def test_ipv6_of_a_private_network_is_no_illness_beside_ipv4(monkeypatch: pytest
     assert [finding.well for finding in doctor.check_public_address(local_machine(listen=both[1]))] == [False]
 
 
+@pytest.mark.parametrize(
+    ("host", "way", "well"),
+    [("2001:db8::5", True, True), ("192.0.2.9", True, False), ("2001:db8::5", False, False)],
+)
+def test_a_machine_with_ipv6_alone(host: str, way: bool, well: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Well if its name leads to nothing else; else callers would try an address that it has lost."""
+    leaves = {"192.0.2.1": None, "2001:db8::1": ip_address("2600:1900::5").packed if way else None}
+    monkeypatch.setattr(public_address, "source_towards", leaves.__getitem__)
+    both = ["udp://0.0.0.0:3478", "udp://[::]:3478"]
+    four, _ = doctor.check_public_address(local_machine(listen=both, host=host))
+    assert four.well is well
+
+
 def test_a_machine_without_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(public_address, "source_towards", lambda host: None)
     four, six = doctor.check_public_address(local_machine(listen=["udp://0.0.0.0:3478", "udp://[::]:3478"]))

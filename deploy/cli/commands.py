@@ -334,6 +334,22 @@ COMMANDS = (
         ),
     ),
     Command(
+        "deploy cloud-init",
+        "Print user data with which a cloud makes a new machine this site.",
+        run_deploy,
+        (
+            Option(
+                "--package",
+                {
+                    "required": True,
+                    "metavar": "URL",
+                    "help": "where the machine fetches the Debian package (make deb builds it)",
+                },
+            ),
+            Option("--sha256", {"default": "", "metavar": "DIGITS", "help": "what sha256sum says of it"}),
+        ),
+    ),
+    Command(
         "deploy destroy",
         "Remove Calln from the machines, or from any with --host. Its data stays, except with --purge.",
         run_deploy,

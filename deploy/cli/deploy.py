@@ -15,7 +15,7 @@ from deploy.cli import operate
 from deploy.doctor import remote_checks
 from deploy.doctor.local import MARKS, TRIAL_SECONDS
 from deploy.doctor.machine import Finding
-from deploy.remote import cloud_firewall, inventory, planning, removal, render
+from deploy.remote import cloud_firewall, cloud_init, inventory, planning, removal, render
 from deploy.remote import secrets as site_secrets
 from deploy.remote.facts import Facts, facts_order, parse_facts
 from deploy.remote.fleet import FILE, Fleet, config_or_default, connect_all, send_order
@@ -211,6 +211,13 @@ def show_firewall(config: Config, options: Namespace) -> int:
     return 0
 
 
+def show_user_data(config: Config, options: Namespace) -> int:
+    config_or_default(config, options)
+    source = read_config_file(options.config or FILE)
+    print(cloud_init.render_user_data(source, options.package, options.sha256), end="")
+    return 0
+
+
 def run_doctor(config: Config, options: Namespace) -> int:
     """Check from here, then on each machine; the exit code is 1 if anything is wrong."""
     config = config_or_default(config, options)
@@ -253,6 +260,7 @@ COMMANDS: dict[str, Callable[[Config, Namespace], int]] = {
     "doctor": run_doctor,
     "proxy": show_proxy,
     "firewall": show_firewall,
+    "cloud-init": show_user_data,
     "status": operate.show_status,
     "logs": operate.show_logs,
     "rollback": operate.roll_back,

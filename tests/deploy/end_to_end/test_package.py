@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import yaml
 from playwright.async_api import Browser, async_playwright
 
+from deploy.remote.cloud_init import render_user_data
+from deploy.remote.hosts import parse_config_file
 from deploy.remote.secrets import AUTHORITY
 from host import VERSION
 from tests.deploy.end_to_end.admin import CACHE, DEBIANS, ROOT, TREE, fetched_once
@@ -145,3 +148,22 @@ async def test_a_machine_is_as_it_was(target: Target, before: Snapshot) -> None:
     await apt(target, "purge", "calln")
     marks = [mark for mark in before.difference(target.snapshot()) if not OF_DPKG.match(mark)]
     assert not marks, "\n".join(marks)
+
+
+async def test_a_cloud_makes_the_same_machine_by_user_data(target: Target, built: Path, folder: Path) -> None:
+    """What cloud-init would do with the file: write its files, then run its commands."""
+    text = f"site: {{url: 'https://{NAME}'}}\ndeploy: {{tls: internal}}\n"
+    made = render_user_data(
+        parse_config_file(text, folder / "cloud.yaml"), "https://downloads.test/calln.deb"
+    )
+    data = yaml.safe_load(made)
+    ((*words, script),) = data["runcmd"]
+    fetch = f"cp {package(built, VERSION)} "
+    script = re.sub(r"curl .*--output (\S+) \S+", rf"{fetch}\1", script)
+    assert fetch in script
+    (file,) = data["write_files"]
+    line = f"mkdir -p /etc/calln; printf %s {shlex.quote(file['content'])} >{file['path']}; "
+    said = await asyncio.to_thread(target.run, f"{line}{shlex.join([*words, script])} 2>&1")
+    assert f"Visitors can open https://{NAME}" in said
+    assert target.ask("systemctl is-system-running") == "running"
+    assert "Nothing to do" in await asyncio.to_thread(target.run, "calln setup")

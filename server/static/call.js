@@ -9,6 +9,7 @@ import { Repair } from "./repair.js";
 import { fingerprintsIn } from "./safety_code.js";
 
 const RELAY = 10_000; // ms for the relay to give us an address once it is asked; a browser alone would try for almost a minute
+const COURTESY = 1500; // ms more for the polite side: where neither reaches the relay, one says so and the other hears of it
 const OFTEN = 1000; // ms
 const GIVE_UP = 40_000; // ms without a connection, at the beginning
 const RENEWALS = [0.2, 5]; // new connections that a partner may want: a second, and at once
@@ -21,6 +22,7 @@ export class Call {
   #relayed = false;
   #giveUpTimer = 0;
   #relayTimer = 0;
+  #courtesyTimer = 0;
   #key = null;
   #session = null; // of the partner's last description
   #settings;
@@ -51,6 +53,7 @@ export class Call {
 
   close() {
     clearTimeout(this.#relayTimer);
+    clearTimeout(this.#courtesyTimer);
     clearTimeout(this.#giveUpTimer);
     this.pulse.stop();
     this.repair.end();
@@ -256,7 +259,9 @@ export class Call {
   }
 
   #needRelay() {
-    if (this.#relayMissing) this.on.lost("relay");
+    const giveUp = () => this.#relayMissing && this.on.lost("relay");
+    if (this.polite) this.#courtesyTimer ||= setTimeout(giveUp, COURTESY);
+    else giveUp();
   }
 
   #changed() {

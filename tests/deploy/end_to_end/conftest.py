@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
 
 from tests.conftest import STEPS
 from tests.deploy.end_to_end.admin import Admin
 from tests.deploy.end_to_end.network import NETWORK, Network
+from tests.deploy.end_to_end.outside import open_outside
 from tests.deploy.end_to_end.pebble import Pebble
 from tests.deploy.end_to_end.target import Snapshot, Target, booted
 
@@ -120,3 +123,12 @@ def admin(
     admin.open(targets, key, request.module.CONFIG)
     yield admin
     request.config.stash[STEPS] += [f"{seconds:6.1f} s  {what}" for what, seconds in admin.times.items()]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(target: Target, pebble: Pebble, folder: Path) -> AsyncIterator[Browser]:
+    """Outside, and it believes the authority of the network."""
+    async with async_playwright() as playwright:
+        browser = await open_outside(playwright, target.network, folder / "browser", pebble.root)
+        yield browser
+        await browser.close()

@@ -9,19 +9,18 @@ import asyncio
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import yaml
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser
 
 from tests.deploy.end_to_end.admin import Admin
 from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
 from tests.deploy.end_to_end.image import fetched
 from tests.deploy.end_to_end.network import Network
-from tests.deploy.end_to_end.outside import Call, open_outside
+from tests.deploy.end_to_end.outside import Call
 from tests.deploy.end_to_end.pebble import DIRECTORY, Pebble
 from tests.deploy.end_to_end.target import Snapshot, Target
 from tests.host.authority import issued
@@ -84,14 +83,6 @@ def before(target: Target, pebble: Pebble) -> Snapshot:
 @pytest.fixture(scope="module")
 def targets(target: Target, before: Snapshot) -> list[Target]:
     return [target]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(target: Target, pebble: Pebble, folder: Path) -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await open_outside(playwright, target.network, folder / "browser", pebble.root)
-        yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -10,17 +10,16 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser
 
 from tests.deploy.end_to_end.admin import Admin
 from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
-from tests.deploy.end_to_end.outside import Call, open_outside
-from tests.deploy.end_to_end.pebble import DIRECTORY, Pebble
+from tests.deploy.end_to_end.outside import Call
+from tests.deploy.end_to_end.pebble import DIRECTORY
 from tests.deploy.end_to_end.target import WITH_BPF, WITHOUT_BPF, Snapshot, Target
 
 ROOT = Path(__file__).parents[3]
@@ -56,14 +55,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest.fixture(scope="module")
 def targets(target: Target, before: Snapshot) -> list[Target]:
     return [target]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(target: Target, pebble: Pebble, folder: Path) -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await open_outside(playwright, target.network, folder / "browser", pebble.root)
-        yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

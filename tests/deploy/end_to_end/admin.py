@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -31,9 +32,17 @@ DEBIANS = {
 }
 
 
+STEP = re.compile(r"^(?!Nothing to do|Done in)(.+) \(\d+\.\d s\)$", re.MULTILINE)
+
+
 class Done(NamedTuple):
     code: int
     said: str
+
+
+def changed(said: str) -> list[str]:
+    """The steps that `apply` took; the removal of what drained counts as none, as it may come at any time."""
+    return [step for step in STEP.findall(said) if "Remove the old release" not in step]
 
 
 class Admin:

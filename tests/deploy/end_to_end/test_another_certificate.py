@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from deploy.remote.certificates import names_in
-from tests.deploy.end_to_end.admin import Admin
+from tests.deploy.end_to_end.admin import Admin, changed
 from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
 from tests.deploy.end_to_end.network import OUTSIDE
 from tests.deploy.end_to_end.pebble import DIRECTORY, NAMES, PORT, ROOTS, Pebble
@@ -77,7 +77,7 @@ def applied(admin: Admin, site: dict[str, Any], deploy: dict[str, Any], *more: s
     done = admin.do("apply", *more)
     assert done.code == 0, done.said
     again = admin.do("apply")
-    assert "Nothing to do" in again.said, again.said
+    assert changed(again.said) == []
     return planned.said
 
 

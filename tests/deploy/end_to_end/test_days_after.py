@@ -16,7 +16,7 @@ import pytest_asyncio
 import yaml
 from playwright.async_api import Browser
 
-from tests.deploy.end_to_end.admin import Admin
+from tests.deploy.end_to_end.admin import Admin, changed
 from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
 from tests.deploy.end_to_end.image import fetched
 from tests.deploy.end_to_end.network import Network
@@ -108,7 +108,7 @@ async def test_ports_are_opened_in_a_firewall_that_drops(admin: Admin, target: T
     rules = target.run(RULES)
     assert all(f"tcp dport {port} accept" in rules for port in PORTS)
     assert "udp dport 3478 accept" in rules
-    assert "othing" in await admin.deploy("apply", named="apply that changes nothing behind nft")
+    assert changed(await admin.deploy("apply", named="apply that changes nothing behind nft")) == []
 
 
 async def test_the_doctor_finds_a_sound_machine_sound(admin: Admin) -> None:
@@ -230,7 +230,7 @@ async def test_all_is_up_again_when_the_machine_has_started_anew(
     await call.close()
     assert target.ask("systemctl is-system-running") == "running"
     assert not crosses(await admin.fails("doctor", named="doctor after a restart of the machine"))
-    assert "othing" in await admin.deploy("apply", named="apply after a restart of the machine")
+    assert changed(await admin.deploy("apply", named="apply after a restart of the machine")) == []
     assert target.run(RULES) == rules
     call = await Call.open(browser, URL)
     await call.close()
@@ -261,7 +261,7 @@ async def test_ufw_comes_by_apt_and_lets_us_in(admin: Admin, target: Target) -> 
     await admin.deploy("apply", named="apply with a package to install")
     target.run("ufw allow 22/tcp && ufw --force enable")
     assert not crosses(await admin.fails("doctor", named="doctor behind ufw"))
-    assert "othing" in await admin.deploy("apply", named="apply that changes nothing behind ufw")
+    assert changed(await admin.deploy("apply", named="apply that changes nothing behind ufw")) == []
     assert "Calln" in target.run("ufw status")
     await admin.deploy("destroy", "--purge", "--yes", named="destroy behind ufw")
     assert "Calln" not in target.run("ufw status")

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from tests.deploy.end_to_end.admin import Admin
+from tests.deploy.end_to_end.admin import Admin, changed
 from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
 from tests.deploy.end_to_end.outside import Call, open_outside
 from tests.deploy.end_to_end.target import Target
@@ -57,7 +57,7 @@ async def test_the_same_release_starts_anew_under_a_live_call(
     await call.goes_on()
     another = await Call.open(browser, URL)
     await another.close()
-    assert "othing" in await admin.deploy("apply", named="apply after a restart of the release")
+    assert changed(await admin.deploy("apply", named="apply after a restart of the release")) == []
     await call.close()
 
 
@@ -68,7 +68,7 @@ async def test_systemctl_restart_means_the_same(admin: Admin, target: Target, br
     await call.goes_on()
     another = await Call.open(browser, URL)
     await another.close()
-    assert "othing" in await admin.deploy("apply", named="apply after systemctl restart calln")
+    assert changed(await admin.deploy("apply", named="apply after systemctl restart calln")) == []
     await call.close()
 
 
@@ -87,7 +87,7 @@ async def test_an_update_of_the_system_starts_it_anew(admin: Admin, target: Targ
     after = target.run("readlink /opt/calln/current")
     target.run("systemctl start calln-update")
     assert target.run("readlink /opt/calln/current") == after
-    assert "othing" in await admin.deploy("apply", named="apply after an update of the system")
+    assert changed(await admin.deploy("apply", named="apply after an update of the system")) == []
 
 
 async def test_systemctl_stop_and_start_mean_all(admin: Admin, target: Target, browser: Browser) -> None:
@@ -103,7 +103,7 @@ async def test_systemctl_stop_and_start_mean_all(admin: Admin, target: Target, b
     target.run(UNTIL_READY)
     call = await Call.open(browser, URL)
     await call.close()
-    assert "othing" in await admin.deploy("apply", named="apply after a stop and a start")
+    assert changed(await admin.deploy("apply", named="apply after a stop and a start")) == []
 
 
 async def test_root_is_told_to_leave_it_to_systemd(target: Target) -> None:
@@ -131,4 +131,4 @@ async def test_all_comes_back_with_the_machine(admin: Admin, target: Target) -> 
     target.reboot()
     target.run(UNTIL_READY)
     assert (target.run(ACTIVE), target.run("systemctl is-active calln")) == ("2", "active")
-    assert "othing" in await admin.deploy("apply", named="apply after a restart of the machine")
+    assert changed(await admin.deploy("apply", named="apply after a restart of the machine")) == []

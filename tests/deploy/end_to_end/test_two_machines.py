@@ -10,7 +10,7 @@ import pytest
 import yaml
 from playwright.async_api import async_playwright
 
-from tests.deploy.end_to_end.admin import Admin
+from tests.deploy.end_to_end.admin import Admin, changed
 from tests.deploy.end_to_end.conftest import ADDRESSES, NAME, TURN_NAME
 from tests.deploy.end_to_end.image import ADMIN
 from tests.deploy.end_to_end.network import NETWORK
@@ -58,7 +58,7 @@ def units(target: Target) -> set[str]:
 async def test_each_machine_gets_its_part(admin: Admin, target: Target, relay: Target) -> None:
     await admin.deploy("apply", named="first deploy of two machines")
     assert (units(target), units(relay)) == ({"calln-server"}, RELAY)
-    assert "othing" in await admin.deploy("apply", named="apply that changes nothing on two machines")
+    assert changed(await admin.deploy("apply", named="apply that changes nothing on two machines")) == []
 
 
 async def test_the_relay_hears_the_server(target: Target, relay: Target) -> None:
@@ -98,7 +98,7 @@ async def test_a_part_is_added_to_a_machine_and_taken_from_it_again(
     await admin.deploy("apply", named="the second relay taken away again")
     assert (units(target), units(relay)) == ({"calln-server"}, RELAY)
     assert "calln-relay" not in target.run("ls /etc/systemd/system/*.wants")
-    assert "othing" in await admin.deploy("apply", named="apply that changes nothing, afterwards")
+    assert changed(await admin.deploy("apply", named="apply that changes nothing, afterwards")) == []
 
 
 async def test_a_machine_that_is_not_listed_is_taken_off_by_its_name(
@@ -131,7 +131,7 @@ async def test_a_server_leaves_port_443_to_the_relay_that_takes_its_place(
     assert (units(target), units(relay)) == (RELAY, {"calln-server"})
     assert "calln-relay" in await admin.deploy("status")
     assert target.run("ss -Hltn 'sport = :443'") != ""
-    assert "othing" in await admin.deploy("apply", named="apply that changes nothing, when they have")
+    assert changed(await admin.deploy("apply", named="apply that changes nothing, when they have")) == []
 
 
 async def test_a_machine_that_is_gone_does_not_stop_the_others(

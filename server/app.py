@@ -20,6 +20,7 @@ from server.config.site import Site
 from server.ice import IceServers, IceSettings
 from server.relay_links import RelayLinks
 from server.relay_watch import RelayWatch
+from server.signalling.call_tickets import CallTickets
 from server.signalling.lobby import Lobby
 from server.signalling.matching import Queue
 from server.signalling.pseudonyms import LETTERS
@@ -95,7 +96,8 @@ def build(
     context = pages.Context(site, CODES if geo else (), facts, look)
     login = login_for(context, password, origins, server, clock, wall) if password else None
     servers = partial(servers_now, current, wall)
-    given = (servers, new_id, geo is not None, exempt.includes, site.matching, current.relays)
+    tickets = CallTickets(lambda: current.settings.secret, wall)
+    given = (servers, new_id, geo is not None, exempt.includes, site.matching, current.relays, tickets)
     lobby = lobby_for(Dependencies(*given), server)
     admission = Admission(admission_rules(origins, server, login), exempt)
     links = RelayLinks(current, bans, clock, wall)

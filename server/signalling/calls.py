@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.signalling.blocks import Person, Terms, pair_of
+from server.signalling.call_tickets import CallTicket
 from server.signalling.effects import CallEnded, CallLost, CountEvent, Effect, NamesEnded, SendTo
 from server.signalling.invitations import Invitations
 from server.signalling.matching import Queue
@@ -38,6 +39,7 @@ class Calls:
         self.partings = Partings()
         self.invitations = Invitations()
         self.rooms: dict[str, Room] = {}
+        self.restored: set[str] = set()  # calls of an earlier server, also those that have ended since
 
     def wait(
         self, visitor: Visitor, now: float, *, ticket: int | None = None, id: str | None = None
@@ -74,10 +76,7 @@ class Calls:
         partner = self.invitations.wait(link, visitor.person, visitor.id)
         if partner is None:
             return [self.news.of_link(visitor.id, Reason.TAB if second else Reason.LINK)]
-        effects = self.match(self.visitors[partner], visitor, now)
-        assert visitor.room is not None
-        visitor.room.by_link = True
-        return effects
+        return self.match(self.visitors[partner], visitor, now, by_link=True)
 
     def check_link(self, visitor: Visitor, link: str | None) -> str | None:
         """The code of the error if a visitor may not look for somebody in this way; None: it may."""
@@ -113,7 +112,9 @@ class Calls:
             effects += self.match(self.visitors[first.visitor], self.visitors[second.visitor], now)
         return effects
 
-    def match(self, first: Visitor, second: Visitor, now: float) -> list[Effect]:
+    def match(
+        self, first: Visitor, second: Visitor, now: float, *, by_link: bool = False, renewals: int = 0
+    ) -> list[Effect]:
         """Start a call. `first` has waited longer and makes the first offer.
 
         Their names at relays are those of this call from now on: what they have allocated before is for it.
@@ -121,6 +122,7 @@ class Calls:
         hidden = first.hides_address or second.hides_address
         visitors, users = (first.id, second.id), (first.user, second.user)
         room = Room(self.dependencies.new_id(), visitors, users, hidden=hidden, now=now)
+        room.by_link, room.renewals = by_link, renewals
         first.user, second.user = self.dependencies.new_id(), self.dependencies.new_id()
         self.rooms[room.call] = room
         effects: list[Effect] = []
@@ -131,8 +133,6 @@ class Calls:
             if visitor.link is not None:
                 self.invitations.wait_no_more(visitor.link, visitor.id)
             self.news.discard(visitor.id)
-            if live_together(first, second):
-                self.seats.free(visitor, now)  # it takes nobody else's time
             word = encode(
                 "matched",
                 call=room.call,
@@ -141,9 +141,38 @@ class Calls:
                 country=partner.country,
                 features=sorted(first.features & second.features),
                 ice=self.ice_for(visitor),
+                **self.ticket_of(visitor),
             )
             effects += (CountEvent("wait", value=now - visitor.waiting_since), SendTo(visitor.id, word))
+        self.take_seats(room, now)
         return [*effects, CountEvent("match", "relay" if hidden else "any")]
+
+    def take_seats(self, room: Room, now: float) -> None:
+        """Who talks takes other people's time; but not by a link, and not in one household."""
+        both = [self.visitors[one.visitor] for one in room.participants]
+        change = self.seats.free if room.by_link or live_together(*both) else self.seats.take
+        for visitor in both:
+            change(visitor, now)
+
+    def ticket_of(self, visitor: Visitor) -> Mapping[str, str]:
+        """With which its page comes back into its call after a crash of the server."""
+        tickets, room = self.dependencies.tickets, visitor.room
+        if tickets is None or room is None:
+            return {}
+        place = 0 if room.participants[0].visitor == visitor.id else 1
+        ticket = CallTicket(
+            room.call,
+            place,
+            room.participants[place].user,
+            tickets.wall(),
+            room.hidden,
+            room.by_link,
+            room.renewals,
+            tuple(sorted(visitor.wanted_countries)),
+            visitor.hides_address,
+            visitor.link,
+        )
+        return {"ticket": tickets.write(ticket, visitor.token)}
 
     def ice_for(self, visitor: Visitor) -> Mapping[str, Any]:
         """ICE servers, with a credential for the name that the visitor has in its call, or in its next one.
@@ -213,7 +242,6 @@ class Calls:
             return [SendTo(visitor.id, word), *parting.tell_wish(visitor, self.visitors)]
         for one in (partner, visitor):
             self.partings.withdraw(one)
-            self.seats.take(one, now)
         self.partings.close(message.call)
         return [SendTo(visitor.id, word), *self.match(partner, visitor, now)]
 
@@ -223,12 +251,8 @@ class Calls:
         effects = self.end(room, "renewed", visitor, now)
         for one in (visitor, partner):
             one.ticket, one.waiting_since = one.last_ticket or self.queue.new_ticket(), now
-            if not room.by_link:
-                self.seats.take(one, now)
-        effects += self.match(partner, visitor, now)
-        assert visitor.room is not None
-        visitor.room.renewals, visitor.room.by_link = room.renewals + 1, room.by_link
-        return effects
+        again = self.match(partner, visitor, now, by_link=room.by_link, renewals=room.renewals + 1)
+        return [*effects, *again]
 
 
 def seeker_of(visitor: Visitor, ticket: int, wanted: frozenset[str]) -> Seeker:

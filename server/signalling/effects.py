@@ -27,6 +27,12 @@ class CloseSocket(NamedTuple):
     code: int
 
 
+class KeepPlace(NamedTuple):
+    """Keep what is said to a visitor who has not been here yet: its server has crashed, and it may come."""
+
+    visitor: str
+
+
 class CountEvent(NamedTuple):
     """Something happened, for the metrics. `value` is seconds where the event has a duration."""
 
@@ -64,4 +70,4 @@ class CallLost(NamedTuple):
 
 
 CallNews = CallVouched | NamesEnded | CallLost
-Effect = SendTo | DropPicture | CloseSocket | CountEvent | CallEnded | CallNews
+Effect = SendTo | DropPicture | CloseSocket | KeepPlace | CountEvent | CallEnded | CallNews

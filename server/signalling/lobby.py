@@ -10,6 +10,7 @@ from server.signalling.messages import Chunk, ClientMessage, Hello
 from server.signalling.presence import Presence
 from server.signalling.pseudonyms import IPAddress
 from server.signalling.requests import handle
+from server.signalling.restoring import restore
 from server.signalling.returning import suspend, welcome, welcome_back
 from server.signalling.visitors import Visitor
 
@@ -50,7 +51,8 @@ class Lobby(Presence):
         if visitor is not None:
             reply = welcome_back(self, visitor, hello, address, country, now)
         else:
-            visitor, reply = welcome(self, hello, address, country)
+            restored = restore(self, hello, address, country, now)
+            visitor, reply = restored or welcome(self, hello, address, country)
         return visitor, reply, self.take_effects()
 
     def receive(self, visitor: Visitor, message: ClientMessage | Chunk, now: float) -> list[Effect]:
@@ -130,6 +132,8 @@ class Lobby(Presence):
         self.effects += self.calls.partings.expire(now)
         self.calls.invitations.expire(now)
         self.reports.expire(now)
+        if self.calls.restored and self.dependencies.tickets and not self.dependencies.tickets.are_taken:
+            self.calls.restored.clear()
         return self.take_effects()
 
     def kick_banned(self, is_banned: Callable[[IPAddress], bool], now: float) -> list[Effect]:

@@ -77,12 +77,14 @@ class Hello(ClientMessage):
         heard: how many of the server's messages the page has heard in its visit. What was sent and not heard
             is sent again. None: the page does not count.
         features: what the client can do, of PAGE_FEATURES. Its partner is told what both can.
+        ticket: that of `matched`, to come back into the call after a crash of the server.
     """
 
     token: str
     resume: str | None = None
     heard: int | None = None
     features: frozenset[str] = frozenset()
+    ticket: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,12 @@ class ResumeSecrets:
         visitor.former_secret, visitor.resume_secret = used, self.new_id()
         self.add(visitor)
 
+    def replace(self, visitor: Visitor) -> None:
+        """Give a visitor a new secret; those before are over."""
+        self.remove(visitor)
+        visitor.resume_secret = self.new_id()
+        self.add(visitor)
+
     def forget_former(self, visitor: Visitor) -> None:
         """The page has spoken, so it knows the new secret."""
         if visitor.former_secret is not None:

@@ -66,7 +66,7 @@ def hello_reply(here: Presence, visitor: Visitor, hello: Hello, *, resumed: bool
         country=visitor.country,
         countries=here.dependencies.knows_countries,
         matching=here.dependencies.matching,
-        **(standing if resumed else {}),
+        **(standing if resumed or visitor.room is not None else {}),
     )
 
 

@@ -136,6 +136,12 @@ class Room:
         first, second = self.participants
         return (first, second) if first.visitor == visitor else (second, first)
 
+    def name(self, place: int, user: str) -> None:
+        """One participant is known now: its name at relays in this call."""
+        self.participants[place].user = user
+        first, second = self.participants
+        self.users = (first.user, second.user)
+
     def partner_of(self, visitor: str) -> str:
         return self.sides(visitor)[1].visitor
 

@@ -29,7 +29,7 @@ SERVER_MESSAGES: Mapping[str, tuple[str, ...]] = {
     "queue": ("here", "waiting", "why", "seconds", "asked?"),
     "call-back": ("call", "state", "id?"),
     "stopped": ("id?",),
-    "matched": ("call", "polite", "relay", "country", "features", "ice"),
+    "matched": ("call", "polite", "relay", "country", "features", "ice", "ticket?"),
     "offer": ("from", "call", "sdp"),
     "answer": ("from", "call", "sdp"),
     "candidate": ("from", "call", "candidate"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from server.signalling.blocks import Name, Pair, Person
+from server.signalling.call_tickets import CallTickets
 from server.signalling.households import Networks
 from server.signalling.pseudonyms import IPAddress
 from server.signalling.rooms import Room
@@ -89,7 +90,7 @@ def no_relays(user: str, country: str | None) -> Sequence[str]:
 class Dependencies:
     """What the lobby is given: ICE servers for a user name at some relays, new random ids, whether countries
     are known, whether an address has no limits of its own, how the site lets people meet (`random`, `link`,
-    `both`), and the relays for a user name in a country."""
+    `both`), the relays for a user name in a country, and what writes their tickets, if any."""
 
     ice_servers: Callable[[str, Sequence[str]], Mapping[str, Any]]
     new_id: Callable[[], str]
@@ -97,3 +98,4 @@ class Dependencies:
     is_exempt: Callable[[IPAddress], bool] = nobody_is_exempt
     matching: str = "both"
     relays: Callable[[str, str | None], Sequence[str]] = no_relays
+    tickets: CallTickets | None = None

@@ -49,6 +49,7 @@ from server.signalling.strict_json import (
 MAX_COUNTRIES = 250  # in one wish: more than there are
 MAX_CALL_ID = 64  # characters of a call's name
 MAX_FEATURES = 16  # that a client names
+MAX_TICKET = 4096  # characters: one with a wish of MAX_COUNTRIES has 2,000
 
 MAX_COUNT = 2**53 - 1  # the largest number that a page counts to without an error
 
@@ -138,6 +139,7 @@ VOCABULARY: Mapping[str, MessageType] = {
             "resume": FieldRule(optional(text(0, 128)), default=None),
             "heard": HEARD,
             "features": FieldRule(parse_features, default=frozenset()),
+            "ticket": FieldRule(optional(text(0, MAX_TICKET)), default=None),
         },
     ),
     "start": MessageType(Start, WISH_FIELDS),

@@ -35,7 +35,7 @@ export class Call {
   // `on` has remote(stream), connected(), voice(state) as often as the pulse is felt, lost(why); `channel` is added to
   // the connection, if there is one. `made`: what was made ahead.
   constructor(matched, stream, { relay, send, fresh, on, channel, made }) {
-    Object.assign(this, { id: matched.call, polite: matched.polite, relay, stream, fresh, on, channel });
+    Object.assign(this, { id: matched.call, polite: matched.polite, ticket: matched.ticket, relay, stream, fresh, on, channel });
     this.send = (message) => send({ ...message, call: matched.call });
     this.wasConnected = false;
     this.certificate = made?.certificate ?? takeCertificate();

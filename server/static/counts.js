@@ -2,6 +2,7 @@
 
 const LIMIT = 200; // messages without the server's word: an offer, its candidates, a few lines of text
 const ASK_AFTER = 16; // of them, ask for that word
+const LASTING = new Set(["text", "report", "block", "stop", "next"]);
 
 export class Counts {
   #unheard = []; // as JSON
@@ -15,6 +16,14 @@ export class Counts {
   begin() {
     this.#unheard = [];
     this.#confirmed = this.heard = 0;
+  }
+
+  // A new visit in the same call: both sides begin at 0. What the server of before may have heard is said again where that does
+  // no harm: what belongs to the connection of the two is negotiated anew.
+  beginAgain() {
+    const unheard = this.#unheard.filter((text) => LASTING.has(JSON.parse(text).type));
+    this.begin();
+    this.#unheard = unheard;
   }
 
   get unheard() {

@@ -86,6 +86,11 @@ function notByLink() {
   become("idle", words.IDLE);
 }
 
+// With which a server that starts after a crash takes the call up again.
+export function ticket() {
+  return page.call?.wasConnected && !page.orphan ? page.call.ticket : null;
+}
+
 // The socket has greeted: a new visit, or the one from before.
 export function ready(hello) {
   if (page.seat) return sitDown(hello);
@@ -94,7 +99,7 @@ export function ready(hello) {
   else if (page.state === "waiting" && hello.state !== "calling" && voice.stream) queue();
   if (!page.call) return;
   trouble();
-  if (hello.resumed) {
+  if (hello.resumed || hello.call === page.call.id) {
     share.resumed();
     return page.call.repair.hurry();
   }

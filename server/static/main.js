@@ -4,7 +4,7 @@ import { setUpAttention } from "./attention.js";
 import { block, callBack, comeBack, follow, invited, meetAnybody, next, report, start, stop } from "./buttons.js";
 import { setUpCallBack } from "./callback.js";
 import { setUpComposer } from "./composer.js";
-import { away, ready, receive, refused } from "./from_server.js";
+import { away, ready, receive, refused, ticket } from "./from_server.js";
 import { pressedEarly } from "./early.js";
 import { setUpGuard } from "./guard.js";
 import { setUpInvite } from "./invite.js";
@@ -19,7 +19,7 @@ import { setUpWaiting } from "./waiting.js";
 import { chooseAny, setUpWishes } from "./wishes.js";
 import { IDLE } from "./words.js";
 
-Object.assign(signalling.on, { message: receive, ready, away, refused });
+Object.assign(signalling.on, { message: receive, ready, away, refused, ticket });
 
 const CLICKS = { start: () => start(), next, stop };
 for (const [id, act] of Object.entries(CLICKS)) at(id).addEventListener("click", act);

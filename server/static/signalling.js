@@ -23,7 +23,7 @@ export class Signalling {
 
   constructor(token, on) {
     this.token = token;
-    this.on = on; // message(m), chunk(bytes), ready(hello), away(code, seconds), refused(code)
+    this.on = on; // message(m), chunk(bytes), ready(hello), away(code, seconds), refused(code), ticket() of the call or null
     this.wanted = false;
     this.ready = false;
     addEventListener("online", () => this.hurry());
@@ -130,9 +130,10 @@ export class Signalling {
   }
 
   #greet() {
-    const resume = this.#resume ? { resume: this.#resume } : {};
     const hello = { type: "hello", token: this.token, heard: this.#counts.heard, features: CAN };
-    this.#socket.send(JSON.stringify({ ...hello, ...resume }));
+    const ticket = this.#resume && this.on.ticket(); // the server may have crashed meanwhile
+    const back = this.#resume ? { resume: this.#resume, ...(ticket && { ticket }) } : {};
+    this.#socket.send(JSON.stringify({ ...hello, ...back }));
   }
 
   #greeted(hello) {
@@ -140,6 +141,7 @@ export class Signalling {
     this.#resume = hello.resume;
     this.ready = true;
     if (hello.resumed) this.#counts.confirm(hello.heard);
+    else if (hello.call) this.#counts.beginAgain();
     else this.#counts.begin();
     for (const text of this.#counts.unheard) this.#socket.send(text);
     this.on.ready(hello);

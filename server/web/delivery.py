@@ -17,6 +17,7 @@ from server.signalling.effects import (
     CountEvent,
     DropPicture,
     Effect,
+    KeepPlace,
     NamesEnded,
     SendTo,
 )
@@ -79,6 +80,8 @@ class Delivery:
             match queue.popleft():
                 case SendTo(visitor, data, picture):
                     queue.extend(self.send_to(visitor, data, picture))
+                case KeepPlace(visitor):
+                    self.resumable[visitor] = Outbox(), None
                 case DropPicture(visitor, picture):
                     self.outbox_of(visitor).drop_picture(picture)
                 case CloseSocket(visitor, code):

@@ -14,6 +14,7 @@ SECONDS = (1, 5, 15, 60, 300, 900, 3600)
 COUNTERS = {
     "visitor": ("calln_visitors_total", "Pages that said hello, by country.", "country"),
     "resumed": ("calln_resumed_total", "Lost sockets that came back.", ""),
+    "restored": ("calln_restored_total", "Pages that came back into a call of a server that crashed.", ""),
     "match": ("calln_matches_total", "Pairs that were matched, by the paths they may use.", "paths"),
     "connected": ("calln_connected_total", "Visitors whose call was connected, by path.", "path"),
     "ended": ("calln_ended_total", "Calls that ended, by reason.", "reason"),

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from playwright.async_api import Playwright
@@ -293,13 +295,51 @@ async def test_a_restart_throws_nobody_out_of_the_queue(service: Service, visit:
     await one.hears()
 
 
-async def test_a_crash_of_the_server_leaves_the_conversation_alone(service: Service, visit: Visit) -> None:
+async def test_a_crash_of_the_server_loses_no_call(service: Service, visit: Visit) -> None:
+    """Both pages bring it back to the next server."""
     one, other = await visit(), await visit()
     await talk(one, other)
     await service.restart_server(signal.SIGKILL)
+    await one.press("Report")
+    await one.press("Tell the operator")
+    await one.until_says("Reported under the code")
+    await other.write(TYPED)
+    await one.reads(TYPED)
+    await other.until_fate(TYPED, "delivered")
     for visitor in (one, other):
-        await visitor.until_says("The server has lost this call")
         await visitor.hears()
+        assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
+    await other.press("Block")
+    await other.until_says("Blocked.")
+    await one.until_says("hung up")
+
+
+async def test_a_call_that_no_server_takes_up_goes_on_between_the_two(service: Service, visit: Visit) -> None:
+    """The next server has another secret, and believes no ticket."""
+    one, other = await visit(), await visit()
+    await talk(one, other)
+    async with another_secret(service):
+        for visitor in (one, other):
+            await visitor.until_says("The server has lost this call")
+            await visitor.hears()
+        await still_talk(one, other)
+
+
+@asynccontextmanager
+async def another_secret(service: Service) -> AsyncIterator[None]:
+    """Meanwhile the service has another secret than its relay, which hears nothing from it."""
+    file = service.state / "turn.secret"
+    before = file.read_text()
+    await service.end("serve")
+    file.write_text("another-secret-of-enough-letters-0123456789\n")
+    await service.begin("serve", service.page_answers)
+    yield
+    await service.end("serve")
+    file.write_text(before)
+    await service.begin("serve", service.page_answers)
+
+
+async def still_talk(one: Visitor, other: Visitor) -> None:
     await one.write(TYPED)
     await other.reads(TYPED)
     await one.until_fate(TYPED, "delivered")

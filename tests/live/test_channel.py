@@ -122,6 +122,28 @@ async def test_a_page_without_the_channel_goes_through_the_server_and_both_say_s
         assert visitor.complaints == []
 
 
+async def test_a_crash_of_the_server_loses_no_line_that_goes_through_it(
+    service: Service, visit: Visit
+) -> None:
+    one, other = await visit(), await visit()
+    await other.context.add_init_script(WITHOUT_CHANNEL)
+    await other.page.reload()
+    await talk(one, other)
+    await service.end("serve")
+    for speaker in (one, other):
+        await speaker.write(f"{TYPED} {speaker is one}")
+        await speaker.until_fate(f"{TYPED} {speaker is one}", "sending")
+    await service.begin("serve", service.page_answers)
+    for speaker, listener in ((one, other), (other, one)):
+        await listener.reads(f"{TYPED} {speaker is one}")
+        await speaker.until_fate(f"{TYPED} {speaker is one}", "sent")
+    await one.page.set_input_files("#file", HOLIDAY)
+    await one.press("Send the picture")
+    for visitor in (one, other):
+        await visitor.until_picture()
+        await visitor.hears()
+
+
 async def test_one_sees_that_the_partner_writes(visit: Visit) -> None:
     one, other = await visit(), await visit()
     await talk(one, other)

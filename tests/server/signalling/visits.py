@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from server.signalling.call_tickets import CallTickets
 from server.signalling.effects import (
     CallEnded,
     CallLost,
@@ -18,6 +19,7 @@ from server.signalling.effects import (
     CountEvent,
     DropPicture,
     Effect,
+    KeepPlace,
     NamesEnded,
     SendTo,
 )
@@ -39,6 +41,7 @@ class Visits:
     countries: bool = True
     rematch: float = 300.0
     matching: str = "both"
+    tickets: CallTickets | None = None
     now: float = 1000.0
     said: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     shut: dict[str, int] = field(default_factory=dict)
@@ -54,6 +57,7 @@ class Visits:
             lambda: f"name{next(numbers)}",
             self.countries,
             matching=self.matching,
+            tickets=self.tickets,
         )
         self.lobby = Lobby(means, Queue(self.rematch), Reports(lambda: next(letters), lambda: bytes(16)))
         self.names: dict[str, str] = {}
@@ -65,11 +69,14 @@ class Visits:
         token: str = "",
         resume: str = "",
         features: Iterable[str] = (),
+        ticket: str | None = None,
     ) -> Visitor:
-        hello = Hello(token=token or f"{name:x<16}", resume=resume or None, features=frozenset(features))
+        token = token or f"{name:x<16}"
+        hello = Hello(token=token, resume=resume or None, features=frozenset(features), ticket=ticket)
         visitor, reply, effects = self.lobby.join(hello, ADDRESSES[name[0]], country, self.now)
         self.names[visitor.id] = name
-        self.said.setdefault(name, []).append(json.loads(reply))
+        kept = self.said.pop(visitor.id, [])  # what was said before it was here
+        self.said.setdefault(name, []).extend([json.loads(reply), *kept])
         self.settle(effects)
         return visitor
 
@@ -91,6 +98,9 @@ class Visits:
                     self.said[self.names[visitor]].append(json.loads(data))
                 case SendTo(visitor, data, _):
                     self.said[self.names[visitor]].append({"chunk": data})
+                case KeepPlace(visitor):
+                    if self.names.setdefault(visitor, visitor) == visitor:
+                        self.said[visitor] = []
                 case CloseSocket(visitor, code):
                     self.shut[self.names[visitor]] = code
                 case CountEvent(name, label, _):

@@ -63,6 +63,7 @@ def room_for(here: Presence, ticket: CallTicket, now: float) -> Room | None:
         participant.negotiation = Negotiation.OPEN
     calls.rooms[ticket.call] = room
     calls.restored.add(ticket.call)
+    here.effects.append(KeepPlace(lost[1 - ticket.place].id))  # the other one is here
     return room
 
 
@@ -74,7 +75,6 @@ def lost_visitor(here: Presence, now: float) -> Visitor:
     here.visitors[visitor.id] = here.suspended[visitor.id] = visitor
     here.secrets.add(visitor)
     here.queue.blocks.arrive(*visitor.names)
-    here.effects.append(KeepPlace(visitor.id))
     return visitor
 
 

@@ -124,14 +124,14 @@ def test_what_is_said_to_who_is_not_back_waits() -> None:
     assert crash.visits.last("b", "text")["text"] == "are you there?"
 
 
-def test_a_place_is_kept_for_each_who_may_come() -> None:
+def test_a_place_is_kept_for_who_may_come() -> None:
     crash = Crash()
     lobby = crash.visits.lobby
     hello = Hello(token=f"{'a':x<16}", ticket=crash.matched["a"]["ticket"])
     visitor, _, effects = lobby.join(hello, ADDRESSES["a"], "de", crash.visits.now)
+    assert visitor.room is not None
     kept = [effect.visitor for effect in effects if isinstance(effect, KeepPlace)]
-    assert len(kept) == 2
-    assert visitor.id in kept
+    assert kept == [visitor.room.partner_of(visitor.id)]
 
 
 def test_who_does_not_come_back_has_vanished_after_a_minute() -> None:

@@ -99,8 +99,7 @@ class Visits:
                 case SendTo(visitor, data, _):
                     self.said[self.names[visitor]].append({"chunk": data})
                 case KeepPlace(visitor):
-                    if self.names.setdefault(visitor, visitor) == visitor:
-                        self.said[visitor] = []
+                    self.names[visitor], self.said[visitor] = visitor, []
                 case CloseSocket(visitor, code):
                     self.shut[self.names[visitor]] = code
                 case CountEvent(name, label, _):

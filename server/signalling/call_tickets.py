@@ -5,7 +5,6 @@ So nothing of a call has to be stored. A ticket holds what the page knows anyway
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 RETURN_SECONDS = 60.0  # after its start, in which a server takes calls up again that an earlier one had
+encode = json.JSONEncoder(separators=(",", ":")).encode
 LABEL = b"calln call ticket\0"  # the key signs other things, too: none of them is a ticket
 
 
@@ -59,7 +59,7 @@ class CallTickets:
 
     def write(self, ticket: CallTicket, token: str) -> str:
         """A ticket for the browser that has this token; with another token it is worth nothing."""
-        text = urlsafe_b64encode(json.dumps(ticket, separators=(",", ":")).encode()).decode()
+        text = urlsafe_b64encode(encode(ticket).encode()).decode()
         return f"{text}.{self.signature(text, token)}"
 
     def read(self, written: str, token: str) -> CallTicket | None:
@@ -76,7 +76,7 @@ class CallTickets:
 
     def signature(self, text: str, token: str) -> str:
         signed = LABEL + token.encode() + b"\0" + text.encode()
-        return urlsafe_b64encode(hmac.digest(self.key(), signed, hashlib.sha256)).decode()
+        return urlsafe_b64encode(hmac.digest(self.key(), signed, "sha256")).decode()
 
 
 def parse(text: str) -> CallTicket | None:

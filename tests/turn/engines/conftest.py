@@ -18,6 +18,7 @@ MAKERS: dict[str, Maker] = {
     "kernel without room": partial(Kernel, slots=2),
     "kernel without life": partial(Kernel, lease=-1),
 }
+VARIANTS = ("kernel without room", "kernel without life")
 LOADED = "kernel as root has loaded it"
 
 
@@ -28,6 +29,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = [*MAKERS, LOADED] if module == "test_contract" else ["kernel", "portable"]
         names = names if module.startswith("test_contract") else ["portable"]
         metafunc.parametrize("make", names, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """TLS lies above TCP, and streams are the portable engine's. What tells the kernel's variants from each
+    other meets TCP in each of them, and TLS in the usual one."""
+    twice = {item for item in items if is_tls_of_a_variant(item)}
+    config.hook.pytest_deselected(items=[*twice])
+    items[:] = [item for item in items if item not in twice]
+
+
+def is_tls_of_a_variant(item: pytest.Item) -> bool:
+    values = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return values.get("transport") == "tls" and values.get("make") in {*VARIANTS, LOADED}
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from tests.ports import free_port
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds for the relay to begin on a busy machine
 USER, PASSWORD = "alice", "password of hers"
+JANUS = "janus"  # has the same one
 SECRET = "a secret for foreign clients"
 CREDENTIAL_SECONDS = 600
 RELAY_PORTS = 2000  # each relay's; clients that do not say good-bye keep theirs for ten minutes
@@ -92,7 +93,7 @@ async def between_homes(folder: Path) -> AsyncIterator[Relay]:
 @asynccontextmanager
 async def started(folder: Path, turn: Mapping[str, Any], *around: str) -> AsyncIterator[None]:
     """A relay with these keys and the accounts that all have; `around` are words in front of its command."""
-    accounts = {"users": {USER: PASSWORD}, "secret": SECRET, "limits": NO_LIMITS}
+    accounts = {"users": dict.fromkeys((USER, JANUS), PASSWORD), "secret": SECRET, "limits": NO_LIMITS}
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump({"site": {"state_dir": str(folder)}, "turn": {**accounts, **turn}}))
     process = await begin(file, *around)

@@ -33,11 +33,11 @@ def uclient(what: str, *flags: str, account: tuple[str, ...] = ALICE, **more: An
     return Row(UCLIENT, what, command, **{"cells": ALL, "proof": NONE_LOST, **more})
 
 
-def between_homes(client: str, what: str, seconds: int, **more: Any) -> Row:
+def between_homes(client: str, what: str, seconds: int, module: str = "", **more: Any) -> Row:
     """A client that does not use loopback."""
     inside = ("ip", "netns", "exec", "{relay_home}")
     words = ("{one_home}", "{other_home}", "{port}", *ACCOUNT, "{count}")
-    command = (*inside, sys.executable, "-m", f"tests.interop.clients.{client.lower()}", *words)
+    command = (*inside, sys.executable, "-m", f"tests.interop.clients.{module or client.lower()}", *words)
     return long(client, fine("UDP"), *command, what=what, kind=BETWEEN_HOMES, seconds=seconds, **more)
 
 
@@ -190,6 +190,7 @@ KEEPING = (
     long("werift", fine("UDP", "TCP"), *WERIFT, **LONG_ENCRYPTED),
     between_homes("baresip", f"a call of {CALL} seconds, {ENCRYPTED}", CALL),
     between_homes("Linphone", f"a call of {CALL} seconds, {ENCRYPTED}", CALL),
+    between_homes("Janus", f"by the lines of `calln relay uses`, {ENCRYPTED}", COUNT, "janus_relayed"),
     between_homes("Janus", f"ICE-lite peer of aiortc, {FOR_LONG}, {ENCRYPTED}", LONG),
 )
 

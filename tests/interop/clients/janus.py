@@ -27,13 +27,14 @@ from tests.interop.homes import RELAY_SIDE, TELEPHONES, within
 LIBRARIES = Path("/usr/lib/x86_64-linux-gnu/janus")
 CONFIG = """
 general: {{ configs_folder = "{folder}", debug_level = 3 }}
-nat: {{ ice_lite = true }}
+{nat}
 plugins: {{ disable = "{plugins}" }}
 transports: {{ disable = "{transports}" }}
 loggers: {{ disable = "libjanus_jsonlog.so" }}
 """
+LITE = "nat: { ice_lite = true }"
 PORT = 8188
-LISTEN = f'general: {{ ws = true, ws_ip = "{TELEPHONES[1]}", ws_port = {PORT} }}\n'
+LISTEN = 'general: {{ ws = true, ws_ip = "{host}", ws_port = {port} }}\n'
 USED = ("libjanus_echotest.so", "libjanus_websockets.so")
 PATIENCE, STEP = 10.0, 0.1  # seconds for Janus to begin
 KEEPALIVE = 25.0  # seconds
@@ -45,13 +46,14 @@ def others(kind: str) -> str:
 
 
 @asynccontextmanager
-async def janus(namespace: str) -> AsyncIterator[None]:
+async def janus(namespace: str, nat: str = LITE, port: int = PORT) -> AsyncIterator[None]:
+    """With these lines about its network."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "janus.jcfg").write_text(
-            CONFIG.format(folder=folder, plugins=others("plugins"), transports=others("transports"))
-        )
-        (folder / "janus.transport.websockets.jcfg").write_text(LISTEN)
+        unused = {kind: others(kind) for kind in ("plugins", "transports")}
+        (folder / "janus.jcfg").write_text(CONFIG.format(folder=folder, nat=nat, **unused))
+        listen = LISTEN.format(host=TELEPHONES[1], port=port)
+        (folder / "janus.transport.websockets.jcfg").write_text(listen)
         process = await asyncio.create_subprocess_exec(*within(namespace, "janus", "-F", name))
         try:
             yield
@@ -81,11 +83,12 @@ class Handle:
         attached = await self.ask("attach", plugin="janus.plugin.echotest")
         self.path["handle_id"] = attached["data"]["id"]
 
-    async def call(self, connection: RTCPeerConnection) -> None:
+    async def call(self, connection: RTCPeerConnection) -> str:
+        """The session description of Janus, with all its candidates."""
         await connection.setLocalDescription(await connection.createOffer())
         offer = {"type": "offer", "sdp": connection.localDescription.sdp}
         answer = await self.ask("message", body={"audio": True, "video": False}, jsep=offer)
-        await connection.setRemoteDescription(RTCSessionDescription(**answer["jsep"]))
+        return str(answer["jsep"]["sdp"])
 
     async def keep_alive(self) -> None:
         while True:
@@ -93,10 +96,10 @@ class Handle:
             await self.ask("keepalive")
 
 
-async def reached() -> ClientConnection:
+async def reached(port: int = PORT) -> ClientConnection:
     for _ in range(int(PATIENCE / STEP)):
         with suppress(OSError):
-            return await connect(f"ws://{TELEPHONES[1]}:{PORT}", subprotocols=["janus-protocol"])  # type: ignore[list-item]
+            return await connect(f"ws://{TELEPHONES[1]}:{port}", subprotocols=["janus-protocol"])  # type: ignore[list-item]
         await asyncio.sleep(STEP)
     raise SystemExit("Janus did not begin")
 
@@ -110,19 +113,24 @@ async def counted(connection: RTCPeerConnection) -> Counted:
     return Counted(sent.packetsSent, heard.packetsReceived, heard.packetsLost, kind)
 
 
+async def talk(connection: RTCPeerConnection, handle: Handle, answer: str, seconds: int) -> None:
+    """Hear the own voice for so long, and print what has come of it."""
+    await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    alive = asyncio.create_task(handle.keep_alive())
+    await asyncio.sleep(seconds + SPARE)
+    alive.cancel()
+    echo = await counted(connection)
+    await connection.close()
+    print(echo, report(echo, echo, seconds), sep="\n")
+
+
 async def main(words: list[str]) -> None:
     _, namespace, port, user, password, seconds = words
     connection = end([f"turn:{RELAY_SIDE[0]}:{port}", user, password])
     async with janus(namespace), await reached() as socket:
         handle = Handle(socket)
         await handle.open()
-        await handle.call(connection)
-        alive = asyncio.create_task(handle.keep_alive())
-        await asyncio.sleep(float(seconds) + SPARE)
-        alive.cancel()
-        echo = await counted(connection)
-        await connection.close()
-    print(echo, report(echo, echo, int(seconds)), sep="\n")
+        await talk(connection, handle, await handle.call(connection), int(seconds))
 
 
 if __name__ == "__main__":

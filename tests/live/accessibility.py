@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 
 from tests.live.visitors import Visitor
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 async def axe(visitor: Visitor) -> str:

@@ -10,8 +10,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, Playwright, async_playwright
 
 from tests.built import is_newest
+from tests.live.browsers import Browsers
 from tests.live.service import Service
-from tests.live.visitors import Visitor, open_chromium
+from tests.live.visitors import Visitor
 
 Visit = Callable[..., Awaitable[Visitor]]
 
@@ -23,10 +24,15 @@ async def playwright() -> AsyncIterator[Playwright]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium(playwright: Playwright) -> AsyncIterator[Browser]:
-    browser = await open_chromium(playwright)
-    yield browser
-    await browser.close()
+async def browsers(playwright: Playwright) -> AsyncIterator[Browsers]:
+    browsers = Browsers(playwright)
+    yield browsers
+    await browsers.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium(browsers: Browsers) -> Browser:
+    return await browsers.of("chromium")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -6,12 +6,12 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from playwright.async_api import Playwright
 
+from tests.live.browsers import Browsers
 from tests.live.conftest import Visit
 from tests.live.said import kind_of
 from tests.live.service import Service
-from tests.live.visitors import Visitor, open_firefox, start
+from tests.live.visitors import Visitor, hear, start
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,7 +46,7 @@ async def meet(one: Visitor, other: Visitor) -> None:
     await other.press("Start")
     for visitor in (one, other):
         await visitor.until_state("talking")
-        await visitor.hears()
+    await hear(one, other)
 
 
 @pytest.mark.parametrize("path", ["", "?relay=1"])
@@ -59,14 +59,12 @@ async def test_the_offer_was_made_before_and_is_used(visit: Visit, path: str) ->
     assert await one.page.evaluate("watched.connections.length") == 1
 
 
-async def test_a_firefox_that_waits_is_ready_too(playwright: Playwright, visit: Visit) -> None:
-    browser = await open_firefox(playwright)
-    one, other = await visit("?relay=1", browser=browser), await visit("?relay=1")
+async def test_a_firefox_that_waits_is_ready_too(browsers: Browsers, visit: Visit) -> None:
+    one, other = await visit("?relay=1", browser=await browsers.of("firefox")), await visit("?relay=1")
     await get_ready(one)
     await meet(one, other)
     offer = next(frame for frame in other.received if kind_of(frame) == "offer")
     assert " typ relay " in str(offer)
-    await browser.close()
 
 
 async def test_a_partner_who_hides_gets_nothing_of_what_was_gathered(visit: Visit) -> None:

@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager
 import pytest
 from playwright.async_api import Playwright
 
+from tests.live.browsers import Browsers
 from tests.live.conftest import Visit
 from tests.live.raw_visitors import visiting
 from tests.live.said import CHOOSE_NOISE, HOLIDAY, TYPED, kind_of
 from tests.live.service import Service
-from tests.live.visitors import Visitor, open_doomed, open_firefox, start, talk
+from tests.live.visitors import Visitor, hear, open_doomed, start, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -48,8 +49,8 @@ async def test_two_people_talk_type_and_share_a_picture(visit: Visit, path: str)
     query, name = PATHS[path]
     one, other = await visit(query), await visit(query)
     await talk(one, other)
+    await hear(one, other)
     for visitor in (one, other):
-        await visitor.hears()
         await visitor.until("(name) => document.getElementById('path').textContent === name", name)
         kinds = (await visitor.media())["kinds"]
         assert kinds == ["relay", "relay"] if path == "relayed" else "relay" not in kinds
@@ -360,7 +361,8 @@ async def test_a_restart_of_the_relay_interrupts_a_call_and_does_not_end_it(
     await one.until_said("Trying to get it back")
     for visitor in (one, other):
         await visitor.until_says("You are talking")
-        await visitor.hears()
+    await hear(one, other)
+    for visitor in (one, other):
         assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
     assert len(one.said("ice")) + len(other.said("ice")) >= 2  # both gathered with fresh credentials
 
@@ -371,8 +373,8 @@ async def test_a_relay_that_dies_ends_no_call(service: Service, visit: Visit) ->
     await one.hears()
     await service.end("relay")
     await service.begin("relay", service.relay_answers)
+    await hear(one, other)
     for visitor in (one, other):
-        await visitor.hears()
         await visitor.until_says("You are talking")
         assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
     assert "allocations of the process before go on" in service.log("relay")
@@ -388,33 +390,29 @@ async def test_a_new_version_of_the_relay_takes_over_and_no_call_notices(
     await asyncio.sleep(3.0)  # the older one is at no listener any more
     late, later = await visit("?relay=1"), await visit("?relay=1")
     await talk(late, later)
+    await hear(one, other, late, later)
     for visitor in (one, other, late, later):
-        await visitor.hears()
         assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
     assert service.processes["older relay"].returncode is None
     assert await service.end("older relay", signal.SIGTERM) == 0
 
 
 async def test_an_unreachable_relay_is_named(service: Service, visit: Visit) -> None:
-    one, other = await visit("?relay=1"), await visit("?relay=1")
+    """Both need it, or only one of them does: then the other one learns why nothing came of it."""
+    both = [await visit("?relay=1"), await visit("?relay=1")]
+    alone, partner = await visit("?relay=1"), await visit()
     await service.end("relay")
-    await start([one, other])
-    await one.until_says("The relay cannot be reached")
-    await one.until_state("ended")
-    await service.begin("relay", service.relay_answers)
-    await other.until_state("ended")
-    assert not {"talking"} & {*(await one.states()), *(await other.states())}
-
-
-async def test_who_cannot_reach_the_relay_has_not_hung_up(service: Service, visit: Visit) -> None:
-    """One side alone needs the relay; the other one learns why nothing came of it."""
-    one, other = await visit("?relay=1"), await visit()
-    await service.end("relay")
-    await start([one, other])
-    await one.until_says("The relay cannot be reached from your network")
-    await other.until_says("Your partner could not reach the relay of this site.")
-    for visitor in (one, other):
+    for pair in (both, [alone, partner]):  # they wait at the same time
+        await start(pair)
+        for visitor in pair:
+            await visitor.until_state("connecting")
+    await both[0].until_says("The relay cannot be reached")
+    await alone.until_says("The relay cannot be reached from your network")
+    await partner.until_says("Your partner could not reach the relay of this site.")
+    for visitor in (*both, alone, partner):
         await visitor.until_state("ended")
+        assert "talking" not in await visitor.states()
+    for visitor in (alone, partner):
         assert await visitor.page.get_by_role("link", name="Check your connection").is_visible()
         assert "hung up" not in " ".join(await visitor.page.evaluate("watched.said"))
     await service.begin("relay", service.relay_answers)
@@ -424,8 +422,7 @@ async def test_a_dead_path_ends_a_call_after_a_minute_and_not_before(service: Se
     """As in a tunnel; and both read the same."""
     one, other = await visit("?relay=1"), await visit("?relay=1")
     await talk(one, other)
-    await one.hears()
-    await other.hears()
+    await hear(one, other)
     await service.end("relay")
     for visitor in (one, other):
         await visitor.until_says("Trying to get it back")
@@ -433,7 +430,8 @@ async def test_a_dead_path_ends_a_call_after_a_minute_and_not_before(service: Se
     await service.begin("relay", service.relay_answers)
     for visitor in (one, other):
         await visitor.until_says("You are talking.")
-        await visitor.hears()
+    await hear(one, other)
+    for visitor in (one, other):
         assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
     await service.end("relay")
     await one.until_says("Trying to get it back")
@@ -465,37 +463,33 @@ async def is_let_in(visitor: Visitor) -> bool:
     return (await visitor.states())[-1] == "waiting"
 
 
-async def test_firefox_and_chromium_talk_through_the_relay(playwright: Playwright, visit: Visit) -> None:
-    browser = await open_firefox(playwright)
-    one, other = await visit("?relay=1", browser=browser), await visit("?relay=1")
+async def test_firefox_and_chromium_talk_through_the_relay(browsers: Browsers, visit: Visit) -> None:
+    one, other = await visit("?relay=1", browser=await browsers.of("firefox")), await visit("?relay=1")
     await talk(one, other)
     for visitor in (one, other):
         assert (await visitor.media())["kinds"] == ["relay", "relay"]
-        await visitor.hears()
+    await hear(one, other)
     await one.write(TYPED)
     await other.reads(TYPED)
     await share(other, one)
-    await browser.close()
 
 
 @pytest.mark.parametrize("polite", ["chromium", "firefox"])
 async def test_firefox_and_chromium_get_over_a_restart_of_the_relay(
-    service: Service, playwright: Playwright, visit: Visit, polite: str
+    service: Service, browsers: Browsers, visit: Visit, polite: str
 ) -> None:
     """Each of them has the polite part once."""
-    browser = await open_firefox(playwright)
-    firefox, chromium = await visit("?relay=1", browser=browser), await visit("?relay=1")
+    firefox, chromium = await visit("?relay=1", browser=await browsers.of("firefox")), await visit("?relay=1")
     ends = [firefox, chromium] if polite == "chromium" else [chromium, firefox]
     await talk(*ends)
-    for visitor in ends:
-        await visitor.hears()
+    await hear(*ends)
     await service.restart_relay()
     await chromium.until_said("Trying to get it back")
     for visitor in ends:
         await visitor.until_says("You are talking")
-        await visitor.hears()
+    await hear(*ends)
+    for visitor in ends:
         assert await visitor.states() == ["idle", "waiting", "connecting", "talking"]
-    await browser.close()
 
 
 async def test_nothing_of_it_is_kept(service: Service, visit: Visit, everybody: list[Visitor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator
@@ -100,6 +101,21 @@ async def firefox(playwright: Playwright, home: Path, network: Network) -> Brows
     )
 
 
+Contexts = dict[str, BrowserContext]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browsers(network: Network, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Contexts]:
+    async with driver(network.place) as playwright:
+        opened = {
+            kind.__name__: await kind(playwright, tmp_path_factory.mktemp("home"), network)
+            for kind in (chromium, firefox)
+        }
+        yield opened
+        for context in opened.values():
+            await context.close()
+
+
 BY_ADDRESS = f"""
 const Named = RTCPeerConnection;
 window.RTCPeerConnection = class extends Named {{
@@ -121,38 +137,42 @@ CASES: dict[str, tuple[str, dict[str, str], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [chromium, firefox])
-async def test_what_is_said_is_true(network: Network, tmp_path: Path, kind: type) -> None:
-    async with driver(network.place) as playwright:
-        context = await kind(playwright, tmp_path, network)
-        await context.add_init_script(WATCH)
-        visitor = Visitor(context, await context.new_page())
-        await visitor.page.goto(f"https://{NAME}/check")
-        for name, (rules, differences, words) in CASES.items():
-            network.block(rules)
-            states = await check(visitor)
-            good = dict.fromkeys((*ALWAYS, "stun", "udp", "tcp", "tls", "path"), "good")
-            assert states == good | differences, name
-            assert words in await visitor.page.locator("#verdict").inner_text()
-            report = await visitor.page.locator("#result").input_value()
-            assert f"port {PAGE}, {TLS}: found" in report
-            assert not ADDRESS.search(report)
+async def begin(context: BrowserContext, *scripts: str) -> Visitor:
+    visitor = Visitor(context, await context.new_page())
+    for script in (WATCH, *scripts):
+        await visitor.page.add_init_script(script)
+    await visitor.page.goto(f"https://{NAME}/check")
+    return visitor
+
+
+async def is_told(visitor: Visitor, name: str) -> None:
+    _, differences, words = CASES[name]
+    states = await check(visitor)
+    good = dict.fromkeys((*ALWAYS, "stun", "udp", "tcp", "tls", "path"), "good")
+    report = await visitor.page.locator("#result").input_value()
+    assert states == good | differences, (name, report)
+    assert words in await visitor.page.locator("#verdict").inner_text()
+    assert f"port {PAGE}, {TLS}: found" in report
+    assert not ADDRESS.search(report)
+
+
+async def test_what_is_said_is_true(network: Network, browsers: Contexts) -> None:
+    """In both browsers at once: a way that is blocked takes its time."""
+    visitors = [await begin(context) for context in browsers.values()]
+    for name, (rules, _, _) in CASES.items():
+        network.block(rules)
+        await asyncio.gather(*(is_told(visitor, name) for visitor in visitors))
+    for visitor in visitors:
         assert await visitor.page.evaluate("watched.violations") == []
-        await context.close()
+        await visitor.page.close()
 
 
 async def test_a_way_that_a_browser_does_not_use_is_not_blamed_on_the_network(
-    network: Network, tmp_path: Path
+    network: Network, browsers: Contexts
 ) -> None:
     """Firefox asks for TURN over TLS only by a name."""
-    async with driver(network.place) as playwright:
-        context = await firefox(playwright, tmp_path, network)
-        await context.add_init_script(WATCH)
-        visitor = Visitor(context, await context.new_page())
-        await visitor.page.add_init_script(BY_ADDRESS)
-        await visitor.page.goto(f"https://{NAME}/check")
-        network.block(NOTHING)
-        states = await check(visitor)
-        assert (states["tls"], states["path"]) == ("unused", "good")
-        assert "Everything works" in await visitor.page.locator("#verdict").inner_text()
-        await context.close()
+    visitor = await begin(browsers["firefox"], BY_ADDRESS)
+    network.block(NOTHING)
+    states = await check(visitor)
+    assert (states["tls"], states["path"]) == ("unused", "good")
+    assert "Everything works" in await visitor.page.locator("#verdict").inner_text()

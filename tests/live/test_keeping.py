@@ -6,12 +6,13 @@ import asyncio
 import re
 
 import pytest
-from playwright.async_api import Dialog, Playwright
+from playwright.async_api import Dialog
 
-from tests.live.accessibility import axe, focused
+from tests.live.accessibility import SCHEMES, axe, focused
+from tests.live.browsers import KINDS, Browsers
 from tests.live.conftest import Visit
 from tests.live.service import Service
-from tests.live.visitors import PATIENCE, Visitor, open_firefox, start, talk
+from tests.live.visitors import PATIENCE, Visitor, hear, start, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -65,12 +66,11 @@ JUDGE = """async () => {
 }"""
 
 
-@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_page_that_is_loaded_again_goes_on_with_its_call(
-    playwright: Playwright, visit: Visit, kind: str
+    browsers: Browsers, visit: Visit, kind: str
 ) -> None:
-    browsers = {"browser": await open_firefox(playwright)} if kind == "firefox" else {}
-    one, other = await visit(**browsers), await visit()
+    one, other = await visit(browser=await browsers.of(kind)), await visit()
     await talk(one, other)
     await one.hears()
     async with one.context.expect_page() as opened:
@@ -95,26 +95,23 @@ async def test_a_page_that_is_loaded_again_goes_on_with_its_call(
     await other.press("Mute")
     for visitor in (one, other):
         await visitor.until_says("You are talking.")
-        await visitor.hears()
+    await hear(one, other)
     assert asked == ["beforeunload"]
     assert await other.states() == ["idle", *["waiting", "connecting", "talking"] * 2]
     assert await one.page.evaluate("sessionStorage.length") == 0
     await other.press("Stop")
     await one.until_says("hung up")
-    for browser in browsers.values():
-        await browser.close()
 
 
 async def refuse(dialog: Dialog) -> None:
     await dialog.dismiss()
 
 
-@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_neither_a_link_nor_the_way_back_ends_a_call_unasked(
-    playwright: Playwright, service: Service, visit: Visit, kind: str
+    browsers: Browsers, service: Service, visit: Visit, kind: str
 ) -> None:
-    browsers = {"browser": await open_firefox(playwright)} if kind == "firefox" else {}
-    one, other = await visit("privacy", **browsers), await visit()
+    one, other = await visit("privacy", browser=await browsers.of(kind)), await visit()
     await one.page.goto(service.url)
     assert await one.page.evaluate("getComputedStyle(document.documentElement).overscrollBehaviorY") == "none"
     asked: list[str] = []
@@ -131,16 +128,13 @@ async def test_neither_a_link_nor_the_way_back_ends_a_call_unasked(
         while not asked:
             await asyncio.sleep(0.05)
     assert asked == ["beforeunload"]
-    await one.hears()
-    await other.hears()
+    await hear(one, other)
     assert await other.states() == ["idle", "waiting", "connecting", "talking"]
     await one.press("Stop")
     await one.until_state("ended")
     await one.page.get_by_role("link", name="Privacy").first.click()
     await one.page.wait_for_url("**/privacy")  # in this tab again
     assert asked == ["beforeunload"]
-    for browser in browsers.values():
-        await browser.close()
 
 
 async def test_a_microphone_that_is_unplugged(visit: Visit) -> None:
@@ -187,26 +181,27 @@ async def test_who_is_muted_or_must_hold_a_key_is_told_so(visit: Visit) -> None:
 COLOURS = "(button) => [getComputedStyle(button).backgroundColor, getComputedStyle(button).color]"
 
 
-@pytest.mark.parametrize("kind", ["light", "dark", "firefox"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_mute_looks_like_mute_and_ends_with_the_call(
-    playwright: Playwright, visit: Visit, kind: str
+    browsers: Browsers, visit: Visit, kind: str
 ) -> None:
     """Also under the pointer, which is where it is after the click."""
-    firefox = await open_firefox(playwright) if kind == "firefox" else None
-    one = await visit(browser=firefox) if firefox else await visit(color_scheme=kind)
+    one = await visit(browser=await browsers.of(kind))
     other, third = await visit(), await visit()
     await talk(one, other)
     await one.page.get_by_role("button", name="Mute", exact=True, pressed=False).click()
     mute = one.page.get_by_role("button", name="Mute", exact=True, pressed=True)
     await one.until_says("You are muted")
     await other.until("() => document.getElementById('partner-muted').textContent.includes('muted')")
-    await mute.hover()  # it may have moved away from the pointer
-    under_pointer = await mute.evaluate(COLOURS)
-    assert await axe(one) == ""  # it can be read
     stop = one.page.get_by_role("button", name="Stop", exact=True)
-    await stop.hover()
-    assert await mute.evaluate(COLOURS) == under_pointer
-    assert (await stop.evaluate(COLOURS))[0] != under_pointer[0]  # which has the colour of what is on
+    for scheme in SCHEMES:
+        await one.page.emulate_media(color_scheme=scheme)
+        await mute.hover()  # it may have moved away from the pointer
+        under_pointer = await mute.evaluate(COLOURS)
+        assert await axe(one) == ""  # it can be read
+        await stop.hover()
+        assert await mute.evaluate(COLOURS) == under_pointer
+        assert (await stop.evaluate(COLOURS))[0] != under_pointer[0]  # which has the colour of what is on
     await one.press("Next")
     await third.press("Start")
     for visitor in (one, third):
@@ -215,8 +210,6 @@ async def test_mute_looks_like_mute_and_ends_with_the_call(
     assert await one.page.locator("#unheard").is_hidden()
     await third.hears()
     assert await third.page.locator("#partner-muted").inner_text() == ""
-    if firefox:
-        await firefox.close()
 
 
 async def silent(visitor: Visitor) -> None:
@@ -314,12 +307,11 @@ async def test_the_quality_is_told_in_a_word_with_the_reason(visit: Visit) -> No
     assert await one.page.locator("#quality-why").inner_text() != ""
 
 
-@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_key_pressed_twice_starts_and_does_not_stop(
-    playwright: Playwright, visit: Visit, kind: str
+    browsers: Browsers, visit: Visit, kind: str
 ) -> None:
-    browsers = {"browser": await open_firefox(playwright)} if kind == "firefox" else {}
-    one = await visit(**browsers)
+    one = await visit(browser=await browsers.of(kind))
     await one.page.locator("#start").focus()
     for _ in range(2):
         await one.page.keyboard.press("Enter")
@@ -327,8 +319,6 @@ async def test_a_key_pressed_twice_starts_and_does_not_stop(
     await one.press("Stop")
     await one.until_state("idle")
     assert await one.states() == ["idle", "waiting", "idle"]
-    for browser in browsers.values():
-        await browser.close()
 
 
 async def test_a_second_press_that_comes_at_once_counts_for_nothing(visit: Visit) -> None:

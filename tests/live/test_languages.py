@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Playwright
+from playwright.async_api import Browser
 
 from server.web import page_files, pages
 from server.web.look import files_of
 from tests.live.accessibility import PHONE, axe, fits
+from tests.live.browsers import KINDS, Browsers
 from tests.live.conftest import Visit
 from tests.live.pseudo import is_translated, pseudo_language
-from tests.live.visitors import Visitor, open_chromium, open_firefox
+from tests.live.visitors import Visitor
 from tests.server.serving import Service as ServiceHere
 from tests.server.serving import serving
 
@@ -78,19 +79,18 @@ async def test_everything_is_translated_and_fits_a_small_phone(
     await visitor.close()
 
 
-@pytest.mark.parametrize("open_browser", [open_chromium, open_firefox])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_scripts_speak_the_language_of_the_page(
-    strange: ServiceHere, playwright: Playwright, open_browser: type
+    strange: ServiceHere, browsers: Browsers, kind: str
 ) -> None:
     """Their texts stand in the page as data, which the strict policy lets through in both browsers."""
-    browser = await open_browser(playwright)
-    visitor = await Visitor.open(browser, strange.origin)
+    visitor = await Visitor.open(await browsers.of(kind), strange.origin)
     await visitor.page.locator("#start").click()
     await visitor.until_state("waiting")
     await visitor.until("(text) => document.getElementById('status').textContent.includes(text)", "⟦Löökîñg")
     assert (await visitor.page.title()).startswith("⟦Wàîtîñg")
     assert await visitor.page.evaluate("watched.violations") == []
-    await browser.close()
+    await visitor.close()
 
 
 async def test_a_page_that_is_read_from_the_right(visit: Visit) -> None:

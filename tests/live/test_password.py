@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Playwright
 
 from server.web.login import COOKIE
 from tests.live.accessibility import PHONE, SCHEMES, axe, fits, focused
+from tests.live.browsers import KINDS, Browsers
 from tests.live.conftest import Visit
 from tests.live.service import Service
-from tests.live.visitors import Visitor, open_firefox, talk
+from tests.live.visitors import Visitor, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -70,22 +70,17 @@ async def test_a_call_after_the_password(visit: Visit) -> None:
     await talk(one, other)
 
 
-async def test_firefox_sends_the_form_too(service: Service, playwright: Playwright) -> None:
-    browser: Browser = await open_firefox(playwright)
-    try:
-        visitor = await Visitor.open(browser, service.url)
-        await enter(visitor, PASSWORD)
-        await visitor.until_state("idle")
-    finally:
-        await browser.close()
+async def test_firefox_sends_the_form_too(browsers: Browsers, visit: Visit) -> None:
+    visitor = await visit(browser=await browsers.of("firefox"))
+    await enter(visitor, PASSWORD)
+    await visitor.until_state("idle")
 
 
-@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_an_invitation_survives_the_password_and_a_change_of_language(
-    service: Service, playwright: Playwright, visit: Visit, kind: str
+    browsers: Browsers, visit: Visit, kind: str
 ) -> None:
-    browser = await open_firefox(playwright) if kind == "firefox" else None
-    visitor = await visit(INVITED, **({"browser": browser} if browser else {}))
+    visitor = await visit(INVITED, browser=await browsers.of(kind))
     await visitor.page.locator(".languages summary").click()
     await visitor.page.get_by_role("link", name="Deutsch").click()
     await visitor.until("() => document.documentElement.lang === 'de'")
@@ -94,8 +89,6 @@ async def test_an_invitation_survives_the_password_and_a_change_of_language(
         await enter(visitor, password)
     await visitor.until_says("Sie sind zu einem Anruf eingeladen")
     assert (await visitor.page.evaluate("location.hash")) == INVITED
-    if browser:
-        await browser.close()
 
 
 async def test_a_new_password_ends_what_the_old_one_opened(service: Service, visit: Visit) -> None:

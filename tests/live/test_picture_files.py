@@ -10,10 +10,11 @@ from collections.abc import Callable
 import pytest
 from playwright.async_api import FilePayload, Playwright
 
+from tests.live.browsers import KINDS, Browsers
 from tests.live.conftest import Visit
 from tests.live.images import png
 from tests.live.said import HOLIDAY
-from tests.live.visitors import FIREFOX, open_firefox, talk
+from tests.live.visitors import FIREFOX, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -227,12 +228,12 @@ DIRECTIONS = {"שלום, 123!": "rtl", "Hello, 123!": "ltr"}
 DIRECTION = "(place) => getComputedStyle(place).direction"
 
 
-@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_line_is_read_from_the_side_of_its_own_language(
-    playwright: Playwright, visit: Visit, kind: str
+    browsers: Browsers, visit: Visit, kind: str
 ) -> None:
-    browsers = {"browser": await open_firefox(playwright)} if kind == "firefox" else {}
-    one, other = await visit(**browsers), await visit(locale="he", **browsers)
+    browser = await browsers.of(kind)
+    one, other = await visit(browser=browser), await visit(browser=browser, locale="he")
     for visitor in (one, other):
         await visitor.page.locator("#start").click()
     for visitor in (one, other):
@@ -248,8 +249,6 @@ async def test_a_line_is_read_from_the_side_of_its_own_language(
                 line = place.page.locator("#log .said").get_by_text(text, exact=True).last
                 await line.wait_for()
                 assert await line.evaluate(DIRECTION) == direction
-    for browser in browsers.values():
-        await browser.close()
 
 
 WRITTEN = "first line\nsee https://example.org/a_(b)?c=1, or javascript:alert(1)"

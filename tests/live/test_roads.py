@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from tests.live.roads import FarService, Roads, browser_at, driver
-from tests.live.visitors import Visitor, talk
+from tests.live.visitors import Visitor, hear, talk
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="function"),
@@ -114,4 +114,4 @@ def offers_at(visitor: Visitor) -> int:
 async def go_on(one: Visitor, other: Visitor) -> None:
     for visitor in (one, other):
         await visitor.until_says("You are talking.")
-        await visitor.hears()
+    await hear(one, other)

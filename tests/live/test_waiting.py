@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Playwright
 
 from tests.live.accessibility import PHONE, axe, fits
+from tests.live.browsers import Browsers
 from tests.live.conftest import Visit
-from tests.live.visitors import Visitor, open_firefox, start, talk
+from tests.live.visitors import Visitor, start, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -159,9 +159,8 @@ async def test_who_wants_somebody_else_says_so_in_time(visit: Visit) -> None:
     assert await other.page.evaluate("document.body.dataset.state") == "waiting"
 
 
-async def test_both_call_back_and_talk_again(playwright: Playwright, visit: Visit) -> None:
-    firefox = await open_firefox(playwright)
-    one, other = await visit(**PHONE), await visit(browser=firefox)
+async def test_both_call_back_and_talk_again(browsers: Browsers, visit: Visit) -> None:
+    one, other = await visit(**PHONE), await visit(browser=await browsers.of("firefox"))
     await talk(one, other)
     await one.press("Stop")
     await other.until_state("ended")
@@ -178,7 +177,6 @@ async def test_both_call_back_and_talk_again(playwright: Playwright, visit: Visi
     await one.press("Call back")
     await other.press("Call back")
     await until_both_talk(other, one)
-    await firefox.close()
 
 
 async def test_nobody_is_called_back_who_has_left_or_was_blocked(visit: Visit) -> None:

@@ -19,7 +19,7 @@ from deploy.remote import cloud_firewall, cloud_init, inventory, planning, remov
 from deploy.remote import secrets as site_secrets
 from deploy.remote.facts import Facts, facts_order, parse_facts
 from deploy.remote.fleet import FILE, Fleet, config_or_default, connect_all, send_order
-from deploy.remote.hosts import Target, read_config_file, targets
+from deploy.remote.hosts import ConfigFile, Target, read_config_file, targets
 from deploy.remote.init import ask_all
 from deploy.remote.orders import DeployError, apply_order
 from deploy.remote.planning import Plan
@@ -162,11 +162,14 @@ def apply_to_machine(one: PlannedMachine) -> None:
 
 
 def remove_calln(config: Config, options: Namespace) -> int:
+    config_or_default(config, options)
+    return remove_by(read_config_file(options.config or FILE), options)
+
+
+def remove_by(source: ConfigFile, options: Namespace) -> int:
     """Ask once, with the names of the machines."""
-    config = config_or_default(config, options)
-    source = read_config_file(options.config or FILE)
     question = facts_order(inventory.paths(), inventory.packages(source))
-    with connect_all(config, options, listed=False) as fleet:
+    with connect_all(source.config, options, listed=False) as fleet:
         names = ", ".join(map(str, fleet.machines))
         if (
             not options.yes

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from config.file import Config, load_config
+from config.problems import ConfigError
 from deploy.cli import setup
+from deploy.remote.hosts import ConfigFile, targets
 from deploy.remote.orders import DeployError
 
 LOCAL = "site: {url: 'https://call.example.org'}\ndeploy: {hosts: local}\n"
@@ -25,12 +27,12 @@ class Asked:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.done: list[tuple[str, dict[str, Any]]] = []
         monkeypatch.setattr(os, "geteuid", lambda: 0)
-        for name in ("apply_plan", "remove_calln"):
+        for name in ("apply_plan", "remove_by"):
             monkeypatch.setattr(setup, name, self.noting(name))
         monkeypatch.setattr(setup, "is_installed", lambda package: True)
 
     def noting(self, name: str) -> Any:
-        def note(config: Config, options: argparse.Namespace) -> int:
+        def note(config: Config | ConfigFile, options: argparse.Namespace) -> int:
             self.done.append((name, vars(options)))
             return 0
 
@@ -95,7 +97,7 @@ def test_nobody_to_answer_changes_nothing(asked: Asked, file: Path, monkeypatch:
     assert asked.names == []
 
 
-@pytest.mark.parametrize(("word", "does"), [("upgrade", "apply_plan"), ("remove", "remove_calln")])
+@pytest.mark.parametrize(("word", "does"), [("upgrade", "apply_plan"), ("remove", "remove_by")])
 def test_the_package_goes_on_with_what_was_set_up_here_and_leaves_all_else(
     asked: Asked, file: Path, word: str, does: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,6 +117,39 @@ def test_what_is_removed_keeps_its_data_and_is_not_asked_for(asked: Asked, file:
     setup.set_up(Config(), words(written(file, LOCAL), remove=True))
     ((_, given),) = asked.done
     assert (given["yes"], given["purge"]) == (True, False)
+
+
+BROKEN = {
+    "an unknown key": LOCAL + "turn: {nonsense: 1}\n",
+    "a list of hosts": LOCAL.replace("local", "[{address: local, rolls: turn}]"),
+    "no address of the site": "deploy: {hosts: local}\n",
+    "a bracket that stays open": LOCAL[:-2],
+    "a tab": f"{LOCAL}\t",
+    "no text": "\x00\udc80",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_a_mistake_in_the_file_does_not_keep_the_package_on_the_machine(
+    asked: Asked, file: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(file, "")
+    file.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ConfigError):
+        targets(load_config(file))
+    assert setup.set_up(Config(), words(file, remove=True)) == 0
+    assert asked.names == ["remove_by"]
+    assert f"{file} cannot be used" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", [ELSEWHERE, SEVERAL, "site: {name: Ours}\n", "- local\n", "deploy: local\n"])
+def test_a_file_with_a_mistake_that_names_other_machines_is_not_of_this_one(
+    asked: Asked, file: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = text.replace("deploy: {", "deploy: {unknown: 1, ")
+    assert setup.set_up(Config(), words(written(file, newer), remove=True)) == 0
+    assert asked.names == []
+    assert "stays as it is" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", [ELSEWHERE, SEVERAL])

@@ -33,12 +33,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def suite() -> str:
+    """Which Debian is booted; a module may want another, or several one after the other."""
+    return "bookworm"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, suite: str) -> Path:
     return tmp_path_factory.mktemp("deploy")
 
 
 @pytest.fixture(scope="module")
-def network() -> Iterator[Network]:
+def network(suite: str) -> Iterator[Network]:
+    """Of several machines one after the other, each has one of its own: they have the same address."""
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if os.geteuid() != 0:
         pytest.skip("only root may boot a machine in a namespace")
@@ -73,12 +80,6 @@ def key(folder: Path) -> Path:
     key = folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     return key
-
-
-@pytest.fixture(scope="module")
-def suite() -> str:
-    """Which Debian is booted; a module may want another."""
-    return "bookworm"
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,17 +17,14 @@ from playwright.async_api import Browser, async_playwright
 
 from deploy.remote.cloud_init import render_user_data
 from deploy.remote.hosts import parse_config_file
-from deploy.remote.secrets import AUTHORITY
 from host import VERSION
-from tests.deploy.end_to_end.admin import CACHE, DEBIANS, ROOT, TREE, changed, fetched_once
+from tests.deploy.end_to_end.admin import ROOT, TREE, changed
 from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
 from tests.deploy.end_to_end.outside import Call, open_outside
+from tests.deploy.end_to_end.package import URL, apt, authority, build, package, set_up
 from tests.deploy.end_to_end.target import Snapshot, Target
 
-URL = f"https://{NAME}/"
 NEXT = f"{VERSION}.1"
-ANSWERS = (NAME, "", "internal", "", "", "")
-ETC = "etc/calln"
 OF_DPKG = re.compile(r". /var/lib/(dpkg|apt)(/|$)")  # it remembers what was here
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,8 +33,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest.fixture(scope="module")
 def built(folder: Path) -> Path:
     """A folder with the package of this tree, and with that of the next version."""
-    fetched_once(DEBIANS["bookworm"])
-    build(ROOT, folder / "packages")
+    build(ROOT, folder / "packages", "bookworm")
     tree = folder / "next"
     tree.mkdir()
     for name in (*TREE, "CHANGELOG.md", "LICENSE"):
@@ -47,24 +41,8 @@ def built(folder: Path) -> Path:
         copy(ROOT / name, tree / name)
     version = tree / "host/__init__.py"
     version.write_text(version.read_text().replace(VERSION, NEXT))
-    build(tree, folder / "packages")
+    build(tree, folder / "packages", "bookworm")
     return folder / "packages"
-
-
-def build(tree: Path, folder: Path) -> None:
-    """For the Python of the target alone, and not as small as it could be."""
-    command = [
-        sys.executable,
-        "-m",
-        "deploy.remote.debian",
-        str(folder),
-        "--cache",
-        str(CACHE),
-        "--level",
-        "0",
-    ]
-    command += ["--pythons", DEBIANS["bookworm"].python, "--maintainer", "A test <test@calln.test>"]
-    subprocess.run(command, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)}, check=True)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +54,7 @@ def binds(built: Path) -> list[Path]:
 async def browser(target: Target, folder: Path) -> AsyncIterator[Browser]:
     """It believes the authority that the machine has made."""
     async with async_playwright() as playwright:
-        root = target.root / ETC / AUTHORITY / "root.pem"
-        browser = await open_outside(playwright, target.network, folder / "browser", root)
+        browser = await open_outside(playwright, target.network, folder / "browser", authority(target))
         yield browser
         await browser.close()
 
@@ -87,16 +64,6 @@ async def call(browser: Browser) -> AsyncIterator[Call]:
     call = await Call.open(browser, URL)
     yield call
     await call.close()
-
-
-def package(built: Path, version: str) -> Path:
-    (found,) = built.glob(f"calln_{version}_*.deb")
-    return found
-
-
-async def apt(target: Target, *words: object) -> str:
-    line = f"DEBIAN_FRONTEND=noninteractive apt-get --yes {shlex.join(map(str, words))} 2>&1"
-    return await asyncio.to_thread(target.run, line)
 
 
 def current(target: Target) -> str:
@@ -114,8 +81,7 @@ async def test_lintian_finds_no_error(built: Path) -> None:
 async def test_a_machine_is_set_up_by_six_answers(target: Target, before: Snapshot, built: Path) -> None:
     assert "calln setup" in await apt(target, "install", package(built, VERSION))
     assert not target.ask("ls -d /opt/calln /etc/calln")  # the program alone
-    answers = shlex.join(f"{answer}\n" for answer in ANSWERS)
-    said = await asyncio.to_thread(target.run, f"printf %s {answers} | calln setup 2>&1")
+    said = await set_up(target)
     assert f"Visitors can open https://{NAME}" in said
     assert current(target).startswith(f"{VERSION}-")
     assert target.ask("systemctl is-system-running") == "running"
@@ -142,7 +108,8 @@ async def test_an_upgrade_leaves_the_call_alone(
 
 
 async def test_a_machine_is_as_it_was(target: Target, before: Snapshot) -> None:
-    await apt(target, "remove", "calln")
+    target.run("echo nonsense: 1 >>/etc/calln/deploy.yaml")
+    assert "so Calln is removed without it" in await apt(target, "remove", "calln")
     assert not target.run("systemctl list-units --all --plain --no-legend 'calln*'")
     assert target.run("ls /etc/calln/deploy.yaml /etc/calln/secrets/turn.secret")
     await apt(target, "purge", "calln")

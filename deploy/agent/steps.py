@@ -25,6 +25,11 @@ APT = ("apt-get", "-qq", "--yes", "-o", "DPkg::Lock::Timeout=120")
 DRAFT = ".calln-new"
 CERTBOT_NOISE = ("Saving debug log", "Ask for help")  # certbot, at its end
 LAST_LINES = 6
+ASKED_AT_PORT_80 = "Does each name lead to this machine, and is port 80 open from the Internet?"
+ASKED_BY_DNS = (
+    "Does the DNS server answer this machine, may deploy.acme_dns_credentials change its zone, and is "
+    "deploy.acme_dns_seconds long enough?"
+)
 
 
 def install_packages(step: Step) -> None:
@@ -137,10 +142,9 @@ def issue_certificate(step: Step) -> None:
     try:
         run_command(step["argv"])
     except StepFailed as problem:
-        raise StepFailed(
-            f"there is no certificate for {' and '.join(step['names'])} yet. Does each name lead to this "
-            f"machine, and is port 80 open from the Internet? {problem}"
-        ) from None
+        question = ASKED_BY_DNS if "--authenticator" in step["argv"] else ASKED_AT_PORT_80
+        names = " and ".join(step["names"])
+        raise StepFailed(f"there is no certificate for {names} yet. {question} {problem}") from None
 
 
 ACTIONS: dict[str, Callable[[Step], None]] = {

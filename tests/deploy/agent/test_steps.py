@@ -86,11 +86,16 @@ def test_a_command_that_fails_says_its_last_words() -> None:
         steps.run_step({"argv": ["no-such-program"]})
 
 
-def test_a_refused_certificate_says_what_to_look_at() -> None:
+@pytest.mark.parametrize(
+    ("words", "question"),
+    [((), "port 80 open"), (("--authenticator", "dns-ovh"), "deploy.acme_dns_credentials")],
+)
+def test_a_refused_certificate_says_what_to_look_at(words: tuple[str, ...], question: str) -> None:
+    argv = ["sh", "-c", "echo too many; exit 1", *words]
     with pytest.raises(
-        StepFailed, match=r"no certificate for a\.example yet. .*port 80 open (.|\\n)*too many"
+        StepFailed, match=rf"no certificate for a\.example yet. .*{question} (.|\n)*too many"
     ) as problem:
-        steps.issue_certificate({"names": ["a.example"], "argv": ["sh", "-c", "echo too many; exit 1"]})
+        steps.issue_certificate({"names": ["a.example"], "argv": argv})
     assert "failed" in str(problem.value)
 
 

@@ -3,8 +3,8 @@
 Meanwhile and afterwards both pages say what is true. After the first death the server tells pages of the
 other relay alone, so the second call can only go on over one that its pages were not told of.
 
-Firefox is on the other relay as soon as it is offered. Chromium checks no other pair before the old one has been
-silent for 2.5 seconds, and leaves the old one a second later: 3.5 seconds are its least.
+Firefox is on the other relay as soon as it is offered. Chromium checks no other pair before the old one has
+been silent for 2.5 seconds, and leaves the old one a second later: 3.5 seconds are its least.
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
-from config.file import Config
+from config.file import Config, load_config
 from config.ice import relay_host, speaks_tls
 from config.problems import ConfigError
 from config.secrets import turn_secrets
@@ -32,6 +33,7 @@ from deploy.doctor.machine import (
 )
 from deploy.doctor.operator_client import RELAY, OperatorError, how_to_start, is_deployed, request_json
 from deploy.doctor.trial_call import TrialFailed, client_address, make_trial_call
+from deploy.remote.render import OPERATORS
 from host.certificates import validity_problem
 from host.tls import BadCertificate
 from turn.config.section import Turn
@@ -295,7 +297,25 @@ def check_certificate(machine: LocalMachine) -> Iterator[Finding]:
     turn, host = machine.config.turn, relay_host(machine.config)
     for listener in filter(is_reachable, turn.listen):
         if speaks_tls(listener, turn) and not is_trusted_proxy(listener, turn):
-            yield check_trust(client_address(listener), host)
+            yield check_trust(client_address(listener), host, trust_of_browsers(turn))
+
+
+def trust_of_browsers(turn: Turn) -> ssl.SSLContext:
+    """With tls: internal they know an authority that this machine may not know: then it is enough that the
+    relay shows what this authority has signed."""
+    context = ssl.create_default_context()
+    if turn.certificate and has_own_authority(Path(OPERATORS)):
+        context.load_verify_locations(turn.certificate)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def has_own_authority(file: Path) -> bool:
+    """Whether a deployment has left this file here, and it says so."""
+    try:
+        return load_config(file).deploy.tls == "internal"
+    except ConfigError:
+        return False
 
 
 def check_certificate_file(config: Config) -> Finding | None:
@@ -313,8 +333,7 @@ def check_certificate_file(config: Config) -> Finding | None:
     return Finding(False, f"The certificate in {files.chain} {wrong}: no client can use TLS.", advice)
 
 
-def check_trust(place: tuple[str, int], host: str) -> Finding:
-    context = ssl.create_default_context()
+def check_trust(place: tuple[str, int], host: str, context: ssl.SSLContext) -> Finding:
     try:
         with (
             socket.create_connection(place, TLS_SECONDS) as plain,

@@ -188,12 +188,18 @@ async def test_what_browsers_would_say_of_the_certificate(
     place = f"tls://127.0.0.1:{free_port()}"
     keys: dict[str, Any] = {"certificate": str(shown.chain), "key": str(shown.key), "listen": place}
     asked = local_machine([], **keys, host="localhost")
+    own = tmp_path / "deploy.yaml"
     async with elsewhere(tmp_path, **keys):
         [refused] = await asyncio.to_thread(lambda: list(doctor.check_certificate(asked)))
+        own.write_text("deploy: {tls: internal}\n")
+        monkeypatch.setattr(doctor, "OPERATORS", str(own))
+        [internal] = await asyncio.to_thread(lambda: list(doctor.check_certificate(asked)))
+        own.unlink()
         monkeypatch.setenv("SSL_CERT_FILE", str(shown.chain))
         [trusted] = await asyncio.to_thread(lambda: list(doctor.check_certificate(asked)))
     [gone] = doctor.check_certificate(asked)
     assert (refused.well, "self-signed" in refused.text) == (False, True)
+    assert internal.text == trusted.text
     assert "is valid for" in trusted.text
     assert (gone.well, "refused" in gone.text) == (False, True)
 

@@ -91,6 +91,7 @@ async def test_a_machine_is_set_up_by_six_answers(target: Target, before: Snapsh
 async def test_what_looks_after_machines_works_there_too(target: Target) -> None:
     said = await asyncio.to_thread(target.ask, "calln deploy doctor")
     assert f"A trial call through tls://{ADDRESSES[NAME]}:443 worked." in said
+    assert "Browsers refuse" not in said
     assert "calln-relay" in await asyncio.to_thread(target.run, "calln deploy status")
     assert f"calln {VERSION}" == target.run("calln --version")
 

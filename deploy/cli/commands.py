@@ -225,9 +225,13 @@ COMMANDS = (
     ),
     Command(
         "deploy plan",
-        "Show what apply would do on each machine. Nothing is changed.",
+        "Show the steps of apply on each machine, and what would change in files. Nothing is changed.",
         run_deploy,
-        (*CONNECTING, RENAME),
+        (
+            *CONNECTING,
+            RENAME,
+            Option("--contents", {"action": "store_true", "help": "show what is in new files, too"}),
+        ),
     ),
     Command(
         "deploy apply",

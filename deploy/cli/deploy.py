@@ -115,7 +115,7 @@ def show_plan(config: Config, options: Namespace) -> int:
         for one in plan_all(options, fleet):
             print(f"{one.machine}:")
             for step in one.steps:
-                print(f"  {described(step).rstrip()}")
+                print(f"  {described(step, new_files=options.contents).rstrip()}")
             print("".join(f"  Note: {notice}\n" for notice in notices(one.plan, one.facts)), end="")
             if not one.steps:
                 print("  Nothing to do: this machine is as the file says.")

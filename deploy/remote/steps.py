@@ -144,9 +144,11 @@ def diff_text(file: File, before: str | None) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def described(step: Step) -> str:
-    """The text of a step in a plan: its sentence, and the diff of a file or a configuration."""
-    if isinstance(step, Put):
+def described(step: Step, *, new_files: bool = True) -> str:
+    """The text of a step in a plan: its sentence, and the diff of a file or a configuration.
+
+    The first plan for a machine is ten times shorter without the contents of `new_files`."""
+    if isinstance(step, Put) and (new_files or step.exists):
         return f"{step}\n{indented(step.diff())}"
     if isinstance(step, AddRelease):
         return f"{step}\n{indented(diff_text(step.config, step.before))}"

@@ -60,3 +60,10 @@ def test_of_a_secret_only_that_there_is_one() -> None:
     assert described(Put(SECRET, None, False)) == "Write /etc/s.\n    +***\n"
     assert described(Put(SECRET, "old canary\n", True)) == "Change /etc/s.\n    -***\n    +***\n"
     assert "canary" not in described(AddRelease("1", "1", None, SECRET, "old canary\n"))
+
+
+def test_a_plan_can_leave_out_what_is_in_new_files_but_never_what_changes() -> None:
+    fresh, changed = Put(FILE, None, exists=False), Put(FILE, "one\n", exists=True)
+    assert described(fresh, new_files=False) == "Write /etc/x.\n"
+    assert "    +one\n    +two\n" in described(fresh)
+    assert "    +two\n" in described(changed, new_files=False)

@@ -33,8 +33,8 @@ LIGHTHOUSE := .cache/lighthouse
 # Programs that the tests use: browsers and their certificate store, the clients and server of coturn, a load
 # balancer, machines to deploy to, and a certificate authority.
 TEST_PACKAGES := age chromium firefox-esr coturn haproxy iproute2 libnss3-tools nftables openssh-server openssl \
-	apache2 buildah caddy curl debootstrap ejabberd lintian nginx-light openssh-client pebble prosody shellcheck systemd-container \
-	yamllint
+	apache2 buildah caddy curl debootstrap ejabberd knot lintian nginx-light openssh-client pebble prosody shellcheck \
+	systemd-container yamllint
 
 # For `make codecs`: encoders, speech and music.
 CODEC_PACKAGES := alsa-utils espeak-ng ffmpeg frozen-bubble-data

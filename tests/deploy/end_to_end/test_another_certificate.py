@@ -7,6 +7,7 @@ The tests are stages of one story, in order.
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ import yaml
 from deploy.remote.certificates import names_in
 from tests.deploy.end_to_end.admin import Admin, changed
 from tests.deploy.end_to_end.conftest import ADDRESSES, NAME
+from tests.deploy.end_to_end.image import fetched
 from tests.deploy.end_to_end.network import OUTSIDE
 from tests.deploy.end_to_end.pebble import DIRECTORY, NAMES, PORT, ROOTS, Pebble
 from tests.deploy.end_to_end.target import Snapshot, Target
+from tests.deploy.end_to_end.zone import open_zone
 
 ADDRESS = ADDRESSES[NAME]
+ZONE = NAME.partition(".")[2]
 OTHER, MORE = "talk.example.test", "www.example.test"
 SECOND = DIRECTORY.replace(str(PORT), str(PORT + 1))
 GONE = DIRECTORY.replace(str(PORT), str(PORT + 2))  # nobody listens there
@@ -48,6 +52,17 @@ def second(pebble: Pebble, folder: Path) -> str:
         said = json.dumps({"host": name, "addresses": [ADDRESS]})
         pebble.fetch(f"http://127.0.0.1:{NAMES}/add-a", "--data", said)
     return SECOND
+
+
+@pytest.fixture(scope="module")
+def plugin() -> list[Path]:
+    """What asks a DNS server for a change, as packages."""
+    return fetched("bookworm", "python3-certbot-dns-rfc2136")
+
+
+@pytest.fixture(scope="module")
+def binds(plugin: list[Path]) -> list[Path]:
+    return [plugin[0].parent]
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +149,24 @@ def test_what_certbot_shall_not_renew_any_more_it_does_not(admin: Admin, target:
     target.ask("certbot renew --force-renewal --no-random-sleep-on-renew")
     assert "Calln" in issuer(shown(target, 443))
     assert "Calln" in issuer(shown(target, 5349))
+
+
+def test_an_authority_looks_into_the_dns(
+    admin: Admin, target: Target, pebble: Pebble, folder: Path, plugin: list[Path]
+) -> None:
+    """A certificate with a star, from an authority that does not reach port 80."""
+    directory, credentials = open_zone(pebble, folder / "zone", ZONE)
+    target.run(f"dpkg --install {shlex.join(map(str, plugin))}")
+    file = admin.tree / "dns.ini"
+    file.write_text(credentials)
+    file.chmod(0o600)
+    asked = {"acme_dns": "rfc2136", "acme_dns_credentials": file.name, "acme_dns_seconds": 1}
+    applied(admin, {}, {"acme_directory": directory, "acme_wildcard": True, **asked}, "--rename")
+    first = shown(target, 443)
+    assert names_in(first) == names_in(shown(target, 5349)) == {f"*.{ZONE}"}
+    target.run("certbot renew --force-renewal --no-random-sleep-on-renew")
+    assert issuer(shown(target, 443)) == issuer(first)
+    assert shown(target, 443) != first
 
 
 def test_nothing_is_left(admin: Admin, target: Target, before: Snapshot) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 PROTOCOL = "calln.v1"
@@ -197,11 +197,13 @@ class Candidate(InCall):
 
     Args:
         candidate: an RTCIceCandidateInit, or None at the end of the candidates.
+        written: the candidate as JSON, where it came just as it goes on to the partner.
 
     See: RFC 8838, RFC 8839 §5.1.
     """
 
     candidate: Mapping[str, Any] | None
+    written: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

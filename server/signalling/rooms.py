@@ -22,6 +22,7 @@ from server.signalling.messages import (
     Text,
 )
 from server.signalling.outbox import VisitorText
+from server.signalling.page_candidates import for_partner
 from server.signalling.pictures import PictureError, Transfer
 from server.signalling.sdp import (
     MAX_CANDIDATES,
@@ -158,7 +159,7 @@ class Room:
             return [SendTo(visitor, encode_error(wrong.code)), *self.cancel_picture(visitor)]
 
     def on_description(self, mine: Participant, theirs: Participant, message: Offer | Answer) -> list[Effect]:
-        check_sdp(message.sdp)
+        lines = check_sdp(message.sdp)
         mine.candidates = 0
         is_offer = isinstance(message, Offer)
         crossed = (
@@ -168,18 +169,17 @@ class Room:
         theirs.negotiation = Negotiation.REMOTE_OFFER if is_offer else Negotiation.OPEN
         sdp = relay_only(message.sdp) if self.hidden else message.sdp
         return [
-            *self.vouch(mine, message),
+            *self.vouch(mine, ufrags_of(lines)),
             SendTo(theirs.visitor, encode_for_partner(message, sdp=sdp)),
         ]
 
-    def vouch(self, mine: Participant, message: Offer | Answer) -> list[Effect]:
+    def vouch(self, mine: Participant, ufrags: tuple[str, ...]) -> list[Effect]:
         """Once both ends have been described, and the descriptions are checked, each ufrag of one may meet
         each of the other.
 
         A browser may send from a port of before an ICE restart to one that its partner has opened after it,
         and it stays with such a pair for as long as its checks are answered.
         """
-        ufrags = ufrags_of(message.sdp)
         mine.ufrags = (*(before for before in mine.ufrags if before != ufrags), ufrags)[-GENERATIONS:]
         first, second = self.participants
         ways = ((one, other) for one in first.ufrags for other in second.ufrags)
@@ -194,6 +194,8 @@ class Room:
         mine.candidates += 1
         if mine.candidates > MAX_CANDIDATES:
             raise MessageError("bad_candidate", message.id)
+        if message.written is not None and not self.hidden:
+            return [SendTo(theirs.visitor, for_partner(message))]
         if self.hidden:
             line = relay_candidate(line)
         if line is None:

@@ -49,8 +49,9 @@ class SdpError(Exception):
         self.code = code
 
 
-def check_sdp(sdp: str) -> None:
-    """Raise SdpError for what allows a call without encryption, or floods the partner with checks."""
+def check_sdp(sdp: str) -> list[str]:
+    """The lines of a description. Raises SdpError for what allows a call without encryption, or floods the
+    partner with checks."""
     if sdp.count("\n") > MAX_LINES:
         raise SdpError("bad_sdp")
     lines = list(split_lines(sdp))
@@ -63,6 +64,7 @@ def check_sdp(sdp: str) -> None:
     candidates = [line for line in lines if line.lower().startswith("a=candidate")]
     if len(candidates) > MAX_CANDIDATES or not all(CANDIDATE.fullmatch(line) for line in candidates):
         raise SdpError("bad_sdp")
+    return lines
 
 
 def split_lines(sdp: str) -> Iterator[str]:
@@ -113,12 +115,12 @@ def fingerprints(section: list[str]) -> set[str] | None:
     return lines if all(FINGERPRINT.fullmatch(line) for line in lines) else None
 
 
-def ufrags_of(sdp: str) -> tuple[str, ...]:
+def ufrags_of(lines: list[str]) -> tuple[str, ...]:
     """The ICE ufrag of each m-line (RFC 8839 §5.4); empty where there is none that a relay would read.
 
-    The description has passed `check_sdp`.
+    The lines are from `check_sdp`.
     """
-    everywhere, *sections = split_sections(list(split_lines(sdp)))
+    everywhere, *sections = split_sections(lines)
     return tuple(find_ufrag(section) or find_ufrag(everywhere) for section in sections)
 
 

@@ -19,6 +19,7 @@ from server.signalling.messages import (
 )
 from server.signalling.vocabulary import TYPES, VOCABULARY
 
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 FEATURES = ("text", "pictures", "block", "report", "hide-address", "resume")
 
 # What the server sends: type -> its fields beside `type`. A field with `?` is not always there.
@@ -59,7 +60,7 @@ def encode(kind: str, *, id: str | None = None, **fields: Any) -> str:
         JSON, for one text frame.
     """
     value = {"type": kind, **fields} if id is None else {"type": kind, **fields, "id": id}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return ENCODER.encode(value)
 
 
 def encode_for_partner(message: InCall, **changed: Any) -> str:

@@ -22,16 +22,9 @@ def parse_object(frame: str | bytes) -> dict[str, Any]:
     """Parse a JSON object. Raises Malformed, also for a double key, NaN or half a character (RFC 8259)."""
     try:
         text = frame if isinstance(frame, str) else frame.decode()
-        bare = STRINGS.sub("", text)
-        if len(bare) > MAX_OUTSIDE_STRINGS or bare.count("[") + bare.count("{") > MAX_BRACKETS:
+        if exceeds_limits(text) and exceeds_limits(STRINGS.sub("", text)):  # most are short, strings included
             raise Malformed
-        value = json.loads(
-            text,
-            object_pairs_hook=unique_keys,
-            parse_constant=reject_constant,
-            parse_int=short_int,
-            parse_float=finite,
-        )
+        value = DECODER.decode(text)
         if "\\u" in text:  # only an escape can bring in a lone surrogate
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
@@ -39,6 +32,10 @@ def parse_object(frame: str | bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Malformed
     return value
+
+
+def exceeds_limits(text: str) -> bool:
+    return len(text) > MAX_OUTSIDE_STRINGS or text.count("[") + text.count("{") > MAX_BRACKETS
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -63,6 +60,10 @@ def finite(digits: str) -> float:
         raise Malformed
     return value
 
+
+DECODER = json.JSONDecoder(
+    object_pairs_hook=unique_keys, parse_constant=reject_constant, parse_int=short_int, parse_float=finite
+)
 
 Check = Callable[[Any], Any]
 

@@ -35,6 +35,7 @@ from server.signalling.messages import (
     Stop,
     Text,
 )
+from server.signalling.page_candidates import parse_page_candidate
 from server.signalling.strict_json import (
     Check,
     Malformed,
@@ -194,6 +195,8 @@ def parse_message(frame: str | bytes) -> ClientMessage:
     Raises:
         MessageError: it is something else.
     """
+    if isinstance(frame, str) and (candidate := parse_page_candidate(frame)) is not None:
+        return candidate
     try:
         value = parse_object(frame)
     except Malformed:

@@ -48,8 +48,8 @@ def descriptions(data: bytes) -> None:
         assert relay_only(hidden) == hidden
         lines = [line for line in hidden.splitlines() if line.lower().startswith("a=candidate")]
         assert all(" typ relay" in line for line in lines)
-        vouched = ufrags_of(sdp)
-        assert ufrags_of(hidden) == vouched
+        vouched = ufrags_of(check_sdp(sdp))
+        assert ufrags_of(check_sdp(hidden)) == vouched
         assert all(not ufrag or 4 <= len(ufrag.encode()) <= MAX_UFRAG for ufrag in vouched)
         assert len(ufrag_pairs(vouched, vouched)) <= MAX_PAIRS
 

@@ -19,7 +19,7 @@ from server.ice import IceServers, IceSettings
 from server.relay_links import RelayLinks
 from server.relay_ways import way_to
 from server.signalling.effects import CallVouched
-from server.signalling.sdp import ufrag_pairs, ufrags_of
+from server.signalling.sdp import split_lines, ufrag_pairs, ufrags_of
 from server.store import Network
 from server.store.bans import Bans
 from tests.interop.certificates import make
@@ -84,7 +84,7 @@ class Teller:
 
     async def read(self, description: dict[str, str]) -> dict[str, str]:
         """An answer goes on when the relay knows it."""
-        ufrags = ufrags_of(description["sdp"])
+        ufrags = ufrags_of(list(split_lines(description["sdp"])))
         if description["type"] == "offer":
             self.offered = ufrags
             return description

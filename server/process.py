@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
 from starlette.types import ASGIApp
@@ -19,6 +20,7 @@ from host.shutdown import Shutdown
 from host.startup import bind_tcp
 from server.signalling.messages import MAX_MESSAGE
 from server.web.connections import WebConnections
+from server.web.keepalive import Keepalive
 from server.web.middleware import MAX_HEAD
 from server.web.tls_listener import TlsListener
 from server.web.uvicorn_protocols import HttpProtocol, WebSocketProtocol
@@ -45,11 +47,10 @@ def web_server(app: ASGIApp, connections: WebConnections) -> HttpServer:
         app,
         connections.admit,
         http=HttpProtocol,
-        ws=WebSocketProtocol,
+        ws=partial(WebSocketProtocol, keepalive=Keepalive(PING_SECONDS)),
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,
-        ws_ping_interval=PING_SECONDS,
-        ws_ping_timeout=PING_SECONDS,
+        ws_ping_interval=None,
         h11_max_incomplete_event_size=MAX_HEAD,
         timeout_graceful_shutdown=CLOSE_SECONDS,
     )

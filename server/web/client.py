@@ -6,7 +6,7 @@ from host.settings import IPAddress
 from server.signalling.outbox import Outbox
 from server.signalling.rates import CHUNK_RATE, MESSAGE_RATE, SIZE_RATE, TEXT_RATE, RefusalLimit
 from server.signalling.visitors import Visitor
-from server.web.uvicorn_protocols import WebSocketProtocol
+from server.web.browser_socket import BrowserSocket
 from turn.limits.buckets import Bucket
 
 
@@ -29,7 +29,7 @@ class Client:
     )
 
     def __init__(
-        self, websocket: WebSocketProtocol, address: IPAddress | None, ip: bytes | None, now: float
+        self, websocket: BrowserSocket, address: IPAddress | None, ip: bytes | None, now: float
     ) -> None:
         self.websocket = websocket
         self.address = address

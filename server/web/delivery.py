@@ -52,6 +52,7 @@ class Delivery:
     on_call_news: Callable[[CallNews], object] = lambda news: None
     on_bans: Callable[[], object] = lambda: None
     clients: set[Client] = field(default_factory=set)
+    unlooked: list[Client] = field(default_factory=list)  # of them, whose silence is looked at next
     by_visitor: dict[str, Client] = field(default_factory=dict)
     resumable: dict[str, tuple[Outbox, bytes | None]] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP and WebSocket, with limits that they lack: on request heads, pings, fragments and closes."""
+"""uvicorn's HTTP, with limits that it lacks, and its handshake of a WebSocket."""
 
 from __future__ import annotations
 
@@ -11,24 +11,14 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
 from websockets.http11 import Request
-from websockets.protocol import State
 
-from server.signalling import close_codes
-from server.signalling.rates import Rate
-from turn.limits.buckets import Bucket
+from server.web.browser_socket import BrowserSocket
+from server.web.keepalive import Keepalive
 
 HEAD_SECONDS = 10.0  # for a request's head to arrive: each idle connection holds a descriptor
-CLOSE_SECONDS = 5.0  # for the client to answer a close, or to read what is left
-CONTROL_RATE = Rate(5, 30)  # pings and pongs: browsers send only answers, and each ping costs an answer
-MAX_QUEUED = 256  # messages that are read but not handled: thousands of empty ones fit into one read
-PARSE_BYTES = (
-    4_096  # bytes parsed at a time, so that a flood of small frames is noticed before it is all parsed
-)
-MAX_FRAGMENTS = 1_024  # of one message: empty ones do not count in the limit of bytes
+MAX_EARLY = 4_096  # bytes of a client that does not wait for the answer to its handshake
 LINGER_SECONDS = 1.0  # for a refusal to be read: closing with unread bytes would reset the connection
-
 
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -37,13 +27,26 @@ def do_nothing() -> None:
     """Nothing waits for this yet."""
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket that can be written to and closed at any time, without waiting for the client."""
+class NoTransport(asyncio.Transport):
+    """In the place of a transport that was handed on: it is not closed with the handshake."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def is_closing(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """The new owner decides."""
+
+
+NO_TRANSPORT = NoTransport()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """The handshake of a WebSocket. Who has accepted it takes the open socket over."""
+
+    def __init__(self, *args: Any, keepalive: Keepalive, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.control_frames = Bucket(*CONTROL_RATE)
-        self.on_writable: Callable[[], None] = do_nothing
+        self.keepalive = keepalive
+        self.early = b""
         self.on_ended: Callable[[], None] = do_nothing
 
     def handle_connect(self, event: Request) -> None:
@@ -53,89 +56,31 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """A handshake that the WebSocket parser refuses is answered, too; else it would stay open."""
-        for at in range(0, len(data), PARSE_BYTES):
-            super().data_received(data[at : at + PARSE_BYTES])
+        if self.handshake_initiated:
+            self.keep_early(data)
+            return
+        super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.transport.write(b"".join(self.conn.data_to_send()) or BAD_REQUEST)
             self.transport.close()
 
-    def can_write(self) -> bool:
-        return self.writable.is_set() and not self.close_sent
+    def keep_early(self, data: bytes) -> None:
+        """A client speaks before it has an answer."""
+        self.early += data
+        if len(self.early) > MAX_EARLY:
+            self.transport.abort()
 
-    def send_message(self, data: str | bytes) -> None:
-        """Send a message now; if the connection is closing, nothing happens."""
-        if self.close_sent or self.transport.is_closing() or self.conn.state is not State.OPEN:
-            return
-        if isinstance(data, bytes):
-            self.conn.send_binary(data)
-        else:
-            self.conn.send_text(data.encode())
-        self.transport.write(b"".join(self.conn.data_to_send()))
-
-    def close_with(self, code: int) -> None:
-        """Close with a code. A client that does not answer is cut off a little later."""
-        if self.close_sent or self.transport.is_closing() or self.conn.state is not State.OPEN:
-            return
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
-        self.conn.send_close(code)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.on_writable()
-
-    def handle_ping(self) -> None:
-        super().handle_ping()
-        self.limit_control_frames()
-
-    def handle_pong(self, event: Frame) -> None:
-        super().handle_pong(event)
-        self.limit_control_frames()
-
-    def limit_control_frames(self) -> None:
-        if not self.close_sent and not self.control_frames.spend(self.loop.time()):
-            self.fail_connection(close_codes.POLICY_VIOLATION)
-
-    def send_receive_event_to_app(self) -> None:
-        if self.queue.qsize() < MAX_QUEUED:
-            super().send_receive_event_to_app()
-        else:
-            self.fail_connection(close_codes.TOO_MANY)
-
-    def handle_cont(self, event: Frame) -> None:
-        if len(self.frames) >= MAX_FRAGMENTS:
-            self.fail_connection(close_codes.TOO_BIG)
-        elif not self.close_sent:
-            super().handle_cont(event)
-
-    def fail_connection(self, code: int) -> None:
-        if self.conn.state is State.OPEN:
-            self.frames = []
-            self.conn.fail(code)
-            self.handle_parser_exception()
-
-    def handle_parser_exception(self) -> None:
-        super().handle_parser_exception()
-        self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
-
-    def handle_close(self, event: Frame) -> None:
-        super().handle_close(event)
-        self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
-
-    def keepalive_timeout(self) -> None:
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": close_codes.LOST})
-        super().keepalive_timeout()
-        self.transport.abort()
+    def take_over(self) -> BrowserSocket:
+        """The open socket, without what only its handshake needed."""
+        self.connections.discard(self)
+        socket = BrowserSocket(self.transport, self.loop, self.connections, self.keepalive, self.early)
+        socket.paused = not self.writable.is_set()
+        socket.on_ended = self.on_ended
+        self.transport = NO_TRANSPORT
+        del self.scope["state"]["websocket"], self.conn.parser  # cycles would stay until the collector comes
+        return socket
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.conn.close_rcvd is None and not self.close_sent:
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": close_codes.LOST})
-        self.on_writable = do_nothing
         self.on_ended()
         super().connection_lost(exc)
 
@@ -185,6 +130,8 @@ class HttpProtocol(H11Protocol):
         protocol = self.transport.get_protocol()
         if isinstance(protocol, WebSocketProtocol):
             protocol.on_ended = self.on_ended
+            if early := self.conn.trailing_data[0]:
+                protocol.data_received(early)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_head_timer()

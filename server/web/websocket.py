@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from starlette.types import Message as Event
+from functools import partial
+
 from starlette.types import Receive, Scope, Send
 
 from server.signalling import close_codes
@@ -25,6 +26,7 @@ from server.web.delivery import Delivery
 from server.web.origins import client_of, is_own_page
 
 SILENCE_SECONDS = 2.5 * PING_SECONDS  # two pings were missed
+LOOKED_AT, LOOKS = 1_024, 4  # sockets that are looked at in each tick, at least, or this part of all
 MAX_MALFORMED = 3  # a client that sends more is not our page
 
 # Close code -> what becomes of the visitor. With any other code the visitor has left: it chose to, or it
@@ -54,14 +56,14 @@ class Hub(Delivery):
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if fits else None})
         address = client_of(scope, rules.proxies)
         ip = self.admission.counted_ip(address)
-        client = Client(scope["state"]["websocket"], address, ip, self.clock())
+        client = Client(scope["state"]["websocket"].take_over(), address, ip, self.clock())
         code = self.refusal_code(client) if fits else close_codes.WRONG_SUBPROTOCOL
         if code is None and not rules.is_logged_in(scope):
             code = close_codes.PASSWORD_REQUIRED
         if code is not None:
             self.close_client(client, code)
             return
-        await self.run_client(client, receive)
+        self.admit(client)
 
     def may_request(self, scope: Scope) -> bool:
         """Whether a request of any kind is answered: its address may not ask too often."""
@@ -79,43 +81,29 @@ class Hub(Delivery):
         sockets = len(self.clients) + len(self.resumable)
         return self.admission.refusal_code(client.ip, sockets)
 
-    async def run_client(self, client: Client, receive: Receive) -> None:
+    def admit(self, client: Client) -> None:
+        """From now on the client is heard, until its socket ends."""
         self.clients.add(client)
         self.admission.count_page(client.ip)
-        client.websocket.on_writable = client.flush
         client.websocket.send_message(WELCOME)
-        code = close_codes.INTERNAL_ERROR
-        try:
-            code = await self.read_messages(client, receive)
-        except Exception as failure:
-            self.report_failure(failure)
-            self.close_client(client, code)
-        finally:
-            self.on_closed(client, code)
+        client.websocket.listen(partial(self.on_frame, client), partial(self.on_closed, client), client.flush)
 
-    async def read_messages(self, client: Client, receive: Receive) -> int:
-        """Handle everything that one browser says; return the code that its socket ended with."""
-        while True:
-            event = await receive()
-            if event["type"] == "websocket.disconnect":
-                return int(event["code"])
-            if not client.websocket.close_sent:
-                self.on_frame(client, event)
-
-    def on_frame(self, client: Client, event: Event) -> None:
+    def on_frame(self, client: Client, frame: str | bytes) -> None:
         """One message. A refused one is answered with an error; after too many the socket is closed."""
         now = self.clock()
         if client.visitor is not None:
             client.last_heard = now  # other messages before `hello` do not extend its time
-        frame = event.get("bytes")
         try:
-            if frame is not None:
+            if isinstance(frame, bytes):
                 self.on_chunk(client, frame, now)
             else:
                 self.count_message(client)
-                self.on_message(client, event["text"], now)
+                self.on_message(client, frame, now)
         except MessageError as refused:
             self.send_error(client, refused, now)
+        except Exception as failure:
+            self.report_failure(failure)
+            self.close_client(client, close_codes.INTERNAL_ERROR)
 
     def count_message(self, client: Client) -> None:
         if client.visitor is not None:
@@ -203,13 +191,22 @@ class Hub(Delivery):
     def tick(self) -> None:
         """Do what is due. Call it a few times a second."""
         now = self.clock()
-        for client in list(self.clients):
-            patience = SILENCE_SECONDS if client.visitor is not None else HELLO_SECONDS
-            if client.last_heard + patience < now:
-                self.close_client(client, close_codes.SILENT)
+        self.close_silent(now)
         self.apply(self.lobby.tick(now))
         if self.bans.refresh():
             self.close_banned()
+
+    def close_silent(self, now: float) -> None:
+        """Close the sockets that have said nothing for too long: of thousands, a part at each look."""
+        if not self.unlooked:
+            self.unlooked = list(self.clients)
+        some = max(LOOKED_AT, len(self.clients) // LOOKS)
+        no_hello, silent = now - HELLO_SECONDS, now - SILENCE_SECONDS
+        for client in self.unlooked[-some:]:
+            heard = client.last_heard
+            if heard < no_hello and (heard < silent or client.visitor is None):
+                self.close_client(client, close_codes.SILENT)
+        del self.unlooked[-some:]
 
     def close_banned(self) -> None:
         """Close the sockets whose address is banned, because the ban list has changed."""

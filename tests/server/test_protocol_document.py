@@ -15,7 +15,7 @@ from server.signalling.pictures import Transfer
 from server.signalling.server_messages import SERVER_MESSAGES, WELCOME, encode, encode_for_partner
 from server.signalling.strict_json import MAX_BRACKETS, MAX_OUTSIDE_STRINGS
 from server.signalling.vocabulary import CHUNK_HEAD, TYPES, VOCABULARY, parse_chunk, parse_message
-from server.web import uvicorn_protocols, websocket
+from server.web import browser_socket, websocket
 from tests.documents import DOCS
 
 DOCUMENT = (DOCS / "protocol.md").read_text("utf-8")
@@ -135,7 +135,7 @@ LIMITS = {
     "pieces of pictures": pace(rates.CHUNK_RATE),
     "refusals with `too_fast`": f"{rates.MAX_REFUSALS} within {rates.REFUSAL_SECONDS:g} seconds",
     "`bad_json`, `bad_message`, `unknown_type` together": f"{websocket.MAX_MALFORMED} on one connection",
-    "WebSocket pings and pongs": pace(uvicorn_protocols.CONTROL_RATE),
+    "WebSocket pings and pongs": pace(browser_socket.CONTROL_RATE),
     "what waits for a slow reader": f"{outbox.MAX_MESSAGES} messages, {outbox.MAX_BYTES >> 10} KiB",
     "new visitors of one address": "`server.new_visitors_per_minute`",
     "open pages of one address (IPv6: one /64; a /48: twice)": "`server.visitors_per_address`",

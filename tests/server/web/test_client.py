@@ -5,8 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import cast
 
+from server.web.browser_socket import BrowserSocket
 from server.web.client import Client
-from server.web.uvicorn_protocols import WebSocketProtocol
 
 
 class SlowSocket:
@@ -25,7 +25,7 @@ class SlowSocket:
 
 def test_what_waits_is_sent_in_order_and_no_faster_than_it_is_read() -> None:
     socket = SlowSocket(2)
-    client = Client(cast(WebSocketProtocol, socket), ip_address("192.0.2.1"), b"", 0.0)
+    client = Client(cast(BrowserSocket, socket), ip_address("192.0.2.1"), b"", 0.0)
     for text in ("a", "b", "c"):
         client.outbox.push(text)
     client.flush()

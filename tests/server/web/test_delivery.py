@@ -15,7 +15,7 @@ from server.signalling.rates import (
 )
 from server.store.lasting import RETRY_SECONDS
 from server.store.sqlite import FILE, open_store
-from server.web.uvicorn_protocols import CLOSE_SECONDS
+from server.web.browser_socket import CLOSE_SECONDS
 from tests.server.serving import Service
 from tests.server.signalling.descriptions import sdp
 from turn.limits.addresses import AddressRates

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import Playwright
 
+from tests.live.browsers import Browsers
 from tests.live.conftest import Visit
 from tests.live.said import CHOOSE_NOISE, TYPED, kind_of
 from tests.live.service import Service
-from tests.live.visitors import MEDIA, PATIENCE, Visitor, code_of, open_firefox, talk
+from tests.live.visitors import MEDIA, PATIENCE, Visitor, code_of, hear, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -28,17 +28,17 @@ STATES = ["idle", "waiting", "connecting", "talking"]
 async def begin(ends: list[Visitor]) -> list[str]:
     """Two who hear each other, and the codes that they see."""
     await talk(*ends)
-    for visitor in ends:
-        await visitor.hears()
+    await hear(*ends)
     return [await code_of(visitor) for visitor in ends]
 
 
 async def came_back(ends: list[Visitor], codes: list[str]) -> None:
     """Both have another connection in the same call, in which they hear and read each other."""
-    for visitor, code in zip(ends, codes, strict=True):
+    for visitor in ends:
         await visitor.until("() => watched.connections.at(-1).connectionState === 'connected'")
         await visitor.until_says("You are talking")
-        await visitor.hears()
+    await hear(*ends)
+    for visitor, code in zip(ends, codes, strict=True):
         assert await code_of(visitor) == code
         assert await visitor.states() == STATES
         assert "Text and pictures stop" not in str(await visitor.page.evaluate("watched.said"))
@@ -61,11 +61,10 @@ async def show(one: Visitor) -> None:
 
 @pytest.mark.parametrize("polite", ["chromium", "firefox"])
 async def test_a_firefox_whose_encryption_has_ended_comes_back(
-    service: Service, playwright: Playwright, visit: Visit, polite: str
+    service: Service, browsers: Browsers, visit: Visit, polite: str
 ) -> None:
     """What was written and shown meanwhile arrives, and once."""
-    browser = await open_firefox(playwright)
-    firefox, chromium = await visit("?relay=1", browser=browser), await visit("?relay=1")
+    firefox, chromium = await visit("?relay=1", browser=await browsers.of("firefox")), await visit("?relay=1")
     ends = [firefox, chromium] if polite == "chromium" else [chromium, firefox]
     codes = await begin(ends)
     await service.end("relay")
@@ -79,15 +78,13 @@ async def test_a_firefox_whose_encryption_has_ended_comes_back(
         await visitor.until_picture()
         assert await visitor.page.locator("#log img").count() == 1
     await firefox.until_fate("meanwhile", "delivered")
-    await browser.close()
 
 
 @pytest.mark.parametrize("polite", ["chromium", "firefox"])
 async def test_a_firefox_keeps_its_part_in_the_encryption_when_chromium_restarts_ice(
-    playwright: Playwright, visit: Visit, polite: str
+    browsers: Browsers, visit: Visit, polite: str
 ) -> None:
-    browser = await open_firefox(playwright)
-    firefox, chromium = await visit("?relay=1", browser=browser), await visit("?relay=1")
+    firefox, chromium = await visit("?relay=1", browser=await browsers.of("firefox")), await visit("?relay=1")
     ends = [firefox, chromium] if polite == "chromium" else [chromium, firefox]
     await begin(ends)
     before = len(answers_to(chromium))
@@ -98,9 +95,7 @@ async def test_a_firefox_keeps_its_part_in_the_encryption_when_chromium_restarts
     setup = "a=setup:passive" if polite == "chromium" else "a=setup:active"
     assert setup in answers_to(chromium)[-1]
     await chromium.until("() => watched.connections.at(-1).signalingState === 'stable'")
-    for visitor in ends:
-        await visitor.hears()
-    await browser.close()
+    await hear(*ends)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +121,7 @@ async def test_a_call_that_came_back_comes_back_again(visit: Visit) -> None:
     for visitor in ends:
         await visitor.page.evaluate(END)
         await visitor.until("() => watched.connections.at(-1).connectionState === 'connected'")
-        for other in ends:
-            await other.hears()
+        await hear(*ends)
     await came_back(ends, codes)
 
 

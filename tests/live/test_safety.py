@@ -6,13 +6,14 @@ import hashlib
 import re
 
 import pytest
-from playwright.async_api import Browser, Playwright
+from playwright.async_api import Browser
 
 from tests.live.accessibility import axe, fits
 from tests.live.between import Between
+from tests.live.browsers import Browsers
 from tests.live.conftest import Visit
 from tests.live.service import Service
-from tests.live.visitors import CODE, Visitor, code_of, open_firefox, talk
+from tests.live.visitors import CODE, Visitor, code_of, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -123,9 +124,11 @@ async def test_the_three_forms_of_a_code(visit: Visit) -> None:
     assert told["words"] == [number >> shift & 255 for shift in (24, 16, 8, 0)]
 
 
-async def test_firefox_and_chromium_show_the_same_code(playwright: Playwright, visit: Visit) -> None:
-    browser = await open_firefox(playwright)
-    one, other = await visit(browser=browser), await visit(viewport={"width": 320, "height": 640})
+async def test_firefox_and_chromium_show_the_same_code(browsers: Browsers, visit: Visit) -> None:
+    one, other = (
+        await visit(browser=await browsers.of("firefox")),
+        await visit(viewport={"width": 320, "height": 640}),
+    )
     await talk(one, other)
     assert await code_of(one) == await code_of(other)
     for visitor in (one, other):
@@ -144,7 +147,6 @@ async def test_firefox_and_chromium_show_the_same_code(playwright: Playwright, v
     await other.until_state("ended")
     for visitor in (one, other):
         await visitor.until(f"() => {CODE} === undefined")
-    await browser.close()
 
 
 @pytest.mark.parametrize("how", ["verbatim", "own"])

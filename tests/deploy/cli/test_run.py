@@ -20,7 +20,7 @@ from tests.turn.engines.world import End
 from tests.turn.service.caller import Caller
 from turn.flows import Address
 
-PATIENCE = 20.0  # seconds; only a hang takes so long
+PATIENCE = 60.0  # seconds; only a hang takes so long
 
 
 class Run:

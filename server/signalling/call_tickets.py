@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 RETURN_SECONDS = 60.0  # after its start, in which a server takes calls up again that an earlier one had
-encode = json.JSONEncoder(separators=(",", ":")).encode
+LONGEST_SECONDS = 86_400.0  # since a call began: who keeps tickets of old calls can bring none of them back
 LABEL = b"calln call ticket\0"  # the key signs other things, too: none of them is a ticket
+
+encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class CallTicket(NamedTuple):
@@ -72,7 +74,8 @@ class CallTickets:
         ):
             return None
         ticket = parse(text)
-        return ticket if ticket is not None and ticket.began < self.born else None
+        may = ticket is not None and 0 < self.born - ticket.began <= LONGEST_SECONDS
+        return ticket if may else None
 
     def signature(self, text: str, token: str) -> str:
         signed = LABEL + token.encode() + b"\0" + text.encode()

@@ -10,7 +10,7 @@ from server.signalling.effects import CountEvent, KeepPlace, SendTo
 from server.signalling.messages import Hello
 from server.signalling.presence import Presence
 from server.signalling.pseudonyms import IPAddress
-from server.signalling.returning import RESUME_SECONDS, continue_visit, hello_reply
+from server.signalling.returning import RESUME_SECONDS, continue_visit, hello_reply, move
 from server.signalling.rooms import Negotiation, Room
 from server.signalling.server_messages import encode
 from server.signalling.visitors import Visitor
@@ -88,11 +88,7 @@ def seat(
     now: float,
 ) -> None:
     """The visitor is who shows the ticket; also if it has done so before, and the reply was lost."""
-    before = visitor.names
-    visitor.token = hello.token
-    visitor.move_to(address)
-    here.queue.blocks.arrive(*visitor.names)
-    here.queue.blocks.depart(*before)
+    move(here, visitor, address, token=hello.token)
     here.secrets.replace(visitor)
     here.suspended.pop(visitor.id, None)
     visitor.suspended_since, visitor.heard = None, 0

@@ -70,9 +70,10 @@ def hello_reply(here: Presence, visitor: Visitor, hello: Hello, *, resumed: bool
     )
 
 
-def move(here: Presence, visitor: Visitor, address: IPAddress | None) -> None:
-    """A visitor has come back, maybe from another address."""
+def move(here: Presence, visitor: Visitor, address: IPAddress | None, *, token: str | None = None) -> None:
+    """A visitor has come back, maybe from another address; `token` is its browser's, if known only now."""
     before = visitor.names
+    visitor.token = token or visitor.token
     visitor.move_to(address)
     here.queue.blocks.arrive(*visitor.names)
     here.queue.blocks.depart(*before)

@@ -48,6 +48,12 @@ def test_a_server_takes_no_ticket_of_its_own() -> None:
     assert server.read(server.write(TICKET._replace(began=clock.now), TOKEN), TOKEN) is None
 
 
+@pytest.mark.parametrize(("seconds", "taken"), [(86_399, True), (86_401, False)])
+def test_a_call_of_more_than_a_day_is_not_taken_up(seconds: float, taken: bool) -> None:
+    written, after, _ = restarted(seconds + 0.5)  # the call began so much later than its server
+    assert (after.read(written, TOKEN) is not None) == taken
+
+
 @pytest.mark.parametrize(("seconds", "taken"), [(0, True), (60, True), (61, False), (-1, False)])
 def test_tickets_are_taken_in_the_first_minute(seconds: float, taken: bool) -> None:
     written, after, clock = restarted()
